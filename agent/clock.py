@@ -1,0 +1,33 @@
+"""Time, so that tests need none: intervals are monotonic, the wall clock is only data."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the agent needs of time."""
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never jumps: for every interval."""
+
+    def wall_ns(self) -> int:
+        """Nanoseconds since the Unix epoch: only to be written into data."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, by the monotonic clock."""
+
+
+class SystemClock:
+    """The real thing."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall_ns(self) -> int:
+        return time.time_ns()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

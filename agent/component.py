@@ -1,0 +1,138 @@
+"""The contract between the host and its components. Read this before writing one; it is all there is.
+
+A component is one file in `sources/`, `exporters/` or `sources/probes/`, and one line in `registry.py`. It has a `Config` (a frozen
+`ComponentConfig`), a class that takes `(config, context)`, and pure helpers below. It contains no timing, no retry, no restart, no
+success metric and no logging of its own failure: the host does those once, for all.
+
+    kind       what it does                                   the host
+    Source     run(emit): until cancelled                     restarts it with back-off when it raises
+    Sampler    sample(): read once, return observations       calls it every `interval`, times it, publishes what it returned
+    Probe      probe(): look once, return a ProbeResult       calls it every `interval` within `timeout`, damps flaps, publishes
+    Exporter   export(row): deliver one row                   reads rows behind the cursor, retries, bisects, counts, moves the cursor
+
+Rules for all kinds. `__init__` opens nothing and cannot fail on the outside world. Cancellation passes: catch `CancelledError` only to
+clean up, then raise it again. `close()` is safe when never started, twice, and after a failed start. Nothing is left behind: no task, no
+thread, no file descriptor. Bad input is data (a counted drop, a plain record), never an exception.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from agent.clock import Clock
+    from agent.metrics import Metrics, Observation
+    from agent.record import Batch, Row, Signal
+
+
+class ComponentConfig(BaseModel):
+    """Base of every component's options: frozen, unknown keys refused, every option documented by the docstring below it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the host lends to a component."""
+
+    name: str
+    """The component's name in the configuration: unique, the key of its positions or cursors, the label of its metrics."""
+    clock: Clock
+    metrics: Metrics
+    """Instruments of the component's own; see `metrics.py`."""
+    resource: Mapping[str, str]
+    """The workload's OpenTelemetry resource attributes (`service.name`, …)."""
+    positions: Callable[[], Awaitable[Mapping[str, bytes]]]
+    """Reads this source's committed positions back. The only truth: call it at the start of every `run`."""
+
+
+class Source(Protocol):
+    """Reads records and their positions.
+
+    `run` starts at the committed positions, emits until cancelled, and may raise anything that means "start me again": the host waits
+    and calls `run` anew, which reads the positions back. `await emit(batch)` returns when the batch *and its positions* are committed;
+    it waits while the spool is full if the source is `replayable`. A position never passes an incomplete record (a partial line, an open
+    traceback). A source keeps no other state on disk.
+    """
+
+    replayable: ClassVar[bool]
+    """True when what was read can be read again (files, streams): back-pressure. False: the oldest such row is evicted, and counted."""
+
+    async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
+        """Emit batches until cancelled."""
+
+    async def close(self) -> None:
+        """Release everything; idempotent."""
+
+
+class Sampler(Protocol):
+    """Reads figures once when asked. Synchronous and quick (< 10 ms): reading /proc, not the network."""
+
+    def sample(self) -> Sequence[Observation]:
+        """Return the present figures; series that are not in the list any more disappear from both exits."""
+
+    async def close(self) -> None:
+        """Release everything; idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What one look at a target found."""
+
+    success: bool
+    reason: str = ""
+    """Why not, in one sentence without secrets; empty on success."""
+    observations: Sequence[Observation] = ()
+    """More figures of this look, named as blackbox_exporter names them."""
+
+
+class Probe(Protocol):
+    """Looks at one target once. The host bounds it by `timeout`, measures it and turns a change of state into a log record."""
+
+    target: str
+    """What it looks at, without credentials: the `target` label."""
+
+    async def probe(self) -> ProbeResult:
+        """Look once. A target that is down is a result, not an exception."""
+
+    async def close(self) -> None:
+        """Release everything; idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The destination has the row. A partial success is final: `rejected` records of it were refused, never to be sent again."""
+
+    rejected: int = 0
+    message: str = ""
+
+
+class Exporter(Protocol):
+    """Delivers rows to one destination, one at a time and in order per signal.
+
+    `export` returns `Accepted`, or raises `RetryableError` (keep it), `PausedError` (keep it, the destination refuses us),
+    `TooLargeError` (the host halves the row) or `RejectedError` (dead letter). Anything else is a bug: the row is kept and the host says so.
+    It may be cancelled at any await; the row then counts as not delivered.
+    """
+
+    signals: frozenset[Signal]
+    """The kinds of rows it takes."""
+
+    async def export(self, row: Row) -> Accepted:
+        """Deliver one row within the component's own total deadline."""
+
+    async def close(self) -> None:
+        """Release everything; idempotent."""
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """Optional ability of an exporter: say whether the destination would take a record now (`outrider check --send`)."""
+
+    async def check(self) -> str:
+        """Send one test record and return what came back, in one line."""

@@ -1,0 +1,1 @@
+"""Records to bytes: pure functions, one file per wire format."""

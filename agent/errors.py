@@ -1,0 +1,51 @@
+"""The agent's exceptions: in a file of their own, so that nobody needs anybody to raise one."""
+
+from __future__ import annotations
+
+
+class OutriderError(Exception):
+    """Base of all that the agent raises itself."""
+
+
+class ConfigError(OutriderError):
+    """The configuration is wrong; the message lists every fault with its place and its fix. Exit code 78 (EX_CONFIG)."""
+
+
+class SpoolError(OutriderError):
+    """The spool did not take a commit, and certainly has not stored it: the caller may try again."""
+
+
+class SpoolFullError(SpoolError):
+    """The quota or the disk is used up and nothing may be evicted for this batch: wait, or refuse upstream (429/503)."""
+
+
+class SpoolLockedError(SpoolError):
+    """Another agent holds the state directory; the message names it. Exit code 73 (EX_CANTCREAT)."""
+
+
+class RetryableError(OutriderError):
+    """The destination did not take the row now: keep it and try again.
+
+    `after` is the destination's own wish in seconds (`Retry-After`), None = the host's back-off decides.
+    """
+
+    def __init__(self, reason: str, *, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.after = after
+
+
+class PausedError(RetryableError):
+    """The destination refuses *us*, not the row (401, 403, 404): keep everything, try one row a minute."""
+
+
+class RejectedError(OutriderError):
+    """The destination will never take this row: it becomes a dead letter with this reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class TooLargeError(RejectedError):
+    """The row is over the destination's size limit (413): the host halves it down to the one record that does not fit."""

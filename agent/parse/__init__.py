@@ -1,0 +1,1 @@
+"""Parsers: bytes and text into values. Pure: no I/O, no clock, no global state."""

@@ -1,0 +1,119 @@
+"""The values that flow through the agent: plain, immutable, without I/O.
+
+A source makes `LogRecord`s, the pipeline encodes them into a `Payload`, the spool stores it as a `Row`, an exporter sends it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Value = None | bool | int | float | str | bytes | list["Value"] | dict[str, "Value"]
+"""An attribute value or a body: what the OpenTelemetry `AnyValue` can hold."""
+
+
+class Severity(IntEnum):
+    """The first number of each range of the OpenTelemetry log data model (logs/data-model.md, SeverityNumber)."""
+
+    UNSPECIFIED = 0
+    TRACE = 1
+    DEBUG = 5
+    INFO = 9
+    WARN = 13
+    ERROR = 17
+    FATAL = 21
+
+
+class Signal(StrEnum):
+    """The kind of a row. A destination has one cursor per signal, so that one kind never waits for another.
+
+    The `sentry.*` rows hold one envelope each, without `sent_at`; their second word is Sentry's data category, because that is what
+    its rate limits speak of.
+    """
+
+    LOGS = "logs"
+    METRICS = "metrics"
+    TRACES = "traces"
+    SENTRY_ERROR = "sentry.error"
+    SENTRY_MONITOR = "sentry.monitor"
+    SENTRY_SESSION = "sentry.session"
+    SENTRY_LOG = "sentry.log_item"
+    SENTRY_REPORT = "sentry.internal"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """Where records come from: one object per file, stream or child, shared by all its records.
+
+    `key` identifies it across restarts (together with a record's `offset` it makes a stable id). `attributes` are those that every
+    record of it carries (`log.file.path`, `log.iostream`); an encoder may cache their encoding by the object's identity.
+    """
+
+    key: str
+    attributes: Mapping[str, Value] = field(default_factory=dict)
+
+
+class LogRecord(NamedTuple):
+    """One log record, in the terms of the OpenTelemetry log data model. A tuple, because a million of them are made a minute."""
+
+    time_ns: int
+    """Event time, nanoseconds since the Unix epoch; 0 = unknown."""
+    observed_ns: int
+    """When the agent read it, nanoseconds since the Unix epoch."""
+    severity: int
+    """SeverityNumber, 0 to 24."""
+    severity_text: str
+    """The level as the source wrote it."""
+    body: Value
+    attributes: dict[str, Value]
+    """Own attributes, typed and nested; those of `origin` come on top."""
+    origin: Origin
+    offset: int
+    """Where it starts in its origin: byte offset in a file, running number elsewhere."""
+    trace_id: bytes = b""
+    """16 bytes, or empty."""
+    span_id: bytes = b""
+    """8 bytes, or empty."""
+    trace_flags: int = 0
+    dropped_attributes: int = 0
+
+
+class Payload(NamedTuple):
+    """Encoded records, not yet stored: an `Export*ServiceRequest` (protobuf) or a Sentry envelope, uncompressed."""
+
+    signal: Signal
+    records: int
+    body: bytes
+
+
+class Row(NamedTuple):
+    """A stored payload. Its `seq` and its bytes never change; one row is one request."""
+
+    seq: int
+    signal: Signal
+    source: str
+    records: int
+    body: bytes
+    """gzip of the payload's body: exactly what goes on the wire with `Content-Encoding: gzip`."""
+    raw_size: int
+    """Length in bytes before compression."""
+    stored_ns: int
+    """Wall clock at the commit, nanoseconds since the Unix epoch."""
+
+
+class Batch(NamedTuple):
+    """What a source emits: everything in it is committed in one transaction, or nothing of it."""
+
+    records: Sequence[LogRecord] = ()
+    positions: Mapping[str, bytes | None] = {}  # noqa: RUF012 - an immutable default: nobody may write to a Mapping
+    """Position per key, opaque to everyone but the source; None forgets the key."""
+    drops: Mapping[str, int] = {}  # noqa: RUF012 - as above
+    """What could not be read or understood: `telemetry.Drop` reason → count. Counted in the same transaction."""
+    payloads: Sequence[Payload] = ()
+    """What is encoded already (a receiver's request, a metric export)."""
+    text: bytes | None = None
+    """The raw bytes that `records` were parsed from, if at hand: lets a processor look for the rare thing in the whole chunk first."""

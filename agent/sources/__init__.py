@@ -1,0 +1,1 @@
+"""What the agent reads: one file per source."""

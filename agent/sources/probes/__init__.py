@@ -1,0 +1,1 @@
+"""What the agent looks at: one file per kind of probe."""

@@ -1,0 +1,1 @@
+"""The durable middle: rows, positions, cursors and counters in one SQLite file."""

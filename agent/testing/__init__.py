@@ -1,0 +1,1 @@
+"""Fakes and the conformance suite, shipped for those who write components."""

@@ -1,0 +1,1 @@
+"""Judgements over time: whether the workload is well."""
