@@ -24,10 +24,13 @@ class SystemClock:
     """The real thing."""
 
     def monotonic(self) -> float:
+        """CLOCK_MONOTONIC, in seconds."""
         return time.monotonic()
 
     def wall_ns(self) -> int:
+        """CLOCK_REALTIME, in nanoseconds."""
         return time.time_ns()
 
     async def sleep(self, seconds: float) -> None:
+        """Wait on the running event loop."""
         await asyncio.sleep(seconds)

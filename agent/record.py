@@ -109,9 +109,9 @@ class Batch(NamedTuple):
     """What a source emits: everything in it is committed in one transaction, or nothing of it."""
 
     records: Sequence[LogRecord] = ()
-    positions: Mapping[str, bytes | None] = {}  # noqa: RUF012 - an immutable default: nobody may write to a Mapping
+    positions: Mapping[str, bytes | None] = {}
     """Position per key, opaque to everyone but the source; None forgets the key."""
-    drops: Mapping[str, int] = {}  # noqa: RUF012 - as above
+    drops: Mapping[str, int] = {}
     """What could not be read or understood: `telemetry.Drop` reason → count. Counted in the same transaction."""
     payloads: Sequence[Payload] = ()
     """What is encoded already (a receiver's request, a metric export)."""

@@ -1,0 +1,51 @@
+# Needs only Python 3.11+ and make: the virtual environment makes itself.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+
+.PHONY: help run test lint types property load benchmark bench torture e2e ci-slow generate clean
+
+help: ## This list
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): pyproject.toml
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+run: $(STAMP) ## The demo: a workload under Outrider's eyes; prints the status page's address
+	@$(PY) deploy/demo/demo.py
+
+test: $(STAMP) lint types ## All that can run here: lint, types, unit and integration tests, a slice of the torture
+	@$(PY) -m pytest --cov --cov-report=term:skip-covered
+	@cd deploy/strategy-agent && ../../$(PY) -m pytest
+
+lint: $(STAMP) ## ruff
+	@$(PY) -m ruff check agent tests deploy/demo
+	@$(PY) -m ruff format --check agent tests deploy/demo
+
+types: $(STAMP) ## mypy --strict
+	@$(PY) -m mypy
+
+property: $(STAMP) ## Laws on generated input
+	@$(PY) -m pytest -m property
+
+load: $(STAMP) ## Sustained load, bounded
+	@$(PY) -m pytest -m load
+
+benchmark: $(STAMP) ## pytest-benchmark over the parts
+	@$(PY) -m pytest -m benchmark
+
+bench: $(STAMP) ## The table of performance figures of the whole agent
+	@$(PY) -m tests.benchmarks.bench
+
+torture: $(STAMP) ## Kills at random and at every named point, against an independent oracle
+	@$(PY) -m tests.torture.run $(ARGS)
+
+generate: $(STAMP) ## Rewrite the generated files in config/
+	@$(PY) -m agent.generate config
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* *.egg-info
