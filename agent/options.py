@@ -1,0 +1,122 @@
+"""The types that options are made of: sizes, durations, addresses, files, secrets. Each says what it accepts when it refuses."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr, WithJsonSchema
+
+Secret = SecretStr
+"""A value that prints as asterisks; `get_secret_value()` reveals it. Each such option gets a twin `<name>_file` in the configuration."""
+
+MASK: Final = "**********"
+
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kKMGT]i?)?B?")
+_POWER: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|m|h|d)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_LONGEST: Final = 366 * 86400.0
+
+
+class OptionError(ValueError):
+    """A value that an option refuses, and what to write instead."""
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.fix = fix
+
+
+def parse_size(value: object) -> int:
+    """Bytes from a whole number, or from text such as `64KiB`, `256MiB`, `1.5GB` (IEC 80000-13: KiB = 1024, kB = 1000)."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise OptionError("is not a size", "write a number of bytes, or a number with a unit, as in 256MiB")
+    prefix = match[2] or ""
+    base = 1024 if prefix.endswith("i") else 1000
+    return int(float(match[1]) * base ** _POWER[prefix[:1].upper()])
+
+
+def parse_duration(value: object) -> float:
+    """Seconds from a number of seconds, or from text such as `200ms`, `5s`, `1.5m`, `2h`, `7d`."""
+    seconds = -1.0
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and (match := _DURATION.fullmatch(value)):
+        seconds = float(match[1]) * _SECONDS[match[2]]
+    if not 0 <= seconds <= _LONGEST:  # also refuses NaN
+        raise OptionError("is not a duration", "write a number of seconds, or a number with a unit, as in 200ms, 5s, 2m")
+    return seconds
+
+
+def _not_zero(seconds: float) -> float:
+    if seconds == 0:
+        raise OptionError("must be longer than zero", "write a duration such as 10s")
+    return seconds
+
+
+def split_address(value: str) -> tuple[str, int]:
+    """Host and port of `host:port`, `[v6]:port`; port 0 lets the kernel choose."""
+    host, _, port = value.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not bare or (":" in bare) != (bare != host) or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise OptionError("is not an address", "write host:port, as in 127.0.0.1:9464 or [::1]:9464")
+    return bare, int(port)
+
+
+def _address(value: str) -> str:
+    split_address(value)
+    return value
+
+
+def _http_url(value: str) -> str:
+    fix = "write an absolute URL, as in http://localhost:4318"
+    try:
+        parts = urlsplit(value)
+        complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, a bracket that does not close
+        complete = False
+    if not complete or any(character.isspace() for character in value):
+        raise OptionError("is not an http(s) URL", fix)
+    return value
+
+
+def _readable(path: Path) -> Path:
+    if not path.exists():
+        raise OptionError(f"no such file: {path}", "create it or correct the path")
+    if not path.is_file():
+        raise OptionError(f"not a regular file: {path}", "name a file")
+    if not os.access(path, os.R_OK):
+        raise OptionError(f"may not be read: {path}", f"let user {os.geteuid()} read it")
+    return path
+
+
+def mask_url(text: str) -> str:
+    """The text with the user and password of every URL in it masked."""
+    return _CREDENTIALS.sub(MASK, text)
+
+
+_DURATION_SCHEMA: Final = {
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": rf"^{_DURATION.pattern}$"}],
+    "title": "duration",
+}
+_SIZE_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": rf"^{_SIZE.pattern}$"}], "title": "size"}
+
+Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_SIZE_SCHEMA)]
+"""Bytes: `256MiB`, or a number."""
+Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)]
+"""Seconds: `200ms`, `5s`, or a number."""
+Interval = Annotated[float, BeforeValidator(parse_duration), AfterValidator(_not_zero), WithJsonSchema(_DURATION_SCHEMA)]
+"""A duration longer than zero."""
+Address = Annotated[str, AfterValidator(_address)]
+"""`host:port` or `[v6]:port`."""
+HttpUrl = Annotated[str, AfterValidator(_http_url), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
+"""An absolute http or https URL, kept as it was written."""
+ReadableFile = Annotated[Path, AfterValidator(_readable)]
+"""A regular file that exists and that we may read."""
