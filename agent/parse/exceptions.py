@@ -8,8 +8,11 @@ outermost value with the older ones hanging off `cause` or `context`.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 HEADER = "Traceback (most recent call last):"
 GROUP_HEADER = "Exception Group Traceback (most recent call last):"
@@ -193,16 +196,21 @@ def _render_group(exc: ExceptionInfo, depth: int) -> Iterator[str]:
 
 
 def _render_members(exc: ExceptionInfo, depth: int) -> Iterator[str]:
-    """The boxes of a group; the innermost last box closes all that end with it."""
+    """The boxes of a group."""
     titles = [str(number + 1) for number in range(len(exc.group))] + ["..."] * (exc.truncated.exceptions > 0)
     for position, title in enumerate(titles):
         lead = "  " * depth + ("  " if position else "+-")
         yield f"{lead}+{BOX_DASHES} {title} {BOX_DASHES}"
-        last: str | None = None
-        for last in _render_member(exc, position, depth + 1):
-            yield last
-        if position == len(titles) - 1 and (last is None or last.lstrip(" ") != BOX_CLOSE):
-            yield "  " * (depth + 1) + BOX_CLOSE
+        yield from _render_member(exc, position, depth + 1)
+    if titles and not _closes_itself(exc):
+        yield "  " * (depth + 1) + BOX_CLOSE
+
+
+def _closes_itself(exc: ExceptionInfo) -> bool:
+    """Whether a group inside the last box has drawn the closing line already (CPython draws it once)."""
+    if exc.truncated.exceptions:
+        return False
+    return any(link.is_group and not link.truncated.depth_limit for link, _ in _oldest_first(exc.group[-1]))
 
 
 def _render_member(exc: ExceptionInfo, position: int, depth: int) -> Iterator[str]:

@@ -1,0 +1,104 @@
+"""Which lines of a log belong to one traceback: the line state machine of the tailer.
+
+    OUTSIDE ──START──> open ──CONTINUE*──> (END: the line after it | START: the next traceback)
+
+A position may be stored only before the first line of an open traceback; `open` says whether one is.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+from agent.parse.traceback_lines import Grammar, Kind, Phase, clean, unindented
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_LINES: Final = 10_000
+"""Lines of one traceback; beyond them it is declared over, so that no input can hold a position for ever."""
+
+_MARK: Final = re.compile(
+    rb"\(most recent call |The above exception was|During handling of the above|sub-exception"
+    rb"|\A(?:\x1b\[[0-9;]*m)*(?:Exception i|--- Logging error|Fatal Python|Windows fatal|Timeout \()"
+    rb"|\A(?:future|handle|task|protocol|transport): <"
+)
+
+
+class Joint(Enum):
+    """How a line stands to the tracebacks of its source."""
+
+    START = auto()
+    """It begins one (an open one has ended before it)."""
+    CONTINUE = auto()
+    """It belongs to the open one."""
+    END = auto()
+    """It does not belong: the open one ended before it."""
+    OUTSIDE = auto()
+    """It has nothing to do with any. While `open`, another writer's line in the middle of one."""
+
+
+_JOINTS: Final = {Kind.END: Joint.END, Kind.STRAY: Joint.OUTSIDE, Kind.OUTSIDE: Joint.OUTSIDE}
+
+
+class TracebackJoiner:
+    """Feed it the lines of one source in order.
+
+    `next_record` is the source's own test for the first line of a record; it settles whether an unindented line below
+    an exception line is more of the message. Without it every such line is a record of its own.
+    """
+
+    __slots__ = ("_grammar", "_lines", "open")
+
+    def __init__(self, next_record: Callable[[bytes], bool] | None = None) -> None:
+        self._grammar = Grammar(_on_text(next_record) if next_record else unindented)
+        self._lines = 0
+        self.open = False
+        """Whether a traceback is open behind the last line that was fed."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the open traceback may end here: its exception line was seen and no box is open.
+
+        A tailer that has waited long enough for more may then close it with `reset`.
+        """
+        grammar = self._grammar
+        boxed = grammar.phase is Phase.MESSAGE and grammar.depth > 0
+        return grammar.phase in (Phase.MESSAGE, Phase.CLOSED, Phase.IDLE, Phase.FATAL) and not boxed
+
+    def feed(self, line: bytes) -> Joint:
+        """How the next line (with or without its newline) stands."""
+        if not self.open and not _MARK.search(line):
+            return Joint.OUTSIDE
+        return self._classify(line)
+
+    def reset(self) -> None:
+        """Close the open traceback: end of the source, rotation, or a wait that is over."""
+        self._grammar.reset()
+        self._lines = 0
+        self.open = False
+
+    def _classify(self, line: bytes) -> Joint:
+        if self._lines >= MAX_LINES:
+            self.reset()
+            return Joint.END
+        token = self._grammar.feed(clean(line.removesuffix(b"\n").decode("utf-8", "surrogateescape")))
+        if token.starts:
+            self.open, self._lines = True, 1
+            return Joint.START
+        self._lines += 1
+        self.open = self._grammar.phase is not Phase.IDLE
+        return self._joint(token.kind)
+
+    def _joint(self, kind: Kind) -> Joint:
+        if kind in (Kind.END, Kind.OUTSIDE):
+            self._lines = 0
+        return _JOINTS.get(kind, Joint.CONTINUE)
+
+
+def _on_text(next_record: Callable[[bytes], bool]) -> Callable[[str], bool]:
+    def test(line: str) -> bool:
+        return next_record(line.encode("utf-8", "surrogateescape"))
+
+    return test
