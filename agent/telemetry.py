@@ -1,0 +1,487 @@
+"""Our own events: one type each, which is a line in our log and a step of a counter at once; and the reasons why a record may be lost.
+
+To add an event, add a frozen dataclass below and emit it: `telemetry.emit(SourceFailed(source="app", error="…", retry_in=2.0))`. Its fields
+are the fields of the line; those that `labels` names are the attributes of the counter as well, so they must come from the configuration or
+from an enumeration, never from data. No field may hold a secret.
+
+Counters count always. Lines are folded: what repeats within ten seconds is told once, with its number, so that a failing destination can't
+make the agent's log the busiest of the machine, least of all when the agent is told to tail that log.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections import deque
+from dataclasses import dataclass, fields
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
+
+import orjson
+import structlog
+
+from agent.metrics import Kind, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.clock import Clock
+    from agent.metrics import Metrics
+
+
+class Drop(StrEnum):
+    """Why a record, or a part of it, is not where it should be. The value is the `reason` label and the spool's counter."""
+
+    # read, but not understood: the record goes on as plain text
+    MALFORMED_JSON = "malformed_json"
+    MALFORMED_LOGFMT = "malformed_logfmt"
+    MALFORMED_CRI = "malformed_cri"
+    MALFORMED_DOCKER = "malformed_docker"
+    MALFORMED_SYSLOG = "malformed_syslog"
+    INVALID_UTF8 = "invalid_utf8"
+    BAD_TIMESTAMP = "bad_timestamp"
+    TOO_DEEP = "too_deep"
+    # read, and shortened
+    OVERSIZED = "oversized"
+    ATTRIBUTE_LIMIT = "attribute_limit"
+    JOIN_LIMIT = "join_limit"
+    DUPLICATE_KEY = "duplicate_key"
+    # could not be read, or not whole
+    NUL_GAP = "nul_gap"
+    TRUNCATED_WINDOW = "truncated_window"
+    ROTATED_AWAY = "rotated_away"
+    GZIP_BOMB = "gzip_bomb"
+    GZIP_DAMAGED = "gzip_damaged"
+    UNREADABLE = "unreadable"
+    NOT_REGULAR = "not_regular"
+    # read, and taken out on purpose
+    REDACTED = "redacted"
+    FILTERED = "filtered"
+    # read, but there was no room, and it could not wait
+    EVICTED_QUOTA = "evicted_quota"
+    EVICTED_ORPHANED = "evicted_orphaned"
+    SPOOL_FULL = "spool_full"
+    # stored, and then damaged
+    CORRUPT = "corrupt"
+    DEAD_LETTER_LIMIT = "dead_letter_limit"
+    # refused by the destination
+    REJECTED = "rejected"
+    DEAD_LETTER = "dead_letter"
+    RATE_LIMITED = "rate_limited"
+
+
+class Level(IntEnum):
+    """The standard library's numbers, so that they compare with anybody's."""
+
+    DEBUG = 10
+    INFO = 20
+    WARNING = 30
+    ERROR = 40
+
+
+FAILURES: Final = Metric("outrider.component.failures", Kind.COUNTER, "{failure}", "Times that a component raised and was started again.")
+FILES: Final = Metric("outrider.files.events", Kind.COUNTER, "{event}", "Files found, rotated, truncated and lost, as a source saw them.")
+ATTEMPTS: Final = Metric("outrider.export.attempts", Kind.COUNTER, "{attempt}", "Attempts to deliver a row, by outcome.")
+SPOOL: Final = Metric("outrider.spool.events", Kind.COUNTER, "{event}", "What happened to the spool, by event.")
+VIOLATIONS: Final = Metric(
+    "outrider.ledger.violations",
+    Kind.COUNTER,
+    "{violation}",
+    "Failed checks of accepted = sent + rejected + dead-lettered + evicted + pending.",
+)
+RELOADS: Final = Metric("outrider.config.reloads", Kind.COUNTER, "{reload}", "Reloads of the configuration, by outcome.")
+PROBE_CHANGES: Final = Metric("outrider.probe.changes", Kind.COUNTER, "{change}", "Changes of a probe's state, after damping.")
+REFUSALS: Final = Metric("outrider.server.refusals", Kind.COUNTER, "{request}", "Requests that the agent's own server refused, by reason.")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events."""
+
+    name: ClassVar[str]
+    """What happened, as a person says it."""
+    level: ClassVar[Level] = Level.INFO
+    counter: ClassVar[Metric | None] = None
+    labels: ClassVar[tuple[str, ...]] = ()
+    """The fields that are attributes of the counter."""
+
+    def amount(self) -> int:
+        """By how much the counter goes up: the field `count`, if the event has one."""
+        count = getattr(self, "count", 1)
+        return count if isinstance(count, int) else 1
+
+    def details(self) -> dict[str, object]:
+        """The fields, in their order."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStarted(Event):
+    """The agent is up: everything that is configured runs."""
+
+    name = "agent started"
+    version: str
+    state_dir: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStopped(Event):
+    """The agent ends in good order."""
+
+    name = "agent stopped"
+    pending: int
+    """Records that wait in the spool for the next start."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStopping(Event):
+    """The agent was asked to end."""
+
+    name = "agent stopping"
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentFailed(Event):
+    """A component raised; the host starts it again."""
+
+    name = "component failed"
+    level = Level.ERROR
+    counter = FAILURES
+    labels = ("component",)
+    component: str
+    error: str
+    retry_in: float
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentRecovered(Event):
+    """A component that had failed works again."""
+
+    name = "component recovered"
+    component: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsDropped(Event):
+    """Records were lost, shortened or not understood. The spool counts them, in the transaction that stores the rest."""
+
+    name = "records dropped"
+    level = Level.WARNING
+    labels = ("source", "reason")
+    source: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileFound(Event):
+    """A source began to read a file."""
+
+    name = "file found"
+    level = Level.DEBUG
+    counter = FILES
+    labels = ("source", "event")
+    source: str
+    path: str
+    event: str = "found"
+
+
+@dataclass(frozen=True, slots=True)
+class FileChanged(Event):
+    """A file was rotated, truncated, compressed or removed while it was read."""
+
+    name = "file changed"
+    counter = FILES
+    labels = ("source", "event")
+    source: str
+    path: str
+    event: str
+    """From an enumeration: `renamed`, `truncated`, `replaced`, `compressed`, `removed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileUnreadable(Event):
+    """A file that is asked for cannot be read."""
+
+    name = "file unreadable"
+    level = Level.WARNING
+    counter = FILES
+    labels = ("source", "event")
+    source: str
+    path: str
+    error: str
+    event: str = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportDelayed(Event):
+    """A destination did not take a row now; it is kept and tried again."""
+
+    name = "export delayed"
+    level = Level.WARNING
+    labels = ("destination", "signal")
+    destination: str
+    signal: str
+    reason: str
+    retry_in: float
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPaused(Event):
+    """A destination refuses the agent itself: everything is kept, one row a minute is tried."""
+
+    name = "export paused"
+    level = Level.ERROR
+    labels = ("destination", "signal")
+    destination: str
+    signal: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRecovered(Event):
+    """A destination takes rows again."""
+
+    name = "export recovered"
+    labels = ("destination", "signal")
+    destination: str
+    signal: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsRefused(Event):
+    """A destination will never take these records: they are dead letters, or it counted them as rejected. The spool counts them."""
+
+    name = "records refused"
+    level = Level.ERROR
+    labels = ("destination", "signal", "outcome")
+    destination: str
+    signal: str
+    outcome: str
+    """`rejected` or `dead_letter`."""
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolEvent(Event):
+    """Something happened to the spool: `salvaged`, `row_damaged`, `commit_failed`, `full`, `room_again`, `evicted`, `ballast_used`."""
+
+    name = "spool"
+    level = Level.WARNING
+    counter = SPOOL
+    labels = ("event",)
+    event: str
+    detail: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerViolated(Event):
+    """accepted = sent + rejected + dead-lettered + evicted + pending does not hold: a bug, and the one we fear most."""
+
+    name = "ledger violated"
+    level = Level.ERROR
+    counter = VIOLATIONS
+    labels = ("source", "destination", "signal")
+    source: str
+    destination: str
+    signal: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigReloaded(Event):
+    """The configuration was read again and holds."""
+
+    name = "configuration reloaded"
+    counter = RELOADS
+    labels = ("outcome",)
+    outcome: str = "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRefused(Event):
+    """The new configuration is wrong; the old one goes on."""
+
+    name = "configuration refused"
+    level = Level.ERROR
+    counter = RELOADS
+    labels = ("outcome",)
+    error: str
+    outcome: str = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeChanged(Event):
+    """A probe's state changed, after damping."""
+
+    name = "probe changed"
+    level = Level.WARNING
+    counter = PROBE_CHANGES
+    labels = ("probe", "state")
+    probe: str
+    target: str
+    state: str
+    """`up` or `down`."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FiguresUnreadable(Event):
+    """Figures that could not be read, and what would allow it. Told once per component and figure."""
+
+    name = "figures unreadable"
+    level = Level.WARNING
+    labels = ("component", "figures")
+    component: str
+    figures: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused(Event):
+    """Our own server refused a client."""
+
+    name = "request refused"
+    level = Level.DEBUG
+    counter = REFUSALS
+    labels = ("reason",)
+    reason: str
+    """From an enumeration: `header_timeout`, `header_too_large`, `malformed`, `too_many_connections`, `bad_host`."""
+
+
+FOLD_SECONDS: Final = 10.0
+"""How long the repeats of a line are folded into one."""
+_FOLD_KEYS: Final = 1000
+_RECENT: Final = 20
+
+_Key = tuple[type[Event], tuple[object, ...]]
+
+
+class Fold:
+    """Which lines are written, and how many were folded into the one before. Times are monotonic seconds."""
+
+    def __init__(self, window: float = FOLD_SECONDS) -> None:
+        self._window = window
+        self._open: dict[_Key, tuple[float, int, Event]] = {}
+
+    def admit(self, key: _Key, event: Event, now: float) -> bool:
+        """Whether the line is to be written now; otherwise it is counted, and told by `due`."""
+        known = self._open.get(key)
+        if known is not None:
+            self._open[key] = (known[0], known[1] + 1, event)
+            return False
+        if len(self._open) < _FOLD_KEYS:  # past that we write rather than grow: keys come from the configuration
+            self._open[key] = (now, 0, event)
+        return True
+
+    def due(self, now: float, *, everything: bool = False) -> list[tuple[Event, int]]:
+        """Close the windows that are over; return the last event of each that had repeats, and their number."""
+        over = {key: told for key, told in self._open.items() if everything or now - told[0] >= self._window}
+        for key in over:
+            del self._open[key]
+        return [(event, repeats) for _, repeats, event in over.values() if repeats]
+
+
+class Recent(NamedTuple):
+    """A warning or an error, for the status page."""
+
+    time_ns: int
+    """Nanoseconds since the Unix epoch."""
+    level: Level
+    name: str
+    details: Mapping[str, object]
+
+
+class Telemetry:
+    """Where events go. One per process."""
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._fold = Fold()
+        self._log = structlog.get_logger("outrider")
+        self.recent: deque[Recent] = deque(maxlen=_RECENT)
+        """The last warnings and errors, oldest first."""
+
+    def emit(self, event: Event) -> None:
+        """Count the event, and write its line unless it repeats one that is just written."""
+        attributes = {label: str(getattr(event, label)) for label in event.labels}
+        if event.counter is not None:
+            self._metrics.add(event.counter, event.amount(), attributes)
+        now = self._clock.monotonic()
+        self.flush()
+        if self._fold.admit((type(event), tuple(attributes.values())), event, now):
+            self._write(event, 0)
+
+    def flush(self, *, everything: bool = False) -> None:
+        """Tell what was folded and is due; the host calls it every few seconds, and with `everything` at the end."""
+        for event, repeats in self._fold.due(self._clock.monotonic(), everything=everything):
+            self._write(event, repeats)
+
+    def _write(self, event: Event, repeats: int) -> None:
+        details = event.details() | ({"repeated": repeats} if repeats else {})
+        if event.level >= Level.WARNING:
+            self.recent.append(Recent(self._clock.wall_ns(), event.level, event.name, details))
+        self._log.log(int(event.level), event.name, **details)
+
+
+def configure_logging(level: Level = Level.INFO, *, as_json: bool | None = None, environ: Mapping[str, str] = os.environ) -> None:
+    """Send our own log to standard error: JSON, or readable if that is a terminal and `as_json` is None; colours unless `NO_COLOR`.
+
+    Every line carries `agent=outrider`: whoever collects it can tell it from the workload's.
+    """
+    readable = sys.stderr.isatty() if as_json is None else not as_json
+    colours = readable and sys.stderr.isatty() and not environ.get("NO_COLOR")
+    render = structlog.dev.ConsoleRenderer(colors=colours) if readable else structlog.processors.JSONRenderer(_json)
+    structlog.configure(
+        processors=[_mark, structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), render],
+        wrapper_class=structlog.make_filtering_bound_logger(int(level)),
+        logger_factory=_Stderr,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _mark(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    event["agent"] = "outrider"
+    return event
+
+
+def _json(event: object, **_options: object) -> str:
+    return orjson.dumps(event, default=str).decode()
+
+
+class _Stderr:
+    """Writes lines; a standard error that is gone is no reason to stop observing."""
+
+    def __init__(self, *_name: str) -> None:
+        pass
+
+    def msg(self, line: str) -> None:
+        """Write one line in one call."""
+        try:
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            return
+
+    log = debug = info = warning = warn = error = critical = fatal = exception = msg
+
+
+def own_log_files() -> frozenset[tuple[int, int]]:
+    """(device, inode) of the files that our standard output and error go to: a file source must not tail them, or it feeds on itself."""
+    return frozenset(identity for descriptor in (1, 2) if (identity := _regular(descriptor)) is not None)
+
+
+def _regular(descriptor: int) -> tuple[int, int] | None:
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
