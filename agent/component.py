@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.metrics import Metrics, Observation
     from agent.record import Batch, Row, Signal
+    from agent.telemetry import Telemetry
 
 
 class ComponentConfig(BaseModel):
@@ -45,6 +46,8 @@ class Context:
     clock: Clock
     metrics: Metrics
     """Instruments of the component's own; see `metrics.py`."""
+    telemetry: Telemetry
+    """Where the component tells what happened (a file rotated, a figure unreadable); see `telemetry.py`. Never its own failure."""
     resource: Mapping[str, str]
     """The workload's OpenTelemetry resource attributes (`service.name`, …)."""
     positions: Callable[[], Awaitable[Mapping[str, bytes]]]

@@ -1,0 +1,132 @@
+"""From a source's batch to one commit: redact, detect errors, encode, append. One `Intake` per source, made by the host.
+
+    batch ──▶ redact ──▶ encode ──▶ logs row ─┐
+                 └─────▶ detect ──▶ sentry rows ├─▶ spool.append(rows + positions + drops)   one transaction
+    batch.payloads ────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from agent.errors import SpoolFullError
+from agent.record import Payload, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agent.record import Batch, LogRecord
+
+
+class Detected(NamedTuple):
+    """What a detector made of a batch: rows, and the state that must be committed with them."""
+
+    payloads: Sequence[Payload] = ()
+    positions: Mapping[str, bytes | None] = {}
+    drops: Mapping[str, int] = {}
+
+
+class Detector(Protocol):
+    """Finds errors among records and makes rows of them."""
+
+    def detect(self, source: str, records: Sequence[LogRecord]) -> Detected:
+        """Look at redacted records, in order; pure but for the detector's own state."""
+
+
+class Redacting(Protocol):
+    """What the intake needs of the redactor."""
+
+    def redact(self, records: Sequence[LogRecord], text: bytes | None) -> tuple[Sequence[LogRecord], dict[str, int]]:
+        """Return the records without secrets, and how many values each rule replaced."""
+
+
+class Encoding(Protocol):
+    """What the intake needs of the log encoder."""
+
+    def encode(self, records: Sequence[LogRecord]) -> bytes:
+        """Serialize an ExportLogsServiceRequest."""
+
+
+class Appending(Protocol):
+    """What the intake needs of the spool."""
+
+    async def append(
+        self,
+        source: str,
+        payloads: Sequence[Payload],
+        positions: Mapping[str, bytes | None],
+        drops: Mapping[str, int],
+        *,
+        replayable: bool,
+    ) -> int:
+        """Commit everything or nothing."""
+
+    async def wait_for_room(self) -> None:
+        """Return when an append has a chance again."""
+
+
+class Watching(Protocol):
+    """Who is told what happened; see `telemetry.py`."""
+
+    def batch_stored(self, source: str, records: int, redactions: Mapping[str, int], drops: Mapping[str, int]) -> None:
+        """A batch is committed."""
+
+    def waiting_for_room(self, source: str) -> None:
+        """The spool is full; the source waits."""
+
+    def records_lost(self, source: str, records: int, reason: str) -> None:
+        """Records that can't be read again found no room."""
+
+
+class Intake:
+    """One source's way into the spool; `emit` is what the source is given."""
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        replayable: bool,
+        spool: Appending,
+        redactor: Redacting,
+        encoder: Encoding,
+        detector: Detector | None,
+        watcher: Watching,
+    ) -> None:
+        self._source = source
+        self._replayable = replayable
+        self._spool = spool
+        self._redactor = redactor
+        self._encoder = encoder
+        self._detector = detector
+        self._watcher = watcher
+
+    async def emit(self, batch: Batch) -> None:
+        """Store a batch and its positions; return when both are committed."""
+        records, redactions = self._redactor.redact(batch.records, batch.text) if batch.records else ((), {})
+        payloads = list(batch.payloads)
+        if records:
+            payloads.append(Payload(Signal.LOGS, len(records), self._encoder.encode(records)))
+        found = self._detector.detect(self._source, records) if self._detector and records else Detected()
+        payloads.extend(found.payloads)
+        drops = _sum(batch.drops, found.drops)
+        if await self._store(payloads, {**batch.positions, **found.positions}, drops):
+            self._watcher.batch_stored(self._source, len(records), redactions, drops)
+
+    async def _store(self, payloads: Sequence[Payload], positions: Mapping[str, bytes | None], drops: Mapping[str, int]) -> bool:
+        while True:
+            try:
+                await self._spool.append(self._source, payloads, positions, drops, replayable=self._replayable)
+            except SpoolFullError:
+                if not self._replayable:
+                    self._watcher.records_lost(self._source, sum(p.records for p in payloads), "spool_full")
+                    return False
+                self._watcher.waiting_for_room(self._source)
+                await self._spool.wait_for_room()
+            else:
+                return True
+
+
+def _sum(first: Mapping[str, int], second: Mapping[str, int]) -> Mapping[str, int]:
+    if not second:
+        return first
+    return {reason: first.get(reason, 0) + second.get(reason, 0) for reason in {*first, *second}}
