@@ -1,0 +1,276 @@
+"""A small HTTP/1.1 client over h11: one request at a time per connection, one idle connection kept per origin.
+
+What it holds to, whatever the server does: the deadline is total (resolve, connect, TLS, send, receive: a drip of bytes does not stretch
+it); the answer is bounded, packed and unpacked; a redirect is an answer like any other and never followed, so credentials never travel to
+another host; cancellation at any point leaves no socket behind. Proxies are not supported: HTTP_PROXY and its kin are ignored.
+
+    idle connection? ── yes ──▶ exchange ── broken before the first byte of an answer? ──▶ once more, on a new connection
+          └── no ──▶ resolve ──▶ connect ──▶ TLS ──▶ exchange ──▶ whole answer, may be kept? ──▶ idle, else aborted
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import h11
+
+from agent import __version__
+from agent.net.connect import Resolver, Wire, connect
+from agent.net.decode import BodyTooLargeError, Inflater
+from agent.net.message import ErrorKind, HttpError, Phases, Request, Response, Target, TlsInfo, parse_target
+from agent.net.tls import TlsContext, TlsOptions, describe, explain
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable, Iterator
+
+__all__ = ["ErrorKind", "HttpClient", "HttpError", "Phases", "Request", "Response", "TlsInfo", "TlsOptions"]
+
+MAX_BODY: Final = 4 * 1024 * 1024
+"""Bytes of an answer's body, packed and unpacked, unless the caller says otherwise (OTLP specification, "OTLP/HTTP Response")."""
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of an answer's status line and headers."""
+IDLE_LIMIT: Final = 30.0
+"""Seconds: an older idle connection is not used again. Load balancers forget them without a word, from 60 s on."""
+USER_AGENT: Final = f"outrider/{__version__}"
+
+
+class HttpClient:
+    """Sends requests. Not bound to an event loop before the first one; `close` may be called at any time, and twice."""
+
+    def __init__(self, *, tls: TlsOptions | None = None, keep_alive: bool = True, user_agent: str = USER_AGENT) -> None:
+        self._tls_options = tls or TlsOptions()
+        self._tls = TlsContext(self._tls_options)
+        self._keep_alive = keep_alive
+        self._user_agent = user_agent
+        self._resolver = Resolver()
+        self._idle: dict[tuple[bool, str, int], _Connection] = {}
+
+    async def send(self, request: Request, *, deadline: float, max_body: int = MAX_BODY, sent: Callable[[], None] | None = None) -> Response:
+        """Send a request and return the whole answer, within `deadline` seconds in total.
+
+        `sent` is called once the request is handed to the operating system. Raises HttpError; ValueError if the URL or a header is unfit.
+        """
+        job = _Job(parse_target(request.url), request, max_body, sent or _nothing)
+        try:
+            async with asyncio.timeout(deadline):
+                return await self._send(job)
+        except TimeoutError:
+            raise HttpError(ErrorKind.TIMEOUT, f"no answer within {deadline:g} s, {job.doing}", status=job.status) from None
+
+    async def close(self) -> None:
+        """Drop the idle connections."""
+        while self._idle:
+            self._idle.popitem()[1].abort()
+        await asyncio.sleep(0)  # lets the loop close the sockets
+
+    async def _send(self, job: _Job) -> Response:
+        kept = self._take_idle(job.target)
+        if kept is not None:
+            try:
+                return await self._exchange(kept, job)
+            except HttpError as error:
+                # The server had closed it, most likely just as we wrote. Sending again is safe: requests are the same bytes under the same id.
+                if error.kind is not ErrorKind.RESET or job.answering:
+                    raise
+        return await self._exchange(await self._open(job), job)
+
+    def _take_idle(self, target: Target) -> _Connection | None:
+        connection = self._idle.pop(target.origin, None)
+        if connection is None or connection.fit():
+            return connection
+        connection.abort()
+        return None
+
+    async def _open(self, job: _Job) -> _Connection:
+        target, loop = job.target, asyncio.get_running_loop()
+        with job.phase("resolve", f"resolving {target.host}"):
+            addresses = await self._resolver.resolve(target.host, target.port)
+        with job.phase("connect", "connecting"):
+            sock, address = await connect(addresses)
+        wire = Wire()
+        if not target.secure:
+            await _adopt(loop.create_connection(lambda: wire, sock=sock), sock.close)
+            return _Connection(wire, str(address))
+        with job.phase("tls", "in the TLS handshake"):
+            context = self._context(sock.close)
+            name = self._tls_options.server_name or target.host
+            await _adopt(loop.create_connection(lambda: wire, sock=sock, ssl=context, server_hostname=name), sock.close)
+        return _Connection(wire, str(address))
+
+    def _context(self, release: Callable[[], None]) -> ssl.SSLContext:
+        try:
+            return self._tls.get()
+        except HttpError:
+            release()
+            raise
+
+    async def _exchange(self, connection: _Connection, job: _Job) -> Response:
+        keep = False
+        try:
+            response = await connection.exchange(job, self._head(job))
+            keep = self._keep_alive and connection.reset()
+        finally:
+            if keep:
+                self._store_idle(connection, job.target)
+            else:
+                connection.abort()
+        return response
+
+    def _store_idle(self, connection: _Connection, target: Target) -> None:
+        previous = self._idle.get(target.origin)
+        self._idle[target.origin] = connection
+        if previous is not None:
+            previous.abort()
+
+    def _head(self, job: _Job) -> list[tuple[str, str]]:
+        request, target = job.request, job.target
+        headers = [("Host", target.authority), ("User-Agent", self._user_agent)]
+        if request.body or request.method in {"POST", "PUT", "PATCH"}:
+            headers.append(("Content-Length", str(len(request.body))))
+        if not self._keep_alive:
+            headers.append(("Connection", "close"))
+        if target.authorization:
+            headers.append(("Authorization", target.authorization))
+        given = {name.lower() for name in request.headers}
+        return [pair for pair in headers if pair[0].lower() not in given] + list(request.headers.items())
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
+async def _adopt(connecting: Awaitable[object], release: Callable[[], None]) -> None:
+    """Make a transport of a connected socket; close the socket if that fails or is cancelled before a transport owns it."""
+    try:
+        await connecting
+    except OSError as error:  # ssl.SSLError is one
+        release()
+        raise HttpError(ErrorKind.TLS, explain(error)) from error
+    except BaseException:
+        release()
+        raise
+
+
+class _Job:
+    """One request on its way: what is being done, for the time-out's message, and how long it took."""
+
+    def __init__(self, target: Target, request: Request, max_body: int, sent: Callable[[], None]) -> None:
+        self.target = target
+        self.request = request
+        self.max_body = max_body
+        self.sent = sent
+        self.phases = Phases()
+        self.doing = "connecting"
+        self.answering = False
+        """Whether a byte of the answer has come."""
+        self.status: int | None = None
+
+    @contextmanager
+    def phase(self, name: str, doing: str) -> Iterator[None]:
+        """Measure a phase."""
+        self.doing = doing
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            setattr(self.phases, name, time.monotonic() - start)
+
+
+class _Connection:
+    """One connection and its h11 state."""
+
+    def __init__(self, wire: Wire, peer: str) -> None:
+        assert wire.transport is not None  # noqa: S101 - it is connected
+        self._wire = wire
+        self._transport = wire.transport
+        self._peer = peer
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+        self._since = 0.0
+        tls = self._transport.get_extra_info("ssl_object")
+        self._tls = describe(tls) if tls else None
+
+    def abort(self) -> None:
+        """Close at once, without a TLS good-bye: an HTTP message says itself where it ends."""
+        self._transport.abort()
+
+    def reset(self) -> bool:
+        """Make ready for the next request; False if this connection can't take one."""
+        if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE or not self._wire.idle:
+            return False
+        self._h11.start_next_cycle()
+        self._since = time.monotonic()
+        return True
+
+    def fit(self) -> bool:
+        """Whether an idle connection may be used."""
+        return self._wire.idle and not self._transport.is_closing() and time.monotonic() - self._since < IDLE_LIMIT
+
+    async def exchange(self, job: _Job, headers: list[tuple[str, str]]) -> Response:
+        """Send the request, return the answer."""
+        try:
+            with job.phase("processing", "waiting for the answer"):
+                self._write(job, headers)
+                head = await self._read_head(job)
+            with job.phase("transfer", "receiving the answer's body"):
+                body = await self._read_body(job, head)
+        except h11.RemoteProtocolError as error:
+            raise HttpError(ErrorKind.PROTOCOL, f"not a valid HTTP answer: {error}", status=job.status) from error
+        except OSError as error:
+            raise HttpError(ErrorKind.RESET, f"the connection broke: {error}", status=job.status) from error
+        version = head.http_version.decode()
+        return Response(head.status_code, _decoded(head), body, job.phases, self._tls, self._peer, version)
+
+    def _write(self, job: _Job, headers: list[tuple[str, str]]) -> None:
+        request = job.request
+        try:
+            event = h11.Request(method=request.method, target=job.target.path, headers=headers)
+            head = self._h11.send(event) or b""
+        except h11.LocalProtocolError as error:
+            raise ValueError(f"the request can't be sent: {error}") from error
+        if request.body:
+            # No copy through h11, which would only pass it on; and no waiting for room: the answer may come before all is sent.
+            self._h11.send_with_data_passthrough(h11.Data(data=request.body))
+        self._h11.send(h11.EndOfMessage())
+        self._transport.writelines((head, request.body))
+        job.sent()
+
+    async def _read_head(self, job: _Job) -> h11.Response:
+        while True:
+            event = await self._next_event(job)
+            if isinstance(event, h11.Response):
+                job.status = event.status_code
+                return event
+            if not isinstance(event, h11.InformationalResponse):
+                raise HttpError(ErrorKind.RESET, "the server closed the connection without an answer")
+
+    async def _read_body(self, job: _Job, head: h11.Response) -> bytes:
+        inflater = Inflater(_content_coding(head), job.max_body)
+        try:
+            while isinstance(event := await self._next_event(job), h11.Data):
+                inflater.feed(bytes(event.data))
+            return inflater.finish()
+        except BodyTooLargeError as error:
+            raise HttpError(ErrorKind.BODY_TOO_LARGE, f"the answer's body exceeds {job.max_body} bytes", status=job.status) from error
+        except ValueError as error:
+            raise HttpError(ErrorKind.PROTOCOL, f"the answer's body can't be unpacked: {error}", status=job.status) from error
+
+    async def _next_event(self, job: _Job) -> object:
+        while (event := self._h11.next_event()) is h11.NEED_DATA:
+            data = await self._wire.receive()
+            job.answering = job.answering or bool(data)
+            if not data and not job.answering:
+                return h11.ConnectionClosed()
+            self._h11.receive_data(data)
+        return event
+
+
+def _decoded(head: h11.Response) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
+
+
+def _content_coding(head: h11.Response) -> str:
+    return next((value.decode("latin-1").strip().lower() for name, value in head.headers if name == b"content-encoding"), "")

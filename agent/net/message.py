@@ -1,0 +1,139 @@
+"""What goes in and out of the HTTP client: plain values, without I/O."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from agent.errors import OutriderError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+class ErrorKind(StrEnum):
+    """Where a request came to grief: bounded, so it may be a metric's label."""
+
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    PROTOCOL = "protocol"
+    BODY_TOO_LARGE = "body_too_large"
+
+
+class HttpError(OutriderError):
+    """No complete answer came.
+
+    `status` is set if the head of an answer had arrived before: what failed then is only its body. The message holds no credentials.
+    """
+
+    def __init__(self, kind: ErrorKind, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.status = status
+
+
+class Target(NamedTuple):
+    """An http(s) URL, taken apart."""
+
+    secure: bool
+    host: str
+    """As the resolver and TLS want it: ASCII, without brackets."""
+    port: int
+    path: str
+    """Path and query as sent; never empty."""
+    authorization: str | None
+    """`Basic …` if the URL carries a user; never shown."""
+
+    @property
+    def authority(self) -> str:
+        """The `Host` header: the port only if it is not the scheme's own (RFC 9110 section 7.2)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS["https" if self.secure else "http"] else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> tuple[bool, str, int]:
+        """What a kept connection may be used again for."""
+        return self.secure, self.host, self.port
+
+
+def parse_target(url: str) -> Target:
+    """Take a URL apart; ValueError (without the URL in it, which may hold a password) if it is no http(s) URL."""
+    parts = urlsplit(url)
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        raise ValueError("not an absolute http or https URL")
+    port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if not path.isascii() or any(character <= " " or character == "\x7f" for character in path):
+        raise ValueError("the path holds characters that must be percent-encoded")
+    host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode()
+    return Target(parts.scheme == "https", host, port, path, _basic(parts.username, parts.password))
+
+
+def _basic(user: str | None, password: str | None) -> str | None:
+    if user is None:
+        return None
+    pair = f"{unquote(user)}:{unquote(password or '')}"
+    return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request. `Host`, `Content-Length`, `User-Agent` and `Connection` are the client's business."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(slots=True)
+class Phases:
+    """Seconds of each phase, named as blackbox_exporter's `probe_http_duration_seconds{phase}`; 0 where a kept connection saved it."""
+
+    resolve: float = 0.0
+    connect: float = 0.0
+    tls: float = 0.0
+    processing: float = 0.0
+    """From the request's first byte out to the answer's first byte in."""
+    transfer: float = 0.0
+    """From there to the answer's last byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsInfo:
+    """What was agreed on a TLS connection."""
+
+    version: str
+    """As OpenSSL names it: `TLSv1.3`."""
+    cipher: str
+    not_after: float | None
+    """When the server's certificate expires, seconds since the Unix epoch; None if it could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A complete answer."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    """Names in lower case, in the order they came; latin-1."""
+    body: bytes
+    """Without transfer and content coding."""
+    phases: Phases
+    tls: TlsInfo | None
+    peer: str
+    """The address that answered."""
+    http_version: str
+    """`1.0` or `1.1`."""
+
+    def header(self, name: str) -> str | None:
+        """The first header of that (lower-case) name."""
+        return next((value for key, value in self.headers if key == name), None)

@@ -1,0 +1,134 @@
+"""TLS options and the context made of them, which follows its files: a rotated CA or client certificate needs no restart."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import Field, model_validator
+
+from agent.component import ComponentConfig
+from agent.net.message import ErrorKind, HttpError, TlsInfo
+from agent.options import ReadableFile  # noqa: TC001 - pydantic reads the annotation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class TlsOptions(ComponentConfig):
+    """How to verify the server and how to identify ourselves. Used for https URLs only."""
+
+    ca_file: ReadableFile | None = None
+    """Certificates to trust, PEM; without it the system's. Read again when the file changes."""
+    cert_file: ReadableFile | None = None
+    """Our own certificate and its chain, PEM, for mutual TLS. Read again when the file changes."""
+    key_file: ReadableFile | None = None
+    """The private key of `cert_file`, PEM, without passphrase; not needed if `cert_file` holds it too."""
+    server_name: str | None = Field(default=None, min_length=1)
+    """The name to ask for (SNI) and to verify, if it is not the URL's host."""
+    insecure_skip_verify: bool = False
+    """Accept any certificate. Whoever sits in between reads everything, credentials included."""
+    min_version: Literal["1.2", "1.3"] = "1.2"
+    """The oldest TLS version to accept."""
+
+    @model_validator(mode="after")
+    def _key_needs_certificate(self) -> Self:
+        if self.key_file and not self.cert_file:
+            raise ValueError("key_file is of no use without cert_file")
+        return self
+
+
+class TlsContext:
+    """The context of one set of options. Loaded when first needed, and again when one of its files has changed."""
+
+    def __init__(self, options: TlsOptions) -> None:
+        self._options = options
+        self._stamp: tuple[tuple[int, int, int], ...] = ()
+        self._context: ssl.SSLContext | None = None
+
+    def get(self) -> ssl.SSLContext:
+        """Return the context for a new connection.
+
+        While a file is half-way replaced (missing, a key that does not match), the former context stays in use; HttpError if there is none.
+        """
+        try:
+            stamp = self._files_stamp()
+            if self._context is None or stamp != self._stamp:
+                self._context, self._stamp = load_context(self._options), stamp
+        except (OSError, ssl.SSLError) as error:
+            if self._context is None:
+                raise HttpError(ErrorKind.TLS, f"the TLS files can't be used: {error}") from error
+        return self._context
+
+    def _files_stamp(self) -> tuple[tuple[int, int, int], ...]:
+        files = (self._options.ca_file, self._options.cert_file, self._options.key_file)
+        return tuple(_stamp(path) for path in files if path)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def load_context(options: TlsOptions) -> ssl.SSLContext:
+    """Make a client context; OSError or ssl.SSLError if a file can't be used."""
+    context = ssl.create_default_context(cafile=options.ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3 if options.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if options.cert_file:
+        context.load_cert_chain(options.cert_file, options.key_file)
+    if options.insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def describe(connection: ssl.SSLObject) -> TlsInfo:
+    """Read off an established connection what was agreed."""
+    cipher = connection.cipher()
+    der = connection.getpeercert(binary_form=True)
+    return TlsInfo(connection.version() or "", cipher[0] if cipher else "", certificate_expiry(der) if der else None)
+
+
+def explain(error: Exception) -> str:
+    """One sentence for a failed handshake, with the fix where it is known."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS handshake failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
+    return f"TLS handshake failed: {str(error) or type(error).__name__}"
+
+
+def certificate_expiry(der: bytes) -> float | None:
+    """Read `notAfter` of an X.509 certificate (RFC 5280 section 4.1), as seconds since the Unix epoch; None if it can't be read.
+
+    The standard library tells it of verified certificates only, and an expiry is most wanted of the others.
+    """
+    try:
+        tbs = _children(_children(der)[0][1])[0][1]
+        fields = [item for item in _children(tbs) if item[0] != 0xA0]  # [0] = the optional version
+        tag, value = _children(fields[3][1])[1]  # serial, signature, issuer, validity
+        return _time(tag, value.decode("ascii"))
+    except (IndexError, ValueError):
+        return None
+
+
+def _children(data: bytes) -> list[tuple[int, bytes]]:
+    """The (tag, content) pairs of a run of DER values."""
+    found = []
+    while data:
+        length, start = data[1], 2
+        if length & 0x80:
+            start += length & 0x7F
+            length = int.from_bytes(data[2:start], "big")
+        found.append((data[0], data[start : start + length]))
+        data = data[start + length :]
+    return found
+
+
+def _time(tag: int, text: str) -> float:
+    """UTCTime (years 1950 to 2049) or GeneralizedTime, both in the form that RFC 5280 section 4.1.2.5 demands."""
+    if tag == 0x17:
+        text = ("20" if int(text[:2]) < 50 else "19") + text
+    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()
