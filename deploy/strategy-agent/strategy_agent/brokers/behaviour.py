@@ -1,0 +1,136 @@
+"""How a paper venue treats what it is sent: pure decisions, all of them functions of the seed.
+
+Order ids and frame numbers name the draws (see :mod:`strategy_agent.dice`), so that a run meets the same rejects,
+latencies and gaps whatever its timing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import exp, log
+
+from strategy_agent import dice
+from strategy_agent.model import Book, Fill, Level, Order, Side
+
+TICK_SIZE = 0.01
+DEPTH = 5
+MAX_NOTIONAL = 1_000_000.0
+
+
+class RejectReason(StrEnum):
+    """Why a venue refuses an order."""
+
+    RATE_LIMITED = "rate_limited"
+    INSUFFICIENT_MARGIN = "insufficient_margin"
+    PRICE_BAND = "price_band"
+    UNKNOWN_SYMBOL = "unknown_symbol"
+    TOO_LARGE = "too_large"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """The venue's character. Ratios are probabilities per event; latencies are lognormal, medians in seconds."""
+
+    reject_ratio: float = 0.0
+    rate_limit_ratio: float = 0.0
+    gap_ratio: float = 0.0
+    disconnect_ratio: float = 0.0
+    partial_ratio: float = 0.2
+    ack_latency: float = 0.002
+    fill_latency: float = 0.01
+    latency_spread: float = 0.5
+    clock_skew: float = 0.012
+
+
+CALM = Behaviour()
+CHAOS = Behaviour(reject_ratio=0.05, rate_limit_ratio=0.05, gap_ratio=0.002, disconnect_ratio=0.0002)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What happens to one submission: refused for a reason, or taken on; either after ``latency`` seconds."""
+
+    latency: float
+    reason: RejectReason | None = None
+
+
+def judge(behaviour: Behaviour, name: str, order: Order, price: float | None, attempt: int) -> Verdict:
+    """Decide on an order. ``name`` is the venue's seed and name; ``price`` the last trade, None if unknown."""
+    latency = _lognormal(behaviour.ack_latency, behaviour.latency_spread, name, "ack", order.client_order_id)
+    return Verdict(latency, _refusal(behaviour, name, order, price, attempt))
+
+
+def _refusal(behaviour: Behaviour, name: str, order: Order, price: float | None, attempt: int) -> RejectReason | None:
+    if price is None:
+        return RejectReason.UNKNOWN_SYMBOL
+    if order.quantity * price > MAX_NOTIONAL:
+        return RejectReason.TOO_LARGE
+    if dice.happens(behaviour.rate_limit_ratio, name, "429", order.client_order_id, attempt):
+        return RejectReason.RATE_LIMITED
+    if dice.happens(behaviour.reject_ratio, name, "reject", order.client_order_id):
+        return _venue_reason(dice.uniform(name, "reason", order.client_order_id))
+    return None
+
+
+def _venue_reason(draw: float) -> RejectReason:
+    return RejectReason.INSUFFICIENT_MARGIN if draw < 0.5 else RejectReason.PRICE_BAND
+
+
+def plan_fills(behaviour: Behaviour, name: str, order: Order, book: Book) -> list[tuple[float, Fill]]:
+    """Return (delay in seconds, fill) in order of time; the quantities add up to the order's exactly."""
+    first = _lognormal(behaviour.fill_latency, behaviour.latency_spread, name, "fill", order.client_order_id)
+    if not dice.happens(behaviour.partial_ratio, name, "partial", order.client_order_id):
+        return [(first, _fill(order, book, order.quantity, last=True))]
+    part = round(order.quantity * dice.uniform(name, "part", order.client_order_id), 6)
+    part = part if 0 < part < order.quantity else order.quantity / 2
+    return [
+        (first, _fill(order, book, part, last=False)),
+        (first, _fill(order, book, order.quantity - part, last=True)),
+    ]
+
+
+def _fill(order: Order, book: Book, quantity: float, *, last: bool) -> Fill:
+    price = walk(book, order.side, quantity)
+    return Fill(order.client_order_id, order.symbol, order.side, quantity, price, last)
+
+
+def walk(book: Book, side: Side, quantity: float) -> float:
+    """Return the mean price for ``quantity``; what exceeds the book trades at its last level."""
+    levels = book.asks if side is Side.BUY else book.bids
+    left, paid = quantity, 0.0
+    for level in levels:
+        taken = min(left, level.quantity)
+        paid += taken * level.price
+        left -= taken
+    return (paid + left * levels[-1].price) / quantity
+
+
+def make_book(name: str, symbol: str, price: float, seq: int, at: float) -> Book:
+    """Return the book around the last trade, a function of the venue and the number of that trade."""
+
+    def side(direction: int) -> tuple[Level, ...]:
+        return tuple(
+            Level(
+                price=round(max(price + direction * TICK_SIZE * step, TICK_SIZE), 4),
+                quantity=round(1 + 99 * dice.uniform(name, symbol, seq, direction * step), 3),
+            )
+            for step in range(1, DEPTH + 1)
+        )
+
+    return Book(symbol, at, bids=side(-1), asks=side(1))
+
+
+def drops_frame(behaviour: Behaviour, name: str, topic: str, seq: int) -> bool:
+    """Say whether the venue forgets to send this frame, which the client sees as a sequence gap."""
+    return dice.happens(behaviour.gap_ratio, name, topic, "gap", seq)
+
+
+def cuts_connection(behaviour: Behaviour, name: str, topic: str, seq: int) -> bool:
+    """Say whether the venue drops the connection before this frame."""
+    return dice.happens(behaviour.disconnect_ratio, name, topic, "cut", seq)
+
+
+def _lognormal(median: float, spread: float, *name: object) -> float:
+    return exp(log(median) + spread * dice.normal(*name)) if median > 0 else 0.0

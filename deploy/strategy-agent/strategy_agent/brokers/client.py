@@ -1,0 +1,67 @@
+"""The REST side of a broker: one method per endpoint; every failure becomes a :class:`BrokerError` with a reason."""
+
+from __future__ import annotations
+
+import time
+
+import aiohttp
+
+from strategy_agent import wire
+from strategy_agent.model import Ack, Book, Order
+
+TIMEOUT = aiohttp.ClientTimeout(total=2.0)
+
+
+class BrokerError(Exception):
+    """The broker refused or could not be reached. ``reason`` is a short, fixed word, fit for a metric label."""
+
+    def __init__(self, broker: str, reason: str, detail: str = "") -> None:
+        super().__init__(f"{broker}: {reason}" + (f" ({detail})" if detail else ""))
+        self.broker = broker
+        self.reason = reason
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether the broker gave no answer at all, as opposed to a refusal."""
+        return self.reason in ("unreachable", "timeout")
+
+
+class BrokerClient:
+    """Talks to one broker over a shared session, which the caller owns."""
+
+    def __init__(self, name: str, url: str, session: aiohttp.ClientSession) -> None:
+        self.name = name
+        self._url = url
+        self._session = session
+
+    def stream_url(self, topic: str) -> str:
+        """Return the WebSocket address of a topic."""
+        return f"{self._url}/v1/stream/{topic}"
+
+    async def submit(self, order: Order) -> Ack:
+        """Submit an order. Submitting the same id again is harmless and gives the same acknowledgement."""
+        return wire.decode_ack(await self._call("POST", "/v1/orders", wire.encode(order)))
+
+    async def book(self, symbol: str) -> Book:
+        """Fetch the order book of a symbol."""
+        return wire.decode_book(await self._call("GET", f"/v1/book/{symbol}"))
+
+    async def clock_offset(self) -> float:
+        """Return the seconds that the broker's clock is ahead of ours, halving the round trip."""
+        before = time.time()
+        document = await self._call("GET", "/v1/time")
+        return wire.number(document, "now") - (before + time.time()) / 2
+
+    async def _call(self, method: str, path: str, body: wire.Json | None = None) -> wire.Json:
+        try:
+            async with self._session.request(method, self._url + path, json=body, timeout=TIMEOUT) as response:
+                document = wire.parse(await response.read())
+        except TimeoutError as error:
+            raise BrokerError(self.name, "timeout") from error
+        except wire.WireError as error:
+            raise BrokerError(self.name, "protocol", str(error)) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise BrokerError(self.name, "unreachable", str(error)) from error
+        if response.status >= 400:
+            raise BrokerError(self.name, str(document.get("reason", f"http_{response.status}")))
+        return document

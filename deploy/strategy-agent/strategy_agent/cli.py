@@ -1,0 +1,188 @@
+"""The command line: ``run``, ``healthcheck``, ``scenarios``.
+
+Exit codes: 0 done, 1 unhealthy or crashed, 2 wrong usage, 69 the HTTP port or a needed package is not available,
+73 the log file cannot be written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TypeVar
+
+from strategy_agent import __version__
+from strategy_agent.config import ServiceConfig, parse_duration, parse_symbols
+from strategy_agent.faults import KINDS, parse_fault
+from strategy_agent.healthcheck import check_health
+from strategy_agent.logs import configure_logging
+from strategy_agent.market import SCENARIOS
+
+T = TypeVar("T")
+
+EX_UNAVAILABLE = 69
+EX_CANTCREAT = 73
+DEFAULTS = ServiceConfig()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    arguments = make_parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    return command(arguments)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="strategy-agent", description="A small, deterministic trading strategy agent with paper brokers."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands.add_parser("run", help="trade a scenario until stopped"))
+    _add_healthcheck(commands.add_parser("healthcheck", help="ask a running agent; exit 0 or 1"))
+    scenarios = commands.add_parser("scenarios", help="list the market scenarios and their phases")
+    scenarios.set_defaults(command=_scenarios)
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_run)
+    option = parser.add_argument
+    option("--scenario", choices=sorted(SCENARIOS), default=DEFAULTS.scenario, help="market (%(default)s)")
+    option("--seed", type=int, default=DEFAULTS.seed, help="makes market and venues repeatable (%(default)s)")
+    option("--rate", type=_rate, default=DEFAULTS.rate, help="ticks per second, all symbols (%(default)s)")
+    option(
+        "--symbols",
+        type=_reader(parse_symbols),
+        default=DEFAULTS.symbols,
+        metavar="A,B",
+        help="what to trade",
+    )
+    option(
+        "--brokers",
+        type=int,
+        choices=range(1, 9),
+        default=DEFAULTS.brokers,
+        help="paper venues (%(default)s)",
+    )
+    option("--host", default=DEFAULTS.host, help="where /health and /metrics listen (%(default)s)")
+    option("--port", type=_port, default=DEFAULTS.port, help="their port, 0 for any (%(default)s)")
+    option("--duration", type=_reader(parse_duration), metavar="TIME", help="stop by itself, e.g. 30s")
+    option("--log-file", type=Path, metavar="PATH", help="log there as well as to standard output")
+    option("--log-level", choices=("debug", "info", "warning", "error"), default=DEFAULTS.log_level)
+    option(
+        "--redis-url",
+        metavar="URL",
+        help="send events and share order books there, e.g. redis://127.0.0.1:6379",
+    )
+    option("--fault", dest="faults", action="append", type=_reader(parse_fault), metavar="NAME[@START][:ARGUMENT]",
+           help=f"make something go wrong; may be repeated. NAME is one of {', '.join(KINDS)}")  # fmt: skip
+    option("--oom-limit-mb", type=_megabytes, default=DEFAULTS.oom_limit_mb, metavar="MB",
+           help="where the oom fault ends if the kernel does not (%(default)s)")  # fmt: skip
+
+
+def _add_healthcheck(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_healthcheck)
+    option = parser.add_argument
+    option(
+        "--url",
+        type=_http_url,
+        default=f"http://{DEFAULTS.host}:{DEFAULTS.port}/health",
+        help="(%(default)s)",
+    )
+    option("--timeout", type=_reader(parse_duration), default=2.0, metavar="TIME", help="(%(default)s s)")
+    option(
+        "--max-tick-age",
+        type=_reader(parse_duration),
+        metavar="TIME",
+        help="also fail if it makes no progress",
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    config = _config(arguments)
+    if config.redis_url and importlib.util.find_spec("redis") is None:
+        return _fail(EX_UNAVAILABLE, "--redis-url needs the redis package: pip install 'strategy-agent[redis]'")
+    try:
+        configure_logging(config.log_level, config.log_file)
+    except OSError as error:
+        return _fail(EX_CANTCREAT, f"cannot write the log file: {error}")
+    # Imported late, so that --help and healthcheck answer at once.
+    from strategy_agent.service import PortError, run_service  # noqa: PLC0415
+
+    try:
+        asyncio.run(run_service(config, os.environ))
+    except PortError as error:
+        return _fail(EX_UNAVAILABLE, str(error))
+    return 0
+
+
+def _config(arguments: argparse.Namespace) -> ServiceConfig:
+    values = {field.name: getattr(arguments, field.name) for field in fields(ServiceConfig)}
+    values["faults"] = tuple(arguments.faults or ())
+    return ServiceConfig(**values)
+
+
+def _healthcheck(arguments: argparse.Namespace) -> int:
+    problem = check_health(arguments.url, timeout=arguments.timeout, max_tick_age=arguments.max_tick_age)
+    if problem is not None:
+        return _fail(1, problem)
+    sys.stdout.write("healthy\n")
+    return 0
+
+
+def _scenarios(_: argparse.Namespace) -> int:
+    for scenario in SCENARIOS.values():
+        phases = ", ".join(f"{phase.name} {phase.ticks}" for phase in scenario.phases)
+        sys.stdout.write(f"{scenario.name}: {phases}\n")
+    return 0
+
+
+def _fail(code: int, message: str) -> int:
+    sys.stderr.write(f"strategy-agent: {message}\n")
+    return code
+
+
+def _reader(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Let argparse show what a parser has to say, not only that it failed."""
+
+    def read(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
+
+
+def _between(low: float, high: float, unit: str) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise ValueError(f"{text} is not within {low:g} and {high:g} {unit}")
+        return value
+
+    return _reader(parse)
+
+
+def _port(text: str) -> int:
+    return int(_between(0, 65535, "")(text))
+
+
+def _megabytes(text: str) -> int:
+    return int(_between(16, 65536, "MB")(text))
+
+
+_rate = _between(0.1, 5000, "ticks per second")
+
+
+def _http_url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an http:// or https:// URL")
+    return text

@@ -1,0 +1,182 @@
+"""Faults on demand: what an observer must be able to see, made to happen at a known time.
+
+Written ``NAME[@START][:ARGUMENT]``, for example ``broker-down@20s:10s``. START is the time after the service
+started, 5 s if not given.
+
+| name | what happens | argument |
+|---|---|---|
+| hang | the event loop blocks: nothing answers, SIGTERM included | duration; for ever if not given |
+| crash | an unhandled exception ends the process with exit code 1 | or a signal's name: killed by it |
+| oom | memory grows until the kernel kills, or until --oom-limit-mb ends it with a MemoryError | none |
+| stall | no tick is handled; /health still answers 200, with an old last_tick_at | duration; for ever if not given |
+| error-burst | exceptions are caught and logged; trading goes on | how many; 10 if not given |
+| broker-down | the first broker cuts its connections, refuses new ones, comes back | duration; 10 s if not given |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from math import inf
+from typing import Protocol
+
+from strategy_agent.config import parse_duration
+from strategy_agent.gate import Gate
+from strategy_agent.logs import get_logger
+
+DEFAULT_START = 5.0
+MEGABYTE = 1024 * 1024
+OOM_STEP_MB = 16
+OOM_PAUSE = 0.05
+BURST_PAUSE = 0.02
+
+log = get_logger(__name__)
+
+
+class InjectedCrashError(RuntimeError):
+    """The crash that was asked for."""
+
+
+class PositionMismatchError(Exception):
+    """Our position differs from the broker's."""
+
+
+class Broker(Protocol):
+    """What the broker-down fault needs of a broker."""
+
+    async def outage(self, seconds: float) -> None:
+        """Be gone for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault, when it happens (seconds after the start), and its argument, checked."""
+
+    name: str
+    start: float = DEFAULT_START
+    argument: float | str = 0.0
+
+
+@dataclass(slots=True)
+class Target:
+    """What faults act upon."""
+
+    broker: Broker
+    gate: Gate
+    oom_limit_mb: int
+
+
+def parse_fault(text: str) -> Fault:
+    """Read ``NAME[@START][:ARGUMENT]``; raises ``ValueError`` with what is wrong."""
+    head, _, argument = text.partition(":")
+    name, _, start = head.partition("@")
+    if name not in KINDS:
+        raise ValueError(f"no fault {name!r}; there are {', '.join(KINDS)}")
+    kind = KINDS[name]
+    return Fault(
+        name,
+        parse_duration(start) if start else DEFAULT_START,
+        kind.parse(argument) if argument else kind.default,
+    )
+
+
+async def run_faults(faults: tuple[Fault, ...], target: Target) -> None:
+    """Make every fault happen at its time; returns when the last one is over."""
+    async with asyncio.TaskGroup() as group:
+        for fault in faults:
+            group.create_task(_run_fault(fault, target), name=f"fault {fault.name}")
+
+
+async def _run_fault(fault: Fault, target: Target) -> None:
+    await asyncio.sleep(fault.start)
+    log.warning("fault_injected", fault=fault.name, argument=str(fault.argument))
+    await KINDS[fault.name].run(fault.argument, target)
+    log.info("fault_over", fault=fault.name)
+
+
+async def _hang(argument: float | str, _: Target) -> None:
+    until = time.monotonic() + float(argument)
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, 60.0))  # noqa: ASYNC251 - blocking the loop is the fault
+
+
+async def _crash(argument: float | str, _: Target) -> None:
+    if isinstance(argument, str):
+        signal.raise_signal(signal.Signals[argument])
+        return
+    raise InjectedCrashError("crash on demand")
+
+
+async def _oom(_: float | str, target: Target) -> None:
+    hoard: list[bytearray] = []
+    while len(hoard) * OOM_STEP_MB < target.oom_limit_mb:
+        block = bytearray(OOM_STEP_MB * MEGABYTE)
+        block[::4096] = b"\x01" * len(block[::4096])  # untouched pages are not memory
+        hoard.append(block)
+        await asyncio.sleep(OOM_PAUSE)
+    raise MemoryError(f"gave up at {len(hoard) * OOM_STEP_MB} MB, see --oom-limit-mb")
+
+
+async def _stall(argument: float | str, target: Target) -> None:
+    target.gate.close()
+    await asyncio.sleep(float(argument))
+    target.gate.open()
+
+
+async def _error_burst(argument: float | str, _: Target) -> None:
+    for number in range(1, int(argument) + 1):
+        try:
+            _reconcile({"position": f"{number}.5 BTC"})
+        except PositionMismatchError:
+            log.exception("reconciliation_failed", number=number)
+        await asyncio.sleep(BURST_PAUSE)
+
+
+def _reconcile(report: dict[str, str]) -> float:
+    try:
+        return float(report["position"])
+    except ValueError as error:
+        raise PositionMismatchError("the broker's position cannot be read") from error
+
+
+async def _broker_down(argument: float | str, target: Target) -> None:
+    await target.broker.outage(float(argument))
+
+
+def _signal_name(text: str) -> str:
+    if text not in signal.Signals.__members__:
+        raise ValueError(f"{text!r} is not a signal; write it like SIGSEGV")
+    return text
+
+
+def _count(text: str) -> float:
+    if not (text.isdecimal() and 1 <= int(text) <= 10_000):
+        raise ValueError(f"{text!r} is not a number from 1 to 10000")
+    return float(text)
+
+
+def _nothing(text: str) -> float:
+    raise ValueError(f"this fault takes no argument, got {text!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a fault's argument is read, what it is if absent, and what the fault does."""
+
+    parse: Callable[[str], float | str]
+    default: float
+    run: Callable[[float | str, Target], Awaitable[None]]
+
+
+KINDS = {
+    "hang": Kind(parse_duration, inf, _hang),
+    "crash": Kind(_signal_name, 0.0, _crash),
+    "oom": Kind(_nothing, 0.0, _oom),
+    "stall": Kind(parse_duration, inf, _stall),
+    "error-burst": Kind(_count, 10.0, _error_burst),
+    "broker-down": Kind(parse_duration, 10.0, _broker_down),
+}
+"""The faults by name."""

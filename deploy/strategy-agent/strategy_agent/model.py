@@ -1,0 +1,118 @@
+"""The values that the parts exchange: frozen, without I/O, without behaviour beyond arithmetic.
+
+Prices are quoted in the account's currency, quantities in units of the symbol, instants in Unix seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import isfinite
+
+
+class Regime(StrEnum):
+    """What the market is doing, as far as the ticks up to now tell."""
+
+    RANGE = "range"
+    TREND = "trend"
+    VOLATILE = "volatile"
+    CRASH = "crash"
+
+
+class Side(StrEnum):
+    """The direction of an order."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        """+1 for a purchase, -1 for a sale."""
+        return 1 if self is Side.BUY else -1
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One trade print; ``sent_at`` is the venue's clock."""
+
+    symbol: str
+    price: float
+    sent_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AccountData:
+    """What the router may know of the account: money only, so that it cannot come to depend on orders."""
+
+    equity: float = 100_000.0
+    peak_equity: float = 100_000.0
+
+    @property
+    def drawdown(self) -> float:
+        """Loss since the peak as a fraction in [0, 1]; 1 when the figures make no sense."""
+        if not (isfinite(self.equity) and isfinite(self.peak_equity)) or self.peak_equity <= 0:
+            return 1.0
+        return min(1.0, max(0.0, 1.0 - self.equity / self.peak_equity))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The router's answer to one tick.
+
+    ``signal`` is in [-1, 1] (short to long), ``quality`` and ``allocation_scalar`` are in [0, 1].
+    """
+
+    symbol: str
+    price: float
+    signal: float
+    quality: float
+    allocation_scalar: float
+    regime: Regime
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A market order. The id is the client's, so that a repeated submission is recognised."""
+
+    client_order_id: str
+    symbol: str
+    side: Side
+    quantity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The broker has taken the order on."""
+
+    client_order_id: str
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A part or the whole of an order was traded; ``last`` closes the order."""
+
+    client_order_id: str
+    symbol: str
+    side: Side
+    quantity: float
+    price: float
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A price and the quantity on offer at it."""
+
+    price: float
+    quantity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """An order book as of ``at``: bids from the highest price down, asks from the lowest up."""
+
+    symbol: str
+    at: float
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]

@@ -1,0 +1,87 @@
+"""The order-book cache: an age limit, a measured hit rate, optionally a shared store behind it.
+
+Looked up in this order: own memory, shared store, broker. A book older than the limit counts as a miss wherever it
+was found.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from strategy_agent.model import Book
+
+
+class BookStore(Protocol):
+    """A store shared by several agents. Both methods answer with less rather than raise when it is away."""
+
+    async def get(self, symbol: str) -> Book | None:
+        """Return the book last put in, or None."""
+        ...
+
+    async def put(self, book: Book) -> None:
+        """Keep a book for the others."""
+        ...
+
+
+@dataclass(slots=True)
+class CacheCounts:
+    """Where books came from."""
+
+    memory: int = 0
+    store: int = 0
+    broker: int = 0
+
+    @property
+    def hit_rate(self) -> float:
+        """The share of lookups that spared the broker; 0 before the first."""
+        total = self.memory + self.store + self.broker
+        return (self.memory + self.store) / total if total else 0.0
+
+
+class OrderBookCache:
+    """Caches books by symbol for ``max_age`` seconds of the clock that stamps them."""
+
+    def __init__(
+        self,
+        fetch: Callable[[str], Awaitable[Book]],
+        *,
+        max_age: float = 0.5,
+        store: BookStore | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._fetch = fetch
+        self._max_age = max_age
+        self._store = store
+        self._clock = clock
+        self._books: dict[str, Book] = {}
+        self.counts = CacheCounts()
+
+    async def get(self, symbol: str) -> Book:
+        """Return a book no older than the limit; raises what ``fetch`` raises when the broker must be asked."""
+        if book := self._fresh(self._books.get(symbol)):
+            self.counts.memory += 1
+            return book
+        if self._store and (book := self._fresh(await self._store.get(symbol))):
+            self.counts.store += 1
+            self._books[symbol] = book
+            return book
+        return await self._refresh(symbol)
+
+    def age(self, symbol: str) -> float | None:
+        """Return the age in seconds of the book held for the symbol, if one is."""
+        book = self._books.get(symbol)
+        return None if book is None else self._clock() - book.at
+
+    async def _refresh(self, symbol: str) -> Book:
+        book = await self._fetch(symbol)
+        self.counts.broker += 1
+        self._books[symbol] = book
+        if self._store:
+            await self._store.put(book)
+        return book
+
+    def _fresh(self, book: Book | None) -> Book | None:
+        return book if book and self._clock() - book.at <= self._max_age else None

@@ -1,0 +1,103 @@
+"""Streaming regime detection from volatility, drift, drawdown and efficiency ratio.
+
+    range ⇄ trend        efficiency: how much of the path led somewhere
+      ⇅       ⇅
+    volatile ⇄ crash     volatility against its own past; drawdown from a decaying peak
+
+Any regime can follow any other; a regime is left at a lower threshold than it is entered, so that it does not
+flicker. Constant time and memory per tick; nothing depends on later ticks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp, log
+
+from strategy_agent.model import Regime
+from strategy_agent.stats import DecayingPeak, ExponentialDeviation, ExponentialMean, clamp
+
+MAX_RETURN = 1.0
+"""One tick moves the statistics by no more than this log return: a typing error is not a market."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegimeConfig:
+    """Half-lives in ticks; thresholds as fractions of the price, entered at the first, left at the second."""
+
+    fast: float = 20
+    slow: float = 400
+    trend: float = 60
+    peak: float = 120
+    crash_drawdown: tuple[float, float] = (0.03, 0.015)
+    volatile_ratio: tuple[float, float] = (2.5, 1.5)
+    volatile_floor: tuple[float, float] = (6e-4, 4e-4)
+    trend_efficiency: tuple[float, float] = (0.35, 0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the ticks so far amount to; per tick, in log returns."""
+
+    tick_return: float = 0.0
+    volatility: float = 0.0
+    volatility_ratio: float = 1.0
+    drift: float = 0.0
+    efficiency: float = 0.0
+    drawdown: float = 0.0
+
+
+class RegimeDetector:
+    """Follows one symbol; :meth:`update` once per tick, in the order of the ticks."""
+
+    def __init__(self, config: RegimeConfig | None = None) -> None:
+        self._config = config or RegimeConfig()
+        self._fast = ExponentialDeviation(self._config.fast)
+        self._slow = ExponentialDeviation(self._config.slow)
+        self._drift = ExponentialMean(self._config.trend)
+        self._path = ExponentialMean(self._config.trend)
+        self._peak = DecayingPeak(self._config.peak)
+        self._last: float | None = None
+        self._seen = 0
+        self.regime = Regime.RANGE
+        self.features = Features()
+
+    def update(self, price: float) -> Regime:
+        """Take the next price (finite, above zero) in and return the regime."""
+        self.features = self._measure(log(price))
+        self.regime = classify(self.regime, self.features, self._config)
+        return self.regime
+
+    def _measure(self, level: float) -> Features:
+        tick_return = clamp(level - self._last, -MAX_RETURN, MAX_RETURN) if self._last is not None else 0.0
+        self._last = level
+        volatility = self._fast.update(tick_return)
+        usual = self._slow.update(tick_return)
+        drift = self._drift.update(tick_return)
+        path = self._path.update(abs(tick_return))
+        self._seen += 1
+        warm = clamp(self._seen / self._config.trend)  # a few ticks always lead somewhere
+        return Features(
+            tick_return=tick_return,
+            volatility=volatility,
+            volatility_ratio=volatility / usual if usual > 0 else 1.0,
+            drift=drift,
+            efficiency=warm * clamp(abs(drift) / path) if path > 0 else 0.0,
+            drawdown=clamp(1.0 - exp(level - self._peak.update(level))),
+        )
+
+
+def classify(current: Regime, features: Features, config: RegimeConfig) -> Regime:
+    """Return the regime that follows ``current``; the most dangerous one that applies wins."""
+
+    def over(value: float, band: tuple[float, float], regime: Regime) -> bool:
+        return value >= band[1 if current is regime else 0]
+
+    if over(features.drawdown, config.crash_drawdown, Regime.CRASH):
+        return Regime.CRASH
+    if over(features.volatility_ratio, config.volatile_ratio, Regime.VOLATILE) or over(
+        features.volatility, config.volatile_floor, Regime.VOLATILE
+    ):
+        return Regime.VOLATILE
+    if over(features.efficiency, config.trend_efficiency, Regime.TREND):
+        return Regime.TREND
+    return Regime.RANGE

@@ -1,0 +1,107 @@
+"""Risk tiers per symbol, the vetoes that follow from them, and the kill switch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class RiskTier(IntEnum):
+    """How dangerous a symbol is now. From ``HIGH`` on, only orders that reduce the position pass."""
+
+    LOW = 0
+    ELEVATED = 1
+    HIGH = 2
+    HALTED = 3
+
+
+class Veto(StrEnum):
+    """Why an order was not sent."""
+
+    KILL_SWITCH = "kill_switch"
+    RISK_TIER = "risk_tier"
+    STALE_TICK = "stale_tick"
+    TOO_MANY_IN_FLIGHT = "too_many_in_flight"
+    WIDE_SPREAD = "wide_spread"
+    NO_BOOK = "no_book"
+
+
+Steps = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class RiskLimits:
+    """Where the tiers begin (ELEVATED, HIGH, HALTED), as fractions; and the limits on single orders."""
+
+    exposure: Steps = (0.25, 0.4, 0.6)
+    drawdown: Steps = (0.02, 0.05, 0.1)
+    volatility: Steps = (6e-4, 1.5e-3, 1e-2)
+    kill_drawdown: float = 0.1
+    max_tick_age: float = 2.0
+    max_in_flight: int = 16
+    max_spread: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class RiskInputs:
+    """What a tier is decided on: fractions of the equity, and volatility per tick."""
+
+    exposure: float
+    drawdown: float
+    volatility: float
+
+
+def risk_tier(inputs: RiskInputs, limits: RiskLimits) -> RiskTier:
+    """Return the tier: the worst of the three dimensions. A figure that is not a number halts."""
+    pairs = (
+        (inputs.exposure, limits.exposure),
+        (inputs.drawdown, limits.drawdown),
+        (inputs.volatility, limits.volatility),
+    )
+    return RiskTier(max(sum(not value < step for step in steps) for value, steps in pairs))
+
+
+@dataclass(slots=True)
+class KillSwitch:
+    """Stops all trading until a person resets it; the first reason stays."""
+
+    reason: str | None = None
+
+    @property
+    def on(self) -> bool:
+        """Whether trading is stopped."""
+        return self.reason is not None
+
+    def trip(self, reason: str) -> bool:
+        """Stop trading; returns whether this call did it."""
+        if self.on:
+            return False
+        self.reason = reason
+        return True
+
+    def reset(self) -> None:
+        """Allow trading again."""
+        self.reason = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a veto is decided on: the order's effect and the moment it comes in."""
+
+    tier: RiskTier
+    reduces: bool
+    tick_age: float
+    in_flight: int
+
+
+def veto(intent: Intent, kill_switch: KillSwitch, limits: RiskLimits) -> Veto | None:
+    """Return the reason not to send the order, or None. The kill switch stops reductions, too."""
+    if kill_switch.on:
+        return Veto.KILL_SWITCH
+    if not intent.tick_age <= limits.max_tick_age:
+        return Veto.STALE_TICK
+    if intent.in_flight >= limits.max_in_flight:
+        return Veto.TOO_MANY_IN_FLIGHT
+    if intent.tier >= RiskTier.HIGH and not intent.reduces:
+        return Veto.RISK_TIER
+    return None

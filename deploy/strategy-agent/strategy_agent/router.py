@@ -1,0 +1,132 @@
+"""The strategy router: asks every bot, weighs them by recent quality, scales down under stress.
+
+Per tick and symbol it costs the same whatever came before, keeps a fixed number of floats per bot and symbol, and
+uses no tick that has not arrived. The order in which bots were registered cannot matter: sums are exact
+(``math.fsum``), and no bot sees another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import fsum, isfinite, tanh
+
+from strategy_agent.bots import Bot, MarketData
+from strategy_agent.model import AccountData, Decision, Regime
+from strategy_agent.regime import Features, RegimeConfig, RegimeDetector
+from strategy_agent.stats import ExponentialMean, clamp
+
+NEUTRAL_QUALITY = 0.5
+"""Neither right nor wrong so far; also the quality of a router without bots."""
+
+PRICE_RANGE = (1e-12, 1e12)
+"""What may be a price. Anything else answers with a flat decision and leaves the statistics alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouterConfig:
+    """How strongly stress scales down.
+
+    ``regime_scale``: allocation per regime. ``target_volatility``: per-tick volatility up to which nothing is cut.
+    ``max_drawdown``: account drawdown at which nothing is allocated. ``quality_half_life``: in ticks.
+    """
+
+    regime_scale: tuple[tuple[Regime, float], ...] = (
+        (Regime.TREND, 1.0),
+        (Regime.RANGE, 0.7),
+        (Regime.VOLATILE, 0.35),
+        (Regime.CRASH, 0.05),
+    )
+    target_volatility: float = 4e-4
+    max_drawdown: float = 0.1
+    quality_half_life: float = 100
+    regime: RegimeConfig = field(default_factory=RegimeConfig)
+
+
+class _Lane:
+    """What the router remembers of one symbol: the regime, and per bot its last signal and its score."""
+
+    __slots__ = ("detector", "scores", "signals")
+
+    def __init__(self, config: RegimeConfig) -> None:
+        self.detector = RegimeDetector(config)
+        self.signals: dict[str, float] = {}
+        self.scores: dict[str, ExponentialMean] = {}
+
+    def settle(self, features: Features, half_life: float) -> None:
+        """Credit or debit every bot for its last signal, in volatilities, squashed to [-1, 1]."""
+        if features.volatility <= 0:
+            return
+        move = features.tick_return / features.volatility
+        for name, signal in self.signals.items():
+            self.scores.setdefault(name, ExponentialMean(half_life)).update(tanh(signal * move))
+
+    def quality(self, name: str) -> float:
+        """Return how right the bot has been lately, in [0, 1]."""
+        score = self.scores.get(name)
+        return NEUTRAL_QUALITY if score is None else clamp(0.5 + 0.5 * tanh(3.0 * score.value))
+
+
+class StrategyRouter:
+    """Turns ticks into decisions.
+
+    :meth:`register_bot` at any time, :meth:`process_tick` per tick. Neither raises on any number; a second bot
+    of the same name is an error.
+    """
+
+    def __init__(self, config: RouterConfig | None = None) -> None:
+        self._config = config or RouterConfig()
+        self._regime_scale = dict(self._config.regime_scale)
+        self._bots: dict[str, Bot] = {}
+        self._lanes: dict[str, _Lane] = {}
+
+    def register_bot(self, bot: Bot) -> None:
+        """Add a bot; raises ``ValueError`` if its name is taken."""
+        if bot.name in self._bots:
+            raise ValueError(f"a bot named {bot.name!r} is registered already")
+        self._bots[bot.name] = bot
+
+    def process_tick(self, symbol: str, price: float, account_data: AccountData) -> Decision:
+        """Return the decision for this tick; flat (signal and scalar 0) when ``price`` cannot be one."""
+        lane = self._lanes.setdefault(symbol, _Lane(self._config.regime))
+        if not is_price(price):
+            return Decision(symbol, price, 0.0, NEUTRAL_QUALITY, 0.0, lane.detector.regime)
+        regime = lane.detector.update(price)
+        lane.settle(lane.detector.features, self._config.quality_half_life)
+        lane.signals = self._ask(MarketData(symbol, price, regime, lane.detector.features))
+        signal, quality = combine(lane.signals, {name: lane.quality(name) for name in lane.signals})
+        scalar = self._allocate(regime, quality, lane.detector.features.volatility, account_data.drawdown)
+        return Decision(symbol, price, signal, quality, scalar, regime)
+
+    def features(self, symbol: str) -> Features:
+        """Return what the symbol's ticks amount to; the neutral features for one never seen."""
+        lane = self._lanes.get(symbol)
+        return lane.detector.features if lane else Features()
+
+    def _ask(self, data: MarketData) -> dict[str, float]:
+        return {name: _sane(bot.get_signal(data)) for name, bot in self._bots.items()}
+
+    def _allocate(self, regime: Regime, quality: float, volatility: float, drawdown: float) -> float:
+        target = self._config.target_volatility
+        calm = target / volatility if volatility > target else 1.0
+        solvent = 1.0 - drawdown / self._config.max_drawdown
+        return clamp(self._regime_scale[regime] * clamp(2.0 * quality) * calm * clamp(solvent))
+
+
+def is_price(value: float) -> bool:
+    """Say whether a number can be a price at all."""
+    return PRICE_RANGE[0] <= value <= PRICE_RANGE[1]
+
+
+def combine(signals: dict[str, float], qualities: dict[str, float]) -> tuple[float, float]:
+    """Weigh signals by squared quality and return (signal, quality); order of the bots is irrelevant."""
+    weights = {name: quality * quality for name, quality in qualities.items()}
+    total = fsum(weights.values())
+    if total <= 0:
+        return 0.0, NEUTRAL_QUALITY if not signals else 0.0
+    signal = fsum(weight * signals[name] for name, weight in weights.items()) / total
+    quality = fsum(weight * qualities[name] for name, weight in weights.items()) / total
+    return clamp(signal, -1.0, 1.0), clamp(quality)
+
+
+def _sane(signal: float) -> float:
+    return clamp(signal, -1.0, 1.0) if isfinite(signal) else 0.0

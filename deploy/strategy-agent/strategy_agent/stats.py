@@ -1,0 +1,68 @@
+"""Online statistics: constant memory, constant time per observation, never a look ahead."""
+
+from __future__ import annotations
+
+from math import exp, log, sqrt
+
+
+def clamp(value: float, low: float = 0.0, high: float = 1.0) -> float:
+    """Return ``value`` within [low, high]; NaN becomes ``low``, the careful end of every scale used here."""
+    if value != value:  # noqa: PLR0124 - only NaN differs from itself
+        return low
+    return min(high, max(low, value))
+
+
+class ExponentialMean:
+    """A mean that forgets: an observation ``half_life`` steps old weighs half as much as the newest.
+
+    Until enough has been seen it is the plain mean, so that the first observation is not over-weighted for long.
+    """
+
+    __slots__ = ("_alpha", "_count", "value")
+
+    def __init__(self, half_life: float) -> None:
+        self._alpha = 1.0 - exp(-log(2.0) / half_life)
+        self._count = 0
+        self.value = 0.0
+
+    def update(self, observation: float) -> float:
+        """Take one finite observation in and return the new mean."""
+        self._count += 1
+        self.value += max(self._alpha, 1.0 / self._count) * (observation - self.value)
+        return self.value
+
+
+class ExponentialDeviation:
+    """The root mean square around zero, with forgetting. Tick returns have no mean worth subtracting."""
+
+    __slots__ = ("_square",)
+
+    def __init__(self, half_life: float) -> None:
+        self._square = ExponentialMean(half_life)
+
+    def update(self, observation: float) -> float:
+        """Take one finite observation in and return the new deviation."""
+        self._square.update(observation * observation)
+        return self.value
+
+    @property
+    def value(self) -> float:
+        """The deviation in the unit of the observations."""
+        return sqrt(self._square.value)
+
+
+class DecayingPeak:
+    """A maximum that sinks towards the present, so that an old top does not count as a loss for ever."""
+
+    __slots__ = ("_keep", "value")
+
+    def __init__(self, half_life: float) -> None:
+        self._keep = exp(-log(2.0) / half_life)
+        self.value: float | None = None
+
+    def update(self, observation: float) -> float:
+        """Take one finite observation in and return the peak, never below the observation."""
+        if self.value is None:
+            self.value = observation
+        self.value = max(observation, observation + (self.value - observation) * self._keep)
+        return self.value

@@ -1,0 +1,50 @@
+"""Spans for order life cycles.
+
+    order                        decision until the last fill, or until it failed
+    ├─ order.submit              the request to the broker, retries included
+    └─ order.fill                acknowledgement until the last fill
+
+Spans are always made, because the logs carry their ids; they leave the process only if OpenTelemetry's usual
+variables say where to: ``OTEL_EXPORTER_OTLP_ENDPOINT``, or ``OTEL_TRACES_EXPORTER=console`` for standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
+
+from strategy_agent import __version__
+from strategy_agent.logs import get_logger
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+log = get_logger(__name__)
+
+
+def make_tracer_provider(environ: Mapping[str, str]) -> TracerProvider:
+    """Return a provider with the exporter that the environment asks for, or with none."""
+    attributes = {"service.version": __version__}
+    if not environ.get("OTEL_SERVICE_NAME"):
+        attributes["service.name"] = "strategy-agent"
+    provider = TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
+    exporter = environ.get("OTEL_TRACES_EXPORTER", "otlp")
+    if exporter == "console":
+        provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=sys.stderr)))
+    elif exporter == "otlp" and any(environ.get(name) for name in ENDPOINTS):
+        _add_otlp(provider)
+    return provider
+
+
+def _add_otlp(provider: TracerProvider) -> None:
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra
+            OTLPSpanExporter,
+        )
+    except ImportError:
+        log.warning("otlp_exporter_missing", fix="pip install 'strategy-agent[otlp]'", consequence="no spans")
+        return
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
