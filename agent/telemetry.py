@@ -82,6 +82,7 @@ class Level(IntEnum):
 
 FAILURES: Final = Metric("outrider.component.failures", Kind.COUNTER, "{failure}", "Times that a component raised and was started again.")
 FILES: Final = Metric("outrider.files.events", Kind.COUNTER, "{event}", "Files found, rotated, truncated and lost, as a source saw them.")
+REDACTIONS: Final = Metric("outrider.redactions", Kind.COUNTER, "{value}", "Values taken out of records before they were stored, by rule.")
 ATTEMPTS: Final = Metric("outrider.export.attempts", Kind.COUNTER, "{attempt}", "Attempts to deliver a row, by outcome.")
 SPOOL: Final = Metric("outrider.spool.events", Kind.COUNTER, "{event}", "What happened to the spool, by event.")
 VIOLATIONS: Final = Metric(
@@ -174,6 +175,19 @@ class RecordsDropped(Event):
     labels = ("source", "reason")
     source: str
     reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesRedacted(Event):
+    """Secrets were taken out of records before they were stored."""
+
+    name = "values redacted"
+    level = Level.DEBUG
+    counter = REDACTIONS
+    labels = ("source", "rule")
+    source: str
+    rule: str
     count: int
 
 
@@ -439,9 +453,9 @@ def configure_logging(level: Level = Level.INFO, *, as_json: bool | None = None,
     """
     readable = sys.stderr.isatty() if as_json is None else not as_json
     colours = readable and sys.stderr.isatty() and not environ.get("NO_COLOR")
-    render = structlog.dev.ConsoleRenderer(colors=colours) if readable else structlog.processors.JSONRenderer(_json)
+    renderers = (_escape, structlog.dev.ConsoleRenderer(colors=colours)) if readable else (structlog.processors.JSONRenderer(_json),)
     structlog.configure(
-        processors=[_mark, structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), render],
+        processors=[_mark, structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(int(level)),
         logger_factory=_Stderr,
         cache_logger_on_first_use=False,
@@ -450,6 +464,14 @@ def configure_logging(level: Level = Level.INFO, *, as_json: bool | None = None,
 
 def _mark(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     event["agent"] = "outrider"
+    return event
+
+
+def _escape(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Text from data must not steer the terminal."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = value.encode("unicode_escape").decode("ascii")
     return event
 
 

@@ -1,0 +1,103 @@
+"""What the server's routes take and return, and its decisions about requests. No I/O."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qsl, unquote
+
+TEXT: Final = "text/plain; charset=utf-8"
+HTML: Final = "text/html; charset=utf-8"
+JSON: Final = "application/json"
+JSON_LINES: Final = "application/x-ndjson"
+
+COMPRESS_FROM: Final = 1024
+"""Bytes: shorter bodies are not worth compressing."""
+
+SECURITY_HEADERS: Final = (
+    ("cache-control", "no-store"),
+    (
+        "content-security-policy",
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("referrer-policy", "no-referrer"),
+    ("x-content-type-options", "nosniff"),
+)
+"""On every answer: nothing is stored, scripted, framed or guessed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request without a body: this server takes none."""
+
+    method: str
+    path: str
+    """Percent-decoded, without the query."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """The last value of each key."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case; repeated ones joined by `, ` (RFC 9110, 5.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer: bytes, or an asynchronous generator of bytes that are sent as they come."""
+
+    body: bytes | AsyncGenerator[bytes, None] = b""
+    status: int = 200
+    content_type: str = TEXT
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+Routes = Mapping[str, Handler]
+"""`GET /path` (which answers HEAD as well) or `POST /path` → handler."""
+
+
+def parse_request(method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> Request:
+    """A request from what h11 read; any target gives a request."""
+    path, _, query = target.decode("latin-1").partition("?")
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        joined[key] = f"{joined[key]}, {text}" if key in joined else text
+    pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=None)
+    return Request(method.decode("latin-1"), unquote(path), dict(pairs), joined)
+
+
+def find(routes: Routes, request: Request) -> Handler | Response:
+    """The handler, or the answer that says why there is none."""
+    method = "GET" if request.method == "HEAD" else request.method
+    handler = routes.get(f"{method} {request.path}")
+    if handler is not None:
+        return handler
+    allowed = [route.partition(" ")[0] for route in routes if route.partition(" ")[2] == request.path]
+    if not allowed:
+        return Response(b"not found\n", 404)
+    methods = allowed + (["HEAD"] if "GET" in allowed else [])
+    return Response(b"method not allowed\n", 405, headers=(("allow", ", ".join(sorted(methods))),))
+
+
+def has_body(request: Request) -> bool:
+    """Whether the request announces a body."""
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+
+
+def accepts_gzip(request: Request) -> bool:
+    """Whether `Accept-Encoding` allows gzip (RFC 9110, 12.5.3)."""
+    for item in request.headers.get("accept-encoding", "").split(","):
+        coding, _, parameters = item.strip().partition(";")
+        if coding.strip().lower() in ("gzip", "*"):
+            return parameters.replace(" ", "").lower() not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
+
+
+def compress(request: Request, response: Response) -> Response:
+    """The response, compressed if that is worth it and allowed."""
+    if not isinstance(response.body, bytes) or len(response.body) < COMPRESS_FROM or not accepts_gzip(request):
+        return response
+    headers = (*response.headers, ("content-encoding", "gzip"), ("vary", "accept-encoding"))
+    return Response(gzip.compress(response.body, 1, mtime=0), response.status, response.content_type, headers)
