@@ -1,0 +1,129 @@
+"""The lists of components: each entry's type looked up, its options checked by the component's own `Config`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from agent import registry
+from agent.component import ComponentConfig
+from agent.config.check import Site, check, suggest
+from agent.config.settings import Entry, ProbeEntry, SamplerEntry
+from agent.config.tree import Data, Tree, dotted, kind_of
+from agent.options import mask_url
+from agent.registry import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ENTRIES: Final[Mapping[Kind, type[Entry]]] = {
+    Kind.SOURCE: Entry,
+    Kind.SAMPLER: SamplerEntry,
+    Kind.PROBE: ProbeEntry,
+    Kind.EXPORTER: Entry,
+}
+
+SCHEMES: Final = {
+    "http": "http",
+    "https": "http",
+    "tcp": "tcp",
+    "redis": "redis",
+    "rediss": "redis",
+    "grpc": "grpc",
+    "grpcs": "grpc",
+    "file": "heartbeat",
+}
+"""The probe type that looks at a URL."""
+
+PLANNED: Final[Mapping[Kind, frozenset[str]]] = {
+    Kind.SOURCE: frozenset({"otlp", "redis_stream", "redis_pubsub", "scrape", "socket", "test_runs"}),
+    Kind.SAMPLER: frozenset({"cgroup"}),
+    Kind.PROBE: frozenset({"command", "grpc", "heartbeat", "process", "redis"}),
+    Kind.EXPORTER: frozenset({"otlp_grpc"}),
+}
+"""Types that the product will have: asking for one is no typing mistake."""
+
+
+def host_keys(kind: Kind) -> list[str]:
+    """The keys of an entry that the host reads, whatever its type."""
+    return [key for key in ENTRIES[kind].model_fields if key != "options"]
+
+
+def check_components(kind: Kind, tree: Tree) -> list[Entry | None]:
+    """The entries of a kind in their order; None for a wrong one, whose faults go into the tree."""
+    raw = tree.data.get(kind)
+    if raw is None:
+        return []
+    if not isinstance(raw, list):
+        Site(tree, (kind,)).fault((), f"must be a list, not {kind_of(raw)}", "begin each entry with `- type: …`")
+        return []
+    return [_entry(kind, item, Site(tree, (kind, index), tuple(host_keys(kind)))) for index, item in enumerate(raw)]
+
+
+def _entry(kind: Kind, raw: Data, site: Site) -> Entry | None:
+    if not isinstance(raw, dict):
+        site.fault((), f"must be a mapping, not {kind_of(raw)}", "write `- type: …` with its options below")
+        return None
+    name = _type_of(kind, raw, site)
+    found = None if name is None else _load(kind, name, site, "type" if "type" in raw else "url")
+    if name is None or found is None:
+        return None
+    mine = host_keys(kind)
+    options = check(found.Config, _options(raw, mine, found.Config), site)
+    host = {key: raw[key] for key in mine if raw.get(key) is not None}
+    defaults = {"type": name, "name": _default_name(name, raw), "options": options or ComponentConfig()}
+    entry = check(ENTRIES[kind], defaults | host, site)
+    return None if options is None else entry
+
+
+def _options(raw: dict[str, Data], mine: list[str], config: type[ComponentConfig]) -> dict[str, Data]:
+    """What is left for the component: all but the host's keys, unless it has an option of that name as well."""
+    return {key: value for key, value in raw.items() if key not in mine or key in config.model_fields}
+
+
+def _default_name(name: str, raw: dict[str, Data]) -> str:
+    url = raw.get("url")
+    return mask_url(url) if isinstance(url, str) else name
+
+
+def _type_of(kind: Kind, raw: dict[str, Data], site: Site) -> str | None:
+    name, url = raw.get("type"), raw.get("url")
+    if isinstance(name, str):
+        return name
+    if name is not None:
+        site.fault(("type",), f"must be text, not {kind_of(name)}", suggest("", registry.types(kind)))
+    elif kind is Kind.PROBE and isinstance(url, str):
+        return _type_of_url(url, site)
+    else:
+        site.fault((), "type is required", "add `type: …`; " + suggest("", registry.types(kind)))
+    return None
+
+
+def _type_of_url(url: str, site: Site) -> str | None:
+    scheme = url.partition("://")[0].lower()
+    if scheme not in SCHEMES:
+        site.fault(("url",), f"no probe looks at {scheme!r}", "schemes " + suggest(scheme, SCHEMES))
+    return SCHEMES.get(scheme)
+
+
+def _load(kind: Kind, name: str, site: Site, key: str) -> registry.ComponentClass | None:
+    try:
+        return registry.load(kind, name)
+    except registry.UnavailableError as error:
+        site.fault((key,), str(error), "install it beside outrider")
+    except registry.UnknownTypeError as error:
+        if name in PLANNED[kind]:
+            site.fault((key,), f"{name!r} is not available in this version", "remove it, or upgrade when it is")
+        else:
+            site.fault((key,), str(error), suggest(name, registry.types(kind)))
+    return None
+
+
+def check_names(tree: Tree, kinds: Mapping[Kind, list[Entry | None]]) -> None:
+    """Refuse a name that two entries have: names are the keys of positions and cursors."""
+    taken: dict[str, str] = {}
+    routes = [((kind, index), entry) for kind, entries in kinds.items() for index, entry in enumerate(entries)]
+    for route, entry in routes:
+        if entry is not None and entry.name in taken:
+            Site(tree, route).fault(("name",), f"{entry.name!r} is already the name of {taken[entry.name]}", "give one of the two another `name`")
+        elif entry is not None:
+            taken[entry.name] = dotted(route)

@@ -1,0 +1,146 @@
+"""Zero configuration: the environment as a `Tree`, with the variables' names as places. Pure but for what the exporters bring."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from agent.config.tree import Data, Fault, Place, Route, Tree, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VARIABLES: Final = {
+    "OUTRIDER_STATE_DIR": "directory of the spool, its lock and the agent's socket",
+    "OUTRIDER_LOG_FILES": "comma-separated globs of the log files to read",
+    "OUTRIDER_TARGET": "whose resources to measure: pid:N, pidfile:PATH, name:REGEX or cgroup:PATH",
+    "OUTRIDER_PROBES": "comma-separated URLs to look at",
+    "OUTRIDER_REDIS_STREAMS": "not available in this version",
+    "OUTRIDER_LISTEN": "host:port of the agent's own pages",
+    "OUTRIDER_TESTRUN_DIR": "not available in this version",
+    "OTEL_SERVICE_NAME": "service.name",
+    "OTEL_RESOURCE_ATTRIBUTES": "key=value pairs, comma-separated, percent-encoded",
+    "OTEL_METRIC_EXPORT_INTERVAL": "how often metrics are sent, in milliseconds",
+    "SENTRY_DSN": "where errors are sent",
+    "SENTRY_ENVIRONMENT": "the environment that Sentry shows",
+    "SENTRY_RELEASE": "the release that Sentry shows",
+}
+"""What is read here; the variables of OTLP are read by its exporter."""
+
+OTHERS: Final = frozenset({"OUTRIDER_CONFIG", "OUTRIDER_FAULT"})
+"""Variables of ours that are read elsewhere."""
+
+UNAVAILABLE: Final = ("OUTRIDER_REDIS_STREAMS", "OUTRIDER_TESTRUN_DIR")
+
+
+def tree_of(env: Mapping[str, str]) -> Tree:
+    """What the environment says. An empty variable counts as not set (OpenTelemetry specification, environment variables)."""
+    builder = _Builder({name: value.strip() for name, value in env.items() if value.strip()})
+    builder.service()
+    builder.plain("OUTRIDER_STATE_DIR", ("state_dir",))
+    builder.plain("OUTRIDER_LISTEN", ("server", "listen"))
+    builder.metrics()
+    builder.inputs()
+    builder.exporters()
+    builder.unavailable()
+    return builder.tree
+
+
+class _Builder:
+    """Fills the tree, variable by variable."""
+
+    def __init__(self, env: dict[str, str]) -> None:
+        self.tree = Tree("environment")
+        self._env = env
+
+    def plain(self, variable: str, route: tuple[str, ...]) -> None:
+        if variable in self._env:
+            self._put(variable, route, self._env[variable])
+
+    def service(self) -> None:
+        attributes = self._resource_attributes()
+        name = attributes.pop("service.name", None)
+        if attributes:
+            self._put("OTEL_RESOURCE_ATTRIBUTES", ("service", "attributes"), attributes)
+        if name:
+            self._put("OTEL_RESOURCE_ATTRIBUTES", ("service", "name"), name)
+        self.plain("OTEL_SERVICE_NAME", ("service", "name"))  # after: it takes precedence over the attribute
+
+    def metrics(self) -> None:
+        text = self._env.get("OTEL_METRIC_EXPORT_INTERVAL")
+        if text is not None and text.isascii() and text.isdigit():
+            self._put("OTEL_METRIC_EXPORT_INTERVAL", ("metrics", "interval"), int(text) / 1000)
+        elif text is not None:
+            self._fault("OTEL_METRIC_EXPORT_INTERVAL", f"{text!r} is not a number of milliseconds", "write a whole number")
+
+    def inputs(self) -> None:
+        patterns: list[Data] = [*_split(self._env.get("OUTRIDER_LOG_FILES", ""))]
+        if patterns:
+            self._append("OUTRIDER_LOG_FILES", "sources", {"type": "log_files", "include": patterns})
+        if target := self._env.get("OUTRIDER_TARGET"):
+            self._append("OUTRIDER_TARGET", "samplers", {"type": "process_tree", "target": target})
+        for url in _split(self._env.get("OUTRIDER_PROBES", "")):
+            self._append("OUTRIDER_PROBES", "probes", {"url": url})
+
+    def exporters(self) -> None:
+        if "SENTRY_DSN" not in self._env:
+            return
+        keys = {"dsn": "SENTRY_DSN", "environment": "SENTRY_ENVIRONMENT", "release": "SENTRY_RELEASE"}
+        given: dict[str, Data] = {key: self._env[variable] for key, variable in keys.items() if variable in self._env}
+        route = self._append("SENTRY_DSN", "exporters", {"type": "sentry", **given})
+        for key in given:
+            self.tree.values[(*route, key)] = Place(keys[key])
+
+    def unavailable(self) -> None:
+        for variable in UNAVAILABLE:
+            if variable in self._env:
+                self._fault(variable, "is not available in this version", "unset it, or upgrade when it is")
+
+    def _resource_attributes(self) -> dict[str, Data]:
+        """`key=value,…`, percent-encoded (OpenTelemetry specification, Resource SDK: any error refuses the whole value)."""
+        attributes: dict[str, Data] = {}
+        for pair in _split(self._env.get("OTEL_RESOURCE_ATTRIBUTES", "")):
+            key, equals, value = pair.partition("=")
+            if not equals or not key.strip():
+                self._fault("OTEL_RESOURCE_ATTRIBUTES", f"{pair!r} is no key=value pair", "write key=value,key=value")
+            attributes[unquote(key.strip())] = unquote(value.strip())
+        return attributes
+
+    def _put(self, variable: str, route: tuple[str, ...], value: Data) -> None:
+        data = self.tree.data
+        for key in route[:-1]:
+            inner = data.setdefault(key, {})
+            assert isinstance(inner, dict)  # noqa: S101 - the routes are ours
+            data = inner
+        data[route[-1]] = value
+        self._mark(variable, route)
+
+    def _append(self, variable: str, key: str, entry: dict[str, Data]) -> Route:
+        entries = self.tree.data.setdefault(key, [])
+        assert isinstance(entries, list)  # noqa: S101 - as above
+        entries.append(entry)
+        route = (key, len(entries) - 1)
+        self._mark(variable, route)
+        return route
+
+    def _mark(self, variable: str, route: Route) -> None:
+        for length in range(1, len(route) + 1):
+            self.tree.values.setdefault(route[:length], Place(variable))
+        self.tree.values[route] = Place(variable)
+
+    def _fault(self, variable: str, message: str, fix: str) -> None:
+        self.tree.faults.append(Fault(Place(variable), "", message, fix))
+
+
+def unused_warning(route: Route, tree: Tree) -> Fault:
+    """The warning that a variable was set for nothing, because the file decides."""
+    return Fault(tree.value_place(route), "", f"is ignored, because the file sets {dotted(route)}", "remove one of the two")
+
+
+def unknown_variables(env: Mapping[str, str]) -> list[str]:
+    """Variables that look like ours and that nobody reads."""
+    return sorted(name for name in env if name.startswith("OUTRIDER_") and name not in VARIABLES and name not in OTHERS)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,46 @@
+"""`${VAR}` and `${VAR:-default}` in a scalar; `$$` is a dollar. Applied after parsing, so that a value can't bring structure with it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_REFERENCE: Final = re.compile(r"\$(?:\$|\{([^{}]*)(\}?))")
+_NAME: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+
+
+class Substituted(NamedTuple):
+    """A scalar after substitution."""
+
+    text: str
+    references: int
+    """How many references stood in it; 0 = it is as written, except for `$$`."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with its references."""
+
+
+def substitute(text: str, env: Mapping[str, str]) -> Substituted:
+    """Replace the references of one scalar. The default also stands for an empty variable, as in the shell."""
+    problems: list[str] = []
+    references = 0
+
+    def replace(match: re.Match[str]) -> str:
+        nonlocal references
+        if match[0] == "$$":
+            return "$"
+        references += 1
+        name = _NAME.fullmatch(match[1])
+        if name is None or not match[2]:
+            problems.append(f"{match[0]!r} is no reference to an environment variable")
+            return ""
+        value = env.get(name[1], "")
+        if not value and name[2] is not None:
+            return name[2]
+        if name[1] not in env:
+            problems.append(f"the environment variable {name[1]} is not set")
+        return value
+
+    return Substituted(_REFERENCE.sub(replace, text), references, tuple(problems))

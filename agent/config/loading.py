@@ -1,0 +1,83 @@
+"""From a file and the environment to `Settings`: read, fill, check everything, and only then complain, about all of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent.config.check import Site, check, literal_secrets, suggest
+from agent.config.components import check_components, check_names
+from agent.config.environment import VARIABLES, tree_of, unknown_variables, unused_warning
+from agent.config.settings import Entry, Settings
+from agent.config.tree import Fault, InvalidConfigError, Place, Tree
+from agent.registry import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class Loaded(NamedTuple):
+    """A configuration that is right, and what is doubtful in it."""
+
+    settings: Settings
+    warnings: tuple[Fault, ...]
+
+
+def load(path: Path | None, env: Mapping[str, str]) -> Settings:
+    """Read the configuration; see `read`."""
+    return read(path, env).settings
+
+
+def read(path: Path | None, env: Mapping[str, str]) -> Loaded:
+    """Read the configuration and what is doubtful in it. The file decides; the environment fills what the file leaves out.
+
+    Components come from the environment only for a kind of which the file has no list (`sources`, `samplers`, `probes`, `exporters`).
+    Raises `InvalidConfigError` with every fault.
+    """
+    tree = Tree("environment") if path is None else _read(path, env)
+    around = tree_of(env)
+    unused = [unused_warning(route, around) for route in tree.fill(around)]
+    unknown = [Fault(Place(name), "", "is no variable of this program", suggest(name, VARIABLES)) for name in unknown_variables(env)]
+    settings = settings_of(tree)
+    return Loaded(settings, (*unused, *unknown, *_secrets_in(tree, settings)))
+
+
+def from_environment(env: Mapping[str, str]) -> Settings:
+    """The configuration without a file. Raises `InvalidConfigError` with every fault."""
+    return load(None, env)
+
+
+def settings_of(tree: Tree) -> Settings:
+    """Check a tree; raises `InvalidConfigError` with its faults and those found now."""
+    lists = {kind: check_components(kind, tree) for kind in Kind}
+    check_names(tree, {kind: entries for kind, entries in lists.items() if kind is not Kind.EXPORTER})
+    check_names(tree, {Kind.EXPORTER: lists[Kind.EXPORTER]})
+    rest = {key: value for key, value in tree.data.items() if key not in lists and value is not None}
+    entries = {str(kind): tuple(entry for entry in found if entry is not None) for kind, found in lists.items()}
+    settings = check(Settings, {**rest, **entries}, Site(tree, ()))
+    if settings is None or tree.faults:
+        raise InvalidConfigError(tree.faults)
+    return settings
+
+
+def _read(path: Path, env: Mapping[str, str]) -> Tree:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        fix = "name a file that exists and that we may read"
+        raise InvalidConfigError([Fault(Place(str(path)), "", f"cannot be read: {error.strerror}", fix)]) from error
+    from agent.config.document import parse  # noqa: PLC0415 - the YAML reader costs memory that a run without a file need not pay
+
+    return parse(text, str(path), env)
+
+
+def _secrets_in(tree: Tree, settings: Settings) -> list[Fault]:
+    entries: list[tuple[Kind, int, Entry]] = [
+        (kind, index, entry) for kind in Kind for index, entry in enumerate(getattr(settings, kind)) if isinstance(entry, Entry)
+    ]
+    found = list(literal_secrets(Settings, tree.data, Site(tree, ())))
+    for kind, index, entry in entries:
+        listed = tree.data[kind]
+        if isinstance(listed, list):
+            found += literal_secrets(type(entry.options), listed[index], Site(tree, (kind, index)))
+    return found

@@ -1,0 +1,148 @@
+"""The root of the configuration, as values. What a file may say, what the defaults are, and what each option means."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StringConstraints, model_validator
+
+from agent.component import ComponentConfig  # noqa: TC001 - pydantic reads it
+from agent.options import Address, Duration, Interval, OptionError, Size, split_address
+
+Name = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f]{1,200}$")]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the host."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Section(BaseModel):
+    """Base of the configuration's parts: frozen, unknown keys refused, documented by the docstrings below the options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Service(Section):
+    """Who the workload is: the OpenTelemetry resource that everything is sent with."""
+
+    name: str = Field(default="unknown_service", min_length=1)
+    """`service.name`. From the environment: `OTEL_SERVICE_NAME`."""
+    attributes: dict[str, str] = {}
+    """More resource attributes, such as `deployment.environment.name`. From the environment: `OTEL_RESOURCE_ATTRIBUTES`."""
+
+    def resource(self) -> dict[str, str]:
+        """All resource attributes, `service.name` first."""
+        return {"service.name": self.name, **{key: value for key, value in self.attributes.items() if key != "service.name"}}
+
+
+class Spool(Section):
+    """The store between sources and destinations, in `state_dir`."""
+
+    quota: Size = Field(default=1 << 30, ge=1 << 20)
+    """Bytes that the spool may take. When it is full, files wait, receivers refuse, and only what can't be read again is evicted."""
+
+
+class Server(Section):
+    """The agent's own pages: `/metrics`, `/healthz`, `/readyz`, `/`."""
+
+    listen: Address = "127.0.0.1:9464"
+    """`host:port`. From the environment: `OUTRIDER_LISTEN`."""
+    insecure: bool = False
+    """Allow an address that others can reach, although there is neither TLS nor authentication."""
+
+    @model_validator(mode="after")
+    def _only_loopback(self) -> Server:
+        if not self.insecure and not is_loopback(split_address(self.listen)[0]):
+            fix = "listen on 127.0.0.1, or write `insecure: true` under `server` if only trusted machines reach it"
+            raise OptionError(f"{self.listen} can be reached from outside, without TLS or authentication", fix)
+        return self
+
+
+class Metrics(Section):
+    """Metrics on their way to destinations; `/metrics` is always as fresh as its scrape."""
+
+    interval: Interval = 15.0
+    """How often metrics are written to the spool for the destinations. From the environment: `OTEL_METRIC_EXPORT_INTERVAL` (ms)."""
+
+
+class Log(Section):
+    """The agent's own log, on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe level that is written."""
+    format: Literal["auto", "console", "json"] = "auto"
+    """`auto` writes for people on a terminal and JSON elsewhere."""
+
+
+class Shutdown(Section):
+    """The end of a run."""
+
+    drain: Duration = 1.5
+    """How long sending goes on after the sources have stopped. What is left stays in the spool for the next start."""
+
+
+class Entry(Section):
+    """One configured component: the host's options here, its own in `options`."""
+
+    type: Name
+    """The component type, one of `outrider components`."""
+    name: Name
+    """Unique; the key of its positions or cursors, and its label in metrics. Without one: the type, or a probe's URL."""
+    options: SerializeAsAny[ComponentConfig]
+
+
+class SamplerEntry(Entry):
+    """A configured sampler."""
+
+    interval: Interval = 15.0
+    """How often it is asked."""
+
+
+class ProbeEntry(Entry):
+    """A configured probe."""
+
+    interval: Interval = 15.0
+    """How often it looks."""
+    timeout: Interval = 5.0
+    """After which a look has failed."""
+
+    @model_validator(mode="after")
+    def _one_at_a_time(self) -> ProbeEntry:
+        if self.timeout > self.interval:
+            raise OptionError("timeout is longer than interval", "let the interval be at least the timeout")
+        return self
+
+
+class Settings(Section):
+    """Everything that can be configured."""
+
+    service: Service = Service()
+    """Who the workload is: the OpenTelemetry resource that everything is sent with."""
+    state_dir: Path = Path(".outrider")
+    """Directory of the spool, its lock and the agent's socket. From the environment: `OUTRIDER_STATE_DIR`."""
+    spool: Spool = Spool()
+    """The store between sources and destinations, in `state_dir`."""
+    server: Server = Server()
+    """The agent's own pages: `/metrics`, `/healthz`, `/readyz`, `/`."""
+    metrics: Metrics = Metrics()
+    """Metrics on their way to destinations; `/metrics` is always as fresh as its scrape."""
+    sources: tuple[Entry, ...] = ()
+    """What is read: each has a `type`, perhaps a `name`, and the options of that type."""
+    samplers: tuple[SamplerEntry, ...] = ()
+    """What is measured at an interval."""
+    probes: tuple[ProbeEntry, ...] = ()
+    """What is looked at from outside. With a `url`, the type follows from its scheme."""
+    exporters: tuple[Entry, ...] = ()
+    """Where everything is sent. Without any, records stay in the spool and readable."""
+    log: Log = Log()
+    """The agent's own log, on stderr."""
+    shutdown: Shutdown = Shutdown()
+    """The end of a run."""
