@@ -1,0 +1,137 @@
+"""Named fields of any structured line → the fields of a record. One table for structlog, stdlib JSON, loguru, pino, bunyan, ECS and logfmt.
+
+A field that is understood is taken out of the attributes; the rest keep their names and types. What is not understood (a time that is none,
+a decimal trace id) stays an attribute, so that nothing is lost by a wrong guess.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from agent.parse import severity, trace_context
+from agent.parse.limits import MAX_ATTRIBUTES
+from agent.parse.parsed import Parsed
+from agent.parse.timestamps import parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.record import Value
+
+T = TypeVar("T")
+
+TIME: Final = ("timestamp", "time", "@timestamp", "ts", "asctime", "datetime", "date", "eventTime", "created")
+LEVEL: Final = ("level", "severity", "levelname", "log.level", "lvl", "log_level", "loglevel", "level_name", "levelno")
+BODY: Final = ("event", "message", "msg", "@message", "short_message", "body")
+TRACE: Final = ("trace_id", "traceId", "traceid", "trace.id", "otelTraceID", "TraceId")
+SPAN: Final = ("span_id", "spanId", "spanid", "span.id", "otelSpanID", "SpanId")
+FLAGS: Final = ("trace_flags", "traceFlags", "TraceFlags")
+PARENT: Final = "traceparent"
+_NESTED: Final = ("record", "log", "trace", "span")
+"""Names below which loguru and ECS keep a level, a message or an id."""
+_BUNYAN_MARKS: Final = ("pid", "hostname", "v")
+
+levels: Final = severity.SeverityCache()
+
+
+class Level(NamedTuple):
+    """A level that was understood."""
+
+    number: int
+    text: str
+
+
+class Plan(NamedTuple):
+    """Where the well-known fields stand in all lines with the same names: worked out once per set of names."""
+
+    time: str | None
+    level: str | None
+    body: str | None
+    trace: str | None
+    span: str | None
+    plain: bool
+    """Whether time, level and body are there, and nothing but these five is to be looked at."""
+
+
+def plan(names: tuple[str, ...]) -> Plan:
+    """The plan for lines with these names: per field the first candidate that is there."""
+    present = frozenset(names)
+    special = present.intersection((*_NESTED, *FLAGS, PARENT))
+    first: list[str | None] = [next((name for name in some if name in present), None) for some in (TIME, LEVEL, BODY, TRACE, SPAN)]
+    time, level, body, trace, span = first
+    plain = not special and None not in (time, level, body) and len(names) <= MAX_ATTRIBUTES
+    return Plan(time, level, body, trace, span, plain)
+
+
+def promote(fields: dict[str, Value]) -> Parsed:
+    """Make a record of the fields, which are used up: what remains of them are the attributes."""
+    fields = _from_loguru(fields)
+    bunyan = any(name in fields for name in _BUNYAN_MARKS)
+    time_ns = take(fields, TIME, lambda value: parse_time(value) or None) or 0
+    level = take(fields, LEVEL, lambda value: as_level(value, bunyan=bunyan)) or _ecs_level(fields)
+    text = take(fields, BODY, lambda value: value if isinstance(value, str) else None)
+    body = take(fields, BODY, lambda value: value) if text is None else text
+    trace, span, flags = _trace_context(fields)
+    return Parsed(body, fields, time_ns, level.number, level.text, trace, span, flags)
+
+
+def take(fields: dict[str, Value], names: tuple[str, ...], understand: Callable[[Value], T | None]) -> T | None:
+    """Take out the first of the named fields that is understood."""
+    for name in names:
+        if name in fields and (meaning := understand(fields[name])) is not None:
+            del fields[name]
+            return meaning
+    return None
+
+
+def as_level(value: Value, *, bunyan: bool = False) -> Level | None:
+    """A level from its name (any name: an unknown one is kept as text) or its number."""
+    if isinstance(value, str):
+        return Level(levels[value], value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    number = severity.from_number(value, bunyan=bunyan)
+    return Level(number, str(value)) if number else None
+
+
+def _trace_context(fields: dict[str, Value]) -> tuple[bytes, bytes, int]:
+    trace = take(fields, TRACE, trace_context.trace_id) or _ecs_id(fields, "trace", trace_context.trace_id)
+    span = take(fields, SPAN, trace_context.span_id) or _ecs_id(fields, "span", trace_context.span_id)
+    flags = take(fields, FLAGS, trace_context.trace_flags) or 0
+    if trace or PARENT not in fields:
+        return trace or b"", span or b"", flags
+    parent = take(fields, (PARENT,), trace_context.traceparent)
+    return (parent.trace_id, span or parent.span_id, parent.flags) if parent else (b"", span or b"", flags)
+
+
+def _ecs_level(fields: dict[str, Value]) -> Level:
+    """The level of `{"log": {"level": …}}`."""
+    log = fields.get("log")
+    level = take(log, ("level",), as_level) if isinstance(log, dict) else None
+    if level and not log:
+        del fields["log"]
+    return level or Level(0, "")
+
+
+def _ecs_id(fields: dict[str, Value], name: str, understand: Callable[[Value], bytes | None]) -> bytes | None:
+    """The id of `{"trace": {"id": …}}`."""
+    holder = fields.get(name)
+    identifier = take(holder, ("id",), understand) if isinstance(holder, dict) else None
+    if identifier and not holder:
+        del fields[name]
+    return identifier
+
+
+def _from_loguru(fields: dict[str, Value]) -> dict[str, Value]:
+    """The fields of what `loguru` writes with `serialize=True`, under the names that everybody uses; other fields unchanged."""
+    record = fields.get("record")
+    if not isinstance(record, dict) or "message" not in record or not isinstance(record.get("level"), dict):
+        return fields
+    level, time = record["level"], record.get("time")
+    flat: dict[str, Value] = {**record, **{name: value for name, value in fields.items() if name not in ("record", "text")}}
+    flat["level"] = level.get("name") if isinstance(level, dict) else level
+    flat["time"] = (time.get("repr") or time.get("timestamp")) if isinstance(time, dict) else time
+    text = fields.get("text")
+    if record.get("exception") and isinstance(text, str):
+        flat["exception.stacktrace"] = text
+    return flat

@@ -1,0 +1,49 @@
+"""The table of formats, and which of them a line is written in. To add one: a file with `sniff` and `parse`, and a row here."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from agent.parse import json_lines, plain
+from agent.parse.reasons import MALFORMED_JSON
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.parse.parsed import Parsed
+
+
+class Rest(Enum):
+    """Which lines below a record may be more of it (a traceback always may)."""
+
+    NONE = auto()
+    INDENTED = auto()
+    ANY = auto()
+    """All that do not begin a record themselves."""
+
+
+class Format(NamedTuple):
+    """How one kind of lines is told from others and read."""
+
+    name: str
+    sniff: Callable[[bytes], bool]
+    """Whether a line is surely written so: decides in a file whose format is to be found, so it must not be too easily pleased."""
+    parse: Callable[[bytes], Parsed | None]
+    """The record of a line, or None if it is not written so."""
+    malformed: str = ""
+    """The reason to count where a line looks so and is not."""
+    rest: Rest = Rest.NONE
+
+
+PLAIN: Final = Format("plain", lambda _: True, plain.parse, rest=Rest.INDENTED)
+FORMATS: Final = (
+    Format("json", json_lines.sniff, json_lines.parse, MALFORMED_JSON),
+    PLAIN,
+)
+BY_NAME: Final = {one.name: one for one in FORMATS}
+
+
+def detect(line: bytes) -> Format:
+    """The first format that a line is surely written in; plain text in the end."""
+    return next(one for one in FORMATS if one.sniff(line))

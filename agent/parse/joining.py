@@ -1,0 +1,83 @@
+"""The record that is still open: a head, and the lines that belong to it, until something says that it is over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from agent.parse.limits import MAX_JOINED_BYTES, MAX_JOINED_LINES, to_text
+from agent.parse.parsed import Parsed
+from agent.parse.severity import ERROR
+from agent.parse.traceback import parse_traceback
+
+if TYPE_CHECKING:
+    from agent.parse.exceptions import ExceptionInfo
+
+STACKTRACE: Final = "exception.stacktrace"
+TYPE: Final = "exception.type"
+MESSAGE: Final = "exception.message"
+
+
+class Open:
+    """Lines that make one record. `head` is what the first line says; without one, all lines are a traceback."""
+
+    __slots__ = ("_lines", "_stack", "first", "head", "offset", "size")
+
+    def __init__(self, offset: int, line: bytes, head: Parsed | None) -> None:
+        self.offset = offset
+        self.first = line
+        self.head = head
+        self._lines: list[bytes] = []
+        self._stack: list[bytes] = [] if head else [line]
+        self.size = len(line)
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more may be joined."""
+        return self.size >= MAX_JOINED_BYTES or len(self._lines) + len(self._stack) >= MAX_JOINED_LINES
+
+    @property
+    def traced(self) -> bool:
+        """Whether it has a traceback already."""
+        return bool(self._stack)
+
+    @property
+    def lines(self) -> tuple[bytes, ...]:
+        """All lines, in the order they are told in: what the redactor's search must see."""
+        return (self.first, *self._lines, *self._stack)
+
+    def add(self, line: bytes) -> None:
+        """Join a line of text."""
+        (self._stack or self._lines).append(line)
+        self.size += len(line) + 1
+
+    def add_trace(self, line: bytes) -> None:
+        """Join a line of a traceback."""
+        self._stack.append(line)
+        self.size += len(line) + 1
+
+    def close(self) -> Parsed:
+        """The record as a whole."""
+        stack = to_text(b"\n".join(self._stack)).rstrip("\n")
+        head = self.head or _headless(stack)
+        if self._lines:
+            text = to_text(b"\n".join(self._lines)).rstrip()
+            head = head._replace(body=f"{head.body!s}\n{text}" if text else head.body)
+        return with_traceback(head, stack) if stack else head
+
+
+def with_traceback(parsed: Parsed, stack: str) -> Parsed:
+    """The record with the attributes that OpenTelemetry has for exceptions (semantic conventions, exceptions-logs)."""
+    error = parse_traceback(stack)
+    attributes = {**parsed.attributes, **_names(error), STACKTRACE: stack}
+    return parsed._replace(attributes=attributes, severity=parsed.severity or ERROR)
+
+
+def _names(error: ExceptionInfo | None) -> dict[str, str]:
+    return {TYPE: error.qualified, MESSAGE: error.value} if error and error.type else {}
+
+
+def _headless(stack: str) -> Parsed:
+    """A traceback that nobody introduced: what the interpreter prints of an exception that nobody caught."""
+    error = parse_traceback(stack)
+    title = f"{error.qualified}: {error.value}".removesuffix(": ") if error and error.type else stack.split("\n", 1)[0]
+    return Parsed(title, {}, severity=ERROR)

@@ -1,0 +1,70 @@
+"""What a record may hold: bounds that keep one bad writer from hurting everybody, and bytes → text that always succeeds."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from agent.parse.reasons import ATTRIBUTE_LIMIT, OVERSIZED
+
+if TYPE_CHECKING:
+    from agent.parse.parsed import Parsed
+    from agent.record import Value
+
+MAX_TEXT: Final = 65_536
+"""Characters of one body or attribute; the rest is cut off, and the record says so with `TRUNCATED`."""
+MAX_ATTRIBUTES: Final = 128
+"""Attributes of one record: backends refuse whole requests for more. The rest is counted in `dropped_attributes_count`."""
+MAX_DEPTH: Final = 64
+"""Nesting of a JSON value; deeper lines stay text."""
+MAX_JOINED_LINES: Final = 5_000
+MAX_JOINED_BYTES: Final = 1 << 20
+"""What may be joined into one record; what follows starts a record of its own."""
+TRUNCATED: Final = "log.truncated"
+"""Attribute, true where a text of the record was cut."""
+
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+
+
+def to_text(line: bytes) -> str:
+    r"""The line as text; bytes that are not UTF-8 become `\xNN`."""
+    return line.decode("utf-8", "backslashreplace")
+
+
+def without_surrogates(text: str) -> str:
+    r"""The text with what UTF-8 can't express written out: `\xNN` for an undecodable byte, `\uNNNN` for half a pair."""
+    return _SURROGATES.sub(_written_out, text)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+
+def limited(parsed: Parsed) -> Parsed:
+    """The same within the bounds, with the reasons if something had to go."""
+    reasons = list(parsed.reasons)
+    attributes, dropped = parsed.attributes, parsed.dropped_attributes
+    if len(attributes) > MAX_ATTRIBUTES:
+        dropped += len(attributes) - MAX_ATTRIBUTES
+        attributes = dict(list(attributes.items())[:MAX_ATTRIBUTES])
+        reasons.append(ATTRIBUTE_LIMIT)
+    body = shortened(parsed.body)
+    kept = {key: shortened(value) for key, value in attributes.items()}
+    if body is not parsed.body or any(kept[key] is not value for key, value in attributes.items()):
+        kept[TRUNCATED] = True
+        reasons.append(OVERSIZED)
+    return parsed._replace(body=body, attributes=kept, dropped_attributes=dropped, reasons=tuple(reasons))
+
+
+def shortened(value: Value) -> Value:
+    """The value itself, or, if a text in it is too long, a copy with that text cut."""
+    if isinstance(value, (str, bytes)):
+        return value if len(value) <= MAX_TEXT else value[:MAX_TEXT]
+    if isinstance(value, list):
+        items = [shortened(item) for item in value]
+        return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
+    if isinstance(value, dict):
+        entries = {key: shortened(item) for key, item in value.items()}
+        return entries if any(entries[key] is not item for key, item in value.items()) else value
+    return value

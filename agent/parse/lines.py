@@ -1,0 +1,134 @@
+"""Lines of a file or a stream → records. One `Parser` per file; its state is small and goes with the position.
+
+Give it whole lines in order. What it returns is complete; what is not complete yet (a traceback, a record of several lines) stays inside,
+and `open_offset` says from where on the lines are needed again should the process end now. Records behind an open one wait for it, so that
+nothing is returned twice after a restart. A line is never lost and never an error: what is not understood becomes a plain record and is counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from agent.parse import json_lines
+from agent.parse.stream import Item, Stream
+from agent.record import LogRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.parse.parsed import Parsed
+    from agent.record import Origin
+
+AUTO: Final = "auto"
+_MAX_WAITING: Final = 1_000
+"""Records that may wait behind an open one; then it is closed as it is."""
+
+
+class Parser:
+    """One file's or stream's lines. `format` is a name of `formats.FORMATS`, or `auto`: found from the lines, again when they change."""
+
+    def __init__(self, format: str = AUTO) -> None:  # noqa: A002 - the word that the configuration uses
+        self._stream = Stream("" if format == AUTO else format, fixed=format != AUTO)
+        self._waiting: list[Item] = []
+        self._drops: Counter[str] = Counter()
+        self._origin: Origin | None = None
+        self._text: bytes | None = None
+
+    def parse_chunk(self, lines: Sequence[tuple[int, bytes]], origin: Origin, observed_ns: int) -> tuple[list[LogRecord], dict[str, int]]:
+        """The records that are complete now, and what is to be counted, by reason. A line is (offset, bytes without the newline)."""
+        self._origin = origin
+        self._text = self._all_text(lines)
+        records: list[LogRecord] = []
+        index = 0
+        while index < len(lines):
+            if self._stream.name == "json" and self._stream.open is None:
+                self._release(records, observed_ns)
+                index = json_lines.read(lines, index, origin, observed_ns, records)
+            if index < len(lines):
+                self._stream.feed(*lines[index], self._waiting)
+                index += 1
+        if len(self._waiting) > _MAX_WAITING and self._stream.open is not None:
+            self._stream.close(self._waiting)
+        self._release(records, observed_ns)
+        return records, self._take_drops()
+
+    @property
+    def text(self) -> bytes | None:
+        """The raw bytes that the records of the last `parse_chunk` came from, for `Batch.text`; None if they were put together from pieces.
+
+        Use this and not the chunk: a record that was open before the chunk was told in earlier bytes.
+        """
+        return self._text
+
+    def open_offset(self) -> int | None:
+        """Offset of the oldest record that is not complete: a position must not pass it. None: everything was returned."""
+        return self._stream.open.offset if self._stream.open else None
+
+    def flush(self, observed_ns: int) -> list[LogRecord]:
+        """Close what is open: the source is at its end, was rotated, or has been silent for long enough.
+
+        Give `Batch.text=None` with what it returns. Counts go into those of the next chunk, or `take_drops`.
+        """
+        records: list[LogRecord] = []
+        self._stream.close(self._waiting)
+        self._release(records, observed_ns)
+        return records
+
+    def state(self) -> bytes:
+        """What must survive with the position: the format that was found."""
+        return orjson.dumps({"format": self._stream.name})
+
+    @classmethod
+    def from_state(cls, state: bytes, format: str = AUTO) -> Parser:  # noqa: A002 - as in the constructor
+        """A parser that goes on where another stood; a state that it can't read is as good as none."""
+        parser = cls(format)
+        try:
+            known = orjson.loads(state)["format"]
+        except (ValueError, KeyError, TypeError):
+            return parser
+        if format == AUTO and isinstance(known, str):
+            parser._stream = Stream(known)
+        return parser
+
+    def take_drops(self) -> dict[str, int]:
+        """What `flush` counted."""
+        return self._take_drops()
+
+    def _take_drops(self) -> dict[str, int]:
+        drops, self._drops = self._drops, Counter()
+        return dict(drops)
+
+    def _all_text(self, lines: Sequence[tuple[int, bytes]]) -> bytes | None:
+        """The bytes of all records that may come out now."""
+        if self._waiting:
+            return None
+        carried = self._stream.open.lines if self._stream.open else ()
+        return b"\n".join([*carried, *[line for _, line in lines]])
+
+    def _release(self, records: list[LogRecord], observed_ns: int) -> None:
+        """Hand out what does not lie behind an open record, in the order of the file."""
+        if not self._waiting:
+            return
+        limit = self.open_offset()
+        self._waiting.sort(key=_offset)
+        ready = [item for item in self._waiting if limit is None or item[0] < limit]
+        self._waiting = self._waiting[len(ready) :]
+        for offset, found in ready:
+            if isinstance(found, str):
+                self._drops[found] += 1
+            else:
+                self._drops.update(found.reasons)
+                records.append(self._record(found, offset, observed_ns))
+
+    def _record(self, parsed: Parsed, offset: int, observed_ns: int) -> LogRecord:
+        if self._origin is None:
+            raise ValueError("flush before the first chunk")
+        body, attributes, time_ns, severity, text, trace, span, flags, dropped, _ = parsed
+        return LogRecord(time_ns, observed_ns, severity, text, body, attributes, self._origin, offset, trace, span, flags, dropped)
+
+
+def _offset(item: Item) -> int:
+    return item[0]

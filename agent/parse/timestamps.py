@@ -1,0 +1,104 @@
+"""The time a record says of itself → nanoseconds since the Unix epoch, 0 = unknown.
+
+Texts: ISO 8601 and RFC 3339 with `T` or a space, `.` or `,` before the fraction, up to nanoseconds, `Z`, `+02`, `+0200`, `+02:00`, ` UTC`
+or nothing. A time without zone is taken as UTC: that is what containers run in, and guessing a zone from the agent's own would change the
+meaning of a file with the place where it is read. Numbers: seconds, milli-, micro- or nanoseconds since the epoch, told apart by magnitude.
+What lies before 1973 or beyond 2262 is no time but an uptime, a zero or an overflow: unknown.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from agent.record import Value
+
+NS: Final = 1_000_000_000
+_EARLIEST: Final = 100_000_000 * NS
+_LATEST: Final = 2**63 - 1
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SCALES: Final = ((100_000_000_000, NS), (100_000_000_000_000, 1_000_000), (100_000_000_000_000_000, 1_000))
+"""Below this number the unit has this many nanoseconds: 10^11 s is the year 5138, 10^11 ms is 1973."""
+
+_ISO: Final = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9})\d*)?)? ?(?:(Z|z|UTC|GMT)|([+-])(\d\d):?(\d\d)?)?", re.ASCII
+)
+_NUMBER: Final = re.compile(r"(\d{1,20})(?:\.(\d{0,9})\d*)?", re.ASCII)
+_PLAIN_LENGTHS: Final = frozenset((19, 20, 23, 24, 26, 27))
+"""Lengths of seconds, milliseconds and microseconds, without a zone or with `Z`: what `fromisoformat` reads without losing digits."""
+
+
+def parse_time(value: Value) -> int:
+    """Nanoseconds since the epoch of a timestamp as any JSON type; 0 if it is none."""
+    if isinstance(value, str):
+        return from_text(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 0
+    return from_int(value) if isinstance(value, int) else from_float(value)
+
+
+def from_text(text: str) -> int:
+    """Nanoseconds of an ISO 8601 text or of a number in a text; 0 if it is neither."""
+    if len(text) in _PLAIN_LENGTHS and text[4] == "-" and text[10] in "T " and (len(text) < 27 or text[26] == "Z"):
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return _from_parts(text)
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return bounded(round(seconds * 1e6) * 1000)
+    return _from_parts(text)
+
+
+def from_int(number: int) -> int:
+    """Nanoseconds of a count since the epoch, its unit told by magnitude; 0 if it can't be a time."""
+    return bounded(number * next((unit for limit, unit in _SCALES if number < limit), 1))
+
+
+def from_float(number: float) -> int:
+    """As `from_int`, for a fraction: exact to the microsecond, which is all that a double holds."""
+    if not math.isfinite(number):
+        return 0
+    unit = next((unit for limit, unit in _SCALES if number < limit), 1)
+    return bounded(round(number * (unit // 1000)) * 1000 if unit > 1 else int(number))
+
+
+def bounded(nanoseconds: int) -> int:
+    """The same, or 0 if it is no plausible time."""
+    return nanoseconds if _EARLIEST <= nanoseconds <= _LATEST else 0
+
+
+def _from_parts(text: str) -> int:
+    if match := _ISO.fullmatch(text.strip()):
+        return _from_match(match)
+    if match := _NUMBER.fullmatch(text):
+        return _from_decimal(match[1], match[2] or "")
+    return 0
+
+
+def _from_match(match: re.Match[str]) -> int:
+    year, month, day, hour, minute = (int(match[group]) for group in range(1, 6))
+    second = int(match[6] or 0)
+    try:
+        moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC) + timedelta(seconds=second > 59)
+        moment -= _offset(match)
+    except (ValueError, OverflowError):
+        return 0
+    passed = moment - _EPOCH
+    whole = passed.days * 86400 + passed.seconds
+    return bounded(whole * NS + int((match[7] or "0").ljust(9, "0"))) if second <= 60 else 0
+
+
+def _offset(match: re.Match[str]) -> timedelta:
+    if match[9] is None:
+        return timedelta()
+    minutes = int(match[10]) * 60 + int(match[11] or 0)
+    return timedelta(minutes=-minutes if match[9] == "-" else minutes)
+
+
+def _from_decimal(whole: str, fraction: str) -> int:
+    number = int(whole)
+    unit = next((unit for limit, unit in _SCALES if number < limit), 1)
+    return bounded(number * unit + int(fraction.ljust(9, "0")) * unit // NS)
