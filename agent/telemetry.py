@@ -198,10 +198,10 @@ class FileFound(Event):
     name = "file found"
     level = Level.DEBUG
     counter = FILES
-    labels = ("source", "event")
+    labels = ("source", "what")
     source: str
     path: str
-    event: str = "found"
+    what: str = "found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +210,10 @@ class FileChanged(Event):
 
     name = "file changed"
     counter = FILES
-    labels = ("source", "event")
+    labels = ("source", "what")
     source: str
     path: str
-    event: str
+    what: str
     """From an enumeration: `renamed`, `truncated`, `replaced`, `compressed`, `removed`."""
 
 
@@ -224,11 +224,11 @@ class FileUnreadable(Event):
     name = "file unreadable"
     level = Level.WARNING
     counter = FILES
-    labels = ("source", "event")
+    labels = ("source", "what")
     source: str
     path: str
     error: str
-    event: str = "unreadable"
+    what: str = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +268,18 @@ class ExportRecovered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DestinationWarned(Event):
+    """A destination took everything, and had something to say about it; or its answer was not what it should be."""
+
+    name = "destination warned"
+    level = Level.WARNING
+    labels = ("destination", "signal")
+    destination: str
+    signal: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordsRefused(Event):
     """A destination will never take these records: they are dead letters, or it counted them as rejected. The spool counts them."""
 
@@ -289,8 +301,8 @@ class SpoolEvent(Event):
     name = "spool"
     level = Level.WARNING
     counter = SPOOL
-    labels = ("event",)
-    event: str
+    labels = ("what",)
+    what: str
     detail: str = ""
     count: int = 1
 

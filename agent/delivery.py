@@ -1,0 +1,304 @@
+"""The sender host: takes rows from the spool to a destination, one sender per (destination, signal), so that nobody waits for another.
+
+    next row ──▶ attempt ──▶ accepted / refused for good ──▶ settle: cursor, ledger and dead letters in one transaction ──▶ next row
+       ▲            ▲ └───▶ not now: wait (back-off, the destination's wish, or a minute if it refuses us) ──┘
+       │            └─────── too large: halve it; both halves, in order, down to the one record that does not fit
+       └── nothing there: wait for a commit
+
+A row is settled only when all of it has found its end. Whatever happens before (a stop, a cancellation, a crash) leaves the cursor where it
+was: the row is sent again, as the same bytes, halves included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from google.protobuf.message import DecodeError
+
+from agent.component import Accepted
+from agent.crash import crash_point
+from agent.delivery_state import DestinationState, State
+from agent.encode.halve import halve
+from agent.errors import PausedError, RejectedError, RetryableError, SpoolError, TooLargeError
+from agent.metrics import Kind, Metric
+from agent.retry import Backoff
+from agent.spool.values import DeadLetter
+from agent.supervise import describe
+from agent.telemetry import DestinationWarned, ExportDelayed, ExportPaused, ExportRecovered, RecordsRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from agent.clock import Clock
+    from agent.component import Exporter
+    from agent.metrics import Metrics
+    from agent.record import Row, Signal
+    from agent.telemetry import Telemetry
+
+T = TypeVar("T")
+
+PAUSE: Final = 60.0
+"""Seconds between two tries while a destination refuses us."""
+FORGET_LIMIT: Final = 600.0
+"""Seconds after which a size that was too large is tried again: limits get raised."""
+
+EXPORT_SECONDS: Final = Metric(
+    "outrider.export.duration",
+    Kind.HISTOGRAM,
+    "s",
+    "Time of one attempt to deliver, by outcome.",
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+
+
+class DeliverySpool(Protocol):
+    """What a sender needs of the spool."""
+
+    async def next_row(self, destination: str, signal: Signal) -> Row | None:
+        """Return the first row behind the cursor, None if there is none."""
+
+    async def wait_for_rows(self, destination: str, signal: Signal) -> None:
+        """Return once a row may lie behind the cursor; at once if one does already."""
+
+    async def settle(self, destination: str, row: Row, *, sent: int, rejected: int = 0, dead: Sequence[DeadLetter] = ()) -> None:
+        """Move the cursor past the row and account for all its records, in one transaction."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has become of a row's records so far."""
+
+    sent: int = 0
+    rejected: int = 0
+    message: str = ""
+    """Why some were rejected."""
+    dead: list[DeadLetter] = field(default_factory=list)
+
+    def accept(self, records: int, accepted: Accepted) -> None:
+        """Add a part that was taken, wholly or partially."""
+        rejected = min(max(accepted.rejected, 0), records)
+        self.sent += records - rejected
+        self.rejected += rejected
+        self.message = accepted.message or self.message
+
+
+@dataclass(slots=True)
+class LearnedLimit:
+    """The smallest request that a destination found too large, so that what is certainly too large isn't sent first."""
+
+    packed: int = 0
+    raw: int = 0
+    learned: float | None = None
+
+    def exceeded(self, row: Row, now: float) -> bool:
+        """Whether the row is too large by both measures (nobody says which one the destination's limit is about)."""
+        known = self.learned is not None and now - self.learned < FORGET_LIMIT
+        return known and len(row.body) >= self.packed and row.raw_size >= self.raw
+
+    def learn(self, row: Row, now: float) -> None:
+        """Note a row that was too large."""
+        self.packed, self.raw, self.learned = len(row.body), row.raw_size, now
+
+
+class Sender:
+    """Delivers the rows of one signal to one destination, in order. `run` ends only when asked to."""
+
+    def __init__(
+        self,
+        exporter: Exporter,
+        signal: Signal,
+        *,
+        destination: str,
+        spool: DeliverySpool,
+        clock: Clock,
+        telemetry: Telemetry,
+        metrics: Metrics,
+        backoff: Backoff = Backoff(),  # noqa: B008 - frozen
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.status = DestinationState(destination, signal)
+        self._exporter = exporter
+        self._signal = signal
+        self._destination = destination
+        self._spool = spool
+        self._clock = clock
+        self._telemetry = telemetry
+        self._metrics = metrics
+        self._backoff = backoff
+        self._chance = chance
+        self._limit = LearnedLimit()
+        self._nudged = asyncio.Event()
+        self._draining = False
+        self._stopped = False
+
+    async def run(self) -> None:
+        """Deliver until `drain` finds nothing left, `stop` is called, or it is cancelled."""
+        while not self._stopped:
+            row = await self._insist(lambda: self._spool.next_row(self._destination, self._signal))
+            if row is not None:
+                await self._deliver(row)
+            elif self._draining:
+                return
+            elif not self._stopped:
+                await self._wait(self._spool.wait_for_rows(self._destination, self._signal))
+
+    def drain(self) -> None:
+        """End once everything stored is delivered; what waits for its next try is tried at once. The caller sets the deadline."""
+        self._draining = True
+        self._nudged.set()
+
+    def stop(self) -> None:
+        """End after the attempt that is under way, without another."""
+        self._stopped = True
+        self._nudged.set()
+
+    def retry_now(self) -> None:
+        """Cut a wait short: somebody says that the destination is back."""
+        self._nudged.set()
+
+    async def _deliver(self, row: Row) -> None:
+        """Bring one row to its end and settle it; leave it untouched if stopped before."""
+        tally, parts = Tally(), [row]
+        while parts:
+            part = parts.pop()
+            if halves := self._known_too_large(part):
+                parts += reversed(halves)
+                continue
+            answer = await self._offer(part)
+            if answer is None:
+                return
+            if isinstance(answer, Accepted):
+                tally.accept(part.records, answer)
+            elif isinstance(answer, TooLargeError) and (halves := halve_row(part)):
+                parts += reversed(halves)
+            else:
+                tally.dead.append(DeadLetter(answer.reason, part.records, None if part is row else zlib.decompress(part.body, wbits=31)))
+        await self._settle(row, tally)
+
+    def _known_too_large(self, part: Row) -> tuple[Row, Row] | None:
+        return halve_row(part) if self._limit.exceeded(part, self._clock.monotonic()) else None
+
+    async def _offer(self, part: Row) -> Accepted | RejectedError | None:
+        """Try until there is a final answer; None if stopped before."""
+        while not self._stopped:
+            try:
+                crash_point("delivery.before_send")
+                accepted = await self._attempt(part)
+            except RejectedError as error:
+                self._note_refusal(part, error)
+                return error
+            except RetryableError as error:
+                await self._wait_before_retry(error)
+            except Exception as error:  # noqa: BLE001 - the host of exporters: a bug in one must not lose a row, nor end the others
+                await self._wait_before_retry(RetryableError(f"the exporter failed unexpectedly: {describe(error)}"))
+            else:
+                crash_point("delivery.after_answer")
+                self._note_success(accepted)
+                return accepted
+        return None
+
+    async def _attempt(self, part: Row) -> Accepted:
+        """One attempt, measured."""
+        self.status.attempts += 1
+        start, outcome = self._clock.monotonic(), "failed"
+        try:
+            accepted = await self._exporter.export(part)
+            outcome = "accepted"
+        except RejectedError as error:
+            outcome = "too_large" if isinstance(error, TooLargeError) else "rejected"
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            labels = {"destination": self._destination, "signal": self._signal.value, "outcome": outcome}
+            self._metrics.record(EXPORT_SECONDS, self._clock.monotonic() - start, labels)
+        return accepted
+
+    def _note_success(self, accepted: Accepted) -> None:
+        if self.status.succeeded(self._clock.monotonic(), self._clock.wall_ns()):
+            self._telemetry.emit(ExportRecovered(self._destination, self._signal))
+        if accepted.message and not accepted.rejected:
+            self._telemetry.emit(DestinationWarned(self._destination, self._signal, accepted.message))
+
+    def _note_refusal(self, part: Row, error: RejectedError) -> None:
+        if isinstance(error, TooLargeError):
+            self._limit.learn(part, self._clock.monotonic())
+        if self.status.refused(error.reason, self._clock.wall_ns()):
+            self._telemetry.emit(ExportRecovered(self._destination, self._signal))
+
+    async def _wait_before_retry(self, error: RetryableError) -> None:
+        paused = isinstance(error, PausedError)
+        changed = self.status.failed(State.PAUSED if paused else State.RETRYING, error.reason, self._clock.wall_ns())
+        seconds = self._backoff.delay(self.status.failures, self._chance(), PAUSE if paused else error.after)
+        if not paused:
+            self._telemetry.emit(ExportDelayed(self._destination, self._signal, error.reason, round(seconds, 2)))
+        elif changed:
+            self._telemetry.emit(ExportPaused(self._destination, self._signal, error.reason))
+        await self._wait(self._clock.sleep(seconds))
+
+    async def _settle(self, row: Row, tally: Tally) -> None:
+        crash_point("delivery.before_settle")
+        settled = await self._insist(lambda: self._book(row, tally))
+        if settled:
+            self._tell(tally)
+
+    async def _book(self, row: Row, tally: Tally) -> bool:
+        await self._spool.settle(self._destination, row, sent=tally.sent, rejected=tally.rejected, dead=tally.dead)
+        return True
+
+    def _tell(self, tally: Tally) -> None:
+        if tally.rejected:
+            self._telemetry.emit(RecordsRefused(self._destination, self._signal, "rejected", tally.rejected, tally.message))
+        for letter in tally.dead:
+            self._telemetry.emit(RecordsRefused(self._destination, self._signal, "dead_letter", letter.records, letter.reason))
+
+    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T | None:
+        """Do something with the spool, again while that fails; None if it failed and we are stopped. What was delivered isn't sent again."""
+        attempt = 0
+        while True:
+            try:
+                return await work()
+            except SpoolError:  # the spool tells of it itself
+                attempt += 1
+                if self._stopped:
+                    return None
+                await self._wait(self._clock.sleep(self._backoff.delay(attempt, self._chance())))
+
+    async def _wait(self, until: Awaitable[None]) -> None:
+        """Wait for something, or for a nudge."""
+        tasks = {asyncio.ensure_future(until), asyncio.ensure_future(self._nudged.wait())}
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancel(tasks)
+        self._nudged.clear()
+        for task in done:
+            task.result()
+
+
+async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def halve_row(row: Row) -> tuple[Row, Row] | None:
+    """Make two rows of one, both with the number of the first; None if it can't be split. The same row gives the same bytes, always."""
+    try:
+        halves = halve(row.signal, zlib.decompress(row.body, wbits=31))
+    except DecodeError:  # stored by a receiver that did not look inside
+        return None
+    if halves is None:
+        return None
+    total = sum(half.records for half in halves)
+    first = row.records * halves[0].records // total  # the same as halves[0].records, unless whoever stored the row counts otherwise
+    return _part(row, first, halves[0].body), _part(row, row.records - first, halves[1].body)
+
+
+def _part(row: Row, records: int, body: bytes) -> Row:
+    return row._replace(records=records, body=zlib.compress(body, level=6, wbits=31), raw_size=len(body))

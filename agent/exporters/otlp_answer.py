@@ -1,0 +1,192 @@
+"""What an answer to an OTLP/HTTP request means. Pure; the OTLP specification (opentelemetry-proto docs/specification.md) rules.
+
+    2xx                       accepted; a populated `partial_success` is final and never retried ("Partial Success")
+    429 502 503 504           retry, `Retry-After` in either form ("Retryable Response Codes", "OTLP/HTTP Throttling")
+    413                       too large: the host halves the request, which makes two other requests of it
+    401 403 404, any 3xx      pause: they refuse us, not the data. A deviation: by the letter 4xx must not be retried and the data is lost
+                              for a token that was rotated. `strict` takes the specification at its word (a dead letter).
+    every other               rejected, never retried; 500 may be made retryable by option, for servers behind a faulty proxy
+    no answer                 retry ("All Other Responses", "OTLP/HTTP Connection"): cut off, too late, not HTTP, not connected
+
+An answer's body over the limit is "a non-retryable error": where the status says "retry", that makes it a rejection. A 2xx keeps
+meaning accepted when its body is too long, cut off or not what it should be; this is counted as `bad_response`.
+"""
+
+from __future__ import annotations
+
+import email.utils
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsPartialSuccess, ExportLogsServiceResponse
+
+from agent.net.message import ErrorKind, HttpError, Response
+from agent.options import MASK, mask_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+RETRYABLE: Final = frozenset({429, 502, 503, 504})
+REFUSES_US: Final = frozenset({401, 403, 404})
+LONGEST_MESSAGE: Final = 300
+"""Characters of a server's message that we keep."""
+_DIGITS: Final = 12
+"""A `Retry-After` with more digits than this is no number of seconds."""
+
+
+class Outcome(StrEnum):
+    """What became of a request: the `outcome` of the metric."""
+
+    ACCEPTED = "accepted"
+    PARTIAL = "partial_success"
+    WARNING = "warning"
+    BAD_RESPONSE = "bad_response"
+    RETRY = "retry"
+    PAUSED = "paused"
+    TOO_LARGE = "too_large"
+    REJECTED = "rejected"
+
+
+ACCEPTING: Final = frozenset({Outcome.ACCEPTED, Outcome.PARTIAL, Outcome.WARNING, Outcome.BAD_RESPONSE})
+
+
+class Policy(NamedTuple):
+    """Where the specification leaves, or we take, a choice."""
+
+    strict: bool = False
+    retry_500: bool = False
+
+
+class Answer(NamedTuple):
+    """An answer, understood."""
+
+    outcome: Outcome
+    status: str
+    """The HTTP status code, or the `ErrorKind` if none came."""
+    message: str = ""
+    rejected: int = 0
+    """Records that a partial success refused."""
+    after: float | None = None
+    """The server's wish, in seconds; may be negative."""
+
+
+def read_answer(response: Response, records: int, policy: Policy, now: float) -> Answer:
+    """Understand a complete answer to a request with that many records; `now` is the wall clock in seconds since the Unix epoch."""
+    status = response.status
+    if 200 <= status < 300:
+        return _success(response, records)
+    outcome = judge(status, policy)
+    after = retry_after(response, now) if outcome is Outcome.RETRY else None
+    return Answer(outcome, str(status), _reason(response), after=after)
+
+
+def read_failure(error: HttpError, policy: Policy) -> Answer:
+    """Understand a request without a complete answer."""
+    message = str(error)
+    if error.status is None:
+        return Answer(Outcome.RETRY, error.kind.value, message)
+    if 200 <= error.status < 300:
+        return Answer(Outcome.BAD_RESPONSE, str(error.status), message)
+    outcome = judge(error.status, policy)
+    if error.kind is ErrorKind.BODY_TOO_LARGE and outcome is Outcome.RETRY:
+        outcome = Outcome.REJECTED
+    return Answer(outcome, str(error.status), f"HTTP {error.status}; {message}")
+
+
+def judge(status: int, policy: Policy) -> Outcome:
+    """Decide by the status code alone; not for 2xx."""
+    if status in RETRYABLE or (status == 500 and policy.retry_500):
+        return Outcome.RETRY
+    if status == 413:
+        return Outcome.TOO_LARGE
+    if (status in REFUSES_US or 300 <= status < 400) and not policy.strict:
+        return Outcome.PAUSED
+    return Outcome.REJECTED
+
+
+def _success(response: Response, records: int) -> Answer:
+    status = str(response.status)
+    if not response.body:
+        return Answer(Outcome.ACCEPTED, status)
+    if not _is_protobuf(response):
+        return Answer(Outcome.BAD_RESPONSE, status, f"accepted, but answered with {_kind(response)} instead of protobuf")
+    try:
+        # The answers of all signals have the same shape, under other names: 1 = partial_success {1 = rejected number, 2 = message}.
+        partial = ExportLogsServiceResponse.FromString(response.body).partial_success
+    except DecodeError:
+        return Answer(Outcome.BAD_RESPONSE, status, "accepted, but the answer can't be decoded")
+    return _partial(partial, status, records)
+
+
+def _partial(partial: ExportLogsPartialSuccess, status: str, records: int) -> Answer:
+    rejected, message = partial.rejected_log_records, partial.error_message
+    if not 0 <= rejected <= records:
+        kept = min(max(rejected, 0), records)
+        return Answer(Outcome.BAD_RESPONSE, status, f"said to have rejected {rejected} of {records} records: {message}", kept)
+    if rejected:
+        return Answer(Outcome.PARTIAL, status, message or "no reason given", rejected)
+    return Answer(Outcome.WARNING, status, message) if message else Answer(Outcome.ACCEPTED, status)
+
+
+def _reason(response: Response) -> str:
+    text = _status_message(response)
+    reason = f"HTTP {response.status}" + (f": {text}" if text else "")
+    if 300 <= response.status < 400:
+        reason += f" (redirected to {response.header('location') or 'nowhere'}; not followed, set the endpoint to where the data belongs)"
+    return reason
+
+
+def _status_message(response: Response) -> str:
+    """The message of the `google.rpc.Status` that a refusal should carry, or the text that it carries instead."""
+    if not response.body:
+        return ""
+    if _is_protobuf(response):
+        try:
+            # Status {1 = code, 2 = message, 3 = details} lies on the wire like a partial success {1 = number, 2 = message}.
+            return str(ExportLogsPartialSuccess.FromString(response.body).error_message)
+        except DecodeError:
+            return "an answer that can't be decoded"
+    kind = _kind(response)
+    if kind.startswith("text/") or kind == "application/json":
+        return response.body[: 4 * LONGEST_MESSAGE].decode("utf-8", "replace")
+    return f"an answer of type {kind}"
+
+
+def _kind(response: Response) -> str:
+    return (response.header("content-type") or "").partition(";")[0].strip().lower() or "no content type"
+
+
+def _is_protobuf(response: Response) -> bool:
+    return _kind(response) in {"application/x-protobuf", "application/protobuf", "application/octet-stream", "no content type"}
+
+
+def retry_after(response: Response, now: float) -> float | None:
+    """Seconds that the server asks us to wait, from either form of `Retry-After` (RFC 9110 section 10.2.3); None = no wish we understand.
+
+    A date is compared with the answer's own `Date`, where there is one: then it does not matter whether our clock is right.
+    """
+    value = (response.header("retry-after") or "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value) if len(value) <= _DIGITS else None
+    until = _http_date(value)
+    if until is None:
+        return None
+    sent = _http_date(response.header("date") or "")
+    return until - (now if sent is None else sent)
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+def scrub(text: str, secrets: Iterable[str]) -> str:
+    """Make a server's words fit for a log: one line, bounded, without control characters and without what we authenticate with."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 8 * LONGEST_MESSAGE]).split())
+    line = mask_url(line)
+    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"

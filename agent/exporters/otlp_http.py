@@ -1,0 +1,222 @@
+"""Delivers rows over OTLP/HTTP with protobuf: one row, one POST; what is stored is what goes on the wire, byte by byte.
+
+Sends logs, metrics and traces. Never follows a redirect, never sends more than `max_request_size`, never waits longer than `timeout` in
+total. When the other side is away, slow or full, the row is kept and tried again by the host; what each answer means stands in `otlp_answer`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, NamedTuple, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from agent import __version__
+from agent.component import Accepted, ComponentConfig, Context
+from agent.crash import crash_point
+from agent.errors import OutriderError, PausedError, RejectedError, RetryableError, TooLargeError
+from agent.exporters.otlp_answer import ACCEPTING, Answer, Outcome, Policy, read_answer, read_failure, scrub
+from agent.metrics import Kind, Metric
+from agent.net.http_client import HttpClient, HttpError, Request, TlsOptions
+from agent.net.message import parse_target
+from agent.options import HttpUrl, Interval, OptionError, Secret, Size, mask_url
+from agent.record import Row, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MIB: Final = 1024 * 1024
+USER_AGENT: Final = f"outrider/{__version__} OTel-OTLP-Exporter-Python/{__version__}"
+"""As the specification wants it (protocol/exporter.md, "User Agent"): the product, then the exporter."""
+OWN_HEADERS: Final = frozenset({"content-type", "content-encoding", "content-length", "transfer-encoding", "connection"})
+TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+REQUESTS: Final = Metric("outrider.otlp.requests", Kind.COUNTER, "{request}", "OTLP requests by outcome and by HTTP status or kind of failure.")
+
+
+def _headers(headers: dict[str, Secret]) -> dict[str, Secret]:
+    for name, value in headers.items():
+        if not name or not TOKEN.issuperset(name):
+            raise OptionError(f"{name!r} is not a header name", "use letters, digits and hyphens, as in api-key")
+        if name.lower() in OWN_HEADERS:
+            raise OptionError(f"the header {name!r} is the exporter's own", "leave it out")
+        text = value.get_secret_value()
+        if not text.isascii() or not (text.isprintable() or not text):
+            raise OptionError(f"the value of the header {name!r} holds characters that HTTP does not allow", "percent-encode or remove them")
+    return headers
+
+
+Headers = Annotated[dict[str, Secret], AfterValidator(_headers)]
+Compression = Literal["gzip", "none"]
+
+
+def _endpoint(url: str) -> str:
+    try:
+        parse_target(url)
+    except ValueError as error:
+        raise OptionError(str(error), "write an absolute URL, as in http://localhost:4318") from error
+    return url
+
+
+Endpoint = Annotated[HttpUrl, AfterValidator(_endpoint)]
+
+
+class SignalOptions(ComponentConfig):
+    """What one signal has for itself; everything left out is as for all signals."""
+
+    endpoint: Endpoint | None = None
+    """The whole URL, used as it is (nothing is appended)."""
+    headers: Headers | None = None
+    """Instead of the common headers."""
+    timeout: Interval | None = None
+    """Longest time of one attempt, everything included."""
+    compression: Compression | None = None
+    """`gzip` or `none`."""
+    tls: TlsOptions | None = None
+    """Instead of the common TLS options."""
+
+
+class OtlpHttpConfig(ComponentConfig):
+    """Options of the `otlp_http` exporter. The standard `OTEL_EXPORTER_OTLP_*` variables mean the same."""
+
+    endpoint: Endpoint | None = None
+    """Base URL of the collector; `v1/logs`, `v1/metrics`, `v1/traces` are appended to its path. Default port as for the scheme, not 4318."""
+    signals: tuple[Literal[Signal.LOGS, Signal.METRICS, Signal.TRACES], ...] = Field(default=(Signal.LOGS, Signal.METRICS), min_length=1)
+    """What to send there."""
+    headers: Headers = Field(default_factory=dict)
+    """Sent with every request. Values are secrets: take them from the environment or a file."""
+    timeout: Interval = 10.0
+    """Longest time of one attempt, everything included: resolving, connecting, TLS, sending, receiving."""
+    compression: Compression = "gzip"
+    """`gzip` sends what is stored; `none` unpacks it first."""
+    tls: TlsOptions = TlsOptions()
+    """For https endpoints."""
+    logs: SignalOptions = SignalOptions()
+    """For logs alone."""
+    metrics: SignalOptions = SignalOptions()
+    """For metrics alone."""
+    traces: SignalOptions = SignalOptions()
+    """For traces alone."""
+    strict: bool = False
+    """Take 401, 403, 404 and redirects for a final refusal of the data, as the specification has it, instead of pausing and keeping it."""
+    retry_500: bool = False
+    """Try again after 500, which the specification forbids; for servers behind a proxy that says 500 where it means 503."""
+    max_request_size: Size = Field(default=64 * MIB, gt=0)
+    """Larger requests, before or after compression, are never sent but halved."""
+    max_response_size: Size = Field(default=4 * MIB, gt=0)
+    """Of a larger answer nothing is used but its status."""
+
+    @model_validator(mode="after")
+    def _every_signal_has_an_endpoint(self) -> Self:
+        missing = [signal.value for signal in self.signals if not (self.endpoint or self.of(signal).endpoint)]
+        if missing:
+            raise OptionError(f"no endpoint for {', '.join(missing)}", "set endpoint, or the signal's own, or leave the signal out of signals")
+        return self
+
+    def of(self, signal: Signal) -> SignalOptions:
+        """Return the options that the signal has for itself."""
+        return {Signal.LOGS: self.logs, Signal.METRICS: self.metrics, Signal.TRACES: self.traces}[signal]
+
+
+def signal_url(base: str, signal: Signal) -> str:
+    """Append `v1/<signal>` to the base URL's path (protocol/exporter.md, "Endpoint URLs for OTLP/HTTP")."""
+    parts = urlsplit(base)
+    slash = "" if parts.path.endswith("/") else "/"
+    return urlunsplit(parts._replace(path=f"{parts.path}{slash}v1/{signal.value}"))
+
+
+class Route(NamedTuple):
+    """Everything that one signal's requests have in common."""
+
+    url: str
+    headers: Mapping[str, str]
+    secrets: tuple[str, ...]
+    """What must not appear in a message."""
+    timeout: float
+    packed: bool
+    client: HttpClient
+
+
+def make_route(config: OtlpHttpConfig, signal: Signal) -> Route:
+    """Combine the common options with the signal's own."""
+    own = config.of(signal)
+    url = own.endpoint or signal_url(config.endpoint or "", signal)
+    packed = (own.compression or config.compression) == "gzip"
+    given = {name: value.get_secret_value() for name, value in (config.headers if own.headers is None else own.headers).items()}
+    headers = {"Content-Type": "application/x-protobuf", **({"Content-Encoding": "gzip"} if packed else {}), **given}
+    client = HttpClient(tls=own.tls or config.tls, user_agent=USER_AGENT)
+    return Route(url, headers, _secrets(given), own.timeout or config.timeout, packed, client)
+
+
+def _secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """The header values, and of `Bearer TOKEN` the token alone; not what is too short to be a secret."""
+    parts = {part for value in headers.values() for part in (value, value.rpartition(" ")[2])}
+    return tuple(part for part in parts if len(part) >= 4)
+
+
+class OtlpHttp:
+    """The exporter; one client, and so one kept connection, per signal."""
+
+    Config: ClassVar = OtlpHttpConfig
+
+    def __init__(self, config: OtlpHttpConfig, context: Context) -> None:
+        self.signals = frozenset[Signal](config.signals)
+        self._config = config
+        self._context = context
+        self._policy = Policy(config.strict, config.retry_500)
+        self._routes = {signal: make_route(config, signal) for signal in self.signals}
+
+    async def export(self, row: Row) -> Accepted:
+        """Send one row; see the contract."""
+        route = self._routes[row.signal]
+        body = row.body if route.packed else zlib.decompress(row.body, wbits=31)
+        if max(row.raw_size, len(body)) > self._config.max_request_size:
+            answer = Answer(Outcome.TOO_LARGE, "not_sent", f"over our own limit of {self._config.max_request_size} bytes")
+        else:
+            answer = await self._post(route, body, row.records)
+        self._count(row.signal, answer)
+        return settle(answer._replace(message=scrub(answer.message, route.secrets)))
+
+    async def close(self) -> None:
+        """Drop the kept connections."""
+        for route in self._routes.values():
+            await route.client.close()
+
+    async def _post(self, route: Route, body: bytes, records: int) -> Answer:
+        request = Request("POST", route.url, route.headers, body)
+        try:
+            response = await route.client.send(request, deadline=route.timeout, max_body=self._config.max_response_size, sent=_sent)
+        except HttpError as error:
+            return read_failure(error, self._policy)
+        return read_answer(response, records, self._policy, self._context.clock.wall_ns() / 1e9)
+
+    def _count(self, signal: Signal, answer: Answer) -> None:
+        labels = {"destination": self._context.name, "signal": signal.value, "outcome": answer.outcome.value, "status": answer.status}
+        self._context.metrics.add(REQUESTS, 1, labels)
+
+
+def _sent() -> None:
+    crash_point("delivery.after_send")
+
+
+def settle(answer: Answer) -> Accepted:
+    """Return or raise what the contract has for an answer."""
+    if answer.outcome in ACCEPTING:
+        return Accepted(answer.rejected, answer.message)
+    raise _refusal(answer)
+
+
+def _refusal(answer: Answer) -> OutriderError:
+    if answer.outcome is Outcome.RETRY:
+        return RetryableError(answer.message, after=answer.after)
+    if answer.outcome is Outcome.PAUSED:
+        return PausedError(answer.message)
+    if answer.outcome is Outcome.TOO_LARGE:
+        return TooLargeError(answer.message)
+    return RejectedError(answer.message)
+
+
+def describe_endpoint(config: OtlpHttpConfig, signal: Signal) -> str:
+    """The URL a signal goes to, without credentials: for pages and logs."""
+    return mask_url(config.of(signal).endpoint or signal_url(config.endpoint or "", signal))
