@@ -16,6 +16,9 @@ from agent.parse.traceback_lines import clean
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MAX_FRAMES: Final = 100
+"""faulthandler prints so many frames of a thread; 3.13 and later do so without a mark that there are more."""
+
 _REASON: Final = re.compile(r"(?:Fatal Python error|Windows fatal exception): (.*)|(Timeout \([^)]*\)!)")
 _THREAD: Final = re.compile(
     r"(Current thread|Thread) 0x([0-9a-fA-F]+)(?: \[(.*)\])? \(most recent call first\):"
@@ -35,7 +38,8 @@ class _Thread:
     truncated: bool = False
 
     def finish(self) -> ThreadStack:
-        return ThreadStack(self.ident, self.current, tuple(self.frames[::-1]), self.name, self.truncated)
+        truncated = self.truncated or len(self.frames) >= MAX_FRAMES
+        return ThreadStack(self.ident, self.current, tuple(self.frames[::-1]), self.name, truncated)
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ __all__ = [
     "parse_traceback",
 ]
 
-_HINTS = (HEADER, "The above exception", "During handling of the above", "sub-exception")
+_HINTS = (HEADER, "The above exception", "During handling of the above", "sub-exception", "RemoteTraceback:")
 
 
 def parse_traceback(text: str) -> ExceptionInfo | None:
@@ -40,7 +40,7 @@ def parse_traceback(text: str) -> ExceptionInfo | None:
     """
     if not _may_hold(text):
         return None
-    found = _read(_lines(text), Grammar(_never, embedded=True))
+    found = _read(_lines(text), Grammar(_never, embedded=True), whole=True)
     return next((info for _, _, info in found if info is not None), None)
 
 
@@ -98,7 +98,9 @@ def _lines(text: str) -> Iterator[tuple[int, int, str]]:
         start = stop + 1
 
 
-def _read(lines: Iterator[tuple[int, int, str]], grammar: Grammar) -> Iterator[tuple[int, int, ExceptionInfo | None]]:
+def _read(
+    lines: Iterator[tuple[int, int, str]], grammar: Grammar, *, whole: bool = False
+) -> Iterator[tuple[int, int, ExceptionInfo | None]]:
     """Each traceback as it ends. A block that told of no exception gives None."""
     reading: _Reading | None = None
     before = _Before()
@@ -113,17 +115,18 @@ def _read(lines: Iterator[tuple[int, int, str]], grammar: Grammar) -> Iterator[t
             reading.feed(token, end)
         before.push(line, start)
     if reading:
-        yield reading.finish(whole=True)
+        yield reading.finish(whole=whole)
 
 
 class _Reading:
-    """An open traceback and where it lies."""
+    """An open traceback and where it lies. Blank lines behind one that stands in a log line are the logger's."""
 
-    __slots__ = ("_builder", "_end", "_start")
+    __slots__ = ("_builder", "_end", "_prefixed", "_start")
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, *, prefixed: bool = False) -> None:
         self._start = start
         self._end = start
+        self._prefixed = prefixed
         self._builder = Builder()
 
     def feed(self, token: Token, end: int) -> None:
@@ -132,7 +135,7 @@ class _Reading:
             self._end = end
 
     def finish(self, *, whole: bool = False) -> tuple[int, int, ExceptionInfo | None]:
-        return self._start, self._end, self._builder.finish(keep_blanks=whole)
+        return self._start, self._end, self._builder.finish(keep_blanks=whole and not self._prefixed)
 
 
 class _Before:
@@ -150,7 +153,7 @@ class _Before:
         (line, line_start), (blank, _) = self._lines
         match = FINAL.fullmatch(line) if token.kind is Kind.SEPARATOR and not blank else None
         if match is None:
-            return _Reading(start)
+            return _Reading(start, prefixed=token.kind is Kind.HEADER and token.text != HEADER)
         reading = _Reading(line_start)
         reading.feed(Token(Kind.FINAL, line, 0, match), start)
         reading.feed(Token(Kind.BLANK), start)

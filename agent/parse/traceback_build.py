@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agent.parse.exceptions import CAUSE, NOT_TRUNCATED, ExceptionInfo, Frame, Truncated
 from agent.parse.traceback_lines import Kind, Token
+
+if TYPE_CHECKING:
+    import re
 
 MAX_LINKS: Final = 50
 """Links of one chain that are kept, the newest; `Truncated.links` counts the others."""
@@ -15,8 +17,6 @@ MAX_BOXES: Final = 16
 """Nested boxes that are kept (CPython prints ten); deeper members are counted in `Truncated.exceptions`."""
 MAX_HEIGHT: Final = 120
 """Links and boxes on one path of the tree, so that comparing and printing a value stays within the stack."""
-
-_UPPER: Final = re.compile(r"_*[^\W\d_a-z]")
 
 
 def split_type(qualified: str) -> tuple[str | None, str]:
@@ -29,7 +29,7 @@ def split_type(qualified: str) -> tuple[str | None, str]:
     cut = len(parts) - 1
     if "<locals>" in parts:
         cut = max(parts.index("<locals>") - 1, 0)
-    cut = next((index for index in range(1, cut) if _UPPER.match(parts[index])), cut)
+    cut = next((index for index in range(1, cut) if parts[index].lstrip("_")[:1].isupper()), cut)
     return ".".join(parts[:cut]) or None, ".".join(parts[cut:])
 
 
@@ -51,6 +51,7 @@ class _FrameDraft:
 class _Draft:
     """An exception being read. `separator` stands between the next older one and this.
 
+    `bare` is an exception line without a colon: what follows it can only be notes.
     `loose` is loguru's layout: blank lines around the stack, so that those behind a message are never part of it.
     """
 
@@ -59,6 +60,7 @@ class _Draft:
     message: list[str] = field(default_factory=list)
     blanks: int = 0
     loose: bool = False
+    bare: bool = False
     frames: list[_FrameDraft] = field(default_factory=list)
     syntax: _FrameDraft | None = None
     is_group: bool = False
@@ -78,11 +80,13 @@ class _Draft:
     def finish(self, older: ExceptionInfo | None, links: int) -> ExceptionInfo:
         module, name = split_type(self.qualified)
         caused = self.separator == CAUSE
+        bare = self.bare and len(self.message) > 1
         return ExceptionInfo(
             type=name,
             module=module,
-            value="\n".join(self.message),
+            value="" if bare else "\n".join(self.message),
             frames=tuple(frame.finish() for frame in self.frames),
+            notes=tuple(self.message[1:]) if bare else (),
             cause=older if caused else None,
             context=None if caused else older,
             group=tuple(self.members),
@@ -227,6 +231,7 @@ def _add_matched(draft: _Draft, token: Token) -> None:
         draft.frames[-1].repeated = _count(match[1])
     elif token.kind is Kind.FINAL:
         draft.qualified, draft.message, draft.blanks = match[1], [match[2] or ""], 0
+        draft.bare = match[0] == match[1]
     elif token.kind is Kind.MORE:
         draft.hidden = _count(match[1])
     elif token.kind is Kind.DEPTH_LIMIT:

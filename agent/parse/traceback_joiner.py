@@ -20,7 +20,7 @@ MAX_LINES: Final = 10_000
 """Lines of one traceback; beyond them it is declared over, so that no input can hold a position for ever."""
 
 _MARK: Final = re.compile(
-    rb"\(most recent call |The above exception was|During handling of the above|sub-exception"
+    rb"\(most recent call |The above exception was|During handling of the above|sub-exception|RemoteTraceback:"
     rb"|\A(?:\x1b\[[0-9;]*m)*(?:Exception i|--- Logging error|Fatal Python|Windows fatal|Timeout \()"
     rb"|\A(?:future|handle|task|protocol|transport): <"
 )

@@ -31,7 +31,7 @@ REPEATED: Final = re.compile(r"  \[Previous line repeated (\d+) more times?\]")
 MORE: Final = re.compile(r"and (\d+) more exceptions?")
 DEPTH_LIMIT: Final = re.compile(r"\.\.\. \(max_group_depth is (\d+)\)")
 BOX: Final = re.compile(r"( +)(\+-)?\+-{16} (\d+|\.\.\.) -{16}|( +)\+-{36}")
-_HEADLESS_GROUP: Final = re.compile(r"  \| [^\W\d][\w.<>]*: .*\(\d+ sub-exceptions?\)", re.DOTALL)
+_HEADLESS: Final = re.compile(r"  \| [^\W\d][\w.<>]*: .*\(\d+ sub-exceptions?\)|[\w.]*RemoteTraceback: ?", re.DOTALL)
 _PREAMBLE: Final = re.compile(
     r"Exception in thread |Exception ignored |--- Logging error ---|(?:future|handle|task|protocol|transport): <",
 )
@@ -156,7 +156,7 @@ class Grammar:
         if line in _SEPARATORS:
             self.phase = Phase.CHAINED
             return Token(Kind.SEPARATOR, line, starts=True)
-        if _HEADLESS_GROUP.fullmatch(line):
+        if _HEADLESS.fullmatch(line):
             self.phase = Phase.CHAINED
             return self._chained(line)._replace(starts=True)
         return self._idle_block(line)
@@ -272,10 +272,12 @@ class Grammar:
     def _in_stack(self, line: str) -> Token:
         text = self._inside(line)
         if text is None:
-            return self._stray_line(line)
-        if text[:4] == "    ":
-            return self._belongs(Token(Kind.BODY, text[4:], self.depth))
-        return self._frame(text) or self._repeated(text) or self._final(text) or self._gap(text)
+            # The C printer of 3.11 and 3.12 forgets the margin before two kinds of lines.
+            return self._body(line) or self._repeated(line) or self._stray_line(line)
+        return self._body(text) or self._frame(text) or self._repeated(text) or self._final(text) or self._gap(text)
+
+    def _body(self, text: str) -> Token | None:
+        return self._belongs(Token(Kind.BODY, text[4:], self.depth)) if text[:4] == "    " else None
 
     def _frame(self, text: str) -> Token | None:
         match = FRAME.fullmatch(text) if text[2:6] == "File" else None
@@ -384,7 +386,7 @@ class Grammar:
     def _in_call_stack(self, line: str) -> Token:
         """What logging adds to the report of its own failure."""
         if line.startswith("Arguments: "):
-            self.reset()
+            self.phase = Phase.CLOSED
             return Token(Kind.NOISE, line)
         if line[:2] == "  " or line.startswith(("Message: ", "Unable to print", "Use the traceback above")):
             return Token(Kind.NOISE, line)

@@ -1,0 +1,5 @@
+def load():
+    return {}["setting"]
+
+
+SETTING = load()

@@ -1,0 +1,3 @@
+class BatchError(ExceptionGroup):
+    def derive(self, excs):
+        return BatchError(self.message, excs)
