@@ -19,6 +19,10 @@ class SpoolFullError(SpoolError):
     """The quota or the disk is used up and nothing may be evicted for this batch: wait, or refuse upstream (429/503)."""
 
 
+class SpoolOversizeError(SpoolError):
+    """The batch is bigger than the spool may ever get: waiting does not help, only halving it does."""
+
+
 class SpoolLockedError(SpoolError):
     """Another agent holds the state directory; the message names it. Exit code 73 (EX_CANTCREAT)."""
 

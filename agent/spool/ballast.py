@@ -1,0 +1,56 @@
+"""A file that is only there to be given up: on a full disk SQLite can neither delete nor write its log back without a little room."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Ballast:
+    """Some megabytes of reserved disk."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        """Describe it; nothing is touched yet."""
+        self._path = path
+        self._wanted = size
+
+    @property
+    def size(self) -> int:
+        """Bytes it holds now."""
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def drop(self) -> bool:
+        """Give it up; say whether there was anything to give."""
+        held = self.size > 0
+        self._path.unlink(missing_ok=True)
+        return held
+
+    def take(self) -> bool:
+        """Reserve it (again) if the disk has four times as much free, so that it is not at once given up again; say whether it is there."""
+        if self.size == self._wanted:
+            return True
+        status = os.statvfs(self._path.parent)
+        if status.f_bavail * status.f_frsize < 4 * self._wanted:
+            return False
+        return self._reserve()
+
+    def _reserve(self) -> bool:
+        try:
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError:
+            return False
+        try:
+            os.ftruncate(handle, 0)
+            os.posix_fallocate(handle, 0, self._wanted)
+        except OSError:
+            self._path.unlink(missing_ok=True)
+            return False
+        finally:
+            os.close(handle)
+        return True

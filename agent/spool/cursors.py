@@ -1,0 +1,50 @@
+"""How far every destination is with every signal: held in memory, checked when read, written with each move."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.spool.digest import digest
+
+if TYPE_CHECKING:
+    import apsw
+
+Key = tuple[str, str]
+"""Destination and signal."""
+
+
+class Cursors(dict[Key, int]):
+    """The last row each (destination, signal) is done with."""
+
+    def of_signal(self, signal: str) -> dict[str, int]:
+        """Return destination → row number of one signal."""
+        return {destination: seq for (destination, one), seq in self.items() if one == signal}
+
+    def done(self, signal: str) -> int | None:
+        """Return the number up to which every destination is done with a signal; None if nobody takes that signal."""
+        return min(self.of_signal(signal).values(), default=None)
+
+    def waiting(self, signal: str, seq: int, only: str | None) -> list[str]:
+        """List the destinations that still have to send a row."""
+        return [name for name, done in self.of_signal(signal).items() if done < seq and only in (None, name)]
+
+
+def load(connection: apsw.Connection) -> tuple[Cursors, list[Key]]:
+    """Read the cursors, and list those whose checksum is wrong: trusting one could skip rows."""
+    cursors, damaged = Cursors(), []
+    for destination, signal, seq, check in connection.execute("SELECT destination, signal, seq, digest FROM cursors"):
+        if digest(destination, signal, seq) == check:
+            cursors[destination, signal] = seq
+        else:
+            damaged.append((destination, signal))
+    return cursors, damaged
+
+
+def write(connection: apsw.Connection, key: Key, seq: int) -> None:
+    """Move or make a cursor."""
+    connection.execute("REPLACE INTO cursors VALUES (?, ?, ?, ?)", (*key, seq, digest(*key, seq)))
+
+
+def remove(connection: apsw.Connection, key: Key) -> None:
+    """Forget a cursor."""
+    connection.execute("DELETE FROM cursors WHERE destination = ? AND signal = ?", key)

@@ -1,0 +1,184 @@
+"""One connection to one SQLite file: how it is opened, how a transaction ends for certain, how the file is kept small.
+
+SQLite facts this rests on, each tried: a COMMIT that failed may be found committed after reopening; on a full disk neither DELETE nor
+a checkpoint succeeds; 3.7.0 to 3.51.2 can corrupt a WAL that two connections use, so there is exactly one connection here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+import apsw
+
+from agent.crash import crash_point
+from agent.spool import schema
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WAL_PAGES: Final = 2048
+"""Pages (8 MiB): when the log is longer it is written back to the file."""
+CACHE_KIB: Final = 2048
+VACUUM_STEP: Final = 512
+"""Pages (2 MiB) given back to the disk in one go, which takes some milliseconds."""
+VACUUM_ALLOWED: Final = 20
+"""A file may be longer than its live data by one part in so many, before it is shortened."""
+
+
+class Trouble(Enum):
+    """What an error of SQLite means to us."""
+
+    FULL = auto()
+    """The disk, the page limit or the file size limit is used up."""
+    DAMAGED = auto()
+    """The file is not what it was."""
+    LOCKED = auto()
+    """Somebody else has it."""
+    IO = auto()
+    """The disk did not do as told; or anything else that reopening may cure."""
+
+
+_FULL_ERRNO: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SchemaChangeError)
+
+
+def trouble(error: apsw.Error, system_errno: int = 0) -> Trouble:
+    """Say what an error means. `system_errno` is the connection's last: a write over the file size limit shows only there."""
+    if isinstance(error, apsw.FullError):
+        return Trouble.FULL
+    if isinstance(error, _DAMAGE):
+        return Trouble.DAMAGED
+    if isinstance(error, (apsw.BusyError, apsw.LockedError)):
+        return Trouble.LOCKED
+    if isinstance(error, apsw.IOError) and system_errno in _FULL_ERRNO:
+        return Trouble.FULL
+    return Trouble.IO
+
+
+def private_file(path: Path) -> None:
+    """Create an empty file that only its owner may read; SQLite gives its log the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power cut."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Database:
+    """The connection. For one thread; every method may raise `apsw.Error`, which `trouble` explains."""
+
+    def __init__(self, path: Path, max_pages: int) -> None:
+        """Open or create the file, take its exclusive lock, bring it to the newest schema."""
+        if not path.exists():
+            private_file(path)
+        self.path = path
+        self.wal_pages = 0
+        self._durable = False
+        self.connection = apsw.Connection(str(path))
+        try:
+            self._prepare(max_pages)
+            self.commit_id: int = self.connection.execute("SELECT commit_id FROM state").get
+        except BaseException:
+            self.connection.close(force=True)
+            raise
+        self._identity = _identity(path)
+
+    def _prepare(self, max_pages: int) -> None:
+        connection = self.connection
+        connection.pragma("locking_mode", "exclusive")
+        connection.pragma("page_size", schema.PAGE_SIZE)
+        connection.pragma("auto_vacuum", "incremental")
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("journal_size_limit", 2 * WAL_PAGES * schema.PAGE_SIZE)
+        connection.pragma("synchronous", "normal")
+        connection.pragma("mmap_size", 0)
+        connection.pragma("cache_size", -CACHE_KIB)
+        connection.pragma("temp_store", "memory")
+        connection.pragma("cell_size_check", "on")
+        connection.pragma("max_page_count", max_pages)
+        connection.set_wal_hook(self._on_commit)
+        schema.migrate(connection)
+        schema.verify(connection)
+
+    def _on_commit(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self.wal_pages = pages
+        return int(apsw.SQLITE_OK)
+
+    def begin(self, *, durable: bool) -> None:
+        """Start a transaction; a durable one is on the disk, not only with the kernel, when `commit` returns."""
+        if durable != self._durable:
+            self.connection.pragma("synchronous", "full" if durable else "normal")
+            self._durable = durable
+        crash_point("spool.before_begin")
+        self.connection.execute("BEGIN IMMEDIATE")
+        crash_point("spool.after_begin")
+
+    def commit(self, last_seq: int) -> None:
+        """End it. If this raises, only `landed` of a newly opened `Database` knows whether it is stored."""
+        number = self.commit_id + 1
+        self.connection.execute("UPDATE state SET commit_id = ?, last_seq = ?", (number, last_seq))
+        crash_point("spool.before_commit")
+        self.connection.execute("COMMIT")
+        self.commit_id = number
+        crash_point("spool.after_commit")
+
+    def rollback(self) -> None:
+        """Forget the open transaction, if SQLite has not done so already."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def checkpoint(self, *, truncate: bool = False) -> None:
+        """Write the log back into the file; `truncate` also gives its room back to the disk."""
+        crash_point("spool.before_checkpoint")
+        mode = apsw.SQLITE_CHECKPOINT_TRUNCATE if truncate else apsw.SQLITE_CHECKPOINT_PASSIVE
+        self.connection.wal_checkpoint(mode=mode)
+        self.wal_pages = 0
+        crash_point("spool.after_checkpoint")
+
+    def vacuum_step(self) -> bool:
+        """Shorten the file by at most `VACUUM_STEP` pages if it is too long for its data; say whether it was."""
+        free = int(self.connection.pragma("freelist_count"))
+        live = int(self.connection.pragma("page_count")) - free
+        if free <= max(live // VACUUM_ALLOWED, 64):
+            return False
+        crash_point("spool.before_vacuum")
+        self.connection.execute(f"PRAGMA incremental_vacuum({min(VACUUM_STEP, free)})").fetchall()
+        crash_point("spool.after_vacuum")
+        return True
+
+    def used(self) -> int:
+        """Bytes of live data: pages in use, within the transaction if one is open."""
+        pages = int(self.connection.pragma("page_count")) - int(self.connection.pragma("freelist_count"))
+        return pages * schema.PAGE_SIZE
+
+    def displaced(self) -> str:
+        """Return why the path is not our open file any more, or nothing."""
+        now = _identity(self.path)
+        if now == self._identity:
+            return ""
+        return "deleted" if now is None else "replaced"
+
+    def trouble(self, error: apsw.Error) -> Trouble:
+        """Say what an error of this connection means."""
+        return trouble(error, self.connection.system_errno)
+
+    def close(self) -> None:
+        """Close, whatever state it is in; what was committed stays in file and log."""
+        self.connection.close(force=True)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino

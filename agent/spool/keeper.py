@@ -1,0 +1,209 @@
+"""Keeps the store working: reopens, frees and repairs it, so that above it a write either happened or certainly did not."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import apsw
+
+from agent.errors import OutriderError, SpoolError, SpoolFullError, SpoolLockedError
+from agent.retry import Backoff
+from agent.spool import database
+from agent.spool.ballast import Ballast
+from agent.spool.database import Trouble
+from agent.spool.lock import Lock
+from agent.spool.store import Store
+from agent.spool.values import State, StateChanged
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from agent.spool.quota import Limits
+    from agent.spool.values import SpoolEvent
+
+T = TypeVar("T")
+FILE: Final = "spool.db"
+LOCK_FILE: Final = "spool.lock"
+BALLAST_FILE: Final = "spool.ballast"
+ATTEMPTS: Final = 4
+"""Tries of one group before its jobs are told that it was not stored."""
+LOOK_EVERY: Final = 1.0
+"""Seconds between looks at what need not be seen at once."""
+_BACKOFF: Final = Backoff(first=0.05, longest=2.0)
+
+
+class Keeper:
+    """Lock, ballast and store of one state directory, for one thread.
+
+        write ──ok──▶ results
+          │ apsw.Error: close, reopen, read the commit number back
+          ├─ it is there ──────▶ results
+          ├─ FULL ─────────────▶ give up the ballast, write the log back, once more; then SpoolFullError
+          ├─ DAMAGED ──────────▶ set the file aside, salvage, once more
+          └─ IO ───────────────▶ once more, with back-off; then SpoolError
+
+    Nothing above it ever sees an error of SQLite.
+    """
+
+    def __init__(self, directory: Path, limit: Limits, closing: threading.Event) -> None:
+        """Take the directory; SpoolLockedError names who has it, ConfigError if its format is newer than ours."""
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
+        self.directory = directory
+        self.state, self.reason = State.OK, ""
+        self.events: list[SpoolEvent] = []
+        self._limit = limit
+        self._closing = closing
+        self._looked = time.monotonic()
+        self.untidy = False
+        self.disk_full = False
+        self._lock = Lock(directory / LOCK_FILE)
+        self.ballast = Ballast(directory / BALLAST_FILE, limit.ballast)
+        try:
+            self.store = self._first()
+        except BaseException:
+            self._lock.release()
+            raise
+        self.ballast.take()
+
+    @property
+    def path(self) -> Path:
+        """The spool file."""
+        return self.directory / FILE
+
+    def _first(self) -> Store:
+        try:
+            return Store(self.path, self._limit)
+        except apsw.Error as error:
+            if database.trouble(error) is Trouble.LOCKED:
+                raise SpoolLockedError(f"{self.path} is open in another process") from error
+            raise SpoolError(f"{self.path} can't be opened: {error}") from error
+
+    def write(self, jobs: Sequence[Callable[[Store], T]], *, durable: bool = False) -> list[T | OutriderError]:
+        """Run jobs in one transaction. Each result is a value, or the error that says its job was certainly not stored."""
+        for attempt in range(1, ATTEMPTS + 1):
+            number = self.store.db.commit_id + 1
+            try:
+                results = self.store.write(jobs, durable=durable)
+            except apsw.Error as error:
+                kind, message = self.store.db.trouble(error), str(error)
+            else:
+                self._settle_state()
+                return results
+            results = self.store.results
+            self._reopen(kind, message)
+            if self.store.db.commit_id >= number:
+                return results
+            if len(jobs) > 1:
+                return [result for job in jobs for result in self.write([job], durable=durable)]
+            if kind is Trouble.FULL and not self._relieve():
+                self.disk_full = True
+                self._settle_state()
+                return [SpoolFullError(f"the disk is full: {message}")]
+            self._pause(attempt)
+        return [SpoolError(f"the spool can't be written: {message}")]
+
+    def read(self, job: Callable[[Store], T]) -> T:
+        """Run a job that changes nothing (or does so in a transaction of its own)."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return job(self.store)
+            except apsw.Error as error:
+                kind, message = self.store.db.trouble(error), str(error)
+            self._reopen(kind, message)
+            self._pause(attempt)
+        raise SpoolError(f"the spool can't be read: {message}")
+
+    def _reopen(self, kind: Trouble, message: str) -> None:
+        """Close and open the file, as often as it takes."""
+        self.store.db.close()
+        for attempt in range(1, 1 << 30):
+            try:
+                if kind is Trouble.DAMAGED:
+                    self._salvage(message)
+                self.store.open()
+            except apsw.Error as error:
+                kind, message = database.trouble(error), str(error)
+                self._now(State.DEGRADED, message)
+            else:
+                return
+            if self._closing.is_set():
+                raise SpoolError(f"the spool can't be opened again: {message}")
+            self._pause(attempt)
+
+    def _salvage(self, message: str) -> None:
+        raise SpoolError(f"{self.path} is damaged: {message}")
+
+    def _relieve(self) -> bool:
+        """Make a little room on a full disk; say whether trying again is worth it."""
+        dropped = self.ballast.drop()
+        if dropped:
+            self.store.db.checkpoint(truncate=True)
+        return dropped
+
+    def _pause(self, attempt: int) -> None:
+        self._closing.wait(_BACKOFF.delay(attempt, 0.5))
+
+    def look_after(self, *, idle: bool) -> None:
+        """Keep the log short, the file no longer than its data, the ballast taken, and see whether there is room again."""
+        try:
+            self._tidy(idle=idle)
+        except apsw.Error as error:
+            self._reopen(self.store.db.trouble(error), str(error))
+        now = time.monotonic()
+        if now - self._looked >= LOOK_EVERY:
+            self._looked = now
+            self._look()
+
+    def _tidy(self, *, idle: bool) -> None:
+        db = self.store.db
+        if db.wal_pages > database.WAL_PAGES:
+            db.checkpoint()
+        self.untidy = idle and db.vacuum_step()
+        if idle and not self.untidy and db.wal_pages:
+            db.checkpoint(truncate=True)
+        if self.store.refused:
+            self.store.still_full()
+
+    def _look(self) -> None:
+        if self.ballast.take():
+            self.disk_full = False
+        self._settle_state()
+
+    def _settle_state(self) -> None:
+        if self.disk_full:
+            self._now(State.FULL, "the disk is full")
+        elif self.store.refused:
+            self._now(State.FULL, "the quota is used up")
+        else:
+            self._now(State.OK, "")
+
+    @property
+    def full(self) -> bool:
+        """Whether replayable sources have to wait."""
+        return self.state is State.FULL
+
+    def forget(self) -> None:
+        """Undo a transaction that a mistake left open."""
+        self.store.db.rollback()
+        self.store.load()
+
+    def take_events(self) -> list[SpoolEvent]:
+        """Return what happened since the last call."""
+        events = [*self.events, *self.store.events]
+        self.events.clear()
+        self.store.events.clear()
+        return events
+
+    def _now(self, state: State, reason: str) -> None:
+        if (state, reason) != (self.state, self.reason):
+            self.state, self.reason = state, reason
+            self.events.append(StateChanged(state, reason))
+
+    def close(self) -> None:
+        """Write the log back, close, let go of the directory."""
+        self.store.db.close()
+        self._lock.release()

@@ -1,0 +1,99 @@
+"""The account of every record: SQL that keeps it, in the transactions that move rows, and reads it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from agent.spool.values import OWN, Drop, Ledger, LedgerLine, Loss
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import apsw
+
+_ACCEPT: Final = """
+INSERT INTO ledger(source, destination, signal, accepted)
+SELECT ?1, destination, ?2, ?3 FROM cursors WHERE signal = ?2 UNION ALL SELECT ?1, '', ?2, ?3 WHERE true
+ON CONFLICT DO UPDATE SET accepted = accepted + excluded.accepted"""
+
+_ADD: Final = {
+    column: f"INSERT INTO ledger(source, destination, signal, {column}) VALUES (?1, ?2, ?3, ?4)"  # noqa: S608 constant columns
+    f" ON CONFLICT DO UPDATE SET {column} = {column} + excluded.{column}"
+    for column in ("accepted", "sent", "rejected", "dead_lettered", "evicted")
+}
+
+_LOSE: Final = """
+INSERT INTO losses(kind, source, destination, signal, reason, count) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET count = count + excluded.count"""
+
+_DROP: Final = """
+INSERT INTO drops(source, reason, count) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"""
+
+_PENDING: Final = """
+SELECT rows.source, cursors.destination, rows.signal, sum(rows.records) FROM cursors CROSS JOIN rows INDEXED BY rows_by_signal
+ON rows.signal = cursors.signal AND rows.seq > cursors.seq AND (rows.only IS NULL OR rows.only = cursors.destination) GROUP BY 1, 2, 3
+UNION ALL SELECT source, '', signal, sum(records) FROM rows INDEXED BY rows_by_signal GROUP BY source, signal"""
+
+
+def accept(connection: apsw.Connection, source: str, signal: str, records: int) -> None:
+    """Count a new row: for the spool, and for every destination that has a cursor for its signal."""
+    connection.execute(_ACCEPT, (source, signal, records))
+
+
+def add(connection: apsw.Connection, column: str, line: tuple[str, str, str], records: int) -> None:
+    """Add to one column of one line (source, destination, signal)."""
+    if records:
+        connection.execute(_ADD[column], (*line, records))
+
+
+def lose(connection: apsw.Connection, kind: str, line: tuple[str, str, str], reason: str, records: int) -> None:
+    """Add to a line's column and note the reason beside it."""
+    if records:
+        connection.execute(_ADD[kind], (*line, records))
+        note(connection, kind, line, reason, records)
+
+
+def note(connection: apsw.Connection, kind: str, line: tuple[str, str, str], reason: str, records: int) -> None:
+    """Count a reason only."""
+    connection.execute(_LOSE, (kind, *line, reason, records))
+
+
+def drop(connection: apsw.Connection, source: str, drops: Mapping[str, int]) -> None:
+    """Count what a source could not read or understand."""
+    for reason, count in drops.items():
+        connection.execute(_DROP, (source, reason, count))
+
+
+def read(connection: apsw.Connection) -> Ledger:
+    """Read the account; what is pending is counted afresh from the rows."""
+    pending = {(source, destination, signal): count for source, destination, signal, count in connection.execute(_PENDING)}
+    found = connection.execute("SELECT * FROM ledger ORDER BY source, destination, signal")
+    lines = [LedgerLine(*line, pending=pending.pop(line[:3], 0)) for line in found]  # type: ignore[misc] # the table's column order
+    lines += [LedgerLine(*key, pending=count) for key, count in pending.items()]
+    return Ledger(
+        lines=tuple(line for line in lines if line.destination != OWN),
+        stored=tuple(line for line in lines if line.destination == OWN),
+        drops=tuple(Drop(*row) for row in connection.execute("SELECT source, reason, count FROM drops ORDER BY 1, 2")),
+        losses=tuple(
+            Loss(*row)
+            for row in connection.execute("SELECT kind, source, destination, signal, reason, count FROM losses ORDER BY 1, 2, 3, 4, 5")
+        ),
+    )
+
+
+def reconcile(connection: apsw.Connection) -> int:
+    """After damage: count what is missing as dead-lettered, reason `corrupt`, and return how many records the destinations miss.
+
+    What is there beyond the account (its pages were damaged, or older) is taken into it. Only ever called when damage was seen, so that
+    a mistake in our own accounting stays visible.
+    """
+    missing = 0
+    ledger = read(connection)
+    for line in (*ledger.lines, *ledger.stored):
+        key = (line.source, line.destination, line.signal)
+        if line.balance > 0:
+            lose(connection, "dead_lettered", key, "corrupt", line.balance)
+            missing += line.balance if line.destination != OWN else 0
+        elif line.balance < 0:
+            add(connection, "accepted", key, -line.balance)
+    return missing

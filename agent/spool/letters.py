@@ -1,0 +1,85 @@
+"""Dead letters in the file: what a destination refused for good, kept to be looked at, put back or thrown away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from agent.spool import ledger
+from agent.spool.digest import digest
+from agent.spool.values import StoredLetter
+
+if TYPE_CHECKING:
+    import apsw
+
+    from agent.spool.rows import Stored
+
+_INSERT: Final = """
+INSERT INTO dead_letters(seq, signal, source, destination, reason, at_ns, records, raw_size, size, digest, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_COLUMNS: Final = "id, seq, signal, source, destination, reason, at_ns, records, size"
+
+
+class Letter(NamedTuple):
+    """What is stored of a dead letter; `body` is gzip."""
+
+    seq: int
+    signal: str
+    source: str
+    destination: str
+    reason: str
+    at_ns: int
+    records: int
+    raw_size: int
+    size: int
+    digest: int
+    body: bytes
+
+    @property
+    def line(self) -> tuple[str, str, str]:
+        """Its line in the ledger."""
+        return self.source, self.destination, self.signal
+
+
+def letter(row: Stored, destination: str, reason: str, at_ns: int) -> Letter:
+    """Make a dead letter of a row, or of what looks like one because only a part of it was refused."""
+    check = digest(row.records, row.raw_size, body=row.body)
+    return Letter(row.seq, row.signal, row.source, destination, reason, at_ns, row.records, row.raw_size, len(row.body), check, row.body)
+
+
+def insert(connection: apsw.Connection, dead: Letter) -> None:
+    """Keep a dead letter."""
+    connection.execute(_INSERT, dead)
+
+
+def trim(connection: apsw.Connection, share: int) -> None:
+    """Throw away the oldest until all take at most `share` bytes; each is counted."""
+    total: int = connection.execute("SELECT ifnull(sum(size), 0) FROM dead_letters").get
+    while total > share:
+        oldest = listed(connection, limit=1)[0]
+        ledger.note(connection, "dead_letter_evicted", (oldest.source, oldest.destination, oldest.signal), oldest.reason, oldest.records)
+        delete(connection, oldest.id)
+        total -= oldest.size
+
+
+def listed(connection: apsw.Connection, after: int = 0, limit: int = 1000) -> list[StoredLetter]:
+    """List dead letters, oldest first, from behind an id."""
+    sql = f"SELECT {_COLUMNS} FROM dead_letters WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 constant columns
+    return [StoredLetter(*values) for values in connection.execute(sql, (after, limit))]
+
+
+def fetch(connection: apsw.Connection, number: int) -> Letter | None:
+    """Read one dead letter, body and all."""
+    sql = "SELECT seq, signal, source, destination, reason, at_ns, records, raw_size, size, digest, body FROM dead_letters WHERE id = ?"
+    values = connection.execute(sql, (number,)).fetchone()
+    return None if values is None else Letter(*values)
+
+
+def intact(dead: Letter) -> bool:
+    """Whether the body is the one that was stored."""
+    return digest(dead.records, dead.raw_size, body=dead.body) == dead.digest
+
+
+def delete(connection: apsw.Connection, number: int) -> bool:
+    """Throw one away; False if there is none."""
+    connection.execute("DELETE FROM dead_letters WHERE id = ?", (number,))
+    return connection.changes() > 0

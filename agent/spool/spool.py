@@ -1,0 +1,142 @@
+"""The spool as the agent sees it: asynchronous, over one thread that owns the file and commits in groups."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Self
+
+from agent.spool import ledger, quota, rows
+from agent.spool import positions as positions_table
+from agent.spool.digest import pack
+from agent.spool.keeper import Keeper
+from agent.spool.values import DEFAULT_QUOTA
+from agent.spool.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from agent.record import Payload, Row, Signal
+    from agent.spool.digest import Packed
+    from agent.spool.store import Store
+    from agent.spool.values import DeadLetter, Ledger, SpoolEvent
+    from agent.spool.worker import News
+
+ASIDE: Final = 1 << 20
+"""Bytes: more than this is compressed on another thread, so that the loop goes on."""
+
+
+class Spool:
+    """Rows, positions, cursors and the account of all records in one file. Made by `open`.
+
+    Sources `append`; each destination `register`s once, then repeats `next_row` … `settle`, and `wait_for_rows` when there is none.
+    """
+
+    def __init__(self, on_event: Callable[[SpoolEvent], None]) -> None:
+        self._on_event = on_event
+        self._arrivals: dict[str, int] = {}
+        self._seen: dict[tuple[str, str], int] = {}
+        self._changed = asyncio.Event()
+        self._full = False
+
+    @classmethod
+    async def open(
+        cls, directory: Path, *, quota_bytes: int = DEFAULT_QUOTA, on_event: Callable[[SpoolEvent], None] = lambda _event: None
+    ) -> Self:
+        """Open the spool of a state directory, or make one.
+
+        What was found damaged is salvaged and told to `on_event`, as is everything later. SpoolLockedError: another agent has the
+        directory. ConfigError: a newer agent wrote it, or the quota is absurd. SpoolError: the disk does not let us.
+        """
+        spool = cls(on_event)
+        limit = quota.limits(quota_bytes)
+        spool._worker = Worker(lambda closing: Keeper(directory, limit, closing), spool._hear)
+        await spool._worker.start()
+        return spool
+
+    _worker: Worker
+
+    async def append(
+        self,
+        source: str,
+        payloads: Sequence[Payload],
+        positions: Mapping[str, bytes | None],
+        drops: Mapping[str, int],
+        *,
+        replayable: bool,
+        durable: bool = False,
+    ) -> int:
+        """Store a batch whole or not at all: rows, positions (None forgets a key), counts of what could not be read.
+
+        `durable` returns only when the disk has it, for sources that acknowledge upstream. Returns the number of the last row.
+        SpoolFullError: wait (`wait_for_room`) or refuse upstream. SpoolOversizeError: halve it. SpoolError: certainly not stored.
+        """
+        packed = await self._pack(payloads)
+
+        def work(store: Store) -> int:
+            return store.append(source, packed, positions, drops, replayable=replayable)
+
+        return await self._worker.do(work, writes=True, durable=durable)
+
+    async def _pack(self, payloads: Sequence[Payload]) -> list[Packed]:
+        if sum(len(payload.body) for payload in payloads) > ASIDE:
+            return await asyncio.to_thread(lambda: [pack(payload) for payload in payloads])
+        return [pack(payload) for payload in payloads]
+
+    async def wait_for_room(self) -> None:
+        """Return when a refused append is worth trying again."""
+        while self._full:
+            await self._changed.wait()
+
+    async def positions(self, source: str) -> dict[str, bytes]:
+        """Return the committed positions of a source."""
+        return await self._worker.do(lambda store: positions_table.read(store.db.connection, source), writes=False)
+
+    async def register(self, destination: str, signals: Iterable[Signal]) -> None:
+        """Make sure that rows of these signals are kept for this destination; a new one starts at the oldest stored row."""
+        names = [signal.value for signal in signals]
+        await self._worker.do(lambda store: store.register(destination, names), writes=True)
+
+    async def next_row(self, destination: str, signal: Signal) -> Row | None:
+        """Return the first row the destination is not done with, or None. Its bytes are the same however often it is asked for."""
+
+        def work(store: Store) -> tuple[Row | None, int]:
+            return store.next_row(destination, signal.value), store.arrivals[signal.value]
+
+        row, self._seen[destination, signal.value] = await self._worker.do(work, writes=False)
+        return row
+
+    async def wait_for_rows(self, destination: str, signal: Signal) -> None:
+        """Return when rows of the signal were stored since this destination's last `next_row`."""
+        seen = self._seen.get((destination, signal.value), -1)
+        while self._arrivals.get(signal.value, 0) <= seen:
+            await self._changed.wait()
+
+    async def settle(self, destination: str, row: Row, *, sent: int, rejected: int = 0, dead: Sequence[DeadLetter] = ()) -> None:
+        """Move the destination's cursor past a row and account for its records, in one transaction.
+
+        Settling again what is settled changes nothing. ValueError: sent + rejected + dead is not the row's number of records.
+        """
+        if sent + rejected + sum(one.records for one in dead) != row.records or min(sent, rejected) < 0:
+            raise ValueError(f"row {row.seq} has {row.records} records, not {sent} sent + {rejected} rejected + {len(dead)} dead letters")
+        await self._worker.do(lambda store: store.settle(destination, row, sent, rejected, dead), writes=True)
+
+    async def ledger(self) -> Ledger:
+        """Return the account of all records."""
+        return await self._worker.do(lambda store: ledger.read(store.db.connection), writes=False)
+
+    async def tail(self, signal: Signal, after_seq: int, limit: int) -> list[Row]:
+        """Return up to `limit` stored rows behind a number, oldest first; damaged ones are left out."""
+        return await self._worker.do(lambda store: rows.tail(store.db.connection, signal.value, after_seq, limit), writes=False)
+
+    async def close(self) -> None:
+        """Finish what was asked for and close the file; a second call does nothing."""
+        await self._worker.stop()
+
+    def _hear(self, news: News) -> None:
+        self._full = news.full
+        self._arrivals = news.arrivals
+        self._changed.set()
+        self._changed = asyncio.Event()
+        for event in news.events:
+            self._on_event(event)

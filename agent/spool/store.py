@@ -1,0 +1,261 @@
+"""What the spool does in one transaction each: append, settle, evict, register. For one thread."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from agent.crash import crash_point
+from agent.errors import OutriderError, SpoolError, SpoolFullError, SpoolOversizeError
+from agent.record import Signal
+from agent.spool import cursors, ledger, letters, positions, quota, rows
+from agent.spool.database import Database
+from agent.spool.digest import Packed, squeeze
+from agent.spool.values import OWN, Quarantined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from agent.record import Row
+    from agent.spool.values import DeadLetter, SpoolEvent
+
+T = TypeVar("T")
+RETIRE_STEP = 256
+"""Rows let go in one transaction."""
+
+
+class Store:
+    """The spool file and what must be known of it in memory: the cursors and the last row number.
+
+    Methods that change something run within `write`; after an error of SQLite the store is useless and is opened anew.
+    """
+
+    def __init__(self, path: Path, limit: quota.Limits, *, wall_ns: Callable[[], int] = time.time_ns) -> None:
+        """Open the file; `apsw.Error` if it can't be."""
+        self.limit = limit
+        self.refused = 0
+        self.results: list[Any] = []
+        self.arrivals: Counter[str] = Counter()
+        self.registered: set[cursors.Key] = set()
+        self.events: list[SpoolEvent] = []
+        self._wall_ns = wall_ns
+        self.path = path
+        self.open()
+
+    def open(self) -> None:
+        """Open the file and learn what it says; `registered` and `refused` are of this run and stay."""
+        self.db = Database(self.path, self.limit.pages)
+        self.load()
+        if self._damaged:
+            self.write([Store._mend_cursors])
+
+    def load(self) -> None:
+        """Learn cursors and last row number from the file: at opening, and after whatever was rolled back."""
+        connection = self.db.connection
+        self.cursors, self._damaged = cursors.load(connection)
+        sql = "SELECT max(last_seq, ifnull((SELECT max(seq) FROM rows), 0)) FROM state"
+        last: int = connection.execute(sql).get
+        self.last_seq = max(last, *self.cursors.values(), 0)
+
+    def write(self, jobs: Sequence[Callable[[Store], T]], *, durable: bool = False) -> list[T | OutriderError]:
+        """Run jobs in one transaction and return their results. A job that refuses (`OutriderError`) undoes only itself."""
+        self.db.begin(durable=durable)
+        before = self.last_seq
+        self.results = results = [self._attempt(job) for job in jobs]
+        self.db.commit(self.last_seq)
+        if self.last_seq != before:
+            self._announce(before)
+        return results
+
+    def _attempt(self, job: Callable[[Store], T]) -> T | OutriderError:
+        connection = self.db.connection
+        connection.execute("SAVEPOINT job")
+        try:
+            result = job(self)
+        except OutriderError as refusal:
+            connection.execute("ROLLBACK TO job; RELEASE job")
+            self.load()
+            return refusal
+        connection.execute("RELEASE job")
+        return result
+
+    def _announce(self, before: int) -> None:
+        for (signal,) in self.db.connection.execute("SELECT DISTINCT signal FROM rows WHERE seq > ?", (before,)):
+            self.arrivals[str(signal)] += 1
+
+    def append(
+        self, source: str, packed: Sequence[Packed], moved: Mapping[str, bytes | None], drops: Mapping[str, int], *, replayable: bool
+    ) -> int:
+        """Store rows, positions and counts of what could not be read; return the number of the last row.
+
+        SpoolFullError: no room, and nothing may be evicted for it.
+        """
+        if packed:
+            self._make_room(quota.need((len(one.body) for one in packed), len(moved)), replayable=replayable)
+        for one in packed:
+            self._insert(source, one, replayable=replayable)
+        positions.write(self.db.connection, source, moved)
+        crash_point("spool.after_position")
+        for one in packed:
+            ledger.accept(self.db.connection, source, one.signal, one.records)
+        ledger.drop(self.db.connection, source, drops)
+        crash_point("spool.after_ledger")
+        return self.last_seq
+
+    def _insert(self, source: str, packed: Packed, *, replayable: bool, only: str | None = None) -> None:
+        self.last_seq += 1
+        row = rows.build(self.last_seq, source, packed, self._wall_ns(), replayable=replayable, only=only)
+        rows.insert(self.db.connection, row)
+        crash_point("spool.after_insert")
+
+    def _make_room(self, wanted: int, *, replayable: bool) -> None:
+        if not quota.fits_ever(self.limit, wanted):
+            raise SpoolOversizeError(f"a batch of {wanted} bytes never fits into a spool of {self.limit.quota} bytes")
+        if self.still_full() and replayable:
+            raise SpoolFullError(f"the spool is full until a tenth of its quota of {self.limit.quota} bytes is free")
+        while not quota.fits(self.limit, self.db.used(), wanted):
+            victim = self._victim(replayable=replayable)
+            if victim is None:
+                self.refused = wanted
+                raise SpoolFullError(f"the spool's quota of {self.limit.quota} bytes is used up")
+            crash_point("spool.before_evict")
+            self.evict(victim, "quota")
+            crash_point("spool.after_evict")
+
+    def still_full(self) -> bool:
+        """Whether appends that can wait are refused; forgets the refusal once there is room."""
+        if self.refused and not quota.stays_full(self.limit, self.db.used(), self.refused):
+            self.refused = 0
+        return self.refused > 0
+
+    def _victim(self, *, replayable: bool) -> rows.Head | None:
+        """Choose a row to give up: one that everybody has, else one that nobody will ever fetch, else the oldest that can't be re-read."""
+        connection = self.db.connection
+        for signal in Signal:
+            seq, done = rows.oldest(connection, signal), self.cursors.done(signal)
+            if seq is not None and (done is None or seq <= done):
+                return rows.head(connection, seq)
+        seq = None if replayable else rows.oldest_evictable(connection)
+        return None if seq is None else rows.head(connection, seq)
+
+    def evict(self, head: rows.Head, reason: str) -> None:
+        """Give a row up and count it for every destination that still had to send it."""
+        waiting = self.cursors.waiting(head.signal, head.seq, head.only)
+        for destination in waiting:
+            ledger.lose(self.db.connection, "evicted", (head.source, destination, head.signal), reason, head.records)
+        if waiting or self.cursors.done(head.signal) is None:
+            ledger.lose(self.db.connection, "evicted", (head.source, OWN, head.signal), reason, head.records)
+            rows.delete(self.db.connection, head.seq)
+        else:
+            self._release(head)
+
+    def _release(self, head: rows.Head) -> None:
+        ledger.add(self.db.connection, "sent", (head.source, OWN, head.signal), head.records)
+        rows.delete(self.db.connection, head.seq)
+
+    def register(self, destination: str, signals: Iterable[str]) -> None:
+        """Make sure of a destination's cursors; a new one starts at the oldest stored row."""
+        for signal in signals:
+            self.registered.add((destination, signal))
+            if (destination, signal) not in self.cursors:
+                self._start(destination, signal)
+
+    def _start(self, destination: str, signal: str) -> None:
+        oldest = rows.oldest(self.db.connection, signal)
+        self.move(destination, signal, self.last_seq if oldest is None else oldest - 1)
+        sql = "SELECT source, sum(records) FROM rows WHERE signal = ? AND only IS NULL GROUP BY source"
+        for source, records in self.db.connection.execute(sql, (signal,)).fetchall():
+            ledger.add(self.db.connection, "accepted", (str(source), destination, signal), int(str(records)))
+
+    def move(self, destination: str, signal: str, seq: int) -> None:
+        """Set a cursor."""
+        cursors.write(self.db.connection, (destination, signal), seq)
+        self.cursors[destination, signal] = seq
+
+    def cursor(self, destination: str, signal: str) -> int:
+        """Return a cursor; SpoolError if there is none."""
+        try:
+            return self.cursors[destination, signal]
+        except KeyError:
+            raise SpoolError(f"{destination} is not registered for {signal}") from None
+
+    def next_row(self, destination: str, signal: str) -> Row | None:
+        """Return the first row behind the cursor. One whose checksum is wrong becomes a dead letter and is passed over."""
+        after = self.cursor(destination, signal)
+        while (seq := rows.find_next(self.db.connection, signal, after, destination)) is not None:
+            row = rows.fetch(self.db.connection, seq)
+            if row is not None and row.intact and row.signal == signal:
+                return row.row()
+            self.write([functools.partial(Store.quarantine, seq=seq)])
+        return None
+
+    def quarantine(self, seq: int) -> None:
+        """Set a damaged row aside as a dead letter of the spool's own, reason `corrupt`."""
+        row = rows.fetch(self.db.connection, seq)
+        if row is not None:
+            letters.insert(self.db.connection, letters.letter(row, OWN, "corrupt", self._wall_ns()))
+            rows.delete(self.db.connection, seq)
+            self.events.append(Quarantined(seq, row.signal, row.source, row.records))
+        ledger.reconcile(self.db.connection)
+
+    def settle(self, destination: str, row: Row, sent: int, rejected: int, dead: Sequence[DeadLetter]) -> None:
+        """Move the cursor past a row and account for each of its records; let rows go that every destination is past.
+
+        Settling a row a second time changes nothing.
+        """
+        if row.seq <= self.cursor(destination, row.signal):
+            return
+        crash_point("spool.before_settle")
+        self.move(destination, row.signal, row.seq)
+        crash_point("spool.after_settle_cursor")
+        line = (row.source, destination, row.signal.value)
+        ledger.add(self.db.connection, "sent", line, sent)
+        ledger.lose(self.db.connection, "rejected", line, "rejected", rejected)
+        for one in dead:
+            self._bury(destination, row, one)
+        crash_point("spool.after_settle_ledger")
+        head = rows.head(self.db.connection, row.seq)
+        if head is not None and head.only == destination:
+            self._release(head)
+        self.retire(row.signal)
+        crash_point("spool.after_settle_delete")
+
+    def _bury(self, destination: str, row: Row, dead: DeadLetter) -> None:
+        line = (row.source, destination, row.signal.value)
+        ledger.lose(self.db.connection, "dead_lettered", line, dead.reason, dead.records)
+        body = row.body if dead.body is None else squeeze(dead.body)
+        raw_size = row.raw_size if dead.body is None else len(dead.body)
+        if self.db.used() + quota.need([len(body)]) > self.limit.file:
+            ledger.note(self.db.connection, "dead_letter_evicted", line, dead.reason, dead.records)
+            return
+        stored = rows.build(row.seq, row.source, Packed(row.signal, dead.records, raw_size, body), row.stored_ns, replayable=True)
+        letters.insert(self.db.connection, letters.letter(stored, destination, dead.reason, self._wall_ns()))
+        letters.trim(self.db.connection, self.limit.letters)
+
+    def retire(self, signal: str) -> bool:
+        """Let rows go that every destination is past, some at a time; say whether there may be more."""
+        done = self.cursors.done(signal)
+        if done is None:
+            return False
+        keep = self.limit.keep if signal == Signal.LOGS else 0
+        sql = "SELECT ifnull(sum(size), 0) FROM rows INDEXED BY rows_by_signal WHERE signal = ? AND seq <= ?"
+        total: int = self.db.connection.execute(sql, (signal, done)).get
+        finished = rows.heads(self.db.connection, signal, done, RETIRE_STEP) if total > keep else []
+        for head in finished:
+            if total <= keep:
+                return False
+            self._release(head)
+            total -= head.size
+        return total > keep
+
+    def _mend_cursors(self) -> None:
+        """Start damaged cursors at the oldest row again: rows may be sent twice, none is skipped."""
+        for destination, signal in self._damaged:
+            cursors.remove(self.db.connection, (destination, signal))
+            oldest = rows.oldest(self.db.connection, signal)
+            self.move(destination, signal, self.last_seq if oldest is None else oldest - 1)
+        ledger.reconcile(self.db.connection)
+        self._damaged = []

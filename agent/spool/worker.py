@@ -1,0 +1,163 @@
+"""The one thread that owns the spool file: takes jobs from the event loop and commits what has queued up meanwhile as one group."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, cast
+
+from agent.errors import SpoolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from agent.spool.keeper import Keeper
+    from agent.spool.store import Store
+    from agent.spool.values import SpoolEvent
+
+T = TypeVar("T")
+GROUP: Final = 64
+"""Jobs in one transaction at most."""
+PATIENCE: Final = 1.0
+"""Seconds without a job before the thread looks after the file anyway."""
+BUSY_PATIENCE: Final = 0.02
+"""The same while there is room to give back to the disk."""
+
+
+class Job(NamedTuple):
+    """Something to do with the store, and who waits for it."""
+
+    work: Callable[[Store], object]
+    writes: bool
+    durable: bool
+    future: asyncio.Future[object]
+
+
+class News(NamedTuple):
+    """What the event loop learns after each group."""
+
+    results: Sequence[tuple[asyncio.Future[object], object]]
+    arrivals: dict[str, int]
+    """Signal → how many groups brought rows of it."""
+    full: bool
+    events: Sequence[SpoolEvent]
+
+
+class Worker:
+    """The thread. `listen` is called on the event loop with the news of every group."""
+
+    def __init__(self, keep: Callable[[threading.Event], Keeper], listen: Callable[[News], None]) -> None:
+        """Describe it; `start` opens the spool."""
+        self._keep = keep
+        self._listen = listen
+        self._loop = asyncio.get_running_loop()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._told_full = False
+        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
+
+    async def start(self) -> None:
+        """Open the spool on its thread; raises what opening raised."""
+        self._thread.start()
+        await self._opened
+
+    async def do(self, work: Callable[[Store], T], *, writes: bool, durable: bool = False) -> T:
+        """Have a job done and return its result. A cancelled caller does not stop the job."""
+        if self._closing.is_set():
+            raise SpoolError("the spool is closed")
+        future: asyncio.Future[object] = self._loop.create_future()
+        self._jobs.put(Job(work, writes, durable, future))
+        return cast("T", await future)
+
+    async def stop(self) -> None:
+        """Finish what is queued, close the file and end the thread."""
+        if not self._closing.is_set():
+            self._closing.set()
+            self._jobs.put(None)
+        await asyncio.shield(self._ended)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self.keeper = self._keep(self._closing)
+        except BaseException as error:  # noqa: BLE001 whatever it is belongs to the caller of `start`
+            self._call(_fail, self._opened, error)
+            self._call(_fulfil, self._ended, None)
+            return
+        self._call(_fulfil, self._opened, None)
+        try:
+            while self._serve(self._take()):
+                pass
+        finally:
+            self.keeper.close()
+            self._call(_fulfil, self._ended, None)
+
+    def _take(self) -> list[Job | None]:
+        """Wait for a job and take what else has queued up; nothing after a while without any."""
+        taken: list[Job | None] = []
+        with contextlib.suppress(queue.Empty):
+            taken.append(self._jobs.get(timeout=BUSY_PATIENCE if self.keeper.untidy else PATIENCE))
+            while len(taken) < GROUP:
+                taken.append(self._jobs.get_nowait())
+        return taken
+
+    def _serve(self, taken: Sequence[Job | None]) -> bool:
+        """Do jobs in order, neighbouring writes as one group; False when the end was asked for."""
+        jobs = [job for job in taken if job is not None]
+        for group in _groups(jobs):
+            self._tell([(job.future, result) for job, result in zip(group, self._perform(group), strict=True)])
+        self.keeper.look_after(idle=not taken)
+        self._tell([])
+        return len(jobs) == len(taken)
+
+    def _perform(self, group: Sequence[Job]) -> Sequence[object]:
+        try:
+            if group[0].writes:
+                return self.keeper.write([job.work for job in group], durable=any(job.durable for job in group))
+            return [self.keeper.read(group[0].work)]
+        except Exception as error:  # noqa: BLE001 a mistake must reach who waits for the job, or they wait for ever
+            self.keeper.forget()
+            return [error] * len(group)
+
+    def _tell(self, results: Sequence[tuple[asyncio.Future[object], object]]) -> None:
+        news = News(results, dict(self.keeper.store.arrivals), self.keeper.full, self.keeper.take_events())
+        if results or news.events or news.full != self._told_full:
+            self._told_full = news.full
+            self._call(self._hear, news)
+
+    def _hear(self, news: News) -> None:
+        for future, result in news.results:
+            if isinstance(result, BaseException):
+                _fail(future, result)
+            else:
+                _fulfil(future, result)
+        self._listen(news)
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Split jobs so that each read stands alone and neighbouring writes stand together."""
+    groups: list[list[Job]] = []
+    for job in jobs:
+        if job.writes and groups and groups[-1][-1].writes:
+            groups[-1].append(job)
+        else:
+            groups.append([job])
+    return groups
+
+
+def _fulfil(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[T], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
