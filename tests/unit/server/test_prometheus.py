@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from agent.metrics import Kind, Metric, Metrics, Observation
+from agent.server.messages import Request
+from agent.server.prometheus import MetricsPage, family_name, label_name, unit_word
+from agent.testing.clock import START_NS, FakeClock
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "metrics"
+OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+
+SENT = Metric("outrider.records.sent", Kind.COUNTER, "{record}", "Records that a destination has.")
+MEMORY = Metric("process.memory.usage", Kind.GAUGE, "By", 'Resident\nset "size" \\ of a tree.')
+CPU = Metric("process.cpu.time", Kind.COUNTER, "s", "Processor time.")
+PENDING = Metric("outrider.records.pending", Kind.UPDOWN, "{record}", "Records that wait.")
+PROBE = Metric("probe_success", Kind.GAUGE, "", "Whether the probe succeeded.")
+TIME = Metric("probe_duration_seconds", Kind.GAUGE, "s", "How long the probe took.")
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    """One metric of each kind, with labels that need escaping."""
+    metrics = Metrics({"service.name": "app", "service.instance.id": "1"}, FakeClock())
+    observations = [
+        Observation(MEMORY, 4096, {"process.name": 'we"ird\\na\nme'}),
+        Observation(CPU, 1.25, {"cpu.mode": "user"}, START_NS - 10**9),
+        Observation(SENT, 3, {"source": "a", "destination": "b", "signal": "logs"}),
+        Observation(PENDING, 0),
+        Observation(PROBE, 1, {"target": "http://x/"}),
+        Observation(TIME, 0.25, {"target": "http://x/"}),
+    ]
+    metrics.publish("test", observations)
+    return metrics
+
+
+async def _page(metrics: Metrics, accept: str = "") -> tuple[str, str]:
+    response = await MetricsPage(metrics)(Request("GET", "/metrics", {}, {"accept": accept}))
+    assert isinstance(response.body, bytes)
+    return response.content_type, response.body.decode()
+
+
+@pytest.mark.parametrize(("accept", "file"), [("", "page.txt"), (OPENMETRICS, "page.openmetrics.txt")])
+async def test_page_is_as_saved(metrics, accept, file):
+    """The page, byte for byte, in both formats: names, types, help, units, escapes, start times."""
+    _, text = await _page(metrics, accept)
+    assert text == (GOLDEN / file).read_text()
+
+
+async def test_text_can_be_parsed(metrics):
+    """The text format is read back by another implementation, with the label values that went in."""
+    content_type, text = await _page(metrics)
+    found = {sample.name: sample for family in parse_text(text) for sample in family.samples}
+    assert content_type.startswith("text/plain; version=0.0.4")
+    assert found["process_memory_usage_bytes"].labels == {"process_name": 'we"ird\\na\nme'}
+    assert not any(name.endswith("_created") for name in found)
+
+
+async def test_openmetrics_can_be_parsed(metrics):
+    """OpenMetrics is read back by another implementation; counters say since when they count."""
+    content_type, text = await _page(metrics, OPENMETRICS)
+    found = {sample.name: sample.value for family in parse_openmetrics(text) for sample in family.samples}
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
+    assert found["process_cpu_time_seconds_created"] == pytest.approx(START_NS / 1e9 - 1)
+    assert found["outrider_records_sent_created"] == pytest.approx(START_NS / 1e9)
+
+
+async def test_histogram_is_cumulative(metrics):
+    """Buckets count everything below their bound, and the last one everything."""
+    row = Metric("export.duration", Kind.HISTOGRAM, "s", "A time.", (0.1, 1.0))
+    for value in (0.05, 0.5, 5.0):
+        metrics.record(row, value, {"destination": "a"})
+    _, text = await _page(metrics, OPENMETRICS)
+    found = {(s.name, s.labels.get("le")): s.value for family in parse_openmetrics(text) for s in family.samples}
+    buckets = [found[("export_duration_seconds_bucket", bound)] for bound in ("0.1", "1.0", "+Inf")]
+    assert (buckets, found[("export_duration_seconds_count", None)]) == ([1, 2, 3], 3)
+
+
+async def test_attributes_that_become_one_label_are_joined(metrics):
+    """`a.b` and `a_b` are one label in Prometheus; both values stay, joined as the specification says."""
+    metrics.publish("test", [Observation(PROBE, 1, {"a_b": "2", "a.b": "1"})])
+    _, text = await _page(metrics)
+    assert 'probe_success{a_b="1;2"} 1.0' in text
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "kind", "wanted"),
+    [
+        ("outrider.records.accepted", "{record}", "counter", "outrider_records_accepted"),
+        ("process.cpu.time", "s", "counter", "process_cpu_time_seconds"),
+        ("process.memory.usage", "By", "gauge", "process_memory_usage_bytes"),
+        ("probe_duration_seconds", "s", "gauge", "probe_duration_seconds"),
+        ("probe_success", "", "gauge", "probe_success"),
+        ("cpu.utilization", "1", "gauge", "cpu_utilization_ratio"),
+        ("things", "1", "counter", "things"),
+        ("requests_total", "", "counter", "requests"),
+        ("network.rate", "By/s", "gauge", "network_rate_bytes_per_second"),
+        ("temp", "Cel", "gauge", "temp_celsius"),
+        ("2nd..name--x", "", "gauge", "_2nd_name_x"),
+    ],
+)
+def test_names_follow_the_specification(name, unit, kind, wanted):
+    """OpenTelemetry names become Prometheus names with the unit at the end."""
+    assert family_name(name, unit, kind) == wanted
+
+
+def test_odd_units_and_labels_stay_valid():
+    """Units that have no word, and keys that are no label names, become valid ones."""
+    assert unit_word("m/{thing}", "gauge") == "m"
+    assert unit_word("k-W", "gauge") == "k_W"
+    assert label_name("9.lives") == "key_9_lives"
+    assert label_name("http.status-code") == "http_status_code"
