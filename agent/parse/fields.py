@@ -69,8 +69,7 @@ def promote(fields: dict[str, Value]) -> Parsed:
     bunyan = any(name in fields for name in _BUNYAN_MARKS)
     time_ns = take(fields, TIME, lambda value: parse_time(value) or None) or 0
     level = take(fields, LEVEL, lambda value: as_level(value, bunyan=bunyan)) or _ecs_level(fields)
-    text = take(fields, BODY, lambda value: value if isinstance(value, str) else None)
-    body = take(fields, BODY, lambda value: value) if text is None else text
+    body = _body(fields)
     trace, span, flags = _trace_context(fields)
     return Parsed(body, fields, time_ns, level.number, level.text, trace, span, flags)
 
@@ -82,6 +81,13 @@ def take(fields: dict[str, Value], names: tuple[str, ...], understand: Callable[
             del fields[name]
             return meaning
     return None
+
+
+def _body(fields: dict[str, Value]) -> Value:
+    """The first text among the candidates, or else the first value of any type."""
+    present = [name for name in BODY if fields.get(name) is not None]
+    name = next((name for name in present if isinstance(fields[name], str)), present[0] if present else None)
+    return None if name is None else fields.pop(name)
 
 
 def as_level(value: Value, *, bunyan: bool = False) -> Level | None:

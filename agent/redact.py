@@ -1,0 +1,175 @@
+"""Takes secrets out of records before anything is stored. On by default, recursive, exact; what a secret is stands in `redact_rules.py`.
+
+    chunk ──▶ one search over the raw bytes ──nothing──▶ the records as they are
+                       └─ perhaps ──▶ each record: keys, then texts ──▶ `[REDACTED]` in place of the value, counted by rule
+
+The search may report too much, never too little: a record that came from the searched bytes and that the exact rules would change has always
+been reported (a property test holds it to that). Structure stays: below a sensitive key each leaf is replaced, the keys remain.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import re2
+from pydantic import field_validator
+
+from agent.component import ComponentConfig
+from agent.redact_rules import AS_OPTION, COOKIES, IN_TEXT, SHAPES, hints, names_number, names_secret, normal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from agent.record import LogRecord, Value
+
+REDACTED: Final = "[REDACTED]"
+KEY_RULE: Final = "key"
+TEXT_RULE: Final = "key_in_text"
+CUSTOM_RULE: Final = "custom"
+
+
+class RedactConfig(ComponentConfig):
+    """What is taken out of log records before they are stored."""
+
+    enabled: bool = True
+    """Replace secrets with `[REDACTED]`."""
+    keys: tuple[str, ...] = ()
+    """Further names of keys whose values are secrets, in any spelling: `pin_code` also means `pinCode` and `PIN-Code`."""
+    patterns: tuple[str, ...] = ()
+    """Further patterns of secret values (RE2 syntax). The first group is replaced, or all of it if there is none."""
+    allow: tuple[str, ...] = ()
+    """Names of keys that are never taken for secrets, in any spelling. Their values are still searched for secrets."""
+
+    @field_validator("patterns")
+    @classmethod
+    def _must_compile(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                re2.compile(pattern, _quiet())
+            except re2.error as error:
+                raise ValueError(f"{pattern!r} is no RE2 pattern: {error}") from None
+        return patterns
+
+
+class Redactor:
+    """Redacts batches; knows nothing of where they come from. Not for several threads at once: it remembers keys."""
+
+    def __init__(self, config: RedactConfig | None = None) -> None:
+        self._config = config or RedactConfig()
+        self._maybe = re2.compile(hints(self._config.keys).encode(), _over_bytes())
+        self._keys = _Keys(self._config)
+        self._shapes = [(shape.rule, re2.compile(shape.pattern)) for shape in SHAPES]
+        self._shapes += [(CUSTOM_RULE, re2.compile(pattern)) for pattern in self._config.patterns]
+        self._named = [re2.compile(pattern) for pattern in (COOKIES, IN_TEXT, AS_OPTION)]
+
+    def redact(self, records: Sequence[LogRecord], text: bytes | None = None) -> tuple[Sequence[LogRecord], dict[str, int]]:
+        """The records without their secrets, and how many were taken out by which rule.
+
+        `text` is all the raw bytes the records came from (`Parser.text`); without it every record is looked at. A pattern of the user's may
+        look for anything, so with one every record is looked at, too.
+        """
+        if not self._config.enabled or (text is not None and not self._config.patterns and not self._maybe.search(text)):
+            return records, {}
+        counts: Counter[str] = Counter()
+        return [self._record(record, counts) for record in records], dict(counts)
+
+    def text(self, text: str) -> str:
+        """A text without secrets: for messages of servers and errors that we repeat."""
+        return self._text(text, Counter()) if self._config.enabled else text
+
+    def _record(self, record: LogRecord, counts: Counter[str]) -> LogRecord:
+        before = counts.total()
+        body = self._value(record.body, counts)
+        attributes = {key: self._entry(key, value, counts) for key, value in record.attributes.items()}
+        return record if counts.total() == before else record._replace(body=body, attributes=attributes)
+
+    def _entry(self, key: str, value: Value, counts: Counter[str]) -> Value:
+        return self._masked(value, counts, numbers=not names_number(key)) if self._keys[key] else self._value(value, counts)
+
+    def _value(self, value: Value, counts: Counter[str]) -> Value:
+        if isinstance(value, str):
+            return self._text(value, counts)
+        if isinstance(value, list):
+            return [self._value(item, counts) for item in value]
+        if isinstance(value, dict):
+            return {key: self._entry(key, item, counts) for key, item in value.items()}
+        return value
+
+    def _masked(self, value: Value, counts: Counter[str], *, numbers: bool) -> Value:
+        """The value with each leaf replaced that could tell something; booleans, nulls and empty texts do not."""
+        if isinstance(value, list):
+            return [self._masked(item, counts, numbers=numbers) for item in value]
+        if isinstance(value, dict):
+            return {key: self._masked(item, counts, numbers=numbers) for key, item in value.items()}
+        if value is None or isinstance(value, bool) or value in ("", b"", REDACTED) or (isinstance(value, (int, float)) and not numbers):
+            return value
+        counts[KEY_RULE] += 1
+        return REDACTED
+
+    def _text(self, text: str, counts: Counter[str]) -> str:
+        if not self._maybe.search(text.encode("utf-8", "backslashreplace")) and not self._config.patterns:
+            return text
+        for pattern in self._named:
+            text = pattern.sub(self._named_value(counts), text)
+        for rule, pattern in self._shapes:
+            text = pattern.sub(_replacer(rule, counts), text)
+        return text
+
+    def _named_value(self, counts: Counter[str]) -> Callable[[re2.Match[str]], str]:
+        def replace(match: re2.Match[str]) -> str:
+            key, between, value = match.group(1), match.group(2), match.group(3)
+            bare = value.lstrip("\\\"'")
+            harmless = bare.startswith(REDACTED[:-1]) or (bare.isdigit() and names_number(key))
+            if not bare or harmless or not self._keys[key.lstrip("-")]:
+                return str(match.group(0))
+            counts[TEXT_RULE] += 1
+            return f"{key}{between}{value[: len(value) - len(bare)]}{REDACTED}"
+
+        return replace
+
+
+class _Keys(dict[str, bool]):
+    """Key → whether it names a secret; started afresh when a writer makes up ever new keys."""
+
+    def __init__(self, config: RedactConfig) -> None:
+        super().__init__()
+        self._extra = frozenset(normal(key) for key in config.keys)
+        self._allowed = frozenset(normal(key) for key in config.allow)
+
+    def __missing__(self, key: str) -> bool:
+        """Decide one."""
+        if len(self) >= 4096:
+            self.clear()
+        words = normal(key)
+        made = self[key] = words not in self._allowed and (words in self._extra or names_secret(key))
+        return made
+
+
+def _replacer(rule: str, counts: Counter[str]) -> Callable[[re2.Match[str]], str]:
+    """Replaces the last group of a match, or all of it where there is none."""
+
+    def replace(match: re2.Match[str]) -> str:
+        group = 1 if match.re.groups else 0
+        start, end = match.span(group)
+        whole: str = match.group(0)
+        if start < 0 or match.group(group) == REDACTED:
+            return whole
+        counts[rule] += 1
+        return whole[: start - match.start()] + REDACTED + whole[end - match.start() :]
+
+    return replace
+
+
+def _over_bytes() -> re2.Options:
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.case_sensitive = False
+    options.never_capture = True
+    return options
+
+
+def _quiet() -> re2.Options:
+    options = re2.Options()
+    options.log_errors = False
+    return options
