@@ -1,0 +1,281 @@
+"""The host of what is looked at from time to time: samplers, probes, and the export of metrics.
+
+It keeps the time, bounds it and measures it; survives whatever a component raises; damps the flapping of probes and makes a log record of a
+change of state. The components only look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from agent.component import ProbeResult
+from agent.errors import SpoolError
+from agent.metrics import Kind, Metric, Observation
+from agent.record import Batch, LogRecord, Origin, Severity
+from agent.telemetry import ComponentFailed, ComponentRecovered, ProbeChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from opentelemetry.sdk.metrics.export import MetricsData
+
+    from agent.clock import Clock
+    from agent.component import Probe, Sampler
+    from agent.metrics import Metrics
+    from agent.record import Payload, Value
+    from agent.telemetry import Telemetry
+
+    Emit = Callable[[Batch], Awaitable[None]]
+
+SUCCESS: Final = Metric("probe_success", Kind.GAUGE, "", "Whether the last look at the target succeeded.")
+DURATION: Final = Metric("probe_duration_seconds", Kind.GAUGE, "s", "How long the last look at the target took.")
+TIMEOUT: Final = Metric("probe_timeout_seconds", Kind.GAUGE, "s", "How long a look at the target may take.")
+UP: Final = Metric("outrider.probe.up", Kind.GAUGE, "", "Whether the target is up, after damping.")
+SAMPLED: Final = Metric("outrider.sampler.success", Kind.GAUGE, "", "Whether the last sample could be taken.")
+SAMPLE_TIME: Final = Metric("outrider.sampler.duration", Kind.GAUGE, "s", "How long the last sample took.")
+
+_UNSENT: Final = 100
+"""Changes of state that wait, at most, while the spool takes nothing."""
+
+
+class State(StrEnum):
+    """What we hold a target to be.
+
+    unknown ──one success──▶ up ◀──`needed` of the last `window` looks say otherwise──▶ down ◀──the same── unknown
+    """
+
+    UNKNOWN = "unknown"
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class Damping:
+    """How many of the last looks must contradict the present state before it changes."""
+
+    needed: int = 2
+    window: int = 3
+
+    def next(self, state: State, looks: Iterable[bool]) -> State:
+        """The state after these looks, oldest first; only the last `window` count."""
+        last = list(looks)[-self.window :]
+        if state is State.UNKNOWN and last and last[-1]:
+            return State.UP
+        contrary = state is State.DOWN
+        if last.count(contrary) < self.needed or last[-1] is not contrary:
+            return state
+        return State.UP if contrary else State.DOWN
+
+
+class Look(NamedTuple):
+    """The outcome of one look, for the status page."""
+
+    name: str
+    target: str
+    state: State
+    success: bool
+    reason: str
+    seconds: float
+    time_ns: int
+    """Nanoseconds since the Unix epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What all pollers share."""
+
+    clock: Clock
+    metrics: Metrics
+    telemetry: Telemetry
+
+
+def next_due(due: float, now: float, interval: float) -> float:
+    """The next moment of a beat that does not drift; beats that were missed are left out."""
+    missed = max(0.0, now - due) // interval
+    return due + (missed + 1) * interval
+
+
+async def every(clock: Clock, interval: float, act: Callable[[], Awaitable[None]]) -> None:
+    """Act now and then at every beat, until cancelled."""
+    due = clock.monotonic()
+    while True:
+        await act()
+        due = next_due(due, clock.monotonic(), interval)
+        await clock.sleep(due - clock.monotonic())
+
+
+class SamplerPoller:
+    """Runs one sampler."""
+
+    def __init__(self, name: str, sampler: Sampler, interval: float, host: Host) -> None:
+        self.name = name
+        self._sampler = sampler
+        self._interval = interval
+        self._host = host
+        self._failing = False
+
+    async def run(self) -> None:
+        """Sample until cancelled."""
+        try:
+            await every(self._host.clock, self._interval, self.sample)
+        finally:
+            self._host.metrics.publish(self.name, ())
+            await self._sampler.close()
+
+    async def sample(self) -> None:
+        """Sample once, and publish what was found and how it went."""
+        start = self._host.clock.monotonic()
+        try:
+            found = list(self._sampler.sample())
+        except Exception as error:  # noqa: BLE001 - the host: whatever a sampler raises is told and tried again
+            found = []
+            self._failed(error)
+        else:
+            self._worked()
+        label = {"component": self.name}
+        found.append(Observation(SAMPLED, float(not self._failing), label))
+        found.append(Observation(SAMPLE_TIME, self._host.clock.monotonic() - start, label))
+        self._host.metrics.publish(self.name, found)
+
+    def _failed(self, error: Exception) -> None:
+        self._failing = True
+        self._host.telemetry.emit(ComponentFailed(self.name, describe(error), self._interval))
+
+    def _worked(self) -> None:
+        if self._failing:
+            self._failing = False
+            self._host.telemetry.emit(ComponentRecovered(self.name))
+
+
+class ProbePoller:
+    """Runs one probe."""
+
+    def __init__(
+        self,
+        name: str,
+        probe: Probe,
+        host: Host,
+        emit: Emit,
+        *,
+        interval: float,
+        timeout: float,
+        damping: Damping = Damping(),
+    ) -> None:
+        """Times in seconds; `emit` takes the records of changes."""
+        self.name = name
+        self.last: Look | None = None
+        self.state = State.UNKNOWN
+        self._probe = probe
+        self._host = host
+        self._emit = emit
+        self._interval = interval
+        self._timeout = timeout
+        self._damping = damping
+        self._looks: deque[bool] = deque(maxlen=damping.window)
+        self._unsent: deque[LogRecord] = deque(maxlen=_UNSENT)
+        self._origin = Origin(f"probe:{name}", {"probe.name": name, "probe.target": probe.target})
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        try:
+            await every(self._host.clock, self._interval, self.look)
+        finally:
+            self._host.metrics.publish(self.name, ())
+            await self._probe.close()
+
+    async def look(self) -> None:
+        """Look once, publish what was found, and tell if the state changed by it."""
+        start = self._host.clock.monotonic()
+        result = await self._result()
+        seconds = self._host.clock.monotonic() - start
+        self._looks.append(result.success)
+        before, self.state = self.state, self._damping.next(self.state, self._looks)
+        look = self.last = Look(
+            self.name, self._probe.target, self.state, result.success, result.reason, seconds, self._host.clock.wall_ns()
+        )
+        self._host.metrics.publish(self.name, self._observations(result, seconds))
+        if worth_telling(before, self.state):
+            self._host.telemetry.emit(ProbeChanged(look.name, look.target, look.state, look.reason))
+            self._unsent.append(change_record(look, self._origin))
+        await self._send()
+
+    async def _result(self) -> ProbeResult:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._probe.probe()
+        except TimeoutError:
+            return ProbeResult(success=False, reason=f"no answer within {self._timeout:g} s")
+        except Exception as error:  # noqa: BLE001 - the host: a probe that breaks has not seen its target
+            self._host.telemetry.emit(ComponentFailed(self.name, describe(error), self._interval))
+            return ProbeResult(success=False, reason=f"the probe itself failed: {describe(error)}")
+
+    def _observations(self, result: ProbeResult, seconds: float) -> list[Observation]:
+        labels = {"probe": self.name, "target": self._probe.target}
+        own = [
+            Observation(SUCCESS, float(result.success)),
+            Observation(DURATION, seconds),
+            Observation(TIMEOUT, self._timeout),
+            Observation(UP, float(self.state is State.UP)),
+        ]
+        return [one._replace(attributes={**labels, **one.attributes}) for one in (*own, *result.observations)]
+
+    async def _send(self) -> None:
+        if not self._unsent:
+            return
+        try:
+            await self._emit(Batch(records=tuple(self._unsent)))
+        except SpoolError:  # nothing was stored: they go with the next look
+            return
+        self._unsent.clear()
+
+
+def worth_telling(before: State, after: State) -> bool:
+    """Whether a change of state is news: that a target is up when we first see it is none."""
+    return after is not before and not (before is State.UNKNOWN and after is State.UP)
+
+
+def change_record(look: Look, origin: Origin) -> LogRecord:
+    """A change of state as a log record. Its offset is its time: an origin of its own has no other running number that survives us."""
+    attributes: dict[str, Value] = {
+        "event.name": "outrider.probe.changed",
+        "probe.state": look.state.value,
+        "probe.duration": look.seconds,
+        "probe.reason": look.reason,
+    }
+    body = f"probe {look.name}: {look.target} is {look.state}" + (f": {look.reason}" if look.reason else "")
+    severity = Severity.ERROR if look.state is State.DOWN else Severity.INFO
+    return LogRecord(look.time_ns, look.time_ns, severity, severity.name, body, attributes, origin, look.time_ns)
+
+
+class MetricsExport:
+    """Writes all metrics to the spool from time to time, for the destinations that take metrics."""
+
+    def __init__(self, host: Host, encode: Callable[[MetricsData], Payload], emit: Emit, interval: float) -> None:
+        """`encode` makes the request (`encode/otlp_metrics.py`), `emit` stores it, `interval` is in seconds."""
+        self._host = host
+        self._encode = encode
+        self._emit = emit
+        self._interval = interval
+
+    async def run(self) -> None:
+        """Export until cancelled, the first time after one interval."""
+        await self._host.clock.sleep(self._interval)
+        await every(self._host.clock, self._interval, self.once)
+
+    async def once(self) -> None:
+        """Export now; a spool that takes nothing costs this export, for the next one carries the same counts."""
+        payload = self._encode(self._host.metrics.collect())
+        if payload.records:
+            with contextlib.suppress(SpoolError):
+                await self._emit(Batch(payloads=(payload,)))
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

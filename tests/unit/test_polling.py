@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import structlog
+
+from agent.component import ProbeResult
+from agent.errors import SpoolError
+from agent.metrics import Kind, Metric, Metrics, Observation
+from agent.polling import Damping, Host, MetricsExport, ProbePoller, SamplerPoller, State, describe, every, next_due, worth_telling
+from agent.record import Payload, Severity, Signal
+from agent.telemetry import Telemetry
+from agent.testing.clock import START_NS, FakeClock
+
+SIZE = Metric("size", Kind.GAUGE, "By", "A size.")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Time by hand."""
+    return FakeClock()
+
+
+@pytest.fixture
+def host(clock):
+    """A host on that clock."""
+    metrics = Metrics({}, clock)
+    with structlog.testing.capture_logs():
+        yield Host(clock, metrics, Telemetry(metrics, clock))
+
+
+class Box:
+    """Takes batches, or refuses them."""
+
+    def __init__(self) -> None:
+        self.batches = []
+        self.full = False
+
+    async def __call__(self, batch) -> None:
+        if self.full:
+            raise SpoolError("full")
+        self.batches.append(batch)
+
+
+class Script:
+    """A probe that finds what it is told, takes the time it is told, or raises."""
+
+    target = "http://app/"
+
+    def __init__(self, *outcomes) -> None:
+        self.outcomes = list(outcomes)
+        self.closed = 0
+
+    async def probe(self) -> ProbeResult:
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        if outcome is None:
+            await asyncio.Event().wait()
+        return outcome
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+class Sampler:
+    """A sampler that returns what it is told, or raises."""
+
+    def __init__(self, *outcomes) -> None:
+        self.outcomes = list(outcomes)
+        self.closed = 0
+
+    def sample(self):
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+GOOD = ProbeResult(success=True)
+BAD = ProbeResult(success=False, reason="refused")
+
+
+def _values(host: Host) -> dict:
+    found = host.metrics.collect().resource_metrics[0].scope_metrics[0].metrics
+    return {(metric.name, tuple(sorted(point.attributes.items()))): point.value for metric in found for point in metric.data.data_points}
+
+
+def _poller(host, probe, emit=None, **options) -> ProbePoller:
+    return ProbePoller("web", probe, host, emit or Box(), interval=15, timeout=options.pop("timeout", 5), **options)
+
+
+@pytest.mark.parametrize(
+    ("due", "now", "wanted"),
+    [(100, 100, 115), (100, 101, 115), (100, 114.9, 115), (100, 115, 130), (100, 161, 175), (100, 99, 115)],
+)
+def test_the_beat_does_not_drift(due, now, wanted):
+    """However late an action ends, the next one is due at a multiple of the interval; missed beats are left out."""
+    assert next_due(due, now, 15) == wanted
+
+
+async def test_every_acts_at_once_and_then_on_the_beat(clock):
+    """The first action is not waited for, the others come at their time."""
+    times = []
+
+    async def act() -> None:
+        times.append(clock.monotonic())
+
+    task = asyncio.create_task(every(clock, 10, act))
+    await clock.advance(35)
+    task.cancel()
+    assert times == [0, 10, 20, 30]
+
+
+@pytest.mark.parametrize(
+    ("state", "looks", "wanted"),
+    [
+        (State.UNKNOWN, [True], State.UP),
+        (State.UNKNOWN, [False], State.UNKNOWN),
+        (State.UNKNOWN, [False, False], State.DOWN),
+        (State.UP, [True, True, False], State.UP),
+        (State.UP, [False, True, False], State.DOWN),
+        (State.UP, [False, False, True], State.UP),
+        (State.UP, [True, False, False], State.DOWN),
+        (State.DOWN, [False, False, True], State.DOWN),
+        (State.DOWN, [True, False, True], State.UP),
+        (State.DOWN, [True, True, False], State.DOWN),
+        (State.UP, [], State.UP),
+    ],
+)
+def test_two_of_three_looks_change_the_state(state, looks, wanted):
+    """A state changes when two of the last three looks contradict it, the last one being one of them."""
+    assert Damping(2, 3).next(state, looks) is wanted
+
+
+@pytest.mark.parametrize("rule", [Damping(1, 1), Damping(3, 5)])
+def test_a_steady_target_reaches_its_state(rule):
+    """Whatever the rule, a target that stays as it is ends in that state, and stays there."""
+    for outcome, wanted in ((True, State.UP), (False, State.DOWN)):
+        state, looks = State.UNKNOWN, []
+        for _ in range(rule.window):
+            looks.append(outcome)
+            state = rule.next(state, looks)
+        assert state is wanted
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wanted"),
+    [
+        (State.UNKNOWN, State.UP, False),
+        (State.UNKNOWN, State.DOWN, True),
+        (State.UP, State.DOWN, True),
+        (State.DOWN, State.UP, True),
+        (State.UP, State.UP, False),
+    ],
+)
+def test_only_news_is_told(before, after, wanted):
+    """Being up when first seen is no news; every other change is."""
+    assert worth_telling(before, after) is wanted
+
+
+async def test_a_look_is_measured_and_labelled(host, clock):
+    """Each look publishes success and duration as raw as they are, and the probe's own figures, all under probe and target."""
+
+    class Slow(Script):
+        async def probe(self) -> ProbeResult:
+            await clock.advance(0.25)
+            return ProbeResult(success=True, observations=[Observation(SIZE, 7, {"phase": "x"})])
+
+    await _poller(host, Slow()).look()
+    values = _values(host)
+    labels = (("probe", "web"), ("target", "http://app/"))
+    assert values[("probe_success", labels)] == 1
+    assert values[("probe_duration_seconds", labels)] == 0.25
+    assert values[("probe_timeout_seconds", labels)] == 5
+    assert values[("outrider.probe.up", labels)] == 1
+    assert values[("size", (("phase", "x"), *labels))] == 7
+
+
+async def test_down_and_up_are_two_records(host):
+    """A target that goes and comes back makes one error record and one info record, and nothing for the flap in between."""
+    box = Box()
+    poller = _poller(host, Script(GOOD, BAD, BAD, BAD, GOOD, BAD, GOOD, GOOD), box)
+    for _ in range(8):
+        await poller.look()
+    records = [record for batch in box.batches for record in batch.records]
+    assert [(record.severity, record.attributes["probe.state"]) for record in records] == [(Severity.ERROR, "down"), (Severity.INFO, "up")]
+    assert records[0].body == "probe web: http://app/ is down: refused"
+    assert records[0].origin.key == "probe:web"
+
+
+async def test_the_raw_outcome_is_not_damped(host):
+    """`probe_success` is the last look, as with blackbox_exporter; the damped state is a figure of its own."""
+    poller = _poller(host, Script(GOOD, BAD))
+    await poller.look()
+    await poller.look()
+    values = {name: value for (name, _), value in _values(host).items()}
+    assert (values["probe_success"], values["outrider.probe.up"]) == (0, 1)
+
+
+async def test_a_hanging_probe_fails_in_time(host):
+    """The host bounds a look; the reason says so."""
+    poller = _poller(host, Script(None), timeout=0.01)
+    await poller.look()
+    assert (poller.last.success, poller.last.reason) == (False, "no answer within 0.01 s")
+
+
+async def test_a_broken_probe_is_a_failed_look(host):
+    """An exception of the probe's is a failed look and an event, never the end of the poller."""
+    poller = _poller(host, Script(KeyError("x"), GOOD))
+    await poller.look()
+    assert not poller.last.success
+    await poller.look()
+    assert poller.last.success
+    assert _values(host)[("outrider.component.failures", (("component", "web"),))] == 1
+
+
+async def test_changes_wait_for_the_spool(host):
+    """A change that could not be stored is stored with the next look, with its own time."""
+    box = Box()
+    box.full = True
+    poller = _poller(host, Script(BAD, BAD, BAD), box)
+    await poller.look()
+    await poller.look()
+    box.full = False
+    await poller.look()
+    [batch] = box.batches
+    assert [record.attributes["probe.state"] for record in batch.records] == ["down"]
+    assert batch.records[0].time_ns == START_NS
+
+
+async def test_a_cancelled_poller_leaves_nothing(host, clock):
+    """At the end its series are gone and its component is closed."""
+    probe, sampler = Script(*[GOOD] * 9), Sampler(*[[Observation(SIZE, 1)]] * 9)
+    tasks = [asyncio.create_task(_poller(host, probe).run()), asyncio.create_task(SamplerPoller("tree", sampler, 5, host).run())]
+    await clock.advance(20)
+    assert _values(host)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert _values(host) == {}
+    assert (probe.closed, sampler.closed, clock.sleeping) == (1, 1, 0)
+
+
+async def test_a_sampler_that_raises_is_tried_again(host):
+    """A failed sample takes its series away rather than repeat old values, says so, and the next one brings them back."""
+    poller = SamplerPoller("tree", Sampler([Observation(SIZE, 1)], OSError("gone"), [Observation(SIZE, 2)]), 5, host)
+    seen = []
+    for _ in range(3):
+        await poller.sample()
+        values = {name: value for (name, _), value in _values(host).items()}
+        seen.append((values.get("size"), values["outrider.sampler.success"]))
+    assert seen == [(1, 1), (None, 0), (2, 1)]
+    assert [event.name for event in host.telemetry.recent] == ["component failed"]
+
+
+async def test_metrics_are_exported_on_the_beat(host, clock):
+    """All metrics go to the spool after each interval, as one payload; an empty collection goes nowhere."""
+    box = Box()
+
+    def encode(data) -> Payload:
+        metrics = data.resource_metrics[0].scope_metrics[0].metrics
+        return Payload(Signal.METRICS, len(metrics), b"x" * len(metrics))
+
+    task = asyncio.create_task(MetricsExport(host, encode, box, 60).run())
+    await clock.advance(61)
+    assert box.batches == []
+    host.metrics.publish("a", [Observation(SIZE, 1)])
+    await clock.advance(60)
+    box.full = True
+    await clock.advance(60)
+    box.full = False
+    await clock.advance(60)
+    task.cancel()
+    assert [batch.payloads for batch in box.batches] == [(Payload(Signal.METRICS, 1, b"x"),)] * 2
+
+
+def test_errors_are_told_in_one_line():
+    """What a component raised is told on one line, with its type."""
+    assert describe(ValueError("a\n  b")) == "ValueError: a b"
+    assert describe(TimeoutError()) == "TimeoutError"
