@@ -24,11 +24,12 @@ _LONGEST: Final = 366 * 86400.0
 
 
 class OptionError(ValueError):
-    """A value that an option refuses, and what to write instead."""
+    """A value that an option refuses, and what to write instead; a check of a whole mapping may name the option by its `key`."""
 
-    def __init__(self, message: str, fix: str) -> None:
+    def __init__(self, message: str, fix: str, *, key: str = "") -> None:
         super().__init__(message)
         self.fix = fix
+        self.key = key
 
 
 def parse_size(value: object) -> int:

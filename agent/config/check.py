@@ -46,16 +46,22 @@ def check(model: type[Model], data: Mapping[str, object], site: Site) -> Model |
         result = _validate(model, with_secrets)
     if not isinstance(result, list):
         return result
-    told = {fault.path.removesuffix(TWIN) for fault in site.tree.faults if fault.path.endswith(TWIN)}
     faults = _merge(_fault(error, model, with_secrets, site) for error in result)
-    site.tree.faults.extend(fault for fault in faults if fault.path not in told)
+    told = {fault.path.removesuffix(TWIN) for fault in site.tree.faults}
+    inner = [*told, *(fault.path for fault in faults)]
+    site.tree.faults.extend(fault for fault in faults if fault.path not in told and not _follows(fault.path, inner))
     return None
+
+
+def _follows(path: str, others: Iterable[str]) -> bool:
+    """Whether a fault may only follow from another one inside the same value: a list whose one item is wrong is then too short."""
+    return any(other.startswith((f"{path}.", f"{path}[")) for other in others)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """A fix for a word that isn't one of the known: the closest, or all of them."""
     candidates = sorted(known)
-    close = difflib.get_close_matches(word, candidates, n=1)
+    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.75)
     return f"did you mean {close[0]!r}?" if close else "known are " + ", ".join(candidates)
 
 
@@ -104,7 +110,13 @@ def _locate(error: ErrorDetails, data: object) -> Route:
             data = _child(data, part)
     if error["type"] == "missing":
         here.append(error["loc"][-1])
-    return tuple(here)
+    key = getattr(_cause(error), "key", "")
+    return (*here, key) if key else tuple(here)
+
+
+def _cause(error: ErrorDetails) -> object:
+    """The exception of our own that a validator raised."""
+    return error.get("ctx", {}).get("error")
 
 
 def _fault(error: ErrorDetails, model: type[BaseModel], data: Mapping[str, object], site: Site) -> Fault:
@@ -120,19 +132,38 @@ def _fault(error: ErrorDetails, model: type[BaseModel], data: Mapping[str, objec
     return Fault(site.tree.value_place(route), dotted(route), message, fix)
 
 
+_WANTED: Final = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "path_type": "text",
+}
+
+
 def _explain(error: ErrorDetails) -> tuple[str, str]:
-    cause = error.get("ctx", {}).get("error")
-    if error["type"] == "missing":
+    """What is wrong and what to do, in words about YAML instead of Python."""
+    kind, cause, value = error["type"], _cause(error), error["input"]
+    if kind == "missing":
         return "is required", "add it"
-    if error["type"] == "value_error" and cause is not None:
+    if cause is not None:
         return str(cause), str(getattr(cause, "fix", ""))
-    if error["type"] in ("literal_error", "enum"):
+    if kind in ("literal_error", "enum"):
         choices = re.sub(r"<[^:>]+: ([^>]+)>", r"\1", error["ctx"]["expected"])  # an enum's members print as <Signal.LOGS: 'logs'>
-        close = difflib.get_close_matches(str(error["input"]), re.findall(r"'([^']*)'", choices), n=1)
+        close = difflib.get_close_matches(str(value), re.findall(r"'([^']*)'", choices), n=1)
         return f"must be {choices}", f"did you mean {close[0]!r}?" if close else ""
-    message = error["msg"].replace("Input should", "must")
-    kind = kind_of(error["input"])
-    return (message if "_parsing" in error["type"] or not error["type"].endswith("_type") else f"{message}, not {kind}"), ""
+    if kind in _WANTED:
+        fix = "put it in quotes" if kind == "string_type" and isinstance(value, int | float) else ""
+        return f"must be {_WANTED[kind]}, not {kind_of(value)}", fix
+    return re.sub(r"^(Input|Value|String|List|Tuple|Dictionary) should", "must", error["msg"]), ""
 
 
 def _merge(faults: Iterable[Fault]) -> list[Fault]:

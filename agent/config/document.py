@@ -17,7 +17,7 @@ from agent.config.tree import Data, Fault, Place, Route, Tree, dotted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MOST_NODES: Final = 100_000
+MOST_NODES: Final = 20_000
 """Aliases can blow a small file up; no configuration is larger."""
 DEEPEST: Final = 40
 
@@ -48,7 +48,10 @@ def parse(text: bytes, source: str, env: Mapping[str, str]) -> Tree:
 def _fill(tree: Tree, root: Node | None, yaml: YAML, env: Mapping[str, str]) -> None:
     if root is None:
         return
-    data = _Reader(tree, yaml, env).value(root, ())
+    reader = _Reader(tree, yaml, env)
+    data = reader.value(root, ())
+    if reader.stopped:
+        return
     if isinstance(data, dict):
         tree.data.update(data)
     elif data is not None:
@@ -63,7 +66,7 @@ class _Reader:
         self._yaml = yaml
         self._env = env
         self._left = MOST_NODES
-        self._stopped = False
+        self.stopped = False
 
     def value(self, node: Node, route: Route) -> Data:
         self._tree.values[route] = _place(self._tree, node)
@@ -97,14 +100,15 @@ class _Reader:
     def _scalar(self, node: ScalarNode, route: Route) -> Data:
         if node.tag not in _SCALARS:
             return self._foreign_tag(node, route)
-        text, references, problems = substitute(node.value, self._env)
+        text, names, problems = substitute(node.value, self._env)
         for problem in problems:
             self._fault(node, route, problem, "set it, or write ${NAME:-default}; $$ is a plain dollar")
         if problems:
             return None
-        if references:
+        self._tree.referenced.update(names)
+        if names:
             self._tree.texts[route] = text
-        if node.style is not None or (node.tag == _CORE + "str" and not references):
+        if node.style is not None or (node.tag == _CORE + "str" and not names):
             return text
         return self._typed(text, node)
 
@@ -122,9 +126,9 @@ class _Reader:
         return None
 
     def _too_much(self, node: Node) -> Data:
-        if not self._stopped:
+        if not self.stopped:
             self._fault(node, (), f"more than {MOST_NODES} values or {DEEPEST} levels", "remove aliases that contain one another")
-        self._stopped = True
+        self.stopped = True
         self._left = 0
         return None
 

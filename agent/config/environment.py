@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote
 
 from agent.config.tree import Data, Fault, Place, Route, Tree, dotted
@@ -21,11 +21,14 @@ VARIABLES: Final = {
     "OTEL_SERVICE_NAME": "service.name",
     "OTEL_RESOURCE_ATTRIBUTES": "key=value pairs, comma-separated, percent-encoded",
     "OTEL_METRIC_EXPORT_INTERVAL": "how often metrics are sent, in milliseconds",
+    "OTEL_EXPORTER_OTLP_*": "where and how logs, metrics and traces are sent: the standard variables, common and per signal",
     "SENTRY_DSN": "where errors are sent",
     "SENTRY_ENVIRONMENT": "the environment that Sentry shows",
     "SENTRY_RELEASE": "the release that Sentry shows",
 }
-"""What is read here; the variables of OTLP are read by its exporter."""
+"""What is read."""
+
+OTLP_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 
 OTHERS: Final = frozenset({"OUTRIDER_CONFIG", "OUTRIDER_FAULT"})
 """Variables of ours that are read elsewhere."""
@@ -41,7 +44,8 @@ def tree_of(env: Mapping[str, str]) -> Tree:
     builder.plain("OUTRIDER_LISTEN", ("server", "listen"))
     builder.metrics()
     builder.inputs()
-    builder.exporters()
+    builder.otlp()
+    builder.sentry()
     builder.unavailable()
     return builder.tree
 
@@ -82,7 +86,20 @@ class _Builder:
         for url in _split(self._env.get("OUTRIDER_PROBES", "")):
             self._append("OUTRIDER_PROBES", "probes", {"url": url})
 
-    def exporters(self) -> None:
+    def otlp(self) -> None:
+        if not any(name.startswith(OTLP_PREFIX) for name in self._env):
+            return
+        from agent.exporters import otlp_environment  # noqa: PLC0415 - most workloads set none of its variables
+
+        reading = otlp_environment.read(self._env)
+        for fault in reading.faults:
+            self._fault(*fault)
+        if reading.options is not None:
+            variable = next(iter(reading.variables.values()))
+            route = self._append(variable, "exporters", {"type": "otlp_http", **cast("dict[str, Data]", reading.options)})
+            self.tree.values.update({(*route, *option): Place(name) for option, name in reading.variables.items()})
+
+    def sentry(self) -> None:
         if "SENTRY_DSN" not in self._env:
             return
         keys = {"dsn": "SENTRY_DSN", "environment": "SENTRY_ENVIRONMENT", "release": "SENTRY_RELEASE"}

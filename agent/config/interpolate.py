@@ -16,8 +16,8 @@ class Substituted(NamedTuple):
     """A scalar after substitution."""
 
     text: str
-    references: int
-    """How many references stood in it; 0 = it is as written, except for `$$`."""
+    names: tuple[str, ...]
+    """The variables that it refers to; without any it is as written, except for `$$`."""
     problems: tuple[str, ...] = ()
     """What is wrong with its references."""
 
@@ -25,17 +25,16 @@ class Substituted(NamedTuple):
 def substitute(text: str, env: Mapping[str, str]) -> Substituted:
     """Replace the references of one scalar. The default also stands for an empty variable, as in the shell."""
     problems: list[str] = []
-    references = 0
+    names: list[str] = []
 
     def replace(match: re.Match[str]) -> str:
-        nonlocal references
         if match[0] == "$$":
             return "$"
-        references += 1
         name = _NAME.fullmatch(match[1])
         if name is None or not match[2]:
             problems.append(f"{match[0]!r} is no reference to an environment variable")
             return ""
+        names.append(name[1])
         value = env.get(name[1], "")
         if not value and name[2] is not None:
             return name[2]
@@ -43,4 +42,5 @@ def substitute(text: str, env: Mapping[str, str]) -> Substituted:
             problems.append(f"the environment variable {name[1]} is not set")
         return value
 
-    return Substituted(_REFERENCE.sub(replace, text), references, tuple(problems))
+    result = _REFERENCE.sub(replace, text)
+    return Substituted(result, tuple(names), tuple(problems))

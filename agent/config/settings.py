@@ -6,12 +6,20 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
 from agent.component import ComponentConfig  # noqa: TC001 - pydantic reads it
 from agent.options import Address, Duration, Interval, OptionError, Size, split_address
+from agent.redact import RedactConfig
 
-Name = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f]{1,200}$")]
+
+def _name(value: str) -> str:
+    if not value or len(value) > 200 or not value.isprintable() or " " in value:
+        raise OptionError("is not a name", "write up to 200 printable characters without spaces")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
 
 
 def is_loopback(host: str) -> bool:
@@ -62,7 +70,7 @@ class Server(Section):
     def _only_loopback(self) -> Server:
         if not self.insecure and not is_loopback(split_address(self.listen)[0]):
             fix = "listen on 127.0.0.1, or write `insecure: true` under `server` if only trusted machines reach it"
-            raise OptionError(f"{self.listen} can be reached from outside, without TLS or authentication", fix)
+            raise OptionError(f"{self.listen} can be reached from outside, without TLS or authentication", fix, key="listen")
         return self
 
 
@@ -117,7 +125,7 @@ class ProbeEntry(Entry):
     @model_validator(mode="after")
     def _one_at_a_time(self) -> ProbeEntry:
         if self.timeout > self.interval:
-            raise OptionError("timeout is longer than interval", "let the interval be at least the timeout")
+            raise OptionError("timeout is longer than interval", "let the interval be at least the timeout", key="timeout")
         return self
 
 
@@ -132,6 +140,8 @@ class Settings(Section):
     """The store between sources and destinations, in `state_dir`."""
     server: Server = Server()
     """The agent's own pages: `/metrics`, `/healthz`, `/readyz`, `/`."""
+    redact: RedactConfig = RedactConfig()
+    """What is taken out of log records before they are stored."""
     metrics: Metrics = Metrics()
     """Metrics on their way to destinations; `/metrics` is always as fresh as its scrape."""
     sources: tuple[Entry, ...] = ()

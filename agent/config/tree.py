@@ -61,6 +61,8 @@ class Tree:
     """Of each value."""
     texts: dict[Route, str] = field(default_factory=dict)
     """The text of each scalar that came from the environment, wholly or in part, before it was given a type."""
+    referenced: set[str] = field(default_factory=set)
+    """The variables that the data refers to."""
     faults: list[Fault] = field(default_factory=list)
 
     def key_place(self, route: Route) -> Place:
