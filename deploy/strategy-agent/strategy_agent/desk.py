@@ -109,10 +109,11 @@ class OrderDesk:
             self._reject(working, "shutdown")
 
     async def _place(self, working: Working, broker: BrokerRecord[BrokerClient]) -> None:
-        with use_span(working.span), self._tracer.start_as_current_span("order.submit"):
+        with use_span(working.span):
             log.info("order_submitted", **_fields(working))
             try:
-                ack = await self._submit(working, broker)
+                with self._tracer.start_as_current_span("order.submit"):
+                    ack = await self._submit(working, broker)
             except BrokerError as error:
                 self._registry.report(broker.name, ok=False, up=False if error.unreachable else None)
                 self._reject(working, error.reason)

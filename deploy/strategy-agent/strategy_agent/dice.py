@@ -10,13 +10,13 @@ from hashlib import blake2b
 from statistics import NormalDist
 
 _STANDARD_NORMAL = NormalDist()
-_DENOMINATOR = 2**53
+_STEPS = 2**52
 
 
 def uniform(*name: object) -> float:
     """Return a number in (0, 1) that is a pure function of ``name``."""
     digest = blake2b("\x1f".join(map(str, name)).encode(), digest_size=8).digest()
-    return ((int.from_bytes(digest, "big") >> 12) + 0.5) / (_DENOMINATOR >> 1)
+    return ((int.from_bytes(digest, "big") >> 12) + 0.5) / _STEPS
 
 
 def normal(*name: object) -> float:

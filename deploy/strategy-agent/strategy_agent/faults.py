@@ -53,11 +53,12 @@ class Broker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault, when it happens (seconds after the start), and its argument, checked."""
+    """A fault, when it happens (seconds after the start), its checked argument, and how it was asked for."""
 
     name: str
     start: float = DEFAULT_START
     argument: float | str = 0.0
+    asked: str = ""
 
 
 @dataclass(slots=True)
@@ -78,8 +79,9 @@ def parse_fault(text: str) -> Fault:
     kind = KINDS[name]
     return Fault(
         name,
-        parse_duration(start) if start else DEFAULT_START,
-        kind.parse(argument) if argument else kind.default,
+        start=parse_duration(start) if start else DEFAULT_START,
+        argument=kind.parse(argument) if argument else kind.default,
+        asked=text,
     )
 
 
@@ -92,7 +94,7 @@ async def run_faults(faults: tuple[Fault, ...], target: Target) -> None:
 
 async def _run_fault(fault: Fault, target: Target) -> None:
     await asyncio.sleep(fault.start)
-    log.warning("fault_injected", fault=fault.name, argument=str(fault.argument))
+    log.warning("fault_injected", fault=fault.name, asked=fault.asked)
     await KINDS[fault.name].run(fault.argument, target)
     log.info("fault_over", fault=fault.name)
 

@@ -9,16 +9,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from aiohttp import web
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from strategy_agent import wire
-
-if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
 
 
 class HealthServer:

@@ -10,7 +10,6 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
 
 import aiohttp
 from opentelemetry.trace import Tracer
@@ -18,6 +17,7 @@ from opentelemetry.trace import Tracer
 from strategy_agent.agent import Agent, Outlets
 from strategy_agent.brokers.behaviour import CALM, CHAOS
 from strategy_agent.brokers.paper import Market, PaperBroker
+from strategy_agent.config import ServiceConfig
 from strategy_agent.events import EventSink, NoEvents
 from strategy_agent.faults import Target, run_faults
 from strategy_agent.feed import drive_market
@@ -25,11 +25,8 @@ from strategy_agent.health import HealthServer
 from strategy_agent.logs import get_logger
 from strategy_agent.market import SCENARIOS
 from strategy_agent.metrics import Metrics
+from strategy_agent.orderbook import BookStore
 from strategy_agent.tracing import make_tracer_provider
-
-if TYPE_CHECKING:
-    from strategy_agent.config import ServiceConfig
-    from strategy_agent.orderbook import BookStore
 
 DRAIN = 2.0
 VENUE_NAMES = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from strategy_agent.account import Account
 from strategy_agent.brokers.client import BrokerError
-from strategy_agent.desk import OrderDesk
 from strategy_agent.events import EventSink
 from strategy_agent.logs import get_logger
 from strategy_agent.metrics import Metrics
@@ -18,6 +18,18 @@ from strategy_agent.risk import Intent, KillSwitch, RiskInputs, RiskLimits, Risk
 from strategy_agent.router import StrategyRouter, is_price
 
 log = get_logger(__name__)
+
+
+class Desk(Protocol):
+    """Where orders go. ``submit`` returns at once."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many orders are neither done nor rejected."""
+        ...
+
+    def submit(self, order: Order) -> None:
+        """Start an order's life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +70,11 @@ def spread(book: Book) -> float:
 
 def plan_trade(decision: Decision, position: float, equity: float, rules: TradingRules) -> float:
     """Return the signed quantity to trade so that the position approaches the wanted one; 0 for nothing."""
+    if equity <= 0 or decision.price <= 0:
+        return 0.0
     wanted = decision.signal * decision.allocation_scalar * rules.max_position * equity
     missing = wanted - position * decision.price
-    if abs(missing) < rules.min_trade * equity or decision.price <= 0:
+    if abs(missing) < rules.min_trade * equity:
         return 0.0
     limit = rules.max_trade * equity
     return round(max(-limit, min(limit, missing)) / decision.price, 6)
@@ -74,7 +88,7 @@ class Trader:
         router: StrategyRouter,
         account: Account,
         books: OrderBookCache,
-        desk: OrderDesk,
+        desk: Desk,
         metrics: Metrics,
         events: EventSink,
         *,

@@ -31,7 +31,7 @@ def parse(text: str | bytes) -> Json:
     """Return the JSON object in ``text``."""
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"not JSON: {error}") from error
     return _object(document)
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import aiohttp
 
 from strategy_agent import wire
 from strategy_agent.model import Ack, Book, Order
+
+T = TypeVar("T")
 
 TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 
@@ -40,28 +44,28 @@ class BrokerClient:
 
     async def submit(self, order: Order) -> Ack:
         """Submit an order. Submitting the same id again is harmless and gives the same acknowledgement."""
-        return wire.decode_ack(await self._call("POST", "/v1/orders", wire.encode(order)))
+        return await self._call("POST", "/v1/orders", wire.decode_ack, wire.encode(order))
 
     async def book(self, symbol: str) -> Book:
         """Fetch the order book of a symbol."""
-        return wire.decode_book(await self._call("GET", f"/v1/book/{symbol}"))
+        return await self._call("GET", f"/v1/book/{symbol}", wire.decode_book)
 
     async def clock_offset(self) -> float:
         """Return the seconds that the broker's clock is ahead of ours, halving the round trip."""
         before = time.time()
-        document = await self._call("GET", "/v1/time")
-        return wire.number(document, "now") - (before + time.time()) / 2
+        now = await self._call("GET", "/v1/time", lambda document: wire.number(document, "now"))
+        return now - (before + time.time()) / 2
 
-    async def _call(self, method: str, path: str, body: wire.Json | None = None) -> wire.Json:
+    async def _call(self, method: str, path: str, decode: Callable[[wire.Json], T], body: wire.Json | None = None) -> T:
         try:
             async with self._session.request(method, self._url + path, json=body, timeout=TIMEOUT) as response:
                 document = wire.parse(await response.read())
+            if response.status >= 400:
+                raise BrokerError(self.name, str(document.get("reason", f"http_{response.status}")))
+            return decode(document)
         except TimeoutError as error:
             raise BrokerError(self.name, "timeout") from error
         except wire.WireError as error:
             raise BrokerError(self.name, "protocol", str(error)) from error
         except (aiohttp.ClientError, OSError) as error:
             raise BrokerError(self.name, "unreachable", str(error)) from error
-        if response.status >= 400:
-            raise BrokerError(self.name, str(document.get("reason", f"http_{response.status}")))
-        return document

@@ -32,6 +32,7 @@ T = TypeVar("T")
 REMEMBERED_ORDERS = 10_000
 STATUS = {RejectReason.RATE_LIMITED: 429, RejectReason.MALFORMED: 400}
 UNPROCESSABLE = 422
+PORT_RETRY = 0.1
 
 
 @dataclass(slots=True)
@@ -127,10 +128,14 @@ class PaperBroker:
         await runner.cleanup()
 
     async def outage(self, seconds: float) -> None:
-        """Be gone for ``seconds``, then come back."""
+        """Be gone for ``seconds``, then come back; later if something else holds the port by then."""
         await self.stop()
         await asyncio.sleep(seconds)
-        await self.start()
+        while not self.up:
+            try:
+                await self.start()
+            except OSError:
+                await asyncio.sleep(PORT_RETRY)
 
     def cut_connections(self) -> int:
         """Drop every WebSocket without a closing handshake and return how many there were."""
@@ -164,8 +169,8 @@ class PaperBroker:
 
     async def _order(self, request: web.Request) -> web.Response:
         try:
-            order = wire.decode_order(wire.parse(await request.text()))
-        except (wire.WireError, UnicodeDecodeError) as error:
+            order = wire.decode_order(wire.parse(await request.read()))
+        except wire.WireError as error:
             return _refuse(RejectReason.MALFORMED, detail=str(error))
         if known := self._acks.get(order.client_order_id):
             return web.json_response(wire.encode(known))
@@ -205,8 +210,8 @@ class PaperBroker:
         await socket.prepare(request)
         if request.transport is not None:  # else the client has gone already
             tape = self._market.tape if topic == "ticks" else self._fills
-            high = max(int(after), tape.last)
-            await self._attend(_Subscriber(socket, request.transport, topic, tape, int(after), high))
+            start = min(int(after), tape.last)
+            await self._attend(_Subscriber(socket, request.transport, topic, tape, start, high=tape.last))
         return socket
 
     async def _attend(self, subscriber: _Subscriber) -> None:

@@ -1,0 +1,126 @@
+"""How a paper venue treats what it is sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from strategy_agent.brokers import behaviour as rules
+from strategy_agent.brokers.behaviour import CALM, Behaviour, RejectReason
+from strategy_agent.model import Book, Level, Order, Side
+
+NAME = "7:alpha"
+
+
+def order(number: int = 1, quantity: float = 1.0, side: Side = Side.BUY) -> Order:
+    """Return an order."""
+    return Order(f"BTC-USD-{number}", "BTC-USD", side, quantity)
+
+
+def reasons(behaviour: Behaviour, count: int = 2000) -> list[RejectReason | None]:
+    """Return the verdict on so many orders."""
+    return [rules.judge(behaviour, NAME, order(number), 100.0, attempt=1).reason for number in range(count)]
+
+
+def test_a_calm_venue_takes_every_sound_order() -> None:
+    """Without chaos nothing sound is refused."""
+    assert set(reasons(CALM)) == {None}
+
+
+def test_rejects_come_as_often_as_asked_with_both_reasons() -> None:
+    """A tenth of the orders is refused, for margin or for the price band."""
+    found = reasons(Behaviour(reject_ratio=0.1))
+    refused = [reason for reason in found if reason is not None]
+    assert len(refused) / len(found) == pytest.approx(0.1, abs=0.03)
+    assert set(refused) == {RejectReason.INSUFFICIENT_MARGIN, RejectReason.PRICE_BAND}
+
+
+def test_a_rate_limit_is_drawn_anew_for_every_attempt() -> None:
+    """An order that meets the limit gets through on a later attempt."""
+    behaviour = Behaviour(rate_limit_ratio=0.5)
+    verdicts = [rules.judge(behaviour, NAME, order(), 100.0, attempt).reason for attempt in range(1, 20)]
+    assert set(verdicts) == {None, RejectReason.RATE_LIMITED}
+
+
+def test_verdicts_depend_on_the_seed_and_on_nothing_else() -> None:
+    """The same venue decides the same whatever came before; another seed decides otherwise."""
+    behaviour = Behaviour(reject_ratio=0.5)
+    first = [rules.judge(behaviour, NAME, order(n), 100.0, 1) for n in range(50)]
+    backwards = [rules.judge(behaviour, NAME, order(n), 100.0, 1) for n in reversed(range(50))][::-1]
+    other = [rules.judge(behaviour, "8:alpha", order(n), 100.0, 1) for n in range(50)]
+    assert first == backwards
+    assert first != other
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price", "reason"),
+    [(1.0, None, RejectReason.UNKNOWN_SYMBOL), (1e6, 100.0, RejectReason.TOO_LARGE)],
+)
+def test_impossible_orders_are_refused_always(quantity: float, price: float | None, reason: RejectReason) -> None:
+    """A symbol without a trade and an order beyond all size are refused by the calmest venue."""
+    assert rules.judge(CALM, NAME, order(quantity=quantity), price, 1).reason is reason
+
+
+def test_latency_spreads_around_its_median() -> None:
+    """Half of the acknowledgements take longer than the configured median."""
+    latencies = [rules.judge(CALM, NAME, order(n), 100.0, 1).latency for n in range(1000)]
+    assert all(latency > 0 for latency in latencies)
+    assert sum(latency > CALM.ack_latency for latency in latencies) / 1000 == pytest.approx(0.5, abs=0.06)
+
+
+def test_no_latency_means_none() -> None:
+    """A median of 0 switches latency off."""
+    assert rules.judge(Behaviour(ack_latency=0), NAME, order(), 100.0, 1).latency == 0.0
+
+
+@pytest.mark.parametrize("partial_ratio", [0.0, 1.0])
+def test_fills_add_up_to_the_order(partial_ratio: float) -> None:
+    """In one part or in two, the whole quantity is filled, and only the last fill closes the order."""
+    book = rules.make_book(NAME, "BTC-USD", 100.0, 1, 0.0)
+    fills = [fill for _, fill in rules.plan_fills(Behaviour(partial_ratio=partial_ratio), NAME, order(), book)]
+    assert len(fills) == 1 + partial_ratio
+    assert sum(fill.quantity for fill in fills) == pytest.approx(1.0)
+    assert [fill.last for fill in fills] == [False] * (len(fills) - 1) + [True]
+
+
+def test_the_book_surrounds_the_last_trade() -> None:
+    """Bids fall away below the price, asks rise above it."""
+    book = rules.make_book(NAME, "BTC-USD", 100.0, 1, 5.0)
+    bids, asks = [level.price for level in book.bids], [level.price for level in book.asks]
+    assert bids == sorted(bids, reverse=True)
+    assert asks == sorted(asks)
+    assert bids[0] < 100.0 < asks[0]
+    assert book.at == 5.0
+
+
+def test_the_book_of_a_worthless_symbol_has_no_negative_price() -> None:
+    """Near zero the bids stay at one tick."""
+    book = rules.make_book(NAME, "X", 0.01, 1, 0.0)
+    assert min(level.price for level in book.bids) == rules.TICK_SIZE
+
+
+BOOK = Book("X", 0.0, (Level(99.0, 1.0), Level(98.0, 1.0)), (Level(101.0, 1.0), Level(102.0, 1.0)))
+
+
+@pytest.mark.parametrize(
+    ("side", "quantity", "price"),
+    [
+        (Side.BUY, 1.0, 101.0),
+        (Side.BUY, 2.0, 101.5),
+        (Side.BUY, 4.0, 101.75),
+        (Side.SELL, 0.5, 99.0),
+        (Side.SELL, 2.0, 98.5),
+    ],
+)
+def test_orders_walk_the_book(side: Side, quantity: float, price: float) -> None:
+    """Each level gives what it has; what exceeds the book trades at its last level."""
+    assert rules.walk(BOOK, side, quantity) == pytest.approx(price)
+
+
+def test_gaps_and_cuts_are_drawn_per_frame() -> None:
+    """Frames are dropped and connections cut at their ratios, independently of each other."""
+    chaos = Behaviour(gap_ratio=0.1, disconnect_ratio=0.1)
+    gaps = {seq for seq in range(2000) if rules.drops_frame(chaos, NAME, "ticks", seq)}
+    cuts = {seq for seq in range(2000) if rules.cuts_connection(chaos, NAME, "ticks", seq)}
+    assert len(gaps) == pytest.approx(200, abs=50)
+    assert len(cuts) == pytest.approx(200, abs=50)
+    assert gaps != cuts

@@ -1,0 +1,34 @@
+"""How durations and symbols are written."""
+
+from __future__ import annotations
+
+import pytest
+
+from strategy_agent.config import parse_duration, parse_symbols
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("250ms", 0.25), ("20s", 20), ("1.5m", 90), ("1h", 3600), ("3", 3), ("0", 0)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    """A number with or without a unit is a duration in seconds."""
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1s", "1 s", "1d", "1e3", "inf", "nan", "10s20"])
+def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
+    """The message shows how durations are written."""
+    with pytest.raises(ValueError, match=r"write 250ms, 20s, 1.5m or 1h"):
+        parse_duration(text)
+
+
+def test_symbols_are_listed_once_each() -> None:
+    """Spaces and repetitions do not matter, the order does."""
+    assert parse_symbols("ETH-USD, BTC-USD,ETH-USD,") == ("ETH-USD", "BTC-USD")
+
+
+@pytest.mark.parametrize("text", ["", ",", "btc", "A B", "A/../B", ",".join(f"S{n}" for n in range(21))])
+def test_wrong_symbols_are_refused(text: str) -> None:
+    """Neither none nor too many, and nothing that does not belong into a URL or a label."""
+    with pytest.raises(ValueError, match="is not a list of 1 to 20 symbols"):
+        parse_symbols(text)

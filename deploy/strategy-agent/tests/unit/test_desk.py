@@ -1,0 +1,189 @@
+"""The order desk, with a broker that answers from a script."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import aiohttp
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+
+from strategy_agent import desk as module
+from strategy_agent.account import Account
+from strategy_agent.brokers.client import BrokerClient, BrokerError
+from strategy_agent.brokers.registry import BrokerRegistry
+from strategy_agent.desk import FILL_DEADLINE, OrderDesk
+from strategy_agent.metrics import Metrics
+from strategy_agent.model import Ack, Fill, Order, Side
+from tests.support import RecordingEvents, eventually
+
+ORDER = Order("BTC-USD-1", "BTC-USD", Side.BUY, 2.0)
+Spans = tuple[TracerProvider, InMemorySpanExporter]
+
+
+class ScriptedClient(BrokerClient):
+    """Answers submissions with the reasons of its script, then acknowledges."""
+
+    def __init__(self, session: aiohttp.ClientSession, *script: str) -> None:
+        super().__init__("alpha", "http://nowhere", session)
+        self.script = list(script)
+        self.submitted: list[Order] = []
+        self.hang = False
+
+    async def submit(self, order: Order) -> Ack:
+        """Play the next answer."""
+        self.submitted.append(order)
+        if self.hang:
+            await asyncio.Event().wait()
+        if self.script:
+            raise BrokerError(self.name, self.script.pop(0))
+        return Ack(order.client_order_id, "alpha-1")
+
+
+class Rig:
+    """A desk with everything around it."""
+
+    def __init__(self, client: ScriptedClient, spans: Spans) -> None:
+        self.client = client
+        self.registry: BrokerRegistry[BrokerClient] = BrokerRegistry()
+        self.registry.register("alpha", client)
+        self.account = Account()
+        self.metrics = Metrics(("BTC-USD",))
+        self.events = RecordingEvents()
+        provider, self.exporter = spans
+        self.desk = OrderDesk(self.registry, self.account, self.metrics, self.events, provider.get_tracer("t"))
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """Return a metric."""
+        return self.metrics.registry.get_sample_value(f"strategy_{name}", labels)
+
+    def span(self, name: str) -> ReadableSpan:
+        """Return the finished span of this name."""
+        return next(span for span in self.exporter.get_finished_spans() if span.name == name)
+
+    async def acknowledged(self) -> None:
+        """Wait for the acknowledgement."""
+        await eventually(lambda: bool(self.events.published), "an answer from the broker")
+
+
+def fill(quantity: float = 2.0, *, last: bool = True) -> Fill:
+    """Return a fill of the order."""
+    return Fill(ORDER.client_order_id, ORDER.symbol, ORDER.side, quantity, 100.0, last)
+
+
+@pytest.fixture
+def make_rig(session: aiohttp.ClientSession, spans: Spans, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rig]:
+    """Return a maker of rigs whose broker follows a script; retries do not wait."""
+    monkeypatch.setattr(module, "RETRY_PAUSE", 0.0)
+    return lambda *script: Rig(ScriptedClient(session, *script), spans)
+
+
+async def test_an_order_lives_until_its_last_fill(make_rig: Callable[..., Rig]) -> None:
+    """Submitted, acknowledged, filled in two parts: only then is it done, booked and its spans are ended."""
+    rig = make_rig()
+    rig.desk.submit(ORDER)
+    await rig.acknowledged()
+    rig.desk.on_fill("alpha", fill(0.5, last=False))
+    assert rig.desk.in_flight == 1
+    rig.desk.on_fill("alpha", fill(1.5))
+    assert (rig.desk.in_flight, rig.account.position("BTC-USD")) == (0, 2.0)
+    assert rig.events.kinds() == ["order", "fill", "fill"]
+    assert rig.value("ack_to_fill_seconds_count") == 1
+
+
+async def test_the_spans_of_an_order_form_one_trace(make_rig: Callable[..., Rig]) -> None:
+    """Submission and fill are children of the order, which carries its id and its broker."""
+    rig = make_rig()
+    rig.desk.submit(ORDER)
+    await rig.acknowledged()
+    rig.desk.on_fill("alpha", fill())
+    order = rig.span("order")
+    assert order.attributes is not None
+    assert (order.attributes["order.client_order_id"], order.attributes["broker.name"]) == ("BTC-USD-1", "alpha")
+    for child in ("order.submit", "order.fill"):
+        parent = rig.span(child).parent
+        assert parent is not None
+        assert parent.span_id == order.get_span_context().span_id
+
+
+@pytest.mark.parametrize("reason", ["rate_limited", "timeout"])
+async def test_a_passing_refusal_is_retried_with_the_same_id(make_rig: Callable[..., Rig], reason: str) -> None:
+    """Rate limits and time-outs are tried again, so that the broker can recognise the repetition."""
+    rig = make_rig(reason)
+    rig.desk.submit(ORDER)
+    await rig.acknowledged()
+    assert rig.client.submitted == [ORDER, ORDER]
+    assert rig.value("retries_total", broker="alpha", reason=reason) == 1
+    rig.desk.on_fill("alpha", fill())
+
+
+async def test_retries_are_bounded(make_rig: Callable[..., Rig]) -> None:
+    """After three attempts the order is rejected for the last reason."""
+    rig = make_rig(*["rate_limited"] * 10)
+    rig.desk.submit(ORDER)
+    await rig.acknowledged()
+    assert len(rig.client.submitted) == 3
+    assert rig.value("rejects_total", broker="alpha", reason="rate_limited") == 1
+
+
+async def test_a_refusal_ends_the_order(make_rig: Callable[..., Rig]) -> None:
+    """A final refusal is counted by reason, published, and marks the order's span as failed."""
+    rig = make_rig("insufficient_margin")
+    rig.desk.submit(ORDER)
+    await rig.acknowledged()
+    assert rig.desk.in_flight == 0
+    assert rig.value("rejects_total", broker="alpha", reason="insufficient_margin") == 1
+    assert rig.events.published[0][1]["state"] == "rejected"
+    assert rig.span("order").status.status_code is StatusCode.ERROR
+    assert rig.registry["alpha"].up
+
+
+async def test_a_broker_that_does_not_answer_is_marked_away(make_rig: Callable[..., Rig]) -> None:
+    """An unreachable broker is not chosen next time."""
+    rig = make_rig("unreachable")
+    rig.desk.submit(ORDER)
+    await rig.acknowledged()
+    assert not rig.registry["alpha"].up
+
+
+async def test_a_fill_of_an_unknown_order_is_booked_all_the_same(make_rig: Callable[..., Rig]) -> None:
+    """The money has moved, whether or not the desk remembers the order."""
+    rig = make_rig()
+    rig.desk.on_fill("alpha", fill())
+    assert rig.account.position("BTC-USD") == 2.0
+
+
+async def test_a_fill_may_overtake_its_acknowledgement(make_rig: Callable[..., Rig]) -> None:
+    """If the fill comes first, the order is done and the late answer revives nothing."""
+    rig = make_rig()
+    rig.desk.submit(ORDER)
+    rig.desk.on_fill("alpha", fill())
+    await eventually(lambda: "order" in rig.events.kinds(), "the acknowledgement")
+    assert rig.desk.in_flight == 0
+    assert {span.name for span in rig.exporter.get_finished_spans()} == {"order", "order.submit"}
+
+
+async def test_an_order_without_a_fill_expires(make_rig: Callable[..., Rig]) -> None:
+    """Up to the deadline an order is waited for, after it it is given up and counted."""
+    rig = make_rig()
+    rig.desk.submit(ORDER)
+    await rig.acknowledged()
+    rig.desk.expire(time.monotonic() + FILL_DEADLINE - 5)
+    assert rig.desk.in_flight == 1
+    rig.desk.expire(time.monotonic() + FILL_DEADLINE + 1)
+    assert rig.value("rejects_total", broker="alpha", reason="fill_timeout") == 1
+
+
+async def test_closing_accounts_for_what_hangs(make_rig: Callable[..., Rig]) -> None:
+    """A submission that never returns is cancelled, counted as shut down, and leaves no task."""
+    rig = make_rig()
+    rig.client.hang = True
+    rig.desk.submit(ORDER)
+    await eventually(lambda: bool(rig.client.submitted), "the submission")
+    await rig.desk.close()
+    assert rig.desk.in_flight == 0
+    assert rig.value("rejects_total", broker="alpha", reason="shutdown") == 1

@@ -1,0 +1,106 @@
+"""The moving parts between brokers and trader."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import MutableMapping
+
+import aiohttp
+import pytest
+
+from strategy_agent.brokers.client import BrokerClient
+from strategy_agent.brokers.paper import Market
+from strategy_agent.brokers.registry import BrokerRegistry
+from strategy_agent.feed import StreamNotes, drive_market, every
+from strategy_agent.market import SCENARIOS
+from strategy_agent.metrics import Metrics
+
+Line = MutableMapping[str, object]
+
+URL = "http://alpha/v1/stream/ticks"
+
+
+@pytest.fixture
+async def noted(session: aiohttp.ClientSession) -> tuple[StreamNotes, BrokerRegistry[BrokerClient], Metrics]:
+    """Return notes on one broker, with what they are written into."""
+    registry: BrokerRegistry[BrokerClient] = BrokerRegistry()
+    registry.register("alpha", BrokerClient("alpha", "http://alpha", session))
+    metrics = Metrics(())
+    return StreamNotes("ticks", registry, metrics), registry, metrics
+
+
+Noted = tuple[StreamNotes, BrokerRegistry[BrokerClient], Metrics]
+
+
+async def test_a_refusal_means_the_broker_is_away(noted: Noted, logs: list[Line]) -> None:
+    """The first refusal is an error in the log, the following ones only count."""
+    notes, registry, metrics = noted
+    for _ in range(3):
+        notes.disconnected(URL, "refused")
+    assert not registry["alpha"].up
+    assert [line["event"] for line in logs] == ["broker_unreachable"]
+    labels = {"broker": "alpha", "topic": "ticks", "reason": "refused"}
+    assert metrics.registry.get_sample_value("strategy_reconnects_total", labels) == 3
+
+
+async def test_a_connection_means_the_broker_is_back(noted: Noted, logs: list[Line]) -> None:
+    """The return is said once."""
+    notes, registry, _ = noted
+    notes.disconnected(URL, "refused")
+    notes.connected(URL)
+    assert registry["alpha"].up
+    assert [line["event"] for line in logs] == ["broker_unreachable", "broker_reachable", "stream_connected"]
+
+
+async def test_a_dropped_connection_is_no_proof_of_absence(noted: Noted) -> None:
+    """A drop alone does not mark the broker as away."""
+    notes, registry, _ = noted
+    notes.connected(URL)
+    notes.disconnected(URL, "dropped")
+    assert registry["alpha"].up
+
+
+async def test_gaps_and_losses_are_counted_in_frames(noted: Noted) -> None:
+    """Both counters step by the number of frames."""
+    notes, _, metrics = noted
+    notes.gap(URL, 3)
+    notes.lost(URL, 5)
+    labels = {"broker": "alpha", "topic": "ticks"}
+    assert metrics.registry.get_sample_value("strategy_sequence_gaps_total", labels) == 3
+    assert metrics.registry.get_sample_value("strategy_frames_lost_total", labels) == 5
+
+
+async def test_the_market_is_driven_at_its_rate() -> None:
+    """At 1000 ticks a second, 50 ticks take about 50 ms and carry both symbols."""
+    market = Market()
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    driving = asyncio.create_task(drive_market(market, SCENARIOS["quiet"], 7, ("A", "B"), 1000.0))
+    await market.tape.beyond(49)
+    driving.cancel()
+    assert 0.045 <= loop.time() - started < 2.0
+    assert {market.tape[seq].symbol for seq in range(1, 51)} == {"A", "B"}
+
+
+async def test_a_silent_feed_publishes_nothing() -> None:
+    """While the scenario is silent, time passes without ticks."""
+    market = Market()
+    driving = asyncio.create_task(drive_market(market, SCENARIOS["feed-loss"], 7, ("A",), 5000.0))
+    await market.tape.beyond(799)
+    await asyncio.sleep(0.02)
+    driving.cancel()
+    assert market.tape.last == 800
+
+
+async def test_regular_work_is_told_how_late_it_is() -> None:
+    """An action is called again and again with its lateness in seconds."""
+    calls: list[float] = []
+
+    async def action(lateness: float) -> None:
+        calls.append(lateness)
+
+    work = asyncio.create_task(every(0.005, action))
+    await asyncio.sleep(0.1)
+    work.cancel()
+    assert len(calls) >= 3
+    assert all(lateness >= 0 for lateness in calls)

@@ -1,0 +1,49 @@
+"""The agent's metrics."""
+
+from __future__ import annotations
+
+from prometheus_client import generate_latest
+
+from strategy_agent.metrics import LATENCY_BUCKETS, OTHER, Metrics
+from strategy_agent.model import Decision, Regime
+
+DECISION = Decision("BTC-USD", 100.0, 0.5, 0.6, 0.7, Regime.TREND)
+
+
+def test_a_decision_is_shown_per_symbol() -> None:
+    """Scalar, quality and regime are gauges of the symbol; exactly one regime is 1."""
+    metrics = Metrics(("BTC-USD",))
+    metrics.note_decision(DECISION)
+    value = metrics.registry.get_sample_value
+    assert value("strategy_allocation_scalar", {"symbol": "BTC-USD"}) == 0.7
+    assert value("strategy_router_quality", {"symbol": "BTC-USD"}) == 0.6
+    found = {name: value("strategy_regime", {"symbol": "BTC-USD", "regime": name}) for name in Regime}
+    assert found == {Regime.RANGE: 0, Regime.TREND: 1, Regime.VOLATILE: 0, Regime.CRASH: 0}
+
+
+def test_symbols_come_from_the_allow_list_only() -> None:
+    """However many symbols are traded, the labels are bounded."""
+    metrics = Metrics(("BTC-USD", "ETH-USD"))
+    labels = {metrics.symbol(f"S-{number}") for number in range(1000)} | {metrics.symbol("BTC-USD")}
+    assert labels == {"BTC-USD", OTHER}
+
+
+def test_latency_buckets_reach_from_50_us_to_10_s() -> None:
+    """The buckets rise and span what can be expected."""
+    assert list(LATENCY_BUCKETS) == sorted(LATENCY_BUCKETS)
+    assert (LATENCY_BUCKETS[0], LATENCY_BUCKETS[-1]) == (0.00005, 10.0)
+
+
+def test_two_agents_do_not_share_metrics() -> None:
+    """Each has a registry of its own."""
+    first, second = Metrics(("A",)), Metrics(("A",))
+    first.ticks.labels("A").inc()
+    assert second.registry.get_sample_value("strategy_ticks_total", {"symbol": "A"}) is None
+
+
+def test_every_metric_is_prefixed_and_explained() -> None:
+    """All families begin with the agent's name and have a help text."""
+    text = generate_latest(Metrics(("A",)).registry).decode()
+    helps = [line.split(" ", 3) for line in text.splitlines() if line.startswith("# HELP")]
+    assert len(helps) > 30
+    assert all(name.startswith("strategy_") and explanation for _, _, name, explanation in helps)

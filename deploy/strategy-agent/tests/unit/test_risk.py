@@ -1,0 +1,71 @@
+"""Risk tiers, vetoes, kill switch."""
+
+from __future__ import annotations
+
+from math import nan
+
+import pytest
+
+from strategy_agent.risk import Intent, KillSwitch, RiskInputs, RiskLimits, RiskTier, Veto, risk_tier, veto
+
+LIMITS = RiskLimits()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "tier"),
+    [
+        (RiskInputs(0, 0, 0), RiskTier.LOW),
+        (RiskInputs(0.2499, 0.0199, 5.9e-4), RiskTier.LOW),
+        (RiskInputs(0.25, 0, 0), RiskTier.ELEVATED),
+        (RiskInputs(0, 0.05, 0), RiskTier.HIGH),
+        (RiskInputs(0, 0, 1e-2), RiskTier.HALTED),
+        (RiskInputs(0.25, 0.05, 1e-2), RiskTier.HALTED),
+        (RiskInputs(nan, 0, 0), RiskTier.HALTED),
+        (RiskInputs(0, 0, nan), RiskTier.HALTED),
+    ],
+)
+def test_the_tier_is_the_worst_of_three_dimensions(inputs: RiskInputs, tier: RiskTier) -> None:
+    """Each step counts from its value on; what is not a number halts."""
+    assert risk_tier(inputs, LIMITS) is tier
+
+
+def intent(
+    tier: RiskTier = RiskTier.LOW, *, reduces: bool = False, tick_age: float = 0.0, in_flight: int = 0
+) -> Intent:
+    """Return an intent with nothing against it unless told."""
+    return Intent(tier, reduces, tick_age, in_flight)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "answer"),
+    [
+        (intent(), None),
+        (intent(RiskTier.ELEVATED), None),
+        (intent(RiskTier.HIGH), Veto.RISK_TIER),
+        (intent(RiskTier.HALTED), Veto.RISK_TIER),
+        (intent(RiskTier.HALTED, reduces=True), None),
+        (intent(tick_age=2.0), None),
+        (intent(tick_age=2.1), Veto.STALE_TICK),
+        (intent(tick_age=nan), Veto.STALE_TICK),
+        (intent(in_flight=16), Veto.TOO_MANY_IN_FLIGHT),
+    ],
+)
+def test_vetoes(wanted: Intent, answer: Veto | None) -> None:
+    """From HIGH on only reductions pass; old ticks and too many open orders stop everything."""
+    assert veto(wanted, KillSwitch(), LIMITS) is answer
+
+
+def test_the_kill_switch_stops_reductions_too() -> None:
+    """After it tripped, no order at all is sent."""
+    switch = KillSwitch()
+    assert switch.trip("drawdown")
+    assert veto(intent(reduces=True), switch, LIMITS) is Veto.KILL_SWITCH
+
+
+def test_the_first_reason_of_the_kill_switch_stays() -> None:
+    """Tripping it again changes nothing; only a reset does."""
+    switch = KillSwitch()
+    assert (switch.trip("drawdown"), switch.trip("operator")) == (True, False)
+    assert switch.reason == "drawdown"
+    switch.reset()
+    assert not switch.on

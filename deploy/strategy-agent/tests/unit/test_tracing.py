@@ -1,0 +1,60 @@
+"""Where spans go."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import MutableMapping
+
+import pytest
+
+from strategy_agent.tracing import make_tracer_provider
+
+
+def resource(environ: dict[str, str]) -> dict[str, object]:
+    """Return the resource attributes of a provider made for an environment."""
+    provider = make_tracer_provider(environ)
+    provider.shutdown()
+    return dict(provider.resource.attributes)
+
+
+def test_the_service_has_a_name() -> None:
+    """Without a configured name it is the agent's own."""
+    assert resource({})["service.name"] == "strategy-agent"
+
+
+def test_a_configured_name_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``OTEL_SERVICE_NAME`` is obeyed."""
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
+    assert resource({"OTEL_SERVICE_NAME": "mine"})["service.name"] == "mine"
+
+
+def test_spans_go_to_standard_error_if_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    """``OTEL_TRACES_EXPORTER=console`` prints spans, and not among the logs."""
+    provider = make_tracer_provider({"OTEL_TRACES_EXPORTER": "console"})
+    provider.get_tracer("t").start_span("order").end()
+    provider.shutdown()
+    captured = capsys.readouterr()
+    assert '"name": "order"' in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("exporter", ["otlp", "none"])
+def test_without_an_endpoint_spans_stay(exporter: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Spans are made, for the ids in the logs, and leave for nowhere."""
+    provider = make_tracer_provider({"OTEL_TRACES_EXPORTER": exporter})
+    span = provider.get_tracer("t").start_span("order")
+    span.end()
+    provider.shutdown()
+    assert span.get_span_context().is_valid
+    assert capsys.readouterr().err == ""
+
+
+def test_a_missing_exporter_is_said_with_the_fix(
+    monkeypatch: pytest.MonkeyPatch, logs: list[MutableMapping[str, object]]
+) -> None:
+    """An endpoint without the package is one warning, not a crash."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    make_tracer_provider({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}).shutdown()
+    assert [(line["event"], line["fix"]) for line in logs] == [
+        ("otlp_exporter_missing", "pip install 'strategy-agent[otlp]'")
+    ]
