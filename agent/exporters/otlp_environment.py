@@ -130,7 +130,7 @@ class _Reader:
 
     def _timeout(self, variable: str, text: str) -> float:
         """Milliseconds (the specification's unit), as seconds."""
-        if text.isascii() and text.isdigit():
+        if text.isascii() and text.isdigit() and len(text) <= 12:
             return min(int(text) / 1000, NO_LIMIT) or NO_LIMIT
         self.faults.append(VariableFault(variable, f"{text!r} is not a whole number", "write milliseconds, as in 10000 for ten seconds"))
         return NO_LIMIT

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import socket
 import threading
 from itertools import chain, zip_longest
@@ -147,7 +148,8 @@ async def _connect_one(address: Address) -> socket.socket:
 
 
 def _reason(error: BaseException | None) -> str:
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+    number = getattr(error, "errno", None)
+    return (os.strerror(number) if number else str(error) or type(error).__name__).lower()  # asyncio words its own, with the address again
 
 
 class Wire(asyncio.Protocol):

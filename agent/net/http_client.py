@@ -242,6 +242,8 @@ class _Connection:
         while True:
             event = await self._next_event(job)
             if isinstance(event, h11.Response):
+                if not event.http_version.startswith(b"1."):
+                    raise HttpError(ErrorKind.PROTOCOL, "the answer is not HTTP/1")
                 job.status = event.status_code
                 return event
             if not isinstance(event, h11.InformationalResponse):

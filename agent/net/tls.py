@@ -96,7 +96,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is not trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return f"TLS handshake failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
+        return f"TLS handshake failed: {(getattr(error, 'reason', None) or str(error)).replace('_', ' ').lower()}"
     return f"TLS handshake failed: {str(error) or type(error).__name__}"
 
 

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+
+import pytest
+
+from agent.net import connect as module
+from agent.net.connect import Address, Resolver, Wire, alternate, connect, literal_address
+from agent.net.message import ErrorKind, HttpError
+
+V4, V6 = socket.AF_INET, socket.AF_INET6
+
+
+def _v4(host: str, port: int = 80) -> Address:
+    return Address(V4, (host, port))
+
+
+def _v6(host: str, port: int = 80) -> Address:
+    return Address(V6, (host, port, 0, 0))
+
+
+def test_families_take_turns():
+    """Addresses alternate between the families, the resolver's first choice first, each once."""
+    found = [_v6("a"), _v6("b"), _v6("c"), _v4("1"), _v4("1"), _v4("2")]
+    assert alternate(found) == [_v6("a"), _v4("1"), _v6("b"), _v4("2"), _v6("c")]
+    assert alternate([]) == []
+
+
+@pytest.mark.parametrize(("host", "family"), [("127.0.0.1", V4), ("::1", V6)])
+def test_literal_addresses_need_no_resolver(host, family):
+    """An IP address is taken as it is."""
+    address = literal_address(host, 80)
+    assert address is not None
+    assert address.family == family
+    assert literal_address("localhost", 80) is None
+
+
+async def test_names_are_resolved(monkeypatch):
+    """A name gives its addresses, with the port."""
+    infos = [(V4, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 99)), (V6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 99, 0, 0))]
+    monkeypatch.setattr(module.socket, "getaddrinfo", lambda *_args, **_options: infos)
+    assert await Resolver().resolve("name.test", 99) == [_v4("192.0.2.1", 99), _v6("2001:db8::1", 99)]
+
+
+@pytest.mark.parametrize(
+    "error", [socket.gaierror(socket.EAI_NONAME, "Name or service not known"), socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), UnicodeError("label too long")]
+)
+async def test_names_that_do_not_resolve_are_an_error(monkeypatch, error):
+    """NXDOMAIN, a name server in trouble and an impossible name are HttpErrors of the kind `resolve`."""
+
+    def fail(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr(module.socket, "getaddrinfo", fail)
+    with pytest.raises(HttpError, match=r"can't resolve name\.test") as raised:
+        await Resolver().resolve("name.test", 99)
+    assert raised.value.kind is ErrorKind.RESOLVE
+
+
+async def test_a_hanging_resolver_delays_nobody_and_is_asked_once(monkeypatch):
+    """While the name server is silent the caller can give up, and asking again does not pile up threads; its late answer is used."""
+    release, asked = threading.Event(), []
+
+    def hang(*args, **_options):
+        asked.append(args)
+        release.wait(10)
+        return [(V4, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 99))]
+
+    monkeypatch.setattr(module.socket, "getaddrinfo", hang)
+    resolver = Resolver()
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(resolver.resolve("name.test", 99), 0.02)
+    last = asyncio.ensure_future(resolver.resolve("name.test", 99))
+    await asyncio.sleep(0)
+    release.set()
+    assert await last == [_v4("192.0.2.1", 99)]
+    assert len(asked) == 1
+
+
+async def test_nothing_is_cached(monkeypatch):
+    """A new question is asked for each new connection: addresses change."""
+    answers = iter(["192.0.2.1", "192.0.2.2"])
+    monkeypatch.setattr(module.socket, "getaddrinfo", lambda *_a, **_o: [(V4, socket.SOCK_STREAM, 6, "", (next(answers), 99))])
+    resolver = Resolver()
+    assert await resolver.resolve("name.test", 99) != await resolver.resolve("name.test", 99)
+
+
+@pytest.fixture
+def attempts(monkeypatch):
+    """Replaces connecting by a table: address → a result, an error, or None to hang."""
+    table: dict[Address, object] = {}
+    tried: list[Address] = []
+
+    async def fake(address):
+        tried.append(address)
+        outcome = table[address]
+        if outcome is None:
+            await asyncio.Event().wait()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(module, "_connect_one", fake)
+    monkeypatch.setattr(module, "EYEBALLS_DELAY", 0.01)
+    return table, tried
+
+
+async def test_the_next_address_follows_a_failure_at_once(attempts):
+    """A refused address costs no waiting."""
+    table, tried = attempts
+    with socket.socket() as won:
+        table.update({_v6("a"): ConnectionRefusedError(111, "Connection refused"), _v4("1"): won})
+        assert await connect([_v6("a"), _v4("1")]) == (won, _v4("1"))
+    assert tried == [_v6("a"), _v4("1")]
+
+
+async def test_a_black_hole_is_passed_by(attempts):
+    """An address that does not answer (IPv6 that leads nowhere) is overtaken by the next one."""
+    table, _ = attempts
+    with socket.socket() as won:
+        table.update({_v6("a"): None, _v4("1"): won})
+        assert await connect([_v6("a"), _v4("1")]) == (won, _v4("1"))
+
+
+async def test_the_first_address_wins_if_it_answers(attempts):
+    """No second connection is made without need."""
+    table, tried = attempts
+    with socket.socket() as won:
+        table.update({_v6("a"): won, _v4("1"): None})
+        await connect([_v6("a"), _v4("1")])
+    assert tried == [_v6("a")]
+
+
+async def test_a_late_second_winner_is_closed(attempts, monkeypatch):
+    """If two addresses answer at once, one socket is used and the other is closed."""
+    gate, table = asyncio.Event(), {_v6("a"): socket.socket(), _v4("1"): socket.socket()}
+
+    async def both(address):
+        await gate.wait()
+        return table[address]
+
+    monkeypatch.setattr(module, "_connect_one", both)
+    task = asyncio.ensure_future(connect([_v6("a"), _v4("1")]))
+    await asyncio.sleep(0.05)
+    gate.set()
+    won, address = await task
+    [lost] = [sock for other, sock in table.items() if other != address]
+    assert (won.fileno() != -1, lost.fileno()) == (True, -1)
+    won.close()
+
+
+async def test_all_failures_are_told(attempts):
+    """When no address answers, the error names each and why."""
+    table, _ = attempts
+    table.update({_v6("a"): ConnectionRefusedError(111, "Connection refused"), _v4("1"): OSError(113, "No route to host")})
+    with pytest.raises(HttpError, match=r"\[a\]:80: connection refused; 1:80: no route to host") as raised:
+        await connect([_v6("a"), _v4("1")])
+    assert raised.value.kind is ErrorKind.CONNECT
+
+
+class _Transport(asyncio.Transport):
+    def __init__(self):
+        super().__init__()
+        self.paused = False
+
+    def pause_reading(self):
+        self.paused = True
+
+    def resume_reading(self):
+        self.paused = False
+
+
+async def test_what_came_before_a_reset_is_handed_out_first():
+    """The bytes that arrived before the connection broke are read; only then the error is raised."""
+    wire = Wire()
+    wire.connection_made(_Transport())
+    wire.data_received(b"HTTP/1.1 413")
+    wire.connection_lost(ConnectionResetError(104, "reset"))
+    assert await wire.receive() == b"HTTP/1.1 413"
+    with pytest.raises(ConnectionResetError):
+        await wire.receive()
+
+
+async def test_a_flood_is_held_back():
+    """While too much lies unread the peer has to wait, and goes on once it is read."""
+    wire, transport = Wire(), _Transport()
+    wire.connection_made(transport)
+    wire.data_received(bytes(module.RECEIVE_LIMIT + 1))
+    assert transport.paused
+    await wire.receive()
+    assert not transport.paused
+
+
+async def test_receiving_can_be_cancelled():
+    """A cancelled wait for data leaves the connection usable."""
+    wire = Wire()
+    wire.connection_made(_Transport())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(wire.receive(), 0.01)
+    wire.data_received(b"x")
+    assert await wire.receive() == b"x"
+    wire.eof_received()
+    assert await wire.receive() == b""

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from agent.net.message import Phases, Response, parse_target
+
+
+@pytest.mark.parametrize(
+    ("url", "secure", "host", "port", "path", "authority"),
+    [
+        ("http://h", False, "h", 80, "/", "h"),
+        ("https://h/a?b=c", True, "h", 443, "/a?b=c", "h"),
+        ("http://h:4318/v1/logs", False, "h", 4318, "/v1/logs", "h:4318"),
+        ("http://h:443/", False, "h", 443, "/", "h:443"),
+        ("https://h:443/", True, "h", 443, "/", "h"),
+        ("http://[::1]:8080/x", False, "::1", 8080, "/x", "[::1]:8080"),
+        ("http://[2001:db8::1]/", False, "2001:db8::1", 80, "/", "[2001:db8::1]"),
+        ("HTTP://Example.ORG/", False, "example.org", 80, "/", "example.org"),
+        ("http://bücher.example/", False, "xn--bcher-kva.example", 80, "/", "xn--bcher-kva.example"),
+        ("http://h/#part", False, "h", 80, "/", "h"),
+        ("http://h?q=1", False, "h", 80, "/?q=1", "h"),
+    ],
+)
+def test_urls_are_taken_apart(url, secure, host, port, path, authority):
+    """A URL's parts are those that the connection, TLS and the request line need; the port is told only if it is not the scheme's own."""
+    target = parse_target(url)
+    assert (target.secure, target.host, target.port, target.path, target.authority) == (secure, host, port, path, authority)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "h:4318", "/v1/logs", "ftp://h/", "http://", "http://:80/", "http://h:99999/", "http://h:x/", "http://[::1", "http://h/ü", "http://h/\x01"]
+)
+def test_what_is_no_url_is_refused_without_repeating_it(url):
+    """A URL that can't be sent to raises ValueError."""
+    with pytest.raises(ValueError):
+        parse_target(url)
+
+
+def test_credentials_of_a_url_become_basic_authentication():
+    """User and password, percent-decoded, are sent as RFC 7617 has it and are not part of the Host header."""
+    target = parse_target("http://us%40er:pa%3Ass@h/")
+    assert target.authorization == "Basic dXNAZXI6cGE6c3M="
+    assert target.authority == "h"
+
+
+def test_a_password_is_not_in_the_complaint():
+    """The message about a wrong URL does not hold it."""
+    with pytest.raises(ValueError) as raised:
+        parse_target("ftp://user:hunter2@h/")
+    assert "hunter2" not in str(raised.value)
+
+
+def test_header_lookup_takes_the_first():
+    """Of several headers of one name the first is returned, None if there is none."""
+    response = Response(200, [("a", "1"), ("a", "2")], b"", Phases(), None, "", "1.1")
+    assert (response.header("a"), response.header("b")) == ("1", None)
