@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.parse.exceptions import HEADER, ExceptionInfo, Frame
+from agent.parse.exceptions import GROUP_HEADER, HEADER, ExceptionInfo, Frame
 from agent.parse.fatal_error import parse_fatal_error
 from agent.parse.traceback_build import Builder
 from agent.parse.traceback_joiner import Joint, TracebackJoiner
@@ -30,6 +30,9 @@ __all__ = [
 
 _HINTS = (HEADER, "The above exception", "During handling of the above", "sub-exception", "RemoteTraceback:")
 
+_HEADERS = (Kind.HEADER, Kind.GROUP_HEADER)
+_BARE_HEADERS = (HEADER, "  + " + GROUP_HEADER)
+
 
 def parse_traceback(text: str) -> ExceptionInfo | None:
     """The first traceback in `text`, None if there is none.
@@ -40,8 +43,12 @@ def parse_traceback(text: str) -> ExceptionInfo | None:
     """
     if not _may_hold(text):
         return None
-    found = _read(_lines(text), Grammar(_never, embedded=True), whole=True)
-    return next((info for _, _, info in found if info is not None), None)
+    cut_off: ExceptionInfo | None = None
+    for _, _, info in _read(_lines(text), Grammar(_never, embedded=True), whole=True):
+        if info is not None and info.type:
+            return info
+        cut_off = cut_off or info
+    return cut_off
 
 
 def parse_exception_text(text: str) -> ExceptionInfo | None:
@@ -139,22 +146,23 @@ class _Reading:
 
 
 class _Before:
-    """The two lines before: where an exception that was never raised stands if a separator comes without header."""
+    """The last line with text: an exception that was never raised stands there if a separator comes without header."""
 
-    __slots__ = ("_lines",)
+    __slots__ = ("_blanks", "_line", "_start")
 
     def __init__(self) -> None:
-        self._lines: list[tuple[str, int]] = [("", 0), ("", 0)]
+        self._line, self._start, self._blanks = "", 0, 0
 
     def push(self, line: str, start: int) -> None:
-        self._lines = [self._lines[1], (line, start)]
+        if line:
+            self._line, self._start, self._blanks = line, start, 0
+        else:
+            self._blanks += 1
 
     def open(self, token: Token, start: int) -> _Reading:
-        (line, line_start), (blank, _) = self._lines
-        match = FINAL.fullmatch(line) if token.kind is Kind.SEPARATOR and not blank else None
+        match = FINAL.fullmatch(self._line) if token.kind is Kind.SEPARATOR and self._blanks else None
         if match is None:
-            return _Reading(start, prefixed=token.kind is Kind.HEADER and token.text != HEADER)
-        reading = _Reading(line_start)
-        reading.feed(Token(Kind.FINAL, line, 0, match), start)
-        reading.feed(Token(Kind.BLANK), start)
+            return _Reading(start, prefixed=token.kind in _HEADERS and token.text not in _BARE_HEADERS)
+        reading = _Reading(self._start)
+        reading.feed(Token(Kind.FINAL, self._line, 0, match), start)
         return reading

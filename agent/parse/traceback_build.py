@@ -206,7 +206,7 @@ def _is_placeholder(chain: _Chain) -> bool:
 def _end_message(draft: _Draft) -> None:
     """Before a separator the last blank line is the separator's, the others the message's."""
     if not draft.loose:
-        draft.message += [""] * (draft.blanks - 1)
+        draft.message += [""] * max(draft.blanks - 1, 0)
     draft.blanks = 0
 
 

@@ -23,7 +23,16 @@ from agent.parse.traceback_lines import FINAL
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_TEXT_KEYS: Final = ("exc_info", "exception", "exc_text", "stack_trace", "traceback", "error.stack")
+_TEXT_KEYS: Final = (
+    "exc_info",
+    "exception",
+    "exc_text",
+    "error.stack_trace",
+    "error.stack",
+    "exception.stacktrace",
+    "stack_trace",
+    "traceback",
+)
 _FIELDS: Final = (
     ("exception.type", "exception.message", "exception.stacktrace"),
     ("error.type", "error.message", "error.stack_trace"),
@@ -77,10 +86,10 @@ def _lookup(attributes: Mapping[str, object], key: str) -> object:
 def _fields(attributes: Mapping[str, object]) -> ExceptionInfo | None:
     """ECS, OpenTelemetry and those who spell them slightly differently."""
     for type_key, message_key, stack_key in _FIELDS:
-        qualified = _text(_lookup(attributes, type_key))
+        qualified = _scalar(_lookup(attributes, type_key))
         stack = _text(_lookup(attributes, stack_key))
         if _is_class(qualified) or (stack and qualified):
-            return _assemble(qualified, _text(_lookup(attributes, message_key)), stack)
+            return _assemble(qualified, _scalar(_lookup(attributes, message_key)), stack)
     return None
 
 
@@ -106,7 +115,7 @@ def _loguru(attributes: Mapping[str, object]) -> ExceptionInfo | None:
     if not isinstance(told, dict):
         return None
     info = parse_traceback(_text(attributes.get("text")))
-    name = _text(told.get("type"))
+    name = _scalar(told.get("type"))
     return info or (_assemble(name, _scalar(told.get("value")), "") if name else None)
 
 

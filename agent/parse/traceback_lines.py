@@ -30,7 +30,7 @@ FINAL: Final = re.compile(r"((?:<unknown>\.)?[^\W\d]\w*(?:\.(?:\w+|<\w+>))*)(?::
 REPEATED: Final = re.compile(r"  \[Previous line repeated (\d+) more times?\]")
 MORE: Final = re.compile(r"and (\d+) more exceptions?")
 DEPTH_LIMIT: Final = re.compile(r"\.\.\. \(max_group_depth is (\d+)\)")
-BOX: Final = re.compile(r"( +)(\+-)?\+-{16} (\d+|\.\.\.) -{16}|( +)\+-{36}")
+BOX: Final = re.compile(r"( +)(\+-)?\+-{12,16} (\d+|\.\.\.) -{12,16}|( +)\+-{36}")
 _HEADLESS: Final = re.compile(r"  \| [^\W\d][\w.<>]*: .*\(\d+ sub-exceptions?\)|[\w.]*RemoteTraceback: ?", re.DOTALL)
 _PREAMBLE: Final = re.compile(
     r"Exception in thread |Exception ignored |--- Logging error ---|(?:future|handle|task|protocol|transport): <",
@@ -183,9 +183,8 @@ class Grammar:
         """A header where none can stand inside the open traceback."""
         if not line.endswith(HEADER) or self.phase in (Phase.PREAMBLE, Phase.CHAINED, Phase.MEMBER, Phase.QUOTED):
             return False
-        if self.phase is Phase.STACK:
-            return line == HEADER and not self.depth
-        return not self._embedded and not line.startswith("  ")
+        at_the_edge = not line.startswith("  ") or line.endswith("  + " + GROUP_HEADER)
+        return at_the_edge and (self.phase is Phase.STACK or not self._embedded)
 
     def _unprefixed(self, line: str) -> str:
         if not self._prefix:
