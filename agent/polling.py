@@ -1,4 +1,4 @@
-"""The host of what is looked at from time to time: samplers, probes, and the export of metrics.
+"""The host of what is looked at from time to time: samplers and probes.
 
 It keeps the time, bounds it and measures it; survives whatever a component raises; damps the flapping of probes and makes a log record of a
 change of state. The components only look.
@@ -7,7 +7,6 @@ change of state. The components only look.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,12 +21,10 @@ from agent.telemetry import ComponentFailed, ComponentRecovered, ProbeChanged
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from opentelemetry.sdk.metrics.export import MetricsData
-
     from agent.clock import Clock
     from agent.component import Probe, Sampler
     from agent.metrics import Metrics
-    from agent.record import Payload, Value
+    from agent.record import Value
     from agent.telemetry import Telemetry
 
     Emit = Callable[[Batch], Awaitable[None]]
@@ -250,29 +247,6 @@ def change_record(look: Look, origin: Origin) -> LogRecord:
     body = f"probe {look.name}: {look.target} is {look.state}" + (f": {look.reason}" if look.reason else "")
     severity = Severity.ERROR if look.state is State.DOWN else Severity.INFO
     return LogRecord(look.time_ns, look.time_ns, severity, severity.name, body, attributes, origin, look.time_ns)
-
-
-class MetricsExport:
-    """Writes all metrics to the spool from time to time, for the destinations that take metrics."""
-
-    def __init__(self, host: Host, encode: Callable[[MetricsData], Payload], emit: Emit, interval: float) -> None:
-        """`encode` makes the request (`encode/otlp_metrics.py`), `emit` stores it, `interval` is in seconds."""
-        self._host = host
-        self._encode = encode
-        self._emit = emit
-        self._interval = interval
-
-    async def run(self) -> None:
-        """Export until cancelled, the first time after one interval."""
-        await self._host.clock.sleep(self._interval)
-        await every(self._host.clock, self._interval, self.once)
-
-    async def once(self) -> None:
-        """Export now; a spool that takes nothing costs this export, for the next one carries the same counts."""
-        payload = self._encode(self._host.metrics.collect())
-        if payload.records:
-            with contextlib.suppress(SpoolError):
-                await self._emit(Batch(payloads=(payload,)))
 
 
 def describe(error: BaseException) -> str:

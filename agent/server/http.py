@@ -250,7 +250,9 @@ class _Connection:
 
 
 def _headers(response: Response) -> list[tuple[str, str]]:
-    headers = [("date", formatdate(usegmt=True)), ("content-type", response.content_type), *SECURITY_HEADERS, *response.headers]
+    own = {name for name, _ in response.headers}
+    defaults = (pair for pair in SECURITY_HEADERS if pair[0] not in own)
+    headers = [("date", formatdate(usegmt=True)), ("content-type", response.content_type), *defaults, *response.headers]
     if isinstance(response.body, bytes):
         headers.append(("content-length", str(len(response.body))))
     else:

@@ -7,7 +7,9 @@ conversion is ours, because the stock one takes three times as long and adds thr
 
 from __future__ import annotations
 
+import asyncio
 import re
+from contextlib import suppress
 from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -17,16 +19,20 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from agent.errors import SpoolError
 from agent.server.messages import Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from opentelemetry.sdk.metrics.export import Metric as Collected
     from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.util.types import AnyValue
 
     from agent.metrics import Metrics
+
+REFRESH_TIME: Final = 1.0
+"""Seconds that a scrape waits for fresh figures before it gets those of the last time."""
 
 _UNITS: Final = {
     "d": "days",
@@ -55,11 +61,17 @@ _LABEL: Final = re.compile(r"[^a-zA-Z0-9_]")
 class MetricsPage:
     """The route."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, refresh: Callable[[], Awaitable[None]] | None = None) -> None:
+        """`refresh` publishes what is only read when somebody looks; what it raises of the spool's, or its delay, costs freshness, not the page."""
         self._metrics = metrics
+        self._refresh = refresh
 
     async def __call__(self, request: Request) -> Response:
         """All series, in the format that `Accept` asks for; text 0.0.4 if it asks for none."""
+        if self._refresh is not None:
+            with suppress(TimeoutError, SpoolError):
+                async with asyncio.timeout(REFRESH_TIME):
+                    await self._refresh()
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         found = families(self._metrics.collect(), created=content_type.startswith("application/openmetrics-text"))
         return Response(encode(_Once(found)), content_type=content_type)

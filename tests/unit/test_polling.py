@@ -8,8 +8,8 @@ import structlog
 from agent.component import ProbeResult
 from agent.errors import SpoolError
 from agent.metrics import Kind, Metric, Metrics, Observation
-from agent.polling import Damping, Host, MetricsExport, ProbePoller, SamplerPoller, State, describe, every, next_due, worth_telling
-from agent.record import Payload, Severity, Signal
+from agent.polling import Damping, Host, ProbePoller, SamplerPoller, State, describe, every, next_due, worth_telling
+from agent.record import Severity
 from agent.telemetry import Telemetry
 from agent.testing.clock import START_NS, FakeClock
 
@@ -256,27 +256,6 @@ async def test_a_sampler_that_raises_is_tried_again(host):
         seen.append((values.get("size"), values["outrider.sampler.success"]))
     assert seen == [(1, 1), (None, 0), (2, 1)]
     assert [event.name for event in host.telemetry.recent] == ["component failed"]
-
-
-async def test_metrics_are_exported_on_the_beat(host, clock):
-    """All metrics go to the spool after each interval, as one payload; an empty collection goes nowhere."""
-    box = Box()
-
-    def encode(data) -> Payload:
-        metrics = data.resource_metrics[0].scope_metrics[0].metrics
-        return Payload(Signal.METRICS, len(metrics), b"x" * len(metrics))
-
-    task = asyncio.create_task(MetricsExport(host, encode, box, 60).run())
-    await clock.advance(61)
-    assert box.batches == []
-    host.metrics.publish("a", [Observation(SIZE, 1)])
-    await clock.advance(60)
-    box.full = True
-    await clock.advance(60)
-    box.full = False
-    await clock.advance(60)
-    task.cancel()
-    assert [batch.payloads for batch in box.batches] == [(Payload(Signal.METRICS, 1, b"x"),)] * 2
 
 
 def test_errors_are_told_in_one_line():

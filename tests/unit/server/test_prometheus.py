@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from agent.errors import SpoolError
 from agent.metrics import Kind, Metric, Metrics, Observation
 from agent.server.messages import Request
 from agent.server.prometheus import MetricsPage, family_name, label_name, unit_word
@@ -114,3 +115,17 @@ def test_odd_units_and_labels_stay_valid():
     assert unit_word("k-W", "gauge") == "k_W"
     assert label_name("9.lives") == "key_9_lives"
     assert label_name("http.status-code") == "http_status_code"
+
+
+@pytest.mark.parametrize("trouble", [None, SpoolError("gone"), TimeoutError()])
+async def test_figures_are_fresh_but_never_waited_for_in_vain(metrics, trouble):
+    """A scrape reads anew what is only read on demand; if that fails it gets the figures of the last time."""
+
+    async def refresh() -> None:
+        if trouble:
+            raise trouble
+        metrics.publish("test", [Observation(PROBE, 0)])
+
+    response = await MetricsPage(metrics, refresh)(Request("GET", "/metrics"))
+    wanted = b'probe_success{target="http://x/"} 1.0' if trouble else b"probe_success 0.0"
+    assert wanted in response.body

@@ -1,0 +1,88 @@
+"""The routes that show the status: `/` for people, `/status.json` for programs, `/healthz` and `/readyz` for orchestrators."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from agent.server.html import render
+from agent.server.messages import HTML, JSON, Request, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from agent.server.messages import Routes
+    from agent.server.status import Status
+
+    Read = Callable[[], Awaitable[Status]]
+
+_STATIC: Final = {"style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+_JSON_OPTIONS: Final = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+
+
+def status_routes(read: Read) -> Routes:
+    """The routes; `read` gathers the facts anew for each request."""
+    pages = StatusPages(read)
+    statics = {f"GET /static/{name}": _static(name, kind) for name, kind in _STATIC.items()}
+    return {
+        "GET /": pages.page,
+        "GET /status.json": pages.json,
+        "GET /healthz": alive,
+        "GET /readyz": pages.ready,
+        **statics,
+    }
+
+
+class StatusPages:
+    """One source of facts, three views."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+
+    async def page(self, request: Request) -> Response:
+        """For people. `?refresh=10` reloads it every ten seconds; by itself it stays as it is, for those who read slowly or by ear."""
+        refresh = request.query.get("refresh", "")
+        seconds = int(refresh) if refresh.isascii() and refresh.isdigit() and len(refresh) < 5 else 0
+        return Response(render(await self._read(), refresh=seconds).encode(), content_type=HTML)
+
+    async def json(self, _request: Request) -> Response:
+        """For programs: the same facts."""
+        status = await self._read()
+        return Response(
+            orjson.dumps({"verdict": status.verdict(), **_fields(status)}, default=str, option=_JSON_OPTIONS), content_type=JSON
+        )
+
+    async def ready(self, request: Request) -> Response:
+        """200 if the agent is ready, 503 if not; with `?strict=1` 503 also if it is degraded. The body says why."""
+        status = await self._read()
+        found = status.verdict()
+        passes = found.passes(strict=request.query.get("strict", "0") not in ("", "0"))
+        body = {
+            "status": found.health,
+            "reasons": found.reasons,
+            "last_success_seconds": {
+                f"{one.name}/{one.signal}": None if one.last_success_ns is None else round((status.now_ns - one.last_success_ns) / 1e9, 3)
+                for one in status.destinations
+            },
+        }
+        return Response(orjson.dumps(body, option=_JSON_OPTIONS) + b"\n", 200 if passes else 503, JSON)
+
+
+async def alive(_request: Request) -> Response:
+    """`/healthz`: the process lives and its loop turns. It asks nobody, so that a full disk is no reason to kill what could survive it."""
+    return Response(b"ok\n")
+
+
+def _fields(status: Status) -> dict[str, object]:
+    return {name: getattr(status, name) for name in status.__slots__}
+
+
+def _static(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
+    body = resources.files("agent.server").joinpath("static", name).read_bytes()
+
+    async def answer(_request: Request) -> Response:
+        return Response(body, content_type=kind, headers=(("cache-control", "max-age=3600"),))
+
+    return answer

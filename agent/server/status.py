@@ -1,0 +1,132 @@
+"""What the status page, `/status.json`, `/readyz` and `outrider status` know of a running agent: plain facts, and the parts they make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agent.verdict.health import Part, Verdict, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """One source. Counts are records, since the spool exists."""
+
+    name: str
+    type: str
+    running: bool
+    reason: str = ""
+    """Why it does not run."""
+    accepted: int = 0
+    pending: int = 0
+    lag_seconds: float | None = None
+    """How old the newest stored record is; None = none seen."""
+    drops: Mapping[str, int] = field(default_factory=dict)
+    """Reason → records."""
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationFacts:
+    """One destination and signal. Counts are records, since the spool exists."""
+
+    name: str
+    signal: str
+    state: str
+    """`ok`, `retrying` or `paused`."""
+    sent: int = 0
+    pending: int = 0
+    rejected: int = 0
+    dead_lettered: int = 0
+    evicted: int = 0
+    last_success_ns: int | None = None
+    """Nanoseconds since the Unix epoch; None = not since the start."""
+    last_error: str = ""
+    last_error_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolFacts:
+    """The store. Sizes are bytes."""
+
+    state: str
+    """`ok`, `full` or `degraded`."""
+    reason: str = ""
+    used: int = 0
+    quota: int = 0
+    rows: int = 0
+    dead_letters: int = 0
+    oldest_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFacts:
+    """One probe and its last look."""
+
+    name: str
+    target: str
+    state: str
+    """`up`, `down` or `unknown`."""
+    success: bool
+    reason: str
+    seconds: float
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured value."""
+
+    name: str
+    value: float
+    unit: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A warning or an error of the agent's own log."""
+
+    time_ns: int
+    level: str
+    name: str
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything, at one moment."""
+
+    version: str
+    pid: int
+    started_ns: int
+    now_ns: int
+    state_dir: str
+    resource: Mapping[str, str]
+    spool: SpoolFacts
+    sources: tuple[SourceFacts, ...] = ()
+    destinations: tuple[DestinationFacts, ...] = ()
+    probes: tuple[ProbeFacts, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    violations: tuple[str, ...] = ()
+    """What the ledger's check found; empty is how it must be."""
+    notices: tuple[Notice, ...] = ()
+
+    def verdict(self) -> Verdict:
+        """Whether the agent is ready, and why not."""
+        return verdict(self._parts())
+
+    def _parts(self) -> Iterator[Part]:
+        yield Part("spool", self.spool.state == "ok", self.spool.reason or f"is {self.spool.state}", essential=self.spool.state != "full")
+        for source in self.sources:
+            yield Part(f"source {source.name}", source.running, source.reason or "does not run")
+        for one in self.destinations:
+            yield Part(f"destination {one.name} ({one.signal})", one.state == "ok", self._trouble(one), essential=False)
+        for violation in self.violations:
+            yield Part("ledger", works=False, reason=violation, essential=False)
+
+    def _trouble(self, one: DestinationFacts) -> str:
+        last = "never since the start" if one.last_success_ns is None else f"{(self.now_ns - one.last_success_ns) / 1e9:.0f} s ago"
+        return f"{one.state}, last success {last}, {one.pending} records wait" + (f": {one.last_error}" if one.last_error else "")
