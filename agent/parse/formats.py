@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.parse import json_lines, plain
-from agent.parse.reasons import MALFORMED_JSON
+from agent.parse import json_lines, logfmt, plain, python_log, syslog
+from agent.parse.reasons import MALFORMED_JSON, MALFORMED_LOGFMT, MALFORMED_SYSLOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,8 @@ class Format(NamedTuple):
     name: str
     sniff: Callable[[bytes], bool]
     """Whether a line is surely written so: decides in a file whose format is to be found, so it must not be too easily pleased."""
-    parse: Callable[[bytes], Parsed | None]
-    """The record of a line, or None if it is not written so."""
+    parse: Callable[[bytes, int], Parsed | None]
+    """The record of a line, or None if it is not written so. The number is the present time in nanoseconds: some times have no year."""
     malformed: str = ""
     """The reason to count where a line looks so and is not."""
     rest: Rest = Rest.NONE
@@ -39,6 +39,10 @@ class Format(NamedTuple):
 PLAIN: Final = Format("plain", lambda _: True, plain.parse, rest=Rest.INDENTED)
 FORMATS: Final = (
     Format("json", json_lines.sniff, json_lines.parse, MALFORMED_JSON),
+    Format("python", python_log.sniff, python_log.parse, rest=Rest.ANY),
+    Format("syslog", syslog.sniff, syslog.parse, MALFORMED_SYSLOG),
+    Format("logfmt", logfmt.sniff, logfmt.parse, MALFORMED_LOGFMT),
+    Format("timed", python_log.sniff_timed, python_log.parse_timed, rest=Rest.ANY),
     PLAIN,
 )
 BY_NAME: Final = {one.name: one for one in FORMATS}

@@ -17,15 +17,23 @@ TYPE: Final = "exception.type"
 MESSAGE: Final = "exception.message"
 
 
+NOWHERE: Final = Parsed(None, {})
+"""The base of lines that nobody wrapped."""
+
+
 class Open:
-    """Lines that make one record. `head` is what the first line says; without one, all lines are a traceback."""
+    """Lines that make one record. `head` is what the first line says; without one, all lines are a traceback.
 
-    __slots__ = ("_lines", "_stack", "first", "head", "offset", "size")
+    `base` holds the time and the attributes of what the first line was wrapped in.
+    """
 
-    def __init__(self, offset: int, line: bytes, head: Parsed | None) -> None:
+    __slots__ = ("_base", "_lines", "_stack", "first", "head", "offset", "size")
+
+    def __init__(self, offset: int, line: bytes, head: Parsed | None, base: Parsed = NOWHERE) -> None:
         self.offset = offset
         self.first = line
         self.head = head
+        self._base = base
         self._lines: list[bytes] = []
         self._stack: list[bytes] = [] if head else [line]
         self.size = len(line)
@@ -58,11 +66,18 @@ class Open:
     def close(self) -> Parsed:
         """The record as a whole."""
         stack = to_text(b"\n".join(self._stack)).rstrip("\n")
-        head = self.head or _headless(stack)
+        head = self.head or placed(_headless(stack), self._base)
         if self._lines:
             text = to_text(b"\n".join(self._lines)).rstrip()
             head = head._replace(body=f"{head.body!s}\n{text}" if text else head.body)
         return with_traceback(head, stack) if stack else head
+
+
+def placed(parsed: Parsed, base: Parsed) -> Parsed:
+    """The record with what its wrapper knows of it: the time if it has none itself, and attributes below its own."""
+    if base is NOWHERE:
+        return parsed
+    return parsed._replace(time_ns=parsed.time_ns or base.time_ns, attributes={**base.attributes, **parsed.attributes})
 
 
 def with_traceback(parsed: Parsed, stack: str) -> Parsed:

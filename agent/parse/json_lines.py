@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 import orjson
+import re2
 
 from agent.parse import fields as named
 from agent.parse.limits import MAX_DEPTH, MAX_TEXT, without_surrogates
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 _BEGIN: Final = re.compile(rb'\s*\{\s*"(?:[^"\\]|\\.){0,256}"\s*:')
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_LONG_NUMBER: Final = re.compile(rb"[0-9]{20}")
+_LONG_NUMBER: Final = re2.compile(rb"[:,\[\s](?:[0-9]{20}|-[0-9]{19})")
+"""An integer that may need more than 64 bits: `orjson` would round it."""
 _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
 
@@ -47,8 +49,17 @@ class Plans(dict[tuple[str, ...], named.Plan]):
 _plans: Final = Plans()
 
 
-def read(lines: Sequence[tuple[int, bytes]], start: int, origin: Origin, observed_ns: int, into: list[LogRecord]) -> int:
-    """Append the records of `lines[start:]` up to the first line that needs care; return its index, or the number of lines.
+def hazardous(text: bytes, lines: int) -> bool:
+    """Whether any line of a chunk may hold what `orjson` takes and we do not: numbers beyond 64 bits, deep nesting."""
+    return text.count(b"{") + text.count(b"[") > lines + MAX_DEPTH or _LONG_NUMBER.search(text) is not None
+
+
+def read(
+    lines: Sequence[tuple[int, bytes]], start: int, origin: Origin, observed_ns: int, into: list[LogRecord], *, careful: bool = True
+) -> int:
+    """Append the records of `lines[start:]` up to the first line that needs patience; return its index, or the number of lines.
+
+    `careful`: some line may be hazardous, look at each.
 
     One loop on purpose, with everything in local variables: each call saved here is a tenth of a second per million lines.
     """
@@ -59,6 +70,8 @@ def read(lines: Sequence[tuple[int, bytes]], start: int, origin: Origin, observe
         try:
             fields = loads(line)
             time_name, level_name, body_name, trace_name, span_name, plain = plans[tuple(fields)]
+            if careful and (too_deep(line) or _LONG_NUMBER.search(line)):
+                return index
             if not plain or type(fields) is not dict or len(line) > MAX_TEXT:
                 return index
             time_ns, level, body = text_time(fields.pop(time_name)), fields.pop(level_name), fields.pop(body_name)
@@ -86,12 +99,12 @@ def sniff(line: bytes) -> bool:
     return _BEGIN.match(line) is not None
 
 
-def parse(line: bytes) -> Parsed | None:
+def parse(line: bytes, now_ns: int) -> Parsed | None:
     """The record of a line, or None if it is no JSON object."""
     if line.lstrip()[:1] != b"{":
         return None
     if too_deep(line):
-        return as_text(line)._replace(reasons=(TOO_DEEP,))
+        return as_text(line, now_ns)._replace(reasons=(TOO_DEEP,))
     fields, reasons = decode(line)
     return None if fields is None else named.promote(fields)._replace(reasons=reasons)
 

@@ -13,25 +13,34 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from agent.parse import json_lines
-from agent.parse.stream import Item, Stream
+from agent.parse.containers import BY_NAME as CONTAINERS
+from agent.parse.formats import BY_NAME as FORMATS
+from agent.parse.writers import Writers
 from agent.record import LogRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.parse.parsed import Parsed
+    from agent.parse.stream import Item
     from agent.record import Origin
 
 AUTO: Final = "auto"
+FORMAT_NAMES: Final = (AUTO, *FORMATS, *CONTAINERS)
+"""What a person may configure."""
 _MAX_WAITING: Final = 1_000
 """Records that may wait behind an open one; then it is closed as it is."""
 
 
 class Parser:
-    """One file's or stream's lines. `format` is a name of `formats.FORMATS`, or `auto`: found from the lines, again when they change."""
+    """One file's or stream's lines. `format` is a name of `FORMAT_NAMES`; `auto`: found from the lines, again when they change."""
 
     def __init__(self, format: str = AUTO) -> None:  # noqa: A002 - the word that the configuration uses
-        self._stream = Stream("" if format == AUTO else format, fixed=format != AUTO)
+        if format not in FORMAT_NAMES:
+            raise ValueError(f"no such format: {format!r}; there are {', '.join(FORMAT_NAMES)}")
+        self._writers = (
+            Writers(format, fixed=True) if format in CONTAINERS else Writers("", {"": format}, fixed=True) if format != AUTO else Writers()
+        )
         self._waiting: list[Item] = []
         self._drops: Counter[str] = Counter()
         self._origin: Origin | None = None
@@ -41,19 +50,22 @@ class Parser:
         """The records that are complete now, and what is to be counted, by reason. A line is (offset, bytes without the newline)."""
         self._origin = origin
         self._text = self._all_text(lines)
+        careful = self._text is None or json_lines.hazardous(self._text, len(lines))
         records: list[LogRecord] = []
         index = 0
         while index < len(lines):
-            if self._stream.name == "json" and self._stream.open is None:
+            if self._writers.simple_json:
                 self._release(records, observed_ns)
-                index = json_lines.read(lines, index, origin, observed_ns, records)
+                index = json_lines.read(lines, index, origin, observed_ns, records, careful=careful)
             if index < len(lines):
-                self._stream.feed(*lines[index], self._waiting)
+                self._writers.feed(*lines[index], observed_ns, self._waiting)
                 index += 1
-        if len(self._waiting) > _MAX_WAITING and self._stream.open is not None:
-            self._stream.close(self._waiting)
+            if len(self._waiting) > _MAX_WAITING:
+                self._writers.close(observed_ns, self._waiting)
         self._release(records, observed_ns)
-        return records, self._take_drops()
+        if self._writers.pieced:
+            self._text = None
+        return records, self.take_drops()
 
     @property
     def text(self) -> bytes | None:
@@ -65,7 +77,7 @@ class Parser:
 
     def open_offset(self) -> int | None:
         """Offset of the oldest record that is not complete: a position must not pass it. None: everything was returned."""
-        return self._stream.open.offset if self._stream.open else None
+        return self._writers.open_offset()
 
     def flush(self, observed_ns: int) -> list[LogRecord]:
         """Close what is open: the source is at its end, was rotated, or has been silent for long enough.
@@ -73,40 +85,36 @@ class Parser:
         Give `Batch.text=None` with what it returns. Counts go into those of the next chunk, or `take_drops`.
         """
         records: list[LogRecord] = []
-        self._stream.close(self._waiting)
+        self._writers.close(observed_ns, self._waiting)
         self._release(records, observed_ns)
         return records
 
     def state(self) -> bytes:
         """What must survive with the position: the format that was found."""
-        return orjson.dumps({"format": self._stream.name})
+        return orjson.dumps({"container": self._writers.container, "formats": self._writers.formats})
 
     @classmethod
     def from_state(cls, state: bytes, format: str = AUTO) -> Parser:  # noqa: A002 - as in the constructor
         """A parser that goes on where another stood; a state that it can't read is as good as none."""
         parser = cls(format)
         try:
-            known = orjson.loads(state)["format"]
-        except (ValueError, KeyError, TypeError):
+            known = orjson.loads(state)
+            container, formats = str(known["container"]), {str(name): str(found) for name, found in known["formats"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
             return parser
-        if format == AUTO and isinstance(known, str):
-            parser._stream = Stream(known)
+        if format in (AUTO, container):
+            parser._writers = Writers(container, formats)
         return parser
 
     def take_drops(self) -> dict[str, int]:
-        """What `flush` counted."""
-        return self._take_drops()
-
-    def _take_drops(self) -> dict[str, int]:
+        """What was counted since the last chunk: what `flush` found."""
         drops, self._drops = self._drops, Counter()
         return dict(drops)
 
     def _all_text(self, lines: Sequence[tuple[int, bytes]]) -> bytes | None:
         """The bytes of all records that may come out now."""
-        if self._waiting:
-            return None
-        carried = self._stream.open.lines if self._stream.open else ()
-        return b"\n".join([*carried, *[line for _, line in lines]])
+        self._writers.pieced = False
+        return None if self._waiting else b"\n".join([*self._writers.open_lines(), *[line for _, line in lines]])
 
     def _release(self, records: list[LogRecord], observed_ns: int) -> None:
         """Hand out what does not lie behind an open record, in the order of the file."""

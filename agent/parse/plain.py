@@ -7,7 +7,7 @@ from agent.parse.parsed import Parsed
 from agent.parse.reasons import INVALID_UTF8
 
 
-def parse(line: bytes) -> Parsed:
+def parse(line: bytes, _now_ns: int = 0) -> Parsed:
     """The line as a body."""
     try:
         return Parsed(line.decode(), {})

@@ -11,16 +11,17 @@ from __future__ import annotations
 from typing import Final
 
 from agent.parse.formats import BY_NAME, PLAIN, Format, Rest, detect
-from agent.parse.joining import Open
+from agent.parse.joining import NOWHERE, Open, placed
 from agent.parse.limits import MAX_ATTRIBUTES, MAX_TEXT, limited
 from agent.parse.parsed import Parsed
+from agent.parse.plain import parse as as_text
 from agent.parse.reasons import JOIN_LIMIT, NUL_GAP
 from agent.parse.traceback import Joint, TracebackJoiner
 
 Item = tuple[int, Parsed | str]
 """What came of lines from an offset on: a record, or the reason why there is none."""
 
-_CHANGE_AFTER: Final = 3
+CHANGE_AFTER: Final = 3
 """So many lines running in another format, and the file has changed to it. (Each of them was already read by its own.)"""
 _BLOCK_BEGIN: Final = b"-----BEGIN "
 _BLOCK_END: Final = b"-----END "
@@ -31,7 +32,7 @@ _BLOCK_LINES: Final = 200
 class Stream:
     """The lines of one writer, in order. `name` fixes the format; empty: it is found."""
 
-    __slots__ = ("_block", "_fixed", "_format", "_joiner", "_open", "_rest", "_rival", "_votes")
+    __slots__ = ("_base", "_block", "_fixed", "_format", "_joiner", "_now_ns", "_open", "_rest", "_rival", "_votes")
 
     def __init__(self, name: str = "", *, fixed: bool = False) -> None:
         self._format = BY_NAME.get(name)
@@ -42,6 +43,8 @@ class Stream:
         self._open: Open | None = None
         self._rest = Rest.NONE
         self._block = 0
+        self._base = NOWHERE
+        self._now_ns = 0
 
     @property
     def name(self) -> str:
@@ -53,8 +56,9 @@ class Stream:
         """The record that may still grow."""
         return self._open
 
-    def feed(self, offset: int, line: bytes, out: list[Item]) -> None:
-        """Take the next line; append what is complete to `out`."""
+    def feed(self, offset: int, line: bytes, now_ns: int, out: list[Item], base: Parsed = NOWHERE) -> None:
+        """Take the next line; append what is complete to `out`. `base` says what a wrapper knows of the line."""
+        self._now_ns, self._base = now_ns, base
         cleaned = line.strip(b"\0")
         if len(cleaned) != len(line):
             out.append((offset, NUL_GAP))
@@ -65,6 +69,11 @@ class Stream:
             self._grow_block(cleaned, out)
         else:
             self._text(offset, cleaned, out)
+
+    def plain(self, offset: int, line: bytes, reason: str, out: list[Item]) -> None:
+        """Take a line as text, whatever it looks like, and count the reason."""
+        parsed = as_text(line)
+        self._emit(offset, parsed._replace(reasons=(*parsed.reasons, reason)), len(line), out)
 
     def close(self, out: list[Item]) -> None:
         """Complete the open record, if there is one."""
@@ -102,7 +111,7 @@ class Stream:
     def _grow_trace(self, offset: int, line: bytes, record: Open, out: list[Item]) -> None:
         if record.full:
             self._make_room(out)
-            self._begin(offset, line, PLAIN.parse(line), Rest.INDENTED)
+            self._begin(offset, line, self._plain(line), Rest.INDENTED)
         else:
             record.add_trace(line)
 
@@ -122,16 +131,16 @@ class Stream:
     def _read(self, line: bytes) -> tuple[Format, Parsed | None]:
         """The format a line is written in with its meaning; (plain, None) if it is only more of the record before."""
         own = self._format
-        if own is not None and (parsed := own.parse(line)) is not None:
+        if own is not None and (parsed := own.parse(line, self._now_ns)) is not None:
             self._votes = 0
-            return own, parsed
+            return own, placed(parsed, self._base)
         if own is not None and self._fixed:
-            return PLAIN, None if own.rest is Rest.ANY else _malformed(line, own)
+            return PLAIN, None if own.rest is Rest.ANY else self._malformed(line, own)
         found = detect(line)
-        if found is PLAIN or (parsed := found.parse(line)) is None:
-            return PLAIN, _malformed(line, found)
+        if found is PLAIN or (parsed := found.parse(line, self._now_ns)) is None:
+            return PLAIN, self._malformed(line, found)
         self._vote(found)
-        return found, parsed
+        return found, placed(parsed, self._base)
 
     def _continues(self, line: bytes) -> bool:
         return self._open is not None and (self._rest is Rest.ANY or (self._rest is Rest.INDENTED and line[:1] in b" \t"))
@@ -140,19 +149,19 @@ class Stream:
         """A line was written in another format than the file's: change to it once it is plain that the file did."""
         self._votes = self._votes + 1 if found is self._rival else 1
         self._rival = found
-        if self._format is None or self._votes >= _CHANGE_AFTER:
+        if self._format is None or self._votes >= CHANGE_AFTER:
             self._format = found
             self._votes = 0
 
     def _begin(self, offset: int, line: bytes, head: Parsed | None, rest: Rest) -> None:
-        self._open = Open(offset, line, head)
+        self._open = Open(offset, line, head, self._base)
         self._rest = rest
         self._block = _BLOCK_LINES if head is not None and _BLOCK_BEGIN in line and _BLOCK_END not in line else 0
 
     def _grow(self, offset: int, line: bytes, out: list[Item]) -> None:
         self._make_room(out)
         if self._open is None:
-            self._begin(offset, line, PLAIN.parse(line), Rest.INDENTED)
+            self._begin(offset, line, self._plain(line), Rest.INDENTED)
             return
         self._open.add(line)
         if _BLOCK_BEGIN in line and _BLOCK_END not in line:
@@ -183,10 +192,15 @@ class Stream:
     def _begins_record(self, line: bytes) -> bool:
         """Whether an unindented line below an exception line begins a record; in a file of one-line records it always does."""
         return (
-            self._format is None or self._format.rest is not Rest.ANY or self._format.parse(line) is not None or detect(line) is not PLAIN
+            self._format is None
+            or self._format.rest is not Rest.ANY
+            or self._format.parse(line, 0) is not None
+            or detect(line) is not PLAIN
         )
 
+    def _malformed(self, line: bytes, looked_like: Format) -> Parsed:
+        parsed = self._plain(line)
+        return parsed._replace(reasons=(*parsed.reasons, looked_like.malformed)) if looked_like.malformed else parsed
 
-def _malformed(line: bytes, looked_like: Format) -> Parsed:
-    parsed = PLAIN.parse(line) or Parsed("", {})
-    return parsed._replace(reasons=(*parsed.reasons, looked_like.malformed)) if looked_like.malformed else parsed
+    def _plain(self, line: bytes) -> Parsed:
+        return placed(as_text(line), self._base)

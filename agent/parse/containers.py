@@ -1,0 +1,80 @@
+r"""Container runtimes' files: each line wraps a line (or a piece of one) of the program's stdout or stderr, whose own format is found inside.
+
+    Docker json-file   {"log":"…\\n","stream":"stdout","time":"2026-…Z"}     a piece has no \\n at its end
+    CRI                2026-…Z stdout P …                                     P a piece, F the last piece
+
+(moby daemon/logger/jsonfilelog; kubernetes: CRI logging design.) The wrapper's time is a record's time if it has none of its own, and the
+stream becomes `log.iostream`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import orjson
+
+from agent.parse.json_lines import decode
+from agent.parse.reasons import MALFORMED_CRI, MALFORMED_DOCKER
+from agent.parse.timestamps import from_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.record import Value
+
+
+class Wrapped(NamedTuple):
+    """What a line of a container's file holds."""
+
+    time_ns: int
+    stream: str
+    text: bytes
+    """Without the newline of the program's own."""
+    partial: bool
+    """Whether the program's line goes on in the next one of this stream."""
+    attributes: dict[str, Value]
+
+
+class Container(NamedTuple):
+    """One runtime's way to wrap lines."""
+
+    name: str
+    unwrap: Callable[[bytes], Wrapped | None]
+    malformed: str
+
+
+_CRI: Final = re.compile(rb"(\d{4}-\d\d-\d\dT\S{8,24}) (stdout|stderr) ([FP])(?::[^ ]*)?(?: (.*))?", re.DOTALL)
+_DOCKER: Final = re.compile(rb'\{"log":"(?:[^"\\]|\\.)*","stream":"|\{"stream":"\w+","(?:log|time)":"')
+
+
+def unwrap_cri(line: bytes) -> Wrapped | None:
+    """Take a line of a Kubernetes runtime apart; None if it is none."""
+    match = _CRI.fullmatch(line)
+    time_ns = from_text(match[1].decode("ascii", "replace")) if match else 0
+    if match is None or not time_ns:
+        return None
+    return Wrapped(time_ns, match[2].decode(), match[4] or b"", match[3] == b"P", {})
+
+
+def unwrap_docker(line: bytes) -> Wrapped | None:
+    """Take a line of Docker's `json-file` driver apart; None if it is none."""
+    if not _DOCKER.match(line):
+        return None
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        fields, _ = decode(line)
+    if not isinstance(fields, dict):
+        return None
+    log, stream, time = fields.get("log"), fields.get("stream"), fields.get("time")
+    if not isinstance(log, str) or not isinstance(stream, str) or not isinstance(time, str):
+        return None
+    attributes = fields.get("attrs")
+    text = log.encode("utf-8", "backslashreplace")
+    whole = text.endswith(b"\n")
+    return Wrapped(from_text(time), stream, text[:-1] if whole else text, not whole, attributes if isinstance(attributes, dict) else {})
+
+
+CONTAINERS: Final = (Container("docker", unwrap_docker, MALFORMED_DOCKER), Container("cri", unwrap_cri, MALFORMED_CRI))
+BY_NAME: Final = {container.name: container for container in CONTAINERS}

@@ -1,0 +1,59 @@
+"""logfmt: `key=value key="quoted value" flag`. Values are texts: the format knows no other type, except that a bare key is true."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from agent.parse.fields import promote
+from agent.parse.limits import to_text
+from agent.parse.reasons import INVALID_UTF8
+
+if TYPE_CHECKING:
+    from agent.parse.parsed import Parsed
+    from agent.record import Value
+
+_PAIR: Final = re.compile(r'\s*([^\s="]+)(?:=("(?:[^"\\]|\\.)*"|[^\s"]*))?(?=\s|$)')
+_BEGIN: Final = re.compile(rb'\s*[^\s="\[{(]+=(?:"|[^\s"]*(?:\s|$))')
+_KNOWN: Final = re.compile(rb"(?:^|\s)(?:level|lvl|severity|msg|message|event|ts|time|timestamp)=")
+
+
+def sniff(line: bytes) -> bool:
+    """Whether the line begins with a pair and has one of the names that every writer of logfmt uses, and another pair."""
+    return _BEGIN.match(line) is not None and _KNOWN.search(line) is not None and line.count(b"=") > 1
+
+
+def parse(line: bytes, _now_ns: int) -> Parsed | None:
+    """The record of a line, or None if it is not pairs throughout."""
+    if _BEGIN.match(line) is None:
+        return None
+    text = to_text(line).rstrip()
+    fields: dict[str, Value] = {}
+    at = 0
+    while at < len(text):
+        pair = _PAIR.match(text, at)
+        if pair is None:
+            return None
+        fields[pair[1]] = True if pair[2] is None else _unquoted(pair[2])
+        at = pair.end()
+    parsed = promote(fields)
+    return parsed if line.isascii() or _valid(line) else parsed._replace(reasons=(INVALID_UTF8,))
+
+
+def _unquoted(value: str) -> str:
+    if not value.startswith('"'):
+        return value
+    try:
+        return str(orjson.loads(value))
+    except ValueError:  # escapes that are none of JSON's stay as they are
+        return value[1:-1].replace('\\"', '"')
+
+
+def _valid(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,133 @@
+"""Who wrote into a file: one writer, or a container's stdout and stderr, whose lines a runtime wrapped and mixed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from agent.parse.containers import BY_NAME, CONTAINERS, Container, Wrapped
+from agent.parse.limits import MAX_JOINED_BYTES
+from agent.parse.parsed import Parsed
+from agent.parse.reasons import JOIN_LIMIT, NUL_GAP
+from agent.parse.stream import CHANGE_AFTER, Item, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+IOSTREAM: Final = "log.iostream"
+_ITSELF: Final = ""
+"""The stream of lines that nobody wrapped."""
+_MAX_STREAMS: Final = 8
+"""A runtime has two streams; whoever names more is no runtime."""
+
+
+class Pieces:
+    """A line that came in pieces, until its last one."""
+
+    __slots__ = ("base", "offset", "parts", "size")
+
+    def __init__(self, offset: int, base: Parsed) -> None:
+        self.offset = offset
+        self.base = base
+        self.parts: list[bytes] = []
+        self.size = 0
+
+    def add(self, text: bytes) -> None:
+        """One more piece."""
+        self.parts.append(text)
+        self.size += len(text)
+
+
+class Writers:
+    """Gives each line to the stream of its writer. `formats` are the formats known from before, by stream."""
+
+    def __init__(self, container: str = "", formats: Mapping[str, str] | None = None, *, fixed: bool = False) -> None:
+        self._container: Container | None = BY_NAME.get(container)
+        self._fixed = fixed
+        self._inner_fixed = fixed and self._container is None
+        self._streams = {name: Stream(format_, fixed=self._inner_fixed) for name, format_ in (formats or {_ITSELF: ""}).items()}
+        self._streams.setdefault(_ITSELF, Stream())
+        self._strays = 0
+        self._pieces: dict[str, Pieces] = {}
+        self.pieced = False
+        """Whether a line was put together from pieces since this was set to False."""
+
+    @property
+    def container(self) -> str:
+        """Name of the runtime that wrapped the lines, or empty."""
+        return self._container.name if self._container else ""
+
+    @property
+    def formats(self) -> dict[str, str]:
+        """The format of each stream, as far as found."""
+        return {name: stream.name for name, stream in self._streams.items()}
+
+    @property
+    def simple_json(self) -> bool:
+        """Whether the next line can be taken by itself if it is a JSON object."""
+        itself = self._streams[_ITSELF]
+        return self._container is None and itself.name == "json" and itself.open is None
+
+    def feed(self, offset: int, line: bytes, now_ns: int, out: list[Item]) -> None:
+        """Take the next line of the file."""
+        bare = line.strip(b"\0\r")
+        container, wrapped = self._unwrapped(bare)
+        if container is None or wrapped is None:
+            self._stray(offset, line, now_ns, out)
+            return
+        if not line.startswith(bare[:1]):
+            out.append((offset, NUL_GAP))
+        self._container, self._strays = container, 0
+        self._join(offset, wrapped, now_ns, out)
+
+    def close(self, now_ns: int, out: list[Item]) -> None:
+        """Complete all that is open."""
+        for name in tuple(self._pieces):
+            self._line(name, self._pieces.pop(name), now_ns, out)
+        for stream in self._streams.values():
+            stream.close(out)
+
+    def open_offset(self) -> int | None:
+        """Offset of the oldest line that is not in a complete record."""
+        offsets = [stream.open.offset for stream in self._streams.values() if stream.open]
+        return min([*offsets, *(pieces.offset for pieces in self._pieces.values())], default=None)
+
+    def open_lines(self) -> list[bytes]:
+        """The lines of all open records."""
+        return [line for stream in self._streams.values() if stream.open for line in stream.open.lines]
+
+    def _stray(self, offset: int, line: bytes, now_ns: int, out: list[Item]) -> None:
+        """A line that nobody wrapped. In a container's file it is damaged; a few of them, and it is a container's file no more."""
+        if self._container is None or not line.strip(b"\0\r "):
+            self._streams[_ITSELF].feed(offset, line, now_ns, out)
+            return
+        self._streams[_ITSELF].plain(offset, line, self._container.malformed, out)
+        self._strays += 1
+        if self._strays >= CHANGE_AFTER and not self._fixed:
+            self._container = None
+
+    def _unwrapped(self, line: bytes) -> tuple[Container | None, Wrapped | None]:
+        candidates = (self._container,) if self._container else () if self._inner_fixed else CONTAINERS
+        for candidate in candidates:
+            if (wrapped := candidate.unwrap(line)) is not None:
+                return candidate, wrapped
+        return None, None
+
+    def _join(self, offset: int, wrapped: Wrapped, now_ns: int, out: list[Item]) -> None:
+        name = wrapped.stream if wrapped.stream in self._streams or len(self._streams) < _MAX_STREAMS else _ITSELF
+        pieces = self._pieces.pop(name, None)
+        if pieces is None:
+            pieces = Pieces(offset, Parsed(None, {IOSTREAM: wrapped.stream, **wrapped.attributes}, wrapped.time_ns))
+        self.pieced = self.pieced or wrapped.partial or bool(pieces.parts)
+        pieces.add(wrapped.text)
+        if wrapped.partial and pieces.size < MAX_JOINED_BYTES:
+            self._pieces[name] = pieces
+            return
+        if wrapped.partial:
+            out.append((pieces.offset, JOIN_LIMIT))
+        self._line(name, pieces, now_ns, out)
+
+    def _line(self, name: str, pieces: Pieces, now_ns: int, out: list[Item]) -> None:
+        stream = self._streams.get(name)
+        if stream is None:
+            stream = self._streams[name] = Stream()
+        stream.feed(pieces.offset, b"".join(pieces.parts), now_ns, out, pieces.base)
