@@ -32,12 +32,19 @@ class Cursors(dict[Key, int]):
 def load(connection: apsw.Connection) -> tuple[Cursors, list[Key]]:
     """Read the cursors, and list those whose checksum is wrong: trusting one could skip rows."""
     cursors, damaged = Cursors(), []
-    for destination, signal, seq, check in connection.execute("SELECT destination, signal, seq, digest FROM cursors"):
-        if digest(destination, signal, seq) == check:
-            cursors[destination, signal] = seq
+    for values in connection.execute("SELECT destination, signal, seq, digest FROM cursors"):
+        destination, signal, seq, _ = values
+        if intact(values):
+            cursors[str(destination), str(signal)] = int(str(seq))
         else:
-            damaged.append((destination, signal))
+            damaged.append((str(destination), str(signal)))
     return cursors, damaged
+
+
+def intact(values: tuple[apsw.SQLiteValue, ...]) -> bool:
+    """Whether a stored cursor is what was written."""
+    destination, signal, seq, check = values
+    return isinstance(destination, str) and isinstance(signal, str) and isinstance(seq, int) and digest(destination, signal, seq) == check
 
 
 def write(connection: apsw.Connection, key: Key, seq: int) -> None:

@@ -42,14 +42,14 @@ class Trouble(Enum):
 
 
 _FULL_ERRNO: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SchemaChangeError)
+DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SchemaChangeError)
 
 
 def trouble(error: apsw.Error, system_errno: int = 0) -> Trouble:
     """Say what an error means. `system_errno` is the connection's last: a write over the file size limit shows only there."""
     if isinstance(error, apsw.FullError):
         return Trouble.FULL
-    if isinstance(error, _DAMAGE):
+    if isinstance(error, DAMAGE):
         return Trouble.DAMAGED
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
         return Trouble.LOCKED
@@ -62,6 +62,11 @@ def private_file(path: Path) -> None:
     """Create an empty file that only its owner may read; SQLite gives its log the same mode."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     sync_directory(path.parent)
+
+
+def log_of(path: Path) -> Path:
+    """Return the path of a file's write-ahead log."""
+    return path.with_name(path.name + "-wal")
 
 
 def sync_directory(path: Path) -> None:
@@ -167,9 +172,23 @@ class Database:
             return ""
         return "deleted" if now is None else "replaced"
 
+    def copy_to(self, path: Path) -> None:
+        """Copy the open file, log included, page by page."""
+        private_file(path)
+        target = apsw.Connection(str(path))
+        try:
+            with target.backup("main", self.connection, "main") as backup:
+                while not backup.done:
+                    backup.step(VACUUM_STEP)
+        finally:
+            target.close(force=True)
+
     def trouble(self, error: apsw.Error) -> Trouble:
         """Say what an error of this connection means."""
-        return trouble(error, self.connection.system_errno)
+        try:
+            return trouble(error, self.connection.system_errno)
+        except apsw.ConnectionClosedError:
+            return trouble(error)
 
     def close(self) -> None:
         """Close, whatever state it is in; what was committed stays in file and log."""

@@ -9,12 +9,12 @@ import apsw
 
 from agent.errors import OutriderError, SpoolError, SpoolFullError, SpoolLockedError
 from agent.retry import Backoff
-from agent.spool import database
+from agent.spool import database, salvage
 from agent.spool.ballast import Ballast
 from agent.spool.database import Trouble
 from agent.spool.lock import Lock
 from agent.spool.store import Store
-from agent.spool.values import State, StateChanged
+from agent.spool.values import LogRemoved, Restored, State, StateChanged
 
 if TYPE_CHECKING:
     import threading
@@ -28,6 +28,7 @@ T = TypeVar("T")
 FILE: Final = "spool.db"
 LOCK_FILE: Final = "spool.lock"
 BALLAST_FILE: Final = "spool.ballast"
+RESTORED: Final = "spool.restored"
 ATTEMPTS: Final = 4
 """Tries of one group before its jobs are told that it was not stored."""
 LOOK_EVERY: Final = 1.0
@@ -75,12 +76,39 @@ class Keeper:
         return self.directory / FILE
 
     def _first(self) -> Store:
+        """Open the file; a damaged one is salvaged, never a reason not to start."""
+        before = self._lock.before
+        if before is not None and before.wal and self.path.exists() and not database.log_of(self.path).exists():
+            self.events.append(LogRemoved(self.path))
+        store = Store(self.path, self._limit)
         try:
-            return Store(self.path, self._limit)
+            self._open(store)
         except apsw.Error as error:
-            if database.trouble(error) is Trouble.LOCKED:
+            kind = database.trouble(error)
+            if kind is Trouble.LOCKED:
                 raise SpoolLockedError(f"{self.path} is open in another process") from error
-            raise SpoolError(f"{self.path} can't be opened: {error}") from error
+            if kind is not Trouble.DAMAGED:
+                raise SpoolError(f"{self.path} can't be opened: {error}") from error
+            self._open_salvaged(store, str(error))
+        return store
+
+    def _open(self, store: Store) -> None:
+        """Open the store, having finished a salvage that a crash interrupted."""
+        self._lock.mark(wal=False)
+        report = salvage.resume(self.path, self._limit.pages, "a salvage was interrupted")
+        if report is not None:
+            self.events.append(report)
+        store.open()
+        self._lock.mark(wal=True)
+
+    def _open_salvaged(self, store: Store, reason: str) -> None:
+        """Set the damaged file aside and open what could be saved of it."""
+        salvage.begin(self.path)
+        report = salvage.resume(self.path, self._limit.pages, reason)
+        if report is not None:
+            self.events.append(report)
+        store.open()
+        self._lock.mark(wal=True)
 
     def write(self, jobs: Sequence[Callable[[Store], T]], *, durable: bool = False) -> list[T | OutriderError]:
         """Run jobs in one transaction. Each result is a value, or the error that says its job was certainly not stored."""
@@ -118,24 +146,30 @@ class Keeper:
         raise SpoolError(f"the spool can't be read: {message}")
 
     def _reopen(self, kind: Trouble, message: str) -> None:
-        """Close and open the file, as often as it takes."""
+        """Close and open the file, as often as it takes; SpoolError only when the agent is to end meanwhile."""
         self.store.db.close()
         for attempt in range(1, 1 << 30):
             try:
                 if kind is Trouble.DAMAGED:
-                    self._salvage(message)
-                self.store.open()
-            except apsw.Error as error:
-                kind, message = database.trouble(error), str(error)
-                self._now(State.DEGRADED, message)
+                    self._open_salvaged(self.store, message)
+                else:
+                    self._open(self.store)
+            except (apsw.Error, OSError) as error:
+                kind, message = _meaning(error), str(error)
             else:
                 return
+            self._now(State.DEGRADED, message)
+            if kind is Trouble.FULL:
+                self.ballast.drop()
             if self._closing.is_set():
                 raise SpoolError(f"the spool can't be opened again: {message}")
             self._pause(attempt)
 
-    def _salvage(self, message: str) -> None:
-        raise SpoolError(f"{self.path} is damaged: {message}")
+    def _recover(self, kind: Trouble, message: str) -> None:
+        """After a failed look after the file, which nobody waits for: only what the file needs."""
+        if kind is Trouble.FULL:
+            self.disk_full = True
+        self._reopen(kind, message)
 
     def _relieve(self) -> bool:
         """Make a little room on a full disk; say whether trying again is worth it."""
@@ -152,7 +186,7 @@ class Keeper:
         try:
             self._tidy(idle=idle)
         except apsw.Error as error:
-            self._reopen(self.store.db.trouble(error), str(error))
+            self._recover(self.store.db.trouble(error), str(error))
         now = time.monotonic()
         if now - self._looked >= LOOK_EVERY:
             self._looked = now
@@ -171,7 +205,33 @@ class Keeper:
     def _look(self) -> None:
         if self.ballast.take():
             self.disk_full = False
+        why = self.store.db.displaced()
+        if why:
+            self._restore(why)
         self._settle_state()
+
+    def _restore(self, why: str) -> None:
+        """Write the file anew from what the open one still holds: its name is gone, or another's now."""
+        draft = self.directory / RESTORED
+        try:
+            draft.unlink(missing_ok=True)
+            self.store.db.copy_to(draft)
+            self.store.db.close()
+            intruder = self._step_aside()
+            draft.rename(self.path)
+            database.sync_directory(self.directory)
+            self._open(self.store)
+        except (apsw.Error, OSError) as error:
+            self._reopen(_meaning(error), str(error))
+        else:
+            self.events.append(Restored(why, intruder))
+
+    def _step_aside(self) -> Path | None:
+        """Move whatever lies at the spool's path away."""
+        database.log_of(self.path).unlink(missing_ok=True)
+        if not self.path.exists():
+            return None
+        return self.path.rename(self.directory / time.strftime("spool.replaced-%Y%m%dT%H%M%SZ.db", time.gmtime()))
 
     def _settle_state(self) -> None:
         if self.disk_full:
@@ -188,8 +248,11 @@ class Keeper:
 
     def forget(self) -> None:
         """Undo a transaction that a mistake left open."""
-        self.store.db.rollback()
-        self.store.load()
+        try:
+            self.store.db.rollback()
+            self.store.load()
+        except apsw.Error as error:
+            self._reopen(self.store.db.trouble(error), str(error))
 
     def take_events(self) -> list[SpoolEvent]:
         """Return what happened since the last call."""
@@ -205,5 +268,10 @@ class Keeper:
 
     def close(self) -> None:
         """Write the log back, close, let go of the directory."""
+        self._lock.mark(wal=False)
         self.store.db.close()
         self._lock.release()
+
+
+def _meaning(error: apsw.Error | OSError) -> Trouble:
+    return database.trouble(error) if isinstance(error, apsw.Error) else Trouble.IO

@@ -64,12 +64,17 @@ def drop(connection: apsw.Connection, source: str, drops: Mapping[str, int]) -> 
         connection.execute(_DROP, (source, reason, count))
 
 
+def pending(connection: apsw.Connection) -> dict[tuple[str, str, str], int]:
+    """Count the records behind the cursors afresh from the rows: (source, destination, signal) → records."""
+    return {(source, destination, signal): count for source, destination, signal, count in connection.execute(_PENDING)}
+
+
 def read(connection: apsw.Connection) -> Ledger:
     """Read the account; what is pending is counted afresh from the rows."""
-    pending = {(source, destination, signal): count for source, destination, signal, count in connection.execute(_PENDING)}
+    behind = pending(connection)
     found = connection.execute("SELECT * FROM ledger ORDER BY source, destination, signal")
-    lines = [LedgerLine(*line, pending=pending.pop(line[:3], 0)) for line in found]  # type: ignore[misc] # the table's column order
-    lines += [LedgerLine(*key, pending=count) for key, count in pending.items()]
+    lines = [LedgerLine(*line, pending=behind.pop(line[:3], 0)) for line in found]  # type: ignore[misc] # the table's column order
+    lines += [LedgerLine(*key, pending=count) for key, count in behind.items()]
     return Ledger(
         lines=tuple(line for line in lines if line.destination != OWN),
         stored=tuple(line for line in lines if line.destination == OWN),

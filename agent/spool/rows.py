@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.record import Row, Signal
@@ -117,13 +118,30 @@ def oldest(connection: apsw.Connection, signal: str) -> int | None:
     return found
 
 
+def meant_for(connection: apsw.Connection, destination: str) -> list[Head]:
+    """List the rows that are meant for one destination alone."""
+    sql = "SELECT seq, signal, source, records, size, only FROM rows INDEXED BY rows_by_signal WHERE only = ?"
+    return [Head(*values) for values in connection.execute(sql, (destination,))]
+
+
 def delete(connection: apsw.Connection, seq: int) -> None:
     """Take a row out."""
     connection.execute("DELETE FROM rows WHERE seq = ?", (seq,))
 
 
+def recent(connection: apsw.Connection, signal: str, limit: int) -> list[Row]:
+    """Read the newest intact rows of a signal, oldest first."""
+    sql = f"SELECT {_COLUMNS} FROM rows WHERE signal = ? ORDER BY seq DESC LIMIT ?"  # noqa: S608 constant columns
+    found = [Stored(*values) for values in connection.execute(sql, (signal, limit))]
+    return [row.row() for row in reversed(found) if row.intact]
+
+
 def tail(connection: apsw.Connection, signal: str, after: int, limit: int) -> list[Row]:
-    """Read intact rows of a signal behind a number, oldest first."""
-    sql = f"SELECT {_COLUMNS} FROM rows WHERE signal = ? AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 constant columns
-    found = (Stored(*values) for values in connection.execute(sql, (signal, after, limit)))
-    return [row.row() for row in found if row.intact]
+    """Read up to `limit` intact rows of a signal behind a number, oldest first."""
+    sql = f"SELECT {_COLUMNS} FROM rows WHERE signal = ? AND seq > ? ORDER BY seq"  # noqa: S608 constant columns
+    cursor = connection.execute(sql, (signal, after))
+    found = (row.row() for row in (Stored(*values) for values in cursor) if row.intact)
+    try:
+        return list(itertools.islice(found, limit))
+    finally:
+        cursor.close(force=True)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Self
 
-from agent.spool import ledger, quota, rows
+from agent.spool import commands, ledger, quota
 from agent.spool import positions as positions_table
 from agent.spool.digest import pack
+from agent.spool.export import to_json
+from agent.spool.inspect import PAGE
 from agent.spool.keeper import Keeper
 from agent.spool.values import DEFAULT_QUOTA
 from agent.spool.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from agent.record import Payload, Row, Signal
     from agent.spool.digest import Packed
     from agent.spool.store import Store
-    from agent.spool.values import DeadLetter, Ledger, SpoolEvent
+    from agent.spool.values import DeadLetter, Ledger, SpoolEvent, SpoolStat, StoredLetter
     from agent.spool.worker import News
 
 ASIDE: Final = 1 << 20
@@ -127,7 +129,51 @@ class Spool:
 
     async def tail(self, signal: Signal, after_seq: int, limit: int) -> list[Row]:
         """Return up to `limit` stored rows behind a number, oldest first; damaged ones are left out."""
-        return await self._worker.do(lambda store: rows.tail(store.db.connection, signal.value, after_seq, limit), writes=False)
+        return await self._worker.do(lambda store: commands.tail(store, signal.value, after_seq, limit), writes=False)
+
+    async def recent(self, signal: Signal, limit: int) -> list[Row]:
+        """Return the newest stored rows, oldest first; damaged ones are left out."""
+        return await self._worker.do(lambda store: commands.recent(store, signal.value, limit), writes=False)
+
+    async def export(self, signal: Signal, progress: Callable[[int], None] = lambda _rows: None) -> AsyncIterator[str]:
+        """Yield all intact rows of a signal as lines of JSON, oldest first; `progress` hears the number of rows so far."""
+        after, count = 0, 0
+        while found := await self.tail(signal, after, PAGE):
+            for row in found:
+                yield to_json(row)
+            after, count = found[-1].seq, count + len(found)
+            progress(count)
+
+    async def stat(self) -> SpoolStat:
+        """Return the figures of this moment."""
+        return await self._worker.do(lambda _store: commands.stat(self._worker.keeper), writes=False)
+
+    async def gc(self, destination: str) -> int:
+        """Forget a destination that is configured no more; return how many records it had not got (now evicted, `orphaned`).
+
+        OutriderError if it is configured, or unknown.
+        """
+        collected = await self._worker.do(lambda store: commands.collect(store, destination), writes=True)
+        more = collected.more
+        while more:
+            more = await self._worker.do(commands.sweep, writes=True)
+        return collected.evicted
+
+    async def dead_letters(self, after: int = 0, limit: int = 1000) -> list[StoredLetter]:
+        """List dead letters, oldest first, from behind an id."""
+        return await self._worker.do(lambda store: commands.dead_letters(store, after, limit), writes=False)
+
+    async def dead_letter_body(self, number: int) -> bytes:
+        """Return the gzip'd body of a dead letter; OutriderError if there is none."""
+        return await self._worker.do(lambda store: commands.dead_letter_body(store, number), writes=False)
+
+    async def requeue(self, number: int) -> int:
+        """Put a dead letter back for the destination that refused it; OutriderError if that can't be."""
+        return await self._worker.do(lambda store: commands.requeue(store, number), writes=True)
+
+    async def discard(self, number: int) -> None:
+        """Throw a dead letter away; it stays counted. OutriderError if there is none."""
+        await self._worker.do(lambda store: commands.discard(store, number), writes=True)
 
     async def close(self) -> None:
         """Finish what was asked for and close the file; a second call does nothing."""

@@ -16,7 +16,7 @@ from agent.spool.digest import Packed, squeeze
 from agent.spool.values import OWN, Quarantined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from agent.record import Row
@@ -34,7 +34,7 @@ class Store:
     """
 
     def __init__(self, path: Path, limit: quota.Limits, *, wall_ns: Callable[[], int] = time.time_ns) -> None:
-        """Open the file; `apsw.Error` if it can't be."""
+        """Describe it; `open` opens it."""
         self.limit = limit
         self.refused = 0
         self.results: list[Any] = []
@@ -43,10 +43,11 @@ class Store:
         self.events: list[SpoolEvent] = []
         self._wall_ns = wall_ns
         self.path = path
-        self.open()
+
+    db: Database
 
     def open(self) -> None:
-        """Open the file and learn what it says; `registered` and `refused` are of this run and stay."""
+        """Open the file and learn what it says; `registered` and `refused` are of this run and stay. Any `apsw.Error`."""
         self.db = Database(self.path, self.limit.pages)
         self.load()
         if self._damaged:
@@ -110,6 +111,20 @@ class Store:
         row = rows.build(self.last_seq, source, packed, self._wall_ns(), replayable=replayable, only=only)
         rows.insert(self.db.connection, row)
         crash_point("spool.after_insert")
+
+    def put_back(self, source: str, packed: Packed, destination: str) -> int:
+        """Store a row again for one destination that had refused it; return its number."""
+        self._make_room(quota.need([len(packed.body)]), replayable=True)
+        self._insert(source, packed, replayable=True, only=destination)
+        ledger.add(self.db.connection, "accepted", (source, OWN, packed.signal), packed.records)
+        return self.last_seq
+
+    def forsake(self, destination: str, signals: Collection[str]) -> None:
+        """Give up the rows that were meant for a destination alone, whose cursors are gone."""
+        for head in rows.meant_for(self.db.connection, destination):
+            if head.signal in signals:
+                ledger.lose(self.db.connection, "evicted", (head.source, OWN, head.signal), "orphaned", head.records)
+                rows.delete(self.db.connection, head.seq)
 
     def _make_room(self, wanted: int, *, replayable: bool) -> None:
         if not quota.fits_ever(self.limit, wanted):

@@ -181,6 +181,13 @@ class Restored:
 
 
 @dataclass(frozen=True, slots=True)
+class LogRemoved:
+    """Somebody removed the spool's write-ahead log while no agent ran: its last commits are undone, rows and positions together."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Quarantined:
     """A stored row's checksum was wrong: it is a dead letter now and was not exported."""
 
@@ -198,4 +205,4 @@ class StateChanged:
     reason: str
 
 
-SpoolEvent = SalvageReport | Restored | Quarantined | StateChanged
+SpoolEvent = SalvageReport | Restored | LogRemoved | Quarantined | StateChanged

@@ -8,7 +8,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, cast
 
-from agent.errors import SpoolError
+from agent.errors import OutriderError, SpoolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,7 +110,8 @@ class Worker:
         jobs = [job for job in taken if job is not None]
         for group in _groups(jobs):
             self._tell([(job.future, result) for job, result in zip(group, self._perform(group), strict=True)])
-        self.keeper.look_after(idle=not taken)
+        with contextlib.suppress(SpoolError):  # the file can't be opened and the agent is about to end
+            self.keeper.look_after(idle=not taken)
         self._tell([])
         return len(jobs) == len(taken)
 
@@ -119,6 +120,8 @@ class Worker:
             if group[0].writes:
                 return self.keeper.write([job.work for job in group], durable=any(job.durable for job in group))
             return [self.keeper.read(group[0].work)]
+        except OutriderError as refusal:
+            return [refusal] * len(group)
         except Exception as error:  # noqa: BLE001 a mistake must reach who waits for the job, or they wait for ever
             self.keeper.forget()
             return [error] * len(group)

@@ -1,0 +1,269 @@
+"""Copy what is readable of a damaged spool into a sound one."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import apsw
+
+from agent.spool import cursors, ledger, letters, positions, rows, schema
+from agent.spool.carve import Pages, carve
+from agent.spool.database import DAMAGE, WAL_PAGES, Database, log_of
+from agent.spool.letters import Letter
+from agent.spool.rows import Stored
+from agent.spool.values import OWN, SalvageReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+CHUNK: Final = 64
+"""Rows per transaction."""
+UNREADABLE: Final = (*DAMAGE, apsw.SQLError, apsw.IOError, UnicodeDecodeError)
+_ROWS: Final = (
+    "SELECT seq, signal, source, records, raw_size, stored_ns, replayable, only, size, digest, body FROM rows WHERE seq > ? ORDER BY seq"
+)
+_ROW_PROBE: Final = "SELECT seq FROM rows WHERE seq > ? ORDER BY seq LIMIT 1"
+_LETTERS: Final = (
+    "SELECT id, seq, signal, source, destination, reason, at_ns, records, raw_size, size, digest, body FROM dead_letters"
+    " WHERE id > ? ORDER BY id"
+)
+_LETTER_PROBE: Final = "SELECT id FROM dead_letters WHERE id > ? ORDER BY id LIMIT 1"
+
+
+class Found(NamedTuple):
+    """What a small table still gave."""
+
+    rows: list[tuple[apsw.SQLiteValue, ...]]
+    complete: bool
+
+
+class Tally:
+    """What was copied so far."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.damaged = 0
+        self.gaps = 0
+
+
+def copy(aside: Path, target: Database, reason: str) -> SalvageReport:
+    """Fill `target` (empty) from the damaged file. Errors are those of `target`: the damaged file can't raise any."""
+    tally = Tally()
+    with _opened(aside) as source:
+        target.begin(durable=False)
+        kept, complete = _copy_positions(source, target.connection)
+        cursors_complete = _copy_cursors(source, target.connection)
+        _copy_counters(source, target.connection)
+        target.commit(0)
+        _fill(target, _sound(_readable(source, _ROWS, _ROW_PROBE, tally), tally))
+        if tally.gaps:
+            _fill(target, _carved(aside, target.connection, tally))
+        _fill_letters(source, target)
+    target.begin(durable=False)
+    if not cursors_complete:
+        _replace_cursors(target.connection)
+    lost = ledger.reconcile(target.connection)
+    target.commit(_last_seq(target.connection))
+    return SalvageReport(reason, aside, tally.rows, tally.damaged, lost, kept, positions_lost=not complete)
+
+
+@contextmanager
+def _opened(aside: Path) -> Iterator[apsw.Connection]:
+    """Open a damaged file to read it; its first page is replaced from a sound spool if SQLite won't have it otherwise."""
+    connection = _connect(aside)
+    try:
+        schema.verify(connection)
+    except (*UNREADABLE, apsw.CantOpenError):
+        connection.close(force=True)
+        _transplant(aside)
+        connection = _connect(aside)
+    try:
+        yield connection
+    finally:
+        connection.close(force=True)
+
+
+def _connect(aside: Path) -> apsw.Connection:
+    connection = apsw.Connection(str(aside))
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    connection.pragma("locking_mode", "exclusive")
+    connection.wal_autocheckpoint(0)
+    return connection
+
+
+def _transplant(aside: Path) -> None:
+    """Give the file the first page of an empty spool: there the tables begin on the same pages. The old one is kept beside it."""
+    model = aside.with_name("spool.model")
+    model.unlink(missing_ok=True)
+    database = Database(model, 1 << 20)
+    database.checkpoint(truncate=True)
+    database.close()
+    first = bytearray(model.read_bytes()[: schema.PAGE_SIZE])
+    model.unlink()
+    with aside.open("r+b") as file:
+        old = file.read(schema.PAGE_SIZE)
+        pages = max(aside.stat().st_size // schema.PAGE_SIZE, 1)
+        first[28:32] = pages.to_bytes(4)
+        first[32:40] = bytes(8)
+        file.seek(0)
+        file.write(first)
+    aside.with_suffix(".page1").write_bytes(old)
+
+
+def _scan(source: apsw.Connection, table: str, key: str) -> Found:
+    """Read a small table from both ends, as far as each goes."""
+    found: dict[tuple[apsw.SQLiteValue, ...], None] = {}
+    for order in ("ASC", "DESC"):
+        ordering = ", ".join(f"{column} {order}" for column in key.split(", "))
+        try:
+            for values in source.execute(f"SELECT * FROM {table} ORDER BY {ordering}"):  # noqa: S608 constant names
+                found[values] = None
+        except UNREADABLE:
+            continue
+        return Found(list(found), complete=True)
+    return Found(list(found), complete=False)
+
+
+def _copy_positions(source: apsw.Connection, target: apsw.Connection) -> tuple[int, bool]:
+    """Copy positions from whichever of the two tables has each intact; say how many, and whether one table was complete."""
+    complete = False
+    found: dict[tuple[str, str], bytes] = {}
+    for table in reversed(positions.TABLES):
+        scanned = _scan(source, table, "source, key")
+        sound = [(str(values[0]), *pair) for values in scanned.rows for pair in positions.intact([values])]
+        complete = complete or (scanned.complete and len(sound) == len(scanned.rows))
+        found.update({(name, key): value for name, key, value in sound})
+    for (name, key), value in found.items():
+        positions.write(target, name, {key: value})
+    return len(found), complete
+
+
+def _copy_cursors(source: apsw.Connection, target: apsw.Connection) -> bool:
+    """Copy the cursors that can be trusted; say whether all could."""
+    scanned = _scan(source, "cursors", "destination, signal")
+    sound = [values for values in scanned.rows if cursors.intact(values)]
+    for values in sound:
+        target.execute("REPLACE INTO cursors VALUES (?, ?, ?, ?)", values)
+    return scanned.complete and len(sound) == len(scanned.rows)
+
+
+def _copy_counters(source: apsw.Connection, target: apsw.Connection) -> None:
+    keys = {"ledger": "source, destination, signal", "drops": "source, reason", "losses": "kind, source, destination, signal, reason"}
+    for table, key in keys.items():
+        for values in _scan(source, table, key).rows:
+            if all(isinstance(value, (str, int)) for value in values):
+                marks = ", ".join("?" * len(values))
+                target.execute(f"REPLACE INTO {table} VALUES ({marks})", values)  # noqa: S608 constant names
+
+
+def _readable(source: apsw.Connection, select: str, probe: str, tally: Tally) -> Iterator[tuple[apsw.SQLiteValue, ...]]:
+    """Yield what a table gives in the order of its numbers, stepping over what can't be read."""
+    after = -1
+    while True:
+        try:
+            for values in source.execute(select, (after,)):
+                after = int(str(values[0]))
+                yield values
+        except UNREADABLE:
+            tally.gaps += 1
+        else:
+            return
+        found = _beyond(source, probe, after)
+        if found is None:
+            return
+        after = found - 1
+
+
+def _beyond(source: apsw.Connection, probe: str, after: int) -> int | None:
+    """Return the first number behind the damage that begins after `after`; None if there is none."""
+    low, high, found = after, after + 1, None
+    while (found := _probe(source, probe, high)) == -1:
+        low, high = high, after + 2 * (high - after)
+        if high - after > 1 << 40:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        nearer = _probe(source, probe, middle)
+        low, high, found = (middle, high, found) if nearer == -1 else (low, middle, nearer)
+    return found
+
+
+def _probe(source: apsw.Connection, probe: str, after: int) -> int | None:
+    """Return the next number behind `after`, None if there is none, -1 if the way there can't be read."""
+    try:
+        found: int | None = source.execute(probe, (after,)).get
+    except UNREADABLE:
+        return -1
+    return found
+
+
+def _sound(found: Iterable[tuple[apsw.SQLiteValue, ...]], tally: Tally) -> Iterator[Stored]:
+    """Keep the rows whose checksum is right."""
+    for values in found:
+        row = Stored(*values)  # type: ignore[arg-type] # whatever the types are: the checksum decides
+        if row.intact:
+            tally.rows += 1
+            yield row
+        else:
+            tally.damaged += 1
+
+
+def _carved(aside: Path, target: apsw.Connection, tally: Tally) -> Iterator[Stored]:
+    """Find rows that no tree leads to any more, except those that every destination has (a freed page still shows them)."""
+    known, _ = cursors.load(target)
+    pages = Pages(aside, log_of(aside))
+    try:
+        for row in carve(pages):
+            wanted = known.done(row.signal) is None or known.waiting(row.signal, row.seq, row.only)
+            if wanted and rows.head(target, row.seq) is None:
+                tally.rows += 1
+                yield row
+    finally:
+        pages.close()
+
+
+def _fill(target: Database, found: Iterable[Stored]) -> None:
+    """Insert rows, some per transaction, one in memory at a time."""
+    target.begin(durable=False)
+    for number, row in enumerate(found, 1):
+        rows.insert(target.connection, row)
+        if number % CHUNK == 0:
+            _turn(target)
+    target.commit(0)
+
+
+def _turn(target: Database) -> None:
+    target.commit(0)
+    if target.wal_pages > WAL_PAGES:
+        target.checkpoint()
+    target.begin(durable=False)
+
+
+def _fill_letters(source: apsw.Connection, target: Database) -> None:
+    """Copy the dead letters that are intact; the account of the others stands in the ledger."""
+    target.begin(durable=False)
+    for number, values in enumerate(_readable(source, _LETTERS, _LETTER_PROBE, Tally()), 1):
+        letter = Letter(*values[1:])  # type: ignore[arg-type] # whatever the types are: the checksum decides
+        if letters.intact(letter) or letter.destination == OWN:
+            letters.insert(target.connection, letter)
+        if number % CHUNK == 0:
+            _turn(target)
+    target.commit(0)
+
+
+def _replace_cursors(target: apsw.Connection) -> None:
+    """Start every destination the ledger knows, but whose cursor is lost, at the oldest row: it may get rows twice, and misses none."""
+    known, _ = cursors.load(target)
+    for destination, signal in target.execute("SELECT DISTINCT destination, signal FROM ledger WHERE destination <> ''").fetchall():
+        if (destination, signal) not in known:
+            oldest = rows.oldest(target, str(signal))
+            cursors.write(target, (str(destination), str(signal)), _last_seq(target) if oldest is None else oldest - 1)
+
+
+def _last_seq(target: apsw.Connection) -> int:
+    """Return the highest row number anything speaks of."""
+    sql = "SELECT max(ifnull((SELECT max(seq) FROM rows), 0), ifnull((SELECT max(seq) FROM cursors), 0), ifnull((SELECT max(seq) FROM dead_letters), 0))"
+    last: int = target.execute(sql).get
+    return last
