@@ -260,16 +260,11 @@ async def test_a_server_that_does_not_read_is_no_trap(client):
         assert (await _fails(client, _post(server, bytes(20_000_000)), SHORT)).kind is ErrorKind.TIMEOUT
 
 
-@pytest.mark.parametrize("then", ["close", "reset"])
+@pytest.mark.parametrize("then", ["close", "hang"])
 async def test_an_early_answer_is_read(client, then):
-    """A server that refuses by the head alone and hangs up is understood, though we were still sending."""
-    async with FaultServer(answer(413, b"too large", read="head", delay=0.05, then=then)) as server:
-        try:
-            response = await client.send(_post(server, bytes(3_000_000)), deadline=LONG)
-        except HttpError as error:  # the kernel may throw the answer away with the reset; then that is what is told
-            assert (then, error.kind) == ("reset", ErrorKind.RESET)
-        else:
-            assert response.status == 413
+    """A server that refuses by the head alone, and hangs up or not, is understood though we were still sending."""
+    async with FaultServer(answer(413, b"too large", read="head", then=then)) as server:
+        assert (await client.send(_post(server, bytes(3_000_000)), deadline=LONG)).status == 413
 
 
 async def test_nothing_listens(client):

@@ -21,7 +21,7 @@ from agent.net.message import Phases, Response, parse_target
         ("http://h?q=1", False, "h", 80, "/?q=1", "h"),
     ],
 )
-def test_urls_are_taken_apart(url, secure, host, port, path, authority):
+def test_urls_are_taken_apart(url, secure, host, port, path, authority):  # noqa: PLR0917 - one row of a table
     """A URL's parts are those that the connection, TLS and the request line need; the port is told only if it is not the scheme's own."""
     target = parse_target(url)
     assert (target.secure, target.host, target.port, target.path, target.authority) == (secure, host, port, path, authority)
