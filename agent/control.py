@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -14,16 +15,13 @@ if TYPE_CHECKING:
 SOCKET: Final = "outrider.sock"
 """The socket's name in the state directory; mode 0600, so only the agent's own user (and root) may ask."""
 
-LONGEST_PATH: Final = 107
-"""Bytes of a socket's path that Linux takes (unix(7), sun_path)."""
-
 
 class NotRunningError(Exception):
     """No agent answers in this state directory."""
 
 
 def socket_path(state_dir: Path) -> Path:
-    """Where the agent of this state directory listens; a short name in /proc/self/cwd's stead is the caller's business."""
+    """Where the agent of this state directory listens."""
     return state_dir / SOCKET
 
 
@@ -36,7 +34,11 @@ class _UnixConnection(http.client.HTTPConnection):
         """Connect to the path instead of a host."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        directory = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY)
+        try:  # by the directory's number, for `sockaddr_un` holds 107 bytes (unix(7)) and state directories can be deep
+            self.sock.connect(f"/proc/self/fd/{directory}/{self._path.name}")
+        finally:
+            os.close(directory)
 
 
 def ask(state_dir: Path, path: str, *, method: str = "GET", timeout: float | None = 10.0) -> http.client.HTTPResponse:
@@ -56,6 +58,8 @@ def ask_json(state_dir: Path, path: str, *, method: str = "GET") -> object:
 
 
 def stream_lines(state_dir: Path, path: str) -> Iterator[bytes]:
-    """One request whose answer is lines, as they come."""
-    with ask(state_dir, path, timeout=None) as response:
-        yield from response
+    """One request whose answer is lines, as they come. Raises OSError with the agent's own words when it refuses."""
+    response = ask(state_dir, path, timeout=None)
+    if response.status != http.HTTPStatus.OK:
+        raise OSError(response.read().decode(errors="replace").strip())
+    return iter(response)

@@ -1,8 +1,8 @@
 """From a source's batch to one commit: redact, detect errors, encode, append. One `Intake` per source, made by the host.
 
-    batch ──▶ redact ──▶ encode ──▶ logs row ─┐
-                 └─────▶ detect ──▶ sentry rows ├─▶ spool.append(rows + positions + drops)   one transaction
-    batch.payloads ────────────────────────────┘
+batch ──▶ redact ──▶ encode ──▶ logs row ─┐
+             └─────▶ detect ──▶ sentry rows ├─▶ spool.append(rows + positions + drops)   one transaction
+batch.payloads ────────────────────────────┘
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from agent.errors import SpoolFullError
 from agent.record import Payload, Signal
+from agent.telemetry import Drop, RecordsDropped, ValuesRedacted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agent.record import Batch, LogRecord
+    from agent.telemetry import Telemetry
 
 
 class Detected(NamedTuple):
@@ -65,19 +67,6 @@ class Appending(Protocol):
         """Return when an append has a chance again."""
 
 
-class Watching(Protocol):
-    """Who is told what happened; see `telemetry.py`."""
-
-    def batch_stored(self, source: str, records: int, redactions: Mapping[str, int], drops: Mapping[str, int]) -> None:
-        """A batch is committed."""
-
-    def waiting_for_room(self, source: str) -> None:
-        """The spool is full; the source waits."""
-
-    def records_lost(self, source: str, records: int, reason: str) -> None:
-        """Records that can't be read again found no room."""
-
-
 class Intake:
     """One source's way into the spool; `emit` is what the source is given."""
 
@@ -90,7 +79,7 @@ class Intake:
         redactor: Redacting,
         encoder: Encoding,
         detector: Detector | None,
-        watcher: Watching,
+        telemetry: Telemetry,
     ) -> None:
         self._source = source
         self._replayable = replayable
@@ -98,7 +87,9 @@ class Intake:
         self._redactor = redactor
         self._encoder = encoder
         self._detector = detector
-        self._watcher = watcher
+        self._telemetry = telemetry
+        self.newest_ns: int | None = None
+        """Event time of the newest record stored since the start, nanoseconds since the Unix epoch: how far the source is behind."""
 
     async def emit(self, batch: Batch) -> None:
         """Store a batch and its positions; return when both are committed."""
@@ -110,7 +101,15 @@ class Intake:
         payloads.extend(found.payloads)
         drops = _sum(batch.drops, found.drops)
         if await self._store(payloads, {**batch.positions, **found.positions}, drops):
-            self._watcher.batch_stored(self._source, len(records), redactions, drops)
+            self._tell(redactions, drops)
+            if records:
+                self.newest_ns = max(self.newest_ns or 0, records[-1].time_ns or records[-1].observed_ns)
+
+    def _tell(self, redactions: Mapping[str, int], drops: Mapping[str, int]) -> None:
+        for rule, count in redactions.items():
+            self._telemetry.emit(ValuesRedacted(source=self._source, rule=rule, count=count))
+        for reason, count in drops.items():
+            self._telemetry.emit(RecordsDropped(source=self._source, reason=reason, count=count))
 
     async def _store(self, payloads: Sequence[Payload], positions: Mapping[str, bytes | None], drops: Mapping[str, int]) -> bool:
         while True:
@@ -118,9 +117,9 @@ class Intake:
                 await self._spool.append(self._source, payloads, positions, drops, replayable=self._replayable)
             except SpoolFullError:
                 if not self._replayable:
-                    self._watcher.records_lost(self._source, sum(p.records for p in payloads), "spool_full")
+                    lost = sum(payload.records for payload in payloads)
+                    self._telemetry.emit(RecordsDropped(source=self._source, reason=Drop.SPOOL_FULL, count=lost))
                     return False
-                self._watcher.waiting_for_room(self._source)
                 await self._spool.wait_for_room()
             else:
                 return True

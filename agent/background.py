@@ -1,0 +1,93 @@
+"""What the host does every few seconds: publish and check the ledger, put metrics into the spool, tell what was folded."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import TYPE_CHECKING, Final
+
+from agent.errors import SpoolError
+from agent.metrics import Kind, Metric, Observation
+from agent.polling import every
+from agent.record import Signal
+from agent.telemetry import LedgerViolated
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from agent.config.settings import Settings
+    from agent.pipeline import Host, Pipeline
+    from agent.spool.values import Ledger, LedgerLine
+
+CHECK_EVERY: Final = 10.0
+"""Seconds between two checks of the invariant."""
+TELL_EVERY: Final = 5.0
+"""Seconds between two tellings of what was folded."""
+METRICS_SOURCE: Final = "outrider.metrics"
+"""The source name of the agent's own metric rows."""
+
+_RECORDS: Final = {
+    "accepted": "Records stored in the spool.",
+    "sent": "Records that the destination took.",
+    "rejected": "Records that the destination refused within a request it took (partial success).",
+    "dead_lettered": "Records that the destination will never take; they are kept as dead letters.",
+    "evicted": "Records that made room for newer ones before they were sent.",
+}
+RECORDS: Final = {key: Metric(f"outrider.records.{key}", Kind.COUNTER, "{record}", text) for key, text in _RECORDS.items()}
+PENDING: Final = Metric(
+    "outrider.records.pending", Kind.GAUGE, "{record}", "Records stored and not yet at their end, counted from the rows."
+)
+DROPPED: Final = Metric("outrider.records.dropped", Kind.COUNTER, "{record}", "Records that could not be read, or not whole, by reason.")
+
+
+def jobs(settings: Settings, host: Host, pipeline: Pipeline) -> Iterable[tuple[str, Callable[[], Awaitable[None]]]]:
+    """Names and functions of what runs beside the senders."""
+    yield "ledger", functools.partial(every, host.clock, CHECK_EVERY, functools.partial(check_ledger, host))
+    yield "telemetry", functools.partial(every, host.clock, TELL_EVERY, functools.partial(_flush, host))
+    if any(Signal.METRICS in exporter.signals for _, exporter in pipeline.exporters):
+        yield "metrics", functools.partial(every, host.clock, settings.metrics.interval, functools.partial(store_metrics, host))
+
+
+async def check_ledger(host: Host) -> None:
+    """Publish the account and compare it with the rows."""
+    ledger = await host.spool.ledger()
+    host.metrics.publish("ledger", observations(ledger))
+    for line in (*ledger.lines, *ledger.stored):
+        if line.balance:
+            host.telemetry.emit(LedgerViolated(line.source, line.destination, line.signal, f"off by {line.balance}"))
+
+
+def observations(ledger: Ledger) -> list[Observation]:
+    """The account as series: per source, destination and signal; what the spool accepted has no destination."""
+    found = [one for line in ledger.lines for one in _line(line)]
+    found += [Observation(RECORDS["accepted"], line.accepted, _labels(line)) for line in ledger.stored]
+    found += [Observation(DROPPED, count, {"source": source, "reason": reason}) for source, reason, count in ledger.drops]
+    return found
+
+
+def _line(line: LedgerLine) -> Iterable[Observation]:
+    labels = _labels(line)
+    yield Observation(RECORDS["sent"], line.sent, labels)
+    yield Observation(RECORDS["rejected"], line.rejected, labels)
+    yield Observation(RECORDS["dead_lettered"], line.dead_lettered, labels)
+    yield Observation(RECORDS["evicted"], line.evicted, labels)
+    yield Observation(PENDING, line.pending, labels)
+
+
+def _labels(line: LedgerLine) -> dict[str, str]:
+    labels = {"source": line.source, "signal": line.signal}
+    return labels | {"destination": line.destination} if line.destination else labels
+
+
+async def store_metrics(host: Host) -> None:
+    """Collect all metrics once and store them as one row; a full spool evicts the oldest such rows first, and counts them."""
+    from agent.encode.otlp_metrics import metrics_payload  # noqa: PLC0415 - its protobuf classes cost 4 MiB, only for who sends metrics
+
+    payload = metrics_payload(host.metrics.collect())
+    if payload.records:
+        with contextlib.suppress(SpoolError):  # the next export carries the same counts
+            await host.spool.append(METRICS_SOURCE, [payload], {}, {}, replayable=False)
+
+
+async def _flush(host: Host) -> None:
+    host.telemetry.flush()

@@ -1,0 +1,203 @@
+"""The command line: the only place that prints or exits. Exit codes follow sysexits.h."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+from urllib.parse import urlencode
+
+import click
+
+from agent import __version__
+from agent.errors import ConfigError, OutriderError, SpoolLockedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.config import Settings
+
+T = TypeVar("T")
+
+EX_UNAVAILABLE: Final = 69
+EX_SOFTWARE: Final = 70
+EX_CANTCREAT: Final = 73
+EX_CONFIG: Final = 78
+
+_config_option = click.option(
+    "--config",
+    "-c",
+    "config",
+    type=click.Path(path_type=Path),
+    help="Configuration file; without one, the environment is the configuration.",
+)
+_state_option = click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path),
+    default=lambda: os.environ.get("OUTRIDER_STATE_DIR", ".outrider"),
+    show_default="$OUTRIDER_STATE_DIR or ./.outrider",
+    help="State directory of the agent that is asked.",
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="outrider")
+def cli() -> None:
+    """Outrider, an observability sidecar: collects what a workload says and does, and loses none of it."""
+
+
+@cli.command()
+@_config_option
+def run(config: Path | None) -> None:
+    """Run the sidecar until SIGTERM; SIGHUP reads the configuration again."""
+    from agent.runtime import run_agent  # noqa: PLC0415 - other commands do not pay for it
+
+    sys.exit(_guarded(lambda: run_agent(_settings(config), reload=lambda: _settings(config))))
+
+
+@cli.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@_config_option
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_(config: Path | None, command: tuple[str, ...]) -> None:
+    """Run COMMAND, pass its output through, collect everything, and return its own exit code."""
+    from agent.runtime import run_agent  # noqa: PLC0415 - as above
+
+    sys.exit(_guarded(lambda: run_agent(_settings(config), reload=lambda: _settings(config), command=command)))
+
+
+@cli.command()
+@_config_option
+@click.option("--send", is_flag=True, help="Also deliver one test record to each destination, and say what came back.")
+def check(config: Path | None, *, send: bool) -> None:
+    """Validate the configuration by really building everything in it."""
+    from agent.checking import check_settings  # noqa: PLC0415 - as above
+
+    failed = False
+    for name, outcome, well in _guarded(lambda: check_settings(_settings(config), send=send)):
+        click.echo(f"{'ok' if well else 'FAIL':4} {name}: {outcome}")
+        failed = failed or not well
+    sys.exit(EX_UNAVAILABLE if failed else 0)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration."""
+    import orjson  # noqa: PLC0415 - as above
+
+    from agent.config import schema as make  # noqa: PLC0415 - as above
+
+    click.echo(orjson.dumps(make(), option=orjson.OPT_INDENT_2).decode())
+
+
+@cli.command()
+@_state_option
+@_json_option
+def status(state_dir: Path, *, as_json: bool) -> None:
+    """Tell what the running agent does."""
+    from agent.control import ask_json  # noqa: PLC0415 - as above
+    from agent.server.text import status_text  # noqa: PLC0415 - as above
+
+    facts = _asked(lambda: ask_json(state_dir, "/status.json"))
+    click.echo(_pretty(facts) if as_json else status_text(facts))
+
+
+@cli.command()
+@_state_option
+@_json_option
+@click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
+@click.option("--severity", default="unspecified", help="This severity and worse: trace, debug, info, warn, error, fatal.")
+@click.option("--source", default="", help="Only what this source stored.")
+def logs(state_dir: Path, *, as_json: bool, follow: bool, severity: str, source: str) -> None:
+    """Show the stored records, oldest first."""
+    import orjson  # noqa: PLC0415 - as above
+
+    from agent.control import stream_lines  # noqa: PLC0415 - as above
+    from agent.server.text import record_text  # noqa: PLC0415 - as above
+
+    path = f"/logs?{urlencode({'severity': severity, 'source': source, 'follow': int(follow)})}"
+    try:
+        for line in _asked(lambda: stream_lines(state_dir, path)):
+            click.echo(line.rstrip(b"\n") if as_json else record_text(orjson.loads(line)))
+    except KeyboardInterrupt:
+        return
+
+
+@cli.command()
+@_state_option
+@click.option("--strict", is_flag=True, help="A destination that is away counts as well.")
+def healthcheck(state_dir: Path, *, strict: bool) -> None:
+    """Exit 0 if the running agent is ready, 1 if not: for images without curl."""
+    from agent.control import NotRunningError, ask_json  # noqa: PLC0415 - as above
+
+    try:
+        found = ask_json(state_dir, f"/readyz?strict={int(strict)}")
+    except (NotRunningError, OSError, ValueError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    well = isinstance(found, dict) and (found.get("status") == "ready" or (found.get("status") == "degraded" and not strict))
+    click.echo(_pretty(found))
+    sys.exit(0 if well else 1)
+
+
+@cli.command()
+@_json_option
+def components(*, as_json: bool) -> None:
+    """List every source, sampler, probe and exporter with its options."""
+    from agent.config import components as known  # noqa: PLC0415 - as above
+
+    found = known()
+    if as_json:
+        click.echo(_pretty([{**one._asdict(), "options": [option._asdict() for option in one.options]} for one in found]))
+        return
+    for one in found:
+        click.echo(f"\n{one.kind}: {click.style(one.type, bold=True)}\n  {one.summary}")
+        for option in one.options:
+            click.echo(f"    {option.path:<24} {option.type:<20} {option.default:<16} {option.text}")
+
+
+def main() -> None:
+    """Entry point of the `outrider` command."""
+    cli(prog_name="outrider")
+
+
+def _settings(config: Path | None) -> Settings:
+    from agent.config import load  # noqa: PLC0415 - as above
+
+    return load(config, os.environ)
+
+
+def _asked(question: Callable[[], T]) -> T:
+    """Ask the running agent; when there is none, say so and exit."""
+    from agent.control import NotRunningError  # noqa: PLC0415 - as above
+
+    try:
+        return question()
+    except NotRunningError as error:
+        _die(f"{error}; start one with `outrider run`, or name its --state-dir", EX_UNAVAILABLE)
+    except OSError as error:
+        _die(f"the agent does not answer: {error}", EX_UNAVAILABLE)
+
+
+def _pretty(value: object) -> str:
+    import orjson  # noqa: PLC0415 - as above
+
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
+def _guarded(action: Callable[[], T]) -> T:
+    """Turn the agent's own errors into a message and an exit code."""
+    try:
+        return action()
+    except ConfigError as error:
+        _die(str(error), EX_CONFIG)
+    except SpoolLockedError as error:
+        _die(str(error), EX_CANTCREAT)
+    except OutriderError as error:
+        _die(str(error), EX_SOFTWARE)
+
+
+def _die(message: str, code: int) -> NoReturn:
+    click.echo(f"outrider: {message}", err=True)
+    sys.exit(code)

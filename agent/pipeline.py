@@ -1,0 +1,118 @@
+"""From the settings to components, wired to the host's parts. Wiring only: nothing is opened or started here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from agent import __version__
+from agent.component import Context
+from agent.encode.otlp_logs import LogEncoder
+from agent.intake import Intake
+from agent.polling import Host as PollingHost
+from agent.polling import ProbePoller, SamplerPoller
+from agent.redact import Redactor
+from agent.registry import Kind, load
+from agent.supervise import Health
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from agent.component import Exporter, Probe, Sampler, Source
+    from agent.config.settings import Entry, ProbeEntry, SamplerEntry, Settings
+    from agent.intake import Detector
+    from agent.spool.spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Host(PollingHost):
+    """What lives as long as the process, and every pipeline uses."""
+
+    spool: Spool
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSource:
+    """A source and its way into the spool."""
+
+    name: str
+    type: str
+    source: Source
+    intake: Intake
+    health: Health = field(default_factory=Health)
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """All components of one configuration."""
+
+    sources: list[RunningSource] = field(default_factory=list)
+    samplers: list[SamplerPoller] = field(default_factory=list)
+    probes: list[ProbePoller] = field(default_factory=list)
+    exporters: list[tuple[str, Exporter]] = field(default_factory=list)
+
+    async def close(self) -> None:
+        """Release what sources and exporters hold, whatever was started; pollers close what they poll when they end."""
+        for running in self.sources:
+            await running.source.close()
+        for _, exporter in self.exporters:
+            await exporter.close()
+
+
+class Builder:
+    """Makes the components of one configuration."""
+
+    def __init__(self, settings: Settings, host: Host) -> None:
+        self._settings = settings
+        self._host = host
+        self._redactor = Redactor()
+        self._detector: Detector | None = None
+        self._resource = settings.service.resource()
+        self._encoder = LogEncoder(self._resource, ("outrider", __version__))
+
+    def build(self) -> Pipeline:
+        """Every configured component, unstarted."""
+        settings = self._settings
+        return Pipeline(
+            [self.source(entry) for entry in settings.sources],
+            [self.sampler(entry) for entry in settings.samplers],
+            [self.probe(entry) for entry in settings.probes],
+            [(entry.name, cast("Exporter", self._component(Kind.EXPORTER, entry))) for entry in settings.exporters],
+        )
+
+    def source(self, entry: Entry) -> RunningSource:
+        """One source with its intake."""
+        source = cast("Source", self._component(Kind.SOURCE, entry))
+        return RunningSource(entry.name, entry.type, source, self.intake(entry.name, replayable=source.replayable))
+
+    def sampler(self, entry: SamplerEntry) -> SamplerPoller:
+        """One sampler with the host that asks it."""
+        return SamplerPoller(entry.name, cast("Sampler", self._component(Kind.SAMPLER, entry)), entry.interval, self._host)
+
+    def probe(self, entry: ProbeEntry) -> ProbePoller:
+        """One probe with the host that lets it look; changes of its state are records under its name."""
+        probe = cast("Probe", self._component(Kind.PROBE, entry))
+        emit = self.intake(entry.name, replayable=False).emit
+        return ProbePoller(entry.name, probe, self._host, emit, interval=entry.interval, timeout=entry.timeout)
+
+    def intake(self, name: str, *, replayable: bool) -> Intake:
+        """The way into the spool for whoever emits under this name."""
+        return Intake(
+            name,
+            replayable=replayable,
+            spool=self._host.spool,
+            redactor=self._redactor,
+            encoder=self._encoder,
+            detector=self._detector,
+            telemetry=self._host.telemetry,
+        )
+
+    def context(self, name: str) -> Context:
+        """What a component of this name is lent."""
+        return Context(name, self._host.clock, self._host.metrics, self._host.telemetry, self._resource, self._positions(name))
+
+    def _positions(self, name: str) -> Callable[[], Awaitable[Mapping[str, bytes]]]:
+        return lambda: self._host.spool.positions(name)
+
+    def _component(self, kind: Kind, entry: Entry) -> object:
+        return load(kind, entry.type)(entry.options, self.context(entry.name))

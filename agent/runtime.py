@@ -1,0 +1,290 @@
+"""The life of the agent: open the spool, run one pipeline after another until asked to stop, close. Start, supervise, stop; nothing else.
+
+    open spool ─▶ ┌ build pipeline ─▶ senders ─▶ sources … stop or reload … sources end ─▶ senders drain ┐ ─▶ close spool
+                  └───────────────────────────◀── reload with a good configuration ──◀──────────────────┘
+
+The nesting is the order: senders live in the outer task group and sources in the inner one, so that what the sources stored last can still be
+sent. Nothing depends on a clean end: a kill at any point leaves rows, positions and cursors that agree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Final
+
+from agent import __version__, background
+from agent.clock import SystemClock
+from agent.crash import crash_point
+from agent.delivery import Sender
+from agent.delivery_state import State
+from agent.errors import ConfigError
+from agent.facts import Facts
+from agent.metrics import Metrics
+from agent.pipeline import Builder, Host, Pipeline, RunningSource
+from agent.server.endpoints import Endpoints
+from agent.sources.child import Child, ChildConfig, StartError
+from agent.spool.spool import Spool
+from agent.supervise import supervise
+from agent.telemetry import (
+    AgentStarted,
+    AgentStopped,
+    AgentStopping,
+    ConfigRefused,
+    ConfigReloaded,
+    Level,
+    SpoolEvent,
+    Telemetry,
+    configure_logging,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+
+    from agent.component import Exporter
+    from agent.config.settings import Settings
+    from agent.intake import Intake
+    from agent.polling import ProbePoller, SamplerPoller
+    from agent.record import Batch, Signal
+
+LINGER: Final = 0.5
+"""Seconds that files are read on after the wrapped command has ended: more than two polls, so that its last lines are among them."""
+PATIENCE: Final = 10.0
+"""Seconds that a wrapped command's last rows may take to be sent while the destination takes them."""
+FORWARDED: Final = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGCONT,
+    signal.SIGWINCH,
+)
+"""Signals that `exec` hands on to the command."""
+
+
+class Agent:
+    """One agent. `run` returns the exit code."""
+
+    def __init__(self, settings: Settings, *, reload: Callable[[], Settings], command: Sequence[str] = ()) -> None:
+        self._settings = settings
+        self._reload = reload
+        self._command = command
+        self._clock = SystemClock()
+        self._metrics = Metrics(settings.service.resource(), self._clock)
+        self._telemetry = Telemetry(self._metrics, self._clock)
+        self._turn = asyncio.Event()
+        """Set when the present pipeline is to end: for a stop, or for `_next`."""
+        self._next: Settings | None = None
+
+    async def run(self) -> int:
+        """Run until stopped; return 0, or the wrapped command's exit code."""
+        spool = await Spool.open(self._settings.state_dir, quota_bytes=self._settings.spool.quota, on_event=self._hear)
+        try:
+            host = Host(self._clock, self._metrics, self._telemetry, spool)
+            async with asyncio.TaskGroup() as life:
+                child = Wrapped(self._command, host, self.stop) if self._command else None
+                self._listen_to_signals(child)
+                upcoming: Settings | None = self._settings
+                while upcoming is not None:
+                    self._settings, self._next = upcoming, None
+                    self._turn.clear()
+                    await Generation(self._settings, host, life, child).run(self._turn)
+                    upcoming = self._next
+                self._telemetry.emit(AgentStopped(pending=sum(line.pending for line in (await spool.ledger()).stored)))
+                self._telemetry.flush(everything=True)
+        finally:
+            await spool.close()
+        return child.code if child else 0
+
+    def _hear(self, event: object) -> None:
+        self._telemetry.emit(SpoolEvent(type(event).__name__, str(event)))
+
+    def stop(self, cause: str) -> None:
+        """Begin the end; nothing happens the second time."""
+        if not self._turn.is_set():
+            self._telemetry.emit(AgentStopping(cause=cause))
+        self._next = None
+        self._turn.set()
+
+    def reload(self) -> None:
+        """Read the configuration again; a bad one is told and forgotten."""
+        try:
+            fresh = self._reload()
+        except ConfigError as error:
+            self._telemetry.emit(ConfigRefused(error=str(error)))
+            return
+        if fresh.state_dir != self._settings.state_dir:
+            self._telemetry.emit(ConfigRefused(error="state_dir cannot change while the agent runs; restart it"))
+            return
+        self._telemetry.emit(ConfigReloaded())
+        self._next = fresh
+        self._turn.set()
+
+    def _listen_to_signals(self, child: Wrapped | None) -> None:
+        loop = asyncio.get_running_loop()
+        if child is not None:
+            loop.add_signal_handler(signal.SIGCHLD, child.reap)
+            for number in FORWARDED:
+                loop.add_signal_handler(number, child.forward, number)
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop, number.name)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+
+
+class Generation:
+    """One configuration at work, from its components' start to their end."""
+
+    def __init__(self, settings: Settings, host: Host, life: asyncio.TaskGroup, child: Wrapped | None) -> None:
+        self._settings = settings
+        self._host = host
+        self._life = life
+        self._child = child
+        self._builder = Builder(settings, host)
+        self._pipeline: Pipeline = self._builder.build()
+        self._senders = [
+            self._sender(name, exporter, kind) for name, exporter in self._pipeline.exporters for kind in sorted(exporter.signals)
+        ]
+        self._facts = Facts(settings, host, self._pipeline, self._senders)
+        self._endpoints = Endpoints(settings.server, self._facts, host)
+
+    async def run(self, turn: asyncio.Event) -> None:
+        """Work until `turn` is set, then end in order."""
+        try:
+            for name, exporter in self._pipeline.exporters:
+                await self._host.spool.register(name, exporter.signals)
+            address = await self._endpoints.open(self._settings.state_dir)
+            async with asyncio.TaskGroup() as outgoing:
+                sending = [outgoing.create_task(self._supervised(f"sender {s.status.destination}", s.run)) for s in self._senders]
+                chores = [
+                    outgoing.create_task(self._supervised(name, job))
+                    for name, job in background.jobs(self._settings, self._host, self._pipeline)
+                ]
+                await self._take_in(turn, address)
+                crash_point("runtime.sealed")
+                await self._drain(sending)
+                for task in (*sending, *chores):
+                    task.cancel()
+        finally:
+            await self._endpoints.close()
+            await self._pipeline.close()
+
+    async def _take_in(self, turn: asyncio.Event, address: str) -> None:
+        """Run the sources until `turn`; return when all of them have ended."""
+        async with asyncio.TaskGroup() as incoming:
+            tasks = [incoming.create_task(self._run_source(one)) for one in self._pipeline.sources]
+            pollers: list[SamplerPoller | ProbePoller] = [*self._pipeline.samplers, *self._pipeline.probes]
+            tasks += [incoming.create_task(self._supervised(poller.name, poller.run)) for poller in pollers]
+            if self._child is not None:
+                self._child.attach(self._builder, self._life)
+            self._host.telemetry.emit(AgentStarted(version=__version__, state_dir=str(self._settings.state_dir), address=address))
+            crash_point("runtime.started")
+            await turn.wait()
+            crash_point("runtime.stopping")
+            for task in tasks:
+                task.cancel()
+
+    async def _drain(self, sending: Sequence[asyncio.Task[None]]) -> None:
+        """Send on until nothing is left, or the time is up; a wrapped command's last rows get more time while they are being taken."""
+        began = self._host.clock.monotonic()
+        for sender in self._senders:
+            sender.drain()
+        waiting = dict(zip(sending, self._senders, strict=True))
+        while waiting:
+            spent = self._host.clock.monotonic() - began
+            well = any(sender.status.state is State.OK for sender in waiting.values())
+            if spent >= (PATIENCE if self._child is not None and well else self._settings.shutdown.drain):
+                return
+            done, _ = await asyncio.wait(waiting, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                del waiting[task]
+
+    def _sender(self, name: str, exporter: Exporter, kind: Signal) -> Sender:
+        host = self._host
+        return Sender(exporter, kind, destination=name, spool=host.spool, clock=host.clock, telemetry=host.telemetry, metrics=host.metrics)
+
+    async def _run_source(self, one: RunningSource) -> None:
+        run = functools.partial(one.source.run, one.intake.emit)
+        telemetry = self._host.telemetry
+        await supervise(f"source {one.name}", run, clock=self._host.clock, telemetry=telemetry, health=one.health)
+
+    def _supervised(self, name: str, run: Callable[[], Awaitable[None]]) -> Coroutine[None, None, None]:
+        return supervise(name, run, clock=self._host.clock, telemetry=self._host.telemetry)
+
+
+class Wrapped:
+    """The command of `exec`: it outlives reloads, and its end is the agent's."""
+
+    NAME: Final = "child"
+    """The source's name: the key of its ledger lines and its label."""
+
+    def __init__(self, command: Sequence[str], host: Host, stop: Callable[[str], None]) -> None:
+        self._command = tuple(command)
+        self._host = host
+        self._stop = stop
+        self._child: Child | None = None
+        self._intake: Intake | None = None
+        self.code = 0
+        """What to exit with."""
+
+    def attach(self, builder: Builder, life: asyncio.TaskGroup) -> None:
+        """Store what the command says through this configuration from now on; start it, the first time."""
+        self._intake = builder.intake(self.NAME, replayable=False)
+        if self._child is None:
+            self._child = Child(ChildConfig(command=self._command), builder.context(self.NAME))
+            try:
+                self._child.start()
+            except StartError as error:
+                print(f"outrider: {error}", file=sys.stderr)  # noqa: T201 - as a shell would say it
+                self.code = error.code
+                self._stop("the command could not be started")
+            else:
+                life.create_task(self._live(self._child))
+
+    def forward(self, number: signal.Signals) -> None:
+        """Hand a signal on, unless the terminal has given it to the command already (it goes to the whole foreground process group)."""
+        if self._child is not None and not (number in (signal.SIGINT, signal.SIGQUIT) and _in_foreground()):
+            self._child.send_signal(number)
+
+    def reap(self) -> None:
+        """A child has ended, ours or an orphan's."""
+        if self._child is not None:
+            self._child.reap()
+
+    async def _live(self, child: Child) -> None:
+        await child.run(self._emit)
+        if child.exited is not None:
+            self.code = child.exited.result().code
+        await self._host.clock.sleep(LINGER)
+        self._stop("the command has ended")
+
+    async def _emit(self, batch: Batch) -> None:
+        if self._intake is not None:
+            await self._intake.emit(batch)
+
+
+def _in_foreground() -> bool:
+    """Whether a terminal's own signals reach our process group directly."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def run_agent(settings: Settings, *, reload: Callable[[], Settings], command: Sequence[str] = ()) -> int:
+    """Run an agent to its end, on an event loop of its own."""
+    log = settings.log
+    level = Level[log.level.upper()]
+    if command and "level" not in log.model_fields_set:
+        level = Level.WARNING  # a wrapped command's output is the command's
+    configure_logging(level, as_json={"auto": None, "console": False, "json": True}[log.format])
+    return asyncio.run(_main(settings, reload, command))
+
+
+async def _main(settings: Settings, reload: Callable[[], Settings], command: Sequence[str]) -> int:
+    return await Agent(settings, reload=reload, command=command).run()

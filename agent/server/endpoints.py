@@ -1,0 +1,57 @@
+"""Which route answers what: the public pages on TCP, and the same plus the commands' questions on the control socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.control import SOCKET
+from agent.options import split_address
+from agent.server.http import HttpServer
+from agent.server.logs import LogsRoute
+from agent.server.pages import status_routes
+from agent.server.prometheus import MetricsPage
+from agent.telemetry import ComponentFailed, RequestRefused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.config.settings import Server
+    from agent.facts import Facts
+    from agent.pipeline import Host
+    from agent.server.messages import Routes
+
+
+class Endpoints:
+    """Both listeners of one configuration."""
+
+    def __init__(self, settings: Server, facts: Facts, host: Host) -> None:
+        self._settings = settings
+        self._host = host
+        public = self._public(facts)
+        self._servers = [self._server(public)]
+        self._control = self._server({**public, **self._private()})
+
+    async def open(self, state_dir: Path) -> str:
+        """Listen; return the address of the pages. Raises OSError when it is taken."""
+        name, port = split_address(self._settings.listen)
+        await self._control.listen_unix(state_dir / SOCKET)
+        return f"{name}:{await self._servers[0].listen(name, port)}"
+
+    async def close(self) -> None:
+        """Stop listening."""
+        for server in (*self._servers, self._control):
+            await server.close()
+
+    def _server(self, routes: Routes) -> HttpServer:
+        telemetry = self._host.telemetry
+        return HttpServer(
+            routes,
+            refused=lambda reason: telemetry.emit(RequestRefused(reason)),
+            broken=lambda path, error: telemetry.emit(ComponentFailed(f"page {path}", str(error), 0.0)),
+        )
+
+    def _public(self, facts: Facts) -> Routes:
+        return {**status_routes(facts.read), "GET /metrics": MetricsPage(self._host.metrics)}
+
+    def _private(self) -> Routes:
+        return {"GET /logs": LogsRoute(self._host.spool)}

@@ -1,0 +1,68 @@
+"""`/logs` of the control socket: stored log records as JSON lines, oldest first; with `follow=1` also those to come."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from agent.record import Severity, Signal
+from agent.server.messages import JSON_LINES, Request, Response
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator
+
+    from agent.record import Row
+    from agent.spool.spool import Spool
+
+PAGE: Final = 16
+"""Rows that are read at a time: at most some MiB of memory."""
+POLL: Final = 0.25
+"""Seconds between two looks for new rows."""
+
+
+class LogsRoute:
+    """The route. Query: `follow`, `severity` (a name: this and worse), `source`, `after` (a row's number)."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    async def __call__(self, request: Request) -> Response:
+        """Stream what matches."""
+        name = request.query.get("severity", "unspecified").upper()
+        if name not in Severity.__members__:
+            known = ", ".join(member.lower() for member in Severity.__members__)
+            return Response(f"no severity {name.lower()!r}; there are {known}\n".encode(), 400)
+        after = request.query.get("after", "0")
+        if not (after.isascii() and after.isdigit()):
+            return Response(b"after is the number of a row\n", 400)
+        follow = request.query.get("follow", "0") != "0"
+        lines = self._lines(Severity[name], request.query.get("source", ""), int(after), follow=follow)
+        return Response(lines, content_type=JSON_LINES)
+
+    async def _lines(self, least: Severity, source: str, after: int, *, follow: bool) -> AsyncGenerator[bytes, None]:
+        while True:
+            rows = await self._spool.tail(Signal.LOGS, after, PAGE)
+            for row in rows:
+                after = row.seq
+                if not source or row.source == source:
+                    yield b"".join(matching(row, least))
+            if not rows:
+                if not follow:
+                    return
+                await asyncio.sleep(POLL)
+
+
+def matching(row: Row, least: Severity) -> Iterator[bytes]:
+    """The records of a row that are at least so severe, one JSON line each."""
+    from agent.encode.otlp_decode import decode_logs  # noqa: PLC0415 - its protobuf classes cost 4 MiB, only while somebody reads
+
+    for record in decode_logs(zlib.decompress(row.body, wbits=31)):
+        if int(str(record.get("severity_number") or 0)) >= least:
+            yield orjson.dumps({"source": row.source, **record}, default=_text) + b"\n"
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,250 @@
+"""The wrapped command of `outrider exec`: its output is passed through byte by byte and collected line by line.
+
+Reads the child's stdout and stderr from two pipes, each on a thread of its own: first the bytes go on to our own stdout or stderr, then to
+the collector, so that a user sees them even when the spool is full. A pipe cannot be read again: what is in it when the agent is killed is
+gone, and rows of this source are the ones that a full spool evicts first. The source never changes, reorders or delays the output, and it
+never touches the child's stdin. It ends by itself when the child has ended and both pipes are at their end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from agent.component import ComponentConfig, Context
+from agent.parse.lines import Parser
+from agent.record import Batch, LogRecord, Origin, Severity, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+CHUNK = 64 * 1024
+"""Bytes: the size of a pipe's buffer on Linux (pipe(7))."""
+QUIET = 0.2
+"""Seconds without output after which an open record (a traceback) is taken as complete."""
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+"""Exit codes of a command that could not be started (POSIX sh, 2.8.2)."""
+
+
+class ChildConfig(ComponentConfig):
+    """Options of the wrapped command."""
+
+    command: tuple[str, ...] = Field(min_length=1)
+    """The program and its arguments, as for execvp(3)."""
+    format: str = "auto"
+    """Format of its lines; see `log_files`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How the child ended."""
+
+    returncode: int
+    """As `subprocess` gives it: the exit code, or minus the signal's number."""
+
+    @property
+    def code(self) -> int:
+        """What a shell would say: the exit code, or 128 + signal."""
+        return self.returncode if self.returncode >= 0 else 128 - self.returncode
+
+    @property
+    def signal_name(self) -> str:
+        """`SIGSEGV` and the like; empty when it exited by itself."""
+        return signal.Signals(-self.returncode).name if self.returncode < 0 else ""
+
+
+class StartError(Exception):
+    """The command could not be started; `code` is what a shell would return."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Child:
+    """Runs one command.
+
+    start() ──▶ running ──(SIGCHLD)──▶ exited ──(both pipes at end)──▶ run() returns
+    """
+
+    Config: ClassVar[type[ComponentConfig]] = ChildConfig
+    replayable: ClassVar[bool] = False
+
+    def __init__(self, config: ChildConfig, context: Context) -> None:
+        self._config = config
+        self._context = context
+        self._process: subprocess.Popen[bytes] | None = None
+        self._streams: list[_Stream] = []
+        self.exited: asyncio.Future[Exit] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The child's process id; only after `start`."""
+        if self._process is None:
+            raise RuntimeError("the child has not been started")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the command and its two reading threads; raise `StartError` if it cannot be executed."""
+        loop = asyncio.get_running_loop()
+        self.exited = loop.create_future()
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - running the user's command is what this is for
+                self._config.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+            )
+        except FileNotFoundError as error:
+            raise StartError(f"{self._config.command[0]}: command not found", NOT_FOUND) from error
+        except OSError as error:
+            raise StartError(f"{self._config.command[0]}: {error.strerror}", NOT_EXECUTABLE) from error
+        run = f"child:{self.pid}:{self._context.clock.wall_ns()}"
+        pipes = ((self._process.stdout, 1, "stdout"), (self._process.stderr, 2, "stderr"))
+        self._streams = [
+            _Stream(pipe.fileno(), fd, Origin(f"{run}:{name}", {"log.iostream": name}), self._config.format, loop)
+            for pipe, fd, name in pipes
+            if pipe is not None
+        ]
+        for stream in self._streams:
+            stream.start()
+
+    def send_signal(self, number: int) -> None:
+        """Forward a signal; nothing happens when the child is gone."""
+        if self._process is not None and self.exited is not None and not self.exited.done():
+            os.kill(self._process.pid, number)
+
+    def reap(self) -> None:
+        """Collect every ended child: ours, and, as PID 1 or a subreaper, the orphans that nobody else would wait for."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if self._process is not None and pid == self._process.pid:
+                self._ended(os.waitstatus_to_exitcode(status))
+
+    def _ended(self, returncode: int) -> None:
+        if self._process is not None and self.exited is not None and not self.exited.done():
+            self._process.returncode = returncode
+            self.exited.set_result(Exit(returncode))
+
+    async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
+        """Emit until the child has exited and its output is at its end; the last record says how it ended."""
+        if self.exited is None:
+            self.start()
+        async with asyncio.TaskGroup() as group:
+            for stream in self._streams:
+                group.create_task(stream.collect(emit, self._context))
+        if self.exited is not None:
+            how = await asyncio.shield(self.exited)
+            await emit(Batch(records=[self._exit_record(how)]))
+
+    def _exit_record(self, how: Exit) -> LogRecord:
+        now = self._context.clock.wall_ns()
+        attributes: dict[str, Value] = {"process.pid": self.pid, "process.executable.name": os.path.basename(self._config.command[0])}  # noqa: PTH119 - argv[0] is a string, not a path of ours
+        if how.signal_name:
+            attributes["process.exit.signal"] = how.signal_name
+            body = f"process killed by {how.signal_name}"
+        else:
+            attributes["process.exit.code"] = how.returncode
+            body = f"process exited with code {how.returncode}"
+        severity = Severity.INFO if how.returncode == 0 else Severity.FATAL if how.signal_name else Severity.ERROR
+        origin = Origin(f"child:{self.pid}:exit")
+        return LogRecord(now, now, severity, severity.name, body, attributes, origin, 0)
+
+    async def close(self) -> None:
+        """Close our ends of the pipes; a child that still runs is left to its signals."""
+        for stream in self._streams:
+            stream.close()
+
+
+class _Stream:
+    """One pipe: a thread that passes the bytes through, a coroutine that collects them."""
+
+    def __init__(self, source_fd: int, sink_fd: int, origin: Origin, format_: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._source = source_fd
+        self._sink = sink_fd
+        self._origin = origin
+        self._loop = loop
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue(maxsize=16)
+        self._parser = Parser(format_)
+        self._thread = threading.Thread(target=self._pass_through, name=f"pass-{source_fd}", daemon=True)
+        self._offset = 0
+        self._partial = b""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """The thread ends at the pipe's end; a daemon thread does not keep the process."""
+
+    def _pass_through(self) -> None:
+        while chunk := os.read(self._source, CHUNK):
+            _write_all(self._sink, chunk)
+            self._hand_over(chunk)
+        self._hand_over(b"")
+
+    def _hand_over(self, chunk: bytes) -> None:
+        """Wait for a place in the queue, so that a slow collector slows the child as a full pipe would, and memory stays bounded."""
+        try:
+            asyncio.run_coroutine_threadsafe(self._queue.put(chunk), self._loop).result()
+        except (RuntimeError, asyncio.CancelledError):
+            return  # the loop is gone: the agent is stopping and nobody collects any more
+
+    async def collect(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
+        """Cut lines, parse them, emit; an open record is closed after a quiet moment and at the end."""
+        while True:
+            try:
+                async with asyncio.timeout(QUIET if self._parser.open_offset() is not None else None):
+                    chunk = await self._queue.get()
+            except TimeoutError:
+                await self._emit(emit, self._parser.flush(context.clock.wall_ns()), {}, None)
+                continue
+            if not chunk:
+                await self._finish(emit, context)
+                return
+            await self._take(chunk, emit, context)
+
+    async def _take(self, chunk: bytes, emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
+        text = self._partial + chunk
+        end = text.rfind(b"\n") + 1
+        complete, self._partial = text[:end], text[end:]
+        if complete:
+            await self._parse(complete, emit, context)
+
+    async def _parse(self, text: bytes, emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
+        lines = []
+        for line in text.removesuffix(b"\n").split(b"\n"):
+            lines.append((self._offset, line))
+            self._offset += len(line) + 1
+        records, drops = self._parser.parse_chunk(lines, self._origin, context.clock.wall_ns())
+        await self._emit(emit, records, drops, text)
+
+    async def _finish(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
+        if self._partial:
+            text, self._partial = self._partial, b""
+            await self._parse(text, emit, context)
+        await self._emit(emit, self._parser.flush(context.clock.wall_ns()), {}, None)
+
+    async def _emit(
+        self, emit: Callable[[Batch], Awaitable[None]], records: list[LogRecord], drops: dict[str, int], text: bytes | None
+    ) -> None:
+        if records or drops:
+            await emit(Batch(records=records, drops=drops, text=text))
+
+
+def _write_all(fd: int, chunk: bytes) -> None:
+    """Write it all; when our own reader has gone (EPIPE), keep collecting: the child is not to notice."""
+    view = memoryview(chunk)
+    try:
+        while view:
+            view = view[os.write(fd, view) :]
+    except OSError:
+        return

@@ -1,0 +1,58 @@
+"""The one place where a component's failure is caught: tell it, wait, start it again."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from agent.retry import Backoff
+from agent.telemetry import ComponentFailed, ComponentRecovered
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from agent.clock import Clock
+    from agent.telemetry import Telemetry
+
+RESTARTS: Final = Backoff(first=0.5, longest=30.0)
+WELL_AFTER: Final = 60.0
+"""Seconds: a component that ran this long had recovered, and its next failure is a first one again."""
+
+
+@dataclass(slots=True)
+class Health:
+    """Whether a supervised component runs: written here, read by the status page."""
+
+    reason: str = ""
+    """Why it does not; empty while it does."""
+
+
+async def supervise(
+    name: str, run: Callable[[], Awaitable[None]], *, clock: Clock, telemetry: Telemetry, health: Health | None = None
+) -> None:
+    """Run until it returns by itself; after an exception, run again with back-off. Cancellation passes."""
+    attempt, health = 0, health or Health()
+    while True:
+        began = clock.monotonic()
+        try:
+            await run()
+        except Exception as error:  # noqa: BLE001 - this is the host: the one broad except of sources and background work
+            attempt = 1 if clock.monotonic() - began > WELL_AFTER else attempt + 1
+            wait = RESTARTS.delay(attempt, random.random())  # noqa: S311 - jitter, not a secret
+            health.reason = describe(error)
+            telemetry.emit(ComponentFailed(component=name, error=health.reason, retry_in=round(wait, 2)))
+            await clock.sleep(wait)
+            health.reason = ""
+        else:
+            if attempt:
+                telemetry.emit(ComponentRecovered(component=name))
+            return
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line; of a group, its first leaf, which is the cause."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    text = " ".join(str(error).split())[:500]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

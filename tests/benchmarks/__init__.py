@@ -1,0 +1,1 @@
+"""What the agent costs; measured and reported, never a reason to fail."""

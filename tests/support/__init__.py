@@ -1,0 +1,1 @@
+"""What several suites use to run the agent and its peers as processes."""
