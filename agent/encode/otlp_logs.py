@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from agent import __version__
 from agent.encode.any_value import Bodies, FloatHeads, KeyTables, attribute, delimited, key_value, text_bytes, value_of, varint
+from agent.encode.otlp_read import decode, split
+
+__all__ = ["LogEncoder", "decode", "split"]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
