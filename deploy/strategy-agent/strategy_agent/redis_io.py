@@ -45,6 +45,7 @@ class RedisEvents:
         self._reachable = True
         self._numbering = EventNumbering()
         self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_LENGTH)
+        self._undelivered = 0
 
     def publish(self, kind: str, **fields: Value) -> None:
         """Queue an event; a full queue drops it, and its number shows the gap."""
@@ -53,11 +54,14 @@ class RedisEvents:
             self._queue.put_nowait(json.dumps(event))
         except asyncio.QueueFull:
             self._on_drop("queue_full")
+        else:
+            self._undelivered += 1
 
     async def run(self) -> None:
         """Deliver in order, retrying each event until Redis takes it."""
         while True:
             await self._deliver(await self._queue.get())
+            self._undelivered -= 1
             self._queue.task_done()
 
     async def drain(self, timeout: float) -> None:
@@ -65,7 +69,7 @@ class RedisEvents:
         try:
             await asyncio.wait_for(self._queue.join(), timeout)
         except TimeoutError:
-            for _ in range(self._queue.qsize()):
+            for _ in range(self._undelivered):
                 self._on_drop("shutdown")
 
     async def _deliver(self, event: str) -> None:

@@ -18,11 +18,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 from urllib.request import urlopen
+
+from redis.asyncio import Redis
 
 from strategy_agent.events import Value
 from strategy_agent.model import Book, Level
+
+Line = dict[str, object]
 
 ROOT = Path(__file__).parents[1]
 START_PRICE = 100.0
@@ -135,7 +139,8 @@ class RedisServer:
 
     def start(self) -> None:
         """Start, and return when it answers."""
-        command = [self._binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._folder]
+        options = {"port": str(self.port), "bind": "127.0.0.1", "save": "", "dir": str(self._folder)}
+        command = [str(self._binary), *(part for name, value in options.items() for part in (f"--{name}", value))]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + PATIENCE
         while not self._answers():
@@ -158,7 +163,10 @@ class RedisServer:
             return False
 
 
-Line = dict[str, object]
+async def events_on(client: Redis, stream: str) -> list[Line]:
+    """Return the events on a Redis stream, oldest first."""
+    entries = cast(list[tuple[str, dict[str, str]]], await client.xrange(stream))
+    return [json.loads(fields["payload"]) for _, fields in entries]
 
 
 class AgentProcess:

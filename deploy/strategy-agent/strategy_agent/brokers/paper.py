@@ -227,7 +227,8 @@ class PaperBroker:
     async def _pump(self, subscriber: _Subscriber) -> None:
         tape, topic = subscriber.tape, subscriber.topic
         while not subscriber.socket.closed:
-            await tape.beyond(subscriber.after)
+            while tape.last <= subscriber.after:
+                await tape.changed()
             if subscriber.after + 1 < tape.first:
                 subscriber.after = tape.first - 1
                 await subscriber.socket.send_str(json.dumps({"op": "reset", "oldest": tape.first}))
@@ -247,6 +248,7 @@ async def _listen(subscriber: _Subscriber) -> None:
         if message.type is WSMsgType.TEXT:
             for after in _resume_point(message.data):
                 subscriber.after = min(after, subscriber.high)
+                subscriber.tape.wake()
 
 
 def _resume_point(text: str) -> Iterator[int]:

@@ -18,7 +18,7 @@ class Tape(Generic[T]):
 
     def __init__(self, keep: int = 4096) -> None:
         self._items: deque[T] = deque(maxlen=keep)
-        self._grown = asyncio.Event()
+        self._changed = asyncio.Event()
         self.last = 0
 
     @property
@@ -30,16 +30,24 @@ class Tape(Generic[T]):
         """Add an item, wake those who wait, and return its number."""
         self._items.append(item)
         self.last += 1
-        self._grown.set()
-        self._grown = asyncio.Event()
+        self.wake()
         return self.last
+
+    def wake(self) -> None:
+        """Make everybody who waits look again, at the tape or at a position that was moved back."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def __getitem__(self, seq: int) -> T:
         if not self.first <= seq <= self.last:
             raise IndexError(f"item {seq} is not on the tape ({self.first}…{self.last})")
         return self._items[seq - self.first]
 
+    async def changed(self) -> None:
+        """Return after the next append or wake."""
+        await self._changed.wait()
+
     async def beyond(self, seq: int) -> None:
         """Return as soon as there is an item after ``seq``."""
         while self.last <= seq:
-            await self._grown.wait()
+            await self.changed()

@@ -10,7 +10,7 @@ import pytest
 from strategy_agent import cli
 from strategy_agent.config import ServiceConfig
 from strategy_agent.faults import parse_fault
-from tests.support import free_port
+from tests.support import command, free_port
 
 
 def config(*arguments: str) -> ServiceConfig:
@@ -98,8 +98,6 @@ def test_an_unhealthy_service_is_exit_code_1(capsys: pytest.CaptureFixture[str])
 
 def test_a_taken_port_is_said() -> None:
     """Exit code 69 when another program listens on the HTTP port."""
-    from tests.support import command
-
     with socket.create_server(("127.0.0.1", 0)) as other:
         done = command("-m", "strategy_agent", "run", "--port", str(other.getsockname()[1]))
     assert done.returncode == cli.EX_UNAVAILABLE

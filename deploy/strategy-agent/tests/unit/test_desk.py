@@ -107,7 +107,8 @@ async def test_the_spans_of_an_order_form_one_trace(make_rig: Callable[..., Rig]
     for child in ("order.submit", "order.fill"):
         parent = rig.span(child).parent
         assert parent is not None
-        assert parent.span_id == order.get_span_context().span_id
+        assert order.context is not None
+        assert parent.span_id == order.context.span_id
 
 
 @pytest.mark.parametrize("reason", ["rate_limited", "timeout"])

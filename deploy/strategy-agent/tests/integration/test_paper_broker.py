@@ -1,0 +1,153 @@
+"""The paper broker over its real HTTP interface."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+
+import aiohttp
+import pytest
+
+from strategy_agent.brokers.behaviour import Behaviour
+from strategy_agent.brokers.client import BrokerClient, BrokerError
+from strategy_agent.brokers.paper import Market, PaperBroker
+from strategy_agent.model import Order, Side
+from tests.support import START_PRICE, free_port
+
+FAST = Behaviour(ack_latency=0.0, fill_latency=0.0, partial_ratio=0.0)
+
+
+def order(number: int = 1, quantity: float = 1.0, symbol: str = "BTC-USD") -> Order:
+    """Return an order."""
+    return Order(f"{symbol}-{number}", symbol, Side.BUY, quantity)
+
+
+def client_of(venue: PaperBroker, session: aiohttp.ClientSession) -> BrokerClient:
+    """Return a client of the venue."""
+    return BrokerClient(venue.name, venue.url, session)
+
+
+async def test_an_order_is_acknowledged_with_the_venues_id(market: Market, session: aiohttp.ClientSession) -> None:
+    """The acknowledgement carries both ids."""
+    async with PaperBroker("alpha", market, behaviour=FAST) as venue:
+        ack = await client_of(venue, session).submit(order())
+    assert (ack.client_order_id, ack.order_id) == ("BTC-USD-1", "alpha-1")
+
+
+async def test_a_repeated_order_is_recognised(market: Market, session: aiohttp.ClientSession) -> None:
+    """The same id gives the same acknowledgement and no second fill."""
+    async with PaperBroker("alpha", market, behaviour=FAST) as venue:
+        client = client_of(venue, session)
+        first = await client.submit(order())
+        assert await client.submit(order()) == first
+        await venue._fills.beyond(0)
+        await asyncio.sleep(0.02)
+        assert venue._fills.last == 1
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "wanted", "reason"),
+    [
+        (Behaviour(rate_limit_ratio=1.0), order(), "rate_limited"),
+        (Behaviour(reject_ratio=1.0), order(3), "insufficient_margin"),
+        (Behaviour(reject_ratio=1.0), order(1), "price_band"),
+        (FAST, order(symbol="NEVER-TRADED"), "unknown_symbol"),
+        (FAST, order(quantity=1e9), "too_large"),
+    ],
+)
+async def test_refusals_have_a_reason(
+    market: Market, session: aiohttp.ClientSession, behaviour: Behaviour, wanted: Order, reason: str
+) -> None:
+    """Every way to refuse an order reaches the client as a word."""
+    async with PaperBroker("alpha", market, seed=7, behaviour=behaviour) as venue:
+        with pytest.raises(BrokerError) as refused:
+            await client_of(venue, session).submit(wanted)
+    assert refused.value.reason == reason
+    assert not refused.value.unreachable
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"", 400), (b"{", 400), (b"\xff", 400), (b"[" * 5000, 400), (b'{"quantity": -1}', 400), (b"x" * 2**21, 413)],
+)
+async def test_nonsense_is_answered_with_a_client_error(
+    market: Market, session: aiohttp.ClientSession, body: bytes, status: int
+) -> None:
+    """Whatever is posted, the venue says it is the client's fault and goes on."""
+    async with PaperBroker("alpha", market, behaviour=FAST) as venue:
+        async with session.post(f"{venue.url}/v1/orders", data=io.BytesIO(body)) as response:
+            assert response.status == status
+        await client_of(venue, session).submit(order())
+
+
+async def test_a_rate_limit_says_when_to_come_back(market: Market, session: aiohttp.ClientSession) -> None:
+    """429 carries Retry-After."""
+    body = {"client_order_id": "x", "symbol": "BTC-USD", "side": "buy", "quantity": 1}
+    async with (
+        PaperBroker("alpha", market, behaviour=Behaviour(rate_limit_ratio=1.0)) as venue,
+        session.post(f"{venue.url}/v1/orders", json=body) as response,
+    ):
+        assert (response.status, response.headers["Retry-After"]) == (429, "1")
+
+
+async def test_the_book_is_around_the_last_trade(market: Market, session: aiohttp.ClientSession) -> None:
+    """A fetched book is of now and surrounds the price; an unknown symbol has none."""
+    async with PaperBroker("alpha", market) as venue:
+        client = client_of(venue, session)
+        book = await client.book("BTC-USD")
+        with pytest.raises(BrokerError, match="unknown_symbol"):
+            await client.book("NEVER-TRADED")
+    assert book.bids[0].price < START_PRICE < book.asks[0].price
+    assert abs(book.at - time.time()) < 5
+
+
+async def test_the_clock_offset_is_measured(market: Market, session: aiohttp.ClientSession) -> None:
+    """A venue whose clock is 250 ms ahead is found to be, within the round trip."""
+    async with PaperBroker("alpha", market, behaviour=Behaviour(clock_skew=0.25)) as venue:
+        assert await client_of(venue, session).clock_offset() == pytest.approx(0.25, abs=0.1)
+
+
+async def test_nobody_there_is_unreachable(session: aiohttp.ClientSession) -> None:
+    """A refused connection is an error with a fixed reason."""
+    client = BrokerClient("alpha", f"http://127.0.0.1:{free_port()}", session)
+    with pytest.raises(BrokerError) as refused:
+        await client.book("BTC-USD")
+    assert (refused.value.reason, refused.value.unreachable) == ("unreachable", True)
+
+
+async def test_an_outage_refuses_and_then_passes(market: Market, session: aiohttp.ClientSession) -> None:
+    """While away the venue refuses on the same port where it is found afterwards."""
+    async with PaperBroker("alpha", market, behaviour=FAST) as venue:
+        client, port = client_of(venue, session), venue.port
+        outage = asyncio.create_task(venue.outage(0.1))
+        await asyncio.sleep(0.05)
+        assert not venue.up
+        with pytest.raises(BrokerError, match="unreachable"):
+            await client.book("BTC-USD")
+        await outage
+        assert (venue.up, venue.port) == (True, port)
+        await client.book("BTC-USD")
+
+
+async def test_the_venue_waits_for_its_port(market: Market) -> None:
+    """If something else took the port meanwhile, the venue comes back when it is free again."""
+    async with PaperBroker("alpha", market) as venue:
+        await venue.stop()
+        squatter = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", venue.port)
+        outage = asyncio.create_task(venue.outage(0.0))
+        await asyncio.sleep(0.15)
+        assert not outage.done()
+        squatter.close()
+        await squatter.wait_closed()
+        await asyncio.wait_for(outage, 5)
+        assert venue.up
+
+
+async def test_orders_under_way_are_filled_after_an_outage(market: Market, session: aiohttp.ClientSession) -> None:
+    """What was acknowledged before the outage is filled during it."""
+    behaviour = Behaviour(ack_latency=0.0, fill_latency=0.05, latency_spread=0.0, partial_ratio=0.0)
+    async with PaperBroker("alpha", market, behaviour=behaviour) as venue:
+        await client_of(venue, session).submit(order())
+        await venue.outage(0.1)
+        assert venue._fills.last == 1
