@@ -1,0 +1,119 @@
+"""Standard input as a source, over a pipe and over a file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+
+import pytest
+
+from agent.errors import SpoolError
+from agent.sources.stdin import LineCutter, Stdin, StdinConfig
+from agent.testing.context import make_context
+from agent.testing.sink import Sink
+
+
+def make(fd: int, **options) -> Stdin:
+    """The source on a descriptor of the test's."""
+    return Stdin(StdinConfig(**options), make_context(), fd)
+
+
+@pytest.fixture
+def pipe():
+    """A pipe's two ends; whatever the test leaves open is closed."""
+    ends = os.pipe()
+    yield ends
+    for fd in ends:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
+async def test_reads_to_the_end(pipe):
+    """Every line becomes a record, the last one also without a line end; then the source is done."""
+    read, write = pipe
+    os.write(write, b'{"event": "one", "n": 1}\n{"event": "two"}\nthree')
+    os.close(write)
+    sink = Sink()
+    await make(read).run(sink.emit)
+    assert [record.body for record in sink.records] == ["one", "two", "three"]
+    assert sink.records[0].attributes == {"n": 1}
+    assert {record.origin.attributes["log.iostream"] for record in sink.records} == {"stdin"}
+
+
+async def test_a_line_in_two_reads_is_one_record(pipe):
+    """A line that arrives in pieces is one record, with its offset in the stream."""
+    read, write = pipe
+    sink = Sink()
+    task = asyncio.get_running_loop().create_task(make(read).run(sink.emit))
+    for piece in (b"one\nt", b"w", b"o\n"):
+        os.write(write, piece)
+        await asyncio.sleep(0.01)
+    os.close(write)
+    await task
+    assert [(record.body, record.offset) for record in sink.records] == [("one", 0), ("two", 4)]
+
+
+async def test_a_traceback_is_complete_when_nothing_follows(pipe):
+    """A traceback is joined, and closed after a quiet moment though the pipe stays open."""
+    read, write = pipe
+    os.write(write, b'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    f()\nValueError: x\n')
+    sink = Sink()
+    task = asyncio.get_running_loop().create_task(make(read, quiet=0.02).run(sink.emit))
+    async with asyncio.timeout(5):
+        await sink.arrived.wait()
+    os.close(write)
+    await task
+    assert len(sink.records) == 1
+
+
+async def test_a_regular_file(tmp_path):
+    """Input redirected from a file is read as well, although it can't be waited for."""
+    file = tmp_path / "input"
+    file.write_bytes(b"".join(b"line %d\n" % number for number in range(20_000)))
+    fd = os.open(file, os.O_RDONLY)
+    sink = Sink()
+    await make(fd).run(sink.emit)
+    os.close(fd)
+    assert [record.body for record in sink.records] == [f"line {number}" for number in range(20_000)]
+
+
+async def test_nothing_is_lost_by_a_refusal(pipe):
+    """A batch that was refused is the first of the next run."""
+    read, write = pipe
+    os.write(write, b"one\ntwo\n")
+    os.close(write)
+    answers = iter([True, True, False])
+    sink = Sink(lambda: next(answers, False))
+    source = make(read)
+    for _ in range(2):
+        with pytest.raises(SpoolError):
+            await source.run(sink.emit)
+    await source.run(sink.emit)
+    assert [record.body for record in sink.records] == ["one", "two"]
+
+
+async def test_a_long_line_is_cut_and_counted(pipe):
+    """A line beyond the limit is cut into pieces, none of which is lost, and every cut is counted."""
+    read, write = pipe
+    os.write(write, b"x" * 2500 + b"\nend\n")
+    os.close(write)
+    sink = Sink()
+    await make(read, max_line_size=1024).run(sink.emit)
+    assert [len(record.body) for record in sink.records] == [1024, 1024, 452, 3]
+    assert sink.drops == {"oversized": 2}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+def test_cutting_does_not_depend_on_the_reads(size):
+    """Lines, offsets and cuts are the same however the bytes arrive."""
+    data = b"a\n\nbcd\n" + b"y" * 20 + b"\nlast"
+
+    def cut(step: int):
+        cutter = LineCutter(8)
+        found = [line for at in range(0, len(data), step) for line in cutter.feed(data[at : at + step])]
+        return found + cutter.end(), cutter.take_cut()
+
+    whole = cut(len(data))
+    assert cut(size) == whole
+    assert whole == ([(0, b"a"), (2, b""), (3, b"bcd"), (7, b"y" * 8), (15, b"y" * 8), (23, b"y" * 4), (28, b"last")], 2)
