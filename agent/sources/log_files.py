@@ -1,0 +1,348 @@
+"""Log files: finds them by glob, follows them through every rotation, and reads each line once.
+
+What it reads: complete lines of regular files, plain or gzip. What it never does: write to or lock a file, follow a link out of the
+allowed directories, give out a line whose end was not written yet (but see `partial_idle`), or begin a file anew because of an error.
+When the spool is full it stops reading: the files keep what there is. When a file is removed before it was read it is held open and read
+to its end; when a content is truncated away before it was read, the bytes missed are counted.
+
+The whole following is in `agent/tail`: here pieces of files become batches of records.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
+
+from pydantic import Field, field_validator
+
+from agent.component import ComponentConfig
+from agent.crash import crash_point
+from agent.metrics import Kind, Metric, Observation
+from agent.options import Duration, Interval, Size  # noqa: TC001 - pydantic needs them at run time
+from agent.parse.limits import TRUNCATED
+from agent.parse.lines import Parser
+from agent.record import Batch, Origin
+from agent.tail.names import glob_root, printable
+from agent.tail.stream import State
+from agent.tail.table import SERIAL, Options
+from agent.tail.tail import Tail
+from agent.telemetry import Drop, FileChanged, FileFound, FileUnreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from agent.component import Context
+    from agent.record import LogRecord, Value
+    from agent.tail.reader import Reader
+    from agent.tail.stream import Oversized, Piece, Stream
+    from agent.tail.table import Notice
+
+ROOM: Final = 256 * 1024
+"""Bytes of a batch."""
+MOST: Final = 1000
+"""Lines of a batch."""
+
+BYTES_READ: Final = Metric("outrider.files.read", Kind.COUNTER, "By", "Bytes of log files read.")
+BYTES_MISSED: Final = Metric(
+    "outrider.files.missed", Kind.COUNTER, "By", "Bytes that were seen in a file and removed before they were read."
+)
+FILES_FOLLOWED: Final = Metric("outrider.files.followed", Kind.GAUGE, "{file}", "Files that are followed, by state.")
+FILES_OPEN: Final = Metric("outrider.files.open", Kind.GAUGE, "{file}", "Log files held open.")
+BYTES_BEHIND: Final = Metric("outrider.files.behind", Kind.GAUGE, "By", "Bytes of log files that are written and not read yet.")
+_FIGURES_EVERY: Final = 5.0
+"""Seconds."""
+_SMALLEST: Final = 16 * 1024
+"""Bytes: with less room left in a batch, the next file waits for the next batch."""
+PARTIAL: Final = "log.partial"
+"""Attribute, true on the two records of a line whose writer was silent in its middle."""
+
+
+class LogFiles:
+    """A source of log records: see the module."""
+
+    replayable: ClassVar[bool] = True
+
+    class Config(ComponentConfig):
+        """Options of a log file source."""
+
+        include: tuple[str, ...] = Field(min_length=1)
+        """Globs of the files to follow; `**` goes through directories. Rotated files need not be included: they are followed anyhow."""
+        exclude: tuple[str, ...] = ()
+        """Globs of files to leave out."""
+        start_at: Literal["beginning", "end"] = "beginning"
+        """Where to begin in the files that exist when the agent starts for the first time ever; a file that comes later is read whole."""
+        format: str = "auto"
+        """Format of the lines; `auto` finds it per file."""
+        follow_rotated: bool = True
+        """Whether to read rotated files that came and went while the agent did not look, though no glob asks for them."""
+        allowed_roots: tuple[str, ...] = ()
+        """Directories that links may lead to, besides those of the globs. Elsewhere only links of root and to the link owner's own files are followed."""
+        poll_interval: Interval = 0.2
+        """How often files are looked at."""
+        max_line_bytes: Size = Field(default=1 << 20, ge=1024)
+        """Longer lines are cut: the rest is skipped, its length and SHA-256 are attributes of the record."""
+        max_open_files: int = Field(default=512, ge=1)
+        """Files held open at most (and never more than half of the process's limit)."""
+        record_idle: Duration = 1.0
+        """A record that may have more lines (a traceback) is given out when its file was silent for so long."""
+        rotated_idle: Duration = 5.0
+        """A last line without an end is given out when its file, removed or rotated away, was silent for so long."""
+        partial_idle: Duration = 60.0
+        """The same for a live file; 0 = never. What comes afterwards is a record of its own with the attribute `log.partial`."""
+        max_held_bytes: Size = 1 << 30
+        """Unread bytes of removed files that are kept from being freed; beyond, the files removed first are given up."""
+        max_held_age: Duration = 3600.0
+        """How long a removed file is held open at most."""
+        max_gzip_bytes: Size = 16 << 30
+        """Content of one gzip file at most."""
+        max_gzip_ratio: int = Field(default=1000, ge=2)
+        """How often a gzip file's size its content may be, beyond the first MiB."""
+
+        @field_validator("include", "exclude", "allowed_roots")
+        @classmethod
+        def _absolute(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(os.path.abspath(path) for path in paths)
+
+    def __init__(self, config: Config, context: Context) -> None:
+        self.config = config
+        self._context = context
+        self._tail: Tail | None = None
+        self._figures_at = 0.0
+
+    async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
+        """Follow the files until cancelled."""
+        clock = self._context.clock
+        self._tail = Tail(options(self.config), await self._context.positions())
+        batches = Batches(self._tail, self.config, clock.wall_ns)
+        try:
+            while True:
+                batch = self._next(batches)
+                if batch is None:
+                    await clock.sleep(self.config.poll_interval)
+                    continue
+                crash_point("tail.before_emit")
+                await emit(batch)
+                crash_point("tail.after_emit")
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Release all files."""
+        tail, self._tail = self._tail, None
+        if tail is not None:
+            tail.close()
+            self._context.metrics.publish(self._context.name, ())
+
+    def _next(self, batches: Batches) -> Batch | None:
+        """Look if it is time to, read, and tell what happened."""
+        now = self._context.clock.monotonic()
+        batch = batches.next(now)
+        for notice in batches.take_notices():
+            self._tell(notice)
+        if batches.bytes_read:
+            self._context.metrics.add(BYTES_READ, batches.take_bytes_read(), {"source": self._context.name})
+        if now >= self._figures_at and self._tail is not None:
+            self._figures_at = now + _FIGURES_EVERY
+            self._context.metrics.publish(self._context.name, figures(self._tail, self._context.name))
+        return batch
+
+    def _tell(self, notice: Notice) -> None:
+        source, path = self._context.name, printable(notice.path)
+        if notice.event == "found":
+            self._context.telemetry.emit(FileFound(source, path))
+        elif notice.error:
+            self._context.telemetry.emit(FileUnreadable(source, path, notice.error, notice.event))
+        else:
+            self._context.telemetry.emit(FileChanged(source, path, notice.event))
+
+
+class Batches:
+    """Makes batches of what a `Tail` reads. Without I/O of its own, and without waiting: `now` is monotonic seconds."""
+
+    def __init__(self, tail: Tail, config: LogFiles.Config, wall_ns: Callable[[], int]) -> None:
+        self._tail = tail
+        self._config = config
+        self._wall_ns = wall_ns
+        self._parsers: dict[Stream, tuple[Parser, Origin]] = {}
+        self._open: set[Stream] = set()
+        """Streams whose parser holds an incomplete record."""
+        self._look_at = 0.0
+        self._stored_serial = 0
+        self._begin()
+        self.bytes_read = 0
+
+    def _begin(self) -> None:
+        self._records: list[LogRecord] = []
+        self._positions: dict[str, bytes | None] = {}
+        self._drops: Counter[str] = Counter()
+        self._texts: list[bytes | None] = []
+
+    def next(self, now: float) -> Batch | None:
+        """The next batch; None = there is nothing to tell now."""
+        if now >= self._look_at:
+            self._look_at = now + self._config.poll_interval
+            self._tail.look(now)
+        self._read()
+        for stream, piece, reader in self._tail.unended():
+            self._add(stream, piece, reader)
+        for stream in [one for one in self._open if self._tail.silent_for(one) >= self._config.record_idle]:
+            self._flush(stream)
+        return self._seal()
+
+    def take_notices(self) -> list[Notice]:
+        """What happened to files since the last call."""
+        notices, self._tail.table.notices = self._tail.table.notices, []
+        return notices
+
+    def take_bytes_read(self) -> int:
+        """Bytes read since the last call."""
+        size, self.bytes_read = self.bytes_read, 0
+        return size
+
+    def _read(self) -> None:
+        room, most = ROOM, MOST
+        while room > _SMALLEST and most > 0:
+            got = self._tail.read(room, most)
+            if got is None:
+                return
+            crash_point("tail.after_read")
+            self._add(*got)
+            room -= got[1].size
+            most -= len(got[1].lines)
+
+    def _add(self, stream: Stream, piece: Piece, reader: Reader) -> None:
+        if self._open:
+            self._flush_earlier(stream)
+        parser, _ = self._parser(stream)
+        lines = piece.lines
+        if piece.is_rest:
+            self._add_marked(stream, lines[:1], {PARTIAL: True})
+            lines = lines[1:]
+        if piece.oversized:
+            self._add_oversized(stream, lines, piece.oversized)
+        elif piece.is_unended:
+            self._add_marked(stream, lines, {} if stream.is_rotated else {PARTIAL: True})
+        elif lines:
+            self._parse(stream, lines)
+        if piece.gaps:
+            self._drops[Drop.NUL_GAP] += piece.gaps
+        self.bytes_read += piece.size
+        self._store(stream, parser, reader)
+
+    def _parse(self, stream: Stream, lines: list[tuple[int, bytes]]) -> None:
+        parser, origin = self._parser(stream)
+        records, drops = parser.parse_chunk(lines, origin, self._wall_ns())
+        self._records += records
+        self._drops.update(drops)
+        self._texts.append(parser.text)
+
+    def _add_marked(self, stream: Stream, lines: list[tuple[int, bytes]], attributes: dict[str, Value]) -> None:
+        """Add a line that is not like the others: whatever is open ends with it, and its record says what is special."""
+        if not lines:
+            return
+        self._parse(stream, lines)
+        self._flush(stream)
+        if self._records and attributes:
+            last = self._records[-1]
+            self._records[-1] = last._replace(attributes={**last.attributes, **attributes})
+
+    def _add_oversized(self, stream: Stream, lines: list[tuple[int, bytes]], line: Oversized) -> None:
+        before = self._drops[Drop.OVERSIZED]
+        self._add_marked(stream, lines, {TRUNCATED: True, "log.line.length": line.length, "log.line.sha256": line.sha256})
+        self._drops[Drop.OVERSIZED] = before + 1  # once, whether the parser cut it again or not
+
+    def _flush_earlier(self, stream: Stream) -> None:
+        """What was open in the file before this one ends with that file, and comes first."""
+        for other in self._tail.table.earlier(stream):
+            if other in self._open:
+                self._flush(other)
+
+    def _flush(self, stream: Stream) -> None:
+        parser, _ = self._parser(stream)
+        records = parser.flush(self._wall_ns())
+        self._records += records
+        self._drops.update(parser.take_drops())
+        if records:
+            self._texts.append(None)
+        self._store(stream, parser, self._tail.pool.peek(stream))
+
+    def _store(self, stream: Stream, parser: Parser, reader: Reader | None) -> None:
+        incomplete = parser.open_offset()
+        (self._open.discard if incomplete is None else self._open.add)(stream)
+        position = stream.position(stream.offset if incomplete is None else incomplete, parser.state(), reader)
+        self._positions[stream.key] = position.encode()
+
+    def _parser(self, stream: Stream) -> tuple[Parser, Origin]:
+        known = self._parsers.get(stream)
+        if known is None:
+            state = stream.saved.parser
+            parser = Parser.from_state(state, self._config.format) if state else Parser(self._config.format)
+            known = self._parsers[stream] = parser, origin_of(stream)
+        return known
+
+    def _seal(self) -> Batch | None:
+        self._collect_changes()
+        if not self._records and not self._positions and not self._drops:
+            return None
+        text = None if None in self._texts else b"\n".join(filter(None, self._texts))
+        batch = Batch(self._records, self._positions, dict(self._drops), text=text)
+        self._begin()
+        return batch
+
+    def _collect_changes(self) -> None:
+        table = self._tail.table
+        for key, stream in table.changed.items():
+            if key not in self._positions:
+                self._positions[key] = stream.position(stream.saved.offset, stream.saved.parser, None).encode()
+        for key in table.forgotten:
+            self._positions[key] = None
+        if table.forgotten:
+            self._parsers = {stream: known for stream, known in self._parsers.items() if stream.key in table.streams}
+            self._open.intersection_update(self._parsers)
+        if table.next_serial != self._stored_serial:
+            self._stored_serial = table.next_serial
+            self._positions[SERIAL] = b"%d" % table.next_serial
+        self._drops.update(table.drops)
+        table.changed, table.forgotten, table.drops = {}, [], Counter()
+
+
+def origin_of(stream: Stream) -> Origin:
+    """Where the records of a content come from, in the terms of the OpenTelemetry semantic conventions (attributes `log.file.*`)."""
+    attributes: dict[str, Value] = {
+        "log.file.path": printable(stream.name),
+        "log.file.name": printable(os.path.basename(stream.name)),
+    }
+    if stream.home != stream.name:
+        attributes["log.file.path_resolved"] = printable(stream.home)
+        attributes["log.file.name_resolved"] = printable(os.path.basename(stream.home))
+    return Origin(stream.key, attributes)
+
+
+def figures(tail: Tail, source: str) -> list[Observation]:
+    """What is followed, and how far behind we are."""
+    states = Counter(str(stream.state) for stream in tail.table.streams.values())
+    followed = [Observation(FILES_FOLLOWED, states[state], {"source": source, "state": state}) for state in State]
+    behind = sum(stream.lag() for stream in tail.table.streams.values() if stream.state is not State.LOST)
+    return [*followed, Observation(FILES_OPEN, len(tail.pool), {"source": source}), Observation(BYTES_BEHIND, behind, {"source": source})]
+
+
+def options(config: LogFiles.Config) -> Options:
+    """What the configuration means to the follower."""
+    roots = [os.path.realpath(glob_root(pattern)) for pattern in config.include]
+    return Options(
+        include=config.include,
+        exclude=config.exclude,
+        allowed_roots=(*roots, *map(os.path.realpath, config.allowed_roots)),
+        from_end=config.start_at == "end",
+        follow_rotated=config.follow_rotated,
+        poll_interval=config.poll_interval,
+        max_line=config.max_line_bytes,
+        max_open=config.max_open_files,
+        gzip_limit=config.max_gzip_bytes,
+        gzip_ratio=config.max_gzip_ratio,
+        rotated_idle=config.rotated_idle,
+        partial_idle=config.partial_idle,
+        held_age=config.max_held_age,
+        held_bytes=config.max_held_bytes,
+    )

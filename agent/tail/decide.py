@@ -1,0 +1,83 @@
+"""Which file holds what: the decisions about rotation, from values to values. Pure.
+
+What the usual rotations leave behind, and how a content is found again:
+
+    rename, create        the inode has a new name                                 → followed by inode
+    copy, truncate        the inode has other content; a new file has the old one  → found by content, among plain and gzip files
+    rename, compress      the inode is gone; a new .gz has its content             → found by content, among gzip files only
+    remove, create        the inode is gone, or used anew                          → nothing: the content is gone
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent.tail.names import is_gzip, is_rotated, rotation_number
+from agent.tail.position import Cause
+
+if TYPE_CHECKING:
+    from agent.tail.open import Found
+    from agent.tail.position import Place
+
+
+class Candidate(NamedTuple):
+    """A file that no known content lies in."""
+
+    found: Found
+    name: str
+    """The path it was found under, by a glob or beside a known file."""
+    home: str
+    """Where a successor of it is to be expected."""
+    included: bool
+    """Whether a glob asks for it; else it only matters if it continues something known."""
+
+    @property
+    def gzip(self) -> bool:
+        """Whether its content is compressed."""
+        return is_gzip(self.found.path)
+
+
+def may_hold(cause: Cause, home: str, candidate: Candidate) -> bool:
+    """Whether a file is of a kind that may hold a lost content of this home, given why it was lost.
+
+    A plain file can only be a copy if the original was left in place and truncated; to take another for one, because it begins alike,
+    would lose it. And a copy has a name of its own.
+    """
+    return candidate.gzip or (cause is Cause.TRUNCATED and candidate.found.path != home)
+
+
+def is_same_file(place: Place, candidate: Found, generation: int) -> bool:
+    """Whether a file that was gone is there again (moved away and back, or mounted anew under another device number).
+
+    Where the file system tells no generation, the same inode under the same name may as well be a new file: then it is one.
+    """
+    if candidate.inode != place.inode:
+        return False
+    if candidate.device != place.device or not generation:
+        return candidate.path != place.path or candidate.device != place.device
+    return generation == place.generation
+
+
+def is_beside(home: str, path: str) -> bool:
+    """Whether a path is the home of a content, or what a rotation makes of it."""
+    return os.path.dirname(path) == os.path.dirname(home) and (path == home or is_rotated(os.path.basename(home), os.path.basename(path)))
+
+
+def by_age(candidate: Candidate) -> tuple[bool, int, int, bool]:
+    """Sort key: oldest content first, live files last. Renaming and compressing keep the time of the last write."""
+    number = rotation_number(candidate.found.path)
+    return number is None and not candidate.gzip, candidate.found.mtime_ns, -(number or 0), candidate.gzip
+
+
+def is_newer(candidate: Found, than_path: str, than_mtime_ns: int) -> bool:
+    """Whether a rotated file was written after another of the same home: by their numbers if both have one, else by time."""
+    number, than = rotation_number(candidate.path), rotation_number(than_path)
+    if number is not None and than is not None:
+        return number < than
+    return candidate.mtime_ns > than_mtime_ns
+
+
+def bytes_missed(size: int, offset: int, copied: int = 0) -> int:
+    """Bytes that were seen in a file and are nowhere any more: `copied` of them are in a copy."""
+    return max(0, size - max(offset, copied))

@@ -1,0 +1,133 @@
+"""Which directories and names there are. Thin I/O: a directory is read again only when its time stamp says so.
+
+Directories change in place while they are read, and their time stamps are as coarse as the kernel's tick. So after a change a directory
+is read once more, at the next look: only then does an unchanged time stamp mean unchanged content.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent.tail.names import compile_glob, glob_depth, glob_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+class Entry(NamedTuple):
+    """One name in a directory."""
+
+    inode: int
+    is_link: bool
+    is_dir: bool
+    is_file: bool
+
+
+class Listing:
+    """One directory as last read. `entries` is empty while the directory does not exist."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.device = 0
+        self.entries: dict[str, Entry] = {}
+        self.error: OSError | None = None
+        """Why it could not be read; what was known of it is kept then, for nothing says that it is gone."""
+        self._stamp: tuple[int, int, int] | None = None
+        self._settled = False
+
+    def refresh(self) -> bool:
+        """Read the directory if it may have changed; return whether its entries did (also: at the first time)."""
+        try:
+            status = os.stat(self.path)
+            stamp = (status.st_dev, status.st_ino, status.st_mtime_ns)
+            same, first = stamp == self._stamp, self._stamp is None
+            if same and self._settled:
+                return False
+            entries = _read(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            changed = bool(self.entries)
+            self.entries, self._stamp = {}, None
+            return changed
+        except OSError as error:
+            self.error = error
+            return False
+        changed = first or entries != self.entries
+        self.entries, self.device, self.error = entries, status.st_dev, None
+        self._stamp, self._settled = stamp, same
+        return changed
+
+
+def _read(path: str) -> dict[str, Entry]:
+    with os.scandir(path) as names:
+        return {
+            one.name: Entry(one.inode(), one.is_symlink(), one.is_dir(follow_symlinks=False), one.is_file(follow_symlinks=False))
+            for one in names
+        }
+
+
+class Globs:
+    """The files that the configuration asks for."""
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
+        """Take absolute globs."""
+        self.roots = [(glob_root(pattern), glob_depth(pattern)) for pattern in include]
+        self._include = [compile_glob(pattern) for pattern in include]
+        self._exclude = [compile_glob(pattern) for pattern in exclude]
+        self._hidden = any("/." in pattern for pattern in include)
+
+    def match(self, path: str) -> bool:
+        """Whether a path is included and not excluded."""
+        return any(one.match(path) for one in self._include) and not any(one.match(path) for one in self._exclude)
+
+    def directories(self, listings: Listings) -> Iterator[Listing]:
+        """Every directory in which a file may match, parents first; each is refreshed on the way."""
+        seen: set[str] = set()
+        for root, depth in self.roots:
+            yield from self._below(listings, root, depth, seen)
+
+    def _below(self, listings: Listings, root: str, depth: int | None, seen: set[str]) -> Iterator[Listing]:
+        waiting = [(root, depth)]
+        while waiting:
+            path, left = waiting.pop()
+            listing = listings.refreshed(path)
+            if path not in seen:
+                seen.add(path)
+                yield listing
+            if left != 0:
+                waiting += [(os.path.join(path, name), left and left - 1) for name in self._children(listing, left)]
+
+    def _children(self, listing: Listing, left: int | None) -> Iterable[str]:
+        """Directories to go down into; links to directories only where the depth bounds a loop."""
+        for name, entry in listing.entries.items():
+            if (entry.is_dir or (entry.is_link and left is not None)) and (self._hidden or not name.startswith(".")):
+                yield name
+
+
+class Listings:
+    """All directories that are looked at, each read at most once per look."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Listing] = {}
+        self._looked: set[str] = set()
+        self.changed: set[str] = set()
+        """Paths of the directories whose entries changed in this look."""
+
+    def begin(self) -> None:
+        """Begin a new look: what was not looked at in the last one is forgotten."""
+        self._known = {path: listing for path, listing in self._known.items() if path in self._looked}
+        self._looked = set()
+        self.changed = set()
+
+    def refreshed(self, path: str) -> Listing:
+        """The directory as it is now."""
+        listing = self.get(path)
+        if path not in self._looked:
+            self._looked.add(path)
+            if listing.refresh():
+                self.changed.add(path)
+        return listing
+
+    def get(self, path: str) -> Listing:
+        """The directory as last read."""
+        return self._known.setdefault(path, Listing(path))

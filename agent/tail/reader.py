@@ -1,0 +1,187 @@
+"""Reading a content by offset, whether it lies in a plain file or in a gzip one. Thin I/O.
+
+A gzip file is a stream: going forward is cheap, going back starts over. So it is read with a window, and going far forward (to resume
+half-way) is done in steps, lest everybody else waits. A file whose compression is still going on simply ends early for now.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final, Protocol
+
+from isal.igzip_lib import DECOMP_GZIP, IgzipDecompressor, IsalError
+
+WINDOW: Final = 64 * 1024
+"""Bytes kept behind the point of reading in a gzip content."""
+_STEP: Final = 256 * 1024
+_MAGIC: Final = b"\x1f\x8b"
+
+
+class Reader(Protocol):
+    """A content, addressed by byte offset."""
+
+    fd: int
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Up to `size` bytes; fewer at the present end. OSError if the file cannot be read."""
+
+    def next_data(self, offset: int) -> int | None:
+        """The offset of the first byte that is not in a hole of the file, from `offset` on; None = only a hole is left."""
+
+    def advance(self, offset: int, budget: int) -> bool:
+        """Come closer to `offset` by at most `budget` bytes; whether `read` from there is cheap now (or the content ends before)."""
+
+    def finished(self) -> bool:
+        """Whether nothing can follow what was read."""
+
+    def close(self) -> None:
+        """Release the descriptor."""
+
+
+class PlainReader:
+    """A plain file. It is never finished: its writer may come back."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def read(self, offset: int, size: int) -> bytes:
+        """As in `Reader`."""
+        return os.pread(self.fd, size, offset)
+
+    def next_data(self, offset: int) -> int | None:
+        """As in `Reader`."""
+        try:
+            return os.lseek(self.fd, offset, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return None
+            if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system without holes
+                return offset
+            raise
+
+    def advance(self, offset: int, budget: int) -> bool:  # noqa: ARG002 - any offset is as near as any other
+        """As in `Reader`."""
+        return True
+
+    def finished(self) -> bool:
+        """As in `Reader`."""
+        return False
+
+    def close(self) -> None:
+        """As in `Reader`."""
+        os.close(self.fd)
+
+
+class GzipReader:
+    """A gzip file, of any number of members.
+
+    `damage` tells why it cannot be read on: what came before is good. `limit` caps the content's bytes and `ratio` how many of them one
+    compressed byte may become, beyond the first mebibyte: a bomb ends early.
+    """
+
+    def __init__(self, fd: int, limit: int, ratio: int) -> None:
+        self.fd = fd
+        self.damage = ""
+        self.is_bomb = False
+        self._limit = limit
+        self._ratio = ratio
+        self._rewind()
+
+    def read(self, offset: int, size: int) -> bytes:
+        """As in `Reader`."""
+        if offset < self._start:
+            self._rewind()
+        while self._start + len(self._buffer) < offset + size and self._fill():
+            self._forget(offset - WINDOW)
+        at = offset - self._start
+        return bytes(self._buffer[at : at + size])
+
+    def next_data(self, offset: int) -> int | None:
+        """As in `Reader`."""
+        return offset
+
+    def advance(self, offset: int, budget: int) -> bool:
+        """As in `Reader`."""
+        goal = min(offset, self._start + len(self._buffer) + budget)
+        self.read(goal, 0)
+        return goal == offset or self._stuck
+
+    def remembers(self, offset: int) -> bool:
+        """Whether reading from there needs no starting over."""
+        return offset >= self._start
+
+    def finished(self) -> bool:
+        """As in `Reader`."""
+        return self._complete or bool(self.damage)
+
+    def close(self) -> None:
+        """As in `Reader`."""
+        os.close(self.fd)
+
+    def _rewind(self) -> None:
+        self._buffer = bytearray()
+        self._start = 0
+        """Offset of the buffer in the content."""
+        self._fed = 0
+        """Offset in the file of what is read next."""
+        self._input = b""
+        self._member: IgzipDecompressor | None = None
+        self._members = 0
+        self._complete = self._stuck = False
+
+    def _forget(self, before: int) -> None:
+        if before > self._start:
+            gone = min(before - self._start, len(self._buffer))
+            del self._buffer[:gone]
+            self._start += gone
+
+    def _fill(self) -> bool:
+        """Decompress one step; False when there is nothing more for now."""
+        self._stuck = True
+        if self.finished():
+            return False
+        try:
+            return self._step()
+        except IsalError as error:  # type: ignore[misc]  # its stubs take it for an instance
+            self.damage = str(error)
+            return False
+
+    def _step(self) -> bool:
+        member = self._member or self._next_member()
+        if member is None:
+            return False
+        data = b""
+        if member.needs_input:
+            data = self._input or self._load()
+            self._input = b""
+            if not data:
+                return False
+        self._append(member.decompress(data, _STEP))
+        if member.eof:
+            self._input, self._member, self._members = member.unused_data, None, self._members + 1
+        self._stuck = False
+        return not self.damage
+
+    def _next_member(self) -> IgzipDecompressor | None:
+        """Begin the next member if one begins here; what follows a member without the magic number is padding (gzip's own rule)."""
+        if len(self._input) < len(_MAGIC):
+            self._input += self._load()
+        if not self._input:
+            self._complete = self._members > 0
+        elif not _MAGIC.startswith(self._input[:2]):
+            self._complete, self.damage = True, "" if self._members else "not a gzip file"
+        elif len(self._input) >= len(_MAGIC):
+            self._member = IgzipDecompressor(flag=DECOMP_GZIP)
+        return self._member
+
+    def _load(self) -> bytes:
+        data = os.pread(self.fd, _STEP, self._fed)
+        self._fed += len(data)
+        return data
+
+    def _append(self, data: bytes) -> None:
+        self._buffer += data
+        end = self._start + len(self._buffer)
+        if end > self._limit or end > self._fed * self._ratio + (1 << 20):
+            self.is_bomb, self.damage = True, f"inflates to more than {self._limit} bytes or {self._ratio} times its size"

@@ -1,0 +1,169 @@
+"""What is known: the streams, by key, by inode and by directory, and what happened to them since it was last told."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from agent.tail.position import Cause, decode
+from agent.tail.stream import State, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from agent.tail.position import Place
+
+SERIAL: Final = "@next"
+"""The key under which the number of the next stream is stored; that it is there means that this is not the first start ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `Tail` is told to do. Paths are absolute, sizes in bytes, times in seconds."""
+
+    include: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+    allowed_roots: tuple[str, ...] = ()
+    from_end: bool = False
+    follow_rotated: bool = True
+    poll_interval: float = 0.2
+    max_line: int = 1 << 20
+    max_open: int = 512
+    gzip_limit: int = 16 << 30
+    gzip_ratio: int = 1000
+    rotated_idle: float = 5.0
+    partial_idle: float = 60.0
+    held_age: float = 3600.0
+    held_bytes: int = 1 << 30
+    forget_after: float = 300.0
+
+
+class Notice(NamedTuple):
+    """Something that happened to a file; `event` as in `telemetry.FileChanged`, or `found`, or `unreadable` with an error."""
+
+    event: str
+    path: str
+    error: str = ""
+
+
+class Table:
+    """All streams. Whoever changes one says so here, so that its position is stored with the next batch."""
+
+    def __init__(self, stored: Mapping[str, bytes]) -> None:
+        """Take the stored positions; PositionError if one cannot be read."""
+        self.is_first_start = SERIAL not in stored
+        self.next_serial = int(stored.get(SERIAL, b"1"))
+        self.streams: dict[str, Stream] = {}
+        self.by_id: dict[tuple[int, int], Stream] = {}
+        self.in_directory: dict[str, set[Stream]] = defaultdict(set)
+        self.by_home: dict[str, list[Stream]] = defaultdict(list)
+        self.lost: set[Stream] = set()
+        self.changed: dict[str, Stream] = {}
+        """Streams whose position is to be stored."""
+        self.touched: list[Stream] = []
+        """Streams that came or moved: to be polled at once."""
+        self.forgotten: list[str] = []
+        self.drops: Counter[str] = Counter()
+        self.notices: list[Notice] = []
+        self._homes = _Homes()
+        for key in sorted(stored.keys() - {SERIAL}, key=_serial_of):
+            saved = decode(stored[key])
+            self._enter(Stream(key, saved.name, self._homes.of(saved.name), saved.place, serial=_serial_of(key), saved=saved))
+
+    def _enter(self, stream: Stream) -> None:
+        self.streams[stream.key] = stream
+        self.by_home[stream.home].append(stream)
+        self._index(stream)
+
+    def _index(self, stream: Stream) -> None:
+        if stream.state is State.LOST:
+            self.lost.add(stream)
+            self.in_directory[os.path.dirname(stream.home)].add(stream)
+            return
+        self.by_id[stream.place.id] = stream
+        self.in_directory[os.path.dirname(stream.place.path)].add(stream)
+
+    def add(self, name: str, home: str, place: Place, now: float) -> Stream:
+        """Begin a new content at offset 0."""
+        serial = self.next_serial
+        self.next_serial += 1
+        stream = Stream(f"{place.inode:x}-{serial:x}", name, home, place, serial=serial)
+        stream.active_at = now
+        self._enter(stream)
+        self.changed[stream.key] = stream
+        self.touched.append(stream)
+        self.notices.append(Notice("found", name))
+        return stream
+
+    def move(self, stream: Stream, place: Place) -> None:
+        """A content is at another place now."""
+        self._unindex(stream)
+        self.lost.discard(stream)
+        stream.move(place)
+        self._index(stream)
+        self.changed[stream.key] = stream
+        self.touched.append(stream)
+
+    def hold(self, stream: Stream, now: float) -> None:
+        """The file has no name any more, but we have it open."""
+        stream.state, stream.cause, stream.left_at, stream.more = State.HELD, Cause.REMOVED, now, True
+        self.touched.append(stream)
+        self.notices.append(Notice(Cause.REMOVED, stream.place.path))
+
+    def lose(self, stream: Stream, cause: Cause, now: float) -> None:
+        """The content is not where it was: it may be found elsewhere, and is forgotten if not."""
+        self._unindex(stream)
+        stream.let_go()
+        if stream.state is State.PLACED:
+            self.notices.append(Notice(cause, stream.place.path))
+        stream.state, stream.cause, stream.left_at, stream.more, stream.is_uncounted = State.LOST, cause, now, False, True
+        self._index(stream)
+        self.changed[stream.key] = stream
+
+    def forget(self, stream: Stream) -> None:
+        """Nothing can match it any more."""
+        self._unindex(stream)
+        self.lost.discard(stream)
+        del self.streams[stream.key]
+        self.by_home[stream.home].remove(stream)
+        if not self.by_home[stream.home]:
+            del self.by_home[stream.home]
+        self.changed.pop(stream.key, None)
+        self.forgotten.append(stream.key)
+
+    def _unindex(self, stream: Stream) -> None:
+        if self.by_id.get(stream.place.id) is stream:
+            del self.by_id[stream.place.id]
+        for path in (stream.place.path, stream.home):
+            directory = os.path.dirname(path)
+            self.in_directory[directory].discard(stream)
+            if not self.in_directory[directory]:
+                del self.in_directory[directory]
+
+    def earlier(self, stream: Stream) -> Iterable[Stream]:
+        """The contents that came before this one at the same home."""
+        for other in self.by_home[stream.home]:
+            if other is stream:
+                return
+            yield other
+
+
+class _Homes:
+    """Real paths of live files; directories are resolved once."""
+
+    def __init__(self) -> None:
+        self._directories: dict[str, str] = {}
+
+    def of(self, name: str) -> str:
+        if os.path.islink(name):
+            return os.path.realpath(name)
+        directory, base = os.path.split(name)
+        if directory not in self._directories:
+            self._directories[directory] = os.path.realpath(directory)
+        return os.path.join(self._directories[directory], base)
+
+
+def _serial_of(key: str) -> int:
+    return int(key.rpartition("-")[2], 16)
