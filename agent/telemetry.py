@@ -371,6 +371,18 @@ class FiguresUnreadable(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TargetChanged(Event):
+    """The observed process came or went."""
+
+    name = "target changed"
+    labels = ("component", "what")
+    component: str
+    target: str
+    what: str
+    """`found` or `gone`."""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestRefused(Event):
     """Our own server refused a client."""
 

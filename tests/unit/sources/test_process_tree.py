@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import structlog
+
+from agent.component import Context
+from agent.metrics import Metrics
+from agent.sources.process_tree import ProcessTree, ProcessTreeConfig
+from agent.telemetry import Telemetry
+from agent.testing.clock import START_NS, FakeClock
+
+STAT = "{pid} (app) {state} {parent} 0 0 0 -1 0 0 0 0 0 {user} 0 {waited} 0 20 0 2 0 {started} 4096 3 " + "0 " * 28
+BURN = "import time\nwhile time.process_time() < 0.3: pass\nopen({path!r}, 'wb').write(b'x')\ninput()"
+
+
+@pytest.fixture
+def context():
+    """What the host lends, with events written to nobody."""
+    clock = FakeClock()
+    metrics = Metrics({}, clock)
+    with structlog.testing.capture_logs():
+        yield Context("tree", clock, metrics, Telemetry(metrics, clock), {}, dict)
+
+
+class Proc:
+    """A /proc made by hand."""
+
+    def __init__(self, root) -> None:
+        self.root = root
+        (root / "uptime").write_text("100.00 1.00\n")
+
+    def put(self, pid: int, *, parent: int = 1, user: int = 0, waited: int = 0, state: str = "S", started: int = 0) -> None:
+        home = self.root / str(pid)
+        (home / "fd").mkdir(parents=True, exist_ok=True)
+        ticks = os.sysconf("SC_CLK_TCK")
+        values = {"pid": pid, "state": state, "parent": parent, "user": user * ticks, "waited": waited * ticks, "started": started * ticks}
+        (home / "stat").write_text(STAT.format(**values))
+        (home / "status").write_text("voluntary_ctxt_switches:\t4\nnonvoluntary_ctxt_switches:\t1\n")
+        (home / "limits").write_text("Max open files            10                   20                   files\n")
+        (home / "io").write_text("rchar: 1\nread_bytes: 4096\nwrite_bytes: 8192\n")
+        for number in range(3):
+            (home / "fd" / str(number)).touch()
+
+    def drop(self, pid: int) -> None:
+        for name in ("stat", "status", "limits", "io"):
+            (self.root / str(pid) / name).unlink()
+
+
+@pytest.fixture
+def proc(tmp_path):
+    """An empty process table."""
+    return Proc(tmp_path)
+
+
+def _tree(proc: Proc, context: Context, **options) -> ProcessTree:
+    return ProcessTree(ProcessTreeConfig(target="pid:7", proc_dir=proc.root, **options), context)
+
+
+def _values(tree: ProcessTree) -> dict:
+    found = {}
+    for one in tree.sample():
+        rest = [value for key, value in one.attributes.items() if key not in ("scope", "target")]
+        found[".".join([one.metric.name, *rest])] = one.value
+    return found
+
+
+def test_a_tree_is_measured(proc, context):
+    """All figures of a process and its child, under OpenTelemetry's names, labelled with scope and target."""
+    proc.put(7, user=3, started=40)
+    proc.put(8, parent=7, user=2, started=60)
+    proc.put(9, parent=1, user=99)
+    values = _values(_tree(proc, context))
+    assert values == {
+        "outrider.target.processes": 2,
+        "outrider.target.exits": 0,
+        "outrider.target.restarts": 0,
+        "process.cpu.time.user": 5,
+        "process.cpu.time.system": 0,
+        "process.context_switches.voluntary": 8,
+        "process.context_switches.involuntary": 2,
+        "process.disk.io.read": 8192,
+        "process.disk.io.write": 16384,
+        "process.uptime": 60,
+        "process.memory.usage": 6 * os.sysconf("SC_PAGE_SIZE"),
+        "process.memory.virtual": 8192,
+        "process.thread.count": 4,
+        "process.unix.file_descriptor.count": 6,
+        "process.unix.file_descriptor.utilization": 0.3,
+    }
+
+
+def test_counters_say_since_when(proc, context):
+    """Counters begin when the target began, not when the agent did."""
+    proc.put(7, started=40)
+    [start] = {one.start_ns for one in _tree(proc, context).sample() if one.metric.name == "process.cpu.time"}
+    assert start == START_NS - 60 * 10**9
+
+
+def test_children_can_be_left_out(proc, context):
+    """With `children: false` only the target itself is measured."""
+    proc.put(7, user=3)
+    proc.put(8, parent=7, user=2)
+    assert _values(_tree(proc, context, children=False))["process.cpu.time.user"] == 3
+
+
+def test_figures_survive_the_process(proc, context):
+    """When the target is gone its counters stay, its gauges are no more, and its coming back is told and counted."""
+    tree = ProcessTree(ProcessTreeConfig(target="name:app", proc_dir=proc.root), context)
+    proc.put(7, user=3)
+    (proc.root / "7" / "cmdline").write_bytes(b"app\0")
+    _values(tree)
+    proc.drop(7)
+    gone = _values(tree)
+    assert (gone["process.cpu.time.user"], gone["outrider.target.processes"], gone["outrider.target.exits"]) == (3, 0, 1)
+    assert "process.memory.usage" not in gone
+    proc.put(17, user=1, started=90)
+    (proc.root / "17" / "cmdline").write_bytes(b"app\0")
+    back = _values(tree)
+    assert (back["process.cpu.time.user"], back["outrider.target.restarts"], back["process.uptime"]) == (4, 1, 10)
+
+
+def test_a_child_that_ends_costs_no_count(proc, context):
+    """A child's CPU moves to its parent when it is waited for; a zombie counts as ended already."""
+    tree = _tree(proc, context)
+    proc.put(7, user=1)
+    proc.put(8, parent=7, user=5)
+    totals = [_values(tree)]
+    proc.put(8, parent=7, user=6, state="Z")
+    totals.append(_values(tree))
+    proc.drop(8)
+    proc.put(7, user=1, waited=6)
+    totals.append(_values(tree))
+    assert [one["process.cpu.time.user"] for one in totals] == [6, 7, 7]
+    assert [one["outrider.target.processes"] for one in totals] == [2, 1, 1]
+    assert totals[-1]["outrider.target.exits"] == 1
+
+
+def test_what_may_not_be_read_is_left_out_and_told_once(proc, context, monkeypatch):
+    """Figures that need a permission are absent, not zero; the log says once which, and what would allow them."""
+    proc.put(7, user=3)
+    tree = _tree(proc, context)
+    read = tree._proc._read
+    monkeypatch.setattr(tree._proc, "_read", lambda name: None if name.endswith("/io") else read(name))
+    monkeypatch.setattr(tree._proc, "open_files", lambda _pid: None)
+    for _ in range(3):
+        values = _values(tree)
+    assert not any(name.startswith(("process.disk", "process.unix")) for name in values)
+    assert values["process.cpu.time.user"] == 3
+    told = [one.details for one in context.telemetry.recent]
+    assert [one["figures"] for one in told] == ["disk I/O", "file descriptors"]
+    assert all("CAP_SYS_PTRACE" in one["remedy"] for one in told)
+
+
+def test_an_empty_table_is_no_error(proc, context):
+    """A target that never was gives zeros and no gauge."""
+    values = _values(_tree(proc, context))
+    assert (values["outrider.target.processes"], "process.uptime" in values) == (0, False)
+
+
+def test_a_real_process_is_measured(context, tmp_path):
+    """The figures of a real child are what it did; after its end its CPU time is still there."""
+    path = tmp_path / "file"
+    child = subprocess.Popen([sys.executable, "-c", BURN.format(path=str(path))], stdin=subprocess.PIPE)
+    tree = ProcessTree(ProcessTreeConfig(target=f"pid:{child.pid}"), context)
+    try:
+        while not path.exists():
+            values = _values(tree)
+        values = _values(tree)
+    finally:
+        child.communicate(b"\n")
+    after = _values(tree)
+    cpu = sum(value for name, value in values.items() if name.startswith("process.cpu.time"))
+    assert cpu >= 0.25
+    assert values["process.memory.usage"] > 1_000_000
+    assert values["process.unix.file_descriptor.count"] >= 3
+    assert sum(value for name, value in after.items() if name.startswith("process.cpu.time")) >= cpu
+    assert (after["outrider.target.processes"], after["outrider.target.exits"]) == (0, 1)
