@@ -74,6 +74,14 @@ class _Draft:
         self.message.append(text)
         self.blanks = 0
 
+    def take(self, member: ExceptionInfo, height: int) -> None:
+        """Add a member of this group, or count it where the tree would grow too high."""
+        if height < MAX_HEIGHT:
+            self.members.append(member)
+            self.height = max(self.height, height)
+        else:
+            self.hidden += 1
+
     def location(self) -> _FrameDraft | None:
         return self.syntax or (self.frames[-1] if self.frames else None)
 
@@ -112,16 +120,11 @@ class _Chain:
     def finish(self) -> tuple[ExceptionInfo, int]:
         """The newest exception with the others below it, and the height of that tree."""
         dropped = max(len(self.links) - MAX_LINKS, 0)
-        info, height = None, 0
-        for draft in self.links[dropped:]:
-            if draft.height >= MAX_HEIGHT:
-                draft.hidden, draft.members, draft.height = draft.hidden + len(draft.members), [], 0
-            if height >= MAX_HEIGHT:
-                info, height, dropped = None, 0, dropped + 1
-            info = draft.finish(info, dropped if info is None else 0)
-            height = max(height, draft.height) + 1
-        if info is None:
-            raise AssertionError("a chain begins with one exception")
+        info, height = self.links[dropped].finish(None, dropped), self.links[dropped].height + 1
+        for position, draft in enumerate(self.links[dropped + 1 :], dropped + 1):
+            older, cut = (info, 0) if height < MAX_HEIGHT else (None, position)
+            info = draft.finish(older, cut)
+            height = max(height if older else 0, draft.height) + 1
         return info, height
 
 
@@ -192,8 +195,7 @@ class Builder:
             parent = self._chains[-1].links[-1]
             if not _is_placeholder(chain):
                 member, height = chain.finish()
-                parent.members.append(member)
-                parent.height = max(parent.height, height)
+                parent.take(member, height)
             parent.hidden += chain.links[-1].hidden if _is_placeholder(chain) else 0
 
 

@@ -7,7 +7,6 @@ A position may be stored only before the first line of an open traceback; `open`
 
 from __future__ import annotations
 
-import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
@@ -19,11 +18,30 @@ if TYPE_CHECKING:
 MAX_LINES: Final = 10_000
 """Lines of one traceback; beyond them it is declared over, so that no input can hold a position for ever."""
 
-_MARK: Final = re.compile(
-    rb"\(most recent call |The above exception was|During handling of the above|sub-exception|RemoteTraceback:"
-    rb"|\A(?:\x1b\[[0-9;]*m)*(?:Exception i|--- Logging error|Fatal Python|Windows fatal|Timeout \()"
-    rb"|\A(?:future|handle|task|protocol|transport): <"
+_OPENINGS: Final = (
+    b"The above exception was",
+    b"During handling of the above",
+    b"Exception in",
+    b"Exception ignored",
+    b"--- Logging error",
+    b"Fatal Python error",
+    b"Windows fatal exception",
+    b"Timeout (",
+    b"future: <",
+    b"handle: <",
+    b"task: <",
+    b"protocol: <",
+    b"transport: <",
+    b"  | ",
 )
+_FIRST: Final = frozenset(opening[:1] for opening in _OPENINGS)
+
+
+def may_open(line: bytes) -> bool:
+    """A cheap look that all but a few lines of a log fail; the grammar decides on the others."""
+    if b"(most recent call " in line or b"RemoteTraceback:" in line:
+        return True
+    return line[:1] in _FIRST and line.startswith(_OPENINGS)
 
 
 class Joint(Enum):
@@ -69,7 +87,7 @@ class TracebackJoiner:
 
     def feed(self, line: bytes) -> Joint:
         """How the next line (with or without its newline) stands."""
-        if not self.open and not _MARK.search(line):
+        if not self.open and not may_open(line):
             return Joint.OUTSIDE
         return self._classify(line)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.parse.exceptions import ExceptionInfo, Frame, Truncated, is_caret_line, render
 from agent.parse.traceback import find_tracebacks, parse_exception_text, parse_fatal_error, parse_stack, parse_traceback
-from agent.parse.traceback_build import MAX_LINKS, split_type
+from agent.parse.traceback_build import MAX_HEIGHT, MAX_LINKS, split_type
 
 FRAME = Frame("/srv/app/a.py", 3, "f", "g()")
 INFO = ExceptionInfo("ValueError", None, "why", (FRAME,))
@@ -166,6 +168,50 @@ def test_deep_boxes_are_cut_and_counted() -> None:
         info = info.group[0]
         hidden = info.truncated.exceptions
     assert hidden == 1
+
+
+def test_chains_in_groups_in_chains_stay_within_a_height() -> None:
+    """Neither long chains nor nested groups alone, but both together must not grow a tree that recursion cannot walk."""
+    info = INFO
+    for _ in range(13):
+        info = replace(INFO, is_group=True, group=(info,))
+        for _ in range(30):
+            info = replace(INFO, context=info)
+    read = parse_traceback(render(info))
+    assert read is not None
+    assert read == parse_traceback(render(info))
+    assert height(info) > 400 > MAX_HEIGHT + MAX_LINKS >= height(read)
+    assert "Truncated(exceptions=1," in repr(read)
+
+
+def height(info: ExceptionInfo) -> int:
+    """The longest path from the newest exception to an oldest or innermost one."""
+    longest, queue = 0, [(info, 1)]
+    while queue:
+        one, depth = queue.pop()
+        longest = max(longest, depth)
+        queue += [(part, depth + 1) for part in (one.cause, one.context, *one.group) if part is not None]
+    return longest
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "      +---------------- 2 ----------------",
+        "      +-+---------------- 1 ----------------",
+        "      +------------------------------------",
+        "  +-+- no box",
+        "| at the left edge",
+    ],
+)
+def test_a_line_that_is_no_box_of_this_group_changes_no_box(line: str) -> None:
+    """Only a box one deeper, or one of those that are open, can stand there; all else is text."""
+    text = render(ExceptionInfo("ExceptionGroup", None, "x", (FRAME,), group=(INFO,), is_group=True))
+    before, close = text[: text.rindex("    +---")], text[text.rindex("    +---") :]
+    info = parse_traceback(before + line + "\n" + close)
+    assert info is not None
+    assert [member.type for member in info.group] == ["ValueError"]
+    assert info.group[0].value == "why\n" + line
 
 
 def test_a_number_too_long_for_a_line_number_does_not_raise() -> None:

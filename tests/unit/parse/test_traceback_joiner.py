@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from agent.parse.traceback_joiner import MAX_LINES, Joint, TracebackJoiner
-from agent.parse.traceback_lines import MAX_STRAY_LINES
+from agent.parse.traceback_joiner import MAX_LINES, Joint, TracebackJoiner, may_open
+from agent.parse.traceback_lines import MAX_STRAY_LINES, Grammar, clean
 
 START, CONTINUE, END, OUTSIDE = Joint.START, Joint.CONTINUE, Joint.END, Joint.OUTSIDE
 HEADER = b"Traceback (most recent call last):"
@@ -217,3 +219,12 @@ def test_colours_do_not_hide_a_traceback() -> None:
     coloured = [HEADER, b'  File \x1b[35m"/srv/app/a.py"\x1b[0m, line \x1b[35m3\x1b[0m, in \x1b[35mf\x1b[0m', SOURCE]
     final = b"\x1b[1;35mValueError\x1b[0m: \x1b[35mwhy\x1b[0m"
     assert joints(*coloured, final, RECORD) == [START, CONTINUE, CONTINUE, CONTINUE, END]
+
+
+def test_the_cheap_look_misses_no_line_that_opens_a_block() -> None:
+    """Of all lines of the corpus, whatever the grammar would begin a block with passes `may_open`."""
+    corpus = Path(__file__).parents[2] / "golden" / "tracebacks"
+    lines = {line for path in corpus.glob("3.*/*.txt") for line in path.read_bytes().split(b"\n")}
+    opening = [line for line in lines if Grammar().feed(clean(line.decode())).starts]
+    assert len(opening) > 30
+    assert all(map(may_open, opening))
