@@ -1,0 +1,417 @@
+from __future__ import annotations
+
+import zlib
+
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from pydantic import ValidationError
+
+from agent.component import Accepted, Context
+from agent.errors import ConfigError, PausedError, RejectedError, RetryableError, TooLargeError
+from agent.exporters.otlp_answer import Answer, Outcome, Policy, judge, read_answer, read_failure, retry_after, scrub
+from agent.exporters.otlp_environment import NO_LIMIT, from_environment, read
+from agent.exporters.otlp_http import REQUESTS, USER_AGENT, OtlpHttp, OtlpHttpConfig, describe_endpoint, make_route, settle, signal_url
+from agent.metrics import Metrics
+from agent.net.http_client import ErrorKind, HttpError, Phases, Response
+from agent.record import Row, Signal
+from agent.testing.clock import FakeClock
+from agent.testing.http_faults import answer
+from agent.testing.otlp_server import OtlpServer, parse_plan, partial_success, read_store, repeats
+
+PROTOBUF = ("content-type", "application/x-protobuf")
+NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
+
+
+class Nobody:
+    def emit(self, event: object) -> None:
+        pass
+
+
+def _row(signal: Signal = Signal.LOGS, records: int = 3) -> Row:
+    request = ExportLogsServiceRequest()
+    scope = request.resource_logs.add().scope_logs.add()
+    for number in range(records):
+        scope.log_records.add().body.string_value = f"text {number}"
+    body = request.SerializeToString()
+    return Row(1, signal, "s", records, zlib.compress(body, wbits=31), len(body), 0)
+
+
+def _exporter(**options) -> OtlpHttp:
+    clock = FakeClock()
+    return OtlpHttp(OtlpHttpConfig(**options), Context("there", clock, Metrics({}, clock), Nobody(), {}, None))
+
+
+def _response(status: int = 200, body: bytes = b"", *headers: tuple[str, str]) -> Response:
+    return Response(status, headers or (PROTOBUF,), body, Phases(), None, "", "1.1")
+
+
+# --- the configuration --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        ("http://h:4318", "http://h:4318/v1/logs"),
+        ("http://h:4318/", "http://h:4318/v1/logs"),
+        ("https://h/mycollector", "https://h/mycollector/v1/logs"),
+        ("https://h/mycollector/", "https://h/mycollector/v1/logs"),
+        ("https://h/a?key=1", "https://h/a/v1/logs?key=1"),
+        ("http://[::1]:4318", "http://[::1]:4318/v1/logs"),
+    ],
+)
+def test_the_base_url_gets_the_signals_path(base, url):
+    """`v1/<signal>` is appended relative to the base, with one slash between (protocol/exporter.md, "Endpoint URLs for OTLP/HTTP")."""
+    assert signal_url(base, Signal.LOGS) == url
+
+
+def test_a_signals_own_url_is_used_as_it_is():
+    """Nothing is appended to a per-signal endpoint, and the other signals keep the base."""
+    config = OtlpHttpConfig(endpoint="http://h:4318", metrics={"endpoint": "https://m.test/v1/metrics/"})
+    assert make_route(config, Signal.METRICS).url == "https://m.test/v1/metrics/"
+    assert make_route(config, Signal.LOGS).url == "http://h:4318/v1/logs"
+
+
+def test_a_signals_own_options_win():
+    """Headers, timeout, compression and TLS of one signal replace the common ones; what it leaves out is common."""
+    own = {"headers": {"b": "2222"}, "timeout": 3, "compression": "none"}
+    config = OtlpHttpConfig(endpoint="http://h", headers={"a": "1111"}, timeout="5s", logs=own)
+    logs, metrics = make_route(config, Signal.LOGS), make_route(config, Signal.METRICS)
+    assert logs.headers == {"Content-Type": "application/x-protobuf", "b": "2222"}
+    assert metrics.headers == {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip", "a": "1111"}
+    assert (logs.timeout, metrics.timeout, logs.packed, metrics.packed) == (3.0, 5.0, False, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({}, "no endpoint for logs, metrics"),
+        ({"logs": {"endpoint": "http://h"}}, "no endpoint for metrics"),
+        ({"endpoint": "h:4318"}, "is not an http"),
+        ({"endpoint": "http://h/ü"}, "percent-encoded"),
+        ({"endpoint": "http://h", "signals": []}, "at least 1"),
+        ({"endpoint": "http://h", "signals": ["profiles"]}, "signals"),
+        ({"endpoint": "http://h", "compression": "zstd"}, "compression"),
+        ({"endpoint": "http://h", "timeout": 0}, "longer than zero"),
+        ({"endpoint": "http://h", "headers": {"a b": "c"}}, "not a header name"),
+        ({"endpoint": "http://h", "headers": {"Content-Type": "c"}}, "exporter's own"),
+        ({"endpoint": "http://h", "headers": {"a": "b\r\nc: d"}}, "HTTP does not allow"),
+        ({"endpoint": "http://h", "max_request_size": 0}, "max_request_size"),
+        ({"endpoint": "http://h", "endpiont": "http://h"}, "endpiont"),
+        ({"endpoint": "http://h", "tls": {"ca_file": "/no/such/file"}}, "no such file"),
+    ],
+)
+def test_wrong_options_are_refused(options, complaint):
+    """Each wrong option is named, before anything is opened."""
+    with pytest.raises(ValidationError, match=complaint):
+        OtlpHttpConfig(**options)
+
+
+def test_secrets_are_not_shown():
+    """Neither the configuration's text nor the endpoint that pages show hold a credential."""
+    config = OtlpHttpConfig(endpoint="http://user:hunter2@h/", headers={"api-key": "sesame"})
+    assert "sesame" not in repr(config)
+    assert describe_endpoint(config, Signal.LOGS) == "http://**********@h/v1/logs"
+
+
+# --- the environment ----------------------------------------------------------------------------------------------------------------
+
+
+def _env(**variables: str) -> dict[str, str]:
+    return {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in variables.items()}
+
+
+def test_no_endpoint_is_no_exporter():
+    """Without an endpoint nothing is configured, whatever else is set."""
+    assert from_environment({}) is None
+    assert from_environment(_env(HEADERS="a=b", PROTOCOL="grpc", ENDPOINT="  ")) is None
+
+
+def test_all_variables_are_read(tmp_path):
+    """Every standard variable becomes the option that it stands for, and the configuration takes them."""
+    files = {name: tmp_path / name for name in ("ca", "cert", "key")}
+    for path in files.values():
+        path.touch()
+    env = _env(
+        ENDPOINT="http://h:4318",
+        HEADERS="api-key=a%20b,x=y=z , ",
+        TIMEOUT="2500",
+        COMPRESSION="none",
+        PROTOCOL="http/protobuf",
+        CERTIFICATE=str(files["ca"]),
+        CLIENT_CERTIFICATE=str(files["cert"]),
+        CLIENT_KEY=str(files["key"]),
+        LOGS_ENDPOINT="http://logs.test/in",
+        LOGS_TIMEOUT="100",
+        TRACES_ENDPOINT="http://traces.test",
+        INSECURE="true",
+    )
+    options = from_environment(env)
+    assert options == {
+        "endpoint": "http://h:4318",
+        "headers": {"api-key": "a b", "x": "y=z"},
+        "timeout": 2.5,
+        "compression": "none",
+        "tls": {"ca_file": str(files["ca"]), "cert_file": str(files["cert"]), "key_file": str(files["key"])},
+        "logs": {"endpoint": "http://logs.test/in", "timeout": 0.1},
+        "traces": {"endpoint": "http://traces.test"},
+        "signals": ["logs", "metrics", "traces"],
+    }
+    config = OtlpHttpConfig.model_validate(options)
+    assert make_route(config, Signal.LOGS).timeout == 0.1
+    assert read(env).variables["logs", "timeout"] == "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT"
+    assert read(env).variables["tls", "ca_file"] == "OTEL_EXPORTER_OTLP_CERTIFICATE"
+
+
+def test_only_the_signals_with_an_endpoint_are_sent():
+    """A single signal's endpoint configures that signal alone."""
+    assert from_environment(_env(METRICS_ENDPOINT="http://m"))["signals"] == ["metrics"]
+    assert from_environment(_env(ENDPOINT="http://h"))["signals"] == ["logs", "metrics"]
+
+
+def test_a_timeout_of_nothing_is_no_limit():
+    """0 milliseconds mean "no limit" (configuration/common.md, "Timeout")."""
+    assert from_environment(_env(ENDPOINT="http://h", TIMEOUT="0"))["timeout"] == NO_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ({"TIMEOUT": "10s"}, "OTEL_EXPORTER_OTLP_TIMEOUT: '10s' is not a whole number; write milliseconds"),
+        ({"TIMEOUT": "-1"}, "OTEL_EXPORTER_OTLP_TIMEOUT: '-1' is not a whole number"),
+        ({"TIMEOUT": "9" * 5000}, "is not a whole number"),
+        ({"HEADERS": "sesame"}, "OTEL_EXPORTER_OTLP_HEADERS: its entry 1 is not name=value"),
+        ({"LOGS_HEADERS": "a=b,=sesame"}, "OTEL_EXPORTER_OTLP_LOGS_HEADERS: its entry 2 is not name=value"),
+        ({"PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' is not available here; set it to http/protobuf, and the endpoint to the HTTP port"),
+        ({"METRICS_PROTOCOL": "http/json"}, "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL: 'http/json' is not available here; set it to http/protobuf"),
+    ],
+)
+def test_wrong_variables_are_named_with_their_fix(variables, complaint):
+    """A variable that can't be obeyed is a fault with its name and what to write; header values are not repeated."""
+    with pytest.raises(ConfigError) as raised:
+        from_environment(_env(ENDPOINT="http://h", **variables))
+    assert complaint in str(raised.value)
+    assert "sesame" not in str(raised.value)
+
+
+def test_all_faults_are_told_at_once():
+    """One line for each fault."""
+    with pytest.raises(ConfigError) as raised:
+        from_environment(_env(ENDPOINT="http://h", TIMEOUT="x", HEADERS="y", PROTOCOL="grpc"))
+    assert len(str(raised.value).splitlines()) == 3
+
+
+def test_the_protocol_of_a_signal_that_is_not_sent_does_not_matter():
+    """Nobody is bothered about traces that nobody sends; a signal's own protocol wins over the common one."""
+    assert from_environment(_env(ENDPOINT="http://h", TRACES_PROTOCOL="grpc")) is not None
+    assert from_environment(_env(ENDPOINT="http://h", PROTOCOL="grpc", LOGS_PROTOCOL="http/protobuf", METRICS_PROTOCOL="http/protobuf"))
+
+
+# --- what an answer means -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [*range(300, 600)])
+def test_every_status_is_judged_as_the_specification_says(status):
+    """Strictly: 429, 502, 503, 504 are retried, 413 is too large, all else is final. By default 3xx, 401, 403 and 404 pause instead."""
+    retryable = status in (429, 502, 503, 504)
+    strict = Outcome.RETRY if retryable else Outcome.TOO_LARGE if status == 413 else Outcome.REJECTED
+    ours = Outcome.PAUSED if status in (401, 403, 404) or status < 400 else strict
+    assert judge(status, Policy(strict=True)) is strict
+    assert judge(status, Policy()) is ours
+    assert judge(status, Policy(retry_500=True)) is (Outcome.RETRY if status == 500 else ours)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ((("retry-after", "0"),), 0.0),
+        ((("retry-after", "120"),), 120.0),
+        ((("retry-after", " 7 "),), 7.0),
+        ((("retry-after", "1000000000"),), 1e9),
+        ((("retry-after", "9" * 400),), None),
+        ((("retry-after", "-5"),), None),
+        ((("retry-after", "1.5"),), None),
+        ((("retry-after", "soon"),), None),
+        ((("retry-after", ""),), None),
+        ((("retry-after", "٣"),), None),
+        ((("retry-after", "Tue, 14 Nov 2023 22:14:20 GMT"),), 60.0),
+        ((("retry-after", "Tuesday, 14-Nov-23 22:14:20 GMT"),), 60.0),
+        ((("retry-after", "Tue, 14 Nov 2023 22:12:20 GMT"),), -60.0),
+        ((("retry-after", "Tue, 14 Nov 2023 22:14:20 GMT"), ("date", "Tue, 14 Nov 2023 22:14:10 GMT")), 10.0),
+        ((("retry-after", "Tue, 14 Nov 2023 22:14:20 GMT"), ("date", "rubbish")), 60.0),
+        ((("retry-after", "Tue, 99 Nov 2023 22:14:20 GMT"),), None),
+        ((("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT"),), 253402300799 - NOW),
+        ((), None),
+    ],
+)
+def test_both_forms_of_retry_after_are_read(headers, seconds):
+    """Seconds and dates (the answer's own Date tells the time, if there is one) are understood; nonsense is no wish."""
+    assert retry_after(_response(503, b"", *headers), NOW) == seconds
+
+
+def test_no_wish_without_reason_to_retry():
+    """Retry-After of a final refusal is not looked at."""
+    assert read_answer(_response(400, b"", ("retry-after", "5")), 3, Policy(), NOW).after is None
+
+
+@pytest.mark.parametrize("kind", list(ErrorKind))
+def test_without_an_answer_it_is_tried_again(kind):
+    """Whatever kept an answer from coming, the row is kept and tried again."""
+    assert read_failure(HttpError(kind, "why"), Policy(strict=True)) == Answer(Outcome.RETRY, kind.value, "why")
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.TIMEOUT, ErrorKind.PROTOCOL, ErrorKind.RESET, ErrorKind.BODY_TOO_LARGE])
+def test_a_success_with_a_lost_body_is_a_success(kind):
+    """Once a 2xx has come the data was taken; a body that is cut off or too large does not make us send it twice."""
+    assert read_failure(HttpError(kind, "why", status=200), Policy()).outcome is Outcome.BAD_RESPONSE
+
+
+def test_a_refusal_with_a_lost_body_is_still_that_refusal():
+    """The status decides; but a body over the limit is never a reason to retry (specification, "OTLP/HTTP Response")."""
+    assert read_failure(HttpError(ErrorKind.RESET, "why", status=503), Policy()).outcome is Outcome.RETRY
+    assert read_failure(HttpError(ErrorKind.BODY_TOO_LARGE, "why", status=503), Policy()).outcome is Outcome.REJECTED
+    assert read_failure(HttpError(ErrorKind.BODY_TOO_LARGE, "why", status=413), Policy()).outcome is Outcome.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [(Outcome.RETRY, RetryableError), (Outcome.PAUSED, PausedError), (Outcome.TOO_LARGE, TooLargeError), (Outcome.REJECTED, RejectedError)],
+)
+def test_refusals_become_the_contracts_exceptions(outcome, error):
+    """Each outcome is the one exception that the host acts on, of exactly that type."""
+    with pytest.raises(error) as raised:
+        settle(Answer(outcome, "500", "why", after=3.0))
+    assert type(raised.value) is error
+    assert str(raised.value) == "why"
+    assert raised.value.after == (3.0 if outcome is Outcome.RETRY else None) if isinstance(raised.value, RetryableError) else True
+
+
+def test_a_servers_words_are_made_harmless():
+    """One line, bounded, no control characters, no credentials of ours, no password of any URL."""
+    text = scrub("no\x1b[31m\r\nentry for Bearer sesame at http://u:pw@h/\x00" + "x" * 1000, ("Bearer sesame", "sesame"))
+    assert text.startswith("no [31m entry for ********** at http://**********@h/ xxx")
+    assert (len(text), text.isprintable(), text[-1]) == (300, True, "…")
+
+
+# --- on the wire --------------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_request_is_what_the_specification_wants():
+    """POST, protobuf, gzip, our headers and User-Agent; the body is the row's, byte by byte."""
+    row = _row()
+    async with OtlpServer() as server:
+        exporter = _exporter(endpoint=server.url, headers={"Authorization": "Bearer sesame"})
+        assert await exporter.export(row) == Accepted()
+        await exporter.close()
+        [request] = server.log.requests
+    assert (request.method, request.path, request.body) == ("POST", "/v1/logs", row.body)
+    assert request.headers == {
+        "host": f"127.0.0.1:{server.port}",
+        "user-agent": USER_AGENT,
+        "content-length": str(len(row.body)),
+        "content-type": "application/x-protobuf",
+        "content-encoding": "gzip",
+        "authorization": "Bearer sesame",
+    }
+    assert USER_AGENT.split()[1].startswith("OTel-OTLP-Exporter-Python/")
+
+
+async def test_without_compression_the_request_is_unpacked():
+    """`compression: none` sends the plain protobuf and no Content-Encoding."""
+    async with OtlpServer() as server:
+        exporter = _exporter(endpoint=server.url, compression="none")
+        await exporter.export(_row())
+        await exporter.close()
+        [request] = server.log.requests
+        assert "content-encoding" not in request.headers
+        assert len(ExportLogsServiceRequest.FromString(request.body).resource_logs[0].scope_logs[0].log_records) == 3
+
+
+async def test_each_signal_goes_its_way():
+    """Logs, metrics and traces have their own paths, and a connection each that is kept."""
+    async with OtlpServer() as server:
+        exporter = _exporter(endpoint=server.url, signals=["logs", "metrics", "traces"])
+        for _ in range(2):
+            for signal in (Signal.LOGS, Signal.METRICS, Signal.TRACES):
+                await exporter.export(_row(signal))
+        await exporter.close()
+        assert sorted(request.path for request in server.log.requests) == ["/v1/logs"] * 2 + ["/v1/metrics"] * 2 + ["/v1/traces"] * 2
+        assert server.log.connections == 3
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+async def test_a_request_over_our_own_limit_is_never_sent(compression):
+    """The limit holds before and after compression; the host is told to halve it, and it is counted."""
+    async with OtlpServer() as server:
+        exporter = _exporter(endpoint=server.url, max_request_size=20, compression=compression)
+        with pytest.raises(TooLargeError, match="over our own limit of 20 bytes"):
+            await exporter.export(_row())
+        await exporter.close()
+        assert server.log.connections == 0
+    assert counted(exporter) == {("too_large", "not_sent"): 1}
+
+
+async def test_a_row_of_exactly_the_limit_is_sent():
+    """The limit itself is allowed."""
+    row = _row(records=100)
+    async with OtlpServer() as server:
+        exporter = _exporter(endpoint=server.url, max_request_size=row.raw_size)
+        await exporter.export(row)
+        await exporter.close()
+
+
+async def test_an_echoed_secret_is_not_repeated():
+    """A server that quotes our token in its refusal does not get it into our logs or dead letters."""
+    async with OtlpServer(answer(400, b"bad token sesame", {"Content-Type": "text/plain"})) as server:
+        exporter = _exporter(endpoint=server.url, headers={"Authorization": "Bearer sesame"})
+        with pytest.raises(RejectedError) as raised:
+            await exporter.export(_row())
+        await exporter.close()
+    assert raised.value.reason == "HTTP 400: bad token **********"
+
+
+def test_nothing_is_opened_by_making_it():
+    """An exporter can be made with any endpoint, and thrown away."""
+    assert _exporter(endpoint="http://nowhere.test").signals == {Signal.LOGS, Signal.METRICS}
+
+
+async def test_closing_is_safe_before_the_start_and_twice():
+    """`close` without a request, and again, does nothing."""
+    exporter = _exporter(endpoint="http://nowhere.test")
+    await exporter.close()
+    await exporter.close()
+
+
+def counted(exporter: OtlpHttp) -> dict[tuple[str, str], int]:
+    """(outcome, status) → number of requests."""
+    data = exporter._context.metrics.collect().resource_metrics[0].scope_metrics[0].metrics
+    [metric] = [one for one in data if one.name == REQUESTS.name]
+    return {(point.attributes["outcome"], point.attributes["status"]): point.value for point in metric.data.data_points}
+
+
+# --- the fake server ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_server_keeps_what_it_accepted(tmp_path):
+    """What is in the store is what was answered with 200, and can be decoded; a torn frame at the end is left out."""
+    store = tmp_path / "store"
+    async with OtlpServer(answer(503), partial_success(1), limit=100, store=store) as server:
+        exporter = _exporter(endpoint=server.url)
+        for row in (_row(), _row(), _row(), _row(), _row(records=500)):
+            try:
+                await exporter.export(row)
+            except (RetryableError, TooLargeError):
+                continue
+        await exporter.close()
+    stored = list(read_store(store))
+    assert [one.path for one in stored] == ["/v1/logs"] * 2
+    assert len(stored[0].decode().resource_logs[0].scope_logs[0].log_records) == 3
+    assert repeats(stored) == 1
+    store.write_bytes(store.read_bytes()[:-1])
+    assert len(list(read_store(store))) == 1
+
+
+def test_plans_repeat():
+    """A plan's steps come as often as it says, for ever."""
+    plan = parse_plan("ok:2, 503")
+    replies = [next(plan) for _ in range(6)]
+    assert [None if reply is None else reply.raw[9:12] for reply in replies] == [None, None, b"503"] * 2
