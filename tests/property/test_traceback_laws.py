@@ -306,6 +306,27 @@ def test_twice_the_lines_take_the_joiner_twice_the_steps(make: Callable[[int], s
     assert steps_of(lambda: join(large)) <= 2.3 * steps_of(lambda: join(small)) + 400
 
 
+LONG_LINES: dict[str, Callable[[int], str]] = {
+    "file names": lambda n: HEADER + '\n  File "' + '", line 1x' * n,
+    "line numbers": lambda n: HEADER + '\n  File "", line ' + "1" * n + "x",
+    "dotted names": lambda n: HEADER + "\n" + "a." * n + " x",
+    "local names": lambda n: HEADER + "\n" + "a.<b" * n + " x",
+    "members told": lambda n: "  | E: " + "(1 sub-exceptions " * n,
+    "worker": lambda n: "a." * n + "RemoteTraceback:  x",
+    "threads": lambda n: "Thread " + "(most recent call first) " * n,
+    "margin": lambda n: "  + Exception Group " + HEADER + "\n  | E: x\n" + " " * n + "+-",
+    "colours": lambda n: HEADER + "\n" + "\x1b[" * n + "1" * n,
+    "modules": lambda n: "Fatal Python error: x\nExtension modules: " + "a (total: 1" * n,
+}
+
+
+@pytest.mark.parametrize("make", LONG_LINES.values(), ids=LONG_LINES.keys())
+def test_no_line_makes_a_pattern_backtrack(make: Callable[[int], str]) -> None:
+    """A line of half a million units is read; with quadratic patterns this would take an hour and time out."""
+    assert_total(make(500_000))
+    TracebackJoiner().feed(make(500_000).encode())
+
+
 def test_a_million_headers_are_read() -> None:
     """A million lines of nothing but headers neither recurse nor hold on to more than the open one."""
     assert parse_traceback((HEADER + "\n") * 1_000_000) is None
