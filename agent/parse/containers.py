@@ -64,7 +64,7 @@ def unwrap_docker(line: bytes) -> Wrapped | None:
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:
-        fields, _ = decode(line)
+        fields = decode(line)
     if not isinstance(fields, dict):
         return None
     log, stream, time = fields.get("log"), fields.get("stream"), fields.get("time")

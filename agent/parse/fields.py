@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from agent.parse import severity, trace_context
 from agent.parse.limits import MAX_ATTRIBUTES
 from agent.parse.parsed import Parsed
+from agent.parse.reasons import BAD_TIMESTAMP
 from agent.parse.timestamps import parse_time
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def promote(fields: dict[str, Value]) -> Parsed:
     level = take(fields, LEVEL, lambda value: as_level(value, bunyan=bunyan)) or _ecs_level(fields)
     body = _body(fields)
     trace, span, flags = _trace_context(fields)
-    return Parsed(body, fields, time_ns, level.number, level.text, trace, span, flags)
+    doubtful = not time_ns and any(name in fields for name in TIME[:5])
+    return Parsed(body, fields, time_ns, level.number, level.text, trace, span, flags, reasons=(BAD_TIMESTAMP,) * doubtful)
 
 
 def take(fields: dict[str, Value], names: tuple[str, ...], understand: Callable[[Value], T | None]) -> T | None:

@@ -27,10 +27,10 @@ class Open:
     `base` holds the time and the attributes of what the first line was wrapped in.
     """
 
-    __slots__ = ("_base", "_lines", "_stack", "first", "head", "offset", "size")
+    __slots__ = ("_base", "_lines", "_stack", "end", "first", "head", "offset", "size")
 
     def __init__(self, offset: int, line: bytes, head: Parsed | None, base: Parsed = NOWHERE) -> None:
-        self.offset = offset
+        self.offset = self.end = offset
         self.first = line
         self.head = head
         self._base = base
@@ -53,13 +53,15 @@ class Open:
         """All lines, in the order they are told in: what the redactor's search must see."""
         return (self.first, *self._lines, *self._stack)
 
-    def add(self, line: bytes) -> None:
+    def add(self, offset: int, line: bytes) -> None:
         """Join a line of text."""
+        self.end = offset
         (self._stack or self._lines).append(line)
         self.size += len(line) + 1
 
-    def add_trace(self, line: bytes) -> None:
+    def add_trace(self, offset: int, line: bytes) -> None:
         """Join a line of a traceback."""
+        self.end = offset
         self._stack.append(line)
         self.size += len(line) + 1
 

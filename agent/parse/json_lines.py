@@ -17,7 +17,7 @@ import re2
 from agent.parse import fields as named
 from agent.parse.limits import MAX_DEPTH, MAX_TEXT, without_surrogates
 from agent.parse.plain import parse as as_text
-from agent.parse.reasons import INVALID_UTF8, TOO_DEEP
+from agent.parse.reasons import TOO_DEEP
 from agent.parse.timestamps import from_text
 from agent.record import LogRecord
 
@@ -74,8 +74,8 @@ def read(
                 return index
             if not plain or type(fields) is not dict or len(line) > MAX_TEXT:
                 return index
-            time_ns, level, body = text_time(fields.pop(time_name)), fields.pop(level_name), fields.pop(body_name)
-            if not time_ns or type(level) is not str or type(body) is not str:
+            stamp, level, body = fields.pop(time_name), fields.pop(level_name), fields.pop(body_name)
+            if type(stamp) is not str or type(level) is not str or type(body) is not str or not (time_ns := text_time(stamp)):
                 return index
             trace = span = b""
             if trace_name is not None:
@@ -105,18 +105,18 @@ def parse(line: bytes, now_ns: int) -> Parsed | None:
         return None
     if too_deep(line):
         return as_text(line, now_ns)._replace(reasons=(TOO_DEEP,))
-    fields, reasons = decode(line)
-    return None if fields is None else named.promote(fields)._replace(reasons=reasons)
+    fields = decode(line)
+    return None if fields is None else named.promote(fields)
 
 
-def decode(line: bytes) -> tuple[dict[str, Value] | None, tuple[str, ...]]:
-    """The object of a line with the reasons to be counted, or None if there is none."""
+def decode(line: bytes) -> dict[str, Value] | None:
+    """The object of a line, or None if there is none."""
     try:
         value = None if _LONG_NUMBER.search(line) else orjson.loads(line)
     except orjson.JSONDecodeError:
         value = None
     if isinstance(value, dict):
-        return value, ()
+        return value
     return _patiently(line)
 
 
@@ -131,17 +131,14 @@ def too_deep(line: bytes) -> bool:
     return deepest > MAX_DEPTH
 
 
-def _patiently(line: bytes) -> tuple[dict[str, Value] | None, tuple[str, ...]]:
+def _patiently(line: bytes) -> dict[str, Value] | None:
     """What `orjson` refuses and other readers take: NaN, huge numbers, half surrogate pairs, bytes that are not UTF-8, control characters."""
     text = line.decode("utf-8", "surrogateescape")
     try:
         value = _PATIENT.decode(text.strip())
     except (ValueError, RecursionError):
-        return None, ()
-    if not isinstance(value, dict):
-        return None, ()
-    bad_bytes = any("\udc80" <= char <= "\udcff" for char in text) if not text.isascii() else False
-    return {without_surrogates(key): _clean(item) for key, item in value.items()}, (INVALID_UTF8,) * bad_bytes
+        return None
+    return {without_surrogates(key): _clean(item) for key, item in value.items()} if isinstance(value, dict) else None
 
 
 def _clean(value: Value) -> Value:

@@ -31,6 +31,17 @@ def to_text(line: bytes) -> str:
     return line.decode("utf-8", "backslashreplace")
 
 
+def is_utf8(line: bytes) -> bool:
+    """Whether the bytes are UTF-8 throughout."""
+    if line.isascii():
+        return True
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def without_surrogates(text: str) -> str:
     r"""The text with what UTF-8 can't express written out: `\xNN` for an undecodable byte, `\uNNNN` for half a pair."""
     return _SURROGATES.sub(_written_out, text)

@@ -15,7 +15,8 @@ import orjson
 from agent.parse import json_lines
 from agent.parse.containers import BY_NAME as CONTAINERS
 from agent.parse.formats import BY_NAME as FORMATS
-from agent.parse.writers import Writers
+from agent.parse.stream import Known
+from agent.parse.writers import NOTHING, State, Writers
 from agent.record import LogRecord
 
 if TYPE_CHECKING:
@@ -36,11 +37,8 @@ class Parser:
     """One file's or stream's lines. `format` is a name of `FORMAT_NAMES`; `auto`: found from the lines, again when they change."""
 
     def __init__(self, format: str = AUTO) -> None:  # noqa: A002 - the word that the configuration uses
-        if format not in FORMAT_NAMES:
-            raise ValueError(f"no such format: {format!r}; there are {', '.join(FORMAT_NAMES)}")
-        self._writers = (
-            Writers(format, fixed=True) if format in CONTAINERS else Writers("", {"": format}, fixed=True) if format != AUTO else Writers()
-        )
+        self._writers = Writers(_given(format), fixed=format != AUTO)
+        self._history = [(-1, self._writers.state)]
         self._waiting: list[Item] = []
         self._drops: Counter[str] = Counter()
         self._origin: Origin | None = None
@@ -58,7 +56,7 @@ class Parser:
                 self._release(records, observed_ns)
                 index = json_lines.read(lines, index, origin, observed_ns, records, careful=careful)
             if index < len(lines):
-                self._writers.feed(*lines[index], observed_ns, self._waiting)
+                self._feed(*lines[index], observed_ns)
                 index += 1
             if len(self._waiting) > _MAX_WAITING:
                 self._writers.close(observed_ns, self._waiting)
@@ -77,7 +75,7 @@ class Parser:
 
     def open_offset(self) -> int | None:
         """Offset of the oldest record that is not complete: a position must not pass it. None: everything was returned."""
-        return self._writers.open_offset()
+        return _resume_at(self._waiting, self._writers.open_offset())
 
     def flush(self, observed_ns: int) -> list[LogRecord]:
         """Close what is open: the source is at its end, was rotated, or has been silent for long enough.
@@ -90,26 +88,32 @@ class Parser:
         return records
 
     def state(self) -> bytes:
-        """What must survive with the position: the format that was found."""
-        return orjson.dumps({"container": self._writers.container, "formats": self._writers.formats})
+        """What must survive with the position: what was known of the formats where the position stands, which is before what is open."""
+        at = self.open_offset()
+        state = self._history[-1][1] if at is None else [state for offset, state in self._history if offset < at][-1]
+        return orjson.dumps(state, default=tuple)
 
     @classmethod
     def from_state(cls, state: bytes, format: str = AUTO) -> Parser:  # noqa: A002 - as in the constructor
-        """A parser that goes on where another stood; a state that it can't read is as good as none."""
+        """A parser that goes on where another stood. A state that it can't read is as good as none; a format that is given counts more."""
         parser = cls(format)
-        try:
-            known = orjson.loads(state)
-            container, formats = str(known["container"]), {str(name): str(found) for name, found in known["formats"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return parser
-        if format in (AUTO, container):
-            parser._writers = Writers(container, formats)
+        known = _loaded(state)
+        if known is not None and format in (AUTO, known.container):
+            parser._writers = Writers(known, fixed=format != AUTO)
+            parser._history = [(-1, known)]
         return parser
 
     def take_drops(self) -> dict[str, int]:
         """What was counted since the last chunk: what `flush` found."""
         drops, self._drops = self._drops, Counter()
         return dict(drops)
+
+    def _feed(self, offset: int, line: bytes, observed_ns: int) -> None:
+        self._writers.feed(offset, line, observed_ns, self._waiting)
+        state = self._writers.state
+        if state != self._history[-1][1]:
+            at = self.open_offset()
+            self._history = [*(self._history if at is not None else ()), (offset, state)]
 
     def _all_text(self, lines: Sequence[tuple[int, bytes]]) -> bytes | None:
         """The bytes of all records that may come out now."""
@@ -122,9 +126,9 @@ class Parser:
             return
         limit = self.open_offset()
         self._waiting.sort(key=_offset)
-        ready = [item for item in self._waiting if limit is None or item[0] < limit]
+        ready = [item for item in self._waiting if limit is None or item.offset < limit]
         self._waiting = self._waiting[len(ready) :]
-        for offset, found in ready:
+        for offset, _, found in ready:
             if isinstance(found, str):
                 self._drops[found] += 1
             else:
@@ -138,5 +142,43 @@ class Parser:
         return LogRecord(time_ns, observed_ns, severity, text, body, attributes, self._origin, offset, trace, span, flags, dropped)
 
 
+def _given(format_: str) -> State:
+    """What is known where a person named the format."""
+    if format_ not in FORMAT_NAMES:
+        raise ValueError(f"no such format: {format_!r}; there are {', '.join(FORMAT_NAMES)}")
+    if format_ == AUTO or format_ in CONTAINERS:
+        return NOTHING._replace(container=format_ if format_ in CONTAINERS else "")
+    return State(streams=(("", Known(format_)),))
+
+
+def _loaded(state: bytes) -> State | None:
+    try:
+        container, strays, streams = orjson.loads(state)
+        return State(
+            str(container),
+            int(strays),
+            tuple((str(name), Known(str(own), str(rival), int(votes))) for name, (own, rival, votes) in streams),
+        )
+    except (ValueError, TypeError):
+        return None
+
+
+def _resume_at(waiting: Sequence[Item], open_offset: int | None) -> int | None:
+    """From where on lines are needed again, given what is open and what is complete but not returned.
+
+    A record that began before that and has lines behind it (two streams, interleaved) would be half repeated: it is needed whole.
+    """
+    if open_offset is None:
+        return None
+    for item in sorted(waiting, key=_end, reverse=True):
+        if item.end >= open_offset > item.offset:
+            open_offset = item.offset
+    return open_offset
+
+
 def _offset(item: Item) -> int:
-    return item[0]
+    return item.offset
+
+
+def _end(item: Item) -> int:
+    return item.end

@@ -9,7 +9,6 @@ import orjson
 
 from agent.parse.fields import promote
 from agent.parse.limits import to_text
-from agent.parse.reasons import INVALID_UTF8
 
 if TYPE_CHECKING:
     from agent.parse.parsed import Parsed
@@ -38,8 +37,7 @@ def parse(line: bytes, _now_ns: int) -> Parsed | None:
             return None
         fields[pair[1]] = True if pair[2] is None else _unquoted(pair[2])
         at = pair.end()
-    parsed = promote(fields)
-    return parsed if line.isascii() or _valid(line) else parsed._replace(reasons=(INVALID_UTF8,))
+    return promote(fields)
 
 
 def _unquoted(value: str) -> str:
@@ -49,11 +47,3 @@ def _unquoted(value: str) -> str:
         return str(orjson.loads(value))
     except ValueError:  # escapes that are none of JSON's stay as they are
         return value[1:-1].replace('\\"', '"')
-
-
-def _valid(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

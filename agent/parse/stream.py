@@ -8,18 +8,26 @@ A record of a text format stays open until the next line says that it is over; a
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.parse.formats import BY_NAME, PLAIN, Format, Rest, detect
 from agent.parse.joining import NOWHERE, Open, placed
-from agent.parse.limits import MAX_ATTRIBUTES, MAX_TEXT, limited
-from agent.parse.parsed import Parsed
+from agent.parse.limits import MAX_ATTRIBUTES, MAX_TEXT, is_utf8, limited
 from agent.parse.plain import parse as as_text
-from agent.parse.reasons import JOIN_LIMIT, NUL_GAP
+from agent.parse.reasons import INVALID_UTF8, JOIN_LIMIT, NUL_GAP
 from agent.parse.traceback import Joint, TracebackJoiner
 
-Item = tuple[int, Parsed | str]
-"""What came of lines from an offset on: a record, or the reason why there is none."""
+if TYPE_CHECKING:
+    from agent.parse.parsed import Parsed
+
+
+class Item(NamedTuple):
+    """What came of the lines from `offset` to `end` (where its last line begins): a record, or the reason why there is none."""
+
+    offset: int
+    end: int
+    found: Parsed | str
+
 
 CHANGE_AFTER: Final = 3
 """So many lines running in another format, and the file has changed to it. (Each of them was already read by its own.)"""
@@ -29,39 +37,56 @@ _BLOCK_LINES: Final = 200
 """A PEM block is one thing, so that a key in it is seen as one; it has no more lines than this."""
 
 
+class Known(NamedTuple):
+    """What is known of a writer's format: its name (empty: nothing), and how many lines running were written in which other one."""
+
+    name: str = ""
+    rival: str = ""
+    votes: int = 0
+
+
+UNKNOWN: Final = Known()
+
+
 class Stream:
-    """The lines of one writer, in order. `name` fixes the format; empty: it is found."""
+    """The lines of one writer, in order. `fixed`: the known format is the only one (and plain text, where a line is not written so)."""
 
-    __slots__ = ("_base", "_block", "_fixed", "_format", "_joiner", "_now_ns", "_open", "_rest", "_rival", "_votes")
+    __slots__ = ("_at", "_base", "_block", "_fixed", "_format", "_joiner", "_now_ns", "_open", "_rest", "_rival", "_votes")
 
-    def __init__(self, name: str = "", *, fixed: bool = False) -> None:
-        self._format = BY_NAME.get(name)
+    def __init__(self, known: Known = UNKNOWN, *, fixed: bool = False) -> None:
+        self._format = BY_NAME.get(known.name)
         self._fixed = fixed and self._format is not None
-        self._rival: Format | None = None
-        self._votes = 0
+        self._rival = BY_NAME.get(known.rival)
+        self._votes = known.votes
         self._joiner = TracebackJoiner(self._begins_record)
         self._open: Open | None = None
         self._rest = Rest.NONE
         self._block = 0
         self._base = NOWHERE
         self._now_ns = 0
+        self._at = 0
 
     @property
-    def name(self) -> str:
-        """Name of the format that was found or given; empty before."""
-        return self._format.name if self._format else ""
+    def known(self) -> Known:
+        """What another stream needs to go on like this one."""
+        return Known(self._format.name if self._format else "", self._rival.name if self._rival else "", self._votes)
+
+    @property
+    def reads_json(self) -> bool:
+        """Whether its lines are JSON, as far as it knows."""
+        return self._format is not None and self._format.name == "json"
 
     @property
     def open(self) -> Open | None:
         """The record that may still grow."""
         return self._open
 
-    def feed(self, offset: int, line: bytes, now_ns: int, out: list[Item], base: Parsed = NOWHERE) -> None:
-        """Take the next line; append what is complete to `out`. `base` says what a wrapper knows of the line."""
-        self._now_ns, self._base = now_ns, base
+    def feed(self, offset: int, line: bytes, now_ns: int, out: list[Item], base: Parsed = NOWHERE, *, end: int | None = None) -> None:
+        """Take the next line; append what is complete to `out`. `base` says what a wrapper knows of the line, `end` where its last piece is."""
+        self._now_ns, self._base, self._at = now_ns, base, offset if end is None else end
         cleaned = line.strip(b"\0")
         if len(cleaned) != len(line):
-            out.append((offset, NUL_GAP))
+            out.append(Item(offset, offset, NUL_GAP))
         cleaned = cleaned.removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf")
         if not cleaned.strip():
             self._blank(cleaned)
@@ -72,13 +97,14 @@ class Stream:
 
     def plain(self, offset: int, line: bytes, reason: str, out: list[Item]) -> None:
         """Take a line as text, whatever it looks like, and count the reason."""
+        self._at = offset
         parsed = as_text(line)
         self._emit(offset, parsed._replace(reasons=(*parsed.reasons, reason)), len(line), out)
 
     def close(self, out: list[Item]) -> None:
         """Complete the open record, if there is one."""
         if self._open is not None:
-            self._emit(self._open.offset, self._open.close(), self._open.size, out)
+            self._emit_open(self._open, out)
         self._open = None
         self._block = 0
         self._joiner.reset()
@@ -87,9 +113,9 @@ class Stream:
         """An empty line is no record; it may be a part of one."""
         joint = self._joiner.feed(line) if self._joiner.open else Joint.OUTSIDE
         if self._open is not None and joint is Joint.CONTINUE:
-            self._open.add_trace(line)
+            self._open.add_trace(self._at, line)
         elif self._open is not None and (self._rest is Rest.ANY or self._block):
-            self._open.add(line)
+            self._open.add(self._at, line)
 
     def _text(self, offset: int, line: bytes, out: list[Item]) -> None:
         joint = self._joiner.feed(line) if self._joiner.open or line[:1] != b"{" else Joint.OUTSIDE
@@ -103,7 +129,7 @@ class Stream:
     def _start_trace(self, offset: int, line: bytes, out: list[Item]) -> None:
         """A traceback belongs to the text record right before it; otherwise it is a record by itself."""
         if self._open is not None and not self._open.traced:
-            self._open.add_trace(line)
+            self._open.add_trace(self._at, line)
             return
         self._close_record(out)
         self._begin(offset, line, None, Rest.NONE)
@@ -113,10 +139,12 @@ class Stream:
             self._make_room(out)
             self._begin(offset, line, self._plain(line), Rest.INDENTED)
         else:
-            record.add_trace(line)
+            record.add_trace(self._at, line)
 
     def _record(self, offset: int, line: bytes, out: list[Item]) -> None:
         found, parsed = self._read(line)
+        if parsed is not None and not is_utf8(line):
+            parsed = parsed._replace(reasons=(*parsed.reasons, INVALID_UTF8))
         if parsed is None or (found is PLAIN and self._continues(line)):
             self._grow(offset, line, out)
         elif self._joiner.open and self._open is not None:  # another writer's line in the middle of a traceback
@@ -155,6 +183,7 @@ class Stream:
 
     def _begin(self, offset: int, line: bytes, head: Parsed | None, rest: Rest) -> None:
         self._open = Open(offset, line, head, self._base)
+        self._open.end = self._at
         self._rest = rest
         self._block = _BLOCK_LINES if head is not None and _BLOCK_BEGIN in line and _BLOCK_END not in line else 0
 
@@ -163,31 +192,34 @@ class Stream:
         if self._open is None:
             self._begin(offset, line, self._plain(line), Rest.INDENTED)
             return
-        self._open.add(line)
+        self._open.add(self._at, line)
         if _BLOCK_BEGIN in line and _BLOCK_END not in line:
             self._block = _BLOCK_LINES
 
     def _grow_block(self, line: bytes, out: list[Item]) -> None:
         self._block = 0 if _BLOCK_END in line else self._block - 1
         if self._open is not None:
-            self._open.add(line)
+            self._open.add(self._at, line)
         self._make_room(out)
 
     def _make_room(self, out: list[Item]) -> None:
         """Close the open record if nothing more may be joined to it; what follows is a record of its own."""
         if self._open is not None and self._open.full:
-            out.append((self._open.offset, JOIN_LIMIT))
+            out.append(Item(self._open.offset, self._open.end, JOIN_LIMIT))
             self._close_record(out)
 
     def _close_record(self, out: list[Item]) -> None:
         """As `close`, but the traceback reader knows already where it stands."""
         if self._open is not None:
-            self._emit(self._open.offset, self._open.close(), self._open.size, out)
+            self._emit_open(self._open, out)
         self._open = None
         self._block = 0
 
     def _emit(self, offset: int, parsed: Parsed, size: int, out: list[Item]) -> None:
-        out.append((offset, limited(parsed) if size > MAX_TEXT or len(parsed.attributes) > MAX_ATTRIBUTES else parsed))
+        out.append(Item(offset, self._at, _within_limits(parsed, size)))
+
+    def _emit_open(self, record: Open, out: list[Item]) -> None:
+        out.append(Item(record.offset, record.end, _within_limits(record.close(), record.size)))
 
     def _begins_record(self, line: bytes) -> bool:
         """Whether an unindented line below an exception line begins a record; in a file of one-line records it always does."""
@@ -204,3 +236,8 @@ class Stream:
 
     def _plain(self, line: bytes) -> Parsed:
         return placed(as_text(line), self._base)
+
+
+def _within_limits(parsed: Parsed, size: int) -> Parsed:
+    """The same; the size of the raw text tells cheaply that there is nothing to do."""
+    return limited(parsed) if size > MAX_TEXT or len(parsed.attributes) > MAX_ATTRIBUTES else parsed

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
 from agent.parse.containers import BY_NAME, CONTAINERS, Container, Wrapped
 from agent.parse.limits import MAX_JOINED_BYTES
 from agent.parse.parsed import Parsed
 from agent.parse.reasons import JOIN_LIMIT, NUL_GAP
-from agent.parse.stream import CHANGE_AFTER, Item, Stream
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from agent.parse.stream import CHANGE_AFTER, UNKNOWN, Item, Known, Stream
 
 IOSTREAM: Final = "log.iostream"
 _ITSELF: Final = ""
@@ -23,49 +20,57 @@ _MAX_STREAMS: Final = 8
 class Pieces:
     """A line that came in pieces, until its last one."""
 
-    __slots__ = ("base", "offset", "parts", "size")
+    __slots__ = ("base", "end", "offset", "parts", "size")
 
     def __init__(self, offset: int, base: Parsed) -> None:
-        self.offset = offset
+        self.offset = self.end = offset
         self.base = base
         self.parts: list[bytes] = []
         self.size = 0
 
-    def add(self, text: bytes) -> None:
+    def add(self, offset: int, text: bytes) -> None:
         """One more piece."""
+        self.end = offset
         self.parts.append(text)
         self.size += len(text)
 
 
-class Writers:
-    """Gives each line to the stream of its writer. `formats` are the formats known from before, by stream."""
+class State(NamedTuple):
+    """What was found out about a file."""
 
-    def __init__(self, container: str = "", formats: Mapping[str, str] | None = None, *, fixed: bool = False) -> None:
-        self._container: Container | None = BY_NAME.get(container)
+    container: str = ""
+    """The runtime that wraps the lines; empty if none does."""
+    strays: int = 0
+    """How many lines running were not wrapped although they should have been."""
+    streams: tuple[tuple[str, Known], ...] = ((_ITSELF, UNKNOWN),)
+
+
+NOTHING: Final = State()
+
+
+class Writers:
+    """Gives each line to the stream of its writer."""
+
+    def __init__(self, state: State = NOTHING, *, fixed: bool = False) -> None:
+        self._container: Container | None = BY_NAME.get(state.container)
+        self._strays = state.strays
         self._fixed = fixed
         self._inner_fixed = fixed and self._container is None
-        self._streams = {name: Stream(format_, fixed=self._inner_fixed) for name, format_ in (formats or {_ITSELF: ""}).items()}
-        self._streams.setdefault(_ITSELF, Stream())
-        self._strays = 0
+        self._streams = {name: Stream(known, fixed=self._inner_fixed) for name, known in (*NOTHING.streams, *state.streams)}
         self._pieces: dict[str, Pieces] = {}
         self.pieced = False
         """Whether a line was put together from pieces since this was set to False."""
 
     @property
-    def container(self) -> str:
-        """Name of the runtime that wrapped the lines, or empty."""
-        return self._container.name if self._container else ""
-
-    @property
-    def formats(self) -> dict[str, str]:
-        """The format of each stream, as far as found."""
-        return {name: stream.name for name, stream in self._streams.items()}
+    def state(self) -> State:
+        """What others need to go on like these."""
+        container = self._container.name if self._container else ""
+        return State(container, self._strays, tuple((name, stream.known) for name, stream in self._streams.items()))
 
     @property
     def simple_json(self) -> bool:
         """Whether the next line can be taken by itself if it is a JSON object."""
-        itself = self._streams[_ITSELF]
-        return self._container is None and itself.name == "json" and itself.open is None
+        return self._container is None and self._streams[_ITSELF].reads_json and self.open_offset() is None
 
     def feed(self, offset: int, line: bytes, now_ns: int, out: list[Item]) -> None:
         """Take the next line of the file."""
@@ -75,7 +80,7 @@ class Writers:
             self._stray(offset, line, now_ns, out)
             return
         if not line.startswith(bare[:1]):
-            out.append((offset, NUL_GAP))
+            out.append(Item(offset, offset, NUL_GAP))
         self._container, self._strays = container, 0
         self._join(offset, wrapped, now_ns, out)
 
@@ -118,16 +123,16 @@ class Writers:
         if pieces is None:
             pieces = Pieces(offset, Parsed(None, {IOSTREAM: wrapped.stream, **wrapped.attributes}, wrapped.time_ns))
         self.pieced = self.pieced or wrapped.partial or bool(pieces.parts)
-        pieces.add(wrapped.text)
+        pieces.add(offset, wrapped.text)
         if wrapped.partial and pieces.size < MAX_JOINED_BYTES:
             self._pieces[name] = pieces
             return
         if wrapped.partial:
-            out.append((pieces.offset, JOIN_LIMIT))
+            out.append(Item(pieces.offset, pieces.end, JOIN_LIMIT))
         self._line(name, pieces, now_ns, out)
 
     def _line(self, name: str, pieces: Pieces, now_ns: int, out: list[Item]) -> None:
         stream = self._streams.get(name)
         if stream is None:
             stream = self._streams[name] = Stream()
-        stream.feed(pieces.offset, b"".join(pieces.parts), now_ns, out, pieces.base)
+        stream.feed(pieces.offset, b"".join(pieces.parts), now_ns, out, pieces.base, end=pieces.end)

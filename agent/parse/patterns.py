@@ -1,0 +1,32 @@
+"""Patterns that a person writes: RE2, so that none can cost more than linear time, whatever it is and whatever it is given."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import re2
+from pydantic import AfterValidator
+
+from agent.options import OptionError
+
+
+def compile_pattern(pattern: str) -> re2._Regexp[Any]:
+    """Compile; OptionError if it is none."""
+    options = re2.Options()
+    options.log_errors = False  # it would write to standard error past our own log
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        message = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        raise OptionError(
+            f"is no regular expression: {message}", "see the syntax of RE2; look-around and back-references do not exist there"
+        ) from error
+
+
+def _checked(pattern: str) -> str:
+    compile_pattern(pattern)
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_checked)]
+"""A regular expression in the syntax of RE2."""

@@ -1,0 +1,183 @@
+"""Laws of parsing: whatever the bytes are, nothing raises, nothing is lost, and neither chunks nor restarts can be seen in the records."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from agent.parse import json_lines
+from agent.parse.json_lines import parse
+from agent.parse.lines import Parser
+from agent.record import LogRecord, Origin
+
+pytestmark = pytest.mark.property
+
+NOW = 1_795_348_800_000_000_000
+ORIGIN = Origin("f")
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=8
+)
+NAMES = st.sampled_from(
+    [
+        "timestamp",
+        "time",
+        "ts",
+        "level",
+        "severity",
+        "levelname",
+        "event",
+        "message",
+        "msg",
+        "trace_id",
+        "span_id",
+        "traceparent",
+        "trace_flags",
+        "pid",
+        "v",
+        "n",
+        "log",
+        "trace",
+        "record",
+        "a",
+    ]
+)
+TIMES = st.sampled_from(["2026-11-22T10:00:00.123456Z", "2026-11-22 10:00:00", "now", "", 1_790_000_000, 1_790_000_000_123.5, 0, -1, None])
+LEVELS = st.sampled_from(["info", "ERROR", "odd", "", 30, 7, 60, 1e300, None, True])
+IDS = st.sampled_from(
+    ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "0" * 32, "0" * 16, "12", " " * 32, "4bf92f3577b34da6 3ce929d0e0e47 6", 5]
+)
+OBJECTS = st.builds(
+    lambda base, time, level, ids, extra: {**base, "timestamp": time, "level": level, "event": "e", **ids, **extra},
+    st.dictionaries(NAMES | st.text(max_size=6), VALUES, max_size=5),
+    TIMES,
+    LEVELS,
+    st.dictionaries(st.sampled_from(["trace_id", "span_id"]), IDS, max_size=2),
+    st.dictionaries(NAMES, VALUES, max_size=2),
+)
+FRAGMENTS = st.sampled_from(
+    [
+        b"Traceback (most recent call last):", b'  File "a.py", line 1, in f', b"    f()", b"    ^^^", b"ValueError: no", b"", b" indented",
+        b"During handling of the above exception, another exception occurred:", b'{"event":"x","level":"info","timestamp":"2026-01-01T00:00:00Z"}',
+        b'{"event":', b"2026-11-22 10:00:00,123 - a - ERROR - text", b"2026-11-22 10:00:00 timed", b"level=info msg=x ts=1", b"plain words",
+        b"<13>Nov 22 10:00:00 h a: b", b"-----BEGIN RSA PRIVATE KEY-----", b"MIIB", b"-----END RSA PRIVATE KEY-----", b"\0\0\0", b"\0{}", b"\xff\r",
+        b'{"log":"out\\n","stream":"stdout","time":"2026-11-22T10:00:00.1Z"}', b'{"log":"half","stream":"stdout","time":"2026-11-22T10:00:00.1Z"}',
+        b'{"log":"Traceback (most recent call last):\\n","stream":"stderr","time":"2026-11-22T10:00:00.1Z"}',
+        b"2026-11-22T10:00:00.1Z stdout P half ", b"2026-11-22T10:00:00.1Z stdout F whole", b"2026-11-22T10:00:00.1Z stderr F   indented",
+    ]
+)  # fmt: skip
+LINES = st.lists(FRAGMENTS | st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"")), max_size=25)
+
+
+def placed(lines: list[bytes]) -> list[tuple[int, bytes]]:
+    """Lines with the offsets they have in a file."""
+    offset, result = 0, []
+    for line in lines:
+        result.append((offset, line))
+        offset += len(line) + 1
+    return result
+
+
+def read(parser: Parser, *chunks: list[tuple[int, bytes]]) -> tuple[list[LogRecord], Counter[str]]:
+    """All records of the chunks, and what was counted."""
+    records, drops = [], Counter()
+    for chunk in chunks:
+        more, counted = parser.parse_chunk(chunk, ORIGIN, NOW)
+        records += more
+        drops += Counter(counted)
+    records += parser.flush(NOW)
+    return records, drops + Counter(parser.take_drops())
+
+
+@given(LINES, st.integers(0, 25))
+def test_where_a_chunk_ends_cannot_be_seen(lines, cut):
+    """Two chunks give the same records and counts as one."""
+    whole = placed(lines)
+
+    assert read(Parser(), whole) == read(Parser(), whole[:cut], whole[cut:])
+
+
+@given(LINES, st.integers(1, 25))
+def test_a_restart_repeats_and_loses_nothing(lines, cut):
+    """From the open offset on, with the state, a new parser returns exactly what the first had not returned yet."""
+    whole = placed(lines)
+    first = Parser()
+    before, counted = first.parse_chunk(whole[:cut], ORIGIN, NOW)
+    at = first.open_offset()
+    start = at if at is not None else (whole[cut][0] if cut < len(whole) else 1 << 60)
+    after, counted_after = read(Parser.from_state(first.state()), [line for line in whole if line[0] >= start])
+
+    offsets = [record.offset for record in before + after]
+    assert offsets == sorted(set(offsets))
+    assert len(before) + len(after) == len(read(Parser(), whole)[0])
+    assert counted.keys() <= read(Parser(), whole)[1].keys()
+    assert sum(counted.values()) + sum(counted_after.values()) == sum(read(Parser(), whole)[1].values())
+
+
+@given(st.lists(st.binary(max_size=60).map(lambda line: line.replace(b"\n", b"")), max_size=12), st.sampled_from(["auto", "json", "logfmt", "syslog", "python", "timed", "plain", "docker", "cri"]))  # fmt: skip
+@example([b"{" * 10_000], "json")
+@example([b'{"a":' + b"[" * 10_000], "auto")
+@example([b'{"a":' + b"9" * 10_000 + b"}"], "auto")
+@example([b'{"text":"","record":{"message":"m","level":{}}}'], "auto")
+def test_no_bytes_raise_or_vanish(lines, name):
+    """Every line with anything in it is in some record, whatever it is taken for."""
+    records, _ = read(Parser(name), placed(lines))
+
+    assert [record.offset for record in records] == sorted(record.offset for record in records)
+    assert bool(records) == any(line.strip(b"\0").removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf").strip() for line in lines)
+
+
+@settings(max_examples=400)
+@given(st.lists(OBJECTS, min_size=1, max_size=6))
+def test_the_fast_reader_equals_its_reference(objects):
+    """What the chunk reader makes of lines is what the line parser makes of each."""
+    lines = placed([json.dumps(fields).encode() for fields in objects])
+    fast: list[LogRecord] = []
+    text = b"\n".join(line for _, line in lines)
+    index = 0
+    while index < len(lines):
+        index = json_lines.read(lines, index, ORIGIN, NOW, fast, careful=json_lines.hazardous(text, len(lines))) + 1
+    by_offset = {record.offset: record for record in fast}
+    for offset, line in lines:
+        parsed = parse(line, NOW)
+        if offset in by_offset:
+            record = by_offset[offset]
+            expected = (
+                parsed.time_ns,
+                parsed.severity,
+                parsed.severity_text,
+                parsed.body,
+                parsed.trace_id,
+                parsed.span_id,
+                parsed.trace_flags,
+            )
+            assert (
+                record.time_ns,
+                record.severity,
+                record.severity_text,
+                record.body,
+                record.trace_id,
+                record.span_id,
+                record.trace_flags,
+            ) == expected
+            assert list(record.attributes.items()) == list(parsed.attributes.items())
+            assert repr(record.attributes) == repr(parsed.attributes)
+            assert parsed.reasons == ()
+
+
+@given(st.lists(FRAGMENTS, max_size=25), st.integers(0, 25))
+def test_the_text_holds_all_that_the_records_say(lines, cut):
+    """The bytes given for the redactor's search hold every word of every record returned with them."""
+    parser, whole = Parser(), placed(lines)
+    for chunk in (whole[:cut], whole[cut:]):
+        records, _ = parser.parse_chunk(chunk, ORIGIN, NOW)
+        if parser.text is None:
+            continue
+        for record in records:
+            for word in str(record.body or "").split() + str(record.attributes.get("exception.stacktrace", "")).split():
+                assert "\\" in word or word.encode() in parser.text or json.dumps(word)[1:-1].encode() in parser.text
