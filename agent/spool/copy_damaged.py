@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import apsw
 
-from agent.spool import cursors, ledger, letters, positions, rows, schema
+from agent.spool import cursors, ledger, letters, mend, positions, rows, schema
 from agent.spool.carve import Pages, carve
 from agent.spool.database import DAMAGE, WAL_PAGES, Database, log_of
 from agent.spool.letters import Letter
@@ -63,7 +63,7 @@ def copy(aside: Path, target: Database, reason: str) -> SalvageReport:
         _fill_letters(source, target)
     target.begin(durable=False)
     if not cursors_complete:
-        _replace_cursors(target.connection)
+        mend.restart(target.connection)
     lost = ledger.reconcile(target.connection)
     target.commit(_last_seq(target.connection))
     return SalvageReport(reason, aside, tally.rows, tally.damaged, lost, kept, positions_lost=not complete)
@@ -150,10 +150,12 @@ def _copy_cursors(source: apsw.Connection, target: apsw.Connection) -> bool:
 
 
 def _copy_counters(source: apsw.Connection, target: apsw.Connection) -> None:
-    keys = {"ledger": "source, destination, signal", "drops": "source, reason", "losses": "kind, source, destination, signal, reason"}
-    for table, key in keys.items():
+    for line in _scan(source, "ledger", "source, destination, signal").rows:
+        if ledger.intact(line):
+            ledger.insert(target, line)
+    for table, key in {"drops": "source, reason", "losses": "kind, source, destination, signal, reason"}.items():
         for values in _scan(source, table, key).rows:
-            if all(isinstance(value, (str, int)) for value in values):
+            if all(isinstance(value, str) for value in values[:-1]) and isinstance(values[-1], int):
                 marks = ", ".join("?" * len(values))
                 target.execute(f"REPLACE INTO {table} VALUES ({marks})", values)  # noqa: S608 constant names
 
@@ -251,15 +253,6 @@ def _fill_letters(source: apsw.Connection, target: Database) -> None:
         if number % CHUNK == 0:
             _turn(target)
     target.commit(0)
-
-
-def _replace_cursors(target: apsw.Connection) -> None:
-    """Start every destination the ledger knows, but whose cursor is lost, at the oldest row: it may get rows twice, and misses none."""
-    known, _ = cursors.load(target)
-    for destination, signal in target.execute("SELECT DISTINCT destination, signal FROM ledger WHERE destination <> ''").fetchall():
-        if (destination, signal) not in known:
-            oldest = rows.oldest(target, str(signal))
-            cursors.write(target, (str(destination), str(signal)), _last_seq(target) if oldest is None else oldest - 1)
 
 
 def _last_seq(target: apsw.Connection) -> int:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from agent.spool.digest import digest
 from agent.spool.values import OWN, Drop, Ledger, LedgerLine, Loss
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import apsw
 
-_ACCEPT: Final = """
-INSERT INTO ledger(source, destination, signal, accepted)
-SELECT ?1, destination, ?2, ?3 FROM cursors WHERE signal = ?2 UNION ALL SELECT ?1, '', ?2, ?3 WHERE true
-ON CONFLICT DO UPDATE SET accepted = accepted + excluded.accepted"""
+COLUMNS: Final = {"accepted": 1, "sent": 3, "rejected": 5, "dead_lettered": 7, "evicted": 11}
+"""The figures of a line and their weight in its checksum, which is a weighted sum because that can be added to along with them."""
+
+ALL: Final = "SELECT source, destination, signal, accepted, sent, rejected, dead_lettered, evicted, digest FROM ledger"
 
 _ADD: Final = {
-    column: f"INSERT INTO ledger(source, destination, signal, {column}) VALUES (?1, ?2, ?3, ?4)"  # noqa: S608 constant columns
-    f" ON CONFLICT DO UPDATE SET {column} = {column} + excluded.{column}"
-    for column in ("accepted", "sent", "rejected", "dead_lettered", "evicted")
+    column: f"INSERT INTO ledger(source, destination, signal, {column}, digest) VALUES (?1, ?2, ?3, ?4, ?5 + {weight} * ?4)"  # noqa: S608
+    f" ON CONFLICT DO UPDATE SET {column} = {column} + ?4, digest = digest + {weight} * ?4"
+    for column, weight in COLUMNS.items()
 }
 
 _LOSE: Final = """
@@ -35,21 +36,36 @@ ON rows.signal = cursors.signal AND rows.seq > cursors.seq AND (rows.only IS NUL
 UNION ALL SELECT source, '', signal, sum(records) FROM rows INDEXED BY rows_by_signal GROUP BY source, signal"""
 
 
-def accept(connection: apsw.Connection, source: str, signal: str, records: int) -> None:
+def accept(connection: apsw.Connection, source: str, signal: str, records: int, destinations: Iterable[str]) -> None:
     """Count a new row: for the spool, and for every destination that has a cursor for its signal."""
-    connection.execute(_ACCEPT, (source, signal, records))
+    for destination in (OWN, *destinations):
+        add(connection, "accepted", (source, destination, signal), records)
 
 
 def add(connection: apsw.Connection, column: str, line: tuple[str, str, str], records: int) -> None:
     """Add to one column of one line (source, destination, signal)."""
     if records:
-        connection.execute(_ADD[column], (*line, records))
+        connection.execute(_ADD[column], (*line, records, digest(*line)))
+
+
+def insert(connection: apsw.Connection, line: tuple[apsw.SQLiteValue, ...]) -> None:
+    """Store a whole line as `ALL` reads it."""
+    connection.execute("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", line)
+
+
+def intact(line: tuple[apsw.SQLiteValue, ...]) -> bool:
+    """Whether a line, as `ALL` reads it, is what was written."""
+    source, destination, signal, *figures, check = line
+    if not all(isinstance(one, str) for one in line[:3]) or not all(isinstance(one, int) for one in line[3:]):
+        return False
+    weighted = sum(weight * int(str(figure)) for weight, figure in zip(COLUMNS.values(), figures, strict=True))
+    return check == digest(str(source), str(destination), str(signal)) + weighted
 
 
 def lose(connection: apsw.Connection, kind: str, line: tuple[str, str, str], reason: str, records: int) -> None:
     """Add to a line's column and note the reason beside it."""
     if records:
-        connection.execute(_ADD[kind], (*line, records))
+        add(connection, kind, line, records)
         note(connection, kind, line, reason, records)
 
 
@@ -72,8 +88,8 @@ def pending(connection: apsw.Connection) -> dict[tuple[str, str, str], int]:
 def read(connection: apsw.Connection) -> Ledger:
     """Read the account; what is pending is counted afresh from the rows."""
     behind = pending(connection)
-    found = connection.execute("SELECT * FROM ledger ORDER BY source, destination, signal")
-    lines = [LedgerLine(*line, pending=behind.pop(line[:3], 0)) for line in found]  # type: ignore[misc] # the table's column order
+    found = connection.execute(f"{ALL} ORDER BY source, destination, signal")
+    lines = [LedgerLine(*line[:-1], pending=behind.pop(line[:3], 0)) for line in found]  # type: ignore[misc] # the table's column order
     lines += [LedgerLine(*key, pending=count) for key, count in behind.items()]
     return Ledger(
         lines=tuple(line for line in lines if line.destination != OWN),

@@ -42,7 +42,7 @@ def intact(rows: Iterable[tuple[apsw.SQLiteValue, ...]]) -> Iterable[tuple[str, 
 
 def pack(source: str, key: bytes, value: bytes) -> tuple[str, bytes, bytes, int]:
     """Make the stored form."""
-    return source, key, value, digest(source, key, body=value)
+    return source, key, value, digest(source, len(key), body=key + value)
 
 
 def encode_key(key: str) -> bytes:

@@ -38,7 +38,7 @@ CREATE TABLE cursors(
 CREATE TABLE ledger(
   source TEXT NOT NULL, destination TEXT NOT NULL, signal TEXT NOT NULL, accepted INTEGER NOT NULL DEFAULT 0,
   sent INTEGER NOT NULL DEFAULT 0, rejected INTEGER NOT NULL DEFAULT 0, dead_lettered INTEGER NOT NULL DEFAULT 0,
-  evicted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(source, destination, signal)) WITHOUT ROWID;
+  evicted INTEGER NOT NULL DEFAULT 0, digest INTEGER NOT NULL, PRIMARY KEY(source, destination, signal)) WITHOUT ROWID;
 CREATE TABLE drops(source TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY(source, reason)) WITHOUT ROWID;
 CREATE TABLE losses(
   kind TEXT NOT NULL, source TEXT NOT NULL, destination TEXT NOT NULL, signal TEXT NOT NULL, reason TEXT NOT NULL,

@@ -7,13 +7,15 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import apsw
+
 from agent.crash import crash_point
 from agent.errors import OutriderError, SpoolError, SpoolFullError, SpoolOversizeError
 from agent.record import Signal
-from agent.spool import cursors, ledger, letters, positions, quota, rows
+from agent.spool import cursors, ledger, letters, mend, positions, quota, rows
 from agent.spool.database import Database
 from agent.spool.digest import Packed, squeeze
-from agent.spool.values import OWN, Quarantined
+from agent.spool.values import OWN, Mended, Quarantined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -49,14 +51,21 @@ class Store:
     def open(self) -> None:
         """Open the file and learn what it says; `registered` and `refused` are of this run and stay. Any `apsw.Error`."""
         self.db = Database(self.path, self.limit.pages)
-        self.load()
-        if self._damaged:
-            self.write([Store._mend_cursors])
+        try:
+            wrong = mend.find(self.db.connection)
+            self.load()
+            if wrong:
+                self.write([lambda store: mend.mend(store.db.connection, wrong)])
+                self.events.append(Mended(wrong))
+                self.load()
+        except apsw.Error:
+            self.db.close()
+            raise
 
     def load(self) -> None:
         """Learn cursors and last row number from the file: at opening, and after whatever was rolled back."""
         connection = self.db.connection
-        self.cursors, self._damaged = cursors.load(connection)
+        self.cursors, _ = cursors.load(connection)
         sql = "SELECT max(last_seq, ifnull((SELECT max(seq) FROM rows), 0)) FROM state"
         last: int = connection.execute(sql).get
         self.last_seq = max(last, *self.cursors.values(), 0)
@@ -101,7 +110,7 @@ class Store:
         positions.write(self.db.connection, source, moved)
         crash_point("spool.after_position")
         for one in packed:
-            ledger.accept(self.db.connection, source, one.signal, one.records)
+            ledger.accept(self.db.connection, source, one.signal, one.records, self.cursors.of_signal(one.signal))
         ledger.drop(self.db.connection, source, drops)
         crash_point("spool.after_ledger")
         return self.last_seq
@@ -202,7 +211,9 @@ class Store:
         after = self.cursor(destination, signal)
         while (seq := rows.find_next(self.db.connection, signal, after, destination)) is not None:
             row = rows.fetch(self.db.connection, seq)
-            if row is not None and row.intact and row.signal == signal:
+            if row is None:
+                raise apsw.CorruptError(f"the index speaks of row {seq}, which is not there")
+            if row.intact and row.signal == signal:
                 return row.row()
             self.write([functools.partial(Store.quarantine, seq=seq)])
         return None
@@ -211,8 +222,8 @@ class Store:
         """Set a damaged row aside as a dead letter of the spool's own, reason `corrupt`."""
         row = rows.fetch(self.db.connection, seq)
         if row is not None:
-            letters.insert(self.db.connection, letters.letter(row, OWN, "corrupt", self._wall_ns()))
             rows.delete(self.db.connection, seq)
+            letters.insert(self.db.connection, letters.letter(row, OWN, "corrupt", self._wall_ns()))
             self.events.append(Quarantined(seq, row.signal, row.source, row.records))
         ledger.reconcile(self.db.connection)
 
@@ -224,7 +235,7 @@ class Store:
         if row.seq <= self.cursor(destination, row.signal):
             return
         crash_point("spool.before_settle")
-        self.move(destination, row.signal, row.seq)
+        self.move(destination, row.signal.value, row.seq)
         crash_point("spool.after_settle_cursor")
         line = (row.source, destination, row.signal.value)
         ledger.add(self.db.connection, "sent", line, sent)
@@ -265,12 +276,3 @@ class Store:
             self._release(head)
             total -= head.size
         return total > keep
-
-    def _mend_cursors(self) -> None:
-        """Start damaged cursors at the oldest row again: rows may be sent twice, none is skipped."""
-        for destination, signal in self._damaged:
-            cursors.remove(self.db.connection, (destination, signal))
-            oldest = rows.oldest(self.db.connection, signal)
-            self.move(destination, signal, self.last_seq if oldest is None else oldest - 1)
-        ledger.reconcile(self.db.connection)
-        self._damaged = []

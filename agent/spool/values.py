@@ -188,6 +188,16 @@ class LogRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class Mended:
+    """Wrong checksums were found in small tables at the start, and what they covered was left out.
+
+    Cursors: the destination gets stored rows again. Ledger: the line counts from what is pending. Positions: the second copy served.
+    """
+
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Quarantined:
     """A stored row's checksum was wrong: it is a dead letter now and was not exported."""
 
@@ -205,4 +215,4 @@ class StateChanged:
     reason: str
 
 
-SpoolEvent = SalvageReport | Restored | LogRemoved | Quarantined | StateChanged
+SpoolEvent = SalvageReport | Restored | LogRemoved | Mended | Quarantined | StateChanged
