@@ -59,7 +59,7 @@ async def run_service(
         ready(port)
         target = Target(venues[0], agent.gate, config.oom_limit_mb)
         await _work([*agent.jobs(), _drive(config, market), run_faults(config.faults, target)], config.duration)
-        log.info("service_stopped", **agent.summary())
+    log.info("service_stopped", **agent.summary())
 
 
 async def _work(jobs: list[Coroutine[None, None, None]], duration: float | None) -> None:

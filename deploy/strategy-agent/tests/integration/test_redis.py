@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from strategy_agent import redis_io
 from strategy_agent.redis_io import BOOK_KEY, CHANNEL, STREAM, RedisBooks, RedisEvents, connect
-from tests.support import RedisServer, eventually, events_on, make_book
+from tests.support import RedisServer, events_on, eventually, make_book
 
 
 class Notes:

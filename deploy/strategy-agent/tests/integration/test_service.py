@@ -17,7 +17,7 @@ from strategy_agent.faults import InjectedCrashError, parse_fault
 from strategy_agent.healthcheck import check_health
 from strategy_agent.redis_io import STREAM, connect
 from strategy_agent.service import PortError, run_service
-from tests.support import RedisServer, eventually, events_on
+from tests.support import RedisServer, events_on, eventually
 
 CONFIG = ServiceConfig(rate=500.0, port=0)
 Logs = list[MutableMapping[str, object]]

@@ -1,0 +1,111 @@
+"""The service as its users run it: a process with a command line, output, a port and signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support import AgentProcess, command, events_of
+
+QUICK = ("--rate", "500")
+
+
+def test_a_run_from_start_to_sigterm() -> None:
+    """It starts, trades, answers, and ends with code 0 and nothing on standard error."""
+    with AgentProcess(*QUICK) as agent:
+        agent.wait_for("order_filled")
+        health = agent.health()
+        assert health["pid"] == agent.pid
+        assert "strategy_fills_total" in agent.get("/metrics")
+        code, errors = agent.terminate()
+        stopped = agent.lines[-1]
+    assert (code, errors) == (0, "")
+    assert stopped["event"] == "service_stopped"
+
+
+def test_ctrl_c_is_a_clean_end_too() -> None:
+    """SIGINT ends it like SIGTERM, without a traceback."""
+    with AgentProcess(*QUICK) as agent:
+        os.kill(agent.pid, signal.SIGINT)
+        assert agent.end() == (0, "")
+
+
+def test_every_line_of_output_is_a_log_line(tmp_path: Path) -> None:
+    """Standard output is JSON throughout, with the fields that every line has, and the log file is its copy."""
+    path = tmp_path / "agent.log"
+    with AgentProcess(*QUICK, "--duration", "2s", "--log-file", str(path)) as agent:
+        assert agent.end()[0] == 0
+        lines = agent.lines
+    assert all({"timestamp", "level", "event", "logger"} <= line.keys() for line in lines)
+    assert [json.loads(text) for text in path.read_text().splitlines()] == lines
+
+
+def test_the_lines_of_an_order_share_a_trace() -> None:
+    """Submission, acknowledgement and fill can be joined by their trace id, which no other order has."""
+    with AgentProcess(*QUICK) as agent:
+        filled = agent.wait_for("order_filled")
+        own = [line for line in agent.lines if line.get("client_order_id") == filled["client_order_id"]]
+    assert len({line["trace_id"] for line in own}) == 1
+    assert {"order_submitted", "order_acknowledged", "order_filled"} <= {line["event"] for line in own}
+
+
+def test_spans_leave_by_the_usual_variables() -> None:
+    """With the console exporter the spans of an order's life are on standard error."""
+    with AgentProcess(*QUICK, environ={"OTEL_TRACES_EXPORTER": "console"}) as agent:
+        agent.wait_for("order_filled")
+        _, errors = agent.terminate()
+    for name in ("order", "order.submit", "order.fill"):
+        assert f'"name": "{name}"' in errors
+
+
+def test_the_health_check_command() -> None:
+    """Exit code 0 and one word for a healthy agent, 1 and the reason for one that makes no progress."""
+    with AgentProcess(*QUICK, "--fault", "stall@500ms") as agent:
+        agent.wait_for("order_filled")
+        healthy = command("-m", "strategy_agent", "healthcheck", "--url", f"{agent.url}/health")
+        agent.wait_for("fault_injected")
+        time.sleep(0.1)
+        stalled = command(
+            *("-m", "strategy_agent", "healthcheck", "--url", f"{agent.url}/health", "--max-tick-age", "1ms")
+        )
+    assert (healthy.returncode, healthy.stdout) == (0, "healthy\n")
+    assert stalled.returncode == 1
+    assert "more than 0.001 s" in stalled.stderr
+
+
+def test_the_same_seed_takes_the_same_course() -> None:
+    """Two runs publish the same prices: the first changes of regime come at the same prices."""
+
+    def course() -> list[tuple[object, object, object]]:
+        with AgentProcess("--rate", "1000", "--scenario", "steady-trend", "--duration", "1s") as agent:
+            agent.end()
+            changes = events_of(agent.lines, "regime_changed")
+        return [(change["symbol"], change["regime"], change["price"]) for change in changes][:6]
+
+    first = course()
+    assert len(first) >= 2
+    assert course() == first
+
+
+@pytest.mark.timeout(90)
+def test_the_demonstration() -> None:
+    """Flash crash, a broker failure and one caught exception: all of it is seen, and the agent lives on.
+
+    The same as the README's demonstration, at ten times the rate.
+    """
+    arguments = ("--scenario", "flash-crash", "--seed", "7", "--rate", "2000")
+    with AgentProcess(*arguments, "--fault", "broker-down@1s:1s", "--fault", "error-burst@2s:1") as agent:
+        agent.wait_for("broker_unreachable", broker="alpha")
+        agent.wait_for("regime_changed", regime="crash")
+        caught = agent.wait_for("reconciliation_failed")
+        agent.wait_for("broker_reachable", broker="alpha")
+        agent.wait_for("regime_changed", previous="crash")
+        code, errors = agent.terminate()
+    assert (code, errors) == (0, "")
+    assert isinstance(caught["exception"], list)
+    assert [each["exc_type"] for each in caught["exception"]] == ["PositionMismatchError", "ValueError"]

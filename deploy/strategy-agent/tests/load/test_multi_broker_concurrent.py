@@ -1,0 +1,112 @@
+"""Several brokers at once: throughput and accounting under contention, bounded in count and time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+
+import aiohttp
+import pytest
+
+from strategy_agent.account import Account
+from strategy_agent.brokers.behaviour import CALM, CHAOS, Behaviour
+from strategy_agent.brokers.client import BrokerClient, BrokerError
+from strategy_agent.brokers.paper import Market, PaperBroker
+from strategy_agent.brokers.stream import Stream, Subscription
+from strategy_agent.model import Fill, Order, Side
+from strategy_agent.wire import decode_fill
+from tests.support import RecordingObserver, eventually
+
+BROKERS = 4
+ORDERS = 100
+CONCURRENCY = 16
+
+Outcomes = Counter[str]
+
+
+def orders(broker: str) -> list[Order]:
+    """Return orders that buy and sell the same quantity."""
+    sides = (Side.BUY, Side.SELL)
+    return [Order(f"{broker}-{number}", "BTC-USD", sides[number % 2], 1.0) for number in range(ORDERS)]
+
+
+async def submit_all(client: BrokerClient, wanted: list[Order]) -> tuple[Outcomes, list[float]]:
+    """Submit with bounded concurrency; return the outcomes by word and the latencies of the answers."""
+    gate = asyncio.Semaphore(CONCURRENCY)
+    outcomes, latencies = Outcomes(), list[float]()
+
+    async def submit(order: Order) -> None:
+        async with gate:
+            started = time.perf_counter()
+            try:
+                await client.submit(order)
+                outcomes["acknowledged"] += 1
+            except BrokerError as error:
+                outcomes[error.reason] += 1
+            latencies.append(time.perf_counter() - started)
+
+    await asyncio.gather(*map(submit, wanted))
+    return outcomes, latencies
+
+
+class Desk:
+    """Books the fills of one venue and counts the orders they close."""
+
+    def __init__(self, session: aiohttp.ClientSession, venue: PaperBroker) -> None:
+        self.account = Account()
+        self.closed = 0
+        subscription = Subscription(lambda: f"{venue.url}/v1/stream/fills", decode_fill, self._book)
+        self.stream = Stream(session, subscription, RecordingObserver())
+
+    async def _book(self, _: int, fill: Fill) -> None:
+        self.account.book(fill)
+        self.closed += fill.last
+
+
+async def trade(market: Market, session: aiohttp.ClientSession, behaviour: Behaviour) -> list[tuple[Outcomes, Desk]]:
+    """Trade on all brokers at once and return what came of it per broker."""
+    venues = [PaperBroker(f"venue-{number}", market, seed=7, behaviour=behaviour) for number in range(BROKERS)]
+    for venue in venues:
+        await venue.start()
+    desks = [Desk(session, venue) for venue in venues]
+    following = [asyncio.create_task(desk.stream.run()) for desk in desks]
+    clients = [BrokerClient(venue.name, venue.url, session) for venue in venues]
+    results = await asyncio.gather(*(submit_all(client, orders(client.name)) for client in clients))
+    for (outcomes, _), desk in zip(results, desks, strict=True):
+        wanted = outcomes["acknowledged"]
+        await eventually(lambda desk=desk, wanted=wanted: desk.closed == wanted, "all fills")  # type: ignore[misc]
+    for task in following:
+        task.cancel()
+    await asyncio.gather(*following, return_exceptions=True)
+    for venue in venues:
+        await venue.__aexit__()
+    return [(outcomes, desk) for (outcomes, _), desk in zip(results, desks, strict=True)]
+
+
+async def test_calm_brokers_take_and_fill_everything(market: Market, session: aiohttp.ClientSession) -> None:
+    """Of 400 orders on 4 brokers every one is acknowledged and filled, and the books balance."""
+    for outcomes, desk in await trade(market, session, CALM):
+        assert outcomes == {"acknowledged": ORDERS}
+        assert desk.account.position("BTC-USD") == pytest.approx(0.0, abs=1e-9)
+
+
+async def test_chaotic_brokers_account_for_every_order(market: Market, session: aiohttp.ClientSession) -> None:
+    """Every order is either filled or refused for a reason, none is lost, and the same ones in every run."""
+    chaos = Behaviour(reject_ratio=0.2, rate_limit_ratio=0.2, gap_ratio=0.05)
+    first = [outcomes for outcomes, _ in await trade(market, session, chaos)]
+    second = [outcomes for outcomes, _ in await trade(market, session, chaos)]
+    assert all(outcomes.total() == ORDERS for outcomes in first)
+    assert all(
+        set(outcomes) == {"acknowledged", "rate_limited", "insufficient_margin", "price_band"} for outcomes in first
+    )
+    assert first == second
+    assert len({tuple(sorted(outcomes.items())) for outcomes in first}) > 1
+
+
+async def test_answers_stay_quick_under_contention(market: Market, session: aiohttp.ClientSession) -> None:
+    """With 16 orders in flight, half of the answers take less than a quarter of a second, and none times out."""
+    async with PaperBroker("alpha", market, seed=7, behaviour=CHAOS) as venue:
+        outcomes, latencies = await submit_all(BrokerClient("alpha", venue.url, session), orders("alpha"))
+    assert outcomes["timeout"] == outcomes["unreachable"] == 0
+    assert sorted(latencies)[ORDERS // 2] < 0.25

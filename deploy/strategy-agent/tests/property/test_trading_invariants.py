@@ -1,0 +1,157 @@
+"""What holds of books, fills, accounts, risk and the wire for any input."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strategy_agent import wire
+from strategy_agent.account import Account
+from strategy_agent.brokers import behaviour as rules
+from strategy_agent.brokers.behaviour import Behaviour
+from strategy_agent.brokers.stream import Step, backoff, decide
+from strategy_agent.faults import parse_fault
+from strategy_agent.model import Decision, Fill, Order, Regime, Side, Tick
+from strategy_agent.risk import Intent, KillSwitch, RiskInputs, RiskLimits, RiskTier, risk_tier, veto
+from strategy_agent.trader import TradingRules, plan_trade
+
+names = st.text(min_size=1, max_size=20)
+quantities = st.floats(1e-6, 1e6)
+prices = st.floats(0.01, 1e6)
+sides = st.sampled_from(Side)
+orders = st.builds(Order, names, names, sides, quantities)
+behaviours = st.builds(Behaviour, partial_ratio=st.floats(0, 1), fill_latency=st.floats(0, 1))
+fractions = st.floats(0, 2)
+
+
+@given(behaviours, names, orders, prices)
+def test_fills_add_up_and_only_the_last_closes(behaviour: Behaviour, name: str, order: Order, price: float) -> None:
+    """For any order the parts make the whole, each is above zero, and delays are not below zero."""
+    book = rules.make_book(name, order.symbol, price, 1, 0.0)
+    plan = rules.plan_fills(behaviour, name, order, book)
+    fills = [fill for _, fill in plan]
+    assert sum(fill.quantity for fill in fills) == pytest.approx(order.quantity)
+    assert all(fill.quantity > 0 and fill.price > 0 for fill in fills)
+    assert [fill.last for fill in fills] == [False] * (len(fills) - 1) + [True]
+    assert all(delay >= 0 for delay, _ in plan)
+
+
+@given(names, prices, quantities, sides)
+def test_trading_costs_never_gain(name: str, price: float, quantity: float, side: Side) -> None:
+    """Who buys pays at least the best ask, who sells gets at most the best bid."""
+    book = rules.make_book(name, "X", price, 1, 0.0)
+    paid = rules.walk(book, side, quantity)
+    if side is Side.BUY:
+        assert paid >= book.asks[0].price * (1 - 1e-12)
+    else:
+        assert paid <= book.bids[0].price * (1 + 1e-12)
+
+
+@given(st.lists(st.tuples(sides, st.floats(0.1, 100), st.floats(1, 1000)), max_size=30), st.floats(1, 1000))
+def test_an_account_neither_makes_nor_loses_money_by_itself(
+    trades: list[tuple[Side, float, float]], last: float
+) -> None:
+    """Equity is the start plus what every trade is worth at the last price, however they are ordered."""
+    account = Account(1000.0)
+    for side, quantity, price in trades:
+        account.book(Fill("x", "X", side, quantity, price, last=True))
+    account.mark("X", last)
+    gained = sum(side.sign * quantity * (last - price) for side, quantity, price in trades)
+    assert account.equity == pytest.approx(1000.0 + gained, abs=1e-6)
+
+
+@given(st.floats(-1, 1), st.floats(0, 1), st.floats(-1e4, 1e4), st.floats(-1e6, 1e6), prices)
+def test_a_trade_is_bounded_and_goes_towards_the_wanted_position(
+    signal: float, scalar: float, position: float, equity: float, price: float
+) -> None:
+    """No trade exceeds its limit, and none overshoots what is wanted, but for rounding."""
+    rules_ = TradingRules()
+    decision = Decision("X", price, signal, 0.5, scalar, Regime.TREND)
+    quantity = plan_trade(decision, position, equity, rules_)
+    assert abs(quantity) * price <= rules_.max_trade * abs(equity) + price * 1e-6
+    wanted = signal * scalar * rules_.max_position * equity / price
+    if quantity:
+        assert abs(wanted - position - quantity) <= abs(wanted - position) + 1e-6
+
+
+@given(fractions, fractions, fractions, fractions)
+def test_more_danger_is_never_a_lower_tier(exposure: float, drawdown: float, volatility: float, more: float) -> None:
+    """Raising any one figure does not lower the tier."""
+    limits = RiskLimits()
+    tier = risk_tier(RiskInputs(exposure, drawdown, volatility), limits)
+    for worse in (
+        RiskInputs(exposure + more, drawdown, volatility),
+        RiskInputs(exposure, drawdown + more, volatility),
+        RiskInputs(exposure, drawdown, volatility + more),
+    ):
+        assert risk_tier(worse, limits) >= tier
+
+
+@given(st.sampled_from(RiskTier), st.booleans(), st.floats(), st.integers(0, 100))
+def test_a_tripped_switch_lets_nothing_pass(tier: RiskTier, reduces: bool, age: float, in_flight: int) -> None:
+    """Whatever the intent, the kill switch vetoes it."""
+    assert veto(Intent(tier, reduces, age, in_flight), KillSwitch("drawdown"), RiskLimits()) is not None
+
+
+@given(orders)
+def test_orders_survive_the_wire(order: Order) -> None:
+    """Any order is the same after a round trip through JSON text."""
+    assert wire.decode_order(wire.parse(json.dumps(wire.encode(order)))) == order
+
+
+@given(names, prices, st.floats(0, 1e10))
+def test_ticks_survive_the_wire(symbol: str, price: float, at: float) -> None:
+    """Any tick is the same after a round trip through JSON text."""
+    tick = Tick(symbol, price, at)
+    assert wire.decode_tick(wire.parse(json.dumps(wire.encode(tick)))) == tick
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | names,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=10,
+)
+documents = st.dictionaries(
+    st.sampled_from(
+        ["client_order_id", "symbol", "side", "quantity", "price", "sent_at", "bids", "asks", "at", "last"]
+    ),
+    json_values,
+)
+
+
+@given(documents)
+def test_no_document_gets_more_than_a_wire_error_out_of_a_decoder(document: wire.Json) -> None:
+    """Whatever a peer sends, a decoder returns a value or raises WireError, nothing else."""
+    for decode in (wire.decode_tick, wire.decode_order, wire.decode_ack, wire.decode_fill, wire.decode_book):
+        with suppress(wire.WireError):
+            assert decode(document) is not None
+
+
+@given(st.text())
+def test_no_text_gets_more_than_a_value_error_out_of_the_fault_parser(text: str) -> None:
+    """Whatever is written after --fault, it is read or refused in words."""
+    with suppress(ValueError):
+        assert parse_fault(text).asked == text
+
+
+@given(st.lists(st.integers(1, 30), max_size=200))
+def test_frames_are_handed_on_in_order_without_repetition(arrivals: list[int]) -> None:
+    """Whatever arrives, what is delivered counts from 1 without gap or repetition."""
+    last, resuming, delivered = 0, False, list[int]()
+    for seq in arrivals:
+        step = decide(last, seq, resuming=resuming)
+        if step is Step.DELIVER:
+            last, resuming = seq, False
+            delivered.append(seq)
+        resuming = resuming or step is Step.RESUME
+    assert delivered == list(range(1, len(delivered) + 1))
+
+
+@given(st.integers(1, 10**9))
+def test_waiting_is_bounded(attempt: int) -> None:
+    """However long an outage lasts, the next attempt is at most a second away."""
+    assert 0 < backoff(attempt) <= 1.0
