@@ -36,6 +36,8 @@ UP: Final = Metric("outrider.probe.up", Kind.GAUGE, "", "Whether the target is u
 SAMPLED: Final = Metric("outrider.sampler.success", Kind.GAUGE, "", "Whether the last sample could be taken.")
 SAMPLE_TIME: Final = Metric("outrider.sampler.duration", Kind.GAUGE, "s", "How long the last sample took.")
 
+GRACE: Final = 0.25
+"""Seconds on top of a probe's timeout: one that bounds itself can say what it was waiting for."""
 _UNSENT: Final = 100
 """Changes of state that wait, at most, while the spool takes nothing."""
 
@@ -203,7 +205,7 @@ class ProbePoller:
 
     async def _result(self) -> ProbeResult:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout + GRACE):
                 return await self._probe.probe()
         except TimeoutError:
             return ProbeResult(success=False, reason=f"no answer within {self._timeout:g} s")

@@ -41,15 +41,19 @@ USER_AGENT: Final = f"outrider/{__version__}"
 class HttpClient:
     """Sends requests. Not bound to an event loop before the first one; `close` may be called at any time, and twice."""
 
-    def __init__(self, *, tls: TlsOptions | None = None, keep_alive: bool = True, user_agent: str = USER_AGENT) -> None:
+    def __init__(
+        self, *, tls: TlsOptions | None = None, keep_alive: bool = True, user_agent: str = USER_AGENT, resolver: Resolver | None = None
+    ) -> None:
         self._tls_options = tls or TlsOptions()
         self._tls = TlsContext(self._tls_options)
         self._keep_alive = keep_alive
         self._user_agent = user_agent
-        self._resolver = Resolver()
+        self._resolver = resolver or Resolver()
         self._idle: dict[tuple[bool, str, int], _Connection] = {}
 
-    async def send(self, request: Request, *, deadline: float, max_body: int = MAX_BODY, sent: Callable[[], None] | None = None) -> Response:
+    async def send(
+        self, request: Request, *, deadline: float, max_body: int = MAX_BODY, sent: Callable[[], None] | None = None
+    ) -> Response:
         """Send a request and return the whole answer, within `deadline` seconds in total.
 
         `sent` is called once the request is handed to the operating system. Raises HttpError; ValueError if the URL or a header is unfit.

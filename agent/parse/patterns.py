@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import lru_cache
+from typing import Annotated, Protocol, cast
 
 import re2
 from pydantic import AfterValidator
@@ -10,12 +11,20 @@ from pydantic import AfterValidator
 from agent.options import OptionError
 
 
-def compile_pattern(pattern: str) -> re2._Regexp[Any]:
+class Compiled(Protocol):
+    """A pattern at work."""
+
+    def search(self, text: str) -> object | None:
+        """Something if the pattern is found in the text."""
+
+
+@lru_cache(maxsize=256)
+def compile_pattern(pattern: str) -> Compiled:
     """Compile; OptionError if it is none."""
     options = re2.Options()
     options.log_errors = False  # it would write to standard error past our own log
     try:
-        return re2.compile(pattern, options)
+        return cast("Compiled", re2.compile(pattern, options))
     except re2.error as error:
         message = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
         raise OptionError(

@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import re2
-
 from agent.options import OptionError
+from agent.parse.patterns import compile_pattern
 from agent.target.usage import TICKS
 
 if TYPE_CHECKING:
@@ -38,10 +37,7 @@ def check_target(value: str) -> str:
     if kind == "pid" and not (rest.isascii() and rest.isdigit()):
         raise OptionError("is no process number", "write pid: and a number, as in pid:1")
     if kind == "name":
-        try:
-            re2.compile(rest)
-        except re2.error as error:
-            raise OptionError(f"is no regular expression: {error}", "see the syntax of RE2") from error
+        compile_pattern(rest)
     return value
 
 
@@ -77,7 +73,7 @@ class ByCommandLine:
     """All processes whose command line matches, save ourselves (whose own may name the target)."""
 
     def __init__(self, pattern: str, proc: ProcDir) -> None:
-        self._pattern = re2.compile(pattern)
+        self._pattern = compile_pattern(pattern)
         self._proc = proc
         self._known: dict[tuple[int, int], bool] = {}
 

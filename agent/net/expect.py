@@ -1,0 +1,127 @@
+"""What a probe expects of an answer: statuses, patterns, JSON values and their age. Pure decisions; each says in a sentence what is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+
+import orjson
+from pydantic import AfterValidator
+
+from agent.options import OptionError
+from agent.parse.patterns import compile_pattern
+from agent.parse.timestamps import parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agent.record import Value
+
+    Scalar = None | bool | int | float | str
+
+_MISSING: Final = object()
+_SHOWN: Final = 60
+"""Characters of a found value that a reason shows."""
+
+
+class Failure(NamedTuple):
+    """An expectation that was not met."""
+
+    reason: str
+    by_pattern: bool = False
+    """Whether a pattern decided it, which blackbox_exporter tells apart (`probe_failed_due_to_regex`)."""
+
+
+def _status(text: str) -> str:
+    plain = text.isascii() and len(text) == 3 and text[0] in "12345"
+    if not (plain and (text[1:].isdigit() or text[1:].lower() == "xx")):
+        raise OptionError(f"{text!r} is no HTTP status", 'write a number as in "204", or a class as in "2xx"')
+    return text.lower()
+
+
+StatusClass = Annotated[str, AfterValidator(_status)]
+"""A status as in `204`, or a class of them as in `2xx`."""
+
+
+def check_status(status: int, accepted: Sequence[str]) -> Failure | None:
+    """Whether one of the accepted statuses or classes is this one."""
+    if str(status) in accepted or f"{status // 100}xx" in accepted:
+        return None
+    return Failure(f"answered {status}, expected {' or '.join(accepted)}")
+
+
+def check_text(what: str, text: str, present: str | None, absent: str | None) -> Failure | None:
+    """Whether the pattern that must be found is, and the one that must not be is not."""
+    if present is not None and compile_pattern(present).search(text) is None:
+        return Failure(f"{what} does not match {present!r}", by_pattern=True)
+    if absent is not None and compile_pattern(absent).search(text) is not None:
+        return Failure(f"{what} matches {absent!r}", by_pattern=True)
+    return None
+
+
+def check_headers(headers: Sequence[tuple[str, str]], patterns: Mapping[str, str]) -> Failure | None:
+    """Whether each named header is there and matches."""
+    for name, pattern in patterns.items():
+        values = [value for key, value in headers if key == name.lower()]
+        if not any(compile_pattern(pattern).search(value) for value in values):
+            return Failure(f"the header {name} does not match {pattern!r}" if values else f"there is no header {name}", by_pattern=True)
+    return None
+
+
+def check_json(body: bytes, equal: Mapping[str, Scalar], younger: Mapping[str, float], now_ns: int) -> Failure | None:
+    """Whether the values at these paths are the wanted ones, and the timestamps at those paths no older than so many seconds."""
+    if not equal and not younger:
+        return None
+    try:
+        value: Value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return Failure("the body is no JSON")
+    failures = (
+        *(_unequal(value, path, wanted) for path, wanted in equal.items()),
+        *(_old(value, path, age, now_ns) for path, age in younger.items()),
+    )
+    return next((failure for failure in failures if failure), None)
+
+
+def _unequal(value: Value, path: str, wanted: Scalar) -> Failure | None:
+    found = dig(value, path)
+    if found is _MISSING:
+        return Failure(f"the body has no {path}")
+    if found == wanted and isinstance(found, bool) == isinstance(wanted, bool):
+        return None
+    return Failure(f"{path} is {_shown(found)}, expected {_shown(wanted)}")
+
+
+def _old(value: Value, path: str, age: float, now_ns: int) -> Failure | None:
+    found = dig(value, path)
+    at_ns = parse_time(found) if isinstance(found, str | int | float) and not isinstance(found, bool) else 0
+    if not at_ns:
+        return Failure(f"the body has no {path}" if found is _MISSING else f"{path} is no time: {_shown(found)}")
+    old = (now_ns - at_ns) / 1e9
+    return Failure(f"{path} is {old:.0f} s old, expected at most {age:g} s") if old > age else None
+
+
+def dig(value: object, path: str) -> object:
+    """The value at a path of keys and indices, as in `checks.0.status`; an own object if there is none."""
+    for step in path.split("."):
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isascii() and step.isdigit() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return _MISSING
+    return value
+
+
+def _shown(value: object) -> str:
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def check_expiry(not_after: float | None, margin: float | None, now: float) -> Failure | None:
+    """Whether the certificate is valid for so many seconds more; times in seconds since the Unix epoch."""
+    if margin is None or not_after is None or not_after - now >= margin:
+        return None
+    left = not_after - now
+    return Failure(
+        f"the certificate expired {-left / 86400:.1f} days ago" if left < 0 else f"the certificate expires in {left / 86400:.1f} days"
+    )

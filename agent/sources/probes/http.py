@@ -1,0 +1,139 @@
+"""HTTP probe: one request on a new connection, and what must be true of the answer.
+
+It follows no redirect: one is an answer, to be expected or not. It goes to no link-local or metadata address unless told to. Nothing of the
+answer's body and no header's value is handed on. Metrics are blackbox_exporter's, by name and meaning.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
+
+from agent.component import ComponentConfig, Context, ProbeResult
+from agent.metrics import Kind, Metric, Observation
+from agent.net.expect import Failure, StatusClass, check_expiry, check_headers, check_json, check_status, check_text
+from agent.net.guard import GuardedResolver
+from agent.net.headers import Headers  # noqa: TC001 - pydantic reads the annotation
+from agent.net.http_client import HttpClient
+from agent.net.message import HttpError, Phases, Request, Response
+from agent.net.tls import TlsOptions
+from agent.options import HttpUrl, Interval, Size, mask_url
+from agent.parse.patterns import Pattern  # noqa: TC001 - as above
+from agent.sources.probes.figures import DNS_TIME, EXPIRY, FAILED_BY_REGEX, IP_PROTOCOL, TLS_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STATUS: Final = Metric("probe_http_status_code", Kind.GAUGE, "", "Status of the answer; 0 without one.")
+PHASE: Final = Metric("probe_http_duration_seconds", Kind.GAUGE, "s", "How long each phase of the request took.")
+LENGTH: Final = Metric("probe_http_content_length", Kind.GAUGE, "", "What the answer's Content-Length says; -1 if it says nothing.")
+BODY_LENGTH: Final = Metric("probe_http_uncompressed_body_length", Kind.GAUGE, "", "Length of the answer's body after decompression.")
+SSL: Final = Metric("probe_http_ssl", Kind.GAUGE, "", "Whether the answer came over TLS.")
+VERSION: Final = Metric("probe_http_version", Kind.GAUGE, "", "HTTP version of the answer.")
+REDIRECTS: Final = Metric("probe_http_redirects", Kind.GAUGE, "", "Redirects that were followed: none ever is.")
+
+
+class HttpProbeConfig(ComponentConfig):
+    """What to ask for, and what to expect."""
+
+    url: HttpUrl
+    """What to ask for. A user and password in it are sent, and shown nowhere."""
+    method: Literal["GET", "HEAD", "POST", "OPTIONS"] = "GET"
+    """With POST, an empty body is sent unless `body` has one."""
+    headers: Headers = {}  # noqa: RUF012 - pydantic copies it
+    """Sent with the request. Values are secrets: take them from the environment or a file."""
+    body: str = ""
+    """Sent with the request."""
+    timeout: Interval = 5.0
+    """After which the look has failed."""
+    tls: TlsOptions = TlsOptions()
+    """For https."""
+    status: tuple[StatusClass, ...] = ("2xx",)
+    """Statuses (`204`) and classes of them (`2xx`) to be content with."""
+    body_matches: Pattern | None = None
+    """Must be found in the body."""
+    body_not_matches: Pattern | None = None
+    """Must not be found in the body."""
+    header_matches: dict[str, Pattern] = {}  # noqa: RUF012 - pydantic copies it
+    """Header → what must be found in it."""
+    json_equals: dict[str, bool | int | float | str | None] = {}  # noqa: RUF012 - pydantic copies it
+    """Path in the JSON body, as in `checks.0.status` → its value."""
+    json_younger_than: dict[str, Interval] = {}  # noqa: RUF012 - pydantic copies it
+    """Path of a time in the JSON body (ISO 8601 or Unix) → how old it may be. Tells progress from mere life."""
+    certificate_valid_for: Interval | None = None
+    """Fail when the server's certificate expires sooner than that, as in `7d`."""
+    allow_link_local: bool = False
+    """Allow link-local and cloud metadata addresses."""
+    max_body: Size = 1 << 20
+    """Read no more of the body; a longer one has failed."""
+
+
+class HttpProbe:
+    """The probe."""
+
+    Config: ClassVar = HttpProbeConfig
+
+    def __init__(self, config: HttpProbeConfig, context: Context) -> None:
+        self._config = config
+        self._clock = context.clock
+        self._client = HttpClient(tls=config.tls, keep_alive=False, resolver=GuardedResolver(allow_link_local=config.allow_link_local))
+        self.target = mask_url(config.url)
+
+    async def probe(self) -> ProbeResult:
+        """Ask once."""
+        config = self._config
+        headers = {name: value.get_secret_value() for name, value in config.headers.items()}
+        request = Request(config.method, config.url, headers, config.body.encode())
+        try:
+            response = await self._client.send(request, deadline=config.timeout, max_body=config.max_body)
+        except HttpError as error:
+            return ProbeResult(success=False, reason=str(error), observations=_no_answer(error.status))
+        failure = judge(config, response, self._clock.wall_ns())
+        observations = tuple(_figures(response, failure))
+        return ProbeResult(success=failure is None, reason=failure.reason if failure else "", observations=observations)
+
+    async def close(self) -> None:
+        """Drop what the client holds."""
+        await self._client.close()
+
+
+def judge(config: HttpProbeConfig, response: Response, now_ns: int) -> Failure | None:
+    """The first expectation that is not met."""
+    text = response.body.decode("utf-8", "replace")
+    expires = response.tls.not_after if response.tls else None
+    return (
+        check_status(response.status, config.status)
+        or check_headers(response.headers, config.header_matches)
+        or check_text("the body", text, config.body_matches, config.body_not_matches)
+        or check_json(response.body, config.json_equals, config.json_younger_than, now_ns)
+        or check_expiry(expires, config.certificate_valid_for, now_ns / 1e9)
+    )
+
+
+def _no_answer(status: int | None) -> tuple[Observation, ...]:
+    return (Observation(STATUS, status or 0), Observation(FAILED_BY_REGEX, 0))
+
+
+def _figures(response: Response, failure: Failure | None) -> Iterable[Observation]:
+    yield Observation(STATUS, response.status)
+    yield Observation(LENGTH, _content_length(response))
+    yield Observation(BODY_LENGTH, len(response.body))
+    yield Observation(SSL, float(response.tls is not None))
+    yield Observation(VERSION, float(response.http_version))
+    yield Observation(REDIRECTS, 0)
+    yield Observation(FAILED_BY_REGEX, float(failure is not None and failure.by_pattern))
+    yield Observation(IP_PROTOCOL, 6 if response.peer.startswith("[") else 4)
+    yield Observation(DNS_TIME, response.phases.resolve)
+    yield from (Observation(PHASE, seconds, {"phase": phase}) for phase, seconds in _phases(response.phases))
+    if response.tls is not None:
+        yield Observation(TLS_VERSION, 1, {"version": response.tls.version})
+        if response.tls.not_after is not None:
+            yield Observation(EXPIRY, response.tls.not_after)
+
+
+def _phases(phases: Phases) -> Iterable[tuple[str, float]]:
+    return ((name, getattr(phases, name)) for name in ("resolve", "connect", "tls", "processing", "transfer"))
+
+
+def _content_length(response: Response) -> int:
+    text = response.header("content-length") or ""
+    return int(text) if text.isascii() and text.isdigit() else -1
