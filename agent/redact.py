@@ -108,8 +108,10 @@ class Redactor:
         return REDACTED
 
     def _text(self, text: str, counts: Counter[str]) -> str:
-        if not self._maybe.search(text.encode("utf-8", "backslashreplace")) and not self._config.patterns:
+        raw = text.encode("utf-8", "backslashreplace")
+        if not self._maybe.search(raw) and not self._config.patterns:
             return text
+        text = raw.decode()
         for pattern in self._named:
             text = pattern.sub(self._named_value(counts), text)
         for rule, pattern in self._shapes:

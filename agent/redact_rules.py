@@ -55,10 +55,10 @@ class Shape(NamedTuple):
 SHAPES: Final = (
     Shape(
         "private_key",
-        r"(-----BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----|\z))",
+        r"(-{0,5}BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----|\z))",
         r"private key",
     ),
-    Shape("jwt", r"(eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*(?:\.[\w-]*){0,2})", r"eyj[\w-]{8}"),
+    Shape("jwt", r"(eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*(?:\.[\w-]+){0,2})", r"eyj[\w-]{8}"),
     Shape(
         "aws_key", r"\b((?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA|ANVA|AIPA)[A-Z0-9]{16})\b", r"(?:a[ks]ia|agpa|aida|aroa|an[pv]a|aipa)[a-z0-9]{16}"
     ),

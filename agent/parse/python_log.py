@@ -20,25 +20,26 @@ if TYPE_CHECKING:
 _TIME: Final = r"(?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?)"
 _LEVEL: Final = r"(?P<level>(?i:TRACE|DEBUG|INFO|SUCCESS|NOTICE|WARN(?:ING)?|ERROR|EXCEPTION|CRIT(?:ICAL)?|FATAL|ALERT|EMERG(?:ENCY)?))"
 _NAME: Final = r"(?P<logger>[\w.$<>/-]+)"
-_REST: Final = r"(?P<message>.*)"
+_REST: Final = r"\]?:?(?: +[|:-])? +(?P<message>.*)"
+"""What stands before the message is taken off, but not the dashes that a message itself begins with."""
 
 LAYOUTS: Final = {
-    "loguru": rf"{_TIME} \| {_LEVEL} +\| (?P<logger>[\w.<>]+):(?P<function>[\w.<>]+):(?P<line>\d+) - {_REST}",
-    "structlog console": rf"{_TIME} \[{_LEVEL} *\] {_REST}",
-    "celery": rf"\[{_TIME}: {_LEVEL}/(?P<process>[\w-]+)\] {_REST}",
-    "gunicorn": rf"\[{_TIME}\] \[(?P<pid>\d+)\] \[{_LEVEL}\] {_REST}",
-    "flask": rf"\[{_TIME}\] {_LEVEL} in {_NAME}: {_REST}",
-    "name before level": rf"\[?{_TIME}\]? - {_NAME} - {_LEVEL} - {_REST}",
-    "level, name, colon": rf"\[?{_TIME}\]?[ :|-]+\[?{_LEVEL}\]?[ |:-]+\[?{_NAME}\]?(?: -|:) {_REST}",
-    "level": rf"\[?{_TIME}\]?[ :|-]+\[?{_LEVEL}\b\]?[ |:-]*{_REST}",
-    "name, level": rf"\[?{_TIME}\]?[ :|-]+\[?{_NAME}\]?[ :|-]+\[?{_LEVEL}\b\]?[ |:-]+{_REST}",
-    "django": rf"{_LEVEL} {_TIME} {_NAME} (?P<pid>\d+) (?P<thread>\d+) {_REST}",
-    "level, time": rf"\[?{_LEVEL}\]? \[?{_TIME}\]?[ |:-]+{_REST}",
-    "logging's default": rf"(?P<level>[A-Z]{{4,9}}):{_NAME}:{_REST}",
-    "uvicorn": rf"(?P<level>[A-Z]{{4,9}}): +{_REST}",
+    "loguru": rf"{_TIME} \| {_LEVEL} +\| (?P<logger>[\w.<>]+):(?P<function>[\w.<>]+):(?P<line>\d+){_REST}",
+    "structlog console": rf"{_TIME} \[{_LEVEL} *{_REST}",
+    "celery": rf"\[{_TIME}: {_LEVEL}/(?P<process>[\w-]+){_REST}",
+    "gunicorn": rf"\[{_TIME}\] \[(?P<pid>\d+)\] \[{_LEVEL}{_REST}",
+    "flask": rf"\[{_TIME}\] {_LEVEL} in {_NAME}{_REST}",
+    "name before level": rf"\[?{_TIME}\]? - {_NAME} - {_LEVEL}{_REST}",
+    "level, name, colon": rf"\[?{_TIME}\]?[ :|-]+\[?{_LEVEL}\]?[ |:-]+\[?{_NAME}(?:\]?:| -) (?P<message>.*)",
+    "level": rf"\[?{_TIME}\]?[ :|-]+\[?{_LEVEL}\b(?:{_REST})?",
+    "name, level": rf"\[?{_TIME}\]?[ :|-]+\[?{_NAME}\]?[ :|-]+\[?{_LEVEL}\b{_REST}",
+    "django": rf"{_LEVEL} {_TIME} {_NAME} (?P<pid>\d+) (?P<thread>\d+){_REST}",
+    "level, time": rf"\[?{_LEVEL}\]? \[?{_TIME}{_REST}",
+    "logging's default": rf"(?P<level>[A-Z]{{4,9}}):{_NAME}:(?P<message>.*)",
+    "uvicorn": r"(?P<level>[A-Z]{4,9}): +(?P<message>.*)",
 }
 _LEVELLED: Final = tuple(re.compile(layout, re.DOTALL) for layout in LAYOUTS.values())
-_TIMED: Final = re.compile(rf"\[?{_TIME}\]?[ :|-]+{_REST}", re.DOTALL)
+_TIMED: Final = re.compile(rf"\[?{_TIME}{_REST}", re.DOTALL)
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 _ATTRIBUTES: Final = {
     "logger": "logger",
@@ -87,4 +88,6 @@ def _record(match: re.Match[str]) -> Parsed:
         name: int(groups[group]) if group in _NUMBERS else groups[group] for group, name in _ATTRIBUTES.items() if groups.get(group)
     }
     level = groups.get("level") or ""
-    return Parsed(groups["message"].rstrip(), attributes, from_text(groups.get("time") or ""), from_name(level) if level else 0, level)
+    return Parsed(
+        (groups["message"] or "").rstrip(), attributes, from_text(groups.get("time") or ""), from_name(level) if level else 0, level
+    )

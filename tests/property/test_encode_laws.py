@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
-from agent.encode.otlp_logs import LogEncoder, decode, split
-from agent.record import LogRecord, Origin
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+from agent.encode.otlp_logs import LogEncoder, decode, split
+from agent.record import LogRecord, Origin
 
 pytestmark = pytest.mark.property
 
