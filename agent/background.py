@@ -10,6 +10,7 @@ from agent.errors import SpoolError
 from agent.metrics import Kind, Metric, Observation
 from agent.polling import every
 from agent.record import Signal
+from agent.server.own_figures import process_figures, spool_figures
 from agent.telemetry import LedgerViolated
 
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ def jobs(settings: Settings, host: Host, pipeline: Pipeline) -> Iterable[tuple[s
 
 
 async def check_ledger(host: Host) -> None:
-    """Publish the account and compare it with the rows."""
+    """Publish the account with the agent's own figures, and compare it with the rows."""
     ledger = await host.spool.ledger()
-    host.metrics.publish("ledger", observations(ledger))
+    own = (*process_figures(), *spool_figures(await host.spool.stat(), host.clock.wall_ns()))
+    host.metrics.publish("ledger", [*observations(ledger), *own])
     for line in (*ledger.lines, *ledger.stored):
         if line.balance:
             host.telemetry.emit(LedgerViolated(line.source, line.destination, line.signal, f"off by {line.balance}"))

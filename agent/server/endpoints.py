@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
+from agent.background import check_ledger
 from agent.control import SOCKET
 from agent.options import split_address
 from agent.server.http import HttpServer
@@ -51,7 +53,7 @@ class Endpoints:
         )
 
     def _public(self, facts: Facts) -> Routes:
-        return {**status_routes(facts.read), "GET /metrics": MetricsPage(self._host.metrics)}
+        return {**status_routes(facts.read), "GET /metrics": MetricsPage(self._host.metrics, functools.partial(check_ledger, self._host))}
 
     def _private(self) -> Routes:
         return {"GET /logs": LogsRoute(self._host.spool)}
