@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from agent import __version__
 from agent.component import Context
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from agent.config.settings import Entry, ProbeEntry, SamplerEntry, Settings
     from agent.intake import Detector
     from agent.spool.spool import Spool
+
+
+HOST_KEYS: Final = "host:"
+"""Positions whose keys begin so are the host's (a detector's state), stored with the batches of a source and not shown to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,11 @@ class Builder:
         return Context(name, self._host.clock, self._host.metrics, self._host.telemetry, self._resource, self._positions(name))
 
     def _positions(self, name: str) -> Callable[[], Awaitable[Mapping[str, bytes]]]:
-        return lambda: self._host.spool.positions(name)
+        async def read() -> Mapping[str, bytes]:
+            stored = await self._host.spool.positions(name)
+            return {key: value for key, value in stored.items() if not key.startswith(HOST_KEYS)}
+
+        return read
 
     def _component(self, kind: Kind, entry: Entry) -> object:
         return load(kind, entry.type)(entry.options, self.context(entry.name))
