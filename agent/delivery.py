@@ -15,7 +15,7 @@ import asyncio
 import random
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError
 
@@ -185,8 +185,8 @@ class Sender:
     async def _offer(self, part: Row) -> Accepted | RejectedError | None:
         """Try until there is a final answer; None if stopped before."""
         while not self._stopped:
+            crash_point("delivery.before_send")
             try:
-                crash_point("delivery.before_send")
                 accepted = await self._attempt(part)
             except RejectedError as error:
                 self._note_refusal(part, error)
@@ -281,7 +281,7 @@ class Sender:
             task.result()
 
 
-async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
+async def _cancel(tasks: Iterable[asyncio.Future[T]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -17,10 +17,16 @@ if TYPE_CHECKING:
 
     from agent.record import Signal
 
-UP: Final = Metric("outrider.destination.up", Kind.GAUGE, "1", "1 while the destination takes what it is sent, 0 while it is retried or paused.")
-LAST_SUCCESS: Final = Metric("outrider.destination.last_success", Kind.GAUGE, "s", "When the destination last took a row, seconds since the Unix epoch.")
+UP: Final = Metric(
+    "outrider.destination.up", Kind.GAUGE, "1", "1 while the destination takes what it is sent, 0 while it is retried or paused."
+)
+LAST_SUCCESS: Final = Metric(
+    "outrider.destination.last_success", Kind.GAUGE, "s", "When the destination last took a row, seconds since the Unix epoch."
+)
 ATTEMPTS: Final = Metric("outrider.destination.attempts", Kind.COUNTER, "{attempt}", "Attempts to deliver, successful or not.")
-CONSECUTIVE: Final = Metric("outrider.destination.consecutive_failures", Kind.GAUGE, "{attempt}", "Attempts that failed since the last one that did not.")
+CONSECUTIVE: Final = Metric(
+    "outrider.destination.consecutive_failures", Kind.GAUGE, "{attempt}", "Attempts that failed since the last one that did not."
+)
 
 
 class State(StrEnum):

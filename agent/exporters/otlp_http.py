@@ -32,7 +32,9 @@ USER_AGENT: Final = f"outrider/{__version__} OTel-OTLP-Exporter-Python/{__versio
 OWN_HEADERS: Final = frozenset({"content-type", "content-encoding", "content-length", "transfer-encoding", "connection"})
 TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
-REQUESTS: Final = Metric("outrider.otlp.requests", Kind.COUNTER, "{request}", "OTLP requests by outcome and by HTTP status or kind of failure.")
+REQUESTS: Final = Metric(
+    "outrider.otlp.requests", Kind.COUNTER, "{request}", "OTLP requests by outcome and by HTTP status or kind of failure."
+)
 
 
 def _headers(headers: dict[str, Secret]) -> dict[str, Secret]:
@@ -43,7 +45,9 @@ def _headers(headers: dict[str, Secret]) -> dict[str, Secret]:
             raise OptionError(f"the header {name!r} is the exporter's own", "leave it out")
         text = value.get_secret_value()
         if not text.isascii() or not (text.isprintable() or not text):
-            raise OptionError(f"the value of the header {name!r} holds characters that HTTP does not allow", "percent-encode or remove them")
+            raise OptionError(
+                f"the value of the header {name!r} holds characters that HTTP does not allow", "percent-encode or remove them"
+            )
     return headers
 
 
@@ -111,7 +115,9 @@ class OtlpHttpConfig(ComponentConfig):
     def _every_signal_has_an_endpoint(self) -> Self:
         missing = [signal.value for signal in self.signals if not (self.endpoint or self.of(signal).endpoint)]
         if missing:
-            raise OptionError(f"no endpoint for {', '.join(missing)}", "set endpoint, or the signal's own, or leave the signal out of signals")
+            raise OptionError(
+                f"no endpoint for {', '.join(missing)}", "set endpoint, or the signal's own, or leave the signal out of signals"
+            )
         return self
 
     def of(self, signal: Signal) -> SignalOptions:

@@ -136,14 +136,12 @@ async def _abandon(running: Iterable[asyncio.Task[socket.socket]]) -> None:
 
 
 async def _connect_one(address: Address) -> socket.socket:
-    sock = socket.socket(address.family, socket.SOCK_STREAM)
-    try:
+    with contextlib.ExitStack() as failing:
+        sock = failing.enter_context(socket.socket(address.family, socket.SOCK_STREAM))
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
-    except BaseException:
-        sock.close()
-        raise
+        failing.pop_all()
     return sock
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 import h11
@@ -24,8 +24,9 @@ from agent.net.message import ErrorKind, HttpError, Phases, Request, Response, T
 from agent.net.tls import TlsContext, TlsOptions, describe, explain
 
 if TYPE_CHECKING:
+    import socket
     import ssl
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["ErrorKind", "HttpClient", "HttpError", "Phases", "Request", "Response", "TlsInfo", "TlsOptions"]
 
@@ -90,27 +91,20 @@ class HttpClient:
         return None
 
     async def _open(self, job: _Job) -> _Connection:
-        target, loop = job.target, asyncio.get_running_loop()
+        target = job.target
         with job.phase("resolve", f"resolving {target.host}"):
             addresses = await self._resolver.resolve(target.host, target.port)
-        with job.phase("connect", "connecting"):
-            sock, address = await connect(addresses)
-        wire = Wire()
-        if not target.secure:
-            await _adopt(loop.create_connection(lambda: wire, sock=sock), sock.close)
-            return _Connection(wire, str(address))
-        with job.phase("tls", "in the TLS handshake"):
-            context = self._context(sock.close)
-            name = self._tls_options.server_name or target.host
-            await _adopt(loop.create_connection(lambda: wire, sock=sock, ssl=context, server_hostname=name), sock.close)
+        with ExitStack() as failing:
+            with job.phase("connect", "connecting"):
+                sock, address = await connect(addresses)
+                failing.callback(sock.close)
+            if target.secure:
+                with job.phase("tls", "in the TLS handshake"):
+                    wire = await _adopt(sock, self._tls.get(), self._tls_options.server_name or target.host)
+            else:
+                wire = await _adopt(sock, None, None)
+            failing.pop_all()
         return _Connection(wire, str(address))
-
-    def _context(self, release: Callable[[], None]) -> ssl.SSLContext:
-        try:
-            return self._tls.get()
-        except HttpError:
-            release()
-            raise
 
     async def _exchange(self, connection: _Connection, job: _Job) -> Response:
         keep = False
@@ -147,16 +141,14 @@ def _nothing() -> None:
     """Nobody wants to know."""
 
 
-async def _adopt(connecting: Awaitable[object], release: Callable[[], None]) -> None:
-    """Make a transport of a connected socket; close the socket if that fails or is cancelled before a transport owns it."""
+async def _adopt(sock: socket.socket, context: ssl.SSLContext | None, name: str | None) -> Wire:
+    """Make a transport, with TLS or without, of a connected socket."""
+    wire = Wire()
     try:
-        await connecting
+        await asyncio.get_running_loop().create_connection(lambda: wire, sock=sock, ssl=context, server_hostname=name)
     except OSError as error:  # ssl.SSLError is one
-        release()
         raise HttpError(ErrorKind.TLS, explain(error)) from error
-    except BaseException:
-        release()
-        raise
+    return wire
 
 
 class _Job:

@@ -132,7 +132,9 @@ def parse_plan(text: str) -> Iterator[Reply | None]:
     """Read `ok:50,503:5,hang:1` (what, how often), to be repeated for ever."""
     replies = {"ok": None, "hang": HANG, "reset": RESET}
     steps = [step.strip().partition(":") for step in text.split(",")]
-    cycle = [replies[what] if what in replies else answer(int(what), b"", PROTOBUF) for what, _, times in steps for _ in range(int(times or 1))]
+    cycle = [
+        replies[what] if what in replies else answer(int(what), b"", PROTOBUF) for what, _, times in steps for _ in range(int(times or 1))
+    ]
     return itertools.cycle(cycle)
 
 

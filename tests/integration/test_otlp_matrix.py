@@ -170,7 +170,12 @@ async def test_status(status, expect):
         await _check(_exporter(server.url), expect)
 
 
-STRICT = [*((status, rejected(status)) for status in (301, 302, 307, 308, 401, 403, 404, 500)), (413, too_large()), (503, retry(503)), (200, accepted())]
+STRICT = [
+    *((status, rejected(status)) for status in (301, 302, 307, 308, 401, 403, 404, 500)),
+    (413, too_large()),
+    (503, retry(503)),
+    (200, accepted()),
+]
 
 
 @pytest.mark.parametrize(("status", "expect"), STRICT, ids=_id)
@@ -252,8 +257,14 @@ SUCCESSES = {
     "fewer rejected than none": (answer(200, _partial(-1, "?"), PROTOBUF), accepted(BAD, rejected=0, words="-1 of 5")),
     "partial success in 202": (answer(202, _partial(2, "x"), PROTOBUF), accepted("partial_success", 202, 2, "x")),
     "partial success without type": (answer(200, _partial(2, "x")), accepted("partial_success", rejected=2, words="x")),
-    "type with parameter": (answer(200, _partial(2, "x"), {"Content-Type": "Application/X-Protobuf; v=1"}), accepted("partial_success", rejected=2)),
-    "packed": (answer(200, gzip.compress(_partial(2, "x")), {**PROTOBUF, "Content-Encoding": "gzip"}), accepted("partial_success", rejected=2)),
+    "type with parameter": (
+        answer(200, _partial(2, "x"), {"Content-Type": "Application/X-Protobuf; v=1"}),
+        accepted("partial_success", rejected=2),
+    ),
+    "packed": (
+        answer(200, gzip.compress(_partial(2, "x")), {**PROTOBUF, "Content-Encoding": "gzip"}),
+        accepted("partial_success", rejected=2),
+    ),
     "unknown fields": (answer(200, _partial(2, "x") + b"\xfa\x01\x01y", PROTOBUF), accepted("partial_success", rejected=2)),
     "message with control characters": (answer(200, _partial(0, "a\x1b[2J\nb"), PROTOBUF), accepted("warning", words="a [2J b")),
     "message of a megabyte": (answer(200, _partial(0, "x" * MIB), PROTOBUF), accepted("warning", words="xxx…")),
@@ -272,7 +283,10 @@ SUCCESSES = {
         Reply(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"10000\r\n" + bytes(65536) + b"\r\n") * 65, then="hang"),
         accepted(BAD, words="exceeds"),
     ),
-    "body cut off": (answer(200, b"abc", {**PROTOBUF, "Content-Length": "10"}, then="close"), accepted(BAD, words="not a valid HTTP answer")),
+    "body cut off": (
+        answer(200, b"abc", {**PROTOBUF, "Content-Length": "10"}, then="close"),
+        accepted(BAD, words="not a valid HTTP answer"),
+    ),
     "body reset": (answer(200, b"abc", {**PROTOBUF, "Content-Length": "10"}, delay=0.01, then="reset"), accepted(BAD, words="broke")),
     "interim answers first": (Reply(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + answer(200).raw), accepted()),
     "HTTP/1.0": (Reply(b"HTTP/1.0 200 OK\r\n\r\n", then="close"), accepted()),
@@ -294,7 +308,11 @@ async def test_partial_success_of_each_signal(signal):
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-    response = {Signal.LOGS: ExportLogsServiceResponse, Signal.METRICS: ExportMetricsServiceResponse, Signal.TRACES: ExportTraceServiceResponse}[signal]()
+    response = {
+        Signal.LOGS: ExportLogsServiceResponse,
+        Signal.METRICS: ExportMetricsServiceResponse,
+        Signal.TRACES: ExportTraceServiceResponse,
+    }[signal]()
     field = {Signal.LOGS: "rejected_log_records", Signal.METRICS: "rejected_data_points", Signal.TRACES: "rejected_spans"}[signal]
     setattr(response.partial_success, field, 3)
     response.partial_success.error_message = "why"
@@ -310,7 +328,10 @@ STATUS = ExportLogsPartialSuccess(rejected_log_records=3, error_message="log 7 i
 
 REFUSALS = {
     "status message": (answer(400, STATUS, PROTOBUF), rejected(400, "HTTP 400: log 7 is broken")),
-    "packed status message": (answer(400, gzip.compress(STATUS), {**PROTOBUF, "Content-Encoding": "gzip"}), rejected(400, "log 7 is broken")),
+    "packed status message": (
+        answer(400, gzip.compress(STATUS), {**PROTOBUF, "Content-Encoding": "gzip"}),
+        rejected(400, "log 7 is broken"),
+    ),
     "status message of a retry": (answer(503, STATUS, PROTOBUF), retry(503, "log 7 is broken")),
     "status message of a pause": (answer(401, STATUS, PROTOBUF), paused(401, "log 7 is broken")),
     "text": (answer(400, b"no such tenant", TEXT), rejected(400, "no such tenant")),
@@ -330,7 +351,10 @@ REFUSALS = {
     "packed garbage": (answer(503, b"xx", {**TEXT, "Content-Encoding": "gzip"}), retry(503, "can't be unpacked")),
     "redirect": (answer(307, headers={"Location": "http://other.test/v1/logs"}), paused(307, "redirected to http://other.test/v1/logs")),
     "redirect to nowhere": (answer(302), paused(302, "redirected to nowhere")),
-    "redirect with a password": (answer(301, headers={"Location": "http://u:pw@other.test/"}), paused(301, "http://**********@other.test/")),
+    "redirect with a password": (
+        answer(301, headers={"Location": "http://u:pw@other.test/"}),
+        paused(301, "http://**********@other.test/"),
+    ),
     "early 413": (answer(413, read="head", then="close"), too_large()),
     "early 503": (answer(503, read="head", then="close"), retry(503)),
 }
@@ -398,7 +422,10 @@ LATE = {
     "drip of an answer": (answer(200, drip=0.02), retry("timeout", "waiting for the answer")),
     "drip of a refusal": (answer(400, b"x" * 50, drip=0.02), retry("timeout", "waiting for the answer")),
     "late answer": (answer(200, delay=5.0), retry("timeout")),
-    "hang in the body of a success": (answer(200, b"a", {"Content-Length": "2"}, then="hang"), accepted(BAD, words="receiving the answer's body")),
+    "hang in the body of a success": (
+        answer(200, b"a", {"Content-Length": "2"}, then="hang"),
+        accepted(BAD, words="receiving the answer's body"),
+    ),
     "hang in the body of a 503": (answer(503, b"a", {"Content-Length": "2"}, then="hang"), retry(503, "receiving the answer's body")),
     "hang in the body of a 400": (answer(400, b"a", {"Content-Length": "2"}, then="hang"), rejected(400, "receiving the answer's body")),
     "hang in the body of a 413": (answer(413, b"a", {"Content-Length": "2"}, then="hang"), too_large()),
@@ -535,7 +562,9 @@ async def test_http_to_a_tls_server(authority):
         assert (outcome, status in ("protocol", "reset")) == ("retry", True)
 
 
-@pytest.mark.parametrize(("reply", "expect"), [(DEAF, retry("timeout", "in the TLS handshake")), (Reply(read="nothing", then="reset"), retry("tls"))])
+@pytest.mark.parametrize(
+    ("reply", "expect"), [(DEAF, retry("timeout", "in the TLS handshake")), (Reply(read="nothing", then="reset"), retry("tls"))]
+)
 async def test_tls_handshake_that_does_not_come(reply, expect):
     """A handshake that hangs ends at the time-out, one that is reset at once."""
     async with FaultServer(reply) as server:
@@ -629,7 +658,9 @@ async def test_nothing_listens():
     await _check(_exporter(f"http://127.0.0.1:{port}"), retry("connect", "connection refused"))
 
 
-@pytest.mark.parametrize(("number", "words"), [(113, "no route to host"), (101, "network is unreachable"), (24, "too many open files"), (110, "timed out")])
+@pytest.mark.parametrize(
+    ("number", "words"), [(113, "no route to host"), (101, "network is unreachable"), (24, "too many open files"), (110, "timed out")]
+)
 async def test_connecting_fails(number, words, monkeypatch):
     """Whatever the kernel says about a connection, the row is kept and the reason told."""
 

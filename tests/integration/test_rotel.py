@@ -90,7 +90,9 @@ def _logs() -> ExportLogsServiceRequest:
     scope = resource.scope_logs.add()
     scope.scope.name, scope.scope.version = "outrider", "0"
     for number in range(100):
-        record = scope.log_records.add(time_unix_nano=WALL_NS + number, observed_time_unix_nano=WALL_NS, severity_number=17, severity_text="error")
+        record = scope.log_records.add(
+            time_unix_nano=WALL_NS + number, observed_time_unix_nano=WALL_NS, severity_number=17, severity_text="error"
+        )
         record.body.string_value = f"event {number} · äöü"
         record.trace_id, record.span_id, record.flags = bytes(range(16)), bytes(range(8)), 1
         _attribute(record.attributes, "text", "x" * number)
@@ -119,7 +121,14 @@ def _traces() -> ExportTraceServiceRequest:
     request = ExportTraceServiceRequest()
     scope = request.resource_spans.add().scope_spans.add()
     for number in range(10):
-        scope.spans.add(trace_id=bytes(range(16)), span_id=bytes([number + 1] * 8), name=f"span {number}", kind=1, start_time_unix_nano=1, end_time_unix_nano=2)
+        scope.spans.add(
+            trace_id=bytes(range(16)),
+            span_id=bytes([number + 1] * 8),
+            name=f"span {number}",
+            kind=1,
+            start_time_unix_nano=1,
+            end_time_unix_nano=2,
+        )
     return request
 
 

@@ -225,7 +225,14 @@ def _rows(sizes: Sequence[int]) -> list[Row]:
 def _sender(spool: Spool, destination: Destination) -> Sender:
     clock = Clock()
     return Sender(
-        destination, Signal.LOGS, destination="there", spool=spool, clock=clock, telemetry=Nobody(), metrics=Metrics({}, clock), chance=lambda: 0.5
+        destination,
+        Signal.LOGS,
+        destination="there",
+        spool=spool,
+        clock=clock,
+        telemetry=Nobody(),
+        metrics=Metrics({}, clock),
+        chance=lambda: 0.5,
     )
 
 

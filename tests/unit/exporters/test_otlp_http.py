@@ -181,8 +181,14 @@ def test_a_timeout_of_nothing_is_no_limit():
         ({"TIMEOUT": "9" * 5000}, "is not a whole number"),
         ({"HEADERS": "sesame"}, "OTEL_EXPORTER_OTLP_HEADERS: its entry 1 is not name=value"),
         ({"LOGS_HEADERS": "a=b,=sesame"}, "OTEL_EXPORTER_OTLP_LOGS_HEADERS: its entry 2 is not name=value"),
-        ({"PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' is not available here; set it to http/protobuf, and the endpoint to the HTTP port"),
-        ({"METRICS_PROTOCOL": "http/json"}, "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL: 'http/json' is not available here; set it to http/protobuf"),
+        (
+            {"PROTOCOL": "grpc"},
+            "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' is not available here; set it to http/protobuf, and the endpoint to the HTTP port",
+        ),
+        (
+            {"METRICS_PROTOCOL": "http/json"},
+            "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL: 'http/json' is not available here; set it to http/protobuf",
+        ),
     ],
 )
 def test_wrong_variables_are_named_with_their_fix(variables, complaint):

@@ -45,7 +45,12 @@ async def test_names_are_resolved(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "error", [socket.gaierror(socket.EAI_NONAME, "Name or service not known"), socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), UnicodeError("label too long")]
+    "error",
+    [
+        socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+        socket.gaierror(socket.EAI_AGAIN, "Temporary failure"),
+        UnicodeError("label too long"),
+    ],
 )
 async def test_names_that_do_not_resolve_are_an_error(monkeypatch, error):
     """NXDOMAIN, a name server in trouble and an impossible name are HttpErrors of the kind `resolve`."""

@@ -46,7 +46,12 @@ async def test_a_request_arrives_as_it_was_made(client):
         response = await client.send(Request("POST", f"{server.url}/a/b?c=d", {"X-Two": "2"}, b"body"), deadline=LONG)
         [request] = server.log.requests
     assert (request.method, request.path, request.body) == ("POST", "/a/b?c=d", b"body")
-    assert request.headers == {"host": f"127.0.0.1:{server.port}", "user-agent": http_client.USER_AGENT, "content-length": "4", "x-two": "2"}
+    assert request.headers == {
+        "host": f"127.0.0.1:{server.port}",
+        "user-agent": http_client.USER_AGENT,
+        "content-length": "4",
+        "x-two": "2",
+    }
     assert (response.status, response.body, response.header("x-one"), response.http_version) == (200, b"hello", "1", "1.1")
     assert response.peer == f"127.0.0.1:{server.port}"
     assert response.tls is None
@@ -171,7 +176,12 @@ async def test_redirects_are_never_followed(client, status):
         (Reply(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x=y\r\nc\r\n0\r\nTrailer: t\r\n\r\n"), b"abc"),
         (Reply(b"HTTP/1.0 200 OK\r\n\r\nabc", then="close"), b"abc"),
         (Reply(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc", then="close"), b"abc"),
-        (Reply(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), b"abc"),
+        (
+            Reply(
+                b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
+            ),
+            b"abc",
+        ),
         (answer(200, gzip.compress(b"abc"), {"Content-Encoding": "gzip"}), b"abc"),
         (answer(200, b"abc", {"Content-Encoding": "IDENTITY"}), b"abc"),
         (answer(204), b""),
@@ -216,7 +226,10 @@ async def test_what_is_not_http_is_a_protocol_error(client, raw, status):
         answer(200, b"x" * 101),
         answer(200, gzip.compress(b"x" * 101), {"Content-Encoding": "gzip"}),
         Reply(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 101, then="close"),
-        Reply(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"20\r\n" + b"x" * 32 + b"\r\n" + b"60\r\n" + b"x" * 96 + b"\r\n", then="hang"),
+        Reply(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"20\r\n" + b"x" * 32 + b"\r\n" + b"60\r\n" + b"x" * 96 + b"\r\n",
+            then="hang",
+        ),
         Reply(b"HTTP/1.1 200 OK\r\nContent-Length: 4000000000\r\n\r\n" + b"x" * 4096, then="hang"),
     ],
 )
@@ -291,7 +304,9 @@ async def test_headers_can_not_be_smuggled(client, headers):
         assert server.log.requests == []
 
 
-@pytest.mark.parametrize("reply", [HANG, DEAF, answer(200, b"x" * 100, drip=0.02), Reply(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", then="hang")])
+@pytest.mark.parametrize(
+    "reply", [HANG, DEAF, answer(200, b"x" * 100, drip=0.02), Reply(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", then="hang")]
+)
 async def test_cancellation_passes_and_leaves_nothing(client, reply):
     """A cancelled request ends at once; its socket is gone (see the fixture) and the client works on."""
     async with FaultServer(reply) as server:

@@ -28,7 +28,20 @@ def test_urls_are_taken_apart(url, secure, host, port, path, authority):  # noqa
 
 
 @pytest.mark.parametrize(
-    "url", ["", "h:4318", "/v1/logs", "ftp://h/", "http://", "http://:80/", "http://h:99999/", "http://h:x/", "http://[::1", "http://h/ü", "http://h/\x01"]
+    "url",
+    [
+        "",
+        "h:4318",
+        "/v1/logs",
+        "ftp://h/",
+        "http://",
+        "http://:80/",
+        "http://h:99999/",
+        "http://h:x/",
+        "http://[::1",
+        "http://h/ü",
+        "http://h/\x01",
+    ],
 )
 def test_what_is_no_url_is_refused_without_repeating_it(url):
     """A URL that can't be sent to raises ValueError."""

@@ -84,7 +84,9 @@ def test_a_key_without_certificate_is_refused(ca_file):
         TlsOptions(key_file=ca_file)
 
 
-@pytest.mark.parametrize("when", [datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC), datetime(2049, 12, 31, tzinfo=UTC), datetime(2050, 1, 1, tzinfo=UTC)])
+@pytest.mark.parametrize(
+    "when", [datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC), datetime(2049, 12, 31, tzinfo=UTC), datetime(2050, 1, 1, tzinfo=UTC)]
+)
 def test_expiry_is_read_from_the_certificate(authority, when):
     """`notAfter` is read in both of its forms: two-digit years up to 2049, four-digit ones from 2050."""
     issued = authority.issue_cert("h", not_after=when, not_before=datetime(2020, 1, 1, tzinfo=UTC))
