@@ -46,6 +46,7 @@ async def run_service(
     Raises :class:`PortError`, and whatever a crash fault raises.
     """
     async with AsyncExitStack() as stack:
+        stop = stack.enter_context(_stop_on_signal())
         metrics = Metrics(config.symbols)
         tracer = stack.enter_context(_tracing(environ))
         events, store = await stack.enter_async_context(_redis(config.redis_url, metrics))
@@ -58,20 +59,20 @@ async def run_service(
         _announce(config, port)
         ready(port)
         target = Target(venues[0], agent.gate, config.oom_limit_mb)
-        await _work([*agent.jobs(), _drive(config, market), run_faults(config.faults, target)], config.duration)
+        jobs = [*agent.jobs(), _drive(config, market), run_faults(config.faults, target)]
+        await _work(jobs, stop, config.duration)
     log.info("service_stopped", **agent.summary())
 
 
-async def _work(jobs: list[Coroutine[None, None, None]], duration: float | None) -> None:
-    with _stop_on_signal() as stop:
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(job) for job in jobs]
-                await _wait(stop, duration)
-                for task in tasks:
-                    task.cancel()
-        except BaseExceptionGroup as failures:
-            raise _single_cause(failures) from None
+async def _work(jobs: list[Coroutine[None, None, None]], stop: asyncio.Event, duration: float | None) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(job) for job in jobs]
+            await _wait(stop, duration)
+            for task in tasks:
+                task.cancel()
+    except BaseExceptionGroup as failures:
+        raise _single_cause(failures) from None
 
 
 async def _wait(stop: asyncio.Event, duration: float | None) -> None:

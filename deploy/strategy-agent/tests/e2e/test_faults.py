@@ -14,7 +14,7 @@ QUICK = ("--rate", "500", "--scenario", "quiet")
 
 def test_without_a_fault_nothing_is_wrong() -> None:
     """The measure for all others: no error, no lost broker, ticks to the end."""
-    with AgentProcess(*QUICK, "--duration", "2s") as agent:
+    with AgentProcess(*QUICK, "--duration", "1500ms") as agent:
         assert agent.end() == (0, "")
         assert not [line for line in agent.lines if line["level"] in ("warning", "error")]
         assert events_of(agent.lines, "heartbeat")[-1]["tick_age"] is not None

@@ -6,10 +6,13 @@ import json
 import os
 import signal
 import time
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
+from strategy_agent.market import SCENARIOS, market
+from strategy_agent.regime import RegimeDetector
 from tests.support import AgentProcess, command, events_of
 
 QUICK = ("--rate", "500")
@@ -38,7 +41,7 @@ def test_ctrl_c_is_a_clean_end_too() -> None:
 def test_every_line_of_output_is_a_log_line(tmp_path: Path) -> None:
     """Standard output is JSON throughout, with the fields that every line has, and the log file is its copy."""
     path = tmp_path / "agent.log"
-    with AgentProcess(*QUICK, "--duration", "2s", "--log-file", str(path)) as agent:
+    with AgentProcess(*QUICK, "--duration", "1s", "--log-file", str(path)) as agent:
         assert agent.end()[0] == 0
         lines = agent.lines
     assert all({"timestamp", "level", "event", "logger"} <= line.keys() for line in lines)
@@ -78,18 +81,28 @@ def test_the_health_check_command() -> None:
     assert "more than 0.001 s" in stalled.stderr
 
 
-def test_the_same_seed_takes_the_same_course() -> None:
-    """Two runs publish the same prices: the first changes of regime come at the same prices."""
+def offline_course(scenario: str, seed: int, steps: int) -> list[tuple[str, str, float]]:
+    """Return the changes of regime that the seed implies: (symbol, regime, price)."""
+    detectors: dict[str, RegimeDetector] = {}
+    changes = []
+    for point in islice(market(SCENARIOS[scenario], seed, ("BTC-USD", "ETH-USD")), steps):
+        assert point.price is not None
+        known = point.symbol in detectors
+        detector = detectors.setdefault(point.symbol, RegimeDetector())
+        before = detector.regime
+        if detector.update(point.price) is not before and known:
+            changes.append((point.symbol, detector.regime.value, round(point.price, 4)))
+    return changes
 
-    def course() -> list[tuple[object, object, object]]:
-        with AgentProcess("--rate", "1000", "--scenario", "steady-trend", "--duration", "1s") as agent:
-            agent.end()
-            changes = events_of(agent.lines, "regime_changed")
-        return [(change["symbol"], change["regime"], change["price"]) for change in changes][:6]
 
-    first = course()
-    assert len(first) >= 2
-    assert course() == first
+def test_a_run_takes_the_course_of_its_seed() -> None:
+    """Regimes change in the order and at the prices that the seed implies, whatever the sockets did."""
+    with AgentProcess("--rate", "2000", "--scenario", "flash-crash", "--seed", "11") as agent:
+        agent.wait_for("regime_changed", regime="crash")
+        changes = events_of(agent.lines, "regime_changed")
+    course = offline_course("flash-crash", 11, 4000)
+    assert len(changes) >= 4
+    assert [(change["symbol"], change["regime"], change["price"]) for change in changes] == course[: len(changes)]
 
 
 @pytest.mark.timeout(90)

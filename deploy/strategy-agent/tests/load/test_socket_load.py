@@ -79,14 +79,16 @@ async def test_every_socket_gets_every_tick(market: Market, session: aiohttp.Cli
 
 async def test_a_slow_subscriber_holds_nobody_up(market: Market, session: aiohttp.ClientSession) -> None:
     """One that does not read leaves the others undisturbed, and costs the venue no queue."""
-    async with PaperBroker("alpha", market) as venue:
-        async with session.ws_connect(f"{venue.url}/v1/stream/ticks", autoping=False):
-            crowd = Crowd(session, venue)
-            await crowd.connected()
-            for number in range(TICKS):
-                market.publish(Tick("BTC-USD", 100.0 + number, time.time()))
-            await crowd.reached(TICKS)
-            await crowd.close()
+    async with (
+        PaperBroker("alpha", market) as venue,
+        session.ws_connect(f"{venue.url}/v1/stream/ticks", autoping=False),
+    ):
+        crowd = Crowd(session, venue)
+        await crowd.connected()
+        for number in range(TICKS):
+            market.publish(Tick("BTC-USD", 100.0 + number, time.time()))
+        await crowd.reached(TICKS)
+        await crowd.close()
     assert all(len(seen) == TICKS for seen in crowd.seen)
 
 
