@@ -38,7 +38,7 @@ PLANNED: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.SOURCE: frozenset({"otlp", "redis_stream", "redis_pubsub", "scrape", "socket", "test_runs"}),
     Kind.SAMPLER: frozenset({"cgroup"}),
     Kind.PROBE: frozenset({"command", "grpc", "heartbeat", "process", "redis"}),
-    Kind.EXPORTER: frozenset({"otlp_grpc"}),
+    Kind.EXPORTER: frozenset({"otlp_grpc", "sentry"}),
 }
 """Types that the product will have: asking for one is no typing mistake."""
 
@@ -124,6 +124,8 @@ def check_names(tree: Tree, kinds: Mapping[Kind, list[Entry | None]]) -> None:
     routes = [((kind, index), entry) for kind, entries in kinds.items() for index, entry in enumerate(entries)]
     for route, entry in routes:
         if entry is not None and entry.name in taken:
-            Site(tree, route).fault(("name",), f"{entry.name!r} is already the name of {taken[entry.name]}", "give one of the two another `name`")
+            Site(tree, route).fault(
+                ("name",), f"{entry.name!r} is already the name of {taken[entry.name]}", "give one of the two another `name`"
+            )
         elif entry is not None:
             taken[entry.name] = dotted(route)

@@ -48,7 +48,9 @@ def schema() -> Object:
     classes = {(row.kind, row.type): registry.load(row.kind, row.type) for row in registry.rows()}
     configs = {key: found.Config for key, found in classes.items()}
     models: list[type[BaseModel]] = [Settings, *ENTRIES.values(), *configs.values()]
-    names, generated = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}", schema_generator=_Generator)
+    names, generated = models_json_schema(
+        [(model, "validation") for model in models], ref_template="#/$defs/{model}", schema_generator=_Generator
+    )
     definitions = cast("dict[str, Object]", generated["$defs"])
     for (kind, name), config in configs.items():
         host = definitions[_name(names[ENTRIES[kind], "validation"])]

@@ -108,7 +108,9 @@ def _with_hex(value: object) -> object:
     if isinstance(value, list):
         return [_with_hex(item) for item in value]
     if isinstance(value, dict):
-        return {key: base64.b64decode(item).hex() if key in IDS and isinstance(item, str) else _with_hex(item) for key, item in value.items()}
+        return {
+            key: base64.b64decode(item).hex() if key in IDS and isinstance(item, str) else _with_hex(item) for key, item in value.items()
+        }
     return value
 
 

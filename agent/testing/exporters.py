@@ -19,7 +19,9 @@ class RecordingExporter:
     Config: ClassVar[type[ComponentConfig]] = ComponentConfig
     signals: frozenset[Signal] = frozenset(Signal)
 
-    def __init__(self, config: ComponentConfig | None = None, context: Context | None = None, plan: Iterable[Exception | Accepted | None] = ()) -> None:
+    def __init__(
+        self, config: ComponentConfig | None = None, context: Context | None = None, plan: Iterable[Exception | Accepted | None] = ()
+    ) -> None:
         self.config = config
         self.context = context
         self.rows: list[Row] = []

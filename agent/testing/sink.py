@@ -25,12 +25,12 @@ class Sink:
         self.refused = 0
         self.arrived = asyncio.Event()
         """Set at each commit; for the test to clear."""
-        self._refuse = refuse
+        self.refuse = refuse
 
     async def emit(self, batch: Batch) -> None:
         """Commit everything of a batch, or raise SpoolError and keep nothing of it."""
         await asyncio.sleep(0)
-        if self._refuse():
+        if self.refuse():
             self.refused += 1
             raise SpoolError("refused by the test")
         self.batches += 1

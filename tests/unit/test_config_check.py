@@ -76,7 +76,9 @@ def test_a_bad_secret_is_not_printed():
 
 def test_digits_from_the_environment_stay_text():
     """A secret or a text that consists of digits keeps its leading zeros; a number from the environment is a number."""
-    found, faults = checked("login: {user: '${U}', password: '${P}'}\nlogins:\n- user: ${U}\n  password: ${P}\nport: ${N}\n", U="007", P="1e5", N="80")
+    found, faults = checked(
+        "login: {user: '${U}', password: '${P}'}\nlogins:\n- user: ${U}\n  password: ${P}\nport: ${N}\n", U="007", P="1e5", N="80"
+    )
     assert faults == []
     assert (found.logins[0].user, found.logins[0].password.get_secret_value(), found.port) == ("007", "1e5", 80)
 
@@ -108,7 +110,9 @@ def test_warnings_of_a_file(tmp_path):
     file = tmp_path / "f.yaml"
     file.write_text("exporters:\n  - type: otlp_http\n    endpoint: http://c\n    headers: {authorization: hunter2}\n")
     settings, warnings = read(file, {})
-    assert [(warning.place.line, warning.place.column, warning.path) for warning in warnings] == [(4, 30, "exporters[0].headers.authorization")]
+    assert [(warning.place.line, warning.place.column, warning.path) for warning in warnings] == [
+        (4, 30, "exporters[0].headers.authorization")
+    ]
     assert "hunter2" not in f"{settings!r}{settings.model_dump_json()}{warnings}"
 
 

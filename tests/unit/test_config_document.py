@@ -114,7 +114,20 @@ def test_the_first_of_duplicate_keys_stays():
 
 @pytest.mark.parametrize(
     "text",
-    [b"\xff", b"\xfe\xff\x00a", b"a: [", b"a: \x00", b"[" * 600, b"{" * 600, b"a: *x", b"%YAML 9\n---\na: 1", b"a: 1\n---\nb: 2", b"a:\tb: c", b"- a", b"text"],
+    [
+        b"\xff",
+        b"\xfe\xff\x00a",
+        b"a: [",
+        b"a: \x00",
+        b"[" * 600,
+        b"{" * 600,
+        b"a: *x",
+        b"%YAML 9\n---\na: 1",
+        b"a: 1\n---\nb: 2",
+        b"a:\tb: c",
+        b"- a",
+        b"text",
+    ],
     ids=repr,
 )
 def test_bad_bytes_are_one_fault(text):

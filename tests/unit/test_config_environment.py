@@ -19,7 +19,12 @@ def faults(env: dict[str, str]) -> list[str]:
 def test_nothing_set():
     """Without any variable the agent has its defaults: a loopback page, a local state directory, and no destination."""
     settings = from_environment({})
-    assert (str(settings.state_dir), settings.server.listen, settings.exporters, settings.sources) == (".outrider", "127.0.0.1:9464", (), ())
+    assert (str(settings.state_dir), settings.server.listen, settings.exporters, settings.sources) == (
+        ".outrider",
+        "127.0.0.1:9464",
+        (),
+        (),
+    )
     assert settings.service.resource() == {"service.name": "unknown_service"}
 
 
@@ -81,7 +86,11 @@ def test_sentry():
 
 def test_otlp():
     """The standard OTLP variables make one exporter."""
-    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_EXPORTER_OTLP_HEADERS": "api-key=a%20b", "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT": "2500"}
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318",
+        "OTEL_EXPORTER_OTLP_HEADERS": "api-key=a%20b",
+        "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT": "2500",
+    }
     (entry,) = from_environment(env).exporters
     dumped = entry.options.model_dump()
     assert (entry.type, entry.name, dumped["endpoint"], dumped["logs"]["timeout"]) == ("otlp_http", "otlp_http", "http://c:4318", 2.5)

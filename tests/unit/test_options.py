@@ -25,7 +25,16 @@ from agent.options import (
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [(0, 0), (4096, 4096), ("4096", 4096), ("64KiB", 65536), ("256MiB", 256 << 20), ("1.5GB", 1_500_000_000), ("2 TiB", 2 << 40), ("10kB", 10_000)],
+    [
+        (0, 0),
+        (4096, 4096),
+        ("4096", 4096),
+        ("64KiB", 65536),
+        ("256MiB", 256 << 20),
+        ("1.5GB", 1_500_000_000),
+        ("2 TiB", 2 << 40),
+        ("10kB", 10_000),
+    ],
 )
 def test_size(text, size):
     """A size is bytes, with 1024 for KiB and 1000 for kB."""
@@ -41,7 +50,9 @@ def test_no_size(value):
     assert "256MiB" in caught.value.fix
 
 
-@pytest.mark.parametrize(("text", "seconds"), [(0, 0.0), (2, 2.0), (0.25, 0.25), ("200ms", 0.2), ("5s", 5.0), ("1.5m", 90.0), ("2 h", 7200.0), ("7d", 604800.0)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [(0, 0.0), (2, 2.0), (0.25, 0.25), ("200ms", 0.2), ("5s", 5.0), ("1.5m", 90.0), ("2 h", 7200.0), ("7d", 604800.0)]
+)
 def test_duration(text, seconds):
     """A duration is seconds, or text with a unit."""
     assert parse_duration(text) == pytest.approx(seconds)
@@ -62,14 +73,18 @@ def test_interval_is_longer_than_zero():
         TypeAdapter(Interval).validate_python("0s")
 
 
-@pytest.mark.parametrize(("text", "parts"), [("127.0.0.1:9464", ("127.0.0.1", 9464)), ("[::1]:0", ("::1", 0)), ("localhost:65535", ("localhost", 65535))])
+@pytest.mark.parametrize(
+    ("text", "parts"), [("127.0.0.1:9464", ("127.0.0.1", 9464)), ("[::1]:0", ("::1", 0)), ("localhost:65535", ("localhost", 65535))]
+)
 def test_address(text, parts):
     """An address is host and port; IPv6 stands in brackets."""
     assert split_address(text) == parts
     assert TypeAdapter(Address).validate_python(text) == text
 
 
-@pytest.mark.parametrize("text", ["9464", ":9464", "localhost", "localhost:", "localhost:65536", "localhost:-1", "::1:80", "[::1]", "[]:1", "a:²"])
+@pytest.mark.parametrize(
+    "text", ["9464", ":9464", "localhost", "localhost:", "localhost:65536", "localhost:-1", "::1:80", "[::1]", "[]:1", "a:²"]
+)
 def test_no_address(text):
     """Whatever lacks a host or a port is refused."""
     with pytest.raises(OptionError):
@@ -82,7 +97,10 @@ def test_url(url):
     assert TypeAdapter(HttpUrl).validate_python(url) == url
 
 
-@pytest.mark.parametrize("url", ["", "localhost:4318", "ftp://host", "http://", "http://host:99999", "http://host:0", "http://[::1", "http://a b/", "http://host:x"])
+@pytest.mark.parametrize(
+    "url",
+    ["", "localhost:4318", "ftp://host", "http://", "http://host:99999", "http://host:0", "http://[::1", "http://a b/", "http://host:x"],
+)
 def test_no_url(url):
     """Whatever is not an absolute http URL is refused, without repeating it: it may hold a password."""
     with pytest.raises(ValidationError) as caught:

@@ -1,0 +1,102 @@
+"""What is generated from the code is what is published, and the schema means what the checks mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.config import components, schema
+from agent.config.reference import reference, schema_text
+from agent.generate import main
+from agent.registry import rows
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_no_drift(tmp_path):
+    """config/ holds the schema and the reference of this very code; `make generate` makes them anew."""
+    main(tmp_path)
+    assert (ROOT / "config/outrider.schema.json").read_bytes() == (tmp_path / "outrider.schema.json").read_bytes() == schema_text()
+    assert (ROOT / "config/reference.md").read_text() == (tmp_path / "reference.md").read_text() == reference()
+
+
+def test_every_component_and_option_is_described():
+    """Each component has a summary, and each option a type and a sentence."""
+    found = components()
+    assert [(one.kind, one.type) for one in found] == [(row.kind, row.type) for row in rows()]
+    assert [one.type for one in found if not one.summary.endswith(".")] == []
+    nameless = [f"{one.type}: {option.path}" for one in found for option in one.options if option.path != "type" and not option.text]
+    assert nameless == []
+    assert [option.path for one in found for option in one.options if not option.type] == []
+
+
+def test_every_variable_is_described():
+    """The reference names each variable of the environment."""
+    text = reference()
+    for name in (
+        "OUTRIDER_STATE_DIR",
+        "OUTRIDER_LOG_FILES",
+        "OUTRIDER_TARGET",
+        "OUTRIDER_PROBES",
+        "OUTRIDER_LISTEN",
+        "OTEL_EXPORTER_OTLP_*",
+    ):
+        assert f"`{name}`" in text
+
+
+def test_examples_name_their_schema():
+    """An editor finds the schema of each example."""
+    for path in (ROOT / "config").glob("*.yaml"):
+        assert path.read_text().startswith("# yaml-language-server: $schema=outrider.schema.json\n"), path
+
+
+@pytest.fixture(scope="module")
+def validator():
+    """The schema, as an editor uses it."""
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(schema())
+    return jsonschema.Draft202012Validator(schema())
+
+
+def load(path: Path):
+    """A file as an editor sees it: references are text."""
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True).load(path.read_text()) or {}
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*(ROOT / "config").glob("*.yaml"), *(ROOT / "tests/config/good").glob("*.yaml")]), ids=lambda path: path.stem
+)
+def test_good_files_satisfy_the_schema(validator, path):
+    """What is accepted satisfies the schema, references to the environment included."""
+    data = {key: value for key, value in load(path).items() if value is not None}
+    assert [error.message for error in validator.iter_errors(data)] == []
+
+
+STRUCTURAL = [
+    "bad_duration",
+    "bad_size",
+    "bad_url",
+    "entry_is_text",
+    "missing_type",
+    "not_a_choice",
+    "not_a_member",
+    "planned_type",
+    "several",
+    "unknown_key",
+    "unknown_key_nested",
+    "unknown_option",
+    "unknown_type",
+    "wrong_type",
+    "wrong_type_of_list",
+    "wrong_type_of_section",
+]
+"""The bad files whose fault a schema can see."""
+
+
+@pytest.mark.parametrize("name", STRUCTURAL)
+def test_bad_files_do_not_satisfy_the_schema(validator, name):
+    """What an editor can see to be wrong violates the schema."""
+    assert list(validator.iter_errors(load(ROOT / f"tests/config/bad/{name}.yaml"))) != []
