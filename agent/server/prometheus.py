@@ -1,8 +1,9 @@
 """`/metrics`: the view of our instruments that Prometheus reads, in its text format 0.0.4 and in OpenMetrics 1.0.
 
 Names follow the OpenTelemetry specification, compatibility/prometheus_and_openmetrics.md: dots become underscores, the unit is spelled out at
-the end, a counter ends in `_total`. A name that says its unit already (`probe_duration_seconds`) stays as it is. prometheus-client renders; the
-conversion is ours, because the stock one takes three times as long and adds three scope labels to every series.
+the end, a counter ends in `_total`. A name that says its unit already (`probe_duration_seconds`) stays as it is. One thing is our own: `_count` is
+a histogram's in Prometheus, so that `process.thread.count` becomes `process_threads`. prometheus-client renders; the conversion is ours, because
+the stock one takes three times as long and adds three scope labels to every series.
 """
 
 from __future__ import annotations
@@ -161,6 +162,8 @@ def label_name(key: str) -> str:
 def family_name(name: str, unit: str, kind: str) -> str:
     """The family's name: without the `_total` of a counter, which its samples carry."""
     base = _NAME.sub("_", name).strip("_").removesuffix("_total")
+    if base.endswith("_count"):
+        base = f"{base.removesuffix('_count')}s"
     word = unit_word(unit, kind)
     if word and not base.endswith(f"_{word}") and base != word:
         base = f"{base}_{word}"

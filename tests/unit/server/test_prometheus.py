@@ -101,6 +101,7 @@ async def test_attributes_that_become_one_label_are_joined(metrics):
         ("requests_total", "", "counter", "requests"),
         ("network.rate", "By/s", "gauge", "network_rate_bytes_per_second"),
         ("temp", "Cel", "gauge", "temp_celsius"),
+        ("process.thread.count", "{thread}", "gauge", "process_threads"),
         ("2nd..name--x", "", "gauge", "_2nd_name_x"),
     ],
 )
