@@ -18,7 +18,7 @@ from agent.tail.position import Cause
 
 if TYPE_CHECKING:
     from agent.tail.open import Found
-    from agent.tail.position import Place
+    from agent.tail.position import Place, Position
 
 
 class Candidate(NamedTuple):
@@ -70,12 +70,12 @@ def by_age(candidate: Candidate) -> tuple[bool, int, int, bool]:
     return number is None and not candidate.gzip, candidate.found.mtime_ns, -(number or 0), candidate.gzip
 
 
-def is_newer(candidate: Found, than_path: str, than_mtime_ns: int) -> bool:
-    """Whether a rotated file was written after another of the same home: by their numbers if both have one, else by time."""
-    number, than = rotation_number(candidate.path), rotation_number(than_path)
+def is_newer(candidate: Found, last: Position) -> bool:
+    """Whether a rotated file was written after what was read last at its home: by their numbers if both have one, else by time."""
+    number, than = rotation_number(candidate.path), rotation_number(last.place.path)
     if number is not None and than is not None:
         return number < than
-    return candidate.mtime_ns > than_mtime_ns
+    return candidate.mtime_ns > last.mtime_ns
 
 
 def bytes_missed(size: int, offset: int, copied: int = 0) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.tail.names import compile_glob, glob_depth, glob_root
+from agent.tail.names import compile_glob, glob_depth, glob_root, possible_bases
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,6 +35,7 @@ class Listing:
         """Why it could not be read; what was known of it is kept then, for nothing says that it is gone."""
         self._stamp: tuple[int, int, int] | None = None
         self._settled = False
+        self._rotated: dict[str, list[str]] | None = None
 
     def refresh(self) -> bool:
         """Read the directory if it may have changed; return whether its entries did (also: at the first time)."""
@@ -47,15 +48,25 @@ class Listing:
             entries = _read(self.path)
         except (FileNotFoundError, NotADirectoryError):
             changed = bool(self.entries)
-            self.entries, self._stamp = {}, None
+            self.entries, self._stamp, self._rotated = {}, None, None
             return changed
         except OSError as error:
             self.error = error
             return False
         changed = first or entries != self.entries
+        self._rotated = None if changed else self._rotated
         self.entries, self.device, self.error = entries, status.st_dev, None
         self._stamp, self._settled = stamp, same
         return changed
+
+    def rotated(self) -> dict[str, list[str]]:
+        """The names here that look like what a rotation makes of a name, by that name."""
+        if self._rotated is None:
+            self._rotated = {}
+            for name in self.entries:
+                for base in possible_bases(name):
+                    self._rotated.setdefault(base, []).append(name)
+        return self._rotated
 
 
 def _read(path: str) -> dict[str, Entry]:

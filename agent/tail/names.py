@@ -62,13 +62,14 @@ def is_gzip(name: str) -> bool:
     return name.endswith(GZIP_SUFFIXES)
 
 
-def _strip_gzip(name: str) -> str:
+def without_gzip(name: str) -> str:
+    """The name that a compressed file had before."""
     return next((name.removesuffix(suffix) for suffix in GZIP_SUFFIXES if name.endswith(suffix)), name)
 
 
 def possible_bases(name: str) -> list[str]:
     """The names that a file may have had before rotation: logrotate's `.1`, `-20260101`, `.gz`; `app.1.log` and `app-2026-01-01.log` too."""
-    plain = _strip_gzip(name)
+    plain = without_gzip(name)
     found = [plain] if plain != name else []
     found += _stripped(plain, "")
     stem, extension = os.path.splitext(plain)
@@ -94,7 +95,7 @@ def is_rotated(base: str, name: str) -> bool:
 
 def rotation_number(name: str) -> int | None:
     """The count of `app.log.3` or `app.log.3.gz`: higher is older; None where the name has none."""
-    match = _NUMBER.search(_strip_gzip(name))
+    match = _NUMBER.search(without_gzip(name))
     return int(match[1]) if match else None
 
 

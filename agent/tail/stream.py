@@ -126,6 +126,8 @@ class Stream:
         """What must be found again at `offset` before reading on."""
         self._tail: bytes | None = None if self.offset else b""
         """The bytes before the offset; None = not compared with the file yet."""
+        self._proven = place
+        """Where it was when it was last read."""
         self._start = b""
         """The content's first bytes, as long as they are fewer than a head: then a shorter copy can be recognized."""
         self._long: _LongLine | None = None
@@ -162,6 +164,12 @@ class Stream:
             raise ContentChangedError(Cause.TRUNCATED)
         self._tail = reader.read(max(0, self.offset - MARKER), min(MARKER, self.offset))
 
+    def check(self, reader: Reader) -> None:
+        """See whether the file still is what was read; ContentChangedError if not."""
+        tail = self._tail
+        if not (self.is_continued_by(reader) if tail is None else reader.read(self.offset - len(tail), len(tail)) == tail):
+            raise ContentChangedError(Cause.TRUNCATED)
+
     def is_continued_by(self, reader: Reader) -> bool:
         """Whether a content is this one: its head and the bytes before the offset are there and the same."""
         start = self.offset - self._marker.length
@@ -169,8 +177,11 @@ class Stream:
 
     def has_head(self, reader: Reader) -> bool:
         """Whether a content begins as this one does: cheap also where the offset is far."""
-        data = reader.read(0, self._head.length)
-        return self._head.fits(data) or (bool(data) and len(data) < self._head.length and self._start.startswith(data))
+        return self._head.fits(reader.read(0, self._head.length))
+
+    def begins_with(self, data: bytes) -> bool:
+        """Whether these are the first bytes of this content; only known for so many as are fewer than a head."""
+        return bool(data) and self._start.startswith(data)
 
     def move(self, place: Place) -> None:
         """Go on reading at another place, where this content was found."""
@@ -182,10 +193,16 @@ class Stream:
 
     def let_go(self) -> None:
         """The file is not the one any more, or not certainly: compare before reading on."""
+        if self.is_verified:
+            self._proven = self.place
         if self._tail and self.offset:
             self._head, self._marker = self.saved.head, Digest.of(self._tail)
             self._tail = None
         self.look_again()
+
+    def go_back(self) -> None:
+        """The place that was taken for this content's is not: it was last where it was read last."""
+        self.place = self._proven
 
     def look_again(self) -> None:
         """Forget what was seen behind the offset."""
@@ -216,7 +233,9 @@ class Stream:
                 marker=self._marker_before(offset, reader),
                 mid_line=self.mid_line and offset == self.offset,
             )
-        self.saved = stored._replace(place=self.place, size=self.size, mtime_ns=self.mtime_ns, drained=self.drained, cause=self.cause)
+        if self.is_verified:  # else they may be those of something else
+            stored = stored._replace(size=self.size, mtime_ns=self.mtime_ns)
+        self.saved = stored._replace(place=self.place, drained=self.drained, cause=self.cause)
         return self.saved
 
     def _head_until(self, offset: int, reader: Reader | None) -> Digest:

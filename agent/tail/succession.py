@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.crash import crash_point
 from agent.tail.decide import Candidate, by_age, bytes_missed, is_beside, is_newer, is_same_file, may_hold
-from agent.tail.names import is_rotated
+from agent.tail.names import is_rotated, without_gzip
 from agent.tail.open import Found, NotRegularError, found, inode_generation, resolve
 from agent.tail.position import Cause, Place
 from agent.tail.stream import ContentChangedError, State
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from agent.tail.pool import Pool
     from agent.tail.reader import Reader
     from agent.tail.stream import Stream
-    from agent.tail.table import Options, Table
+    from agent.tail.table import Homes, Options, Table
 
 _COMPARED: Final = 64 * 1024
 """Bytes from the beginning in which a copy must equal its original."""
@@ -33,8 +33,9 @@ _COMPARED_END: Final = 4096
 class Succession:
     """Brings the table up to date with the directories."""
 
-    def __init__(self, table: Table, pool: Pool, globs: Globs, listings: Listings, options: Options) -> None:
+    def __init__(self, table: Table, homes: Homes, pool: Pool, globs: Globs, listings: Listings, options: Options) -> None:
         self._table = table
+        self._homes = homes
         self._pool = pool
         self._globs = globs
         self._listings = listings
@@ -43,6 +44,10 @@ class Succession:
         """Paths that are told to be unreadable, so that it is told once."""
         self._mistaken: set[tuple[Stream, tuple[int, int]]] = set()
         """Files that looked like a lost content but were not."""
+        self._seen_since: dict[tuple[int, int], int] = {}
+        """Since when files are there that may be copies: the serial that was next then."""
+        self._dismissed: set[tuple[int, int]] = set()
+        """Rotated files from before our time, that nobody asks for."""
         self.suspects: set[str] = set()
         """Directories with files that look like the copy of a living one: to be looked at again."""
         self.now = 0.0
@@ -52,28 +57,27 @@ class Succession:
         self.now = now
         directories = list(directories)
         self.suspects.difference_update(directories)
-        disturbed = {stream.home for directory in directories for stream in self._locate(self._listings.get(directory))}
+        for directory in directories:
+            self._locate(self._listings.get(directory))
+        rotated = [one for directory in directories for one in self._rotated(self._listings.get(directory))]
+        self._test({home for _, home in rotated})
         candidates = self._included(directories)
-        disturbed.update(one.home for one in candidates if one.home in self._table.by_home)
         if self._options.follow_rotated:
-            candidates += self._beside(disturbed, {one.found.path for one in candidates})
+            candidates += self._beside(rotated, {one.found.path for one in candidates})
         self._settle(sorted(candidates, key=by_age), from_end=from_end)
 
     # -- known contents, by inode
 
-    def _locate(self, listing: Listing) -> Iterator[Stream]:
-        """Find where the contents of a directory are now; yield those that are not where they were."""
+    def _locate(self, listing: Listing) -> None:
+        """Find where the contents of a directory are now."""
         names: dict[int, str] | None = None
         for stream in list(self._table.in_directory.get(listing.path, ())):
-            if stream.state is not State.PLACED:
-                yield stream
-                continue
             entry = listing.entries.get(os.path.basename(stream.place.path))
-            if (entry and entry.inode == stream.place.inode and not entry.is_link) or self._is_at(stream.place.path, stream):
+            if stream.state is not State.PLACED or (entry and entry.inode == stream.place.inode and not entry.is_link):
                 continue
-            names = names if names is not None else {entry.inode: name for name, entry in listing.entries.items() if not entry.is_link}
-            self._relocate(stream, os.path.join(listing.path, names.get(stream.place.inode, "")))
-            yield stream
+            if not self._is_at(stream.place.path, stream):
+                names = names or {entry.inode: name for name, entry in listing.entries.items() if not entry.is_link}
+                self._relocate(stream, os.path.join(listing.path, names.get(stream.place.inode, "")))
 
     def _relocate(self, stream: Stream, path: str) -> None:
         crash_point("tail.rotation_found")
@@ -108,7 +112,7 @@ class Succession:
             for path in self._unknown_names(self._listings.get(directory)):
                 file = self._admit(path)
                 if file is not None and file.id not in candidates:  # another name of a file is not another file
-                    candidates[file.id] = Candidate(file, path, file.path, included=True)
+                    candidates[file.id] = Candidate(file, path, self._homes.of(path, file.path), included=True)
         return list(candidates.values())
 
     def _unknown_names(self, listing: Listing) -> Iterator[str]:
@@ -158,35 +162,72 @@ class Succession:
             return None
         return found(path, status) if (status.st_mode & 0o170000) == 0o100000 else None
 
-    def _beside(self, homes: Iterable[str], known: set[str]) -> list[Candidate]:
-        """Files that no glob asks for, but that look like rotated ones of these homes."""
+    def _beside(self, rotated: Iterable[tuple[str, str]], known: set[str]) -> list[Candidate]:
+        """Files that no glob asks for, but that look like rotated ones of what is followed."""
         candidates = []
-        for home in homes:
-            listing = self._listings.get(os.path.dirname(home))
-            for name, entry in listing.entries.items():
-                path = os.path.join(listing.path, name)
-                if entry.is_file and path not in known and is_rotated(os.path.basename(home), name) and not self._globs.match(path):
-                    status = self._status(path)
-                    if status is not None and status.id not in self._table.by_id:
-                        known.add(path)
-                        candidates.append(Candidate(status, self._table.by_home[home][-1].name, home, included=False))
+        for path, home in rotated:
+            status = None if path in known or self._globs.match(path) else self._status(path)
+            if status is not None and status.id not in self._table.by_id:
+                known.add(path)
+                candidates.append(Candidate(status, self._table.by_home[home][-1].name, home, included=False))
         return candidates
+
+    def _rotated(self, listing: Listing) -> Iterator[tuple[str, str]]:
+        """Paths that look rotated and that hold nothing known, with the home they were rotated from."""
+        losers = {stream.home for stream in self._table.lost}
+        for base, names in listing.rotated().items():
+            home = os.path.join(listing.path, base)
+            for name in names if home in self._table.by_home else ():
+                entry = listing.entries[name]
+                id_ = listing.device, entry.inode
+                if entry.is_file and id_ not in self._table.by_id and (home in losers or id_ not in self._dismissed):
+                    yield os.path.join(listing.path, name), home
+
+    def _test(self, homes: Iterable[str]) -> None:
+        """Where something new lies beside a live file, see whether that still is what it was: the new one may be its copy."""
+        for home in homes:
+            for stream in list(self._table.by_home[home]):
+                if stream.state is State.PLACED and not stream.place.gzip:
+                    self._test_one(stream)
+
+    def _test_one(self, stream: Stream) -> None:
+        try:
+            stream.check(self._pool.get(stream))
+        except ContentChangedError as error:
+            stream.size = stream.seen  # the size that was seen last may be that of something else already
+            self.lose(stream, error.cause)
+        except OSError:
+            return  # told, and tried again, when it is to be read
 
     # -- what they are
 
     def _settle(self, candidates: list[Candidate], *, from_end: bool) -> None:
         """Give every candidate, oldest first, to the lost content that it continues; what is left is new, a copy, or not asked for."""
-        last = {one.home: self._table.by_home[one.home][-1] for one in candidates if not one.included}
-        first_new = self._table.next_serial
-        rest = [one for one in candidates if not self._attempt(one, self._claim)]
+        for candidate in candidates:
+            self._seen_since.setdefault(candidate.found.id, self._table.next_serial)
+        rest = [one for one in candidates if not self._attempt(one, self._wait) and not self._attempt(one, self._claim)]
         self._count_missed()
         for candidate in rest:
-            if self._attempt(candidate, lambda one: self._is_copy_of_living(one, first_new)):
-                self._suspect(candidate)
-            elif candidate.included:
-                self._begin(candidate, from_end=from_end)
-            elif is_newer(candidate.found, last[candidate.home].place.path, last[candidate.home].mtime_ns):
-                self._begin(candidate, from_end=False)  # it came and went while nobody looked
+            self._judge(candidate, self._seen_since.pop(candidate.found.id), from_end=from_end)
+
+    def _wait(self, candidate: Candidate) -> bool:
+        """Whether to wait for what becomes of a file, because it may be the copy of one that is still being read."""
+        if not self._is_copy_of_living(candidate):
+            return False
+        self._suspect(candidate)
+        return True
+
+    def _judge(self, candidate: Candidate, seen_since: int, *, from_end: bool) -> None:
+        """This is nothing that is known."""
+        if candidate.included or self._came_between(candidate, seen_since):
+            self._begin(candidate, from_end=from_end and candidate.included)
+        else:
+            self._dismissed.add(candidate.found.id)
+
+    def _came_between(self, candidate: Candidate, seen_since: int) -> bool:
+        """Whether a rotated file was the live one for a while, when nobody looked: after what was known when it was seen first."""
+        before = [stream for stream in self._table.by_home[candidate.home] if stream.serial < seen_since]
+        return bool(before) and is_newer(candidate.found, before[-1].saved)
 
     def _attempt(self, candidate: Candidate, check: Callable[[Candidate], bool]) -> bool:
         """Check; a file that cannot be read now is left for later, for to take it for a new one might repeat everything."""
@@ -218,10 +259,14 @@ class Succession:
     def _is_copy_of_lost(self, stream: Stream, candidate: Candidate, reader: Reader) -> bool:
         if not is_beside(stream.home, candidate.found.path) or not may_hold(stream.cause, stream.home, candidate):
             return False
+        if candidate.found.id == stream.place.id:  # what a file holds after it was emptied is no copy of what it held
+            return False
         if stream.offset == 0:  # nothing was read: there is nothing to compare but the time
             return candidate.found.mtime_ns >= stream.mtime_ns
-        if candidate.gzip or candidate.found.size < stream.offset:  # all of it was read before it was copied; or it is long to go there
-            return stream.has_head(reader)
+        if candidate.gzip:
+            return stream.has_head(reader)  # the rest is compared when we come there
+        if candidate.found.size < stream.offset:  # what we read last was written after the copy was made
+            return stream.has_head(reader) or stream.begins_with(reader.read(0, candidate.found.size))
         return stream.is_continued_by(reader)
 
     def _take_over(self, stream: Stream, candidate: Candidate, reader: Reader) -> None:
@@ -235,16 +280,19 @@ class Succession:
             stream.cut_back(size, reader)
         self._table.move(stream, _place(candidate))
 
-    def _is_copy_of_living(self, candidate: Candidate, first_new: int) -> bool:
+    def _is_copy_of_living(self, candidate: Candidate) -> bool:
         """Whether this is (as yet) the copy of a file that is still being read, made by a rotation that goes on.
 
-        A plain copy is only made of a live file, and of one that was there before; a compressed one of any.
+        A copy is made of a live file that was there before; a compressed one also of a rotated file, beside it.
         """
+        seen_since = self._seen_since[candidate.found.id]
         base = os.path.basename(candidate.found.path)
         for stream in self._table.in_directory.get(os.path.dirname(candidate.found.path), ()):
             if stream.state is State.LOST or stream.place.gzip or not is_rotated(os.path.basename(stream.home), base):
                 continue
-            if (candidate.gzip or (not stream.is_rotated and stream.serial < first_new)) and self._is_prefix(candidate, stream):
+            is_its_gzip = candidate.gzip and (stream.state is State.HELD or without_gzip(candidate.found.path) == stream.place.path)
+            possible = is_its_gzip or (not stream.is_rotated and stream.serial < seen_since)
+            if possible and self._is_prefix(candidate, stream):
                 return True
         return False
 
@@ -311,17 +359,14 @@ def _by_serial(stream: Stream) -> int:
 
 
 def equal_so_far(copy: Reader, original: Reader, size: int | None) -> bool:
-    """Whether one content begins like the other, as far as the shorter goes: compared are its first 64 KiB and its last 4 KiB.
+    """Whether one content is the beginning of the other: compared are its first 64 KiB and its last 4 KiB.
 
-    An empty file beside a living one may become a copy: that counts as equal. `size` of the copy is None if it is compressed.
+    An empty file beside a living one may become a copy: that counts as one. `size` of the copy is None if it is compressed.
     """
     mine = copy.read(0, _COMPARED)
-    other = original.read(0, _COMPARED)
-    length = min(len(mine), len(other))
-    if mine[:length] != other[:length]:
+    if mine != original.read(0, len(mine)):
         return False
     if size is None or size <= _COMPARED:
         return True
-    end = min(size, os.fstat(original.fd).st_size)
-    start = max(0, end - _COMPARED_END)
-    return copy.read(start, end - start) == original.read(start, end - start)
+    start = size - _COMPARED_END
+    return copy.read(start, _COMPARED_END) == original.read(start, _COMPARED_END)

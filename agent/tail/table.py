@@ -7,11 +7,12 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from agent.tail.names import possible_bases
 from agent.tail.position import Cause, decode
 from agent.tail.stream import State, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from agent.tail.position import Place
 
@@ -51,7 +52,7 @@ class Notice(NamedTuple):
 class Table:
     """All streams. Whoever changes one says so here, so that its position is stored with the next batch."""
 
-    def __init__(self, stored: Mapping[str, bytes]) -> None:
+    def __init__(self, stored: Mapping[str, bytes], homes: Homes) -> None:
         """Take the stored positions; PositionError if one cannot be read."""
         self.is_first_start = SERIAL not in stored
         self.next_serial = int(stored.get(SERIAL, b"1"))
@@ -67,10 +68,9 @@ class Table:
         self.forgotten: list[str] = []
         self.drops: Counter[str] = Counter()
         self.notices: list[Notice] = []
-        self._homes = _Homes()
         for key in sorted(stored.keys() - {SERIAL}, key=_serial_of):
             saved = decode(stored[key])
-            self._enter(Stream(key, saved.name, self._homes.of(saved.name), saved.place, serial=_serial_of(key), saved=saved))
+            self._enter(Stream(key, saved.name, homes.of(saved.name), saved.place, serial=_serial_of(key), saved=saved))
 
     def _enter(self, stream: Stream) -> None:
         self.streams[stream.key] = stream
@@ -150,13 +150,25 @@ class Table:
             yield other
 
 
-class _Homes:
-    """Real paths of live files; directories are resolved once."""
+class Homes:
+    """Where the live file of a name is: its real path, or, if the name looks rotated from another that is asked for, that one's."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_included: Callable[[str], bool]) -> None:
+        self._is_included = is_included
         self._directories: dict[str, str] = {}
+        """Real paths of directories: resolved once."""
 
-    def of(self, name: str) -> str:
+    def of(self, name: str, real: str = "") -> str:
+        """The home of what is found under a name; `real` is the real path, if known."""
+        real = real or self._resolve(name)
+        directory = os.path.dirname(name)
+        for base in reversed(possible_bases(os.path.basename(name))):
+            # app-2.log may as well be the log of a second worker: only what comes behind the whole name tells for sure
+            if name.startswith(os.path.join(directory, base)) and self._is_included(os.path.join(directory, base)):
+                return os.path.join(os.path.dirname(real), base)
+        return real
+
+    def _resolve(self, name: str) -> str:
         if os.path.islink(name):
             return os.path.realpath(name)
         directory, base = os.path.split(name)

@@ -20,7 +20,7 @@ from agent.tail.position import Cause
 from agent.tail.reader import GzipReader
 from agent.tail.stream import ContentChangedError, State
 from agent.tail.succession import Succession
-from agent.tail.table import Notice, Options, Table
+from agent.tail.table import Homes, Notice, Options, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,12 +46,13 @@ class Tail:
     """Call `look` every poll interval, then `read` until it returns None. Not restartable: make a new one from the stored positions."""
 
     def __init__(self, options: Options, stored: Mapping[str, bytes]) -> None:
-        self.table = Table(stored)
         self.options = options
-        self.pool = Pool(options.max_open, options.gzip_limit, options.gzip_ratio)
         self._globs = Globs(options.include, options.exclude)
+        homes = Homes(self._globs.match)
+        self.table = Table(stored, homes)
+        self.pool = Pool(options.max_open, options.gzip_limit, options.gzip_ratio)
         self._listings = Listings()
-        self._succession = Succession(self.table, self.pool, self._globs, self._listings, options)
+        self._succession = Succession(self.table, homes, self.pool, self._globs, self._listings, options)
         # what the configuration does not ask for any more keeps its position, and rests
         self._busy = dict.fromkeys(stream for stream in self.table.streams.values() if self._globs.match(stream.name))
         self._silent: deque[Stream] = deque()
@@ -261,9 +262,13 @@ class Tail:
 
     def _disown(self, stream: Stream, cause: Cause) -> None:
         """The file holds something else."""
-        if stream.place.gzip:
+        stream.size = stream.seen  # the size that was seen last may be that of something else already
+        mistaken = stream.place.gzip
+        if mistaken:
             self._succession.was_mistaken(stream)
-        self._lose(stream, Cause.REMOVED if stream.place.gzip else cause)
+        self._lose(stream, Cause.REMOVED if mistaken else cause)
+        if mistaken:
+            stream.go_back()
 
     def _note_end(self, stream: Stream, reader: GzipReader) -> None:
         """A compressed content ends when its file does; what is not whole is counted once."""
