@@ -163,9 +163,12 @@ def main() -> None:
 
 
 def _settings(config: Path | None) -> Settings:
-    from agent.config import load  # noqa: PLC0415 - as above
+    from agent.config import read  # noqa: PLC0415 - as above
 
-    return load(config, os.environ)
+    settings, warnings = read(config, os.environ)
+    for warning in warnings:
+        click.echo(f"outrider: warning: {warning}", err=True)
+    return settings
 
 
 def _asked(question: Callable[[], T]) -> T:

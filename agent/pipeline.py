@@ -69,7 +69,7 @@ class Builder:
     def __init__(self, settings: Settings, host: Host) -> None:
         self._settings = settings
         self._host = host
-        self._redactor = Redactor()
+        self._redactor = Redactor(settings.redact)
         self._detector: Detector | None = None
         self._resource = settings.service.resource()
         self._encoder = LogEncoder(self._resource, ("outrider", __version__))

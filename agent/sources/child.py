@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from agent.component import ComponentConfig, Context
+from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.parse.lines import Parser
 from agent.record import Batch, LogRecord, Origin, Severity, Value
 
@@ -38,8 +39,8 @@ class ChildConfig(ComponentConfig):
 
     command: tuple[str, ...] = Field(min_length=1)
     """The program and its arguments, as for execvp(3)."""
-    format: str = "auto"
-    """Format of its lines; see `log_files`."""
+    format: FormatName = "auto"
+    """Format of its lines; `auto` finds it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from agent.component import ComponentConfig
 from agent.crash import crash_point
 from agent.metrics import Kind, Metric, Observation
 from agent.options import Duration, Interval, Size  # noqa: TC001 - pydantic needs them at run time
+from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.parse.limits import TRUNCATED
 from agent.parse.lines import Parser
 from agent.record import Batch, Origin
@@ -72,7 +73,7 @@ class LogFiles:
         """Globs of files to leave out."""
         start_at: Literal["beginning", "end"] = "beginning"
         """Where to begin in the files that exist when the agent starts for the first time ever; a file that comes later is read whole."""
-        format: str = "auto"
+        format: FormatName = "auto"
         """Format of the lines; `auto` finds it per file."""
         follow_rotated: bool = True
         """Whether to read rotated files that came and went while the agent did not look, though no glob asks for them."""

@@ -14,6 +14,7 @@ from pydantic import Field
 from agent.component import ComponentConfig, Context
 from agent.fds import read_some
 from agent.options import Interval, Size  # noqa: TC001 - pydantic reads them
+from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.parse.lines import Parser
 from agent.record import Batch, Origin
 from agent.telemetry import Drop
@@ -29,8 +30,8 @@ STDIN: Final = 0
 class StdinConfig(ComponentConfig):
     """Options of the `stdin` source."""
 
-    format: str = "auto"
-    """Format of the lines: `auto` finds it; otherwise one of the names that `log_files` takes."""
+    format: FormatName = "auto"
+    """Format of the lines; `auto` finds it."""
     quiet: Interval = 0.2
     """How long nothing may come before a traceback or a record of several lines counts as complete."""
     max_line_size: Size = Field(default=1 << 20, ge=1024)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from agent import registry
 from agent.component import ComponentConfig
+from agent.config.fields import model_in
+from agent.config.settings import ProbeEntry, SamplerEntry, Settings
 from agent.registry import Kind, UnavailableError, UnknownTypeError
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+ROOT = Path(__file__).parents[2]
 METHODS = {
     Kind.SOURCE: {"run": True, "close": True},
     Kind.SAMPLER: {"sample": False, "close": True},
@@ -70,3 +79,32 @@ def test_a_package_brings_a_type(monkeypatch):
     monkeypatch.setattr(registry.metadata, "entry_points", lambda *, group: [point for point in points if point.group == group])
     assert registry.types(Kind.EXPORTER)["file"] == "agent.exporters.file:File"
     assert registry.load(Kind.EXPORTER, "theirs").__name__ == "Console"
+
+
+def attributes_read() -> set[str]:
+    """The names of all attributes that the agent reads anywhere but in the configuration itself."""
+    files = [path for path in (ROOT / "agent").rglob("*.py") if path.parent.name != "config"]
+    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    return {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+
+
+def options_below(model: type[BaseModel]) -> set[str]:
+    """The names of a model's options, at every depth."""
+    inner = [model_in(field.annotation) for field in model.model_fields.values()]
+    return set(model.model_fields).union(*(options_below(one) for one in inner if one is not None))
+
+
+@pytest.mark.parametrize("row", registry.rows(), ids=lambda row: f"{row.kind}.{row.type}")
+def test_every_option_is_read(row):
+    """No component has an option that nothing reads."""
+    assert options_below(registry.load(row.kind, row.type).Config) - attributes_read() == set()
+
+
+def test_every_setting_is_read():
+    """No part of the configuration is parsed and then not used."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "agent").glob("*.py"))
+    unread = [key for key in Settings.model_fields if f"settings.{key}" not in text]
+    assert unread == []
+    inside = {"insecure"}  # decides whether the configuration is right, and is not needed after that
+    entries = options_below(SamplerEntry) | options_below(ProbeEntry)
+    assert (options_below(Settings) | entries) - attributes_read() - inside == set()
