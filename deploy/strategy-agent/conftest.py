@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,10 +28,14 @@ settings.load_profile("quiet")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Leave the named-only suites out, unless a marker expression or a folder asks for them."""
-    named = any(f"tests/{suite}" in argument for suite in NAMED_ONLY for argument in config.args)
-    if not config.option.markexpr and not named:
-        config.option.markexpr = DEFAULT_SELECTION
+    """Leave the named-only suites out by marker, unless they are asked for."""
+    config.option.markexpr = selection(config.option.markexpr, config.args)
+
+
+def selection(markexpr: str, arguments: Sequence[str]) -> str:
+    """Return the marker expression to run with: the one given, or the default unless a folder names a suite."""
+    named = any(f"tests/{suite}" in argument for suite in NAMED_ONLY for argument in arguments)
+    return markexpr if markexpr or named else DEFAULT_SELECTION
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
