@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from agent.record import Value
 
-_TABLE_SIZE: Final = 512
-"""Values remembered per key. A key with more (an id, a counter) starts its table afresh: what it costs is bounded."""
-_TABLES: Final = 2048
+_VALUES: Final = 512
+"""Values remembered per key; a key with more (an id, a counter) is encoded anew each time, which is not much slower."""
+_KEYS: Final = 1024
 _LONGEST: Final = 128
 """Longer texts hardly ever repeat and are not remembered."""
 _MAX_INT: Final = 2**63
@@ -21,12 +21,11 @@ def varint(number: int) -> bytes:
     """A non-negative number in base 128, lowest digits first."""
     if number < 0x80:
         return bytes((number,))
-    digits = bytearray()
-    while number >= 0x80:
-        digits.append(number & 0x7F | 0x80)
-        number >>= 7
-    digits.append(number)
-    return bytes(digits)
+    if number < 0x4000:
+        return bytes((number & 0x7F | 0x80, number >> 7))
+    if number < 0x20_0000:
+        return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14))
+    return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14 & 0x7F | 0x80)) + varint(number >> 21)
 
 
 def delimited(tag: int, content: bytes) -> bytes:
@@ -73,38 +72,78 @@ def _integer(value: int) -> bytes:
 
 def _container(value: list[Value] | dict[str, Value] | bytes | None) -> bytes:
     if isinstance(value, list):
-        return delimited(0x2A, b"".join(delimited(0x0A, value_of(item)) for item in value))
+        return delimited(0x2A, b"".join([delimited(0x0A, value_of(item)) for item in value]))
     if isinstance(value, dict):
-        return delimited(0x32, b"".join(delimited(0x0A, key_value(key, item)) for key, item in value.items()))
+        return delimited(0x32, b"".join([delimited(0x0A, key_value(key, item)) for key, item in value.items()]))
     return b"" if value is None else delimited(0x3A, value)
 
 
-class ValueTable(dict["Value", bytes]):
-    """One key's values → the whole encoded attribute. Only texts and integers: `True` and `1.0` would be taken for 1."""
+class Texts(dict["Value", bytes]):
+    """One key's texts → the whole encoded attribute, which is a head that depends on the text's length, and the text."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_heads", "_key")
 
     def __init__(self, key: str) -> None:
         self._key = key
+        self._heads: dict[int, bytes] = {}
 
-    def __missing__(self, value: Value) -> bytes:
+    def __missing__(self, text: str) -> bytes:
         """Encode one."""
-        made = attribute(self._key, value)
-        if not isinstance(value, str) or len(value) <= _LONGEST:
-            if len(self) >= _TABLE_SIZE:
-                self.clear()
-            self[value] = made
+        raw = text.encode("utf-8", "backslashreplace")
+        size = len(raw)
+        if size > _LONGEST:
+            return attribute(self._key, text)
+        head = self._heads.get(size)
+        if head is None:
+            head = self._heads[size] = attribute(self._key, " " * size)[:-size] if size else attribute(self._key, "")
+        made = head + raw
+        if len(self) < _VALUES:
+            self[text] = made
         return made
 
 
-class KeyTables(dict[str, ValueTable]):
-    """Key → its table; started afresh when a writer makes up ever new keys."""
+class Integers(dict["Value", bytes]):
+    """One key's integers → the whole encoded attribute, which is a head that depends on the number's length, and the number."""
 
-    def __missing__(self, key: str) -> ValueTable:
-        """Begin a table."""
-        if len(self) >= _TABLES:
+    __slots__ = ("_heads", "_key")
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._heads: dict[int, bytes] = {}
+
+    def __missing__(self, number: int) -> bytes:
+        """Encode one."""
+        if not 0 <= number < _MAX_INT:
+            return attribute(self._key, number)
+        raw = varint(number)
+        head = self._heads.get(len(raw))
+        if head is None:
+            head = self._heads[len(raw)] = attribute(self._key, number)[: -len(raw)]
+        made = head + raw
+        if len(self) < _VALUES:
+            self[number] = made
+        return made
+
+
+class TextTables(dict[str, Texts]):
+    """Key → its texts. The three tables of keys start afresh when a writer makes up ever new ones."""
+
+    def __missing__(self, key: str) -> Texts:
+        """Begin one."""
+        if len(self) >= _KEYS:
             self.clear()
-        made = self[key] = ValueTable(key)
+        made = self[key] = Texts(key)
+        return made
+
+
+class IntegerTables(dict[str, Integers]):
+    """Key → its integers."""
+
+    def __missing__(self, key: str) -> Integers:
+        """Begin one."""
+        if len(self) >= _KEYS:
+            self.clear()
+        made = self[key] = Integers(key)
         return made
 
 
@@ -113,20 +152,29 @@ class FloatHeads(dict[str, bytes]):
 
     def __missing__(self, key: str) -> bytes:
         """Encode one."""
-        if len(self) >= _TABLES:
+        if len(self) >= _KEYS:
             self.clear()
         made = self[key] = attribute(key, 0.0)[:-8]
         return made
 
 
-class Bodies(dict[str, bytes]):
+class Booleans(dict[str, tuple[bytes, bytes]]):
+    """Key → the attribute for False and for True."""
+
+    def __missing__(self, key: str) -> tuple[bytes, bytes]:
+        """Encode both."""
+        if len(self) >= _KEYS:
+            self.clear()
+        made = self[key] = (attribute(key, value=False), attribute(key, value=True))
+        return made
+
+
+class Bodies(dict["Value", bytes]):
     """A body of text → `LogRecord.body` = 5."""
 
     def __missing__(self, text: str) -> bytes:
         """Encode one."""
         made = delimited(0x2A, value_of(text))
-        if len(text) <= _LONGEST:
-            if len(self) >= _TABLE_SIZE:
-                self.clear()
+        if len(text) <= _LONGEST and len(self) < _VALUES:
             self[text] = made
         return made

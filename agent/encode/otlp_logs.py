@@ -11,7 +11,19 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from agent import __version__
-from agent.encode.any_value import Bodies, FloatHeads, KeyTables, attribute, delimited, key_value, text_bytes, value_of, varint
+from agent.encode.any_value import (
+    Bodies,
+    Booleans,
+    FloatHeads,
+    IntegerTables,
+    TextTables,
+    attribute,
+    delimited,
+    key_value,
+    text_bytes,
+    value_of,
+    varint,
+)
 from agent.encode.otlp_read import decode, split
 
 __all__ = ["LogEncoder", "decode", "split"]
@@ -21,10 +33,13 @@ if TYPE_CHECKING:
 
     from agent.record import LogRecord, Origin, Value
 
-_TIMES: Final = Struct("<BQBQ").pack
-"""LogRecord.time_unix_nano = 1, observed_time_unix_nano = 11, both fixed64."""
+_TIME: Final = Struct("<BQ").pack
+"""LogRecord.time_unix_nano = 1 and observed_time_unix_nano = 11: a tag and a fixed64."""
 _DOUBLE: Final = Struct("<d").pack
-_RECORD_HEADS: Final = tuple(b"\x12" + varint(size) for size in range(4096))
+_USUAL: Final = 2048
+_FORGET_AFTER: Final = 1024
+"""Batches after which the tables start afresh, so that they hold what repeats now."""
+_RECORD_HEADS: Final = tuple(b"\x12" + varint(size) for size in range(_USUAL))
 """ScopeLogs.log_records = 2: tag and length of a record of usual size."""
 
 
@@ -47,52 +62,67 @@ class LogEncoder:
         name, version = scope
         self._resource = delimited(0x0A, b"".join(delimited(0x0A, key_value(key, value)) for key, value in resource.items()))
         self._scope = delimited(0x0A, delimited(0x0A, name.encode()) + delimited(0x12, version.encode()))
-        self._tables = KeyTables()
-        self._floats = FloatHeads()
-        self._bodies = Bodies()
-        self._levels = Levels()
         self._origin: Origin | None = None
         self._origin_bytes = b""
+        self._batches = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._texts, self._integers, self._floats, self._booleans = TextTables(), IntegerTables(), FloatHeads(), Booleans()
+        self._bodies, self._levels = Bodies(), Levels()
 
     def encode(self, records: Sequence[LogRecord]) -> bytes:
         """The serialized request that holds these records, in their order."""
+        self._batches += 1
+        if self._batches % _FORGET_AFTER == 0:
+            self._forget()
         scope_logs = b"".join((self._scope, *self._encoded(records)))
         return delimited(0x0A, self._resource + delimited(0x12, scope_logs))
 
     def _encoded(self, records: Sequence[LogRecord]) -> list[bytes]:
         """Each record with its tag and length in turn. One loop with local variables: see the note on `json_lines.read`."""
-        tables, float_heads, bodies, levels, heads = self._tables, self._floats, self._bodies, self._levels, _RECORD_HEADS
+        texts, integers, floats, booleans = self._texts, self._integers, self._floats, self._booleans
+        bodies, levels, heads, double = self._bodies, self._levels, _RECORD_HEADS, _DOUBLE
         out: list[bytes] = []
-        origin, origin_bytes = None, b""
-        origin_keys: frozenset[str] = frozenset()
-        for time_ns, observed_ns, severity, level, body, attributes, source, _, trace, span, flags, dropped in records:
+        origin, origin_bytes, observed_ns, observed = None, b"", -1, b""
+        taken: frozenset[str] = frozenset()
+        for time_ns, observed_at, severity, level, body, attributes, source, _, trace, span, flags, dropped in records:
             if source is not origin:
-                origin, origin_bytes, origin_keys = source, self._common(source), frozenset(source.attributes)
+                origin, origin_bytes, taken = source, self._common(source), frozenset(source.attributes)
+            if observed_at != observed_ns:
+                observed_ns, observed = observed_at, _TIME(0x59, observed_at)
             parts = [
-                _TIMES(0x09, time_ns, 0x59, observed_ns),
+                _TIME(0x09, time_ns),
+                observed,
                 levels[severity, level],
                 bodies[body] if type(body) is str else delimited(0x2A, value_of(body)),
                 origin_bytes,
             ]
+            append = parts.append
+            if not taken.isdisjoint(attributes):
+                attributes = {key: value for key, value in attributes.items() if key not in taken}  # noqa: PLW2901 - the origin's are on top
             for key, value in attributes.items():
-                if key in origin_keys:
-                    continue
                 kind = type(value)
-                if kind is str or kind is int:
-                    parts.append(tables[key][value])
+                if kind is str:
+                    append(texts[key][value])
+                elif kind is int:
+                    append(integers[key][value])
                 elif kind is float:
-                    parts.append(float_heads[key] + _DOUBLE(value))
+                    append(floats[key])
+                    append(double(value))
+                elif kind is bool:
+                    append(booleans[key][value is True])
                 else:
-                    parts.append(attribute(key, value))
+                    append(attribute(key, value))
             if trace:
-                parts.append(b"\x4a\x10" + trace)
+                append(b"\x4a\x10" + trace)
             if span:
-                parts.append(b"\x52\x08" + span)
+                append(b"\x52\x08" + span)
             if flags or dropped:
-                parts.append(_rare(flags, dropped))
+                append(_rare(flags, dropped))
             record = b"".join(parts)
             size = len(record)
-            out.append(heads[size] if size < 4096 else b"\x12" + varint(size))
+            out.append(heads[size] if size < _USUAL else b"\x12" + varint(size))
             out.append(record)
         return out
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -18,7 +19,7 @@ from agent.parse import fields as named
 from agent.parse.limits import MAX_DEPTH, MAX_TEXT, without_surrogates
 from agent.parse.plain import parse as as_text
 from agent.parse.reasons import TOO_DEEP
-from agent.parse.timestamps import from_text
+from agent.parse.timestamps import EARLIEST, from_text
 from agent.record import LogRecord
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ _LONG_NUMBER: Final = re2.compile(rb"[:,\[\s](?:[0-9]{20}|-[0-9]{19})")
 """An integer that may need more than 64 bits: `orjson` would round it."""
 _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
+_EXACT: Final = 4_000_000_000_000_000_000
+"""Up to here (the year 2096) a double holds microseconds exactly with a half to spare; what is later takes the longer way."""
+_HAZARDS: Final = re2.compile(rb"[:,\[\s](?:[0-9]{20}|-[0-9]{19})|(?:[{\[][^{\[\n]*){65}")
+"""The same, or a line with so many brackets that it may nest deeper than `MAX_DEPTH`."""
 
 
 class Plans(dict[tuple[str, ...], named.Plan]):
@@ -49,9 +54,9 @@ class Plans(dict[tuple[str, ...], named.Plan]):
 _plans: Final = Plans()
 
 
-def hazardous(text: bytes, lines: int) -> bool:
+def hazardous(text: bytes) -> bool:
     """Whether any line of a chunk may hold what `orjson` takes and we do not: numbers beyond 64 bits, deep nesting."""
-    return text.count(b"{") + text.count(b"[") > lines + MAX_DEPTH or _LONG_NUMBER.search(text) is not None
+    return _HAZARDS.search(text) is not None
 
 
 def read(
@@ -63,8 +68,15 @@ def read(
 
     One loop on purpose, with everything in local variables: each call saved here is a tenth of a second per million lines.
     """
-    loads, plans, numbers, text_time, from_hex = orjson.loads, _plans, named.levels, from_text, bytes.fromhex
-    append, make = into.append, LogRecord._make
+    loads, plans, numbers, from_iso, text_time, from_hex = (
+        orjson.loads,
+        _plans,
+        named.levels,
+        datetime.fromisoformat,
+        from_text,
+        bytes.fromhex,
+    )
+    append, make, kind = into.append, tuple.__new__, LogRecord
     for index in range(start, len(lines)):
         offset, line = lines[index]
         try:
@@ -75,7 +87,13 @@ def read(
             if not plain or type(fields) is not dict or len(line) > MAX_TEXT:
                 return index
             stamp, level, body = fields.pop(time_name), fields.pop(level_name), fields.pop(body_name)
-            if type(stamp) is not str or type(level) is not str or type(body) is not str or not (time_ns := text_time(stamp)):
+            if type(stamp) is not str or type(level) is not str or type(body) is not str:
+                return index
+            if stamp[26:] == "Z" and stamp[4] == "-":  # microseconds and Z: what nearly everybody writes
+                time_ns = int(from_iso(stamp).timestamp() * 1e6 + 0.5) * 1000
+            else:
+                time_ns = text_time(stamp)
+            if not EARLIEST <= time_ns <= _EXACT:
                 return index
             trace = span = b""
             if trace_name is not None:
@@ -90,7 +108,7 @@ def read(
                     return index
         except (ValueError, TypeError):  # no JSON, no object, no time, no id: somebody with more patience takes it
             return index
-        append(make((time_ns, observed_ns, numbers[level], level, body, fields, origin, offset, trace, span, 0, 0)))
+        append(make(kind, (time_ns, observed_ns, numbers[level], level, body, fields, origin, offset, trace, span, 0, 0)))
     return len(lines)
 
 

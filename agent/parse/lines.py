@@ -48,7 +48,7 @@ class Parser:
         """The records that are complete now, and what is to be counted, by reason. A line is (offset, bytes without the newline)."""
         self._origin = origin
         self._text = self._all_text(lines)
-        careful = self._text is None or json_lines.hazardous(self._text, len(lines))
+        careful = self._text is None or json_lines.hazardous(self._text)
         records: list[LogRecord] = []
         index = 0
         while index < len(lines):

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from agent.record import Value
 
 NS: Final = 1_000_000_000
-_EARLIEST: Final = 100_000_000 * NS
-_LATEST: Final = 2**63 - 1
+EARLIEST: Final = 100_000_000 * NS
+LATEST: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SCALES: Final = ((100_000_000_000, NS), (100_000_000_000_000, 1_000_000), (100_000_000_000_000_000, 1_000))
 """Below this number the unit has this many nanoseconds: 10^11 s is the year 5138, 10^11 ms is 1973."""
@@ -27,8 +27,8 @@ _ISO: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9})\d*)?)? ?(?:(Z|z|UTC|GMT)|([+-])(\d\d):?(\d\d)?)?", re.ASCII
 )
 _NUMBER: Final = re.compile(r"(\d{1,20})(?:\.(\d{0,9})\d*)?", re.ASCII)
-_PLAIN_LENGTHS: Final = frozenset((19, 20, 23, 24, 26, 27))
-"""Lengths of seconds, milliseconds and microseconds, without a zone or with `Z`: what `fromisoformat` reads without losing digits."""
+
+_from_iso: Final = datetime.fromisoformat
 
 
 def parse_time(value: Value) -> int:
@@ -42,14 +42,16 @@ def parse_time(value: Value) -> int:
 
 def from_text(text: str) -> int:
     """Nanoseconds of an ISO 8601 text or of a number in a text; 0 if it is neither."""
-    if len(text) in _PLAIN_LENGTHS and text[4] == "-" and text[10] in "T " and (len(text) < 27 or text[26] == "Z"):
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            return _from_parts(text)
-        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        return bounded(round(seconds * 1e6) * 1000)
-    return _from_parts(text)
+    if not 18 < len(text) < 28 or text[4] != "-":
+        return _from_parts(text)
+    try:
+        moment = _from_iso(text)
+    except ValueError:
+        return _from_parts(text)
+    if len(text) == 27 and text[26] != "Z":  # seven digits without a zone: one more than a datetime holds
+        return _from_parts(text)
+    nanoseconds = round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6) * 1000
+    return nanoseconds if EARLIEST <= nanoseconds <= LATEST else 0
 
 
 def from_int(number: int) -> int:
@@ -67,7 +69,7 @@ def from_float(number: float) -> int:
 
 def bounded(nanoseconds: int) -> int:
     """The same, or 0 if it is no plausible time."""
-    return nanoseconds if _EARLIEST <= nanoseconds <= _LATEST else 0
+    return nanoseconds if EARLIEST <= nanoseconds <= LATEST else 0
 
 
 def _from_parts(text: str) -> int:
