@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 _SIGNS: Final = {Health.READY: "●", Health.DEGRADED: "▲", Health.NOT_READY: "✕"}
 _GOOD: Final = frozenset({"ok", "up", "running"})
 _MIDDLE: Final = frozenset({"retrying", "unknown", "full", "starting"})
+
+_NUMBER: Final = ' class="number"'
+_LONG: Final = ' class="long"'
+_TAG: Final = re.compile("<[^>]*>")
+_SHORT: Final = 28
+"""Characters that a cell shows in one line."""
 
 Cell = str | int
 """Text is a cell as it comes; a number is grouped and set to the right."""
@@ -83,7 +90,7 @@ def _destinations(status: Status) -> str:
 
 
 def _destination(one: DestinationFacts, now_ns: int) -> Sequence[Cell]:
-    error = Html(f"{escape(one.last_error)} {ago(one.last_error_ns, now_ns)}") if one.last_error else ""
+    error = Html(f"{escape(one.last_error)}, {ago(one.last_error_ns, now_ns)}") if one.last_error else ""
     counts = (one.sent, one.pending, one.rejected, one.dead_lettered, one.evicted)
     return (one.name, one.signal, state(one.state), ago(one.last_success_ns, now_ns), *counts, error)
 
@@ -140,14 +147,18 @@ def _about(status: Status) -> str:
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[Cell]], empty: str) -> str:
-    body = "".join(_row(row) for row in rows)
+    shown = list(rows)
     name = title.lower().replace(" ", "-")
-    if not body:
+    if not shown:
         return f'<section aria-labelledby="{name}"><h2 id="{name}">{escape(title)}</h2><p>{escape(empty)}</p></section>'
-    heads = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
+    heads = "".join(_head(text, cell) for text, cell in zip(head, shown[0], strict=True))
     return f"""<section aria-labelledby="{name}"><h2 id="{name}">{escape(title)}</h2>
 <div class="scroll" role="region" aria-labelledby="{name}" tabindex="0"><table><thead><tr>{heads}</tr></thead><tbody>
-{body}</tbody></table></div></section>"""
+{"".join(_row(row) for row in shown)}</tbody></table></div></section>"""
+
+
+def _head(text: str, cell: Cell) -> str:
+    return f'<th scope="col"{_NUMBER if isinstance(cell, int) else ""}>{escape(text)}</th>'
 
 
 def _row(cells: Sequence[Cell]) -> str:
@@ -156,7 +167,9 @@ def _row(cells: Sequence[Cell]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    return f'<td class="number">{_text(cell)}</td>' if isinstance(cell, int) else f"<td>{_text(cell)}</td>"
+    if isinstance(cell, int):
+        return f"<td{_NUMBER}>{_text(cell)}</td>"
+    return f"<td{_LONG if len(_TAG.sub('', cell)) > _SHORT else ''}>{_text(cell)}</td>"
 
 
 def _text(cell: Cell) -> str:
@@ -194,8 +207,7 @@ def quantity(value: float, unit: str) -> str:
     if unit == "By":
         return _bytes(value)
     number = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3f}"
-    word = unit.strip("{}")
-    return number if word in ("", "1") else f"{number} {word}"
+    return number if unit in ("", "1") or unit.startswith("{") else f"{number} {unit}"  # what `{thread}` counts, the name says
 
 
 def _bytes(value: float) -> str:

@@ -162,7 +162,7 @@ def label_name(key: str) -> str:
 def family_name(name: str, unit: str, kind: str) -> str:
     """The family's name: without the `_total` of a counter, which its samples carry."""
     base = _NAME.sub("_", name).strip("_").removesuffix("_total")
-    if base.endswith("_count"):
+    if base.endswith("_count") and kind == "gauge":
         base = f"{base.removesuffix('_count')}s"
     word = unit_word(unit, kind)
     if word and not base.endswith(f"_{word}") and base != word:

@@ -190,7 +190,7 @@ def test_spans_are_short(seconds, text):
         (0, "By", "0 B"),
         (1536, "By", "1.5 KiB"),
         (1 << 30, "By", "1.0 GiB"),
-        (12, "{thread}", "12 thread"),
+        (12, "{thread}", "12"),
         (1.25, "s", "1.250 s"),
         (3, "", "3"),
     ],
