@@ -13,9 +13,10 @@ class Ballast:
     """Some megabytes of reserved disk."""
 
     def __init__(self, path: Path, size: int) -> None:
-        """Describe it; nothing is touched yet."""
+        """Describe it; nothing is touched yet. On a small disk it is an eighth of what is free."""
         self._path = path
-        self._wanted = size
+        status = os.statvfs(path.parent)
+        self._wanted = min(size, status.f_bavail * status.f_frsize // 8)
 
     @property
     def size(self) -> int:
@@ -33,7 +34,7 @@ class Ballast:
 
     def take(self) -> bool:
         """Reserve it (again) if the disk has four times as much free, so that it is not at once given up again; say whether it is there."""
-        if self.size == self._wanted:
+        if self.size >= self._wanted:
             return True
         status = os.statvfs(self._path.parent)
         if status.f_bavail * status.f_frsize < 4 * self._wanted:

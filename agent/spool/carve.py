@@ -38,10 +38,13 @@ class Pages:
         self.count = max([self.count, *self._newer])
 
     def page(self, number: int) -> bytes:
-        """Return a page by its number from 1; short or empty beyond the end."""
-        if number in self._newer:
-            return os.pread(self._log, PAGE_SIZE, self._newer[number])
-        return os.pread(self._file, PAGE_SIZE, (number - 1) * PAGE_SIZE) if number > 0 else b""
+        """Return a page by its number from 1; short or empty beyond the end, or where the disk gives nothing."""
+        try:
+            if number in self._newer:
+                return os.pread(self._log, PAGE_SIZE, self._newer[number])
+            return os.pread(self._file, PAGE_SIZE, (number - 1) * PAGE_SIZE) if number > 0 else b""
+        except OSError:
+            return b""
 
     def close(self) -> None:
         """Close the files."""

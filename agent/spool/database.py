@@ -35,6 +35,8 @@ class Trouble(Enum):
     """The disk, the page limit or the file size limit is used up."""
     DAMAGED = auto()
     """The file is not what it was."""
+    UNREADABLE = auto()
+    """The disk does not give a part of the file: damaged, if it stays so."""
     LOCKED = auto()
     """Somebody else has it."""
     IO = auto()
@@ -42,6 +44,7 @@ class Trouble(Enum):
 
 
 _FULL_ERRNO: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_READING: Final = frozenset({apsw.SQLITE_IOERR_READ, apsw.SQLITE_IOERR_SHORT_READ, apsw.SQLITE_IOERR_CORRUPTFS})
 DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SchemaChangeError)
 
 
@@ -55,6 +58,8 @@ def trouble(error: apsw.Error, system_errno: int = 0) -> Trouble:
         return Trouble.LOCKED
     if isinstance(error, apsw.IOError) and system_errno in _FULL_ERRNO:
         return Trouble.FULL
+    if isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) in _READING:
+        return Trouble.UNREADABLE
     return Trouble.IO
 
 
@@ -151,14 +156,18 @@ class Database:
 
     def vacuum_step(self) -> bool:
         """Shorten the file by at most `VACUUM_STEP` pages if it is too long for its data; say whether it was."""
-        free = int(self.connection.pragma("freelist_count"))
-        live = int(self.connection.pragma("page_count")) - free
-        if free <= max(live // VACUUM_ALLOWED, 64):
+        if not self.too_long():
             return False
         crash_point("spool.before_vacuum")
-        self.connection.execute(f"PRAGMA incremental_vacuum({min(VACUUM_STEP, free)})").fetchall()
+        self.connection.execute(f"PRAGMA incremental_vacuum({VACUUM_STEP})").fetchall()
         crash_point("spool.after_vacuum")
         return True
+
+    def too_long(self) -> bool:
+        """Whether the file has more free pages than it should."""
+        free = int(self.connection.pragma("freelist_count"))
+        live = int(self.connection.pragma("page_count")) - free
+        return free > max(live // VACUUM_ALLOWED, 64)
 
     def used(self) -> int:
         """Bytes of live data: pages in use, within the transaction if one is open."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -34,6 +35,7 @@ ATTEMPTS: Final = 4
 LOOK_EVERY: Final = 1.0
 """Seconds between looks at what need not be seen at once."""
 _BACKOFF: Final = Backoff(first=0.05, longest=2.0)
+_PROBE: Final = Backoff(first=1.0, longest=15.0)
 
 
 class Keeper:
@@ -60,7 +62,10 @@ class Keeper:
         self._closing = closing
         self._looked = time.monotonic()
         self.untidy = False
-        self.disk_full = False
+        self._disk_full = False
+        self._try_at = 0.0
+        self._waits = 0
+        self._last_seq = 0
         self._lock = Lock(directory / LOCK_FILE)
         self.ballast = Ballast(directory / BALLAST_FILE, limit.ballast)
         try:
@@ -87,7 +92,7 @@ class Keeper:
             kind = database.trouble(error)
             if kind is Trouble.LOCKED:
                 raise SpoolLockedError(f"{self.path} is open in another process") from error
-            if kind is not Trouble.DAMAGED:
+            if kind not in {Trouble.DAMAGED, Trouble.UNREADABLE}:
                 raise SpoolError(f"{self.path} can't be opened: {error}") from error
             self._open_salvaged(store, str(error))
         return store
@@ -119,17 +124,17 @@ class Keeper:
             except apsw.Error as error:
                 kind, message = self.store.db.trouble(error), str(error)
             else:
-                self._settle_state()
+                self._written()
                 return results
             results = self.store.results
             self._reopen(kind, message)
             if self.store.db.commit_id >= number:
+                self.store.announce_all()
                 return results
             if len(jobs) > 1:
                 return [result for job in jobs for result in self.write([job], durable=durable)]
             if kind is Trouble.FULL and not self._relieve():
-                self.disk_full = True
-                self._settle_state()
+                self._disk_is_full()
                 return [SpoolFullError(f"the disk is full: {message}")]
             self._pause(attempt)
         return [SpoolError(f"the spool can't be written: {message}")]
@@ -141,6 +146,8 @@ class Keeper:
                 return job(self.store)
             except apsw.Error as error:
                 kind, message = self.store.db.trouble(error), str(error)
+            if kind is Trouble.UNREADABLE and attempt == ATTEMPTS - 1:
+                kind = Trouble.DAMAGED
             self._reopen(kind, message)
             self._pause(attempt)
         raise SpoolError(f"the spool can't be read: {message}")
@@ -165,17 +172,38 @@ class Keeper:
                 raise SpoolError(f"the spool can't be opened again: {message}")
             self._pause(attempt)
 
+    def _written(self) -> None:
+        """After a commit: a row that was stored proves that the disk has room."""
+        if self.store.last_seq > self._last_seq:
+            self._disk_full, self._waits = False, 0
+            self._last_seq = self.store.last_seq
+        self._settle_state()
+
+    def _disk_is_full(self) -> None:
+        """Have appends wait, for longer each time: what can be written where is only known by trying."""
+        self._disk_full, self._waits = True, self._waits + 1
+        self._try_at = time.monotonic() + _PROBE.delay(self._waits, 1.0)
+        self._last_seq = self.store.last_seq
+        self._settle_state()
+
+    def _lengthy(self) -> None:
+        try:
+            self.untidy = self.store.db.too_long()
+        except apsw.Error as error:
+            self._recover(self.store.db.trouble(error), str(error))
+
     def _recover(self, kind: Trouble, message: str) -> None:
         """After a failed look after the file, which nobody waits for: only what the file needs."""
         if kind is Trouble.FULL:
-            self.disk_full = True
+            self._disk_is_full()
         self._reopen(kind, message)
 
     def _relieve(self) -> bool:
         """Make a little room on a full disk; say whether trying again is worth it."""
         dropped = self.ballast.drop()
         if dropped:
-            self.store.db.checkpoint(truncate=True)
+            with contextlib.suppress(apsw.Error):  # the next try will show
+                self.store.db.checkpoint(truncate=True)
         return dropped
 
     def _pause(self, attempt: int) -> None:
@@ -196,15 +224,18 @@ class Keeper:
         db = self.store.db
         if db.wal_pages > database.WAL_PAGES:
             db.checkpoint()
-        self.untidy = idle and db.vacuum_step()
+        if self.untidy and idle:
+            self.untidy = db.vacuum_step()
         if idle and not self.untidy and db.wal_pages:
             db.checkpoint(truncate=True)
         if self.store.refused:
             self.store.still_full()
 
     def _look(self) -> None:
-        if self.ballast.take():
-            self.disk_full = False
+        if not self._disk_full:
+            self.ballast.take()
+        if not self.untidy:
+            self._lengthy()
         why = self.store.db.displaced()
         if why:
             self._restore(why)
@@ -234,7 +265,7 @@ class Keeper:
         return self.path.rename(self.directory / time.strftime("spool.replaced-%Y%m%dT%H%M%SZ.db", time.gmtime()))
 
     def _settle_state(self) -> None:
-        if self.disk_full:
+        if self._disk_full:
             self._now(State.FULL, "the disk is full")
         elif self.store.refused:
             self._now(State.FULL, "the quota is used up")
@@ -243,8 +274,8 @@ class Keeper:
 
     @property
     def full(self) -> bool:
-        """Whether replayable sources have to wait."""
-        return self.state is State.FULL
+        """Whether appends had better wait: the quota is used up, or the disk was full a moment ago."""
+        return self.store.refused > 0 or (self._disk_full and time.monotonic() < self._try_at)
 
     def forget(self) -> None:
         """Undo a transaction that a mistake left open."""

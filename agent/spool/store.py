@@ -96,6 +96,10 @@ class Store:
         for (signal,) in self.db.connection.execute("SELECT DISTINCT signal FROM rows WHERE seq > ?", (before,)):
             self.arrivals[str(signal)] += 1
 
+    def announce_all(self) -> None:
+        """Wake every sender: a commit turned out to be stored whose rows nobody was told of."""
+        self.arrivals.update(signal.value for signal in Signal)
+
     def append(
         self, source: str, packed: Sequence[Packed], moved: Mapping[str, bytes | None], drops: Mapping[str, int], *, replayable: bool
     ) -> int:
