@@ -85,7 +85,8 @@ class OtlpHttpConfig(ComponentConfig):
     """Options of the `otlp_http` exporter. The standard `OTEL_EXPORTER_OTLP_*` variables mean the same."""
 
     endpoint: Endpoint | None = None
-    """Base URL of the collector; `v1/logs`, `v1/metrics`, `v1/traces` are appended to its path. Default port as for the scheme, not 4318."""
+    """Base URL of the collector; `v1/logs`, `v1/metrics`, `v1/traces` are appended to its path. The port is the scheme's (80, 443) if none is
+    given, not 4318. Connected to directly: `HTTPS_PROXY` and its kin are not used."""
     signals: tuple[Literal[Signal.LOGS, Signal.METRICS, Signal.TRACES], ...] = Field(default=(Signal.LOGS, Signal.METRICS), min_length=1)
     """What to send there."""
     headers: Headers = Field(default_factory=dict)

@@ -52,7 +52,7 @@ class Resolver:
         if key not in self._asked:
             future = self._asked[key] = asyncio.get_running_loop().create_future()
             future.add_done_callback(lambda done: self._forget(key, done))
-            threading.Thread(target=_look_up, args=(host, port, future), name=f"resolve {host}", daemon=True).start()
+            _ask(host, port, future)
         try:
             return await asyncio.shield(self._asked[key])  # it belongs to everybody who asked: one's cancellation is not the others'
         except OSError as error:
@@ -62,6 +62,13 @@ class Resolver:
         self._asked.pop(key, None)
         if not done.cancelled():
             done.exception()  # taken note of, should everybody who asked be gone
+
+
+def _ask(host: str, port: int, future: asyncio.Future[list[Address]]) -> None:
+    try:
+        threading.Thread(target=_look_up, args=(host, port, future), name=f"resolve {host}", daemon=True).start()
+    except RuntimeError as error:  # no thread to be had (a pids limit): that passes
+        future.get_loop().call_soon(_settle, future, OSError(str(error)))
 
 
 def _look_up(host: str, port: int, future: asyncio.Future[list[Address]]) -> None:

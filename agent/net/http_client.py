@@ -110,7 +110,7 @@ class HttpClient:
         keep = False
         try:
             response = await connection.exchange(job, self._head(job))
-            keep = self._keep_alive and connection.reset()
+            keep = connection.reset()
         finally:
             if keep:
                 self._store_idle(connection, job.target)
@@ -194,7 +194,7 @@ class _Connection:
         self._transport.abort()
 
     def reset(self) -> bool:
-        """Make ready for the next request; False if this connection can't take one."""
+        """Make ready for the next request; False if this connection can't take one (either side has said `Connection: close`, say)."""
         if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE or not self._wire.idle:
             return False
         self._h11.start_next_cycle()

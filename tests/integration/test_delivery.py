@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -17,7 +18,7 @@ from agent.record import Payload, Signal
 from agent.retry import Backoff
 from agent.spool.spool import Spool
 from agent.testing.http_faults import HANG, RESET, answer
-from agent.testing.otlp_server import OtlpServer, partial_success, repeats
+from agent.testing.otlp_server import OtlpServer, partial_success, read_store, repeats
 
 LIMIT = 64 * 1024
 """Bytes: the server's limit after decompression (R12)."""
@@ -184,3 +185,30 @@ async def test_a_cancelled_delivery_goes_on_where_it_was(spool):
         assert list(dict.fromkeys(_texts(server))) == [text for texts in rows for text in texts]
         assert repeats(server.accepted) <= 10
     assert await _account(spool, Signal.LOGS) == (300, 300, 0, 0, 0)
+
+
+async def test_a_server_of_its_own(spool, tmp_path):
+    """The fake as a process: what it accepted is in its file though it was killed, refusals are not, and everything came once."""
+    rows = [[f"{row}.{number}" for number in range(10)] for row in range(20)]
+    await _store(spool, *(_logs(texts) for texts in rows))
+    store = tmp_path / "store"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent.testing.otlp_server", "--port", "0", "--store", str(store), "--plan", "503:1,ok:3,429:1,reset:1"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    port = int(await process.stdout.readline())
+    config = OtlpHttpConfig(endpoint=f"http://127.0.0.1:{port}")
+    clock = SystemClock()
+    metrics = Metrics({}, clock)
+    exporter = OtlpHttp(config, Context("there", clock, metrics, Nobody(), {}, None))
+    parts = {"destination": "there", "spool": spool, "clock": clock, "telemetry": Nobody(), "metrics": metrics, "backoff": QUICK}
+    sender = Sender(exporter, Signal.LOGS, **parts)
+    sender.drain()
+    await asyncio.wait_for(sender.run(), 30)
+    await exporter.close()
+    process.kill()
+    await process.communicate()
+    stored = list(read_store(store))
+    texts = [record.body.string_value for one in stored for record in one.decode().resource_logs[0].scope_logs[0].log_records]
+    assert texts == [text for row in rows for text in row]
+    assert repeats(stored) == 0

@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from agent import delivery
 from agent.component import Accepted
-from agent.delivery import Sender, halve_row
+from agent.delivery import LearnedLimit, Sender, halve_row
 from agent.delivery_state import DestinationState, State
 from agent.errors import PausedError, RejectedError, RetryableError, SpoolError, TooLargeError
 from agent.metrics import Metrics
@@ -193,6 +193,15 @@ async def test_the_destinations_wish_is_honoured():
     await bench.cancel()
 
 
+async def test_an_absurd_wish_is_granted_for_an_hour():
+    """Nobody can send us away for good: after an hour the row is tried again."""
+    bench = Bench(Destination(RetryableError("HTTP 503", after=1e9)), make_row(1))
+    await bench.start()
+    await bench.clock.advance(3600.0 * 1.05 + 1)
+    assert [row[0] for row in bench.spool.settled] == [1]
+    await bench.cancel()
+
+
 @pytest.mark.parametrize("after", [0.0, -5.0, None])
 async def test_a_wish_for_the_past_does_not_hammer(after):
     """A Retry-After of nothing or less leaves the back-off in charge."""
@@ -333,6 +342,16 @@ async def test_the_limit_is_learned():
     taken = {seq: [texts(row) for row in bench.destination.taken if row.seq == seq] for seq in (1, 2)}
     assert len(tried[2]) == len(taken[2]) < len(tried[1])
     assert [len(part) for part in taken[1]] == [len(part) for part in taken[2]]
+
+
+@pytest.mark.parametrize(("packed", "raw", "exceeded"), [(10, 100, True), (9, 100, False), (10, 99, False), (11, 101, True)])
+def test_only_what_is_larger_by_both_measures_is_known_to_be_too_large(packed, raw, exceeded):
+    """The destination does not say whether it measures before or after unpacking, so a row that is smaller by one of them is tried."""
+    limit = LearnedLimit()
+    row = Row(1, Signal.LOGS, "s", 1, bytes(10), 100, 0)
+    assert not limit.exceeded(row, 0.0)
+    limit.learn(row, 0.0)
+    assert limit.exceeded(row._replace(body=bytes(packed), raw_size=raw), 1.0) is exceeded
 
 
 async def test_the_learned_limit_is_forgotten():

@@ -85,6 +85,23 @@ async def test_a_hanging_resolver_delays_nobody_and_is_asked_once(monkeypatch):
     assert len(asked) == 1
 
 
+async def test_without_a_thread_the_name_is_asked_for_later(monkeypatch):
+    """Where no thread can be had, that is an error like any other, and the next try may succeed."""
+    real = module.threading.Thread
+
+    def refuse(*_args, **_options):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(module.threading, "Thread", refuse)
+    resolver = Resolver()
+    with pytest.raises(HttpError, match="can't start new thread") as raised:
+        await resolver.resolve("name.test", 99)
+    assert raised.value.kind is ErrorKind.RESOLVE
+    monkeypatch.setattr(module.threading, "Thread", real)
+    monkeypatch.setattr(module.socket, "getaddrinfo", lambda *_a, **_o: [(V4, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 99))])
+    assert await resolver.resolve("name.test", 99) == [_v4("192.0.2.1", 99)]
+
+
 async def test_nothing_is_cached(monkeypatch):
     """A new question is asked for each new connection: addresses change."""
     answers = iter(["192.0.2.1", "192.0.2.2"])

@@ -60,6 +60,12 @@ def test_a_bomb_is_not_unpacked():
     assert sum(map(len, inflater._pieces)) <= 100_000
 
 
+def test_a_flood_of_nothing_is_bounded_too():
+    """Packed bytes count even if they unpack to nothing: empty members one after the other."""
+    with pytest.raises(BodyTooLargeError):
+        _feed("gzip", gzip.compress(b"") * 100, limit=1000)
+
+
 @pytest.mark.parametrize(
     ("coding", "data", "what"),
     [
