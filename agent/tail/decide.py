@@ -18,7 +18,7 @@ from agent.tail.position import Cause
 
 if TYPE_CHECKING:
     from agent.tail.open import Found
-    from agent.tail.position import Place, Position
+    from agent.tail.position import Place
 
 
 class Candidate(NamedTuple):
@@ -47,15 +47,13 @@ def may_hold(cause: Cause, home: str, candidate: Candidate) -> bool:
     return candidate.gzip or (cause is Cause.TRUNCATED and candidate.found.path != home)
 
 
-def is_same_file(place: Place, candidate: Found, generation: int) -> bool:
-    """Whether a file that was gone is there again (moved away and back, or mounted anew under another device number).
+def is_same_file(place: Place, path: str, generation: int) -> bool:
+    """Whether a file with the inode of a place is the same file still.
 
     Where the file system tells no generation, the same inode under the same name may as well be a new file: then it is one.
     """
-    if candidate.inode != place.inode:
-        return False
-    if candidate.device != place.device or not generation:
-        return candidate.path != place.path or candidate.device != place.device
+    if not place.generation or not generation:
+        return path != place.path
     return generation == place.generation
 
 
@@ -70,12 +68,15 @@ def by_age(candidate: Candidate) -> tuple[bool, int, int, bool]:
     return number is None and not candidate.gzip, candidate.found.mtime_ns, -(number or 0), candidate.gzip
 
 
-def is_newer(candidate: Found, last: Position) -> bool:
-    """Whether a rotated file was written after what was read last at its home: by their numbers if both have one, else by time."""
-    number, than = rotation_number(candidate.path), rotation_number(last.place.path)
+def is_newer(candidate: Found, last_path: str, last_mtime_ns: int) -> bool:
+    """Whether a rotated file was written after what was read last at its home: by their numbers if both have one, else by time.
+
+    A number says nothing about a file that is not there any more: its path is empty then.
+    """
+    number, than = rotation_number(candidate.path), rotation_number(last_path)
     if number is not None and than is not None:
         return number < than
-    return candidate.mtime_ns > last.mtime_ns
+    return candidate.mtime_ns > last_mtime_ns
 
 
 def bytes_missed(size: int, offset: int, copied: int = 0) -> int:

@@ -165,7 +165,9 @@ class Stream:
         self._tail = reader.read(max(0, self.offset - MARKER), min(MARKER, self.offset))
 
     def check(self, reader: Reader) -> None:
-        """See whether the file still is what was read; ContentChangedError if not."""
+        """See whether the file still is what was read; ContentChangedError if not. For a compressed one it would take too long."""
+        if self.place.gzip:
+            return
         tail = self._tail
         if not (self.is_continued_by(reader) if tail is None else reader.read(self.offset - len(tail), len(tail)) == tail):
             raise ContentChangedError(Cause.TRUNCATED)
@@ -179,9 +181,11 @@ class Stream:
         """Whether a content begins as this one does: cheap also where the offset is far."""
         return self._head.fits(reader.read(0, self._head.length))
 
-    def begins_with(self, data: bytes) -> bool:
-        """Whether these are the first bytes of this content; only known for so many as are fewer than a head."""
-        return bool(data) and self._start.startswith(data)
+    def may_begin_with(self, reader: Reader, size: int) -> bool:
+        """Whether a shorter content may be the beginning of this one: as far as we remember, it is."""
+        if self._start:
+            return size > 0 and reader.read(0, len(self._start)) == self._start[:size]
+        return self.has_head(reader)
 
     def move(self, place: Place) -> None:
         """Go on reading at another place, where this content was found."""
@@ -235,7 +239,8 @@ class Stream:
             )
         if self.is_verified:  # else they may be those of something else
             stored = stored._replace(size=self.size, mtime_ns=self.mtime_ns)
-        self.saved = stored._replace(place=self.place, drained=self.drained, cause=self.cause)
+        drained = self.drained and stored.offset == self.offset
+        self.saved = stored._replace(place=self.place, drained=drained, cause=self.cause)
         return self.saved
 
     def _head_until(self, offset: int, reader: Reader | None) -> Digest:

@@ -81,13 +81,33 @@ class Succession:
 
     def _relocate(self, stream: Stream, path: str) -> None:
         crash_point("tail.rotation_found")
-        if self._is_at(path, stream):
+        cause = self._why_not(stream, path)
+        if not cause:
             self._table.notices.append(Notice("renamed", stream.place.path))
             self._table.move(stream, stream.place._replace(path=path))
-        elif self._pool.peek(stream) is not None and not stream.place.gzip:
+        elif cause is Cause.REMOVED and self._pool.peek(stream) is not None and not stream.place.gzip:
             self._table.hold(stream, self.now)
         else:
-            self.lose(stream, Cause.REMOVED)
+            self.lose(stream, cause)
+
+    def _why_not(self, stream: Stream, path: str) -> Cause:
+        """Why a content is not at a path whose inode has the number of its own, NONE if it is."""
+        if not self._is_at(path, stream):
+            return Cause.REMOVED
+        held = self._pool.peek(stream)
+        try:
+            if held is not None:  # then the inode cannot have been used anew
+                stream.check(held)
+                return Cause.NONE
+            with _Peek(self._pool, stream.place._replace(path=path)) as reader:
+                if not is_same_file(stream.place, path, inode_generation(reader.fd)):
+                    return Cause.REPLACED
+                stream.check(reader)
+        except ContentChangedError as error:
+            return error.cause
+        except OSError:
+            pass  # it is compared when it can be read
+        return Cause.NONE
 
     def _is_at(self, path: str, stream: Stream) -> bool:
         status = self._status(path)
@@ -187,7 +207,7 @@ class Succession:
         """Where something new lies beside a live file, see whether that still is what it was: the new one may be its copy."""
         for home in homes:
             for stream in list(self._table.by_home[home]):
-                if stream.state is State.PLACED and not stream.place.gzip:
+                if stream.state is not State.LOST and not stream.place.gzip:
                     self._test_one(stream)
 
     def _test_one(self, stream: Stream) -> None:
@@ -227,7 +247,10 @@ class Succession:
     def _came_between(self, candidate: Candidate, seen_since: int) -> bool:
         """Whether a rotated file was the live one for a while, when nobody looked: after what was known when it was seen first."""
         before = [stream for stream in self._table.by_home[candidate.home] if stream.serial < seen_since]
-        return bool(before) and is_newer(candidate.found, before[-1].saved)
+        if not before:
+            return False
+        last = before[-1]
+        return is_newer(candidate.found, last.place.path if last.state is State.PLACED else "", last.saved.mtime_ns)
 
     def _attempt(self, candidate: Candidate, check: Callable[[Candidate], bool]) -> bool:
         """Check; a file that cannot be read now is left for later, for to take it for a new one might repeat everything."""
@@ -247,7 +270,7 @@ class Succession:
             for stream in sorted(self._table.lost, key=_by_serial):
                 if (stream, candidate.found.id) in self._mistaken:
                     continue
-                if stream.cause is Cause.REMOVED and is_same_file(stream.place, candidate.found, generation):
+                if stream.cause is Cause.REMOVED and self._is_back(stream, candidate, generation):
                     matches = stream.is_continued_by(reader)
                 else:
                     matches = self._is_copy_of_lost(stream, candidate, reader)
@@ -255,6 +278,12 @@ class Succession:
                     self._take_over(stream, candidate, reader)
                     return True
         return False
+
+    def _is_back(self, stream: Stream, candidate: Candidate, generation: int) -> bool:
+        """Whether a file that was gone is there again: moved away and back, or mounted anew under another device number."""
+        if candidate.found.inode != stream.place.inode:
+            return False
+        return candidate.found.device != stream.place.device or is_same_file(stream.place, candidate.found.path, generation)
 
     def _is_copy_of_lost(self, stream: Stream, candidate: Candidate, reader: Reader) -> bool:
         if not is_beside(stream.home, candidate.found.path) or not may_hold(stream.cause, stream.home, candidate):
@@ -266,7 +295,8 @@ class Succession:
         if candidate.gzip:
             return stream.has_head(reader)  # the rest is compared when we come there
         if candidate.found.size < stream.offset:  # what we read last was written after the copy was made
-            return stream.has_head(reader) or stream.begins_with(reader.read(0, candidate.found.size))
+            fresh = stream.is_uncounted and stream.offset - candidate.found.size <= _COMPARED
+            return fresh and stream.may_begin_with(reader, candidate.found.size)
         return stream.is_continued_by(reader)
 
     def _take_over(self, stream: Stream, candidate: Candidate, reader: Reader) -> None:

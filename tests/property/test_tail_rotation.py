@@ -35,13 +35,16 @@ class World:
         self.rotated: list[Path] = []
         self.line = 0
         self.tick = 1_700_000_000
-        self.held: bytes = b""
+        self.held = b""
+        """The second half of a line that was begun."""
+        self.was_emptied = False
         self.begin()
 
     def begin(self) -> None:
         """A new content: a new or an emptied file."""
         self.contents.append(bytearray())
         self.held = b""
+        self.was_emptied = False
         self.live.touch()
         self.stamp(self.live)
         if self.header:
@@ -102,6 +105,8 @@ class World:
 
     def copytruncate(self) -> None:
         self.tell_apart()
+        if self.was_emptied:  # a copy of this content and a copy of the one before, made too early, may begin alike
+            self.settle()
         name = self.next_name()
         shutil.copyfile(self.live, name)
         self.stamp(name)
@@ -137,6 +142,7 @@ class World:
         self.settle()
         os.truncate(self.live, 0)
         self.begin()
+        self.was_emptied = True
 
     def recreate(self) -> None:
         if self.held:
