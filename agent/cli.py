@@ -16,6 +16,7 @@ from agent.errors import ConfigError, OutriderError, SpoolLockedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.cli_spool import Store
     from agent.config import Settings
 
 T = TypeVar("T")
@@ -157,6 +158,72 @@ def components(*, as_json: bool) -> None:
             click.echo(f"    {option.path:<24} {option.type:<20} {option.default:<16} {option.text}")
 
 
+@cli.group()
+def spool() -> None:
+    """Look into the store, with or without a running agent."""
+
+
+@spool.command(name="stat")
+@_state_option
+@_json_option
+def spool_stat(state_dir: Path, *, as_json: bool) -> None:
+    """Figures: sizes, rows, cursors, orphans."""
+    from agent import cli_spool  # noqa: PLC0415 - as above
+
+    _guarded(lambda: cli_spool.show_stat(_store(state_dir), as_json=as_json))
+
+
+@spool.command(name="export")
+@_state_option
+@click.option("--signal", default="logs", show_default=True, help="Which rows: logs, metrics, traces, sentry.error, …")
+def spool_export(state_dir: Path, signal: str) -> None:
+    """Write all stored rows to standard output, a line of OTLP/JSON each."""
+    from agent import cli_spool  # noqa: PLC0415 - as above
+    from agent.record import Signal  # noqa: PLC0415 - as above
+
+    if signal not in list(Signal):
+        raise click.BadParameter(f"{signal!r}; there are {', '.join(Signal)}", param_hint="--signal")
+    _guarded(lambda: cli_spool.write_export(_store(state_dir), Signal(signal)))
+
+
+@spool.command(name="gc")
+@_state_option
+@_config_option
+@click.argument("destination")
+def spool_gc(state_dir: Path, config: Path | None, destination: str) -> None:
+    """Forget DESTINATION, which is configured no more: what it had not got is counted as evicted."""
+    count = _guarded(lambda: _store(state_dir, config).gc(destination))
+    click.echo(f"{destination}: forgotten; {count:,} records it had not got are counted as evicted")
+
+
+@spool.command(name="dead-letters")
+@_state_option
+@_json_option
+@click.option("--show", type=int, metavar="ID", help="Write this one's request to standard output.")
+@click.option("--requeue", type=int, metavar="ID", help="Give this one back to the destination that refused it.")
+@click.option("--discard", type=int, metavar="ID", help="Throw this one away; it stays counted.")
+def spool_dead_letters(state_dir: Path, *, as_json: bool, show: int | None, requeue: int | None, discard: int | None) -> None:
+    """List what destinations refused for good, or do something with one of them."""
+    from agent import cli_spool  # noqa: PLC0415 - as above
+
+    store = _guarded(lambda: _store(state_dir))
+    if show is not None:
+        _guarded(lambda: cli_spool.write_body(store, show))
+    elif requeue is not None:
+        click.echo(f"dead letter {requeue} is row {_guarded(lambda: store.requeue(requeue))} now")
+    elif discard is not None:
+        _guarded(lambda: store.discard(discard))
+        click.echo(f"dead letter {discard} is gone")
+    else:
+        cli_spool.show_dead_letters(store, as_json=as_json)
+
+
+def _store(state_dir: Path, config: Path | None = None) -> Store:
+    from agent import cli_spool  # noqa: PLC0415 - as above
+
+    return cli_spool.open_store(state_dir, lambda: [entry.name for entry in _settings(config).exporters])
+
+
 def main() -> None:
     """Entry point of the `outrider` command."""
     cli(prog_name="outrider")
@@ -176,7 +243,7 @@ def _asked(question: Callable[[], T]) -> T:
     from agent.control import NotRunningError  # noqa: PLC0415 - as above
 
     try:
-        return question()
+        return _guarded(question)
     except NotRunningError as error:
         _die(f"{error}; start one with `outrider run`, or name its --state-dir", EX_UNAVAILABLE)
     except OSError as error:

@@ -8,6 +8,8 @@ import os
 import socket
 from typing import TYPE_CHECKING, Final
 
+from agent.errors import OutriderError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -52,14 +54,17 @@ def ask(state_dir: Path, path: str, *, method: str = "GET", timeout: float | Non
 
 
 def ask_json(state_dir: Path, path: str, *, method: str = "GET") -> object:
-    """One request whose answer is one JSON value."""
+    """One request whose answer is one JSON value. Raises OutriderError with the agent's own words when it refuses."""
     with ask(state_dir, path, method=method) as response:
-        return json.loads(response.read())
+        body = response.read()
+        if response.status == http.HTTPStatus.BAD_REQUEST:
+            raise OutriderError(body.decode(errors="replace").strip())
+        return json.loads(body)
 
 
 def stream_lines(state_dir: Path, path: str) -> Iterator[bytes]:
-    """One request whose answer is lines, as they come. Raises OSError with the agent's own words when it refuses."""
+    """One request whose answer is lines, as they come. Raises OutriderError with the agent's own words when it refuses."""
     response = ask(state_dir, path, timeout=None)
     if response.status != http.HTTPStatus.OK:
-        raise OSError(response.read().decode(errors="replace").strip())
+        raise OutriderError(response.read().decode(errors="replace").strip())
     return iter(response)

@@ -95,7 +95,7 @@ class Agent:
                     self._turn.clear()
                     await Generation(self._settings, host, life, child).run(self._turn)
                     upcoming = self._next
-                self._telemetry.emit(AgentStopped(pending=sum(line.pending for line in (await spool.ledger()).stored)))
+                self._telemetry.emit(AgentStopped(pending=sum(line.pending for line in (await spool.ledger()).lines)))
                 self._telemetry.flush(everything=True)
         finally:
             await spool.close()

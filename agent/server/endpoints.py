@@ -12,6 +12,7 @@ from agent.server.http import HttpServer
 from agent.server.logs import LogsRoute
 from agent.server.pages import status_routes
 from agent.server.prometheus import MetricsPage
+from agent.server.spool_routes import spool_routes
 from agent.telemetry import ComponentFailed, RequestRefused
 
 if TYPE_CHECKING:
@@ -56,4 +57,4 @@ class Endpoints:
         return {**status_routes(facts.read), "GET /metrics": MetricsPage(self._host.metrics, functools.partial(check_ledger, self._host))}
 
     def _private(self) -> Routes:
-        return {"GET /logs": LogsRoute(self._host.spool)}
+        return {"GET /logs": LogsRoute(self._host.spool), **spool_routes(self._host.spool)}

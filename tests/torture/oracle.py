@@ -2,12 +2,12 @@
 
 It runs as a process of its own and is never faulted. Each of its files has one way of rotation:
 
-    rename        app.log → app.log.1, a new app.log
-    copytruncate  copy to app.log.1, truncate app.log (at rest: nothing is written in between)
-    gzip          app.log → app.log.1 → app.log.1.gz, a new app.log
+    rename        app.log → app.log.1, a new app.log; older generations move up by one, as logrotate does it
+    copytruncate  copy to app.log-20260301-000001, truncate app.log (at rest: nothing is written in between); logrotate's `dateext`
+    gzip          as rename, then app.log.1 → app.log.1.gz
     none          grows
 
-Rotated generations stay where they are: the promise speaks of what still exists when it is read.
+Rotated generations are kept: the promise speaks of what still exists when it is read.
 
     python -m tests.torture.oracle --dir DIR --journal FILE --seed 7 --count 100000 --rate 5000
 """
@@ -86,24 +86,32 @@ class LogFile:
             raise OSError("short write: the oracle needs a disk with room")
 
     def rotate(self) -> None:
-        """Rotate in this file's own way; numbered generations, the newest has the highest number."""
+        """Rotate in this file's own way."""
         self.generation += 1
-        rotated = self.folder / f"{self.way}.log.{self.generation}"
         if self.way == "copytruncate":
-            shutil.copyfile(self.path, rotated)
+            shutil.copyfile(self.path, self.folder / f"{self.way}.log-20260301-{self.generation:06}")
             os.truncate(self.path, 0)
         elif self.way in {"rename", "gzip"}:
+            self._move_up()
+            rotated = self.folder / f"{self.way}.log.1"
             self.path.rename(rotated)
             self.handle.close()
             self.handle = self._open()
             if self.way == "gzip":
                 compress(rotated)
 
+    def _move_up(self) -> None:
+        suffix = ".gz" if self.way == "gzip" else ""
+        for number in range(self.generation - 1, 0, -1):
+            older = self.folder / f"{self.way}.log.{number}{suffix}"
+            older.rename(self.folder / f"{self.way}.log.{number + 1}{suffix}")
+
 
 def compress(path: Path) -> None:
-    """As gzip(1) does: write beside it, then remove the original."""
+    """As gzip(1) does: write beside it, keep the time of modification, then remove the original."""
     with path.open("rb") as plain, gzip.open(f"{path}.gz", "wb") as packed:
         shutil.copyfileobj(plain, packed)
+    shutil.copystat(path, f"{path}.gz")
     path.unlink()
 
 

@@ -1,0 +1,187 @@
+"""`outrider spool …`: looks into the store, through the running agent if there is one, else into the file itself, under the agent's lock."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlencode
+
+import click
+
+from agent.control import NotRunningError, ask, ask_json, stream_lines
+from agent.errors import OutriderError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from agent.record import Signal
+
+
+class Store(Protocol):
+    """What the commands need of the spool, wherever it is."""
+
+    def stat(self) -> Mapping[str, object]:
+        """Figures."""
+
+    def export(self, signal: Signal, progress: Callable[[int], None]) -> Iterable[bytes]:
+        """Rows as lines of JSON."""
+
+    def dead_letters(self) -> list[Mapping[str, object]]:
+        """The list."""
+
+    def body(self, number: int) -> bytes:
+        """The gzip'd body of a dead letter."""
+
+    def requeue(self, number: int) -> int:
+        """Put one back; the new row's number."""
+
+    def discard(self, number: int) -> None:
+        """Throw one away."""
+
+    def gc(self, destination: str) -> int:
+        """Forget a destination; the number of records it had not got."""
+
+
+class Running:
+    """The spool of a running agent."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        ask_json(state_dir, "/spool/stat")  # raises NotRunningError: the caller then looks into the file
+
+    def stat(self) -> Mapping[str, object]:
+        """See `Store`."""
+        found = self._get("/spool/stat")
+        return found if isinstance(found, dict) else {}
+
+    def export(self, signal: Signal, progress: Callable[[int], None]) -> Iterable[bytes]:
+        """See `Store`."""
+        for count, line in enumerate(stream_lines(self._state_dir, f"/spool/export?signal={signal}"), 1):
+            progress(count)
+            yield line.rstrip(b"\n")
+
+    def dead_letters(self) -> list[Mapping[str, object]]:
+        """See `Store`."""
+        found = self._get("/spool/dead-letters")
+        return found if isinstance(found, list) else []
+
+    def body(self, number: int) -> bytes:
+        """See `Store`."""
+        with ask(self._state_dir, f"/spool/dead-letters/body?id={number}") as response:
+            data = response.read()
+            if response.status != 200:
+                raise OutriderError(data.decode(errors="replace").strip())
+            return data
+
+    def requeue(self, number: int) -> int:
+        """See `Store`."""
+        return int(str(self._post("/spool/dead-letters/requeue", id=number)))
+
+    def discard(self, number: int) -> None:
+        """See `Store`."""
+        self._post("/spool/dead-letters/discard", id=number)
+
+    def gc(self, destination: str) -> int:
+        """See `Store`."""
+        return int(str(self._post("/spool/gc", destination=destination)))
+
+    def _get(self, path: str) -> object:
+        return ask_json(self._state_dir, path)
+
+    def _post(self, path: str, **query: object) -> object:
+        return ask_json(self._state_dir, f"{path}?{urlencode(query)}", method="POST")
+
+
+class Stopped:
+    """The spool of an agent that does not run."""
+
+    def __init__(self, state_dir: Path, configured: Iterable[str]) -> None:
+        from agent.spool.inspect import OfflineSpool  # noqa: PLC0415 - not needed when an agent runs
+
+        self._spool = OfflineSpool(state_dir, configured=frozenset(configured))
+        click.get_current_context().call_on_close(self._spool.close)
+
+    def stat(self) -> Mapping[str, object]:
+        """See `Store`."""
+        return asdict(self._spool.stat())
+
+    def export(self, signal: Signal, progress: Callable[[int], None]) -> Iterable[bytes]:
+        """See `Store`."""
+        return (line.encode() for line in self._spool.export(signal, progress))
+
+    def dead_letters(self) -> list[Mapping[str, object]]:
+        """See `Store`."""
+        return [letter._asdict() for letter in self._spool.dead_letters()]
+
+    def body(self, number: int) -> bytes:
+        """See `Store`."""
+        return self._spool.dead_letter_body(number)
+
+    def requeue(self, number: int) -> int:
+        """See `Store`."""
+        return self._spool.requeue(number)
+
+    def discard(self, number: int) -> None:
+        """See `Store`."""
+        self._spool.discard(number)
+
+    def gc(self, destination: str) -> int:
+        """See `Store`."""
+        return self._spool.gc(destination)
+
+
+def open_store(state_dir: Path, configured: Callable[[], Iterable[str]]) -> Store:
+    """The running agent's spool, or the file."""
+    try:
+        return Running(state_dir)
+    except (NotRunningError, OSError):
+        return Stopped(state_dir, configured())
+
+
+def show_stat(store: Store, *, as_json: bool) -> None:
+    """Print the figures."""
+    found = store.stat()
+    if as_json:
+        _print_json(found)
+        return
+    for key, value in found.items():
+        click.echo(f"{key:<14} {value:,}" if isinstance(value, int) else f"{key:<14} {value}")
+
+
+def write_export(store: Store, signal: Signal) -> None:
+    """Write all rows of a signal to standard output; a progress bar on standard error where that is a terminal."""
+    rows = int(str(store.stat().get("rows", 0)))
+    with click.progressbar(length=rows, label="rows", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        for line in store.export(signal, lambda count: bar.update(count - bar.pos)):
+            click.echo(line)
+
+
+def show_dead_letters(store: Store, *, as_json: bool) -> None:
+    """Print the list."""
+    found = store.dead_letters()
+    if as_json:
+        _print_json(found)
+        return
+    for one in found:
+        place = f"{one['destination'] or 'spool'} {one['signal']} row {one['seq']}"
+        click.echo(f"{one['id']:>6}  {place:<34} {one['records']:>6} records  {one['reason']}")
+    if not found:
+        click.echo("no dead letters")
+
+
+def write_body(store: Store, number: int) -> None:
+    """Write one dead letter's request to standard output, as OTLP/JSON where it is OTLP."""
+    from agent.spool.export import body_to_json  # noqa: PLC0415 - its protobuf classes cost 4 MiB
+
+    signal = next((str(one["signal"]) for one in store.dead_letters() if one["id"] == number), "")
+    body = gzip.decompress(store.body(number))
+    click.echo(body_to_json(signal, body))
+
+
+def _print_json(value: object) -> None:
+    import orjson  # noqa: PLC0415 - as above
+
+    click.echo(orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode())

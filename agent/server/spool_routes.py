@@ -1,0 +1,96 @@
+"""The `outrider spool` commands' questions to a running agent, on the control socket."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import orjson
+
+from agent.errors import OutriderError
+from agent.record import Signal
+from agent.server.messages import JSON, JSON_LINES, Request, Response
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from agent.server.messages import Handler, Routes
+    from agent.spool.spool import Spool
+
+
+def spool_routes(spool: Spool) -> Routes:
+    """The routes; the answers are JSON, an error is a text with status 400."""
+    routes = SpoolRoutes(spool)
+    return {
+        "GET /spool/stat": routes.stat,
+        "GET /spool/export": routes.export,
+        "GET /spool/dead-letters": routes.dead_letters,
+        "GET /spool/dead-letters/body": _refusing(routes.body),
+        "POST /spool/dead-letters/requeue": _refusing(routes.requeue),
+        "POST /spool/dead-letters/discard": _refusing(routes.discard),
+        "POST /spool/gc": _refusing(routes.gc),
+    }
+
+
+class SpoolRoutes:
+    """One method per question."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    async def stat(self, _request: Request) -> Response:
+        """Figures of the spool."""
+        return _json(asdict(await self._spool.stat()))
+
+    async def export(self, request: Request) -> Response:
+        """All stored rows of `signal`, a line of OTLP/JSON each."""
+        name = request.query.get("signal", Signal.LOGS)
+        if name not in list(Signal):
+            return Response(f"no signal {name!r}; there are {', '.join(Signal)}\n".encode(), 400)
+        return Response(self._lines(Signal(name)), content_type=JSON_LINES)
+
+    async def _lines(self, signal: Signal) -> AsyncGenerator[bytes, None]:
+        async for line in self._spool.export(signal):
+            yield line.encode() + b"\n"
+
+    async def dead_letters(self, _request: Request) -> Response:
+        """The list, oldest first."""
+        return _json([letter._asdict() for letter in await self._spool.dead_letters()])
+
+    async def body(self, request: Request) -> Response:
+        """The gzip'd body of one."""
+        return Response(await self._spool.dead_letter_body(_number(request)), content_type="application/gzip")
+
+    async def requeue(self, request: Request) -> Response:
+        """Put one back into the queue of the destination that refused it; the answer is its new row's number."""
+        return _json(await self._spool.requeue(_number(request)))
+
+    async def discard(self, request: Request) -> Response:
+        """Throw one away."""
+        await self._spool.discard(_number(request))
+        return _json(None)
+
+    async def gc(self, request: Request) -> Response:
+        """Forget `destination`; the answer is how many records it had not got."""
+        return _json(await self._spool.gc(request.query.get("destination", "")))
+
+
+def _refusing(handler: Callable[[Request], Awaitable[Response]]) -> Handler:
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except OutriderError as error:
+            return Response(f"{error}\n".encode(), 400)
+
+    return answer
+
+
+def _number(request: Request) -> int:
+    text = request.query.get("id", "")
+    if not (text.isascii() and text.isdigit()):
+        raise OutriderError(f"{text!r} is not the number of a dead letter")
+    return int(text)
+
+
+def _json(value: object) -> Response:
+    return Response(orjson.dumps(value, default=str) + b"\n", content_type=JSON)
