@@ -115,10 +115,10 @@ class OrderDesk:
                 with self._tracer.start_as_current_span("order.submit"):
                     ack = await self._submit(working, broker)
             except BrokerError as error:
-                self._registry.report(broker.name, ok=False, up=False if error.unreachable else None)
+                self._registry.report(broker.name, ok=False)
                 self._reject(working, error.reason)
                 return
-            self._registry.report(broker.name, ok=True, up=True)
+            self._registry.report(broker.name, ok=True)
             self._acknowledge(working, ack)
 
     async def _submit(self, working: Working, broker: BrokerRecord[BrokerClient]) -> Ack:

@@ -24,11 +24,6 @@ class BrokerError(Exception):
         self.broker = broker
         self.reason = reason
 
-    @property
-    def unreachable(self) -> bool:
-        """Whether the broker gave no answer at all, as opposed to a refusal."""
-        return self.reason in ("unreachable", "timeout")
-
 
 class BrokerClient:
     """Talks to one broker over a shared session, which the caller owns."""

