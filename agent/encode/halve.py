@@ -1,12 +1,13 @@
 """Halves an OTLP request that the destination finds too large. Deterministic: the same request gives the same halves, byte by byte.
 
-Used for the rare 413 only, so it may take the way over the generated protobuf classes.
+Used for the rare 413 only, so it may take the way over the generated protobuf classes; to be imported only then, for they take memory.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -40,10 +41,13 @@ class Half(NamedTuple):
 
 
 def halve(signal: Signal, body: bytes) -> tuple[Half, Half] | None:
-    """Split a serialized request by its records, order kept; None if it has but one, or is of a kind that can't be split."""
+    """Split a serialized request by its records, order kept; None if it has but one, or is nothing that can be split."""
     if signal not in _REQUESTS:
         return None
-    total = _keep(_REQUESTS[signal].FromString(body), _PATHS[signal], 0, _EVERYTHING)
+    try:
+        total = _keep(_REQUESTS[signal].FromString(body), _PATHS[signal], 0, _EVERYTHING)
+    except DecodeError:  # stored by a receiver that did not look inside
+        return None
     if total < 2:
         return None
     middle = total // 2

@@ -18,9 +18,6 @@ import email.utils
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsPartialSuccess, ExportLogsServiceResponse
-
 from agent.net.message import ErrorKind, HttpError, Response
 from agent.options import MASK, mask_url
 
@@ -111,16 +108,13 @@ def _success(response: Response, records: int) -> Answer:
         return Answer(Outcome.ACCEPTED, status)
     if not _is_protobuf(response):
         return Answer(Outcome.BAD_RESPONSE, status, f"accepted, but answered with {_kind(response)} instead of protobuf")
-    try:
-        # The answers of all signals have the same shape, under other names: 1 = partial_success {1 = rejected number, 2 = message}.
-        partial = ExportLogsServiceResponse.FromString(response.body).partial_success
-    except DecodeError:
+    found = _decode(response.body, refusal=False)
+    if found is None:
         return Answer(Outcome.BAD_RESPONSE, status, "accepted, but the answer can't be decoded")
-    return _partial(partial, status, records)
+    return _partial(*found, status, records)
 
 
-def _partial(partial: ExportLogsPartialSuccess, status: str, records: int) -> Answer:
-    rejected, message = partial.rejected_log_records, partial.error_message
+def _partial(rejected: int, message: str, status: str, records: int) -> Answer:
     if not 0 <= rejected <= records:
         kept = min(max(rejected, 0), records)
         return Answer(Outcome.BAD_RESPONSE, status, f"said to have rejected {rejected} of {records} records: {message}", kept)
@@ -142,15 +136,29 @@ def _status_message(response: Response) -> str:
     if not response.body:
         return ""
     if _is_protobuf(response):
-        try:
-            # Status {1 = code, 2 = message, 3 = details} lies on the wire like a partial success {1 = number, 2 = message}.
-            return str(ExportLogsPartialSuccess.FromString(response.body).error_message)
-        except DecodeError:
-            return "an answer that can't be decoded"
+        found = _decode(response.body, refusal=True)
+        return found[1] if found else "an answer that can't be decoded"
     kind = _kind(response)
     if kind.startswith("text/") or kind == "application/json":
         return response.body[: 4 * LONGEST_MESSAGE].decode("utf-8", "replace")
     return f"an answer of type {kind}"
+
+
+def _decode(body: bytes, *, refusal: bool) -> tuple[int, str] | None:
+    """The number and the text of an answer's message; None if it can't be decoded. Two types read all that a server may say.
+
+    success   Export<Signal>ServiceResponse {1 = partial_success {1 = rejected number, 2 = message}}, the same for every signal
+    refusal   google.rpc.Status {1 = code, 2 = message, 3 = details}, on the wire like a partial success, whose 1 and 2 they are
+    """
+    # Most answers are empty, and the protobuf classes take memory: not to be loaded without need.
+    from google.protobuf.message import DecodeError  # noqa: PLC0415
+    from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as pb  # noqa: PLC0415
+
+    try:
+        found = pb.ExportLogsPartialSuccess.FromString(body) if refusal else pb.ExportLogsServiceResponse.FromString(body).partial_success
+    except DecodeError:
+        return None
+    return found.rejected_log_records, found.error_message
 
 
 def _kind(response: Response) -> str:

@@ -567,6 +567,19 @@ async def test_attempts_are_measured_by_outcome():
     await bench.cancel()
 
 
+async def test_the_state_is_published_while_the_sender_runs():
+    """Both exits see the destination's state change with each attempt, and nothing of it once the sender is gone."""
+    bench = Bench(Destination(RetryableError("HTTP 503")), make_row(1))
+    seen = []
+    for step in (bench.start, lambda: bench.clock.advance(1.0), bench.cancel):
+        await step()
+        seen.append({one.metric.name.rpartition(".")[2]: one.value for one in bench.metrics.published("sender there logs")})
+    assert [found.get("up") for found in seen] == [0.0, 1.0, None]
+    assert [found.get("consecutive_failures") for found in seen] == [1, 0, None]
+    assert "last_success" not in seen[0]
+    assert seen[1]["last_success"] == 1_700_000_000.5
+
+
 def test_observations_are_the_state_in_figures():
     """Both exits get: up, attempts, consecutive failures, and the last success once there was one."""
     state = DestinationState("there", Signal.LOGS)
