@@ -15,12 +15,13 @@ Secret = SecretStr
 
 MASK: Final = "**********"
 
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kKMGT]i?)?B?")
+_SIZE: Final = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))? ?([kKMGT]i?)?B?")
 _POWER: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|m|h|d)")
+_DURATION: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _LONGEST: Final = 366 * 86400.0
+_LARGEST: Final = 1 << 60
 
 
 class OptionError(ValueError):
@@ -34,21 +35,21 @@ class OptionError(ValueError):
 
 def parse_size(value: object) -> int:
     """Bytes from a whole number, or from text such as `64KiB`, `256MiB`, `1.5GB` (IEC 80000-13: KiB = 1024, kB = 1000)."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST:
         return value
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise OptionError("is not a size", "write a number of bytes, or a number with a unit, as in 256MiB")
-    prefix = match[2] or ""
+    whole, fraction, prefix = match[1], match[2] or "", match[3] or ""
     base = 1024 if prefix.endswith("i") else 1000
-    return int(float(match[1]) * base ** _POWER[prefix[:1].upper()])
+    return int(whole + fraction) * int(base ** _POWER[prefix[:1].upper()]) // int(10 ** len(fraction))
 
 
 def parse_duration(value: object) -> float:
     """Seconds from a number of seconds, or from text such as `200ms`, `5s`, `1.5m`, `2h`, `7d`."""
     seconds = -1.0
     if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = float(value) if 0 <= value <= _LONGEST else -1.0
     elif isinstance(value, str) and (match := _DURATION.fullmatch(value)):
         seconds = float(match[1]) * _SECONDS[match[2]]
     if not 0 <= seconds <= _LONGEST:  # also refuses NaN
@@ -66,7 +67,7 @@ def split_address(value: str) -> tuple[str, int]:
     """Host and port of `host:port`, `[v6]:port`; port 0 lets the kernel choose."""
     host, _, port = value.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not bare or (":" in bare) != (bare != host) or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not bare or (":" in bare) != (bare != host) or not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > 65535:
         raise OptionError("is not an address", "write host:port, as in 127.0.0.1:9464 or [::1]:9464")
     return bare, int(port)
 

@@ -110,15 +110,19 @@ class _Reader:
             self._tree.texts[route] = text
         if node.style is not None or (node.tag == _CORE + "str" and not names):
             return text
-        return self._typed(text, node)
+        return self._typed(text, node, route)
 
-    def _typed(self, text: str, node: ScalarNode) -> Data:
+    def _typed(self, text: str, node: ScalarNode, route: Route) -> Data:
         """Give a plain scalar the type that YAML gives it."""
         tag = str(self._yaml.resolver.resolve(ScalarNode, text, (True, False)))
         if tag.removeprefix(_CORE) not in ("null", "bool", "int", "float"):
             return text
         plain = ScalarNode(tag, text, node.start_mark, node.end_mark)
-        value: Data = self._yaml.constructor.construct_object(plain)
+        try:
+            value: Data = self._yaml.constructor.construct_object(plain)
+        except ValueError:  # thousands of digits (Python's integer string conversion limit), or what only looks like a number
+            self._fault(node, route, "is no number that can be used", "write fewer digits, or put it in quotes")
+            return None
         return value
 
     def _foreign_tag(self, node: Node, route: Route) -> Data:

@@ -154,10 +154,17 @@ def _default(part: Object) -> str:
     if value is None or value in ([], {}, ""):
         return ""
     if part.get("title") == "duration" and isinstance(value, int | float):
-        return f"{value:g}s"
+        return _duration(value)
     if part.get("title") == "size" and isinstance(value, int):
         return _size(value)
     return orjson.dumps(value).decode() if not isinstance(value, str) else value
+
+
+def _duration(value: float) -> str:
+    for unit, seconds in (("d", 86400), ("h", 3600), ("m", 60)):
+        if value and value % seconds == 0:
+            return f"{value / seconds:g}{unit}"
+    return f"{value:g}s"
 
 
 def _size(value: int) -> str:
