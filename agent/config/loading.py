@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from agent.config.check import Site, check, literal_secrets, suggest
 from agent.config.components import check_components, check_names
 from agent.config.environment import VARIABLES, tree_of, unknown_variables, unused_warning
+from agent.config.include import include
 from agent.config.settings import Entry, Settings
 from agent.config.tree import Fault, InvalidConfigError, Place, Tree
 from agent.registry import Kind
@@ -68,7 +69,9 @@ def _read(path: Path, env: Mapping[str, str]) -> Tree:
         raise InvalidConfigError([Fault(Place(str(path)), "", f"cannot be read: {error.strerror}", fix)]) from error
     from agent.config.document import parse  # noqa: PLC0415 - the YAML reader costs memory that a run without a file need not pay
 
-    return parse(text, str(path), env)
+    tree = parse(text, str(path), env)
+    include(tree, lambda data, name: parse(data, name, env))
+    return tree
 
 
 def _secrets_in(tree: Tree, settings: Settings) -> list[Fault]:

@@ -132,6 +132,8 @@ class ProbeEntry(Entry):
 class Settings(Section):
     """Everything that can be configured."""
 
+    include: tuple[str, ...] = ()
+    """Further files, as in `[conf.d/*.yaml]`, relative to this one: their lists are joined to this one's, anything else is set once."""
     service: Service = Service()
     """Who the workload is: the OpenTelemetry resource that everything is sent with."""
     state_dir: Path = Path(".outrider")

@@ -82,6 +82,7 @@ class Tree:
         for mine, theirs in ((self.keys, other.keys), (self.values, other.values)):
             mine.update({route: place for route, place in theirs.items() if route and not _under(route, unused) and route not in mine})
         self.texts.update({route: text for route, text in other.texts.items() if not _under(route, unused)})
+        self.referenced.update(other.referenced)
         self.faults.extend(other.faults)
         return unused
 

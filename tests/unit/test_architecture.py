@@ -17,12 +17,12 @@ from agent import registry
 ROOT = Path(__file__).parents[2]
 
 LAYERS = {
-    0: "record error_event errors crash",
+    0: "record errors crash",
     1: "clock retry options fds metrics telemetry component",
-    2: "parse encode redact redact_rules tail target net",
+    2: "error_event parse encode redact redact_rules tail target net",
     3: "spool sources exporters verdict testing",
     4: "registry config",
-    5: "intake delivery delivery_state polling supervise pipeline background facts checking server control runtime",
+    5: "intake delivery delivery_state polling supervise wrapped pipeline background facts checking server control runtime",
     6: "cli cli_spool generate __main__",
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names.split()}

@@ -1,0 +1,85 @@
+"""`include:` — further files, such as those of a `conf.d`: their lists are joined to the first file's, everything else must be set once."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from agent.config.tree import Data, Fault, Place, Route, Tree, dotted, kind_of
+from agent.registry import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEY: Final = "include"
+_WILD: Final = frozenset("*?[")
+
+
+def include(tree: Tree, parse: Callable[[bytes, str], Tree]) -> None:
+    """Add the files that a tree includes, in the order of their names; the faults of all go into the tree."""
+    raw = tree.data.pop(KEY, None)
+    patterns = [raw] if isinstance(raw, str) else raw or []
+    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+        tree.faults.append(
+            Fault(tree.value_place((KEY,)), KEY, f"must be a list of file names, not {kind_of(raw)}", "as in [conf.d/*.yaml]")
+        )
+        return
+    for index, pattern in enumerate(patterns):
+        place = tree.value_place((KEY, index))
+        for name in _matching(tree, str(pattern), place):
+            _add(tree, name, place, parse)
+
+
+def _matching(tree: Tree, pattern: str, place: Place) -> list[str]:
+    """The files of a pattern, relative to the including file; a plain name must exist, a pattern may match nothing."""
+    whole = str(Path(tree.source).parent / pattern)
+    found = sorted(glob.glob(whole, recursive=True))  # noqa: PTH207 - the pattern may be absolute, which Path.glob refuses
+    if not found and not _WILD & set(pattern):
+        tree.faults.append(Fault(place, KEY, f"no such file: {whole}", "create it or correct the path"))
+    return found
+
+
+def _add(tree: Tree, name: str, place: Place, parse: Callable[[bytes, str], Tree]) -> None:
+    try:
+        other = parse(Path(name).read_bytes(), name)
+    except OSError as error:
+        tree.faults.append(Fault(place, KEY, f"{name} cannot be read: {error.strerror}", "name a file that we may read"))
+        return
+    if KEY in other.data:
+        other.faults.append(Fault(other.key_place((KEY,)), KEY, "an included file includes no others", "include them in the first file"))
+        del other.data[KEY]
+    moved = _behind(other, tree)
+    both = [kind for kind in map(str, Kind) if isinstance(moved.data.get(kind), list) and isinstance(tree.data.get(kind), list | None)]
+    lists = {kind: [*_list(tree.data.get(kind)), *_list(moved.data.pop(kind))] for kind in both}
+    unused = tree.fill(moved)
+    tree.data.update(lists)
+    tree.faults.extend(_twice(moved, tree, route) for route in unused)
+
+
+def _list(value: Data) -> list[Data]:
+    return value if isinstance(value, list) else []
+
+
+def _twice(other: Tree, tree: Tree, route: Route) -> Fault:
+    return Fault(other.value_place(route), dotted(route), f"is already set in {tree.value_place(route)}", "set it in one file")
+
+
+def _behind(other: Tree, tree: Tree) -> Tree:
+    """The tree with the routes of its lists' entries as they are once they stand behind those of the other."""
+    shift = {str(kind): len(_list(tree.data.get(kind))) for kind in Kind}
+
+    def moved(route: Route) -> Route:
+        if len(route) > 1 and isinstance(route[1], int) and route[0] in shift:
+            return (route[0], route[1] + shift[str(route[0])], *route[2:])
+        return route
+
+    return Tree(
+        other.source,
+        other.data,
+        {moved(route): place for route, place in other.keys.items()},
+        {moved(route): place for route, place in other.values.items()},
+        {moved(route): text for route, text in other.texts.items()},
+        other.referenced,
+        other.faults,
+    )

@@ -1,0 +1,86 @@
+"""Included files: joined lists, one place for everything else, and faults that name the right file."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.config import InvalidConfigError, read
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A directory with a main file and a conf.d; returns a function that writes a file."""
+    (tmp_path / "conf.d").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def write(name: str, text: str):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+def faults(path) -> list[str]:
+    """What is wrong, without the fixes, with paths relative to the main file's directory."""
+    with pytest.raises(InvalidConfigError) as caught:
+        read(path, {})
+    return [line.partition(" (fix")[0].replace(f"{path.parent}/", "") for line in str(caught.value).split("\n")]
+
+
+def test_lists_are_joined_in_order(folder):
+    """Entries of included files stand behind those of the main file, by file name; sections that it lacks are taken over."""
+    main = folder("main.yaml", "include: [conf.d/*.yaml]\nexporters:\n  - {type: console, name: a}\n")
+    folder("conf.d/20.yaml", "exporters:\n  - {type: console, name: c}\nlog: {level: debug}\n")
+    folder("conf.d/10.yaml", "exporters:\n  - {type: console, name: b, stream: stderr}\nserver: {listen: 'localhost:1'}\n")
+    settings, warnings = read(main, {})
+    assert [entry.name for entry in settings.exporters] == ["a", "b", "c"]
+    assert (settings.log.level, settings.server.listen, warnings) == ("debug", "localhost:1", ())
+
+
+def test_faults_name_the_included_file(folder):
+    """A fault in an included entry has that file's line and column, and the entry's number in the joined list."""
+    main = folder("main.yaml", "include: conf.d/*.yaml\nexporters:\n  - {type: console}\n")
+    folder("conf.d/a.yaml", "exporters:\n  - type: file\n    directry: /x\n  - {type: console}\nserver: {liste: x}\n")
+    assert faults(main) == [
+        "conf.d/a.yaml:2:5: exporters[1].directory: is required",
+        "conf.d/a.yaml:3:5: exporters[1].directry: unknown key",
+        "conf.d/a.yaml:4:5: exporters[2].name: 'console' is already the name of exporters[0]",
+        "conf.d/a.yaml:5:10: server.liste: unknown key",
+    ]
+
+
+def test_a_value_is_set_once(folder):
+    """What two files set is refused, naming both."""
+    main = folder("main.yaml", "include: [conf.d/a.yaml]\nserver: {listen: 'localhost:1'}\nspool: {quota: 1GiB}\n")
+    folder("conf.d/a.yaml", "server: {listen: 'localhost:2'}\n")
+    assert faults(main) == ["conf.d/a.yaml:1:18: server.listen: is already set in main.yaml:2:18"]
+
+
+def test_references_and_syntax_in_included_files(folder):
+    """An included file has references and syntax of its own, with faults of its own."""
+    main = folder("main.yaml", "include: [conf.d/*]\nservice: {name: '${NO}'}\n")
+    folder("conf.d/a.yaml", "log: {level: '${NO}'}\n")
+    folder("conf.d/b.yaml", "log: [\n")
+    assert faults(main) == [
+        "conf.d/a.yaml:1:14: log.level: the environment variable NO is not set",
+        "conf.d/b.yaml:2:1: is not YAML: expected the node content, but found '<stream end>'",
+        "main.yaml:2:17: service.name: the environment variable NO is not set",
+    ]
+
+
+def test_what_can_be_included(folder):
+    """A pattern may match nothing; a plain name must exist; an included file includes no others; a directory is no file."""
+    main = folder("main.yaml", "include: [conf.d/*.none, gone.yaml, conf.d/a.yaml, conf.d]\n")
+    folder("conf.d/a.yaml", "include: [../main.yaml]\n")
+    assert faults(main) == [
+        "conf.d/a.yaml:1:1: include: an included file includes no others",
+        "main.yaml:1:26: include: no such file: gone.yaml",
+        "main.yaml:1:52: include: conf.d cannot be read: Is a directory",
+    ]
+
+
+@pytest.mark.parametrize("value", ["5", "{a: b}", "[1]", "[[a]]"])
+def test_what_include_may_be(folder, value):
+    """Only names are included."""
+    (fault,) = faults(folder("main.yaml", f"include: {value}\n"))
+    assert "include: must be a list of file names" in fault
