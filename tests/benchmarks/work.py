@@ -24,7 +24,6 @@ EVENTS = (
 )
 LEVELS = ("debug",) * 2 + ("info",) * 16 + ("warning",) * 2
 SYMBOLS = ("BTC-USD", "ETH-USD", "SOL-USD", "AAPL", "MSFT", "NVDA", "EURUSD", "ES-202612")
-VENUES = ("kraken", "coinbase", "ibkr", "binance")
 MODULES = ("engine", "execution", "market_data", "portfolio", "risk")
 TRACEBACK = """Traceback (most recent call last):
   File "/app/strategy/execution.py", line {line}, in submit
@@ -50,7 +49,6 @@ def fields(chance: random.Random, number: int) -> dict[str, object]:
     made: dict[str, object] = {
         "n": number,
         "symbol": chance.choice(SYMBOLS),
-        "venue": chance.choice(VENUES),
         "order_id": f"{chance.getrandbits(48):012x}",
         "price": round(chance.uniform(10, 60_000), 2),
         "quantity": chance.randrange(1, 500),
