@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from agent import registry
 from agent.component import ComponentConfig
-from agent.config.check import Site, check, suggest
+from agent.config.check import check, suggest
 from agent.config.settings import Entry, ProbeEntry, SamplerEntry
-from agent.config.tree import Data, Tree, dotted, kind_of
+from agent.config.tree import Data, Site, Tree, dotted, kind_of
 from agent.options import mask_url
 from agent.registry import Kind
 

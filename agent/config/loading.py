@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.config.check import Site, check, literal_secrets, suggest
+from agent.config.check import check, suggest
 from agent.config.components import check_components, check_names
 from agent.config.environment import VARIABLES, tree_of, unknown_variables, unused_warning
 from agent.config.include import include
+from agent.config.secrets import literal_passwords, literal_secrets
 from agent.config.settings import Entry, Settings
-from agent.config.tree import Fault, InvalidConfigError, Place, Tree
+from agent.config.tree import Fault, InvalidConfigError, Place, Site, Tree
 from agent.registry import Kind
 
 if TYPE_CHECKING:
@@ -78,9 +79,9 @@ def _secrets_in(tree: Tree, settings: Settings) -> list[Fault]:
     entries: list[tuple[Kind, int, Entry]] = [
         (kind, index, entry) for kind in Kind for index, entry in enumerate(getattr(settings, kind)) if isinstance(entry, Entry)
     ]
-    found = list(literal_secrets(Settings, tree.data, Site(tree, ())))
+    found = [*literal_secrets(Settings, tree.data, Site(tree, ())), *literal_passwords(tree.data, Site(tree, ()))]
     for kind, index, entry in entries:
         listed = tree.data[kind]
         if isinstance(listed, list):
             found += literal_secrets(type(entry.options), listed[index], Site(tree, (kind, index)))
-    return found
+    return list({fault.place: fault for fault in found}.values())

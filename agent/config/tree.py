@@ -114,3 +114,17 @@ def kind_of(value: object) -> str:
     """What a value is, in YAML's words."""
     names = {bool: "a boolean", int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
     return names.get(type(value), "nothing")
+
+
+class Site(NamedTuple):
+    """Where the mapping that is checked stands."""
+
+    tree: Tree
+    route: Route
+    also: tuple[str, ...] = ()
+    """Keys that stand there as well but that somebody else reads: for suggestions."""
+
+    def fault(self, route: Route, message: str, fix: str = "") -> None:
+        """Note a fault at the value at a route below."""
+        full = (*self.route, *route)
+        self.tree.faults.append(Fault(self.tree.value_place(full), dotted(full), message, fix))

@@ -9,8 +9,10 @@ from pydantic import AfterValidator, Field
 
 from agent.component import ComponentConfig
 from agent.config import InvalidConfigError, read
-from agent.config.check import Site, check, literal_secrets
+from agent.config.check import check
 from agent.config.document import parse
+from agent.config.secrets import literal_passwords, literal_secrets
+from agent.config.tree import Site
 from agent.options import OptionError, Secret
 
 
@@ -92,6 +94,15 @@ def test_a_literal_secret_warns():
         "f.yaml:1:6: dsn: a secret stands in the file (fix: write ${NAME} and set NAME in the environment, or name a file with dsn_file)",
         "f.yaml:4:18: headers.Authorization: a secret stands in the file (fix: write ${NAME} and set NAME in the environment)",
     ]
+
+
+def test_a_password_in_a_url_warns():
+    """A URL with a password in the file itself is warned about, without the password; a user alone or a referenced password is not."""
+    text = "a: http://u:hunter2@h/\nb: [{c: 'redis://:hunter2@h'}]\nd: http://u@h:80/\ne: http://u:${P}@h\nf: 'no://hunter2 : x@y'\n"
+    tree = parse(text.encode(), "f.yaml", {"P": "x"})
+    found = list(literal_passwords(tree.data, Site(tree, ())))
+    assert [(fault.place.line, fault.path) for fault in found] == [(1, "a"), (2, "b[0].c")]
+    assert "hunter2" not in str(found)
 
 
 def test_unknown_keys_at_depth():

@@ -1,0 +1,106 @@
+"""Secrets of a configuration: read from their files, and warned about where they stand in the configuration itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel, SecretStr
+
+from agent.config.fields import TWIN, is_secret, keys_of, model_in, parts_of, secret_keys
+from agent.config.tree import Fault, Route, Site, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_SENSITIVE: Final = re.compile("auth|key|token|secret|cookie|password", re.IGNORECASE)
+"""Of a mapping of headers only some are secrets: `X-Scope-OrgID` is none."""
+
+_URL_PASSWORD: Final = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
+
+
+def read_secrets(model: type[BaseModel], data: Mapping[str, object], site: Site) -> dict[str, object]:
+    """A copy of the mapping where each `<secret>_file` is replaced by what its file holds, at every depth."""
+    result = dict(data)
+    for key, field in keys_of(model).items():
+        inner = model_in(field.annotation)
+        if inner is not None and key in result:
+            result[key] = _read_inner(inner, result[key], site._replace(route=(*site.route, key)))
+    for key in secret_keys(model):
+        if result.get(key + TWIN) is not None:
+            _read_secret(key, result, site)
+    return result
+
+
+def _read_inner(model: type[BaseModel], value: object, site: Site) -> object:
+    if isinstance(value, dict):
+        return read_secrets(model, value, site)
+    if isinstance(value, list):
+        return [_read_inner(model, item, site._replace(route=(*site.route, index))) for index, item in enumerate(value)]
+    return value
+
+
+def _read_secret(key: str, data: dict[str, object], site: Site) -> None:
+    here = (*site.route, key)
+    name = data.pop(key + TWIN)
+    if key in data:
+        site.fault((key + TWIN,), f"{key} is given as well", "keep one of the two")
+        return
+    secret, problem = _read_text(str(name))
+    if problem:
+        site.fault((key + TWIN,), problem, "create it or correct the path")
+    site.tree.values[here] = site.tree.value_place((*site.route, key + TWIN))
+    site.tree.texts[here] = secret
+    data[key] = secret
+
+
+def _read_text(name: str) -> tuple[str, str]:
+    """What a secret's file holds without its last newline, and what is wrong with it."""
+    try:
+        secret = Path(name).read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        return "", f"cannot read {name}: {error.strerror}"
+    except ValueError:  # not UTF-8, or a NUL in the name
+        return "", f"cannot read {name}: it is not text"
+    return secret, "" if secret else f"{name} is empty"
+
+
+def literal_secrets(model: type[BaseModel], data: object, site: Site) -> Iterator[Fault]:
+    """A warning for each secret that stands in the file itself."""
+    for route, twin in _secret_routes(model, data, ()):
+        here = (*site.route, *route)
+        place = site.tree.value_place(here)
+        if here not in site.tree.texts and place.line:
+            fix = "write ${NAME} and set NAME in the environment" + (f", or name a file with {twin}" if twin else "")
+            yield Fault(place, dotted(here), "a secret stands in the file", fix)
+
+
+def literal_passwords(data: object, site: Site) -> Iterator[Fault]:
+    """A warning for each URL with a password that stands in the file itself."""
+    if isinstance(data, dict | list):
+        for key, value in data.items() if isinstance(data, dict) else enumerate(data):
+            yield from literal_passwords(value, site._replace(route=(*site.route, key)))
+    elif isinstance(data, str) and _URL_PASSWORD.search(data) and site.route not in site.tree.texts:
+        place = site.tree.value_place(site.route)
+        if place.line:
+            yield Fault(
+                place, dotted(site.route), "a URL with a password stands in the file", "write ${NAME} for the password, or for all of it"
+            )
+
+
+def _secret_routes(model: type[BaseModel], data: object, route: Route) -> Iterator[tuple[Route, str]]:
+    """The routes of all secrets given as text, each with the name of its twin."""
+    if isinstance(data, list):
+        for index, item in enumerate(data):
+            yield from _secret_routes(model, item, (*route, index))
+    if not isinstance(data, dict):
+        return
+    for key, field in keys_of(model).items():
+        value, inner = data.get(key), model_in(field.annotation)
+        if inner is not None:
+            yield from _secret_routes(inner, value, (*route, key))
+        elif is_secret(field) and isinstance(value, str):
+            yield (*route, key), key + TWIN
+        elif SecretStr in parts_of(field.annotation) and isinstance(value, dict):
+            yield from (((*route, key, name), "") for name in value if _SENSITIVE.search(name))
