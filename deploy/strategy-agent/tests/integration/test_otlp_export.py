@@ -1,0 +1,74 @@
+"""Spans to an OTLP endpoint, with the real exporter."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from strategy_agent.tracing import make_tracer_provider
+
+pytest.importorskip(
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    reason="no OTLP exporter: pip install 'strategy-agent[otlp]'",
+)
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: E402 - comes with the exporter
+    ExportTraceServiceRequest,
+)
+
+
+class Collector:
+    """Takes what is posted to it."""
+
+    def __init__(self) -> None:
+        received: list[tuple[str, ExportTraceServiceRequest]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                received.append((self.path, ExportTraceServiceRequest.FromString(body)))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Be quiet."""
+
+        self.received = received
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """Yield a collector that runs in a thread of its own."""
+    collector = Collector()
+    collector.thread.start()
+    yield collector
+    collector.server.shutdown()
+    collector.thread.join()
+    collector.server.server_close()
+
+
+def test_spans_arrive_at_the_endpoint(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an endpoint, ended spans are delivered at the latest at shutdown, with the service's name."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+    provider = make_tracer_provider({"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
+    provider.get_tracer("t").start_span("order").end()
+    provider.shutdown()
+    ((path, request),) = collector.received
+    (resource_spans,) = request.resource_spans
+    attributes = {pair.key: pair.value.string_value for pair in resource_spans.resource.attributes}
+    assert path == "/v1/traces"
+    assert attributes["service.name"] == "strategy-agent"
+    assert [span.name for scope in resource_spans.scope_spans for span in scope.spans] == ["order"]
