@@ -9,8 +9,9 @@ import apsw
 
 from agent.spool import cursors, ledger, letters, mend, positions, rows, schema
 from agent.spool.carve import Pages, carve
-from agent.spool.database import DAMAGE, WAL_PAGES, Database, log_of
+from agent.spool.database import DAMAGE, Database, log_of
 from agent.spool.letters import Letter
+from agent.spool.quota import LOG_PAGES
 from agent.spool.rows import Stored
 from agent.spool.values import OWN, SalvageReport
 
@@ -238,7 +239,7 @@ def _fill(target: Database, found: Iterable[Stored]) -> None:
 
 def _turn(target: Database) -> None:
     target.commit(0)
-    if target.wal_pages > WAL_PAGES:
+    if target.wal_pages > LOG_PAGES:
         target.checkpoint()
     target.begin(durable=False)
 

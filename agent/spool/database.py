@@ -19,8 +19,8 @@ from agent.spool import schema
 if TYPE_CHECKING:
     from pathlib import Path
 
-WAL_PAGES: Final = 2048
-"""Pages (8 MiB): when the log is longer it is written back to the file."""
+LOG_LIMIT: Final = 1 << 24
+"""Bytes that the log may keep on the disk once written back."""
 CACHE_KIB: Final = 2048
 VACUUM_STEP: Final = 512
 """Pages (2 MiB) given back to the disk in one go, which takes some milliseconds."""
@@ -108,7 +108,7 @@ class Database:
         connection.pragma("page_size", schema.PAGE_SIZE)
         connection.pragma("auto_vacuum", "incremental")
         connection.pragma("journal_mode", "wal")
-        connection.pragma("journal_size_limit", 2 * WAL_PAGES * schema.PAGE_SIZE)
+        connection.pragma("journal_size_limit", LOG_LIMIT)
         connection.pragma("synchronous", "normal")
         connection.pragma("mmap_size", 0)
         connection.pragma("cache_size", -CACHE_KIB)

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from agent.errors import OutriderError, SpoolError
-from agent.spool import commands, ledger, quota
+from agent.spool import commands, ledger
 from agent.spool.export import to_json
 from agent.spool.keeper import FILE, Keeper
 from agent.spool.values import DEFAULT_QUOTA
@@ -34,7 +34,7 @@ class OfflineSpool:
         """
         if not (directory / FILE).exists():
             raise SpoolError(f"there is no spool in {directory}")
-        self._keeper = Keeper(directory, quota.limits(quota_bytes), threading.Event())
+        self._keeper = Keeper(directory, quota_bytes, threading.Event())
         store = self._keeper.store
         store.registered.update(key for key in store.cursors if key[0] in configured)
         self.events: list[SpoolEvent] = self._keeper.take_events()

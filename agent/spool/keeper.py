@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import resource
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -10,7 +12,7 @@ import apsw
 
 from agent.errors import OutriderError, SpoolError, SpoolFullError, SpoolLockedError
 from agent.retry import Backoff
-from agent.spool import database, salvage
+from agent.spool import database, quota, salvage
 from agent.spool.ballast import Ballast
 from agent.spool.database import Trouble
 from agent.spool.lock import Lock
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from agent.spool.quota import Limits
     from agent.spool.values import SpoolEvent
 
 T = TypeVar("T")
@@ -34,6 +35,8 @@ ATTEMPTS: Final = 4
 """Tries of one group before its jobs are told that it was not stored."""
 LOOK_EVERY: Final = 1.0
 """Seconds between looks at what need not be seen at once."""
+LIFT_AFTER: Final = 5.0
+"""Seconds after a full disk before more than what was in use then is tried again."""
 _BACKOFF: Final = Backoff(first=0.05, longest=2.0)
 _PROBE: Final = Backoff(first=1.0, longest=15.0)
 
@@ -44,27 +47,29 @@ class Keeper:
         write ──ok──▶ results
           │ apsw.Error: close, reopen, read the commit number back
           ├─ it is there ──────▶ results
-          ├─ FULL ─────────────▶ give up the ballast, write the log back, once more; then SpoolFullError
+          ├─ FULL ─────────────▶ once more (closing wrote the log back), once more without the ballast; then SpoolFullError
           ├─ DAMAGED ──────────▶ set the file aside, salvage, once more
           └─ IO ───────────────▶ once more, with back-off; then SpoolError
 
     Nothing above it ever sees an error of SQLite.
     """
 
-    def __init__(self, directory: Path, limit: Limits, closing: threading.Event) -> None:
-        """Take the directory; SpoolLockedError names who has it, ConfigError if its format is newer than ours."""
+    def __init__(self, directory: Path, quota_bytes: int, closing: threading.Event) -> None:
+        """Take the directory; SpoolLockedError names who has it, ConfigError if its format is newer than ours or the quota absurd."""
+        quota.limits(quota_bytes)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
         self.directory = directory
         self.state, self.reason = State.OK, ""
         self.events: list[SpoolEvent] = []
-        self._limit = limit
+        self._limit = limit = quota.limits(quota.affordable(quota_bytes, _room(directory), _file_size_limit()))
         self._closing = closing
         self._looked = time.monotonic()
         self.untidy = False
         self._disk_full = False
         self._try_at = 0.0
         self._waits = 0
+        self._lift_at = 0.0
         self._last_seq = 0
         self._lock = Lock(directory / LOCK_FILE)
         self.ballast = Ballast(directory / BALLAST_FILE, limit.ballast)
@@ -86,16 +91,26 @@ class Keeper:
         if before is not None and before.wal and self.path.exists() and not database.log_of(self.path).exists():
             self.events.append(LogRemoved(self.path))
         store = Store(self.path, self._limit)
+        for attempt in range(1, ATTEMPTS):
+            try:
+                self._open_first(store, last=attempt == ATTEMPTS - 1)
+            except (apsw.Error, OSError) as error:
+                kind, message = _meaning(error), str(error)
+            else:
+                return store
+            if kind is Trouble.LOCKED:
+                raise SpoolLockedError(f"{self.path} is open in another process")
+            self._pause(attempt)
+        raise SpoolError(f"{self.path} can't be opened: {message}")
+
+    def _open_first(self, store: Store, *, last: bool) -> None:
         try:
             self._open(store)
         except apsw.Error as error:
             kind = database.trouble(error)
-            if kind is Trouble.LOCKED:
-                raise SpoolLockedError(f"{self.path} is open in another process") from error
-            if kind not in {Trouble.DAMAGED, Trouble.UNREADABLE}:
-                raise SpoolError(f"{self.path} can't be opened: {error}") from error
+            if kind is not Trouble.DAMAGED and not (kind is Trouble.UNREADABLE and last):
+                raise
             self._open_salvaged(store, str(error))
-        return store
 
     def _open(self, store: Store) -> None:
         """Open the store, having finished a salvage that a crash interrupted."""
@@ -133,7 +148,7 @@ class Keeper:
                 return results
             if len(jobs) > 1:
                 return [result for job in jobs for result in self.write([job], durable=durable)]
-            if kind is Trouble.FULL and not self._relieve():
+            if kind is Trouble.FULL and attempt > 1 and not self._relieve():
                 self._disk_is_full()
                 return [SpoolFullError(f"the disk is full: {message}")]
             self._pause(attempt)
@@ -183,6 +198,8 @@ class Keeper:
         """Have appends wait, for longer each time: what can be written where is only known by trying."""
         self._disk_full, self._waits = True, self._waits + 1
         self._try_at = time.monotonic() + _PROBE.delay(self._waits, 1.0)
+        self._lift_at = time.monotonic() + LIFT_AFTER
+        self.store.limit = quota.shrunk(self._limit, self.store.db.used())
         self._last_seq = self.store.last_seq
         self._settle_state()
 
@@ -222,17 +239,18 @@ class Keeper:
 
     def _tidy(self, *, idle: bool) -> None:
         db = self.store.db
-        if db.wal_pages > database.WAL_PAGES:
+        if db.wal_pages > self._limit.log_pages:
             db.checkpoint()
         if self.untidy and idle:
             self.untidy = db.vacuum_step()
         if idle and not self.untidy and db.wal_pages:
             db.checkpoint(truncate=True)
-        if self.store.refused:
-            self.store.still_full()
+        if self.store.still_full() and self.store.unneeded() is not None:
+            self.store.write([Store.let_go])
 
     def _look(self) -> None:
-        if not self._disk_full:
+        if time.monotonic() >= self._lift_at:
+            self.store.limit = self._limit
             self.ballast.take()
         if not self.untidy:
             self._lengthy()
@@ -302,6 +320,20 @@ class Keeper:
         self._lock.mark(wal=False)
         self.store.db.close()
         self._lock.release()
+
+
+def _room(directory: Path) -> int:
+    """Bytes that the disk has for us, with what is ours already."""
+    status = os.statvfs(directory)
+    ours = sum(
+        path.stat().st_size for path in (directory / FILE, database.log_of(directory / FILE), directory / BALLAST_FILE) if path.exists()
+    )
+    return status.f_bavail * status.f_frsize + ours
+
+
+def _file_size_limit() -> int:
+    """Bytes a file may have (RLIMIT_FSIZE); -1 = no limit."""
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0]
 
 
 def _meaning(error: apsw.Error | OSError) -> Trouble:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import ConfigError
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 SMALLEST: Final = 1 << 20
 """Bytes: below this the tables themselves would not fit."""
+LOG_PAGES: Final = 2048
+"""Pages (8 MiB): longer logs would only make starting slower."""
 _MIB: Final = 1 << 20
 
 
@@ -26,7 +28,7 @@ class Limits:
         kept for settling what is there ┘       │
         the ballast ────────────────────────────┘
 
-    SQLite's log comes on top of the file: `database.WAL_PAGES`, or the largest single batch.
+    SQLite's log comes on top of the file: `log_pages`, or the largest single batch.
     """
 
     quota: int
@@ -46,6 +48,11 @@ class Limits:
         """The file's limit in pages."""
         return self.file // PAGE_SIZE
 
+    @property
+    def log_pages(self) -> int:
+        """The log is written back when it has so many pages: the room that the ballast gives must do for that on a full disk."""
+        return max(min(LOG_PAGES, self.ballast // 2 // PAGE_SIZE), 64)
+
 
 def limits(quota: int, keep: int = 4 * _MIB) -> Limits:
     """Divide a quota; ConfigError if it is too small to hold anything."""
@@ -55,6 +62,18 @@ def limits(quota: int, keep: int = 4 * _MIB) -> Limits:
     file = quota - ballast
     room = file - max(file // 32, 32 * PAGE_SIZE)
     return Limits(quota, file, room, room - room // 10, ballast, quota // 10, min(keep, quota // 8))
+
+
+def affordable(quota: int, disk: int, file_size: int) -> int:
+    """Lower a quota to what a disk with `disk` bytes for us and a limit of `file_size` bytes per file (-1 = none) can bear."""
+    ceilings = [quota, disk - disk // 10] + ([file_size // 4 * 3] if file_size >= 0 else [])
+    return max(min(ceilings), SMALLEST)
+
+
+def shrunk(limit: Limits, used: int) -> Limits:
+    """What follows when the disk was full with so much in use: no more than that, and nothing kept only to be looked at."""
+    room = min(limit.room, used)
+    return replace(limit, room=room, low=room - room // 10, keep=0)
 
 
 def need(sizes: Iterable[int], positions: int = 0) -> int:

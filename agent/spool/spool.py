@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Self
 
-from agent.spool import commands, ledger, quota
+from agent.spool import commands, ledger
 from agent.spool import positions as positions_table
 from agent.spool.digest import pack
 from agent.spool.export import to_json
@@ -51,8 +51,7 @@ class Spool:
         directory. ConfigError: a newer agent wrote it, or the quota is absurd. SpoolError: the disk does not let us.
         """
         spool = cls(on_event)
-        limit = quota.limits(quota_bytes)
-        spool._worker = Worker(lambda closing: Keeper(directory, limit, closing), spool._hear)
+        spool._worker = Worker(lambda closing: Keeper(directory, quota_bytes, closing), spool._hear)
         await spool._worker.start()
         return spool
 

@@ -36,8 +36,8 @@ class Store:
     """
 
     def __init__(self, path: Path, limit: quota.Limits, *, wall_ns: Callable[[], int] = time.time_ns) -> None:
-        """Describe it; `open` opens it."""
-        self.limit = limit
+        """Describe it; `open` opens it. `granted` is the quota, `limit` may be less for a while because the disk has less."""
+        self.limit = self.granted = limit
         self.refused = 0
         self.results: list[Any] = []
         self.arrivals: Counter[str] = Counter()
@@ -50,7 +50,7 @@ class Store:
 
     def open(self) -> None:
         """Open the file and learn what it says; `registered` and `refused` are of this run and stay. Any `apsw.Error`."""
-        self.db = Database(self.path, self.limit.pages)
+        self.db = Database(self.path, self.granted.pages)
         try:
             wrong = mend.find(self.db.connection)
             self.load()
@@ -140,18 +140,18 @@ class Store:
                 rows.delete(self.db.connection, head.seq)
 
     def _make_room(self, wanted: int, *, replayable: bool) -> None:
-        if not quota.fits_ever(self.limit, wanted):
-            raise SpoolOversizeError(f"a batch of {wanted} bytes never fits into a spool of {self.limit.quota} bytes")
-        if self.still_full() and replayable:
-            raise SpoolFullError(f"the spool is full until a tenth of its quota of {self.limit.quota} bytes is free")
+        if not quota.fits_ever(self.granted, wanted):
+            raise SpoolOversizeError(f"a batch of {wanted} bytes never fits into a spool of {self.granted.quota} bytes")
+        self.let_go(wanted)
+        if replayable and self.still_full():
+            raise SpoolFullError(f"the spool is full until a tenth of its {self.limit.room} bytes is free")
         while not quota.fits(self.limit, self.db.used(), wanted):
-            victim = self._victim(replayable=replayable)
-            if victim is None:
+            seq = None if replayable else rows.oldest_evictable(self.db.connection)
+            head = None if seq is None else rows.head(self.db.connection, seq)
+            if head is None:
                 self.refused = wanted
-                raise SpoolFullError(f"the spool's quota of {self.limit.quota} bytes is used up")
-            crash_point("spool.before_evict")
-            self.evict(victim, "quota")
-            crash_point("spool.after_evict")
+                raise SpoolFullError(f"the spool's {self.limit.room} bytes are used up")
+            self.evict(head, "quota")
 
     def still_full(self) -> bool:
         """Whether appends that can wait are refused; forgets the refusal once there is room."""
@@ -159,18 +159,25 @@ class Store:
             self.refused = 0
         return self.refused > 0
 
-    def _victim(self, *, replayable: bool) -> rows.Head | None:
-        """Choose a row to give up: one that everybody has, else one that nobody will ever fetch, else the oldest that can't be re-read."""
-        connection = self.db.connection
+    def let_go(self, wanted: int = 0) -> None:
+        """While there is no room, give up rows that nobody waits for: kept only to be looked at, or of a signal that nobody takes."""
+        while self.still_full() or not quota.fits(self.limit, self.db.used(), wanted):
+            head = self.unneeded()
+            if head is None:
+                return
+            self.evict(head, "quota")
+
+    def unneeded(self) -> rows.Head | None:
+        """Find the oldest row of some signal that no destination still has to send."""
         for signal in Signal:
-            seq, done = rows.oldest(connection, signal), self.cursors.done(signal)
+            seq, done = rows.oldest(self.db.connection, signal), self.cursors.done(signal)
             if seq is not None and (done is None or seq <= done):
-                return rows.head(connection, seq)
-        seq = None if replayable else rows.oldest_evictable(connection)
-        return None if seq is None else rows.head(connection, seq)
+                return rows.head(self.db.connection, seq)
+        return None
 
     def evict(self, head: rows.Head, reason: str) -> None:
         """Give a row up and count it for every destination that still had to send it."""
+        crash_point("spool.before_evict")
         waiting = self.cursors.waiting(head.signal, head.seq, head.only)
         for destination in waiting:
             ledger.lose(self.db.connection, "evicted", (head.source, destination, head.signal), reason, head.records)
@@ -179,6 +186,7 @@ class Store:
             rows.delete(self.db.connection, head.seq)
         else:
             self._release(head)
+        crash_point("spool.after_evict")
 
     def _release(self, head: rows.Head) -> None:
         ledger.add(self.db.connection, "sent", (head.source, OWN, head.signal), head.records)
