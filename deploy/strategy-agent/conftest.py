@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
 DEFAULT_SELECTION = "not property and not benchmark"
 NAMED_ONLY = ("property", "benchmarks")
@@ -15,7 +18,8 @@ NAMED_ONLY = ("property", "benchmarks")
 GRACE = 0.5
 """Seconds that a cancelled or finishing task has to go away after its test."""
 
-# Quiet and repeatable: no database between runs, no dead-lines on a shared machine, no complaint about slow inputs.
+# Quiet and repeatable: nothing kept between runs, no dead-lines on a shared machine, no complaint about slow inputs.
+set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "strategy-agent-hypothesis")
 settings.register_profile(
     "quiet",
     database=None,

@@ -26,6 +26,9 @@ class Veto(StrEnum):
     NO_BOOK = "no_book"
 
 
+CAUTION = 4 / 3
+"""A tier is left only when this many times the danger would not reach it, so that it does not flicker."""
+
 Steps = tuple[float, float, float]
 
 
@@ -59,6 +62,12 @@ def risk_tier(inputs: RiskInputs, limits: RiskLimits) -> RiskTier:
         (inputs.volatility, limits.volatility),
     )
     return RiskTier(max(sum(not value < step for step in steps) for value, steps in pairs))
+
+
+def next_tier(current: RiskTier, inputs: RiskInputs, limits: RiskLimits) -> RiskTier:
+    """Return the tier that follows ``current``: up at once, down only as far as a third more danger would allow."""
+    cautious = RiskInputs(inputs.exposure * CAUTION, inputs.drawdown * CAUTION, inputs.volatility * CAUTION)
+    return max(risk_tier(inputs, limits), min(current, risk_tier(cautious, limits)))
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from strategy_agent.logs import get_logger
 from strategy_agent.metrics import Metrics
 from strategy_agent.model import AccountData, Book, Decision, Order, Regime, Side, Tick
 from strategy_agent.orderbook import OrderBookCache
-from strategy_agent.risk import Intent, KillSwitch, RiskInputs, RiskLimits, RiskTier, Veto, risk_tier, veto
+from strategy_agent.risk import Intent, KillSwitch, RiskInputs, RiskLimits, RiskTier, Veto, next_tier, veto
 from strategy_agent.router import StrategyRouter, is_price
 
 log = get_logger(__name__)
@@ -153,7 +153,7 @@ class Trader:
         lane = self._lanes[symbol]
         volatility = self._router.features(symbol).volatility
         inputs = RiskInputs(self._account.exposure(symbol), account.drawdown, volatility)
-        tier = risk_tier(inputs, self._limits)
+        tier = next_tier(lane.tier, inputs, self._limits)
         if tier is not lane.tier:
             log.info("risk_tier_changed", symbol=symbol, previous=lane.tier.name, tier=tier.name)
             lane.tier = tier

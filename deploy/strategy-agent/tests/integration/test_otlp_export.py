@@ -16,7 +16,7 @@ pytest.importorskip(
     reason="no OTLP exporter: pip install 'strategy-agent[otlp]'",
 )
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: E402 - comes with the exporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
 

@@ -16,7 +16,7 @@ from strategy_agent.brokers.behaviour import Behaviour
 from strategy_agent.brokers.stream import Step, backoff, decide
 from strategy_agent.faults import parse_fault
 from strategy_agent.model import Decision, Fill, Order, Regime, Side, Tick
-from strategy_agent.risk import Intent, KillSwitch, RiskInputs, RiskLimits, RiskTier, risk_tier, veto
+from strategy_agent.risk import Intent, KillSwitch, RiskInputs, RiskLimits, RiskTier, next_tier, risk_tier, veto
 from strategy_agent.trader import TradingRules, plan_trade
 
 names = st.text(min_size=1, max_size=20)
@@ -89,6 +89,17 @@ def test_more_danger_is_never_a_lower_tier(exposure: float, drawdown: float, vol
         RiskInputs(exposure, drawdown, volatility + more),
     ):
         assert risk_tier(worse, limits) >= tier
+
+
+@given(st.sampled_from(RiskTier), fractions, fractions, fractions)
+def test_a_tier_is_never_below_what_the_figures_say(
+    current: RiskTier, exposure: float, drawdown: float, volatility: float
+) -> None:
+    """And asked again about the same figures it stays: it does not flicker by itself."""
+    inputs, limits = RiskInputs(exposure, drawdown, volatility), RiskLimits()
+    tier = next_tier(current, inputs, limits)
+    assert risk_tier(inputs, limits) <= tier
+    assert next_tier(tier, inputs, limits) is tier
 
 
 @given(st.sampled_from(RiskTier), st.booleans(), st.floats(), st.integers(0, 100))

@@ -6,7 +6,7 @@ from math import nan
 
 import pytest
 
-from strategy_agent.risk import Intent, KillSwitch, RiskInputs, RiskLimits, RiskTier, Veto, risk_tier, veto
+from strategy_agent.risk import Intent, KillSwitch, RiskInputs, RiskLimits, RiskTier, Veto, next_tier, risk_tier, veto
 
 LIMITS = RiskLimits()
 
@@ -27,6 +27,22 @@ LIMITS = RiskLimits()
 def test_the_tier_is_the_worst_of_three_dimensions(inputs: RiskInputs, tier: RiskTier) -> None:
     """Each step counts from its value on; what is not a number halts."""
     assert risk_tier(inputs, LIMITS) is tier
+
+
+@pytest.mark.parametrize(
+    ("current", "drawdown", "tier"),
+    [
+        (RiskTier.LOW, 0.05, RiskTier.HIGH),  # up at once
+        (RiskTier.HIGH, 0.04, RiskTier.HIGH),  # 0.04 and a third more would still be HIGH
+        (RiskTier.HIGH, 0.03, RiskTier.ELEVATED),
+        (RiskTier.HIGH, 0.01, RiskTier.LOW),
+        (RiskTier.LOW, 0.019, RiskTier.LOW),  # staying below is no rise
+        (RiskTier.HALTED, nan, RiskTier.HALTED),
+    ],
+)
+def test_a_tier_is_left_later_than_it_is_entered(current: RiskTier, drawdown: float, tier: RiskTier) -> None:
+    """Danger raises the tier at once; it falls only with a margin."""
+    assert next_tier(current, RiskInputs(0, drawdown, 0), LIMITS) is tier
 
 
 def intent(
