@@ -47,9 +47,12 @@ def ask(state_dir: Path, path: str, *, method: str = "GET", timeout: float | Non
     """Send one request and return the open response; raise `NotRunningError` when nobody listens."""
     connection = _UnixConnection(socket_path(state_dir), timeout)
     try:
-        connection.request(method, path, headers={"Accept": "application/json"})
+        connection.request(method, path, headers={"Accept": "application/json", "Connection": "close"})
         return connection.getresponse()
-    except (FileNotFoundError, ConnectionRefusedError) as error:
+    except OSError as error:
+        connection.close()
+        if not isinstance(error, FileNotFoundError | ConnectionRefusedError):
+            raise
         raise NotRunningError(f"no agent is running on {state_dir}") from error
 
 

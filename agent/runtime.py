@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 import signal
-import sys
 from typing import TYPE_CHECKING, Final
 
 from agent import __version__, background
@@ -26,7 +24,6 @@ from agent.facts import Facts
 from agent.metrics import Metrics
 from agent.pipeline import Builder, Host, Pipeline, RunningSource
 from agent.server.endpoints import Endpoints
-from agent.sources.child import Child, ChildConfig, StartError
 from agent.spool.spool import Spool
 from agent.supervise import supervise
 from agent.telemetry import (
@@ -40,18 +37,16 @@ from agent.telemetry import (
     Telemetry,
     configure_logging,
 )
+from agent.wrapped import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from agent.component import Exporter
     from agent.config.settings import Settings
-    from agent.intake import Intake
     from agent.polling import ProbePoller, SamplerPoller
-    from agent.record import Batch, Signal
+    from agent.record import Signal
 
-LINGER: Final = 0.5
-"""Seconds that files are read on after the wrapped command has ended: more than two polls, so that its last lines are among them."""
 PATIENCE: Final = 10.0
 """Seconds that a wrapped command's last rows may take to be sent while the destination takes them."""
 FORWARDED: Final = (
@@ -177,17 +172,24 @@ class Generation:
     async def _take_in(self, turn: asyncio.Event, address: str) -> None:
         """Run the sources until `turn`; return when all of them have ended."""
         async with asyncio.TaskGroup() as incoming:
+            self._attach_child()
             tasks = [incoming.create_task(self._run_source(one)) for one in self._pipeline.sources]
             pollers: list[SamplerPoller | ProbePoller] = [*self._pipeline.samplers, *self._pipeline.probes]
             tasks += [incoming.create_task(self._supervised(poller.name, poller.run)) for poller in pollers]
-            if self._child is not None:
-                self._child.attach(self._builder, self._life)
             self._host.telemetry.emit(AgentStarted(version=__version__, state_dir=str(self._settings.state_dir), address=address))
             crash_point("runtime.started")
             await turn.wait()
             crash_point("runtime.stopping")
             for task in tasks:
                 task.cancel()
+
+    def _attach_child(self) -> None:
+        """Let the wrapped command's output come through this pipeline, and measure it unless that is configured otherwise."""
+        if self._child is None:
+            return
+        entry = self._child.attach(self._builder, self._life)
+        if entry is not None and not any(one.type == entry.type for one in self._settings.samplers):
+            self._pipeline.samplers.append(self._builder.sampler(entry))
 
     async def _drain(self, sending: Sequence[asyncio.Task[None]]) -> None:
         """Send on until nothing is left, or the time is up; a wrapped command's last rows get more time while they are being taken."""
@@ -215,65 +217,6 @@ class Generation:
 
     def _supervised(self, name: str, run: Callable[[], Awaitable[None]]) -> Coroutine[None, None, None]:
         return supervise(name, run, clock=self._host.clock, telemetry=self._host.telemetry)
-
-
-class Wrapped:
-    """The command of `exec`: it outlives reloads, and its end is the agent's."""
-
-    NAME: Final = "child"
-    """The source's name: the key of its ledger lines and its label."""
-
-    def __init__(self, command: Sequence[str], host: Host, stop: Callable[[str], None]) -> None:
-        self._command = tuple(command)
-        self._host = host
-        self._stop = stop
-        self._child: Child | None = None
-        self._intake: Intake | None = None
-        self.code = 0
-        """What to exit with."""
-
-    def attach(self, builder: Builder, life: asyncio.TaskGroup) -> None:
-        """Store what the command says through this configuration from now on; start it, the first time."""
-        self._intake = builder.intake(self.NAME, replayable=False)
-        if self._child is None:
-            self._child = Child(ChildConfig(command=self._command), builder.context(self.NAME))
-            try:
-                self._child.start()
-            except StartError as error:
-                print(f"outrider: {error}", file=sys.stderr)  # noqa: T201 - as a shell would say it
-                self.code = error.code
-                self._stop("the command could not be started")
-            else:
-                life.create_task(self._live(self._child))
-
-    def forward(self, number: signal.Signals) -> None:
-        """Hand a signal on, unless the terminal has given it to the command already (it goes to the whole foreground process group)."""
-        if self._child is not None and not (number in (signal.SIGINT, signal.SIGQUIT) and _in_foreground()):
-            self._child.send_signal(number)
-
-    def reap(self) -> None:
-        """A child has ended, ours or an orphan's."""
-        if self._child is not None:
-            self._child.reap()
-
-    async def _live(self, child: Child) -> None:
-        await child.run(self._emit)
-        if child.exited is not None:
-            self.code = child.exited.result().code
-        await self._host.clock.sleep(LINGER)
-        self._stop("the command has ended")
-
-    async def _emit(self, batch: Batch) -> None:
-        if self._intake is not None:
-            await self._intake.emit(batch)
-
-
-def _in_foreground() -> bool:
-    """Whether a terminal's own signals reach our process group directly."""
-    try:
-        return os.tcgetpgrp(0) == os.getpgrp()
-    except OSError:
-        return False
 
 
 def run_agent(settings: Settings, *, reload: Callable[[], Settings], command: Sequence[str] = ()) -> int:

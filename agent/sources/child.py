@@ -3,7 +3,8 @@
 Reads the child's stdout and stderr from two pipes, each on a thread of its own: first the bytes go on to our own stdout or stderr, then to
 the collector, so that a user sees them even when the spool is full. A pipe cannot be read again: what is in it when the agent is killed is
 gone, and rows of this source are the ones that a full spool evicts first. The source never changes, reorders or delays the output, and it
-never touches the child's stdin. It ends by itself when the child has ended and both pipes are at their end.
+never touches the child's stdin. It ends by itself when the child has ended and both pipes are at their end, or a second after the child when
+somebody it left behind holds a pipe open.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ CHUNK = 64 * 1024
 """Bytes: the size of a pipe's buffer on Linux (pipe(7))."""
 QUIET = 0.2
 """Seconds without output after which an open record (a traceback) is taken as complete."""
+AFTERWARDS = 1.0
+"""Seconds that are granted to processes which the child left behind with its pipes."""
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """Exit codes of a command that could not be started (POSIX sh, 2.8.2)."""
 
@@ -135,6 +138,8 @@ class Child:
         if self._process is not None and self.exited is not None and not self.exited.done():
             self._process.returncode = returncode
             self.exited.set_result(Exit(returncode))
+            for stream in self._streams:
+                asyncio.get_running_loop().call_later(AFTERWARDS, stream.end)
 
     async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Emit until the child has exited and its output is at its end; the last record says how it ended."""
@@ -185,6 +190,13 @@ class _Stream:
 
     def close(self) -> None:
         """The thread ends at the pipe's end; a daemon thread does not keep the process."""
+
+    def end(self) -> None:
+        """Let `collect` end with what has come so far; when the queue is full, a little later."""
+        try:
+            self._queue.put_nowait(b"")
+        except asyncio.QueueFull:
+            self._loop.call_later(0.05, self.end)
 
     def _pass_through(self) -> None:
         while chunk := os.read(self._source, CHUNK):

@@ -1,0 +1,112 @@
+"""`outrider exec` as a user sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.integration.test_run import bodies_of
+from tests.support.agent_process import AgentProcess, environment, outrider, wait_until
+from tests.support.otlp_process import OtlpProcess
+
+RAISING = "import sys; print('out'); sys.stdout.flush(); raise ValueError('no price')"
+
+
+def execute(tmp_path, *command, **variables):
+    """Run a command under `outrider exec`."""
+    return outrider("exec", "--", *command, state=tmp_path / "state", **variables)
+
+
+def test_output_passes_through_byte_by_byte(tmp_path):
+    """Stdout and stderr come out as they went in, also what is no text and has no end of line."""
+    script = "import sys; sys.stdout.buffer.write(b'a\\xff\\x00b\\n no end'); sys.stderr.buffer.write(b'oops\\r\\n')"
+
+    result = execute(tmp_path, sys.executable, "-c", script)
+
+    assert result.stdout == b"a\xff\x00b\n no end"
+    assert result.stderr == b"oops\r\n"
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -TERM $$", 128 + 15), ("kill -SEGV $$", 128 + 11)])
+def test_the_exit_code_comes_back(tmp_path, script, code):
+    """The child's own code, or 128 + the signal that killed it."""
+    assert code == execute(tmp_path, "sh", "-c", script).returncode
+
+
+@pytest.mark.parametrize(("command", "code"), [("/no/such/program", 127), ("/etc/passwd", 126)])
+def test_a_command_that_cannot_start_is_told_as_a_shell_tells_it(tmp_path, command, code):
+    """127 for not found, 126 for not executable, and the name in the message."""
+    result = execute(tmp_path, command)
+
+    assert code == result.returncode
+    assert command in result.stderr.decode()
+
+
+def test_everything_is_flushed_before_the_end(tmp_path):
+    """All lines and how the process ended have arrived when exec returns."""
+    with OtlpProcess(tmp_path / "store") as server:
+        script = "for n in range(5000): print(f'line {n}')"
+        execute(tmp_path, sys.executable, "-c", script, OTEL_EXPORTER_OTLP_ENDPOINT=server.url)
+
+        assert [f"line {n}" for n in range(5000)] + ["process exited with code 0"] == bodies_of(server)
+
+
+def test_a_traceback_is_one_record(tmp_path):
+    """The lines of a traceback on stderr are joined, and its type is an attribute."""
+    execute(tmp_path, sys.executable, "-c", RAISING)
+
+    exported = outrider("spool", "export", state=tmp_path / "state").stdout.decode()
+    records = [
+        record
+        for line in exported.splitlines()
+        for resource in json.loads(line)["resourceLogs"]
+        for scope in resource["scopeLogs"]
+        for record in scope["logRecords"]
+    ]
+    found = [
+        attribute["value"]["stringValue"]
+        for record in records
+        for attribute in record.get("attributes", [])
+        if attribute["key"] == "exception.type"
+    ]
+    assert found == ["ValueError"]
+
+
+def test_a_signal_is_forwarded(tmp_path):
+    """SIGUSR1 sent to exec reaches the command."""
+    script = "trap 'echo got it; exit 9' USR1; echo ready; while :; do sleep 0.05; done"
+    command = [sys.executable, "-m", "agent", "exec", "--", "sh", "-c", script]
+    with subprocess.Popen(command, env=environment(tmp_path / "state"), stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGUSR1)
+
+        assert process.stdout.readline() == b"got it\n"
+        assert process.wait(timeout=20) == 9
+
+
+def test_the_childs_resources_are_measured_without_being_asked(tmp_path):
+    """Exec targets the process tree of its command."""
+    command = ("--", "sh", "-c", "echo up; sleep 30")
+    with AgentProcess(tmp_path / "state", *command, command="exec") as agent:
+        wait_until(lambda: any(one["name"] == "process.memory.usage" for one in agent.status()["figures"]), "memory of the child")
+        agent.process.send_signal(signal.SIGTERM)
+
+        assert agent.process.wait(timeout=20) == 128 + signal.SIGTERM
+
+
+def test_a_reader_that_goes_away_does_not_kill_the_command(tmp_path):
+    """With stdout closed at the other end the command still runs to its end, and its lines are collected."""
+    command = [sys.executable, "-m", "agent", "exec", "--", "sh", "-c", "for n in 1 2 3; do echo $n; sleep 0.1; done"]
+    read, write = os.pipe()
+    with subprocess.Popen(command, env=environment(tmp_path / "state"), stdout=write) as process:
+        os.close(read)
+        os.close(write)
+
+        assert process.wait(timeout=20) == 0
+    exported = outrider("spool", "export", state=tmp_path / "state").stdout.decode()
+    assert all(f'"stringValue":"{n}"' in exported for n in "123")

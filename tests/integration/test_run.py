@@ -1,0 +1,179 @@
+"""`outrider run` as a user sees it: real processes, real files, a real server."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+import pytest
+
+from agent.testing.otlp_server import decode
+from tests.support.agent_process import AgentProcess, outrider, wait_until
+from tests.support.otlp_process import OtlpProcess
+
+
+def bodies_of(server):
+    """The bodies of all log records that the server accepted, in order."""
+    found = []
+    for body in server.bodies():
+        for resource in decode("/v1/logs", body).resource_logs:
+            found += [record.body.string_value for scope in resource.scope_logs for record in scope.log_records]
+    return found
+
+
+def write(path, *events):
+    """Append structlog lines."""
+    with path.open("a") as file:
+        for event in events:
+            file.write(json.dumps({"event": event, "level": "info", "timestamp": "2026-03-01T12:00:00Z"}) + "\n")
+
+
+@pytest.fixture
+def logs(tmp_path):
+    """A folder with one log file of three lines."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    write(folder / "app.log", "one", "two", "three")
+    return folder
+
+
+def variables(logs, server):
+    """The zero-config environment."""
+    return {"OUTRIDER_LOG_FILES": f"{logs}/*.log", "OTEL_EXPORTER_OTLP_ENDPOINT": server.url, "OTEL_SERVICE_NAME": "demo"}
+
+
+def test_lines_reach_the_server_and_go_on_after_a_kill(tmp_path, logs):
+    """What stands in a file arrives once and in order, with a SIGKILL in between."""
+    with OtlpProcess(tmp_path / "store") as server:
+        with AgentProcess(tmp_path / "state", **variables(logs, server)) as agent:
+            wait_until(lambda: len(bodies_of(server)) == 3, "three records")
+            agent.process.kill()
+            agent.process.wait()
+        write(logs / "app.log", "four")
+        with AgentProcess(tmp_path / "state", **variables(logs, server)):
+            wait_until(lambda: len(bodies_of(server)) >= 4, "the fourth record")
+
+        assert bodies_of(server) == ["one", "two", "three", "four"]
+
+
+def test_the_resource_says_whose_records_they_are(tmp_path, logs):
+    """Every request carries service.name from OTEL_SERVICE_NAME."""
+    with OtlpProcess(tmp_path / "store") as server, AgentProcess(tmp_path / "state", **variables(logs, server)):
+        wait_until(lambda: len(bodies_of(server)) == 3, "three records")
+        request = decode("/v1/logs", next(iter(server.bodies())))
+
+    attributes = {pair.key: pair.value.string_value for pair in request.resource_logs[0].resource.attributes}
+    assert attributes["service.name"] == "demo"
+
+
+def test_sigterm_with_a_dead_destination_ends_within_two_seconds_and_keeps_everything(tmp_path, logs):
+    """Nobody listens; the agent exits 0 in time, and the next one delivers."""
+    dead = {"OUTRIDER_LOG_FILES": f"{logs}/*.log", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    with AgentProcess(tmp_path / "state", **dead) as agent:
+        wait_until(lambda: any(one["accepted"] == 3 for one in agent.status()["sources"]), "three records stored")
+        began = time.monotonic()
+        agent.process.send_signal(signal.SIGTERM)
+
+        assert agent.process.wait(timeout=10) == 0
+        assert time.monotonic() - began <= 2.0
+
+    with OtlpProcess(tmp_path / "store") as server, AgentProcess(tmp_path / "state", **variables(logs, server)):
+        wait_until(lambda: bodies_of(server), "the records")
+        assert bodies_of(server) == ["one", "two", "three"]
+
+
+def test_a_second_agent_on_the_directory_is_refused(tmp_path, logs):
+    """It exits 73 and names the first one's process."""
+    with OtlpProcess(tmp_path / "store") as server, AgentProcess(tmp_path / "state", **variables(logs, server)) as agent:
+        second = outrider("run", state=tmp_path / "state")
+
+        assert second.returncode == 73
+        assert str(agent.process.pid) in second.stderr.decode()
+
+
+def test_a_wrong_configuration_is_told_whole_with_code_78(tmp_path):
+    """Every fault at once, each with file, line and column."""
+    config = tmp_path / "wrong.yaml"
+    config.write_text("servce:\n  name: x\nsources:\n  - type: log_files\n    include: 5\n  - type: log_flies\n")
+
+    result = outrider("run", "--config", str(config), state=tmp_path / "state")
+
+    text = result.stderr.decode()
+    assert result.returncode == 78
+    assert all(f"{config}:{line}:" in text for line in (1, 5, 6))
+
+
+def reload_case(tmp_path, logs, server, config_text):
+    """Start with a good file, replace it, send SIGHUP."""
+    config = tmp_path / "outrider.yaml"
+    base = f"exporters:\n  - type: otlp_http\n    endpoint: {server.url}\n"
+    config.write_text(base + f"sources:\n  - type: log_files\n    include: ['{logs}/app.log']\n")
+    agent = AgentProcess(tmp_path / "state", "--config", str(config))
+    return agent, config, base + config_text
+
+
+def test_sighup_takes_a_good_configuration(tmp_path, logs):
+    """After the reload a new glob is followed, and what was read before is not read again."""
+    write(logs / "other.log", "from the other file")
+    with OtlpProcess(tmp_path / "store") as server:
+        agent, config, fresh = reload_case(tmp_path, logs, server, f"sources:\n  - type: log_files\n    include: ['{logs}/*.log']\n")
+        with agent:
+            wait_until(lambda: len(bodies_of(server)) == 3, "three records")
+            config.write_text(fresh)
+            agent.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: len(bodies_of(server)) >= 4, "the other file's record")
+
+            assert bodies_of(server) == ["one", "two", "three", "from the other file"]
+
+
+def test_sighup_keeps_the_old_configuration_when_the_new_one_is_bad(tmp_path, logs):
+    """The refusal is told with its reason, and the old pipeline goes on."""
+    with OtlpProcess(tmp_path / "store") as server:
+        agent, config, fresh = reload_case(tmp_path, logs, server, "sources:\n  - type: nonsense\n")
+        with agent:
+            config.write_text(fresh)
+            agent.process.send_signal(signal.SIGHUP)
+            refusal = agent.wait_for_event("configuration refused")
+            write(logs / "app.log", "four")
+            wait_until(lambda: len(bodies_of(server)) == 4, "the fourth record")
+
+            assert "nonsense" in str(refusal["error"])
+
+
+def test_commands_ask_the_running_agent(tmp_path, logs):
+    """status, logs, healthcheck and spool stat answer over the control socket."""
+    with OtlpProcess(tmp_path / "store") as server, AgentProcess(tmp_path / "state", **variables(logs, server)):
+        wait_until(lambda: len(bodies_of(server)) == 3, "three records")
+        status, logs_, health, stat = (
+            outrider(*words, state=tmp_path / "state")
+            for words in (("status",), ("logs", "--json"), ("healthcheck",), ("spool", "stat", "--json"))
+        )
+
+    assert [one.returncode for one in (status, logs_, health, stat)] == [0, 0, 0, 0]
+    assert "otlp_http logs" in status.stdout.decode()
+    assert [json.loads(line)["body"] for line in logs_.stdout.splitlines()] == ["one", "two", "three"]
+    assert json.loads(stat.stdout)["state"] == "ok"
+
+
+def test_commands_without_an_agent_say_so(tmp_path):
+    """Exit code 69 with what to do, and 1 for the health check."""
+    status, health = outrider("status", state=tmp_path), outrider("healthcheck", state=tmp_path)
+
+    assert (status.returncode, health.returncode) == (69, 1)
+    assert "outrider run" in status.stderr.decode()
+
+
+def test_check_send_says_what_each_destination_answers(tmp_path):
+    """One destination takes the test record, the other is not there: exit code 69 and a line each."""
+    with OtlpProcess(tmp_path / "store") as server:
+        config = tmp_path / "c.yaml"
+        config.write_text(
+            f"exporters:\n  - {{type: otlp_http, name: good, endpoint: '{server.url}'}}\n  - {{type: otlp_http, name: bad, endpoint: 'http://127.0.0.1:9'}}\n"
+        )
+        result = outrider("check", "--send", "--config", str(config), state=tmp_path / "state")
+
+    lines = result.stdout.decode().splitlines()
+    assert result.returncode == 69
+    assert any(line.startswith("ok") and "destination good" in line for line in lines)
+    assert any(line.startswith("FAIL") and "destination bad" in line for line in lines)
