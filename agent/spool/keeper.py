@@ -62,6 +62,7 @@ class Keeper:
         self.directory = directory
         self.state, self.reason = State.OK, ""
         self.events: list[SpoolEvent] = []
+        self._quota = quota_bytes
         self._limit = limit = quota.limits(quota.affordable(quota_bytes, _room(directory), _file_size_limit()))
         self._closing = closing
         self._looked = time.monotonic()
@@ -250,7 +251,7 @@ class Keeper:
 
     def _look(self) -> None:
         if time.monotonic() >= self._lift_at:
-            self.store.limit = self._limit
+            self._grant()
             self.ballast.take()
         if not self.untidy:
             self._lengthy()
@@ -258,6 +259,14 @@ class Keeper:
         if why:
             self._restore(why)
         self._settle_state()
+
+    def _grant(self) -> None:
+        """Let the store use what the quota and the disk allow now: more, once somebody else made room."""
+        now = quota.limits(quota.affordable(self._quota, _room(self.directory), _file_size_limit()))
+        if now.quota > self._limit.quota:
+            self._limit = now
+            self.store.grant(now)
+        self.store.limit = self._limit
 
     def _restore(self, why: str) -> None:
         """Write the file anew from what the open one still holds: its name is gone, or another's now."""

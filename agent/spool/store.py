@@ -62,6 +62,11 @@ class Store:
             self.db.close()
             raise
 
+    def grant(self, limit: quota.Limits) -> None:
+        """Allow more than before."""
+        self.granted = limit
+        self.db.connection.pragma("max_page_count", limit.pages)
+
     def load(self) -> None:
         """Learn cursors and last row number from the file: at opening, and after whatever was rolled back."""
         connection = self.db.connection
