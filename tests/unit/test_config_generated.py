@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
+from agent import registry
+from agent.component import ComponentConfig
 from agent.config import components, schema
 from agent.config.reference import reference, schema_text
 from agent.generate import main
+from agent.options import Secret  # noqa: TC001 - pydantic reads it
 from agent.registry import rows
 
 ROOT = Path(__file__).parents[2]
@@ -61,8 +66,6 @@ def validator():
 
 def load(path: Path):
     """A file as an editor sees it: references are text."""
-    from ruamel.yaml import YAML
-
     return YAML(typ="safe", pure=True).load(path.read_text()) or {}
 
 
@@ -100,3 +103,45 @@ STRUCTURAL = [
 def test_bad_files_do_not_satisfy_the_schema(validator, name):
     """What an editor can see to be wrong violates the schema."""
     assert list(validator.iter_errors(load(ROOT / f"tests/config/bad/{name}.yaml"))) != []
+
+
+class Vault:
+    """A component with a required secret and an optional one."""
+
+    class Config(ComponentConfig):
+        """Options."""
+
+        token: Secret
+        """The token."""
+        key: Secret | None = None
+        """The key."""
+
+    def __init__(self, config, context):
+        pass
+
+
+def test_a_secret_may_stand_in_a_file(monkeypatch, tmp_path):
+    """The schema and the reference know the `_file` twin of each secret; of a required one exactly one of the two is needed."""
+    jsonschema = pytest.importorskip("jsonschema")
+    monkeypatch.setitem(registry.EXPORTERS, "vault", "vault:Vault")
+    real = registry.load
+    monkeypatch.setattr(registry, "load", lambda kind, name: Vault if name == "vault" else real(kind, name))
+    monkeypatch.setitem(sys.modules, Vault.__module__, sys.modules.get(Vault.__module__) or type(sys)("vault", "A vault."))
+    check = jsonschema.Draft202012Validator(schema())
+    answers = {
+        "token: x": True,
+        "token_file: x": True,
+        "key_file: x, token: x": True,
+        "token: x, token_file: x": False,
+        "key: x": False,
+    }
+    for options, good in answers.items():
+        data = YAML(typ="safe", pure=True).load(f"exporters: [{{type: vault, {options}}}]")
+        assert check.is_valid(data) is good, options
+    (vault,) = [one for one in components() if one.type == "vault"]
+    assert [(option.path, option.type, option.default) for option in vault.options[2:]] == [
+        ("token", "secret", ""),
+        ("key", "secret", ""),
+        ("token_file", "path", ""),
+        ("key_file", "path", ""),
+    ]

@@ -1,0 +1,52 @@
+"""The configuration as a person meets it: `outrider check`, `schema`, `components`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from agent.cli import cli
+from agent.config import schema
+from agent.registry import rows
+
+BAD = Path(__file__).parents[1] / "config/bad"
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_wrong_file_prints_all_faults_and_exits_78(command, monkeypatch):
+    """A wrong configuration ends a command with EX_CONFIG and every fault, and nothing is started."""
+    monkeypatch.chdir(BAD)
+    result = CliRunner().invoke(cli, [command, "--config", "several.yaml"])
+    faults = [line.removeprefix("# ") for line in (BAD / "several.yaml").read_text().split("\n") if line.startswith("# ")]
+    assert result.exit_code == 78
+    assert [line.partition("several.yaml:")[2] for line in result.stderr.splitlines()] == faults
+    assert len(faults) > 5
+
+
+def test_warnings_go_to_standard_error(tmp_path):
+    """A doubtful configuration works, and says what is doubtful."""
+    file = tmp_path / "f.yaml"
+    file.write_text("exporters: [{type: console}]\n")
+    result = CliRunner().invoke(cli, ["check", "--config", str(file)], env={"OUTRIDER_LISTN": "x"})
+    assert result.exit_code == 0
+    assert "warning: OUTRIDER_LISTN: is no variable of this program (fix: did you mean 'OUTRIDER_LISTEN'?)" in result.stderr
+    assert "exporter console" in result.stdout
+
+
+def test_schema():
+    """`outrider schema` prints the published schema."""
+    result = CliRunner().invoke(cli, ["schema"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == schema()
+
+
+def test_components():
+    """`outrider components` names every component, for people and for programs."""
+    names = {row.type for row in rows()}
+    assert all(name in CliRunner().invoke(cli, ["components"]).stdout for name in names)
+    listed = json.loads(CliRunner().invoke(cli, ["components", "--json"]).stdout)
+    assert {one["type"] for one in listed} == names
+    assert all(option["path"] and option["type"] for one in listed for option in one["options"])
