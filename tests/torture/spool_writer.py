@@ -1,12 +1,13 @@
 """A program to be killed: stores numbered rows with their position, delivers them, and can be started again until all is done.
 
-Usage: spool_writer.py STATE COUNT QUOTA. Delivered rows go to STATE/../delivered, one "number seq crc" per line, before they are settled.
+Usage: spool_writer.py STATE COUNT QUOTA. Nothing is delivered while STATE/../hold exists. Delivered rows go to STATE/../delivered, one "number seq crc" per line, before they are settled.
 It prints "done" when every row was delivered and the account balances.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import sys
 import zlib
@@ -41,13 +42,16 @@ async def put(spool: Spool, number: int) -> None:
 
 
 async def deliver(spool: Spool, log: Path, count: int) -> None:
-    """Deliver until the row with the last number was."""
+    """Deliver all rows, once nobody holds us back."""
     with log.open("a") as out:
-        number = -1
-        while number < count - 1:
-            row = await spool.next_row("sink", Signal.LOGS)
+        while True:
+            stored = int((await spool.positions("numbers")).get("next", b"0")) == count
+            row = None if log.with_name("hold").exists() else await spool.next_row("sink", Signal.LOGS)
+            if row is None and stored:
+                return
             if row is None:
-                await asyncio.wait_for(spool.wait_for_rows("sink", Signal.LOGS), 30)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(spool.wait_for_rows("sink", Signal.LOGS), 0.05)
                 continue
             number = int(zlib.decompress(row.body, 31).split(b" ", 1)[0])
             out.write(f"{number} {row.seq} {zlib.crc32(row.body)}\n")
