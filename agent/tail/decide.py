@@ -3,8 +3,8 @@
 What the usual rotations leave behind, and how a content is found again:
 
     rename, create        the inode has a new name                                 → followed by inode
-    copy, truncate        the inode has other content; a new file has the old one  → found by content, among plain and gzip files
-    rename, compress      the inode is gone; a new .gz has its content             → found by content, among gzip files only
+    copy, truncate        the inode has other content; a new file has the old one  → found by content
+    rename, compress      the inode is gone; a new .gz has its content             → found by content
     remove, create        the inode is gone, or used anew                          → nothing: the content is gone
 """
 
@@ -14,7 +14,6 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.tail.names import is_gzip, is_rotated, rotation_number
-from agent.tail.position import Cause
 
 if TYPE_CHECKING:
     from agent.tail.open import Found
@@ -38,15 +37,6 @@ class Candidate(NamedTuple):
         return is_gzip(self.found.path)
 
 
-def may_hold(cause: Cause, home: str, candidate: Candidate) -> bool:
-    """Whether a file is of a kind that may hold a lost content of this home, given why it was lost.
-
-    A plain file can only be a copy if the original was left in place and truncated; to take another for one, because it begins alike,
-    would lose it. And a copy has a name of its own.
-    """
-    return candidate.gzip or (cause is Cause.TRUNCATED and candidate.found.path != home)
-
-
 def is_same_file(place: Place, path: str, generation: int) -> bool:
     """Whether a file with the inode of a place is the same file still.
 
@@ -68,15 +58,16 @@ def by_age(candidate: Candidate) -> tuple[bool, int, int, bool]:
     return number is None and not candidate.gzip, candidate.found.mtime_ns, -(number or 0), candidate.gzip
 
 
-def is_newer(candidate: Found, last_path: str, last_mtime_ns: int) -> bool:
-    """Whether a rotated file was written after what was read last at its home: by their numbers if both have one, else by time.
+def is_newer(candidate: Candidate, last_path: str, last_mtime_ns: int) -> bool:
+    """Whether a rotated file was written after what was read last at its home.
 
-    A number says nothing about a file that is not there any more: its path is empty then.
+    Told by the time of the last write, but for compressed files, whose time may be that of the compression: by the numbers, if both
+    have one. A number says nothing where nothing was read, or where the file is not there any more: its path is empty then.
     """
-    number, than = rotation_number(candidate.path), rotation_number(last_path)
-    if number is not None and than is not None:
+    number, than = rotation_number(candidate.found.path), rotation_number(last_path)
+    if number is not None and than is not None and (candidate.gzip or candidate.found.mtime_ns == last_mtime_ns):
         return number < than
-    return candidate.mtime_ns > last_mtime_ns
+    return candidate.found.mtime_ns > last_mtime_ns
 
 
 def bytes_missed(size: int, offset: int, copied: int = 0) -> int:

@@ -239,7 +239,7 @@ class Stream:
             )
         if self.is_verified:  # else they may be those of something else
             stored = stored._replace(size=self.size, mtime_ns=self.mtime_ns)
-        drained = self.drained and stored.offset == self.offset
+        drained = self.drained and stored.offset == self.seen
         self.saved = stored._replace(place=self.place, drained=drained, cause=self.cause)
         return self.saved
 

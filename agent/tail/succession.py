@@ -9,10 +9,11 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from agent.crash import crash_point
-from agent.tail.decide import Candidate, by_age, bytes_missed, is_beside, is_newer, is_same_file, may_hold
+from agent.tail.decide import Candidate, by_age, bytes_missed, is_beside, is_newer, is_same_file
 from agent.tail.names import is_rotated, without_gzip
 from agent.tail.open import Found, NotRegularError, found, inode_generation, resolve
 from agent.tail.position import Cause, Place
+from agent.tail.reader import GzipReader
 from agent.tail.stream import ContentChangedError, State
 from agent.tail.table import Notice
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _COMPARED: Final = 64 * 1024
 """Bytes from the beginning in which a copy must equal its original."""
 _COMPARED_END: Final = 4096
+_NEAR: Final = 8 << 20
+"""Bytes that are decompressed at once to compare what lies behind them."""
 
 
 class Succession:
@@ -59,10 +62,11 @@ class Succession:
         self.suspects.difference_update(directories)
         for directory in directories:
             self._locate(self._listings.get(directory))
-        rotated = [one for directory in directories for one in self._rotated(self._listings.get(directory))]
-        self._test({home for _, home in rotated})
+        listings = [self._listings.get(directory) for directory in directories]
+        self._test({home for listing in listings for _, home in self._rotated(listing)})
         candidates = self._included(directories)
         if self._options.follow_rotated:
+            rotated = [one for listing in listings for one in self._rotated(listing)]
             candidates += self._beside(rotated, {one.found.path for one in candidates})
         self._settle(sorted(candidates, key=by_age), from_end=from_end)
 
@@ -250,7 +254,8 @@ class Succession:
         if not before:
             return False
         last = before[-1]
-        return is_newer(candidate.found, last.place.path if last.state is State.PLACED else "", last.saved.mtime_ns)
+        is_proven = last.state is State.PLACED and last.offset > 0
+        return is_newer(candidate, last.place.path if is_proven else "", last.saved.mtime_ns)
 
     def _attempt(self, candidate: Candidate, check: Callable[[Candidate], bool]) -> bool:
         """Check; a file that cannot be read now is left for later, for to take it for a new one might repeat everything."""
@@ -286,18 +291,25 @@ class Succession:
         return candidate.found.device != stream.place.device or is_same_file(stream.place, candidate.found.path, generation)
 
     def _is_copy_of_lost(self, stream: Stream, candidate: Candidate, reader: Reader) -> bool:
-        if not is_beside(stream.home, candidate.found.path) or not may_hold(stream.cause, stream.home, candidate):
+        path = candidate.found.path
+        if not is_beside(stream.home, path) or path == stream.home:  # a copy has a name of its own
             return False
         if candidate.found.id == stream.place.id:  # what a file holds after it was emptied is no copy of what it held
             return False
         if stream.offset == 0:  # nothing was read: there is nothing to compare but the time
             return candidate.found.mtime_ns >= stream.mtime_ns
-        if candidate.gzip:
-            return stream.has_head(reader)  # the rest is compared when we come there
+        if isinstance(reader, GzipReader):
+            return self._may_be_compressed(stream, reader)
         if candidate.found.size < stream.offset:  # what we read last was written after the copy was made
-            fresh = stream.is_uncounted and stream.offset - candidate.found.size <= _COMPARED
+            fresh = stream.cause is Cause.TRUNCATED and stream.is_uncounted and stream.offset - candidate.found.size <= _COMPARED
             return fresh and stream.may_begin_with(reader, candidate.found.size)
         return stream.is_continued_by(reader)
+
+    def _may_be_compressed(self, stream: Stream, reader: GzipReader) -> bool:
+        if not stream.has_head(reader):
+            return False
+        # where the offset is far, or the compression goes on, the rest is compared when we come there
+        return stream.offset > _NEAR or stream.is_continued_by(reader) or not (reader.read(stream.offset, 1) or reader.finished())
 
     def _take_over(self, stream: Stream, candidate: Candidate, reader: Reader) -> None:
         crash_point("tail.rotation_found")

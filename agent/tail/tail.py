@@ -249,16 +249,24 @@ class Tail:
         return (stream, piece, reader) if piece is not None else None
 
     def _piece(self, stream: Stream, reader: Reader, room: int, most: int) -> Piece | None:
-        if not stream.is_verified:
-            if not reader.advance(stream.offset, _ADVANCE):
-                return None
-            stream.verify(reader)
-        piece = stream.read(reader, room, most, self.options.max_line)
+        piece = stream.read(reader, room, most, self.options.max_line) if self._is_verified(stream, reader) else None
         if stream.is_rotated:
             crash_point("tail.rotation_read")
         if isinstance(reader, GzipReader):
             self._note_end(stream, reader)
         return piece
+
+    def _is_verified(self, stream: Stream, reader: Reader) -> bool:
+        """Compare before the first read; False if we must first come to the offset, or wait for the compression to come there."""
+        if stream.is_verified:
+            return True
+        if not reader.advance(stream.offset, _ADVANCE):
+            return False
+        if isinstance(reader, GzipReader) and not reader.finished() and not reader.read(stream.offset - 1, 1):
+            stream.more = False
+            return False
+        stream.verify(reader)
+        return True
 
     def _disown(self, stream: Stream, cause: Cause) -> None:
         """The file holds something else."""
