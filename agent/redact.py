@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from agent.record import LogRecord, Value
 
+_NESTED: Final = frozenset((list, dict))
 REDACTED: Final = "[REDACTED]"
 KEY_RULE: Final = "key"
 TEXT_RULE: Final = "key_in_text"
@@ -79,6 +80,25 @@ class Redactor:
         return self._text(text, Counter()) if self._config.enabled else text
 
     def _record(self, record: LogRecord, counts: Counter[str]) -> LogRecord:
+        attributes = record.attributes
+        named = [key for key in attributes if self._keys[key]]
+        if self._texts_are_clean(record):
+            return record if not named else self._without(record, named, counts)
+        return self._thoroughly(record, counts)
+
+    def _texts_are_clean(self, record: LogRecord) -> bool:
+        """Whether all values are flat and one search over the texts among them finds nothing: true of nearly every record."""
+        values = (record.body, *record.attributes.values())
+        if self._config.patterns or any(type(value) in _NESTED for value in values):
+            return False
+        text = "\n".join([value for value in values if isinstance(value, str)])
+        return not self._maybe.search(text.encode("utf-8", "backslashreplace"))
+
+    def _without(self, record: LogRecord, keys: Sequence[str], counts: Counter[str]) -> LogRecord:
+        masked = {key: self._masked(record.attributes[key], counts, numbers=not names_number(key)) for key in keys}
+        return record._replace(attributes={**record.attributes, **masked})
+
+    def _thoroughly(self, record: LogRecord, counts: Counter[str]) -> LogRecord:
         before = counts.total()
         body = self._value(record.body, counts)
         attributes = {key: self._entry(key, value, counts) for key, value in record.attributes.items()}

@@ -41,9 +41,12 @@ class Container(NamedTuple):
 
     name: str
     unwrap: Callable[[bytes], Wrapped | None]
+    peek: Callable[[bytes], tuple[str, bytes] | None]
+    """Stream and text of a line that is whole and ordinary, quickly; None for all others, which `unwrap` understands."""
     malformed: str
 
 
+_STREAMS: Final = {b"stdout": "stdout", b"stderr": "stderr"}
 _CRI: Final = re.compile(rb"(\d{4}-\d\d-\d\dT\S{8,24}) (stdout|stderr) ([FP])(?::[^ ]*)?(?: (.*))?", re.DOTALL)
 _DOCKER: Final = re.compile(rb'\{"log":"(?:[^"\\]|\\.)*","stream":"|\{"stream":"\w+","(?:log|time)":"')
 
@@ -55,6 +58,28 @@ def unwrap_cri(line: bytes) -> Wrapped | None:
     if match is None or not time_ns:
         return None
     return Wrapped(time_ns, match[2].decode(), match[4] or b"", match[3] == b"P", {})
+
+
+def peek_cri(line: bytes) -> tuple[str, bytes] | None:
+    """The usual line of a Kubernetes runtime."""
+    parts = line.split(b" ", 3)
+    if len(parts) != 4 or parts[2] != b"F" or parts[1] not in _STREAMS or not from_text(parts[0].decode("ascii", "replace")):
+        return None
+    return _STREAMS[parts[1]], parts[3]
+
+
+def peek_docker(line: bytes) -> tuple[str, bytes] | None:
+    """The usual line of Docker's: these three names and a whole line."""
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    if type(fields) is not dict or tuple(fields) != ("log", "stream", "time"):
+        return None
+    log, stream, time = fields.values()
+    if type(log) is not str or type(stream) is not str or type(time) is not str or log[-1:] != "\n":
+        return None
+    return stream, log[:-1].encode()
 
 
 def unwrap_docker(line: bytes) -> Wrapped | None:
@@ -76,5 +101,8 @@ def unwrap_docker(line: bytes) -> Wrapped | None:
     return Wrapped(from_text(time), stream, text[:-1] if whole else text, not whole, attributes if isinstance(attributes, dict) else {})
 
 
-CONTAINERS: Final = (Container("docker", unwrap_docker, MALFORMED_DOCKER), Container("cri", unwrap_cri, MALFORMED_CRI))
+CONTAINERS: Final = (
+    Container("docker", unwrap_docker, peek_docker, MALFORMED_DOCKER),
+    Container("cri", unwrap_cri, peek_cri, MALFORMED_CRI),
+)
 BY_NAME: Final = {container.name: container for container in CONTAINERS}

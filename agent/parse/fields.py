@@ -42,6 +42,24 @@ class Level(NamedTuple):
     text: str
 
 
+NO_LEVEL: Final = Level(0, "")
+
+
+class Present(NamedTuple):
+    """Which of the candidates for each well-known field are there, in the order in which they are tried."""
+
+    time: tuple[str, ...]
+    level: tuple[str, ...]
+    body: tuple[str, ...]
+    trace: tuple[str, ...]
+    span: tuple[str, ...]
+    flags: tuple[str, ...]
+    nested: bool
+    """Whether loguru's or ECS's objects may be among them."""
+    bunyan: bool
+    """Whether levels are counted as pino and bunyan do."""
+
+
 class Plan(NamedTuple):
     """Where the well-known fields stand in all lines with the same names: worked out once per set of names."""
 
@@ -52,27 +70,52 @@ class Plan(NamedTuple):
     span: str | None
     plain: bool
     """Whether time, level and body are there, and nothing but these five is to be looked at."""
+    present: Present
 
 
 def plan(names: tuple[str, ...]) -> Plan:
     """The plan for lines with these names: per field the first candidate that is there."""
-    present = frozenset(names)
-    special = present.intersection((*_NESTED, *FLAGS, PARENT))
-    first: list[str | None] = [next((name for name in some if name in present), None) for some in (TIME, LEVEL, BODY, TRACE, SPAN)]
-    time, level, body, trace, span = first
-    plain = not special and None not in (time, level, body) and len(names) <= MAX_ATTRIBUTES
-    return Plan(time, level, body, trace, span, plain)
+    there = frozenset(names)
+    time, level, body, trace, span, flags = (
+        tuple(name for name in candidates if name in there) for candidates in (TIME, LEVEL, BODY, TRACE, SPAN, (*FLAGS, PARENT))
+    )
+    nested = not there.isdisjoint(_NESTED)
+    plain = bool(time and level and body) and not flags and not nested and len(names) <= MAX_ATTRIBUTES
+    present = Present(time, level, body, trace, span, flags, nested, not there.isdisjoint(_BUNYAN_MARKS))
+    return Plan(_first(time), _first(level), _first(body), _first(trace), _first(span), plain, present)
+
+
+class Plans(dict[tuple[str, ...], Plan]):
+    """Names in their order → plan; started afresh when a writer makes up ever new names."""
+
+    def __missing__(self, names: tuple[str, ...]) -> Plan:
+        """Work one out."""
+        if len(self) >= 1024:
+            self.clear()
+        made = self[names] = plan(names)
+        return made
+
+
+plans: Final = Plans()
+
+
+def _first(names: tuple[str, ...]) -> str | None:
+    return names[0] if names else None
 
 
 def promote(fields: dict[str, Value]) -> Parsed:
     """Make a record of the fields, which are used up: what remains of them are the attributes."""
-    fields = _from_loguru(fields)
-    bunyan = any(name in fields for name in _BUNYAN_MARKS)
-    time_ns = take(fields, TIME, lambda value: parse_time(value) or None) or 0
-    level = take(fields, LEVEL, lambda value: as_level(value, bunyan=bunyan)) or _ecs_level(fields)
-    body = _body(fields)
-    trace, span, flags = _trace_context(fields)
-    doubtful = not time_ns and any(name in fields for name in TIME[:5])
+    present = plans[tuple(fields)].present
+    if present.nested:
+        fields = _from_loguru(fields)
+        present = plans[tuple(fields)].present
+    time_ns = take(fields, present.time, lambda value: parse_time(value) or None) or 0
+    level = take(fields, present.level, lambda value: as_level(value, bunyan=present.bunyan)) or NO_LEVEL
+    if present.nested and level is NO_LEVEL:
+        level = _ecs_level(fields)
+    body = _body(fields, present.body)
+    trace, span, flags = _trace_context(fields, present)
+    doubtful = not time_ns and any(name in TIME[:5] for name in present.time)
     return Parsed(body, fields, time_ns, level.number, level.text, trace, span, flags, reasons=(BAD_TIMESTAMP,) * doubtful)
 
 
@@ -85,9 +128,9 @@ def take(fields: dict[str, Value], names: tuple[str, ...], understand: Callable[
     return None
 
 
-def _body(fields: dict[str, Value]) -> Value:
+def _body(fields: dict[str, Value], names: tuple[str, ...]) -> Value:
     """The first text among the candidates, or else the first value of any type."""
-    present = [name for name in BODY if fields.get(name) is not None]
+    present = [name for name in names if fields[name] is not None]
     name = next((name for name in present if isinstance(fields[name], str)), present[0] if present else None)
     return None if name is None else fields.pop(name)
 
@@ -102,14 +145,17 @@ def as_level(value: Value, *, bunyan: bool = False) -> Level | None:
     return Level(number, str(value)) if number else None
 
 
-def _trace_context(fields: dict[str, Value]) -> tuple[bytes, bytes, int]:
-    trace = take(fields, TRACE, trace_context.trace_id) or _ecs_id(fields, "trace", trace_context.trace_id)
-    span = take(fields, SPAN, trace_context.span_id) or _ecs_id(fields, "span", trace_context.span_id)
+def _trace_context(fields: dict[str, Value], present: Present) -> tuple[bytes, bytes, int]:
+    trace = take(fields, present.trace, trace_context.trace_id)
+    span = take(fields, present.span, trace_context.span_id)
+    if present.nested:
+        trace = trace or _ecs_id(fields, "trace", trace_context.trace_id)
+        span = span or _ecs_id(fields, "span", trace_context.span_id)
+    if not present.flags:
+        return trace or b"", span or b"", 0
     flags = take(fields, FLAGS, trace_context.trace_flags) or 0
-    if trace or PARENT not in fields:
-        return trace or b"", span or b"", flags
-    parent = take(fields, (PARENT,), trace_context.traceparent)
-    return (parent.trace_id, span or parent.span_id, parent.flags) if parent else (b"", span or b"", flags)
+    parent = None if trace else take(fields, (PARENT,), trace_context.traceparent)
+    return (parent.trace_id, span or parent.span_id, parent.flags) if parent else (trace or b"", span or b"", flags)
 
 
 def _ecs_level(fields: dict[str, Value]) -> Level:
@@ -118,7 +164,7 @@ def _ecs_level(fields: dict[str, Value]) -> Level:
     level = take(log, ("level",), as_level) if isinstance(log, dict) else None
     if level and not log:
         del fields["log"]
-    return level or Level(0, "")
+    return level or NO_LEVEL
 
 
 def _ecs_id(fields: dict[str, Value], name: str, understand: Callable[[Value], bytes | None]) -> bytes | None:

@@ -19,7 +19,7 @@ from agent.parse import fields as named
 from agent.parse.limits import MAX_DEPTH, MAX_TEXT, without_surrogates
 from agent.parse.plain import parse as as_text
 from agent.parse.reasons import TOO_DEEP
-from agent.parse.timestamps import EARLIEST, from_text
+from agent.parse.timestamps import EARLIEST, from_text, parse_time
 from agent.record import LogRecord
 
 if TYPE_CHECKING:
@@ -40,20 +40,6 @@ _HAZARDS: Final = re2.compile(rb"[:,\[\s](?:[0-9]{20}|-[0-9]{19})|(?:[{\[][^{\[\
 """The same, or a line with so many brackets that it may nest deeper than `MAX_DEPTH`."""
 
 
-class Plans(dict[tuple[str, ...], named.Plan]):
-    """Names in their order → plan; started afresh when a writer makes up ever new names."""
-
-    def __missing__(self, names: tuple[str, ...]) -> named.Plan:
-        """Work one out."""
-        if len(self) >= 1024:
-            self.clear()
-        made = self[names] = named.plan(names)
-        return made
-
-
-_plans: Final = Plans()
-
-
 def hazardous(text: bytes) -> bool:
     """Whether any line of a chunk may hold what `orjson` takes and we do not: numbers beyond 64 bits, deep nesting."""
     return _HAZARDS.search(text) is not None
@@ -70,7 +56,7 @@ def read(
     """
     loads, plans, numbers, from_iso, text_time, from_hex = (
         orjson.loads,
-        _plans,
+        named.plans,
         named.levels,
         datetime.fromisoformat,
         from_text,
@@ -81,15 +67,23 @@ def read(
         offset, line = lines[index]
         try:
             fields = loads(line)
-            time_name, level_name, body_name, trace_name, span_name, plain = plans[tuple(fields)]
+            time_name, level_name, body_name, trace_name, span_name, plain, present = plans[tuple(fields)]
             if careful and (too_deep(line) or _LONG_NUMBER.search(line)):
                 return index
             if not plain or type(fields) is not dict or len(line) > MAX_TEXT:
                 return index
             stamp, level, body = fields.pop(time_name), fields.pop(level_name), fields.pop(body_name)
-            if type(stamp) is not str or type(level) is not str or type(body) is not str:
+            if type(level) is str:
+                severity = numbers[level]
+            elif (understood := named.as_level(level, bunyan=present.bunyan)) is not None:
+                severity, level = understood
+            else:
                 return index
-            if stamp[26:] == "Z" and stamp[4] == "-":  # microseconds and Z: what nearly everybody writes
+            if type(body) is not str:
+                return index
+            if type(stamp) is not str:
+                time_ns = parse_time(stamp)
+            elif stamp[26:] == "Z" and stamp[4] == "-":  # microseconds and Z: what nearly everybody writes
                 time_ns = int(from_iso(stamp).timestamp() * 1e6 + 0.5) * 1000
             else:
                 time_ns = text_time(stamp)
@@ -108,7 +102,7 @@ def read(
                     return index
         except (ValueError, TypeError):  # no JSON, no object, no time, no id: somebody with more patience takes it
             return index
-        append(make(kind, (time_ns, observed_ns, numbers[level], level, body, fields, origin, offset, trace, span, 0, 0)))
+        append(make(kind, (time_ns, observed_ns, severity, level, body, fields, origin, offset, trace, span, 0, 0)))
     return len(lines)
 
 

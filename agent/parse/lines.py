@@ -8,6 +8,7 @@ nothing is returned twice after a restart. A line is never lost and never an err
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -16,15 +17,15 @@ from agent.parse import json_lines
 from agent.parse.containers import BY_NAME as CONTAINERS
 from agent.parse.formats import BY_NAME as FORMATS
 from agent.parse.stream import Known
-from agent.parse.writers import NOTHING, State, Writers
+from agent.parse.writers import IOSTREAM, NOTHING, State, Writers
 from agent.record import LogRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from agent.parse.parsed import Parsed
     from agent.parse.stream import Item
     from agent.record import Origin
+
+_Lines = Sequence[tuple[int, bytes]]
 
 AUTO: Final = "auto"
 FORMAT_NAMES: Final = (AUTO, *FORMATS, *CONTAINERS)
@@ -43,18 +44,19 @@ class Parser:
         self._drops: Counter[str] = Counter()
         self._origin: Origin | None = None
         self._text: bytes | None = None
+        self._careful: bool | None = None
 
     def parse_chunk(self, lines: Sequence[tuple[int, bytes]], origin: Origin, observed_ns: int) -> tuple[list[LogRecord], dict[str, int]]:
         """The records that are complete now, and what is to be counted, by reason. A line is (offset, bytes without the newline)."""
         self._origin = origin
         self._text = self._all_text(lines)
-        careful = self._text is None or json_lines.hazardous(self._text)
+        self._careful = None
         records: list[LogRecord] = []
         index = 0
         while index < len(lines):
-            if self._writers.simple_json:
+            if self._writers.simple:
                 self._release(records, observed_ns)
-                index = json_lines.read(lines, index, origin, observed_ns, records, careful=careful)
+                index = self._read_simple(lines, index, origin, observed_ns, records)
             if index < len(lines):
                 self._feed(*lines[index], observed_ns)
                 index += 1
@@ -107,6 +109,32 @@ class Parser:
         """What was counted since the last chunk: what `flush` found."""
         drops, self._drops = self._drops, Counter()
         return dict(drops)
+
+    def _read_simple(self, lines: _Lines, index: int, origin: Origin, observed_ns: int, into: list[LogRecord]) -> int:
+        """Take lines by themselves as long as they are ordinary JSON; return the index of the first that is not."""
+        if self._writers.wrapped:
+            return self._read_wrapped(lines, index, origin, observed_ns, into)
+        if self._careful is None:
+            self._careful = self._text is None or json_lines.hazardous(self._text)
+        return json_lines.read(lines, index, origin, observed_ns, into, careful=self._careful)
+
+    def _read_wrapped(self, lines: _Lines, index: int, origin: Origin, observed_ns: int, into: list[LogRecord]) -> int:
+        """As above for what a container's program wrote. A line that is not simple is fed, and if it leaves nothing open, on it goes."""
+        writer, inner = self._writers.json_run(lines, index)
+        careful = json_lines.hazardous(b"\n".join([text for _, text in inner]))
+        at = 0
+        while at < len(inner):
+            first = len(into)
+            at = json_lines.read(inner, at, origin, observed_ns, into, careful=careful)
+            for record in into[first:]:
+                record.attributes.setdefault(IOSTREAM, writer)
+            if at < len(inner):
+                self._feed(*lines[index + at], observed_ns)
+                at += 1
+                if not self._writers.simple:
+                    break
+                self._release(into, observed_ns)
+        return index + at
 
     def _feed(self, offset: int, line: bytes, observed_ns: int) -> None:
         self._writers.feed(offset, line, observed_ns, self._waiting)

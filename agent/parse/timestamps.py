@@ -26,6 +26,7 @@ _SCALES: Final = ((100_000_000_000, NS), (100_000_000_000_000, 1_000_000), (100_
 _ISO: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9})\d*)?)? ?(?:(Z|z|UTC|GMT)|([+-])(\d\d):?(\d\d)?)?", re.ASCII
 )
+_TAIL: Final = re.compile(r"[.,](\d{1,9})\d*(Z|[+-]\d\d:\d\d)?", re.ASCII)
 _NUMBER: Final = re.compile(r"(\d{1,20})(?:\.(\d{0,9})\d*)?", re.ASCII)
 
 _from_iso: Final = datetime.fromisoformat
@@ -72,7 +73,24 @@ def bounded(nanoseconds: int) -> int:
     return nanoseconds if EARLIEST <= nanoseconds <= LATEST else 0
 
 
+class _Seconds(dict[str, int]):
+    """A time to the second, with its zone → nanoseconds: most lines share theirs with the line before."""
+
+    def __missing__(self, text: str) -> int:
+        """Work one out."""
+        if len(self) >= 1024:
+            self.clear()
+        made = self[text] = from_text(text)
+        return made
+
+
+_seconds: Final = _Seconds()
+
+
 def _from_parts(text: str) -> int:
+    if len(text) > 25 and (tail := _TAIL.fullmatch(text, 19)):
+        second = _seconds[text[:19] + (tail[2] or "Z")]
+        return bounded(second + int(tail[1].ljust(9, "0"))) if second else 0
     if match := _ISO.fullmatch(text.strip()):
         return _from_match(match)
     if match := _NUMBER.fullmatch(text):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.parse.containers import BY_NAME, CONTAINERS, Container, Wrapped
 from agent.parse.limits import MAX_JOINED_BYTES
@@ -10,9 +10,13 @@ from agent.parse.parsed import Parsed
 from agent.parse.reasons import JOIN_LIMIT, NUL_GAP
 from agent.parse.stream import CHANGE_AFTER, UNKNOWN, Item, Known, Stream
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 IOSTREAM: Final = "log.iostream"
 _ITSELF: Final = ""
 """The stream of lines that nobody wrapped."""
+_RUN: Final = 64
 _MAX_STREAMS: Final = 8
 """A runtime has two streams; whoever names more is no runtime."""
 
@@ -68,9 +72,29 @@ class Writers:
         return State(container, self._strays, tuple((name, stream.known) for name, stream in self._streams.items()))
 
     @property
-    def simple_json(self) -> bool:
-        """Whether the next line can be taken by itself if it is a JSON object."""
-        return self._container is None and self._streams[_ITSELF].reads_json and self.open_offset() is None
+    def wrapped(self) -> bool:
+        """Whether a container's runtime wraps the lines."""
+        return self._container is not None
+
+    @property
+    def simple(self) -> bool:
+        """Whether the next line can be taken by itself if it is a JSON object (of a stream whose format is JSON): nothing is open."""
+        known = self._strays == 0 if self._container else self._streams[_ITSELF].reads_json
+        return known and self.open_offset() is None
+
+    def json_run(self, lines: Sequence[tuple[int, bytes]], start: int) -> tuple[str, list[tuple[int, bytes]]]:
+        """The stream that wrote the next lines, and what is wrapped in them: whole lines that look like objects where the format is JSON."""
+        run: list[tuple[int, bytes]] = []
+        writer = ""
+        for offset, line in lines[start : start + _RUN]:
+            peeked = self._container.peek(line) if self._container else None
+            if peeked is None or peeked[1][:1] != b"{" or peeked[0] != (writer or peeked[0]):
+                break
+            writer = peeked[0]
+            if writer not in self._streams or not self._streams[writer].reads_json:
+                break
+            run.append((offset, peeked[1]))
+        return writer, run
 
     def feed(self, offset: int, line: bytes, now_ns: int, out: list[Item]) -> None:
         """Take the next line of the file."""

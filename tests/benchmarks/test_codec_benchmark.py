@@ -47,12 +47,18 @@ def cri_json():
 def pino_json():
     """Numeric levels and times."""
     for number in range(COUNT):
-        yield b'{"level":30,"time":%d,"pid":17,"hostname":"web-1","reqId":%d,"msg":"request completed","responseTime":12}\n' % (1_790_000_000_000 + number, number)
+        yield b'{"level":30,"time":%d,"pid":17,"hostname":"web-1","reqId":%d,"msg":"request completed","responseTime":12}\n' % (
+            1_790_000_000_000 + number,
+            number,
+        )
 
 
 def logfmt():
     """Pairs."""
-    return (b'ts=2026-11-22T10:00:00.123456Z level=info msg="order placed" n=%d symbol=BTC-USD price=1.5 dry_run=true\n' % number for number in range(COUNT))
+    return (
+        b'ts=2026-11-22T10:00:00.123456Z level=info msg="order placed" n=%d symbol=BTC-USD price=1.5 dry_run=true\n' % number
+        for number in range(COUNT)
+    )
 
 
 def python_text():
@@ -92,7 +98,9 @@ def once(parts):
     return spent, records_out + len(parser.flush(0))
 
 
-@pytest.mark.parametrize("make", [structlog_json, docker_json, cri_json, pino_json, logfmt, python_text, with_secrets], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make", [structlog_json, docker_json, cri_json, pino_json, logfmt, python_text, with_secrets], ids=lambda make: make.__name__
+)
 def test_a_line_from_bytes_to_bytes(make):
     """Every line comes out as a record; the cost is printed."""
     parts = chunks(make())
@@ -100,7 +108,9 @@ def test_a_line_from_bytes_to_bytes(make):
 
     assert {count for _, count in rounds} == {COUNT}
     stages = [min(spent[stage] for spent, _ in rounds) / COUNT * 1e6 for stage in range(3)]
-    print(f"\n{make.__name__:15} parse {stages[0]:5.2f}  redact {stages[1]:5.2f}  encode {stages[2]:5.2f}  together {sum(stages):5.2f} µs of CPU per line")
+    print(
+        f"\n{make.__name__:15} parse {stages[0]:5.2f}  redact {stages[1]:5.2f}  encode {stages[2]:5.2f}  together {sum(stages):5.2f} µs of CPU per line"
+    )
 
 
 def test_the_work_is_what_it_is_said_to_be():

@@ -170,6 +170,38 @@ def test_the_fast_reader_equals_its_reference(objects):
             assert parsed.reasons == ()
 
 
+def wrapped(lines: list[bytes], form: str) -> list[bytes]:
+    """The lines as a container's runtime puts them down, alternating between the streams now and then."""
+    made = []
+    for number, line in enumerate(lines):
+        stream = "stderr" if number % 7 == 3 else "stdout"
+        if form == "cri":
+            made.append(f"2026-11-22T10:00:00.{number:09d}Z {stream} F ".encode() + line)
+        else:
+            fields = {"log": line.decode() + "\n", "stream": stream, "time": f"2026-11-22T10:00:00.{number:09d}Z"}
+            made.append(json.dumps(fields, separators=(",", ":")).encode())
+    return made
+
+
+@settings(max_examples=200)
+@given(st.lists(OBJECTS | st.just({"event": "no time"}), max_size=12), st.sampled_from(["cri", "docker"]), st.integers(0, 12))
+def test_the_fast_reader_of_containers_equals_its_reference(objects, form, at):
+    """With a reader that finds no line simple, the same records come out."""
+    inner = [json.dumps(fields).encode() for fields in objects]
+    lines = placed(wrapped([b'{"event":"e","level":"info","timestamp":"2026-11-22T10:00:00Z"}', *inner[:at], b"plain", *inner[at:]], form))
+    fast = read(Parser(), lines)
+    patient = Parser()
+    patient._writers.json_run = lambda _lines, _start: ("", [])
+
+    slow = read(patient, lines)
+
+    def shown(record: LogRecord) -> str:
+        return repr((record._replace(attributes={}), sorted(record.attributes.items())))
+
+    assert [shown(record) for record in fast[0]] == [shown(record) for record in slow[0]]
+    assert fast[1] == slow[1]
+
+
 @given(st.lists(FRAGMENTS, max_size=25), st.integers(0, 25))
 def test_the_text_holds_all_that_the_records_say(lines, cut):
     """The bytes given for the redactor's search hold every word of every record returned with them."""
