@@ -146,13 +146,13 @@ class Agent:
 
     async def _sync_clocks(self, _: float) -> None:
         for record in self._registry.records():
-            # Also what lets a broker that failed and is avoided prove itself again.
+            # Also what lets a broker that failed, and is avoided or taken to be away, prove itself again.
             try:
                 offset = await record.handle.clock_offset()
             except BrokerError:
                 self._registry.report(record.name, ok=False)
                 continue
-            self._registry.report(record.name, ok=True)
+            self._registry.report(record.name, ok=True, up=True)
             self._metrics.clock_offset.labels(record.name).set(offset)
 
 

@@ -67,8 +67,8 @@ class BrokerRegistry(Generic[T]):
     def report(self, name: str, *, ok: bool, up: bool | None = None) -> None:
         """Note the outcome of one exchange.
 
-        Whether the broker can be reached (``up``) is for its streams to say: they keep trying, and so also notice
-        when it is back.
+        That a broker is away (``up=False``) is for its streams to say: they keep trying, and so also notice when it
+        is back. That it is there may be said by whoever had an answer on a regular errand.
         """
         record = self[name]
         record.failures.update(0.0 if ok else 1.0)

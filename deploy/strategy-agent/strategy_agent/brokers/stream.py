@@ -91,9 +91,11 @@ class Stream(Generic[T]):
             await asyncio.sleep(backoff(self._failures))
 
     async def _follow(self, url: str) -> str:
+        failed = "refused"
         try:
             async with self._session.ws_connect(url, params={"after": self.last}, heartbeat=10.0) as socket:
-                self._resuming = False
+                # From here on a failure is one of a connection that stood, also when it is ours to send.
+                failed, self._resuming = "dropped", False
                 self._observer.connected(url)
                 async for message in socket:
                     await self._receive(url, socket, message)
@@ -101,7 +103,7 @@ class Stream(Generic[T]):
         except wire.WireError:
             return "protocol"
         except (aiohttp.ClientError, OSError):
-            return "refused"
+            return failed
 
     async def _receive(self, url: str, socket: aiohttp.ClientWebSocketResponse, message: aiohttp.WSMessage) -> None:
         if message.type is not aiohttp.WSMsgType.TEXT:

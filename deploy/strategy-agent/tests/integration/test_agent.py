@@ -42,6 +42,15 @@ async def test_a_failing_broker_proves_itself_again(market: Market, session: aio
         assert agent._registry.select().name == "alpha"
 
 
+async def test_a_broker_that_answers_is_not_away(market: Market, session: aiohttp.ClientSession) -> None:
+    """Whatever made a stream believe that the broker is away, an answer to the next errand corrects it."""
+    async with PaperBroker("alpha", market) as venue:
+        agent, _, _ = make_agent(session, {"alpha": venue.url})
+        agent._registry.report("alpha", ok=False, up=False)
+        await agent._sync_clocks(0.0)
+        assert agent.describe()["brokers"] == {"alpha": True}
+
+
 async def test_a_heartbeat_is_a_gauge_a_line_and_an_event(market: Market, session: aiohttp.ClientSession) -> None:
     """It shows how late the loop was, and what the agent stands at."""
     async with PaperBroker("alpha", market) as venue:
