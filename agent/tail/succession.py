@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agent.tail.pool import Pool
     from agent.tail.reader import Reader
     from agent.tail.stream import Stream
-    from agent.tail.table import Homes, Options, Table
+    from agent.tail.table import Options, Table
 
 _COMPARED: Final = 64 * 1024
 """Bytes from the beginning in which a copy must equal its original."""
@@ -36,9 +36,8 @@ _NEAR: Final = 8 << 20
 class Succession:
     """Brings the table up to date with the directories."""
 
-    def __init__(self, table: Table, homes: Homes, pool: Pool, globs: Globs, listings: Listings, options: Options) -> None:
+    def __init__(self, table: Table, pool: Pool, globs: Globs, listings: Listings, options: Options) -> None:
         self._table = table
-        self._homes = homes
         self._pool = pool
         self._globs = globs
         self._listings = listings
@@ -136,7 +135,7 @@ class Succession:
             for path in self._unknown_names(self._listings.get(directory)):
                 file = self._admit(path)
                 if file is not None and file.id not in candidates:  # another name of a file is not another file
-                    candidates[file.id] = Candidate(file, path, self._homes.of(path, file.path), included=True)
+                    candidates[file.id] = Candidate(file, path, self._table.homes.of(path, file.path), included=True)
         return list(candidates.values())
 
     def _unknown_names(self, listing: Listing) -> Iterator[str]:
@@ -233,6 +232,8 @@ class Succession:
         self._count_missed()
         for candidate in rest:
             self._judge(candidate, self._seen_since.pop(candidate.found.id), from_end=from_end)
+        for stream in [one for one in self._table.lost if one.offset == 0]:  # nothing was read of it: it could be taken for anything
+            self._table.forget(stream)
 
     def _wait(self, candidate: Candidate) -> bool:
         """Whether to wait for what becomes of a file, because it may be the copy of one that is still being read."""

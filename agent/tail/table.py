@@ -54,6 +54,7 @@ class Table:
 
     def __init__(self, stored: Mapping[str, bytes], homes: Homes) -> None:
         """Take the stored positions; PositionError if one cannot be read."""
+        self.homes = homes
         self.is_first_start = SERIAL not in stored
         self.next_serial = int(stored.get(SERIAL, b"1"))
         self.streams: dict[str, Stream] = {}

@@ -48,11 +48,10 @@ class Tail:
     def __init__(self, options: Options, stored: Mapping[str, bytes]) -> None:
         self.options = options
         self._globs = Globs(options.include, options.exclude)
-        homes = Homes(self._globs.match)
-        self.table = Table(stored, homes)
+        self.table = Table(stored, Homes(self._globs.match))
         self.pool = Pool(options.max_open, options.gzip_limit, options.gzip_ratio)
         self._listings = Listings()
-        self._succession = Succession(self.table, homes, self.pool, self._globs, self._listings, options)
+        self._succession = Succession(self.table, self.pool, self._globs, self._listings, options)
         # what the configuration does not ask for any more keeps its position, and rests
         self._busy = dict.fromkeys(stream for stream in self.table.streams.values() if self._globs.match(stream.name))
         self._silent: deque[Stream] = deque()
