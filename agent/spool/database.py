@@ -28,6 +28,10 @@ VACUUM_ALLOWED: Final = 20
 """A file may be longer than its live data by one part in so many, before it is shortened."""
 
 
+Fault = apsw.Error | UnicodeDecodeError
+"""What goes wrong below us; a text that is no text any more is a damaged file that SQLite took for sound."""
+
+
 class Trouble(Enum):
     """What an error of SQLite means to us."""
 
@@ -48,11 +52,11 @@ _READING: Final = frozenset({apsw.SQLITE_IOERR_READ, apsw.SQLITE_IOERR_SHORT_REA
 DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SchemaChangeError)
 
 
-def trouble(error: apsw.Error, system_errno: int = 0) -> Trouble:
+def trouble(error: Fault, system_errno: int = 0) -> Trouble:
     """Say what an error means. `system_errno` is the connection's last: a write over the file size limit shows only there."""
     if isinstance(error, apsw.FullError):
         return Trouble.FULL
-    if isinstance(error, DAMAGE):
+    if isinstance(error, (*DAMAGE, UnicodeDecodeError)):
         return Trouble.DAMAGED
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
         return Trouble.LOCKED
@@ -192,7 +196,7 @@ class Database:
         finally:
             target.close(force=True)
 
-    def trouble(self, error: apsw.Error) -> Trouble:
+    def trouble(self, error: Fault) -> Trouble:
         """Say what an error of this connection means."""
         try:
             return trouble(error, self.connection.system_errno)

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from agent.spool.database import Fault
     from agent.spool.values import SpoolEvent
 
 T = TypeVar("T")
+FAULTS: Final = (apsw.Error, UnicodeDecodeError)
 FILE: Final = "spool.db"
 LOCK_FILE: Final = "spool.lock"
 BALLAST_FILE: Final = "spool.ballast"
@@ -95,7 +97,7 @@ class Keeper:
         for attempt in range(1, ATTEMPTS):
             try:
                 self._open_first(store, last=attempt == ATTEMPTS - 1)
-            except (apsw.Error, OSError) as error:
+            except (*FAULTS, OSError) as error:
                 kind, message = _meaning(error), str(error)
             else:
                 return store
@@ -107,7 +109,7 @@ class Keeper:
     def _open_first(self, store: Store, *, last: bool) -> None:
         try:
             self._open(store)
-        except apsw.Error as error:
+        except FAULTS as error:
             kind = database.trouble(error)
             if kind is not Trouble.DAMAGED and not (kind is Trouble.UNREADABLE and last):
                 raise
@@ -137,7 +139,7 @@ class Keeper:
             number = self.store.db.commit_id + 1
             try:
                 results = self.store.write(jobs, durable=durable)
-            except apsw.Error as error:
+            except FAULTS as error:
                 kind, message = self.store.db.trouble(error), str(error)
             else:
                 self._written()
@@ -160,7 +162,7 @@ class Keeper:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return job(self.store)
-            except apsw.Error as error:
+            except FAULTS as error:
                 kind, message = self.store.db.trouble(error), str(error)
             if kind is Trouble.UNREADABLE and attempt == ATTEMPTS - 1:
                 kind = Trouble.DAMAGED
@@ -177,7 +179,7 @@ class Keeper:
                     self._open_salvaged(self.store, message)
                 else:
                     self._open(self.store)
-            except (apsw.Error, OSError) as error:
+            except (*FAULTS, OSError) as error:
                 kind, message = _meaning(error), str(error)
             else:
                 return
@@ -207,7 +209,7 @@ class Keeper:
     def _lengthy(self) -> None:
         try:
             self.untidy = self.store.db.too_long()
-        except apsw.Error as error:
+        except FAULTS as error:
             self._recover(self.store.db.trouble(error), str(error))
 
     def _recover(self, kind: Trouble, message: str) -> None:
@@ -231,7 +233,7 @@ class Keeper:
         """Keep the log short, the file no longer than its data, the ballast taken, and see whether there is room again."""
         try:
             self._tidy(idle=idle)
-        except apsw.Error as error:
+        except FAULTS as error:
             self._recover(self.store.db.trouble(error), str(error))
         now = time.monotonic()
         if now - self._looked >= LOOK_EVERY:
@@ -279,7 +281,7 @@ class Keeper:
             draft.rename(self.path)
             database.sync_directory(self.directory)
             self._open(self.store)
-        except (apsw.Error, OSError) as error:
+        except (*FAULTS, OSError) as error:
             self._reopen(_meaning(error), str(error))
         else:
             self.events.append(Restored(why, intruder))
@@ -309,7 +311,7 @@ class Keeper:
         try:
             self.store.db.rollback()
             self.store.load()
-        except apsw.Error as error:
+        except FAULTS as error:
             self._reopen(self.store.db.trouble(error), str(error))
 
     def take_events(self) -> list[SpoolEvent]:
@@ -345,5 +347,5 @@ def _file_size_limit() -> int:
     return resource.getrlimit(resource.RLIMIT_FSIZE)[0]
 
 
-def _meaning(error: apsw.Error | OSError) -> Trouble:
-    return database.trouble(error) if isinstance(error, apsw.Error) else Trouble.IO
+def _meaning(error: Fault | OSError) -> Trouble:
+    return Trouble.IO if isinstance(error, OSError) else database.trouble(error)

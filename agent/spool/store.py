@@ -58,7 +58,7 @@ class Store:
                 self.write([lambda store: mend.mend(store.db.connection, wrong)])
                 self.events.append(Mended(wrong))
                 self.load()
-        except apsw.Error:
+        except (apsw.Error, UnicodeDecodeError):
             self.db.close()
             raise
 

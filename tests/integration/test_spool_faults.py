@@ -1,0 +1,189 @@
+"""The spool under faults from below: kills at every named point, a failing disk, a full disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+WRITER = ROOT / "tests" / "torture" / "spool_writer.py"
+MIB = 1 << 20
+
+
+def write(state: Path, count: int, *, quota: int = 64 * MIB, preexec=None, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the writer once."""
+    command = [sys.executable, str(WRITER), str(state), str(count), str(quota)]
+    env = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], **environ}
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False, preexec_fn=preexec)
+
+
+def finish(state: Path, count: int, **options) -> str:
+    """Run the writer without faults until it is done and return what it said."""
+    done = write(state, count, **options)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+    return done.stderr
+
+
+def check(state: Path, count: int) -> None:
+    """Every number was delivered, in order, from one row each: repeats are the same row and the same bytes."""
+    rows = defaultdict(set)
+    for line in (state.parent / "delivered").read_text().splitlines():
+        number, *row = line.split()
+        rows[int(number)].add(tuple(row))
+    assert list(rows) == list(range(count))
+    assert {number: found for number, found in rows.items() if len(found) > 1} == {}
+
+
+APPEND = ["before_begin", "after_begin", "after_insert", "after_position", "after_ledger", "before_commit", "after_commit"]
+SETTLE = ["before_settle", "after_settle_cursor", "after_settle_ledger", "after_settle_delete"]
+
+
+@pytest.mark.parametrize("point", [*APPEND, *SETTLE, "before_checkpoint", "after_checkpoint"])
+def test_killed_at_a_point_nothing_is_lost_or_repeated(tmp_path, point):
+    """Killed at the same point at several passages, each row is stored exactly once and the account balances."""
+    state, count = tmp_path / "state", 1200 if "checkpoint" in point else 200
+    for passage in (1, 1) if "checkpoint" in point else (1, 2, 30):
+        killed = write(state, count, OUTRIDER_FAULT=f"spool.{point}:{passage}")
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    finish(state, count)
+    check(state, count)
+
+
+def test_killed_while_the_first_file_is_made(tmp_path):
+    """Killed within the very first migration, the next start makes the file."""
+    killed = write(tmp_path / "state", 10, OUTRIDER_FAULT="spool.migrate:1")
+    assert killed.returncode == -signal.SIGKILL
+    finish(tmp_path / "state", 10)
+    check(tmp_path / "state", 10)
+
+
+@pytest.mark.parametrize("point", ["salvage_moved", "salvage_rows", "salvage_done"])
+def test_killed_during_salvage_it_is_taken_up_again(tmp_path, point):
+    """A salvage that was interrupted is finished at the next start: all rows are saved once."""
+    state = tmp_path / "state"
+    assert write(state, 100, OUTRIDER_FAULT="spool.after_commit:60").returncode == -signal.SIGKILL
+    damage_header(state)
+    killed = write(state, 100, OUTRIDER_FAULT=f"spool.{point}:1")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    finish(state, 100)
+    check(state, 100)
+    assert not (state / "spool.salvage").exists()
+
+
+def damage_header(state: Path) -> None:
+    """Zero the file's header, its log written back before."""
+    import apsw
+
+    connection = apsw.Connection(str(state / "spool.db"))
+    connection.pragma("user_version")  # without a look at the file first, it is not known to have a log
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    connection.close()
+    with (state / "spool.db").open("r+b") as file:
+        file.write(bytes(100))
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory) -> str:
+    """Compile the library that makes the disk fail."""
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc to compile the failing disk with")
+    library = tmp_path_factory.mktemp("shim") / "shim.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, ROOT / "tests/torture/shim.c", "-ldl"], check=True, timeout=60)
+    return str(library)
+
+
+def failing(shim: str, call: str, at: int, times: int = 1, code: int = errno.EIO) -> dict[str, str]:
+    """Return the environment in which the at-th call of a kind on the spool's files fails."""
+    return {
+        "LD_PRELOAD": shim,
+        "SHIM_PATH": "/state/spool.db",
+        "SHIM_CALL": call,
+        "SHIM_AT": str(at),
+        "SHIM_TIMES": str(times),
+        "SHIM_ERRNO": str(code),
+    }
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 5, 8, 13, 20])
+@pytest.mark.parametrize(
+    ("call", "code"), [("fsync", errno.EIO), ("write", errno.EIO), ("write", 0), ("write", errno.ENOSPC), ("read", errno.EIO)]
+)
+def test_one_failing_call_is_survived(tmp_path, shim, call, code, at):
+    """One call that fails, wherever it falls, neither ends the agent nor loses nor repeats a row; a start may fail with a clear error."""
+    state = tmp_path / "state"
+    done = write(state, 120, **failing(shim, call, at, code=code))
+    if done.returncode:
+        assert "SpoolError" in done.stderr, done.stderr
+    finish(state, 120)
+    check(state, 120)
+
+
+@pytest.mark.parametrize(("call", "at"), [("fsync", 12), ("write", 90), ("write", 400)])
+def test_a_disk_that_fails_for_a_while_is_waited_for(tmp_path, shim, call, at):
+    """While calls fail the agent goes on trying; once they succeed it goes on where the file says, within the same run."""
+    state = tmp_path / "state"
+    finish(state, 150, **failing(shim, call, at, times=12))
+    check(state, 150)
+
+
+def test_file_size_limit_is_a_full_disk(tmp_path):
+    """A limit on the size of files (seen by SQLite as a failing write) makes the spool full, not broken: it waits and drains."""
+    limit = 3 * MIB
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    state = tmp_path / "state"
+    finish(state, 1500, preexec=limited)
+    check(state, 1500)
+    assert (state / "spool.db").stat().st_size <= limit
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mount a disk of 6 MiB."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", mount], check=False, timeout=30).returncode:
+        pytest.skip("no permission to mount a small tmpfs")
+    yield mount
+    subprocess.run(["umount", mount], check=True, timeout=30)
+
+
+def test_full_disk_is_waited_for(small_disk):
+    """On a disk that somebody else fills and empties again, the agent stays up and stores everything once."""
+    filler, hold = small_disk / "filler", small_disk / "hold"
+    finish(small_disk / "state", 50)
+    hold.touch()
+    free = os.statvfs(small_disk).f_bavail * 4096
+    filler.write_bytes(bytes(free - 40960))
+    running = subprocess.Popen(
+        [sys.executable, str(WRITER), str(small_disk / "state"), "500", str(64 * MIB)],
+        env={"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with running:
+        try:
+            with pytest.raises(subprocess.TimeoutExpired):
+                running.wait(3)
+            filler.unlink()
+            hold.unlink()
+            said, events = running.communicate(timeout=40)
+        finally:
+            running.kill()
+    assert said == "done\n", events
+    assert "FULL" in events
+    check(small_disk / "state", 500)
