@@ -24,9 +24,6 @@ from agent.encode.any_value import (
     value_of,
     varint,
 )
-from agent.encode.otlp_read import decode, split
-
-__all__ = ["LogEncoder", "decode", "split"]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

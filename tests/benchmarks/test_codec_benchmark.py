@@ -11,13 +11,15 @@ import time
 from pathlib import Path
 
 import pytest
-from agent.encode.otlp_logs import LogEncoder, decode
+
+from agent.encode.otlp_decode import decode_logs
+from agent.encode.otlp_logs import LogEncoder
 from agent.parse.lines import Parser
 from agent.record import Origin
 from agent.redact import Redactor
 
 sys.path.insert(0, str(Path(__file__).parent))
-import work  # noqa: E402
+import work
 
 pytestmark = pytest.mark.benchmark
 
@@ -118,7 +120,7 @@ def test_the_work_is_what_it_is_said_to_be():
     made = [json.loads(line) for line in work.lines(7, 5_000)]
     sizes = [len(line) for line in work.lines(7, 5_000)]
     records, _ = Parser().parse_chunk(chunks(work.lines(7, 800))[0], ORIGIN, 1)
-    found = list(decode(LogEncoder({}).encode(records)))
+    found = list(decode_logs(LogEncoder({}).encode(records)))
 
     assert 280 <= sum(sizes) / len(sizes) <= 340
     assert {len(fields) for fields in made} == {11, 12, 13, 14}

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from agent.encode.otlp_logs import LogEncoder, decode, split
+from agent.encode.otlp_decode import decode_logs
+from agent.encode.otlp_logs import LogEncoder
 from agent.record import LogRecord, Origin
 
 pytestmark = pytest.mark.property
@@ -97,25 +98,11 @@ def test_a_request_says_what_the_records_say(batches, resource):
         assert ours.SerializeToString(deterministic=True) == reference(records, resource).SerializeToString(deterministic=True)
 
 
-@given(st.lists(RECORDS, max_size=9))
-def test_halves_hold_all_records_in_order(records):
-    """Splitting down to single records yields each record of the request once, in order, with its resource and scope."""
-    body = LogEncoder({"service.name": "x"}, ("s", "1")).encode(records)
-
-    def leaves(request):
-        halves = split(request)
-        return [request] if halves is None else leaves(halves[0]) + leaves(halves[1])
-
-    parts = leaves(body)
-    assert len(parts) == max(1, len(records))
-    assert repr([found for part in parts for found in decode(part)]) == repr(list(decode(body)))
-
-
 @given(VALUES)
 def test_decoding_gives_back_the_value(value):
     """A value comes back as it went in, but for integers beyond 64 bits and half surrogates, which are text."""
     record = LogRecord(0, 0, 0, "", None, {"v": value}, Origin("f"), 0)
-    (found,) = decode(LogEncoder({}, ("s", "1")).encode([record]))
+    (found,) = decode_logs(LogEncoder({}, ("s", "1")).encode([record]))
 
     def expected(one):
         if isinstance(one, list):

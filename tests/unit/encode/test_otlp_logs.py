@@ -1,12 +1,12 @@
-"""The bytes of log requests: one known request byte by byte, the tables' bounds, halves, and reading back."""
+"""The bytes of log requests: one known request byte by byte, the tables' bounds."""
 
 from __future__ import annotations
 
 import pytest
-from google.protobuf.message import DecodeError
 
 from agent.encode import any_value
-from agent.encode.otlp_logs import LogEncoder, decode, split
+from agent.encode.otlp_decode import decode_logs
+from agent.encode.otlp_logs import LogEncoder
 from agent.record import LogRecord, Origin
 
 ORIGIN = Origin("f", {"log.file.name": "a.log"})
@@ -58,14 +58,14 @@ def test_the_tables_do_not_grow_without_bound():
 def test_true_one_and_one_point_zero_are_told_apart():
     """They are equal in Python, not in OTLP."""
     encoder = LogEncoder({})
-    found = [next(iter(decode(encoder.encode([record(v=value)]))))["attributes"]["v"] for value in (1, True, 1.0, "1", 0, False)]
+    found = [next(iter(decode_logs(encoder.encode([record(v=value)]))))["attributes"]["v"] for value in (1, True, 1.0, "1", 0, False)]
 
     assert [(type(value), value) for value in found] == [(int, 1), (bool, True), (float, 1.0), (str, "1"), (int, 0), (bool, False)]
 
 
 def test_the_attributes_of_the_file_win_over_the_record_own():
     """A key is there once, as OTLP demands, and a record can't lie about its file."""
-    (found,) = decode(LogEncoder({}).encode([record(**{"log.file.name": "liar", "a": 1})]))
+    (found,) = decode_logs(LogEncoder({}).encode([record(**{"log.file.name": "liar", "a": 1})]))
 
     assert found["attributes"] == {"log.file.name": "a.log", "a": 1}
 
@@ -73,7 +73,7 @@ def test_the_attributes_of_the_file_win_over_the_record_own():
 def test_origins_may_change_within_a_batch():
     """Each record carries the attributes of its own file."""
     other = Origin("g", {"log.file.name": "b.log"})
-    found = decode(LogEncoder({}).encode([record(), record(origin=other), record()]))
+    found = decode_logs(LogEncoder({}).encode([record(), record(origin=other), record()]))
 
     assert [one["attributes"]["log.file.name"] for one in found] == ["a.log", "b.log", "a.log"]
 
@@ -85,29 +85,6 @@ def test_the_same_records_give_the_same_bytes():
     encoder.encode([record(body=str(index), n=index, x="y") for index in range(1000)])
 
     assert encoder.encode([record(n=5)]) == first
-
-
-def test_a_request_of_one_record_cannot_be_halved():
-    """Then it is this record that does not fit."""
-    encoder = LogEncoder({})
-
-    assert split(encoder.encode([record()])) is None
-    assert split(encoder.encode([])) is None
-
-
-def test_halves_of_requests_with_several_resources_keep_them():
-    """What another sender put together is divided by records, and nothing empty is left over."""
-    both = LogEncoder({"r": 1}).encode([record("a")]) + LogEncoder({"r": 2}).encode([record("b"), record("c")])
-    first, second = split(both)
-
-    assert [(one["body"], one["resource"]) for one in decode(first)] == [("a", {"r": 1})]
-    assert [(one["body"], one["resource"]) for one in decode(second)] == [("b", {"r": 2}), ("c", {"r": 2})]
-
-
-def test_bytes_that_are_no_request_are_refused():
-    """The caller sets them aside."""
-    with pytest.raises(DecodeError):
-        split(b"\xff\xff\xff")
 
 
 @pytest.mark.parametrize("number", [0, 1, 127, 128, 16_383, 16_384, 2**21 - 1, 2**21, 2**35, 2**63, 2**64 - 1])
