@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent.record import Signal
 
 UP: Final = Metric(
-    "outrider.destination.up", Kind.GAUGE, "1", "1 while the destination takes what it is sent, 0 while it is retried or paused."
+    "outrider.destination.up", Kind.GAUGE, "", "1 while the destination takes what it is sent, 0 while it is retried or paused."
 )
 LAST_SUCCESS: Final = Metric(
     "outrider.destination.last_success", Kind.GAUGE, "s", "When the destination last took a row, seconds since the Unix epoch."

@@ -154,7 +154,7 @@ class _Connection:
         with contextlib.suppress(OSError):  # the client went away, or did not read its answer
             while (head := await self._next_head()) is not None:
                 self.waiting_since = None
-                request = parse_request(head.method, head.target, head.headers.raw_items())
+                request = parse_request(head.method, head.target, list(head.headers))
                 await self._send(request, await self._answer(request))
                 if not self._again():
                     return

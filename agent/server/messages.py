@@ -62,7 +62,7 @@ def parse_request(method: bytes, target: bytes, headers: list[tuple[bytes, bytes
     path, _, query = target.decode("latin-1").partition("?")
     joined: dict[str, str] = {}
     for name, value in headers:
-        key, text = name.decode("latin-1"), value.decode("latin-1")
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         joined[key] = f"{joined[key]}, {text}" if key in joined else text
     pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=None)
     return Request(method.decode("latin-1"), unquote(path), dict(pairs), joined)

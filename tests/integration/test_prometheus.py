@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import importlib
 import json
 import pkgutil
@@ -65,6 +66,26 @@ async def test_promtool_has_nothing_to_say():
     output, _ = await process.communicate(response.body)
     assert (process.returncode, output.decode()) == (0, "")
     assert response.body.count(b"# TYPE") > 60
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"), [("*/*", "text/plain"), ("application/openmetrics-text;version=1.0.0", "application/openmetrics-text")]
+)
+async def test_a_client_gets_the_format_it_asks_for(accept, kind):
+    """Over a real connection, whatever the case of its headers, a client gets its format, whole and compressed if it can take that."""
+    server = HttpServer(
+        {"GET /metrics": MetricsPage(_everything())}, refused=pytest.fail, broken=lambda _path, error: pytest.fail(str(error))
+    )
+    port = await server.listen("127.0.0.1", 0)
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept": accept, "ACCEPT-ENCODING": "gzip"})
+    try:
+        with await asyncio.to_thread(urllib.request.urlopen, request, timeout=10) as answer:
+            assert answer.headers["content-type"].startswith(kind)
+            assert answer.headers["content-encoding"] == "gzip"
+            page = gzip.decompress(answer.read()).decode()
+    finally:
+        await server.close()
+    assert page.endswith("# EOF\n") is (kind != "text/plain")
 
 
 @needs_prometheus

@@ -162,6 +162,8 @@ async def test_keeps_the_connection_for_further_requests():
         (_get("/do", "content-length: 3", method="POST") + b"abc", 413),
         (_get("/do", "transfer-encoding: chunked", method="POST") + b"0\r\n\r\n", 413),
         (b"GET / HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n", 421),
+        (b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", 421),
+        (_get("/do", "Content-Length: 3", method="POST") + b"abc", 413),
         (b"GET / HTTP/1.1\r\nhost: 127.0.0.1:9464\r\nconnection: close\r\n\r\n", 200),
         (b"GET / HTTP/1.1\r\nhost: [::1]:9464\r\nconnection: close\r\n\r\n", 200),
         (b"GET / HTTP/1.0\r\n\r\n", 200),
@@ -191,7 +193,7 @@ async def test_405_names_what_is_allowed():
 async def test_compresses_large_answers_for_those_who_take_it(accept, zipped):
     """Compression is used exactly if the client allows it."""
     async with _serving() as (port, _, _server):
-        _, headers, body = _parts(await _talk(port, _get("/large", f"accept-encoding: {accept}")))
+        _, headers, body = _parts(await _talk(port, _get("/large", f"Accept-Encoding: {accept}")))
     assert (headers.get("content-encoding") == "gzip") is zipped
     assert (gzip.decompress(body) if zipped else body) == b"metric 1\n" * 1000
 
