@@ -302,9 +302,14 @@ class Succession:
         if isinstance(reader, GzipReader):
             return self._may_be_compressed(stream, reader)
         if candidate.found.size < stream.offset:  # what we read last was written after the copy was made
-            fresh = stream.cause is Cause.TRUNCATED and stream.is_uncounted and stream.offset - candidate.found.size <= _COMPARED
-            return fresh and stream.may_begin_with(reader, candidate.found.size)
+            return self._is_just_emptied(stream, candidate) and stream.may_begin_with(reader, candidate.found.size)
         return stream.is_continued_by(reader)
+
+    def _is_just_emptied(self, stream: Stream, candidate: Candidate) -> bool:
+        """Whether a file was emptied in its place just now, so that a copy which ends a little before what was read is its."""
+        if stream.cause is not Cause.TRUNCATED or not stream.is_uncounted or stream.offset - candidate.found.size > _COMPARED:
+            return False
+        return self._is_at(stream.home, stream)
 
     def _may_be_compressed(self, stream: Stream, reader: GzipReader) -> bool:
         if not stream.has_head(reader):

@@ -1,0 +1,71 @@
+"""The decisions about rotation."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.tail.decide import Candidate, by_age, bytes_missed, is_beside, is_newer, is_same_file
+from agent.tail.open import Found, is_within, may_follow
+from agent.tail.position import Place
+
+
+def candidate(path: str, mtime_ns: int = 0) -> Candidate:
+    """A file."""
+    return Candidate(Found(path, 1, 2, 3, mtime_ns), path, path, included=False)
+
+
+def test_by_age():
+    """The oldest content comes first, the live file last; the number decides where the time does not."""
+    files = [candidate("/l/a.log", 1), candidate("/l/a.log.1", 9), candidate("/l/a.log.3.gz", 5), candidate("/l/a.log.4", 5)]
+    assert [one.found.path for one in sorted(files, key=by_age)] == ["/l/a.log.4", "/l/a.log.3.gz", "/l/a.log.1", "/l/a.log"]
+
+
+@pytest.mark.parametrize(
+    ("path", "mtime", "last", "newer"),
+    [
+        ("/l/a.log.1", 11, "/l/a.log.2", True),
+        ("/l/a.log.1", 9, "/l/a.log.2", False),
+        ("/l/a.log.1", 10, "/l/a.log.2", True),
+        ("/l/a.log.3", 10, "/l/a.log.2", False),
+        ("/l/a.log.3.gz", 99, "/l/a.log.2", False),
+        ("/l/a.log.1.gz", 1, "/l/a.log.2", True),
+        ("/l/a.log.3.gz", 11, "", True),
+        ("/l/a.log-20260101", 11, "/l/a.log", True),
+        ("/l/a.log-20260101", 10, "/l/a.log", False),
+    ],
+)
+def test_is_newer(path, mtime, last, newer):
+    """The time of the last write tells, and of compressed files the number."""
+    assert is_newer(candidate(path, mtime), last, 10) is newer
+
+
+@pytest.mark.parametrize(
+    ("known", "path", "now", "same"),
+    [(5, "/l/a", 5, True), (5, "/l/b", 5, True), (5, "/l/a", 6, False), (0, "/l/a", 0, False), (0, "/l/b", 0, True), (5, "/l/b", 0, True)],
+)
+def test_is_same_file(known, path, now, same):
+    """The generation tells whether an inode was used anew; without one, the same name is taken for a new file."""
+    assert is_same_file(Place("/l/a", 1, 2, known), path, now) is same
+
+
+def test_bytes_missed():
+    """What was seen, but neither read nor copied, is missed."""
+    assert [bytes_missed(10, 4), bytes_missed(10, 4, 7), bytes_missed(10, 12), bytes_missed(10, 4, 20)] == [6, 3, 0, 0]
+
+
+def test_is_beside():
+    """Rotated files lie beside the live one."""
+    assert is_beside("/l/a.log", "/l/a.log.1")
+    assert is_beside("/l/a.log", "/l/a.log")
+    assert not is_beside("/l/a.log", "/m/a.log.1")
+    assert not is_beside("/l/a.log", "/l/b.log.1")
+
+
+def test_links():
+    """A link may lead below the allowed directories, or to what its owner could read anyhow."""
+    assert is_within("/l/x", ("/l",))
+    assert not is_within("/lx", ("/l",))
+    assert is_within("/x", ("/",))
+    assert may_follow(0, 5)
+    assert may_follow(5, 5)
+    assert not may_follow(5, 0)

@@ -1,0 +1,75 @@
+"""Directories and names."""
+
+from __future__ import annotations
+
+import os
+
+from agent.tail.discover import Globs, Listing, Listings
+
+
+def test_listing_is_read_only_when_needed(tmp_path, monkeypatch):
+    """A directory whose time stamp did not change twice is not read again."""
+    listing = Listing(str(tmp_path))
+    assert listing.refresh()
+    assert not listing.refresh()
+    monkeypatch.setattr(os, "scandir", None)
+    assert not listing.refresh()
+
+
+def test_listing_sees_changes(tmp_path):
+    """What comes and goes is seen; a directory that is gone has no entries, and may come back."""
+    listing = Listing(str(tmp_path / "d"))
+    assert not listing.refresh()
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a.log").touch()
+    assert listing.refresh()
+    assert listing.entries["a.log"].is_file
+    (tmp_path / "d/a.log").unlink()
+    (tmp_path / "d").rmdir()
+    assert listing.refresh()
+    assert listing.entries == {}
+
+
+def test_unreadable_directory_keeps_its_entries(tmp_path, monkeypatch):
+    """A directory that cannot be read now is not empty."""
+    (tmp_path / "a.log").touch()
+    listing = Listing(str(tmp_path))
+    listing.refresh()
+
+    def refuse(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert not listing.refresh()
+    assert "a.log" in listing.entries
+    assert isinstance(listing.error, PermissionError)
+
+
+def test_rotated(tmp_path):
+    """Rotated names are found by what they were rotated from."""
+    for name in ("a.log", "a.log.1", "a.log.2.gz", "b.log"):
+        (tmp_path / name).touch()
+    listing = Listing(str(tmp_path))
+    listing.refresh()
+    assert sorted(listing.rotated()["a.log"]) == ["a.log.1", "a.log.2.gz"]
+
+
+def test_directories(tmp_path):
+    """A search goes into directories as deep as the glob does, through links only where the depth is bounded."""
+    (tmp_path / "x/y").mkdir(parents=True)
+    os.symlink(tmp_path, tmp_path / "x/loop")
+    found = {listing.path for listing in Globs([f"{tmp_path}/**/*.log"], []).directories(Listings())}
+    assert found == {str(tmp_path), f"{tmp_path}/x", f"{tmp_path}/x/y"}
+    found = {listing.path for listing in Globs([f"{tmp_path}/*/*.log"], []).directories(Listings())}
+    assert found == {str(tmp_path), f"{tmp_path}/x"}
+    found = {listing.path for listing in Globs([f"{tmp_path}/*/*/*.log"], []).directories(Listings())}
+    assert f"{tmp_path}/x/loop" in found
+
+
+def test_forgets_directories(tmp_path):
+    """What is not looked at any more is not kept."""
+    listings = Listings()
+    listings.refreshed(str(tmp_path))
+    listings.begin()
+    listings.begin()
+    assert listings._known == {}

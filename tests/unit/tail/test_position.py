@@ -1,0 +1,33 @@
+"""The stored position."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.tail.position import NOTHING, Cause, Digest, Place, Position, PositionError, decode
+
+PLACE = Place("/l/a\udcff.log.1.gz", 2**63, 2**40, 7, gzip=True)
+FULL = Position(
+    "/l/a.log", PLACE, 2**50, Digest.of(b"head"), Digest.of(b"tail"), 2**51, -5, True, b'{"format":"json"}', True, Cause.REMOVED
+)
+
+
+@pytest.mark.parametrize("position", [FULL, Position("/l/a.log", PLACE, 0), *[FULL._replace(cause=cause) for cause in Cause]])
+def test_round_trip(position):
+    """What is stored is read back as it was."""
+    assert decode(position.encode()) == position
+
+
+@pytest.mark.parametrize("data", [b"", b"x", FULL.encode()[:100], b"\x09" + FULL.encode()[1:]])
+def test_garbage(data):
+    """What is no position of ours is refused, never read as a beginning."""
+    with pytest.raises(PositionError):
+        decode(data)
+
+
+def test_digest():
+    """A digest fits its bytes and no others, not even fewer or more; nothing fits nothing."""
+    assert Digest.of(b"ab").fits(b"ab")
+    assert not any(Digest.of(b"ab").fits(data) for data in (b"", b"a", b"ac", b"abc"))
+    assert Digest.of(b"") == NOTHING
+    assert NOTHING.fits(b"")
