@@ -87,29 +87,6 @@ async def test_gaps_are_noticed_and_filled(session: aiohttp.ClientSession) -> No
     assert follower.observer.missing > 10
 
 
-async def test_a_connection_that_breaks_while_we_send_was_dropped(session: aiohttp.ClientSession) -> None:
-    """Asking for missing frames on a connection that is gone is no refusal: the venue may be well."""
-
-    async def skip_and_cut(request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        await socket.send_str('{"seq": 5, "data": {}}')
-        assert request.transport is not None
-        request.transport.abort()
-        return socket
-
-    application = web.Application()
-    application.router.add_get("/", skip_and_cut)
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    follower = Follower(session, lambda: f"http://127.0.0.1:{runner.addresses[0][1]}/")
-    async with follower.running():
-        await eventually(lambda: len(follower.observer.reasons) >= 3, "three attempts")
-    await runner.cleanup()
-    assert set(follower.observer.reasons) == {"dropped"}
-
-
 async def test_a_gap_is_filled_without_waiting_for_the_next_frame(session: aiohttp.ClientSession) -> None:
     """Once a gap is noticed the venue sends what is missing at once, also when its market stands still."""
     market = Market()
