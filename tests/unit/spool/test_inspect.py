@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+from agent.errors import OutriderError, SpoolError, SpoolLockedError
+from agent.record import Payload, Signal
+from agent.spool.export import body_to_json
+from agent.spool.inspect import OfflineSpool
+from agent.spool.spool import Spool
+from agent.spool.values import DeadLetter
+
+
+def request() -> bytes:
+    """Make a request with one record that has a trace id."""
+    message = ExportLogsServiceRequest()
+    record = message.resource_logs.add().scope_logs.add().log_records.add()
+    record.body.string_value = "grüße"
+    record.severity_number = 9
+    record.trace_id = bytes(range(16))
+    return message.SerializeToString()
+
+
+@pytest.fixture
+async def state(tmp_path):
+    """Make a stopped agent's state directory."""
+    spool = await Spool.open(tmp_path)
+    await spool.register("otlp", [Signal.LOGS])
+    for _ in range(40):
+        await spool.append("files", [Payload(Signal.LOGS, 1, request())], {}, {}, replayable=True)
+    await spool.settle("otlp", await spool.next_row("otlp", Signal.LOGS), sent=0, dead=[DeadLetter("HTTP 400", 1)])
+    await spool.close()
+    return tmp_path
+
+
+def test_export_is_otlp_json(state):
+    """Exported rows are OTLP/JSON: hexadecimal ids, numbers for enumerations; progress is told."""
+    told = []
+    with OfflineSpool(state) as spool:
+        lines = [json.loads(line) for line in spool.export(Signal.LOGS, told.append)]
+    assert len(lines) == told[-1] == 40
+    record = lines[0]["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
+    assert record == {"severityNumber": 9, "body": {"stringValue": "grüße"}, "traceId": bytes(range(16)).hex()}
+
+
+async def test_running_spool_exports_the_same(state):
+    """The running spool gives the same lines as the stopped one."""
+    with OfflineSpool(state) as offline:
+        expected = list(offline.export(Signal.LOGS))
+    spool = await Spool.open(state)
+    assert [line async for line in spool.export(Signal.LOGS)] == expected
+    assert [row.seq for row in await spool.tail(Signal.LOGS, 38, 10)] == [39, 40]
+    assert [row.seq for row in await spool.recent(Signal.LOGS, 2)] == [39, 40]
+    await spool.close()
+
+
+async def test_running_spool_serves_the_commands(state):
+    """Figures, dead letters, requeue, discard and gc work through the running spool."""
+    spool = await Spool.open(state)
+    assert (await spool.stat()).orphans == ("otlp",)
+    (letter,) = await spool.dead_letters()
+    assert json.loads(body_to_json(letter.signal, await spool.dead_letter_body(letter.id)))["resourceLogs"]
+    assert await spool.requeue(letter.id) == 41
+    with pytest.raises(OutriderError, match="no dead letter"):
+        await spool.discard(letter.id)
+    assert await spool.gc("otlp") == 40
+    assert (await spool.ledger()).violations() == ()
+    await spool.close()
+
+
+def test_stopped_spool_serves_the_commands(state):
+    """The same commands work without an agent; configured destinations are no orphans."""
+    with OfflineSpool(state, configured=["otlp"]) as spool:
+        assert spool.stat().orphans == ()
+        (letter,) = spool.dead_letters()
+        assert spool.dead_letter_body(letter.id)[:2] == b"\x1f\x8b"
+        spool.discard(letter.id)
+        with pytest.raises(OutriderError, match="no dead letter"):
+            spool.requeue(letter.id)
+        with pytest.raises(OutriderError, match="configuration"):
+            spool.gc("otlp")
+    with OfflineSpool(state) as spool:
+        assert spool.gc("otlp") == 39
+        assert spool.ledger().violations() == ()
+
+
+async def test_running_agent_has_the_spool_to_itself(state):
+    """While an agent runs the commands are refused with its name; without a spool there is none made."""
+    spool = await Spool.open(state)
+    with pytest.raises(SpoolLockedError, match="in use by process"):
+        OfflineSpool(state)
+    await spool.close()
+    with pytest.raises(SpoolError, match="no spool in"):
+        OfflineSpool(state / "elsewhere")
+    assert not (state / "elsewhere").exists()
+
+
+def test_envelope_is_exported_as_text():
+    """A Sentry row becomes an object that holds the envelope; what is not gzip is refused."""
+    from agent.spool.digest import squeeze
+
+    assert json.loads(body_to_json("sentry.error", squeeze(b'{"event_id":"1"}\n'))) == {
+        "signal": "sentry.error",
+        "envelope": '{"event_id":"1"}\n',
+    }
+    with pytest.raises(ValueError, match="not gzip"):
+        body_to_json("logs", b"nonsense")

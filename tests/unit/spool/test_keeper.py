@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import errno
+
+import apsw
+import pytest
+
+from agent.errors import SpoolError, SpoolFullError
+from agent.record import Payload, Signal
+from agent.spool import commands, database, rows
+from agent.spool.ballast import Ballast
+from agent.spool.database import Database, Trouble
+from agent.spool.digest import pack
+from agent.spool.values import State, StateChanged
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Make commits fail: `failing(error, before, times)` raises before or after the commit really happened."""
+    real = Database.commit
+
+    def arrange(error, *, before, times=1):
+        left = [times]
+
+        def commit(self, last_seq):
+            if left[0] and before:
+                left[0] -= 1
+                raise error
+            real(self, last_seq)
+            if left[0]:
+                left[0] -= 1
+                raise error
+
+        monkeypatch.setattr(Database, "commit", commit)
+
+    return arrange
+
+
+def count(desk):
+    """Count the stored rows."""
+    return desk.connection.execute("SELECT count(*) FROM rows").get
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_failed_commit_is_decided_by_the_file(desk, failing, before):
+    """A commit that failed is stored exactly once, whether it had really happened or not: the file is asked."""
+    failing(apsw.IOError("disk I/O error"), before=before)
+    assert desk.put() == 1
+    assert count(desk) == 1
+    assert desk.put() == 2
+
+
+def test_sender_is_woken_for_a_commit_that_turned_out_to_be_there(desk, failing):
+    """Rows of a commit that was found stored after its failure are announced like any other."""
+    failing(apsw.IOError("disk I/O error"), before=False)
+    desk.put()
+    assert desk.store.arrivals["logs"] == 1
+
+
+def test_lasting_failure_says_not_stored(desk, failing):
+    """When trying again does not help, the caller hears that nothing was stored, and that is so."""
+    failing(apsw.IOError("disk I/O error"), before=True, times=10)
+    with pytest.raises(SpoolError, match="can't be written"):
+        desk.put()
+    assert count(desk) == 0
+
+
+def test_full_disk_gives_up_the_ballast_before_it_refuses(desk, failing):
+    """On a full disk the ballast goes first, and the write is tried again."""
+    assert desk.keeper.ballast.size > 0
+    failing(apsw.FullError("database or disk is full"), before=True, times=2)
+    assert desk.put() == 1
+    assert desk.keeper.ballast.size == 0
+
+
+def test_full_disk_refuses_and_recovers(desk, failing):
+    """A disk that stays full makes the spool full, not broken; the state is told, and cleared by the next stored row."""
+    failing(apsw.FullError("database or disk is full"), before=True, times=3)
+    with pytest.raises(SpoolFullError, match="the disk is full"):
+        desk.put()
+    assert desk.keeper.full
+    assert StateChanged(State.FULL, "the disk is full") in desk.keeper.take_events()
+    desk.keeper._lift_at = desk.keeper._try_at = 0.0
+    desk.keeper._look()
+    assert not desk.keeper.full
+    desk.put()
+    assert desk.keeper.state is State.OK
+    assert desk.keeper.ballast.size > 0
+
+
+def test_group_is_taken_apart_when_it_fails(desk, failing):
+    """Jobs whose common transaction failed are each tried alone, and each is stored once."""
+    failing(apsw.FullError("full"), before=True)
+    packed = [pack(Payload(Signal.LOGS, 1, b"x"))]
+    jobs = [lambda store, key=key: store.append("f", packed, {key: b"1"}, {}, replayable=True) for key in "abc"]
+    assert desk.keeper.write(jobs) == [1, 2, 3]
+    assert count(desk) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "system_errno", "meaning"),
+    [
+        (apsw.FullError(), 0, Trouble.FULL),
+        (apsw.IOError(), errno.EFBIG, Trouble.FULL),
+        (apsw.IOError(), errno.ENOSPC, Trouble.FULL),
+        (apsw.IOError(), errno.EIO, Trouble.IO),
+        (apsw.CorruptError(), 0, Trouble.DAMAGED),
+        (apsw.NotADBError(), 0, Trouble.DAMAGED),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), 0, Trouble.DAMAGED),
+        (apsw.BusyError(), 0, Trouble.LOCKED),
+        (apsw.CantOpenError(), 0, Trouble.IO),
+    ],
+)
+def test_errors_are_understood(error, system_errno, meaning):
+    """Each error of SQLite has one meaning for us; a size limit shows only in the errno."""
+    assert database.trouble(error, system_errno) is meaning
+
+
+def test_sqlite_is_one_without_the_wal_bug():
+    """The SQLite in use is newer than those that can corrupt a WAL (3.7.0 to 3.51.2)."""
+    assert tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) >= (3, 51, 3)
+
+
+def test_row_for_one_destination_is_evicted_for_that_one_only(desk):
+    """A row put back for one destination counts as evicted for nobody else."""
+    from agent.spool.values import DeadLetter
+
+    desk.register("a", "b")
+    desk.put(records=2)
+    desk.settle("a", desk.next("a"), [DeadLetter("no", 2)])
+    seq = desk.do(lambda store: commands.requeue(store, 1))
+    desk.do(lambda store: store.evict(rows.head(store.db.connection, seq), "test"))
+    assert (desk.line("a").evicted, desk.line("b").evicted) == (2, 0)
+    assert desk.ledger().violations() == ()
+
+
+def test_stat_says_how_it_is(desk):
+    """The figures of the spool: sizes, rows, cursors with what is pending, orphans, versions."""
+    desk.register("a")
+    desk.put(b"x" * 100, records=3)
+    stat = commands.stat(desk.keeper)
+    assert (stat.state, stat.rows, stat.records, stat.dead_letters, stat.orphans) == (State.OK, 1, 3, 0, ())
+    assert [tuple(cursor) for cursor in stat.cursors] == [("a", "logs", 0, 3)]
+    assert stat.used <= stat.quota == 64 << 20
+    assert stat.oldest_ns > 1_700_000_000 * 10**9
+    assert stat.ballast_size == desk.store.granted.ballast
+
+
+def test_ballast_is_given_up_and_taken_again(tmp_path):
+    """The ballast really takes its bytes, is gone when dropped, and comes back."""
+    ballast = Ballast(tmp_path / "ballast", 1 << 20)
+    assert ballast.take()
+    assert (tmp_path / "ballast").stat().st_blocks * 512 >= 1 << 20
+    assert ballast.drop()
+    assert not ballast.drop()
+    assert ballast.size == 0
+    assert ballast.take()
