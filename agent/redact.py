@@ -161,10 +161,12 @@ class _Keys(dict[str, bool]):
 
     def __missing__(self, key: str) -> bool:
         """Decide one."""
+        words = normal(key)
+        made = words not in self._allowed and (words in self._extra or names_secret(key))
         if len(self) >= 4096:
             self.clear()
-        words = normal(key)
-        made = self[key] = words not in self._allowed and (words in self._extra or names_secret(key))
+        if len(key) <= 128:
+            self[key] = made
         return made
 
 

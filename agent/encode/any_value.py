@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.record import Value
 
-_VALUES: Final = 512
+T = TypeVar("T")
+
+_VALUES: Final = 256
 """Values remembered per key; a key with more (an id, a counter) is encoded anew each time, which is not much slower."""
-_KEYS: Final = 1024
+_KEYS: Final = 512
+_ENTRIES: Final = 16_384
+"""Values remembered of all keys together: some 5 MiB."""
 _LONGEST: Final = 128
 """Longer texts hardly ever repeat and are not remembered."""
 _MAX_INT: Final = 2**63
@@ -78,6 +84,34 @@ def _container(value: list[Value] | dict[str, Value] | bytes | None) -> bytes:
     return b"" if value is None else delimited(0x3A, value)
 
 
+class KeyTable(dict[str, T]):
+    """Key → something encoded for it; starts afresh when a writer makes up ever new keys."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[str], T]) -> None:
+        self._make = make
+
+    def __missing__(self, key: str) -> T:
+        """Make one."""
+        made = self._make(key)
+        if len(self) >= _KEYS:
+            self.clear()
+        if len(key) <= _LONGEST:
+            self[key] = made
+        return made
+
+
+def float_head(key: str) -> bytes:
+    """All of an attribute of type double but its last eight bytes."""
+    return attribute(key, 0.0)[:-8]
+
+
+def booleans(key: str) -> tuple[bytes, bytes]:
+    """The attribute for False and for True."""
+    return attribute(key, value=False), attribute(key, value=True)
+
+
 class Texts(dict["Value", bytes]):
     """One key's texts → the whole encoded attribute, which is a head that depends on the text's length, and the text."""
 
@@ -125,50 +159,6 @@ class Integers(dict["Value", bytes]):
         return made
 
 
-class TextTables(dict[str, Texts]):
-    """Key → its texts. The three tables of keys start afresh when a writer makes up ever new ones."""
-
-    def __missing__(self, key: str) -> Texts:
-        """Begin one."""
-        if len(self) >= _KEYS:
-            self.clear()
-        made = self[key] = Texts(key)
-        return made
-
-
-class IntegerTables(dict[str, Integers]):
-    """Key → its integers."""
-
-    def __missing__(self, key: str) -> Integers:
-        """Begin one."""
-        if len(self) >= _KEYS:
-            self.clear()
-        made = self[key] = Integers(key)
-        return made
-
-
-class FloatHeads(dict[str, bytes]):
-    """Key → all of an attribute of type double but its last eight bytes."""
-
-    def __missing__(self, key: str) -> bytes:
-        """Encode one."""
-        if len(self) >= _KEYS:
-            self.clear()
-        made = self[key] = attribute(key, 0.0)[:-8]
-        return made
-
-
-class Booleans(dict[str, tuple[bytes, bytes]]):
-    """Key → the attribute for False and for True."""
-
-    def __missing__(self, key: str) -> tuple[bytes, bytes]:
-        """Encode both."""
-        if len(self) >= _KEYS:
-            self.clear()
-        made = self[key] = (attribute(key, value=False), attribute(key, value=True))
-        return made
-
-
 class Bodies(dict["Value", bytes]):
     """A body of text → `LogRecord.body` = 5."""
 
@@ -178,3 +168,21 @@ class Bodies(dict["Value", bytes]):
         if len(text) <= _LONGEST and len(self) < _VALUES:
             self[text] = made
         return made
+
+
+class Tables:
+    """Everything that is remembered between batches, with a bound on all of it together."""
+
+    __slots__ = ("bodies", "booleans", "floats", "integers", "texts")
+
+    def __init__(self) -> None:
+        self.texts = KeyTable(Texts)
+        self.integers = KeyTable(Integers)
+        self.floats = KeyTable(float_head)
+        self.booleans = KeyTable(booleans)
+        self.bodies = Bodies()
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to begin anew."""
+        return sum(map(len, self.texts.values())) + sum(map(len, self.integers.values())) > _ENTRIES

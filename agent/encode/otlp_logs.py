@@ -11,19 +11,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from agent import __version__
-from agent.encode.any_value import (
-    Bodies,
-    Booleans,
-    FloatHeads,
-    IntegerTables,
-    TextTables,
-    attribute,
-    delimited,
-    key_value,
-    text_bytes,
-    value_of,
-    varint,
-)
+from agent.encode.any_value import Tables, attribute, delimited, key_value, text_bytes, value_of, varint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,7 +35,7 @@ class Levels(dict[tuple[int, str], bytes]):
         """Encode one."""
         number, text = level
         made = (b"\x10" + varint(number) if number else b"") + (delimited(0x1A, text_bytes(text)) if text else b"")
-        if len(self) < 256:
+        if len(self) < 256 and len(text) <= 32:
             self[level] = made
         return made
 
@@ -62,24 +50,21 @@ class LogEncoder:
         self._origin: Origin | None = None
         self._origin_bytes = b""
         self._batches = 0
-        self._forget()
-
-    def _forget(self) -> None:
-        self._texts, self._integers, self._floats, self._booleans = TextTables(), IntegerTables(), FloatHeads(), Booleans()
-        self._bodies, self._levels = Bodies(), Levels()
+        self._tables = Tables()
+        self._levels = Levels()
 
     def encode(self, records: Sequence[LogRecord]) -> bytes:
         """The serialized request that holds these records, in their order."""
         self._batches += 1
-        if self._batches % _FORGET_AFTER == 0:
-            self._forget()
+        if self._batches % _FORGET_AFTER == 0 or self._tables.full:
+            self._tables = Tables()
         scope_logs = b"".join((self._scope, *self._encoded(records)))
         return delimited(0x0A, self._resource + delimited(0x12, scope_logs))
 
     def _encoded(self, records: Sequence[LogRecord]) -> list[bytes]:
         """Each record with its tag and length in turn. One loop with local variables: see the note on `json_lines.read`."""
-        texts, integers, floats, booleans = self._texts, self._integers, self._floats, self._booleans
-        bodies, levels, heads, double = self._bodies, self._levels, _RECORD_HEADS, _DOUBLE
+        tables, levels, heads, double = self._tables, self._levels, _RECORD_HEADS, _DOUBLE
+        texts, integers, floats, booleans, bodies = tables.texts, tables.integers, tables.floats, tables.booleans, tables.bodies
         out: list[bytes] = []
         origin, origin_bytes, observed_ns, observed = None, b"", -1, b""
         taken: frozenset[str] = frozenset()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
-from agent.parse.json_lines import decode
+from agent.parse.json_lines import decode, too_deep
 from agent.parse.reasons import MALFORMED_CRI, MALFORMED_DOCKER
 from agent.parse.timestamps import from_text
 
@@ -84,7 +84,7 @@ def peek_docker(line: bytes) -> tuple[str, bytes] | None:
 
 def unwrap_docker(line: bytes) -> Wrapped | None:
     """Take a line of Docker's `json-file` driver apart; None if it is none."""
-    if not _DOCKER.match(line):
+    if not _DOCKER.match(line) or too_deep(line):
         return None
     try:
         fields = orjson.loads(line)

@@ -30,6 +30,8 @@ FLAGS: Final = ("trace_flags", "traceFlags", "TraceFlags")
 PARENT: Final = "traceparent"
 _NESTED: Final = ("record", "log", "trace", "span")
 """Names below which loguru and ECS keep a level, a message or an id."""
+_LONGEST: Final = 4096
+"""Names of more letters together are nobody's habit and not worth the memory."""
 _BUNYAN_MARKS: Final = ("pid", "hostname", "v")
 
 levels: Final = severity.SeverityCache()
@@ -90,9 +92,12 @@ class Plans(dict[tuple[str, ...], Plan]):
 
     def __missing__(self, names: tuple[str, ...]) -> Plan:
         """Work one out."""
-        if len(self) >= 1024:
+        made = plan(names)
+        if sum(map(len, names)) > _LONGEST:
+            return made
+        if len(self) >= 512:
             self.clear()
-        made = self[names] = plan(names)
+        self[names] = made
         return made
 
 

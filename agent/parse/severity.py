@@ -54,6 +54,6 @@ class SeverityCache(dict[str, int]):
     def __missing__(self, text: str) -> int:
         """Work one out."""
         number = from_name(text)
-        if len(self) < 256:
+        if len(self) < 256 and len(text) <= 32:
             self[text] = number
         return number

@@ -49,10 +49,20 @@ def test_the_tables_do_not_grow_without_bound():
             ]
         )
 
-    assert len(encoder._texts) <= any_value._KEYS
-    assert len(encoder._texts["id"]) <= any_value._VALUES
-    assert len(encoder._integers["n"]) <= any_value._VALUES
-    assert len(encoder._bodies) <= any_value._VALUES
+    tables = encoder._tables
+    assert len(tables.texts) <= any_value._KEYS
+    assert len(tables.texts["id"]) <= any_value._VALUES
+    assert len(tables.integers["n"]) <= any_value._VALUES
+    assert len(tables.bodies) <= any_value._VALUES
+
+
+def test_all_that_is_remembered_is_bounded_together():
+    """Many keys of many values: the tables start afresh before they hurt."""
+    encoder = LogEncoder({})
+    for number in range(40):
+        encoder.encode([record(**{f"k{index}": f"{number}-{index}-{row}" for index in range(100)}) for row in range(20)])
+
+    assert sum(map(len, encoder._tables.texts.values())) <= any_value._ENTRIES + 100 * 20
 
 
 def test_true_one_and_one_point_zero_are_told_apart():
