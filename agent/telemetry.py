@@ -10,18 +10,16 @@ make the agent's log the busiest of the machine, least of all when the agent is 
 
 from __future__ import annotations
 
-import os
-import stat
-import sys
 from collections import deque
 from dataclasses import dataclass, fields
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
-import orjson
 import structlog
 
 from agent.metrics import Kind, Metric
+from agent.own_log import Level as Level  # noqa: PLC0414 - events and their level are asked for together
+from agent.own_log import configure_logging as configure_logging  # noqa: PLC0414 - as above
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,15 +67,6 @@ class Drop(StrEnum):
     REJECTED = "rejected"
     DEAD_LETTER = "dead_letter"
     RATE_LIMITED = "rate_limited"
-
-
-class Level(IntEnum):
-    """The standard library's numbers, so that they compare with anybody's."""
-
-    DEBUG = 10
-    INFO = 20
-    WARNING = 30
-    ERROR = 40
 
 
 FAILURES: Final = Metric("outrider.component.failures", Kind.COUNTER, "{failure}", "Times that a component raised and was started again.")
@@ -468,66 +457,3 @@ class Telemetry:
         if event.level >= Level.WARNING:
             self.recent.append(Recent(self._clock.wall_ns(), event.level, event.name, details))
         self._log.log(int(event.level), event.name, **details)
-
-
-def configure_logging(level: Level = Level.INFO, *, as_json: bool | None = None, environ: Mapping[str, str] = os.environ) -> None:
-    """Send our own log to standard error: JSON, or readable if that is a terminal and `as_json` is None; colours unless `NO_COLOR`.
-
-    Every line carries `agent=outrider`: whoever collects it can tell it from the workload's.
-    """
-    readable = sys.stderr.isatty() if as_json is None else not as_json
-    colours = readable and sys.stderr.isatty() and not environ.get("NO_COLOR")
-    renderers = (_escape, structlog.dev.ConsoleRenderer(colors=colours)) if readable else (structlog.processors.JSONRenderer(_json),)
-    structlog.configure(
-        processors=[_mark, structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), *renderers],
-        wrapper_class=structlog.make_filtering_bound_logger(int(level)),
-        logger_factory=_Stderr,
-        cache_logger_on_first_use=False,
-    )
-
-
-def _mark(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    event["agent"] = "outrider"
-    return event
-
-
-def _escape(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Text from data must not steer the terminal."""
-    for key, value in event.items():
-        if isinstance(value, str) and not value.isprintable():
-            event[key] = value.encode("unicode_escape").decode("ascii")
-    return event
-
-
-def _json(event: object, **_options: object) -> str:
-    return orjson.dumps(event, default=str).decode()
-
-
-class _Stderr:
-    """Writes lines; a standard error that is gone is no reason to stop observing."""
-
-    def __init__(self, *_name: str) -> None:
-        pass
-
-    def msg(self, line: str) -> None:
-        """Write one line in one call."""
-        try:
-            sys.stderr.write(line + "\n")
-            sys.stderr.flush()
-        except (OSError, ValueError):
-            return
-
-    log = debug = info = warning = warn = error = critical = fatal = exception = msg
-
-
-def own_log_files() -> frozenset[tuple[int, int]]:
-    """(device, inode) of the files that our standard output and error go to: a file source must not tail them, or it feeds on itself."""
-    return frozenset(identity for descriptor in (1, 2) if (identity := _regular(descriptor)) is not None)
-
-
-def _regular(descriptor: int) -> tuple[int, int] | None:
-    try:
-        status = os.fstat(descriptor)
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None

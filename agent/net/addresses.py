@@ -1,4 +1,4 @@
-"""Which addresses may be listened on, and which may be looked at. Pure decisions."""
+"""Which addresses only this machine reaches, which names it answers to, and which addresses may be looked at. Pure decisions."""
 
 from __future__ import annotations
 
@@ -17,13 +17,6 @@ def is_loopback(host: str) -> bool:
         return True
     address = _parse(host)
     return address is not None and address.is_loopback
-
-
-def listen_objection(host: str, *, insecure: bool) -> str | None:
-    """Why the agent must not listen there, or None. There is neither TLS nor authentication yet, so only loopback goes unasked."""
-    if insecure or is_loopback(host):
-        return None
-    return f"{host} can be reached from other machines, without TLS or authentication: listen on 127.0.0.1, or write `insecure: true`"
 
 
 def host_allowed(host: str, *, loopback: bool) -> bool:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -174,19 +173,9 @@ def test_level_is_a_threshold(capsys, metrics, clock):
 
 def test_a_closed_standard_error_stops_nothing():
     """Whoever read our log may go away; the agent goes on."""
-    code = "import os; from agent.telemetry import _Stderr; os.close(2); _Stderr().msg('x'); print('alive')"
+    code = "import os; from agent.own_log import _Stderr; os.close(2); _Stderr().msg('x'); print('alive')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout == "alive\n"
-
-
-def test_knows_the_files_of_its_own_log(tmp_path):
-    """A standard error that goes to a file is recognised by device and inode; a pipe is none."""
-    path = tmp_path / "agent.log"
-    code = "from agent.telemetry import own_log_files; print(sorted(own_log_files()))"
-    with path.open("wb") as file:
-        done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=file, check=True, timeout=60)
-    status = os.stat(path)
-    assert done.stdout.decode().strip() == str([(status.st_dev, status.st_ino)])
 
 
 def test_reasons_are_distinct_label_values():
