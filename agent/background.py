@@ -45,6 +45,8 @@ def jobs(settings: Settings, host: Host, pipeline: Pipeline) -> Iterable[tuple[s
     """Names and functions of what runs beside the senders."""
     yield "ledger", functools.partial(every, host.clock, CHECK_EVERY, functools.partial(check_ledger, host))
     yield "telemetry", functools.partial(every, host.clock, TELL_EVERY, functools.partial(_flush, host))
+    if pipeline.detector is not None:
+        yield "errors", pipeline.detector.run
     if any(Signal.METRICS in exporter.signals for _, exporter in pipeline.exporters):
         yield "metrics", functools.partial(every, host.clock, settings.metrics.interval, functools.partial(store_metrics, host))
 

@@ -14,10 +14,15 @@ from agent.record import Payload, Signal
 from agent.telemetry import Drop, RecordsDropped, ValuesRedacted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from agent.record import Batch, LogRecord
     from agent.telemetry import Telemetry
+
+
+def _nothing() -> None:
+    """Nobody waits for the commit."""
 
 
 class Detected(NamedTuple):
@@ -26,13 +31,15 @@ class Detected(NamedTuple):
     payloads: Sequence[Payload] = ()
     positions: Mapping[str, bytes | None] = {}
     drops: Mapping[str, int] = {}
+    commit: Callable[[], None] = _nothing
+    """To be called when all of it is stored, and only then: the detector's own state follows what is committed."""
 
 
 class Detector(Protocol):
     """Finds errors among records and makes rows of them."""
 
-    def detect(self, source: str, records: Sequence[LogRecord]) -> Detected:
-        """Look at redacted records, in order; pure but for the detector's own state."""
+    def judge(self, source: str, records: Sequence[LogRecord]) -> AbstractAsyncContextManager[Detected]:
+        """Look at redacted records, in order. What is found is stored within the context, so that batches with errors follow one another."""
 
 
 class Redacting(Protocol):
@@ -97,13 +104,22 @@ class Intake:
         payloads = list(batch.payloads)
         if records:
             payloads.append(Payload(Signal.LOGS, len(records), self._encoder.encode(records)))
-        found = self._detector.detect(self._source, records) if self._detector and records else Detected()
-        payloads.extend(found.payloads)
+        if self._detector is None or not records:
+            await self._keep(batch, records, payloads, redactions, Detected())
+            return
+        async with self._detector.judge(self._source, records) as found:
+            await self._keep(batch, records, [*payloads, *found.payloads], redactions, found)
+
+    async def _keep(
+        self, batch: Batch, records: Sequence[LogRecord], payloads: Sequence[Payload], redactions: Mapping[str, int], found: Detected
+    ) -> None:
         drops = _sum(batch.drops, found.drops)
-        if await self._store(payloads, {**batch.positions, **found.positions}, drops):
-            self._tell(redactions, drops)
-            if records:
-                self.newest_ns = max(self.newest_ns or 0, records[-1].time_ns or records[-1].observed_ns)
+        if not await self._store(payloads, {**batch.positions, **found.positions}, drops):
+            return
+        found.commit()
+        self._tell(redactions, drops)
+        if records:
+            self.newest_ns = max(self.newest_ns or 0, records[-1].time_ns or records[-1].observed_ns)
 
     def _tell(self, redactions: Mapping[str, int], drops: Mapping[str, int]) -> None:
         for rule, count in redactions.items():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from agent.component import Exporter, Probe, Sampler, Source
     from agent.config.settings import Entry, ProbeEntry, SamplerEntry, Settings
-    from agent.intake import Detector
+    from agent.detector import Detector
     from agent.spool.spool import Spool
 
 
@@ -54,6 +54,8 @@ class Pipeline:
     samplers: list[SamplerPoller] = field(default_factory=list)
     probes: list[ProbePoller] = field(default_factory=list)
     exporters: list[tuple[str, Exporter]] = field(default_factory=list)
+    detector: Detector | None = None
+    """What finds errors, if anybody is to be told of them."""
 
     async def close(self) -> None:
         """Release what sources and exporters hold, whatever was started; pollers close what they poll when they end."""
@@ -61,6 +63,8 @@ class Pipeline:
             await running.source.close()
         for _, exporter in self.exporters:
             await exporter.close()
+        if self.detector is not None:
+            self.detector.close()
 
 
 class Builder:
@@ -70,9 +74,17 @@ class Builder:
         self._settings = settings
         self._host = host
         self._redactor = Redactor(settings.redact)
-        self._detector: Detector | None = None
+        self.detector = self._make_detector()
         self._resource = settings.service.resource()
         self._encoder = LogEncoder(self._resource, ("outrider", __version__))
+
+    def _make_detector(self) -> Detector | None:
+        """What finds errors; None if nobody is to be told of them."""
+        if all(entry.type != "sentry" for entry in self._settings.exporters):
+            return None
+        from agent.detector import build_detector  # noqa: PLC0415 - it brings sentry-sdk, 20 MB that only a Sentry destination is worth
+
+        return build_detector(self._settings, self._host, self._redactor.text)
 
     def build(self) -> Pipeline:
         """Every configured component, unstarted."""
@@ -82,6 +94,7 @@ class Builder:
             [self.sampler(entry) for entry in settings.samplers],
             [self.probe(entry) for entry in settings.probes],
             [(entry.name, cast("Exporter", self._component(Kind.EXPORTER, entry))) for entry in settings.exporters],
+            self.detector,
         )
 
     def source(self, entry: Entry) -> RunningSource:
@@ -107,7 +120,7 @@ class Builder:
             spool=self._host.spool,
             redactor=self._redactor,
             encoder=self._encoder,
-            detector=self._detector,
+            detector=self.detector,
             telemetry=self._host.telemetry,
         )
 

@@ -39,6 +39,7 @@ EXPORTERS: Final = {
     "console": "agent.exporters.console:Console",
     "file": "agent.exporters.file:File",
     "otlp_http": "agent.exporters.otlp_http:OtlpHttp",
+    "sentry": "agent.exporters.sentry:Sentry",
 }
 
 BUILT_IN: Final[Mapping[Kind, Mapping[str, str]]] = {

@@ -161,6 +161,7 @@ class Generation:
                     for name, job in background.jobs(self._settings, self._host, self._pipeline)
                 ]
                 await self._take_in(turn, address)
+                await self._seal()
                 crash_point("runtime.sealed")
                 await self._drain(sending)
                 for task in (*sending, *chores):
@@ -190,6 +191,11 @@ class Generation:
         entry = self._child.attach(self._builder, self._life)
         if entry is not None and not any(one.type == entry.type for one in self._settings.samplers):
             self._pipeline.samplers.append(self._builder.sampler(entry))
+
+    async def _seal(self) -> None:
+        """Store what was held back until more would have come."""
+        if self._pipeline.detector is not None:
+            await self._pipeline.detector.finish()
 
     async def _drain(self, sending: Sequence[asyncio.Task[None]]) -> None:
         """Send on until nothing is left, or the time is up; a wrapped command's last rows get more time while they are being taken."""

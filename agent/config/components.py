@@ -38,7 +38,7 @@ PLANNED: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.SOURCE: frozenset({"otlp", "redis_stream", "redis_pubsub", "scrape", "socket", "test_runs"}),
     Kind.SAMPLER: frozenset({"cgroup"}),
     Kind.PROBE: frozenset({"command", "grpc", "heartbeat", "process", "redis"}),
-    Kind.EXPORTER: frozenset({"otlp_grpc", "sentry"}),
+    Kind.EXPORTER: frozenset({"otlp_grpc"}),
 }
 """Types that the product will have: asking for one is no typing mistake."""
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAn
 
 from agent.component import ComponentConfig  # noqa: TC001 - pydantic reads it
 from agent.options import Address, Duration, Interval, OptionError, Size, split_address
+from agent.parse.patterns import Pattern  # noqa: TC001 - pydantic reads it
 from agent.redact import RedactConfig
 
 
@@ -81,6 +82,36 @@ class Metrics(Section):
     """How often metrics are written to the spool for the destinations. From the environment: `OTEL_METRIC_EXPORT_INTERVAL` (ms)."""
 
 
+SentryLevel = Literal["debug", "info", "warning", "error", "fatal"]
+
+
+class Errors(Section):
+    """What becomes a Sentry issue. Without a `sentry` exporter nothing does."""
+
+    level: SentryLevel = "error"
+    """Records from this level on are errors; so is one without a level that tells of an exception."""
+    patterns: tuple[Pattern, ...] = ()
+    """A record whose text one of these finds is an error whatever its level."""
+    in_app: tuple[str, ...] = ()
+    """Prefixes of paths or modules that are the workload's own code. None: all but site-packages and the standard library."""
+    source: bool = True
+    """Read the workload's `.py` files for the lines around a frame, where they may be read and are what ran."""
+    locals: bool = False
+    """Send local variables, where a logger has written them. They often hold secrets."""
+    breadcrumbs: int = Field(default=50, ge=0, le=100)
+    """Records before an error that go with it."""
+    window: Interval = 60.0
+    """How long errors of one kind are folded: the first is sent at once, the rest at the window's end as one, with their number."""
+    per_fingerprint: int = Field(default=1, ge=1)
+    """Errors of one kind that are sent by themselves in each window."""
+    total: int = Field(default=100, ge=1)
+    """Events of all kinds together that are sent in each window; more are folded."""
+    kinds: int = Field(default=500, ge=1, le=10_000)
+    """Kinds of errors of one source that are kept apart at a time; more are counted and not told."""
+    probes: bool = True
+    """Whether a probe that goes down is an error."""
+
+
 class Log(Section):
     """The agent's own log, on stderr."""
 
@@ -146,6 +177,8 @@ class Settings(Section):
     """What is taken out of log records before they are stored."""
     metrics: Metrics = Metrics()
     """Metrics on their way to destinations; `/metrics` is always as fresh as its scrape."""
+    errors: Errors = Errors()
+    """What becomes a Sentry issue. Without a `sentry` exporter nothing does."""
     sources: tuple[Entry, ...] = ()
     """What is read: each has a `type`, perhaps a `name`, and the options of that type."""
     samplers: tuple[SamplerEntry, ...] = ()

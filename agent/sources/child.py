@@ -154,7 +154,11 @@ class Child:
 
     def _exit_record(self, how: Exit) -> LogRecord:
         now = self._context.clock.wall_ns()
-        attributes: dict[str, Value] = {"process.pid": self.pid, "process.executable.name": os.path.basename(self._config.command[0])}  # noqa: PTH119 - argv[0] is a string, not a path of ours
+        attributes: dict[str, Value] = {
+            "event.name": "outrider.process.exited",
+            "process.pid": self.pid,
+            "process.executable.name": os.path.basename(self._config.command[0]),  # noqa: PTH119 - argv[0] is a string, not a path of ours
+        }
         if how.signal_name:
             attributes["process.exit.signal"] = how.signal_name
             body = f"process killed by {how.signal_name}"
@@ -218,7 +222,7 @@ class _Stream:
                 async with asyncio.timeout(QUIET if self._parser.open_offset() is not None else None):
                     chunk = await self._queue.get()
             except TimeoutError:
-                await self._emit(emit, self._parser.flush(context.clock.wall_ns()), {}, None)
+                await self._emit(emit, self._parser.flush(context.clock.wall_ns()), self._parser.take_drops(), None)
                 continue
             if not chunk:
                 await self._finish(emit, context)
@@ -238,13 +242,13 @@ class _Stream:
             lines.append((self._offset, line))
             self._offset += len(line) + 1
         records, drops = self._parser.parse_chunk(lines, self._origin, context.clock.wall_ns())
-        await self._emit(emit, records, drops, text)
+        await self._emit(emit, records, drops, self._parser.text)
 
     async def _finish(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
         if self._partial:
             text, self._partial = self._partial, b""
             await self._parse(text, emit, context)
-        await self._emit(emit, self._parser.flush(context.clock.wall_ns()), {}, None)
+        await self._emit(emit, self._parser.flush(context.clock.wall_ns()), self._parser.take_drops(), None)
 
     async def _emit(
         self, emit: Callable[[Batch], Awaitable[None]], records: list[LogRecord], drops: dict[str, int], text: bytes | None

@@ -12,7 +12,7 @@ import pytest
 from agent import registry
 from agent.encode.otlp_logs import LogEncoder
 from agent.exporters.console import Console, ConsoleConfig
-from agent.record import LogRecord, Origin, Severity
+from agent.record import LogRecord, Origin, Severity, Signal
 from agent.registry import Kind
 from agent.sources.stdin import Stdin, StdinConfig
 from agent.testing import conformance
@@ -112,6 +112,16 @@ async def otlp_http(tmp_path: Path) -> AsyncIterator[ExporterCase]:
 
 
 @contextlib.asynccontextmanager
+async def sentry(tmp_path: Path) -> AsyncIterator[ExporterCase]:
+    """One server that accepts, one that never answers."""
+    envelope = b'{"event_id":"9ec79c33ec9942ab8353589fcb2e04dc"}\n{"type":"event"}\n{"message":"x"}\n'
+    with silence() as port:
+        async with FaultServer() as server:
+            make, hanging = (maker(Kind.EXPORTER, "sentry", dsn=f"http://key@127.0.0.1:{number}/1") for number in (server.port, port))
+            yield ExporterCase(make, make_row(envelope, signal=Signal.SENTRY_ERROR), hanging)
+
+
+@contextlib.asynccontextmanager
 async def console(tmp_path: Path) -> AsyncIterator[ExporterCase]:
     """A file, and a pipe that is full."""
     file = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
@@ -142,6 +152,7 @@ CASES = {
     (Kind.PROBE, "http"): http,
     (Kind.PROBE, "tcp"): tcp,
     (Kind.EXPORTER, "otlp_http"): otlp_http,
+    (Kind.EXPORTER, "sentry"): sentry,
     (Kind.EXPORTER, "console"): console,
     (Kind.EXPORTER, "file"): file,
 }

@@ -1,0 +1,80 @@
+"""The black box: the last lines that were logged and the last resource samples, kept in memory for whoever asks what went before a crash."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from agent.encode.sentry_event import timestamp
+from agent.error_event import Attachment
+from agent.verdict.errors import STACKTRACE, level_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agent.record import LogRecord
+
+MAX_LINES: Final = 300
+LONGEST_LINE: Final = 2048
+MAX_SAMPLES: Final = 120
+MAX_SOURCES: Final = 64
+MAX_BYTES: Final = 64 * 1024
+"""Of all attachments of an event together."""
+_LINES_SHARE: Final = MAX_BYTES * 3 // 4
+
+
+class BlackBox:
+    """What was last said and measured, per source; bounded in every direction."""
+
+    def __init__(self) -> None:
+        self._lines: OrderedDict[str, deque[str]] = OrderedDict()
+        self._samples: deque[tuple[int, Mapping[str, float]]] = deque(maxlen=MAX_SAMPLES)
+
+    def remember(self, source: str, records: Sequence[LogRecord]) -> None:
+        """Take the last of a source's records; they are redacted already."""
+        lines = self._lines.setdefault(source, deque(maxlen=MAX_LINES))
+        self._lines.move_to_end(source)
+        while len(self._lines) > MAX_SOURCES:
+            self._lines.popitem(last=False)
+        lines.extend(line_of(record) for record in records[-MAX_LINES:])
+
+    def sample(self, time_ns: int, figures: Mapping[str, float]) -> None:
+        """Take what was measured at a moment (nanoseconds since the Unix epoch)."""
+        if figures:
+            self._samples.append((time_ns, dict(figures)))
+
+    def attachments(self, source: str) -> tuple[Attachment, ...]:
+        """What is known now: the newest lines of the source and the newest samples, in `MAX_BYTES` together."""
+        text = newest(self._lines.get(source, ()), _LINES_SHARE)
+        found = [Attachment("last_lines.txt", "text/plain", text)] if text else []
+        samples = _rows(self._samples)
+        while len(samples) > MAX_BYTES - _LINES_SHARE and self._samples:
+            self._samples.popleft()
+            samples = _rows(self._samples)
+        return (*found, Attachment("resources.jsonl", "application/x-ndjson", samples)) if samples else tuple(found)
+
+
+def line_of(record: LogRecord) -> str:
+    """A record as a line for people."""
+    body = record.body if isinstance(record.body, str) else str(record.body)
+    stack = record.attributes.get(STACKTRACE)
+    text = f"{timestamp(record.time_ns or record.observed_ns)} {level_name(record.severity or 9)} {body}"
+    return (f"{text}\n{stack}" if isinstance(stack, str) else text)[:LONGEST_LINE]
+
+
+def newest(lines: Sequence[str] | deque[str], limit: int) -> bytes:
+    """As many of the last lines as fit into `limit` bytes."""
+    kept: list[bytes] = []
+    for line in reversed(lines):
+        encoded = line.encode("utf-8", "backslashreplace") + b"\n"
+        limit -= len(encoded)
+        if limit < 0:
+            break
+        kept.append(encoded)
+    return b"".join(reversed(kept))
+
+
+def _rows(samples: deque[tuple[int, Mapping[str, float]]]) -> bytes:
+    return b"".join(orjson.dumps({"time": timestamp(time_ns), **figures}) + b"\n" for time_ns, figures in samples)

@@ -1,0 +1,176 @@
+"""An `ErrorEvent` as the JSON object that Sentry calls an event (develop.sentry.dev, "Event Payloads")."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from agent.encode.sentry_frames import Scene, class_of, encode_frame, encode_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from agent.error_event import Crumb, ErrorEvent, Mechanism, Message
+    from agent.parse.exceptions import ExceptionInfo, FatalError, ThreadStack
+    from agent.record import Value
+
+    Json = dict[str, Value]
+
+LONGEST_TAG: Final = 200
+"""Characters of a tag's value."""
+LONGEST_VALUE: Final = 8192
+"""Characters of an exception's or a log's message."""
+MAX_EXCEPTIONS: Final = 50
+"""Exceptions of one event; of a larger tree the nearest to the root are told."""
+
+
+def encode_event(event: ErrorEvent, scene: Scene, *, release: str = "", environment: str = "") -> Json:
+    """The event; keys without a value are left out."""
+    encoded: Json = {
+        "event_id": event.event_id,
+        "timestamp": timestamp(event.time_ns),
+        "platform": "python",
+        "level": event.level,
+        "logger": event.logger or None,
+        "server_name": event.server_name or None,
+        "release": release or None,
+        "environment": environment or None,
+        "fingerprint": list(event.fingerprint),
+        "tags": {key[:32]: one_line(value)[:LONGEST_TAG] for key, value in event.tags.items() if value},
+        "extra": dict(event.extra),
+        "logentry": _message(event.message),
+        "exception": _exceptions(event, scene),
+        "threads": _threads(event.fatal, scene),
+        "breadcrumbs": {"values": [_crumb(crumb) for crumb in event.breadcrumbs]},
+        "contexts": _contexts(event),
+    }
+    return {key: value for key, value in encoded.items() if value not in (None, {}, [], {"values": []})}
+
+
+def timestamp(time_ns: int) -> str:
+    """RFC 3339 with microseconds, UTC."""
+    return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ns % 10**9 // 1000:06d}Z"
+
+
+def one_line(text: str) -> str:
+    """Tags may not hold line breaks."""
+    return " ".join(text.split())
+
+
+def _message(message: Message | None) -> Json | None:
+    if message is None:
+        return None
+    encoded: Json = {"message": message.template[:LONGEST_VALUE]}
+    if message.params:
+        encoded |= {"params": list(message.params), "formatted": message.formatted[:LONGEST_VALUE]}
+    return encoded
+
+
+def _contexts(event: ErrorEvent) -> Json:
+    return {"trace": {"type": "trace", "trace_id": event.trace_id, "span_id": event.span_id or "0" * 15 + "1"}} if event.trace_id else {}
+
+
+def _crumb(crumb: Crumb) -> Json:
+    return {
+        "timestamp": timestamp(crumb.time_ns),
+        "type": "default",
+        "category": crumb.category,
+        "level": crumb.level,
+        "message": crumb.message,
+    }
+
+
+# --- exceptions ------------------------------------------------------------------------------------------------------
+
+
+def _exceptions(event: ErrorEvent, scene: Scene) -> Json | None:
+    if event.exception is None:
+        return None
+    nodes = list(_walk(event.exception))
+    several = len(nodes) > 1 or event.exception.is_group
+    values: list[Value] = []
+    for number, (error, parent, source) in enumerate(nodes):
+        encoded = _exception(error, scene)
+        mechanism: Json = _mechanism(event.mechanism) if number == 0 else {"type": "chained", "handled": event.mechanism.handled}
+        encoded["mechanism"] = mechanism | _place(error, number, parent, source) if several else mechanism
+        values.insert(0, encoded)
+    return {"values": values}
+
+
+def _walk(root: ExceptionInfo) -> Iterator[tuple[ExceptionInfo, int, str]]:
+    """The exceptions of a tree, root first, each with its parent's number and how it hangs on it (develop.sentry.dev, "Exception Interface")."""
+    waiting: list[tuple[ExceptionInfo, int, str]] = [(root, -1, "")]
+    number = 0
+    while waiting and number < MAX_EXCEPTIONS:
+        error, parent, source = waiting.pop()
+        yield error, parent, source
+        children = [(member, number, f"exceptions[{index}]") for index, member in enumerate(error.group)]
+        below = error.cause or error.context
+        if below is not None:
+            children.insert(0, (below, number, "__cause__" if error.cause else "__context__"))
+        waiting += reversed(children)
+        number += 1
+
+
+def _place(error: ExceptionInfo, number: int, parent: int, source: str) -> Json:
+    place: Json = {"exception_id": number}
+    if parent >= 0:
+        place |= {"parent_id": parent, "source": source}
+    if error.is_group:
+        place["is_exception_group"] = True
+    return place
+
+
+def _mechanism(mechanism: Mechanism) -> Json:
+    encoded: Json = {"type": mechanism.type, "handled": mechanism.handled}
+    if mechanism.synthetic:
+        encoded["synthetic"] = True
+    if mechanism.signal:
+        encoded["meta"] = {"signal": {"number": mechanism.signal.number, "name": mechanism.signal.name}}
+    return encoded
+
+
+def _exception(error: ExceptionInfo, scene: Scene) -> Json:
+    name, module = class_of(error)
+    encoded: Json = {"type": name or "Traceback", "value": value_of(error)}
+    if module:
+        encoded["module"] = module
+    frames = [*error.frames, *([error.syntax] if error.syntax else [])]
+    if frames:
+        encoded["stacktrace"] = {"frames": encode_frames(frames, scene)}
+    return encoded
+
+
+def value_of(error: ExceptionInfo) -> str:
+    """The message as sentry-sdk has it: of a group without "(2 sub-exceptions)"; with the notes below."""
+    if error.truncated.incomplete:
+        return "(the traceback ends before the exception is named)"
+    value = error.value
+    if error.is_group and value.endswith((" sub-exceptions)", " sub-exception)")):
+        value = value[: value.rindex(" (")]
+    return "\n".join((value, *error.notes))[:LONGEST_VALUE]
+
+
+# --- threads ---------------------------------------------------------------------------------------------------------
+
+
+def _threads(fatal: FatalError | None, scene: Scene) -> Json | None:
+    if fatal is None or len(fatal.threads) < 2:
+        return None
+    return {"values": [_thread(thread, scene) for thread in fatal.threads]}
+
+
+def _thread(thread: ThreadStack, scene: Scene) -> Json:
+    encoded: Json = {"id": thread.ident or "0", "crashed": thread.current, "current": thread.current}
+    if thread.name:
+        encoded["name"] = thread.name
+    if not thread.current:  # the crashed thread's stack is the exception's
+        encoded["stacktrace"] = {"frames": [encode_frame(frame, scene) for frame in thread.frames]}
+    return encoded
+
+
+def occurrences(event: Mapping[str, Value], count: int, first_ns: int, last_ns: int) -> Json:
+    """The event as that of `count` errors between two times."""
+    extra = event.get("extra")
+    told: Json = {"count": count, "first": timestamp(first_ns), "last": timestamp(last_ns)}
+    return {**event, "extra": {**(extra if isinstance(extra, dict) else {}), "occurrences": told}}

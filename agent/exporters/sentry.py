@@ -1,0 +1,229 @@
+"""Delivers envelopes to a Sentry project: sentry.io, self-hosted, Bugsink, GlitchTip. One row, one POST.
+
+What is stored goes on the wire but for three things that only the moment of sending knows: `sent_at`, the destination's own release and
+environment if it has any, and a client report of what was dropped on the way. A 413 is answered by trimming. A limited category waits: errors
+for `hold`, the rest is of no use later and is dropped, counted and reported.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+
+from pydantic import AfterValidator, Field
+
+from agent import __version__
+from agent.component import Accepted, ComponentConfig, Context
+from agent.crash import crash_point
+from agent.encode.sentry_envelope import Envelope, EnvelopeError, decode, encode, json_item, relabel, seal
+from agent.encode.sentry_event import timestamp
+from agent.encode.sentry_trim import fit, steps
+from agent.errors import PausedError, RejectedError, RetryableError, TooLargeError
+from agent.exporters.otlp_answer import retry_after, scrub
+from agent.exporters.sentry_dsn import parse_dsn
+from agent.exporters.sentry_limits import EVERYTHING, UNTOLD, RateLimits, read_limits
+from agent.metrics import Kind, Metric
+from agent.net.http_client import HttpClient, HttpError, Request, Response, TlsOptions
+from agent.options import Duration, Interval, Secret, Size  # noqa: TC001 - pydantic reads them
+from agent.record import Row, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.record import Value
+
+MIB: Final = 1024 * 1024
+CLIENT: Final = f"outrider/{__version__}"
+SIGNALS: Final = frozenset({Signal.SENTRY_ERROR, Signal.SENTRY_MONITOR, Signal.SENTRY_SESSION, Signal.SENTRY_LOG, Signal.SENTRY_REPORT})
+RETRYABLE: Final = frozenset({408, 425, 502, 503, 504})
+REFUSES_US: Final = frozenset({401, 403, 404})
+HELD: Final = frozenset({Signal.SENTRY_ERROR, Signal.SENTRY_REPORT})
+"""What is worth waiting for while it is limited."""
+
+REQUESTS: Final = Metric(
+    "outrider.sentry.requests",
+    Kind.COUNTER,
+    "{request}",
+    "Envelopes by category and by HTTP status, kind of failure, or why it was not sent.",
+)
+
+
+def _dsn(value: Secret) -> Secret:
+    parse_dsn(value.get_secret_value())
+    return value
+
+
+class SentryConfig(ComponentConfig):
+    """Options of the `sentry` exporter: where errors, check-ins, sessions and Sentry logs go. What becomes an error stands under `errors`."""
+
+    dsn: Annotated[Secret, AfterValidator(_dsn)]
+    """The project's DSN, also with a path before the project. From the environment: `SENTRY_DSN`."""
+    environment: str = Field(default="", max_length=64)
+    """The environment that Sentry shows; else the resource's `deployment.environment.name`. From the environment: `SENTRY_ENVIRONMENT`."""
+    release: str = Field(default="", max_length=200)
+    """The release that Sentry shows; else `service.name@service.version`. From the environment: `SENTRY_RELEASE`."""
+    services: tuple[str, ...] = ()
+    """Only what is about these services (`service.name`) goes to this project; none = all."""
+    timeout: Interval = 10.0
+    """Longest time of one attempt, everything included."""
+    hold: Duration = 3600.0
+    """How long errors wait while the project's rate limit forbids them; then they become dead letters. 0 drops them at once."""
+    max_envelope_size: Size = Field(default=20 * MIB, gt=0)
+    """Larger envelopes, before compression, are trimmed first."""
+    tls: TlsOptions = TlsOptions()
+    """For https DSNs."""
+
+
+class Sentry:
+    """The exporter."""
+
+    Config: ClassVar = SentryConfig
+
+    def __init__(self, config: SentryConfig, context: Context) -> None:
+        self.signals = SIGNALS
+        self._config = config
+        self._context = context
+        self._dsn = parse_dsn(config.dsn.get_secret_value())
+        self._clients = {signal: HttpClient(tls=config.tls, user_agent=CLIENT) for signal in SIGNALS}
+        self._limits = RateLimits()
+        self._lost: Counter[tuple[str, str]] = Counter()
+        """What no destination will see and this one was not told of yet: (reason, category) → how many."""
+
+    async def export(self, row: Row) -> Accepted:
+        """Send one envelope; see the contract."""
+        category = category_of(row)
+        if wait := self._limits.remaining(category, self._now()):
+            self._count(category, "rate_limited")
+            return self._hold(row, wait)
+        envelope = self._prepare(row)
+        if self._config.services and envelope.service not in self._config.services:
+            self._count(category, "other_service")
+            return Accepted()
+        return await self._deliver(row, envelope)
+
+    async def close(self) -> None:
+        """Drop the kept connections."""
+        for client in self._clients.values():
+            await client.close()
+
+    async def _deliver(self, row: Row, envelope: Envelope) -> Accepted:
+        """Send it, and what trimming leaves of it while it is too large."""
+        category = category_of(row)
+        for smaller in self._sizes(envelope):
+            response = await self._post(row.signal, smaller)
+            self._note_limits(response)
+            if response.status != 413:
+                return self._settle(row, category, response)
+        raise TooLargeError("HTTP 413: too large for Sentry, even when trimmed")
+
+    def _sizes(self, envelope: Envelope) -> Iterator[Envelope]:
+        envelope = fit(envelope, self._config.max_envelope_size)
+        yield envelope
+        yield from steps(envelope)
+
+    def _prepare(self, row: Row) -> Envelope:
+        try:
+            envelope = decode(zlib.decompress(row.body, wbits=31))
+        except EnvelopeError as error:
+            raise RejectedError(f"no envelope: {error}") from error
+        envelope = relabel(envelope, self._config.release, self._config.environment)
+        if self._limits.remaining("attachment", self._now()):
+            return self._without_attachments(envelope)
+        return envelope
+
+    def _without_attachments(self, envelope: Envelope) -> Envelope:
+        kept = [item for item in envelope.items if item.type != "attachment"]
+        lost = len(envelope.items) - len(kept)
+        if lost:
+            self._lost["ratelimit_backoff", "attachment"] += lost
+        return Envelope(envelope.headers, kept)
+
+    async def _post(self, signal: Signal, envelope: Envelope) -> Response:
+        told = Counter(self._lost)
+        sealed = seal(envelope, timestamp(self._context.clock.wall_ns()))
+        if told and signal is not Signal.SENTRY_REPORT:
+            sealed = Envelope(sealed.headers, [*sealed.items, json_item("client_report", self._report(told))])
+        body = zlib.compress(encode(sealed), level=6, wbits=31)
+        headers = {
+            "Content-Type": "application/x-sentry-envelope",
+            "Content-Encoding": "gzip",
+            "X-Sentry-Auth": self._dsn.authorization(CLIENT),
+        }
+        try:
+            response = await self._clients[signal].send(
+                Request("POST", self._dsn.url, headers, body), deadline=self._config.timeout, sent=_sent
+            )
+        except HttpError as error:
+            self._count(signal.value.partition(".")[2], error.kind.value)
+            raise RetryableError(scrub(str(error), self._secrets())) from error
+        if 200 <= response.status < 300 and signal is not Signal.SENTRY_REPORT:
+            self._lost -= told
+        return response
+
+    def _report(self, lost: Counter[tuple[str, str]]) -> dict[str, Value]:
+        discarded: list[Value] = [
+            {"reason": reason, "category": category, "quantity": count} for (reason, category), count in sorted(lost.items())
+        ]
+        return {"timestamp": timestamp(self._context.clock.wall_ns()), "discarded_events": discarded}
+
+    def _note_limits(self, response: Response) -> None:
+        now = self._now()
+        header = ",".join(value for name, value in response.headers if name == "x-sentry-rate-limits")
+        limits = list(read_limits(header)) if header else []
+        if response.status == 429 and not limits:
+            asked = retry_after(response, self._context.clock.wall_ns() / 1e9)
+            limits = [(EVERYTHING, UNTOLD if asked is None or asked <= 0 else asked)]
+        for category, seconds in limits:
+            self._limits.note(category, seconds, now)
+
+    def _settle(self, row: Row, category: str, response: Response) -> Accepted:
+        """Return or raise what the contract has for an answer."""
+        self._count(category, str(response.status))
+        if 200 <= response.status < 300:
+            self._limits.taken(category, self._now())
+            return Accepted()
+        reason = scrub(f"HTTP {response.status}: {_words(response)}".rstrip(": "), self._secrets())
+        if response.status == 429:
+            return self._hold(row, self._limits.remaining(category, self._now()) or UNTOLD)
+        if response.status in RETRYABLE:
+            raise RetryableError(reason, after=retry_after(response, self._context.clock.wall_ns() / 1e9))
+        if response.status in REFUSES_US or 300 <= response.status < 400:
+            raise PausedError(reason)
+        self._lost["send_error", category] += row.records
+        raise RejectedError(reason)
+
+    def _hold(self, row: Row, wait: float) -> Accepted:
+        """Keep a limited row, or give it up."""
+        category = category_of(row)
+        reason = f"rate limited for {wait:.0f} s more: {category}"
+        hold = self._config.hold if row.signal in HELD else 0.0
+        if wait <= hold and self._limits.limited_for(category, self._now()) <= hold:
+            raise RetryableError(reason, after=wait)
+        self._lost["ratelimit_backoff", category] += row.records
+        if row.signal is Signal.SENTRY_ERROR:
+            raise RejectedError(reason)
+        return Accepted(row.records, reason)
+
+    def _secrets(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self._dsn.key, self._dsn.secret)))
+
+    def _now(self) -> float:
+        return self._context.clock.monotonic()
+
+    def _count(self, category: str, outcome: str) -> None:
+        self._context.metrics.add(REQUESTS, 1, {"destination": self._context.name, "category": category, "outcome": outcome})
+
+
+def _sent() -> None:
+    crash_point("delivery.after_send")
+
+
+def category_of(row: Row) -> str:
+    """Sentry's data category of a row."""
+    return row.signal.value.partition(".")[2]
+
+
+def _words(response: Response) -> str:
+    said = response.header("x-sentry-error")
+    return said or response.body[:1000].decode("utf-8", "replace")

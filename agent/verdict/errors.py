@@ -1,0 +1,244 @@
+"""Which records are errors, and what they tell of: a log record becomes an `ErrorEvent`. Pure.
+
+A record is an error if its level says so, if it tells of an exception and has no level, or if a pattern of the user's finds it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from agent.encode.sentry_frames import is_in_app
+from agent.error_event import Crumb, ErrorEvent, Mechanism, Message
+from agent.parse.exceptions import ExceptionInfo
+from agent.parse.traceback import parse_fatal_error, parse_traceback
+from agent.parse.traceback_json import from_structured
+from agent.record import LogRecord, Severity
+from agent.verdict.templates import parametrise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from agent.parse.exceptions import FatalError, Frame
+    from agent.parse.patterns import Compiled
+    from agent.record import Value
+
+NAMESPACE: Final = uuid.UUID("7f0b1c9e-5d0e-5b8e-9a43-0d6a3f1b2c11")
+"""Of the event ids; made up once."""
+STACKTRACE: Final = "exception.stacktrace"
+EXIT: Final = "outrider.process.exited"
+"""`event.name` of a record that tells how a process ended."""
+PROBE: Final = "outrider.probe.changed"
+"""`event.name` of a record that tells of a probe's change of state."""
+LOGGERS: Final = ("logger", "logger_name", "log.logger", "name", "component")
+SHORT: Final = 512
+"""Characters of a breadcrumb's message."""
+MAX_EXTRA: Final = 50
+LONGEST_EXTRA: Final = 2048
+_EXCEPTION_KEYS: Final = frozenset(
+    {"exception", "exc_info", "exc_text", "error.stack_trace", "error.stack", "stack_trace", "traceback", STACKTRACE, "record", "text"}
+)
+_LEVELS: Final = ((Severity.FATAL, "fatal"), (Severity.ERROR, "error"), (Severity.WARN, "warning"), (Severity.INFO, "info"))
+_HEADER: Final = "Traceback (most recent call last)"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is taken for an error, and whose code is the workload's own."""
+
+    level: int = Severity.ERROR
+    """Records from this SeverityNumber on are errors."""
+    pattern: Compiled | None = None
+    """What makes a record an error whatever its level."""
+    probes: bool = True
+    """Whether a probe's change of state is one."""
+    in_app: tuple[str, ...] = ()
+    """Prefixes of paths or modules."""
+
+    def concerns(self, record: LogRecord) -> bool:
+        """Whether a record is an error. Called for every record, so the usual answer comes first."""
+        if record.severity >= self.level:
+            return self.probes or record.attributes.get("event.name") != PROBE
+        if record.severity == 0 and not _EXCEPTION_KEYS.isdisjoint(record.attributes) and read_exception(record) is not None:
+            return True
+        return self.pattern is not None and isinstance(record.body, str) and self.pattern.search(record.body) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom the errors are about."""
+
+    service: str
+    server_name: str
+
+
+def level_name(severity: int) -> str:
+    """Sentry's name of a SeverityNumber; of none: error."""
+    return next((name for least, name in _LEVELS if severity >= least), "debug" if severity else "error")
+
+
+def event_id(record: LogRecord, subject: Subject, purpose: str = "") -> str:
+    """The id of what a record tells of: the same whenever the same record is read, and on no other host."""
+    place = "\0".join((subject.service, subject.server_name, record.origin.key, str(record.offset), str(record.time_ns), purpose))
+    return uuid.uuid5(NAMESPACE, place).hex
+
+
+def read_exception(record: LogRecord) -> ExceptionInfo | None:
+    """The exception a record tells of: in its fields, or in its text."""
+    found = from_structured(record.attributes)
+    if found is None and isinstance(record.body, str) and _HEADER in record.body:
+        found = parse_traceback(record.body)
+    return found
+
+
+def read_fatal(record: LogRecord) -> FatalError | None:
+    """The death of an interpreter a record tells of."""
+    for text in (record.attributes.get(STACKTRACE), record.body):
+        if isinstance(text, str) and (found := parse_fatal_error(text)) is not None:
+            return found
+    return None
+
+
+def to_event(record: LogRecord, subject: Subject, rules: Rules, crumbs: Sequence[Crumb] = ()) -> ErrorEvent:
+    """The error that a record tells of."""
+    exception = read_exception(record)
+    fatal = read_fatal(record) if exception is None else None
+    if fatal is not None:
+        exception = fatal_exception(fatal)
+    alone = exception is not None and _is_alone(record, exception)
+    text = record.body if isinstance(record.body, str) else "" if record.body is None else str(record.body)
+    text = text.partition(_HEADER)[0].rstrip() or text
+    template, params = parametrise(text)
+    return ErrorEvent(
+        event_id=event_id(record, subject),
+        time_ns=record.time_ns or record.observed_ns,
+        level=level_name(record.severity),
+        fingerprint=fingerprint("" if alone else template, exception, rules.in_app),
+        message=None if alone else Message(template, params, text if params else ""),
+        exception=exception,
+        fatal=fatal,
+        mechanism=mechanism_of(record, exception, alone=alone or fatal is not None),
+        logger=logger_of(record),
+        server_name=subject.server_name,
+        service=subject.service,
+        tags=tags_of(record, subject),
+        extra=extra_of(record),
+        trace_id=record.trace_id.hex(),
+        span_id=record.span_id.hex(),
+        breadcrumbs=tuple(crumbs),
+    )
+
+
+def fatal_exception(fatal: FatalError) -> ExceptionInfo:
+    """The exception that stands for an interpreter's death, with the stack of the thread that died."""
+    thread = fatal.current or (fatal.threads[0] if fatal.threads else None)
+    return ExceptionInfo("FatalPythonError", "", fatal.reason or "(no reason given)", thread.frames if thread else ())
+
+
+def mechanism_of(record: LogRecord, exception: ExceptionInfo | None, *, alone: bool) -> Mechanism:
+    """A traceback that nobody logged is what the interpreter prints of an exception that nobody caught."""
+    if exception is None:
+        return Mechanism("logging")
+    if alone and record.origin.attributes.get("log.iostream") != "stdout":
+        return Mechanism("excepthook", handled=False)
+    return Mechanism("logging")
+
+
+def _is_alone(record: LogRecord, exception: ExceptionInfo) -> bool:
+    """Whether the record is a bare traceback, without words of a logger's."""
+    if record.severity_text or STACKTRACE not in record.attributes or not isinstance(record.body, str):
+        return False
+    title = f"{exception.qualified}: {exception.value}".removesuffix(": ")
+    return record.body == title or record.body.startswith((_HEADER, "Exception in thread", "Exception ignored"))
+
+
+def logger_of(record: LogRecord) -> str:
+    """The logger's name, where a field tells it."""
+    found = (record.attributes.get(key) for key in LOGGERS)
+    return next((name for name in found if isinstance(name, str) and name), "")
+
+
+def tags_of(record: LogRecord, subject: Subject) -> dict[str, str]:
+    """What one may want to search by: bounded by configuration, not by data."""
+    known = {"service.name": subject.service}
+    for key in ("log.iostream", "log.file.path", "probe.name", "probe.target"):
+        value = record.origin.attributes.get(key)
+        if isinstance(value, str):
+            known[key] = value
+    return known
+
+
+def extra_of(record: LogRecord) -> dict[str, Value]:
+    """The record's own fields, but for those that the event has a place for; bounded."""
+    names = [key for key in record.attributes if key not in _EXCEPTION_KEYS and not key.startswith("exception.")]
+    return {name: _bounded(record.attributes[name]) for name in names[:MAX_EXTRA]}
+
+
+def _bounded(value: Value) -> Value:
+    if isinstance(value, str):
+        return value[:LONGEST_EXTRA]
+    if isinstance(value, list | dict) and len(str(value)) > LONGEST_EXTRA:
+        return str(value)[:LONGEST_EXTRA]
+    return value
+
+
+def crumb_of(record: LogRecord) -> Crumb:
+    """A record as something that went before an error."""
+    body = record.body if isinstance(record.body, str) else str(record.body)
+    return Crumb(
+        record.time_ns or record.observed_ns, level_name(record.severity or Severity.INFO), logger_of(record) or "log", body[:SHORT]
+    )
+
+
+# --- what makes two errors one issue ----------------------------------------------------------------------------------
+
+
+def fingerprint(template: str, exception: ExceptionInfo | None, in_app: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Template, types and own frames: never the message as it was rendered, and no line numbers."""
+    if exception is None:
+        return (template,)
+    links = list(_chain(exception))
+    frames = [frame for link in links for frame in link.frames]
+    own = [frame for frame in frames if is_in_app(frame.filename, "", in_app)] or frames
+    value = () if frames else (parametrise(exception.value)[0],)
+    types = tuple(link.qualified or "(cut off)" for link in links)
+    return tuple(part for part in (template, *types, *value, *_places(own)) if part)
+
+
+def _chain(exception: ExceptionInfo) -> Iterable[ExceptionInfo]:
+    """The exceptions of a chain and the members of its groups, the newest first, twenty at most."""
+    waiting, count = [exception], 0
+    while waiting and count < 20:
+        link = waiting.pop(0)
+        yield link
+        waiting += [*link.group, *(below for below in (link.cause or link.context,) if below)]
+        count += 1
+
+
+def _places(frames: Iterable[Frame]) -> list[str]:
+    """Where, by the last parts of the path, so that it does not matter where the code lies; each place once, so that recursion is one place."""
+    places = dict.fromkeys("/".join(frame.filename.split("/")[-2:]) + ":" + frame.function for frame in frames)
+    return list(places)[:20]
+
+
+def key_of(parts: Iterable[str]) -> str:
+    """A fingerprint as a short key."""
+    return uuid.uuid5(NAMESPACE, "\0".join(parts)).hex[:16]
+
+
+def resource_subject(resource: Mapping[str, str], hostname: str) -> Subject:
+    """Whom the errors are about: the workload's host is what its resource says; ours only if it can be no other."""
+    names = ("host.name", "k8s.pod.name", "container.id", "service.instance.id")
+    return Subject(resource.get("service.name", ""), next((resource[name] for name in names if resource.get(name)), hostname))
+
+
+def release_of(resource: Mapping[str, str]) -> str:
+    """`name@version`, as Sentry wants a release; "" without a version."""
+    version = resource.get("service.version", "")
+    return version if "@" in version or not version else f"{resource.get('service.name', '')}@{version}"
+
+
+def environment_of(resource: Mapping[str, str]) -> str:
+    """The environment, from either spelling of the convention."""
+    return resource.get("deployment.environment.name") or resource.get("deployment.environment", "")

@@ -1,0 +1,156 @@
+"""How a process ended, and whether that is an error: signals, exit codes, the kernel's OOM killer, crash loops. Pure."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from agent.error_event import ErrorEvent, Mechanism, Signalled
+from agent.parse.exceptions import ExceptionInfo
+from agent.record import Severity
+from agent.verdict.errors import event_id, fingerprint, tags_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.error_event import Crumb
+    from agent.parse.exceptions import FatalError
+    from agent.record import LogRecord
+    from agent.verdict.errors import Subject
+
+UNCAUGHT: Final = 1
+"""The exit code of an interpreter that an exception ended (Python/pythonrun.c)."""
+LOOP: Final = 3
+"""So many bad ends within `LOOP_WINDOW_NS` are a crash loop."""
+LOOP_WINDOW_NS: Final = 600 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process ended."""
+
+    code: int = 0
+    """The exit code; 0 if a signal ended it."""
+    signal_name: str = ""
+    """The signal that ended it."""
+    oom_kills: int = 0
+    """Kills by the kernel in its cgroup while it ran, as the cgroup counts them."""
+    requested: bool = False
+    """Whether somebody asked it to end by this very signal, through us."""
+    program: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether it ended as it should."""
+        return (self.code == 0 and not self.signal_name) or self.requested
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether the kernel killed it for its memory: a SIGKILL that the cgroup has counted."""
+        return self.signal_name == "SIGKILL" and self.oom_kills > 0
+
+    @property
+    def session_status(self) -> str:
+        """What Sentry calls this end of a session: `exited`, `crashed`, or `abnormal` (killed from outside)."""
+        if self.good or self.signal_name in ("SIGTERM", "SIGINT", "SIGHUP"):
+            return "exited"
+        return "abnormal" if self.signal_name == "SIGKILL" else "crashed"
+
+
+def read_ending(record: LogRecord) -> Ending:
+    """The ending a record tells of."""
+
+    def number(key: str) -> int:
+        value = record.attributes.get(key, 0)
+        return value if isinstance(value, int) else 0
+
+    return Ending(
+        code=number("process.exit.code"),
+        signal_name=str(record.attributes.get("process.exit.signal", "")),
+        oom_kills=number("process.exit.oom_kills"),
+        requested=record.attributes.get("process.exit.requested") is True,
+        program=str(record.attributes.get("process.executable.name", "")),
+    )
+
+
+def told_already(ending: Ending, *, uncaught: bool) -> bool:
+    """Whether the traceback on stderr is the whole story: the interpreter ended by an exception it has printed."""
+    return uncaught and ((ending.code == UNCAUGHT and not ending.signal_name) or ending.signal_name == "SIGINT")
+
+
+def exit_exception(ending: Ending, fatal: FatalError | None) -> ExceptionInfo:
+    """The exception that stands for a process's end, with the stack that faulthandler printed, if it did."""
+    thread = (fatal.current or (fatal.threads[0] if fatal.threads else None)) if fatal else None
+    frames = thread.frames if thread else ()
+    if ending.out_of_memory:
+        value = f"{ending.program} was killed by the kernel for want of memory: its cgroup counted {ending.oom_kills} OOM kill(s)"
+        return ExceptionInfo("OutOfMemoryKill", "", value, frames)
+    if ending.signal_name:
+        meaning = signal.strsignal(signal.Signals[ending.signal_name]) or ""
+        told = f" ({fatal.reason})" if fatal and fatal.reason else ""
+        return ExceptionInfo(ending.signal_name, "", f"{ending.program} was ended by {ending.signal_name}: {meaning}{told}", frames)
+    return ExceptionInfo("NonZeroExit", "", f"{ending.program} exited with code {ending.code}", frames)
+
+
+def exit_event(
+    record: LogRecord,
+    ending: Ending,
+    subject: Subject,
+    *,
+    fatal: FatalError | None = None,
+    crumbs: Sequence[Crumb] = (),
+    in_app: tuple[str, ...] = (),
+) -> ErrorEvent:
+    """The error that a process's bad end is."""
+    exception = exit_exception(ending, fatal)
+    number = int(signal.Signals[ending.signal_name]) if ending.signal_name else 0
+    return ErrorEvent(
+        event_id=event_id(record, subject),
+        time_ns=record.time_ns or record.observed_ns,
+        level="fatal" if ending.signal_name else "error",
+        fingerprint=fingerprint(f"exit {ending.program} {ending.code or ''}".rstrip(), exception, in_app),
+        exception=exception,
+        fatal=fatal,
+        mechanism=Mechanism("exit", handled=False, synthetic=True, signal=Signalled(number, ending.signal_name) if number else None),
+        logger="outrider.exit",
+        server_name=subject.server_name,
+        service=subject.service,
+        tags=tags_of(record, subject) | {"process.executable.name": ending.program},
+        extra={key: value for key, value in record.attributes.items() if key.startswith("process.")},
+        breadcrumbs=tuple(crumbs),
+    )
+
+
+def loop_event(record: LogRecord, times_ns: Sequence[int], subject: Subject, program: str, crumbs: Sequence[Crumb] = ()) -> ErrorEvent:
+    """The error that many bad ends in a short time are, besides each of them."""
+    seconds = (max(times_ns) - min(times_ns)) // 10**9
+    exception = ExceptionInfo("CrashLoop", "", f"{program} ended badly {len(times_ns)} times within {seconds} s", ())
+    return ErrorEvent(
+        event_id=event_id(record, subject, "crash loop"),
+        time_ns=record.time_ns or record.observed_ns,
+        level="fatal",
+        fingerprint=("crash loop", program),
+        exception=exception,
+        mechanism=Mechanism("crash_loop", handled=False, synthetic=True),
+        logger="outrider.exit",
+        server_name=subject.server_name,
+        service=subject.service,
+        tags=tags_of(record, subject) | {"process.executable.name": program},
+        extra={"count": len(times_ns), "seconds": seconds},
+        breadcrumbs=tuple(crumbs),
+    )
+
+
+def note_end(times_ns: Sequence[int], now_ns: int) -> tuple[list[int], bool]:
+    """The recent bad ends with this one, and whether it is the one that makes a loop of them (not each one that follows)."""
+    recent = [time_ns for time_ns in times_ns if now_ns - LOOP_WINDOW_NS < time_ns <= now_ns]
+    recent = [*recent, now_ns][-2 * LOOP :]
+    return recent, len(recent) == LOOP
+
+
+def severity_of(ending: Ending) -> Severity:
+    """How bad an end is, as a log record says it."""
+    if ending.good:
+        return Severity.INFO
+    return Severity.FATAL if ending.signal_name else Severity.ERROR

@@ -1,0 +1,198 @@
+"""Storms of errors: the same one, a thousand times, is one event at once and one at the window's end that says how many there were. Pure.
+
+    no window ──first error──▶ open: sent at once ──more──▶ folded, counted ──window over──▶ summary (count, first, last) ──▶ no window
+
+State is committed with the records it was made of: `begin` gives a draft to note errors in, and only `commit` makes it the state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+T = TypeVar("T")
+
+PREFIX: Final = "host:sentry:"
+"""Of the positions that the state is kept in."""
+_WINDOW: Final = f"{PREFIX}window:"
+_EVENT: Final = f"{PREFIX}event:"
+_OVERFLOW: Final = f"{PREFIX}overflow"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is sent at once."""
+
+    window_ns: int = 60 * 10**9
+    """How long errors with one fingerprint are folded, nanoseconds."""
+    per_fingerprint: int = 1
+    """Errors with one fingerprint that are sent by themselves in each window."""
+    total: int = 100
+    """Events in all that are sent in each window; errors beyond are folded too."""
+    fingerprints: int = 500
+    """Fingerprints that are kept apart; errors with further ones are counted and not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What happened to one fingerprint since its window opened."""
+
+    opened_ns: int
+    sent: int = 0
+    folded: int = 0
+    first_ns: int = 0
+    """Of the folded ones; so is `last_ns`."""
+    last_ns: int = 0
+
+    def fold(self, time_ns: int) -> Window:
+        """One more that is not sent by itself."""
+        return replace(self, folded=self.folded + 1, first_ns=min(self.first_ns or time_ns, time_ns), last_ns=max(self.last_ns, time_ns))
+
+
+class Choice(Enum):
+    """What becomes of an error."""
+
+    SEND = auto()
+    FOLD = auto()
+    FOLD_FIRST = auto()
+    """As FOLD, and the summary will need an event to tell of."""
+    DROP = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A window that is over, with errors that nobody has been told of."""
+
+    fingerprint: str
+    window: Window
+    event: bytes
+    """One of the folded errors, as JSON."""
+
+
+class Budget:
+    """The limit for all fingerprints together. Not stored: after a kill it begins anew, which loses nothing."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._since = 0
+        self._spent = 0
+
+    def take(self, now_ns: int) -> bool:
+        """Whether one more event may be sent now."""
+        if not self._since <= now_ns < self._since + self._limits.window_ns:
+            self._since, self._spent = now_ns, 0
+        self._spent += 1
+        return self._spent <= self._limits.total
+
+
+class Storms:
+    """The open windows of one source."""
+
+    def __init__(self, limits: Limits, budget: Budget, positions: Mapping[str, bytes] | None = None) -> None:
+        """`positions`: what was stored, as `Draft.positions` gave it."""
+        stored = positions or {}
+        self.limits = limits
+        self.budget = budget
+        self.windows = dict(_windows(stored))
+        self.events = {key.removeprefix(_EVENT): value for key, value in stored.items() if key.startswith(_EVENT)}
+        self.overflow = _number(stored.get(_OVERFLOW, b"0"))
+
+    def begin(self) -> Draft:
+        """A draft on top of the state."""
+        return Draft(self)
+
+    def over(self, now_ns: int, *, all_of_them: bool = False) -> Iterator[tuple[str, Window]]:
+        """The windows that are over; a clock that was set back ends one as well."""
+        for fingerprint, window in self.windows.items():
+            if all_of_them or not window.opened_ns <= now_ns < window.opened_ns + self.limits.window_ns:
+                yield fingerprint, window
+
+
+@dataclass(slots=True)
+class Draft:
+    """Changes that are not the state yet."""
+
+    state: Storms
+    windows: dict[str, Window | None] = field(default_factory=dict)
+    events: dict[str, bytes | None] = field(default_factory=dict)
+    overflow: int = 0
+    """How many more were dropped; what a report has told is taken off."""
+
+    def note(self, fingerprint: str, time_ns: int, now_ns: int) -> Choice:
+        """Decide on an error that happened at `time_ns`."""
+        window = self._window(fingerprint)
+        if window is not None and not window.folded and not window.opened_ns <= now_ns < window.opened_ns + self.state.limits.window_ns:
+            window = None
+        if window is None and self._count() >= self.state.limits.fingerprints and fingerprint not in self.state.windows:
+            self.overflow += 1
+            return Choice.DROP
+        window = window or Window(now_ns)
+        if window.sent < self.state.limits.per_fingerprint and not window.folded and self.state.budget.take(now_ns):
+            self.windows[fingerprint] = replace(window, sent=window.sent + 1)
+            return Choice.SEND
+        self.windows[fingerprint] = window.fold(time_ns)
+        return Choice.FOLD if window.folded else Choice.FOLD_FIRST
+
+    def keep(self, fingerprint: str, event: bytes) -> None:
+        """Keep an event for the summary."""
+        self.events[fingerprint] = event
+
+    def close(self, now_ns: int, *, all_of_them: bool = False) -> list[Summary]:
+        """End the windows that are over; those that the budget has no room for stay open."""
+        found: list[Summary] = []
+        for fingerprint, window in self.state.over(now_ns, all_of_them=all_of_them):
+            if window.folded and not self.state.budget.take(now_ns) and not all_of_them:
+                continue
+            if window.folded:
+                found.append(Summary(fingerprint, window, self.state.events.get(fingerprint, b"")))
+                self.events[fingerprint] = None
+            self.windows[fingerprint] = None
+        return found
+
+    def positions(self) -> dict[str, bytes | None]:
+        """What to store."""
+        made = {_WINDOW + key: None if window is None else _dump(window) for key, window in self.windows.items()}
+        made |= {_EVENT + key: event for key, event in self.events.items()}
+        if self.overflow:
+            made[_OVERFLOW] = b"%d" % (self.state.overflow + self.overflow)
+        return made
+
+    def commit(self) -> None:
+        """Make it the state: what `positions` returned is stored."""
+        _apply(self.state.windows, self.windows)
+        _apply(self.state.events, self.events)
+        self.state.overflow += self.overflow
+
+    def _window(self, fingerprint: str) -> Window | None:
+        return self.windows[fingerprint] if fingerprint in self.windows else self.state.windows.get(fingerprint)
+
+    def _count(self) -> int:
+        return len(self.state.windows) + sum(key not in self.state.windows for key in self.windows)
+
+
+def _apply(state: dict[str, T], changes: Mapping[str, T | None]) -> None:
+    for key, value in changes.items():
+        if value is None:
+            state.pop(key, None)
+        else:
+            state[key] = value
+
+
+def _dump(window: Window) -> bytes:
+    return orjson.dumps([window.opened_ns, window.sent, window.folded, window.first_ns, window.last_ns])
+
+
+def _windows(stored: Mapping[str, bytes]) -> Iterator[tuple[str, Window]]:
+    for key, value in stored.items():
+        if key.startswith(_WINDOW):
+            yield key.removeprefix(_WINDOW), Window(*orjson.loads(value))
+
+
+def _number(value: bytes) -> int:
+    return int(value) if value.isdigit() else 0
