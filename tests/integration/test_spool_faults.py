@@ -93,6 +93,74 @@ def damage_header(state: Path) -> None:
         file.write(bytes(100))
 
 
+CROWDED = """
+import asyncio, os, sys
+from pathlib import Path
+from agent.record import Payload, Signal
+from agent.spool.spool import Spool
+
+async def main():
+    spool = await Spool.open(Path(sys.argv[1]), quota_bytes=2 << 20)
+    await spool.register("sink", [Signal.METRICS])
+    while (number := int((await spool.positions("child")).get("next", b"0"))) < 150:
+        payload = Payload(Signal.METRICS, 1, os.urandom(30_000))
+        await spool.append("child", [payload], {"next": b"%d" % (number + 1)}, {}, replayable=False)
+    ledger = await spool.ledger()
+    (line,) = ledger.lines
+    await spool.close()
+    print(line.accepted, line.evicted > 0, line.pending > 0, len(ledger.violations()))
+
+asyncio.run(main())
+"""
+
+DRAINED = """
+import os, sys, threading
+from pathlib import Path
+from agent.record import Payload, Signal
+from agent.spool import ledger, positions
+from agent.spool.digest import pack
+from agent.spool.keeper import Keeper
+
+keeper = Keeper(Path(sys.argv[1]), 64 << 20, threading.Event())
+keeper.write([lambda store: store.register("sink", ["metrics"])])
+while (number := int(positions.read(keeper.store.db.connection, "f").get("next", b"0"))) < 200:
+    packed = [pack(Payload(Signal.METRICS, 1, os.urandom(30_000)))]
+    keeper.write([lambda store: store.append("f", packed, {"next": b"%d" % (number + 1)}, {}, replayable=True)])
+while (row := keeper.store.next_row("sink", "metrics")) is not None:
+    keeper.write([lambda store: store.settle("sink", row, 1, 0, [])])
+keeper.untidy = True
+while keeper.untidy:
+    keeper.look_after(idle=True)
+account = ledger.read(keeper.store.db.connection)
+keeper.close()
+size = (Path(sys.argv[1]) / "spool.db").stat().st_size
+print(account.lines[0].accepted, account.lines[0].sent, size < 1 << 20, len(account.violations()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "point", "said"),
+    [
+        (CROWDED, "before_evict", "150 True True 0"),
+        (CROWDED, "after_evict", "150 True True 0"),
+        (DRAINED, "before_vacuum", "200 200 True 0"),
+        (DRAINED, "after_vacuum", "200 200 True 0"),
+    ],
+)
+def test_killed_while_making_room_the_account_stays_right(tmp_path, program, point, said):
+    """Killed within an eviction or while the file is shortened, every row is still accounted for exactly once."""
+
+    def run(**environ: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", program, str(tmp_path / "state")]
+        env = {"PYTHONPATH": str(ROOT), **environ}
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
+
+    for passage in (1, 2):
+        assert run(OUTRIDER_FAULT=f"spool.{point}:{passage}").returncode == -signal.SIGKILL
+    done = run()
+    assert done.stdout.strip() == said, done.stderr
+
+
 @pytest.fixture(scope="session")
 def shim(tmp_path_factory) -> str:
     """Compile the library that makes the disk fail."""

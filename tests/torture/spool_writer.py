@@ -70,6 +70,7 @@ async def settle(spool, row) -> None:
 
 
 async def main(state: Path, count: int, quota: int) -> None:
+    """Store and deliver at the same time, and look at the account in the end."""
     spool = await Spool.open(state, quota_bytes=quota, on_event=lambda event: print(event, file=sys.stderr, flush=True))
     await spool.register("sink", [Signal.LOGS])
     await asyncio.gather(store(spool, count), deliver(spool, state.parent / "delivered", count))
