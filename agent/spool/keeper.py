@@ -252,14 +252,18 @@ class Keeper:
             self.store.write([Store.let_go])
 
     def _look(self) -> None:
-        if time.monotonic() >= self._lift_at:
-            self._grant()
-            self.ballast.take()
-        if not self.untidy:
-            self._lengthy()
         why = self.store.db.displaced()
         if why:
             self._restore(why)
+        try:
+            if time.monotonic() >= self._lift_at:
+                self._grant()
+                self.ballast.take()
+        except OSError as error:
+            self._now(State.DEGRADED, str(error))
+            return
+        if not self.untidy:
+            self._lengthy()
         self._settle_state()
 
     def _grant(self) -> None:
@@ -274,6 +278,7 @@ class Keeper:
         """Write the file anew from what the open one still holds: its name is gone, or another's now."""
         draft = self.directory / RESTORED
         try:
+            self.directory.mkdir(mode=0o700, exist_ok=True)
             draft.unlink(missing_ok=True)
             self.store.db.copy_to(draft)
             self.store.db.close()

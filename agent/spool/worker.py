@@ -93,8 +93,18 @@ class Worker:
             while self._serve(self._take()):
                 pass
         finally:
+            self._closing.set()
+            self._dismiss()
             self.keeper.close()
             self._call(_fulfil, self._ended, None)
+
+    def _dismiss(self) -> None:
+        """Tell those whose jobs came too late."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                job = self._jobs.get_nowait()
+                if job is not None:
+                    self._call(_fail, job.future, SpoolError("the spool is closed"))
 
     def _take(self) -> list[Job | None]:
         """Wait for a job and take what else has queued up; nothing after a while without any."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -173,6 +174,20 @@ def test_file_that_vanishes_is_written_anew(desk, intruder):
     assert positions.read(desk.connection, "files") == {"file": b"20"}
     assert len(desk.drain("a")) == 18
     assert desk.ledger().violations() == ()
+
+
+def test_directory_that_vanishes_is_made_anew(desk):
+    """The whole state directory deleted while in use: it is made again, with everything in it."""
+    filled(desk)
+    shutil.rmtree(desk.directory)
+    desk.keeper._looked = 0
+    desk.keeper.look_after(idle=False)
+    desk.put(b"afterwards", positions={"file": b"20"})
+    assert [event.reason for event in reports(desk, Restored)] == ["deleted"]
+    desk.close()
+    desk.open()
+    assert positions.read(desk.connection, "files") == {"file": b"20"}
+    assert len(desk.drain("b")) == 21
 
 
 def test_removed_log_is_noticed(desk):
