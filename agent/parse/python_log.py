@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 _TIME: Final = r"(?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?)"
 _LEVEL: Final = r"(?P<level>(?i:TRACE|DEBUG|INFO|SUCCESS|NOTICE|WARN(?:ING)?|ERROR|EXCEPTION|CRIT(?:ICAL)?|FATAL|ALERT|EMERG(?:ENCY)?))"
-_NAME: Final = r"(?P<logger>[\w.$<>/-]+)"
-_REST: Final = r"\]?:?(?: +[|:-])? +(?P<message>.*)"
+_GAP: Final = "[ :|-]{1,4}"
+_NAME: Final = r"(?P<logger>\w[\w.$<>/-]{0,127})"
+"""Names and gaps are bounded: where both may hold dashes, a long line of dashes would take for ever."""
+_REST: Final = r"\]?:?(?: {1,8}[|:-])? {1,8}(?P<message>.*)"
 """What stands before the message is taken off, but not the dashes that a message itself begins with."""
 
 LAYOUTS: Final = {
@@ -30,9 +32,9 @@ LAYOUTS: Final = {
     "gunicorn": rf"\[{_TIME}\] \[(?P<pid>\d+)\] \[{_LEVEL}{_REST}",
     "flask": rf"\[{_TIME}\] {_LEVEL} in {_NAME}{_REST}",
     "name before level": rf"\[?{_TIME}\]? - {_NAME} - {_LEVEL}{_REST}",
-    "level, name, colon": rf"\[?{_TIME}\]?[ :|-]+\[?{_LEVEL}\]?[ |:-]+\[?{_NAME}(?:\]?:| -) (?P<message>.*)",
-    "level": rf"\[?{_TIME}\]?[ :|-]+\[?{_LEVEL}\b(?:{_REST})?",
-    "name, level": rf"\[?{_TIME}\]?[ :|-]+\[?{_NAME}\]?[ :|-]+\[?{_LEVEL}\b{_REST}",
+    "level, name, colon": rf"\[?{_TIME}\]?{_GAP}\[?{_LEVEL}\]?{_GAP}\[?{_NAME}(?:\]?:| -) (?P<message>.*)",
+    "level": rf"\[?{_TIME}\]?{_GAP}\[?{_LEVEL}\b(?:{_REST})?",
+    "name, level": rf"\[?{_TIME}\]?{_GAP}\[?{_NAME}\]?{_GAP}\[?{_LEVEL}\b{_REST}",
     "django": rf"{_LEVEL} {_TIME} {_NAME} (?P<pid>\d+) (?P<thread>\d+){_REST}",
     "level, time": rf"\[?{_LEVEL}\]? \[?{_TIME}{_REST}",
     "logging's default": rf"(?P<level>[A-Z]{{4,9}}):{_NAME}:(?P<message>.*)",

@@ -241,3 +241,29 @@ def test_every_reason_is_known_to_the_telemetry():
 def test_a_flush_before_anything_is_empty(name):
     """A source that never gave a line has no record."""
     assert Parser(name).flush(NOW) == []
+
+
+HOSTILE = {
+    "dashes": b"2026-01-01 00:00:00 " + b"- " * 30_000,
+    "quotes": b'level=info ts=1 msg="' + b'\\"' * 30_000,
+    "pairs": b"level=x " + b"a= " * 20_000 + b'"',
+    "brackets": b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+    "spaces": b"{" + b" " * 60_000,
+    "structured data": b"<13>1 - - - - - [" + b'a b="c"' * 8_000,
+    "docker": b'{"log":"' + b'\\"' * 30_000,
+    "docker attributes": b'{"log":"x\\n","stream":"stdout","attrs":'
+    + b'{"a":' * 900
+    + b"1"
+    + b"}" * 900
+    + b',"time":"2026-11-22T10:00:00Z"}',
+    "digits": b'{"event":"e","n":' + b"9" * 60_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_line_costs_no_more_than_its_length(name):
+    """No layout may be tried in more than linear time; a line that was made to hurt becomes a record within the test's time limit."""
+    parser = Parser()
+    records, _ = parse(parser, *[HOSTILE[name]] * 5)
+
+    assert len(records + parser.flush(NOW)) == 5
