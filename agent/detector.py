@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.config.settings import Settings
     from agent.error_event import Attachment, Crumb, ErrorEvent
-    from agent.metrics import Metrics
+    from agent.metrics import Metrics, Observation
     from agent.parse.exceptions import FatalError
     from agent.parse.patterns import Compiled
     from agent.pipeline import Host
@@ -105,13 +105,25 @@ class _Source:
 class Detector:
     """Implements the intake's `Detector`."""
 
-    def __init__(self, setup: Setup, *, maker: EventMaker, box: BlackBox, spool: DetectorSpool, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        maker: EventMaker,
+        box: BlackBox,
+        spool: DetectorSpool,
+        clock: Clock,
+        metrics: Metrics,
+        figures: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
+        """`figures` reads what is measured of the workload at this moment."""
         self._setup = setup
         self._maker = maker
         self._box = box
         self._spool = spool
         self._clock = clock
         self._metrics = metrics
+        self._figures = figures
         self._budget = Budget(setup.limits)
         self._sources: defaultdict[str, _Source] = defaultdict(_Source)
         self._crumbs = Crumbs(setup.crumbs)
@@ -144,12 +156,16 @@ class Detector:
                 await self._restored(source, state)
 
     async def tick(self) -> None:
-        """Tell of the windows that are over."""
+        """Tell of the windows that are over; take a sample for the black box."""
+        self._sample()
         await self._close(all_of_them=False)
 
     async def finish(self) -> None:
         """Tell of all that was folded."""
         await self._close(all_of_them=True)
+
+    def _sample(self) -> None:
+        self._box.sample(self._clock.wall_ns(), self._figures())
 
     def close(self) -> None:
         """Let go of the SDK's client."""
@@ -216,6 +232,7 @@ class Detector:
     def _payload(self, source: str, event: ErrorEvent) -> Payload:
         items = [Item("event", self._maker.make(occurrences(self._encoded(event), 1, event.time_ns, event.time_ns)))]
         if not event.mechanism.handled or event.level == "fatal":
+            self._sample()
             items += [Item("attachment", one.body, _about(one)) for one in self._box.attachments(source)]
         return self._envelope(items, event.event_id)
 
@@ -284,7 +301,30 @@ def build_detector(settings: Settings, host: Host, clean: Callable[[str], str]) 
         errors.breadcrumbs,
         (CHILD, *(entry.name for entry in (*settings.sources, *settings.probes))),
     )
-    return Detector(setup, maker=EventMaker(), box=BlackBox(), spool=host.spool, clock=host.clock, metrics=host.metrics)
+    return Detector(
+        setup,
+        maker=EventMaker(),
+        box=BlackBox(),
+        spool=host.spool,
+        clock=host.clock,
+        metrics=host.metrics,
+        figures=_figures(settings, host.metrics),
+    )
+
+
+def _figures(settings: Settings, metrics: Metrics) -> Callable[[], Mapping[str, float]]:
+    """What reads the figures that the samplers have published; that of a wrapped command has the name of its type."""
+    names = {*(entry.name for entry in settings.samplers), "process_tree"}
+
+    def read() -> Mapping[str, float]:
+        return {_series(one): one.value for name in sorted(names) for one in metrics.published(name)}
+
+    return read
+
+
+def _series(one: Observation) -> str:
+    labels = ",".join(f"{key}={value}" for key, value in sorted(one.attributes.items()) if key not in ("component", "target"))
+    return f"{one.metric.name}{{{labels}}}" if labels else one.metric.name
 
 
 def _any_of(patterns: Sequence[str]) -> Compiled | None:

@@ -53,7 +53,6 @@ class EventMaker:
             attach_stacktrace=False,
             auto_session_tracking=False,
             include_local_variables=False,
-            send_default_pii=False,
             send_client_reports=False,
             project_root="/nonexistent",
             release="",

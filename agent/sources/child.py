@@ -23,9 +23,11 @@ from agent.component import ComponentConfig, Context
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.parse.lines import Parser
 from agent.record import Batch, LogRecord, Origin, Severity, Value
+from agent.target.oom import memory_events, oom_kills
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
 CHUNK = 64 * 1024
 """Bytes: the size of a pipe's buffer on Linux (pipe(7))."""
@@ -87,6 +89,11 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._streams: list[_Stream] = []
         self.exited: asyncio.Future[Exit] | None = None
+        self._asked: set[int] = set()
+        """Signals that were handed on to it."""
+        self._memory: Path | None = None
+        self._oom_kills = 0
+        """What `_memory` counted when it was started."""
 
     @property
     def pid(self) -> int:
@@ -107,6 +114,8 @@ class Child:
             raise StartError(f"{self._config.command[0]}: command not found", NOT_FOUND) from error
         except OSError as error:
             raise StartError(f"{self._config.command[0]}: {error.strerror}", NOT_EXECUTABLE) from error
+        self._memory = memory_events(self.pid)
+        self._oom_kills = oom_kills(self._memory) or 0
         run = f"child:{self.pid}:{self._context.clock.wall_ns()}"
         pipes = ((self._process.stdout, 1, "stdout"), (self._process.stderr, 2, "stderr"))
         self._streams = [
@@ -120,6 +129,7 @@ class Child:
     def send_signal(self, number: int) -> None:
         """Forward a signal; nothing happens when the child is gone."""
         if self._process is not None and self.exited is not None and not self.exited.done():
+            self._asked.add(number)
             os.kill(self._process.pid, number)
 
     def reap(self) -> None:
@@ -165,6 +175,10 @@ class Child:
         else:
             attributes["process.exit.code"] = how.returncode
             body = f"process exited with code {how.returncode}"
+        if killed := (oom_kills(self._memory) or 0) - self._oom_kills:
+            attributes["process.exit.oom_kills"] = killed
+        if how.code - 128 in self._asked:
+            attributes["process.exit.requested"] = True
         severity = Severity.INFO if how.returncode == 0 else Severity.FATAL if how.signal_name else Severity.ERROR
         origin = Origin(f"child:{self.pid}:exit")
         return LogRecord(now, now, severity, severity.name, body, attributes, origin, 0)

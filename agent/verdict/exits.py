@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from agent.error_event import ErrorEvent, Mechanism, Signalled
 from agent.parse.exceptions import ExceptionInfo
-from agent.record import Severity
 from agent.verdict.errors import event_id, fingerprint, tags_of
 
 if TYPE_CHECKING:
@@ -42,8 +41,8 @@ class Ending:
 
     @property
     def good(self) -> bool:
-        """Whether it ended as it should."""
-        return (self.code == 0 and not self.signal_name) or self.requested
+        """Whether it ended as it should: by itself, or because somebody wished so (an interrupt comes from a keyboard)."""
+        return (self.code == 0 and not self.signal_name) or self.requested or self.signal_name == "SIGINT"
 
     @property
     def out_of_memory(self) -> bool:
@@ -53,7 +52,7 @@ class Ending:
     @property
     def session_status(self) -> str:
         """What Sentry calls this end of a session: `exited`, `crashed`, or `abnormal` (killed from outside)."""
-        if self.good or self.signal_name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        if self.good or self.signal_name in ("SIGTERM", "SIGHUP"):
             return "exited"
         return "abnormal" if self.signal_name == "SIGKILL" else "crashed"
 
@@ -147,10 +146,3 @@ def note_end(times_ns: Sequence[int], now_ns: int) -> tuple[list[int], bool]:
     recent = [time_ns for time_ns in times_ns if now_ns - LOOP_WINDOW_NS < time_ns <= now_ns]
     recent = [*recent, now_ns][-2 * LOOP :]
     return recent, len(recent) == LOOP
-
-
-def severity_of(ending: Ending) -> Severity:
-    """How bad an end is, as a log record says it."""
-    if ending.good:
-        return Severity.INFO
-    return Severity.FATAL if ending.signal_name else Severity.ERROR

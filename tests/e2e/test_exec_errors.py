@@ -1,0 +1,160 @@
+"""`outrider exec` sees how a program ends: one issue each, of the right type, with its cause and the black box; the exit code comes through."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.testing.sentry_server import read_store
+from tests.support.sentry import SentryProcess, agent_environment, run_exec
+
+MEMORY = Path("/sys/fs/cgroup/memory")
+UNIFIED = Path("/sys/fs/cgroup")
+LIMIT = 160 << 20
+HOG = "import time\nprint('eating', flush=True)\nkept = []\nwhile True:\n    kept.append(bytearray(10_000_000))\n    time.sleep(0.01)\n"
+
+
+@pytest.fixture
+def sentry(tmp_path):
+    """A Sentry-like server."""
+    with SentryProcess(tmp_path / "taken.jsonl") as server:
+        yield server
+
+
+def run(sentry: SentryProcess, folder: Path, *command: str, **more: str) -> subprocess.CompletedProcess:
+    """Run a command under the agent."""
+    return run_exec(list(command), agent_environment(folder / "state", sentry.dsn, **more))
+
+
+def seen(sentry: SentryProcess, type_: str = "event") -> list[dict]:
+    """The accepted items of a type that are JSON."""
+    return [json.loads(body) for kind, body in read_store(sentry.store) if kind == type_]
+
+
+def box(sentry: SentryProcess) -> str:
+    """The accepted attachments, as one text."""
+    return "\n".join(body.decode() for kind, body in read_store(sentry.store) if kind == "attachment")
+
+
+def only(events: list[dict]) -> dict:
+    """The one exception of the one event."""
+    assert len(events) == 1, [event["exception"]["values"] for event in events]
+    return events[0]["exception"]["values"][-1]
+
+
+def test_a_program_that_raises(sentry, tmp_path):
+    """An uncaught exception is one issue, that of the traceback: the exit code it leads to is no second one."""
+    program = "print('about to fail', flush=True)\nimport time; time.sleep(0.5)\ndef f(x):\n    return 1 / x\nf(0)"
+    done = run(sentry, tmp_path, sys.executable, "-c", program)
+    error = only(seen(sentry))
+    assert (done.returncode, error["type"], error["value"]) == (1, "ZeroDivisionError", "division by zero")
+    assert error["mechanism"] == {"type": "excepthook", "handled": False}
+    assert [frame["function"] for frame in error["stacktrace"]["frames"]] == ["<module>", "f"]
+    assert "about to fail" in box(sentry)
+    assert b"ZeroDivisionError" in done.stderr
+
+
+def test_a_program_that_segfaults(sentry, tmp_path):
+    """A SIGSEGV is one fatal issue with the signal's number and, where faulthandler has printed one, the stack."""
+    program = (
+        "import faulthandler, os\nfaulthandler.enable()\ndef fall():\n    os.kill(os.getpid(), 11)\nprint('falling', flush=True)\nfall()"
+    )
+    done = run(sentry, tmp_path, sys.executable, "-c", program)
+    events = seen(sentry)
+    error = only(events)
+    assert (done.returncode, error["type"], events[0]["level"]) == (139, "SIGSEGV", "fatal")
+    assert error["mechanism"]["synthetic"] is True
+    assert error["mechanism"]["meta"] == {"signal": {"number": 11, "name": "SIGSEGV"}}
+    assert [frame["function"] for frame in error["stacktrace"]["frames"]] == ["<module>", "fall"]
+    assert "falling" in box(sentry)
+
+
+def test_a_segfault_without_a_word(sentry, tmp_path):
+    """A program that dies by a signal without any output is one issue all the same."""
+    done = run(sentry, tmp_path, sys.executable, "-c", "import os; os.kill(os.getpid(), 11)")
+    assert (done.returncode, only(seen(sentry))["type"]) == (139, "SIGSEGV")
+
+
+def test_a_program_that_exits_3(sentry, tmp_path):
+    """A non-zero exit code that no traceback explains is one issue; the last lines and the memory before it go with it."""
+    done = run(sentry, tmp_path, sys.executable, "-c", "import sys, time; print('no funds', flush=True); time.sleep(1); sys.exit(3)")
+    error = only(seen(sentry))
+    assert (done.returncode, error["type"], error["value"]) == (3, "NonZeroExit", f"{Path(sys.executable).name} exited with code 3")
+    assert error["mechanism"] == {"type": "exit", "handled": False, "synthetic": True}
+    assert "no funds" in box(sentry)
+    assert "process.memory.usage" in box(sentry)
+
+
+def test_a_good_end_is_no_issue(sentry, tmp_path):
+    """A program that ends well, and one that is asked to end, are no issues."""
+    assert run(sentry, tmp_path, sys.executable, "-c", "print('well')").returncode == 0
+    command = [sys.executable, "-m", "agent", "exec", "--", sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+    with subprocess.Popen(command, env=agent_environment(tmp_path / "state", sentry.dsn), stdout=subprocess.PIPE) as asked:
+        assert asked.stdout.readline() == b"up\n"
+        asked.terminate()
+        assert asked.wait(30) == 143
+    assert seen(sentry) == []
+
+
+def test_an_exception_in_a_thread_is_not_the_exit(sentry, tmp_path):
+    """A traceback of a thread does not explain exit code 3: both are issues."""
+    program = "import sys, threading\nt = threading.Thread(target=lambda: 1 / 0)\nt.start(); t.join()\nsys.exit(3)"
+    assert run(sentry, tmp_path, sys.executable, "-c", program).returncode == 3
+    assert sorted(event["exception"]["values"][-1]["type"] for event in seen(sentry)) == ["NonZeroExit", "ZeroDivisionError"]
+
+
+@pytest.fixture
+def cgroup():
+    """A cgroup with a memory limit; skips where none may be made."""
+    unified = (UNIFIED / "cgroup.controllers").exists()
+    folder = (UNIFIED if unified else MEMORY) / f"outrider-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+        (folder / ("memory.max" if unified else "memory.limit_in_bytes")).write_text(str(LIMIT))
+    except OSError as error:
+        if folder.exists():
+            folder.rmdir()
+        pytest.skip(f"no cgroup with a memory limit can be made here: {error}")
+    yield folder
+    for _ in range(100):
+        try:
+            return folder.rmdir()
+        except OSError:
+            time.sleep(0.05)
+
+
+def test_a_program_that_is_killed_for_its_memory(sentry, tmp_path, cgroup):
+    """A SIGKILL that the cgroup has counted as an OOM kill is told as such, with the count as the proof; any other SIGKILL is not."""
+    enter = f'echo $$ > {cgroup}/cgroup.procs; exec "$@"'
+    whole = ["sh", "-c", enter, "sh", sys.executable, "-m", "agent", "exec", "--", sys.executable, "-c", HOG]
+    done = subprocess.run(whole, env=agent_environment(tmp_path / "state", sentry.dsn), capture_output=True, timeout=60, check=False)
+    events = seen(sentry)
+    error = only(events)
+    assert (done.returncode, error["type"]) == (137, "OutOfMemoryKill")
+    assert "OOM kill" in error["value"]
+    assert events[0]["extra"]["process.exit.oom_kills"] == 1
+    assert error["mechanism"]["meta"]["signal"]["name"] == "SIGKILL"
+    assert "eating" in box(sentry)
+
+
+def test_a_plain_sigkill_is_not_called_an_oom_kill(sentry, tmp_path):
+    """A SIGKILL by hand is a SIGKILL."""
+    done = run(sentry, tmp_path, sys.executable, "-c", "import os; os.kill(os.getpid(), 9)")
+    assert (done.returncode, only(seen(sentry))["type"]) == (137, "SIGKILL")
+
+
+def test_an_outage_is_survived(tmp_path):
+    """With the server away the event waits in the spool; the next run delivers it, once."""
+    with SentryProcess(tmp_path / "taken.jsonl") as server:
+        dsn, port = server.dsn, server.port
+    done = run_exec([sys.executable, "-c", "raise KeyError('gone')"], agent_environment(tmp_path / "state", dsn))
+    assert done.returncode == 1
+    with SentryProcess(tmp_path / "taken.jsonl", port) as server:
+        assert run(server, tmp_path, sys.executable, "-c", "print('well')").returncode == 0
+        assert only(seen(server))["type"] == "KeyError"
