@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class ComponentConfig(BaseModel):
     """Base of every component's options: frozen, unknown keys refused, every option documented by the docstring below it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True, slots=True)

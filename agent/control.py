@@ -6,16 +6,14 @@ import http.client
 import json
 import os
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from agent.errors import OutriderError
+from agent.server.messages import SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-SOCKET: Final = "outrider.sock"
-"""The socket's name in the state directory; mode 0600, so only the agent's own user (and root) may ask."""
 
 
 class NotRunningError(Exception):

@@ -9,6 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from agent import registry
 from agent.config.components import ENTRIES, SCHEMES, host_keys
+from agent.config.docstrings import attribute_docstrings
 from agent.config.fields import TWIN, secret_keys
 from agent.config.settings import Settings
 from agent.registry import Kind
@@ -31,10 +32,13 @@ _REFERENCE_SCHEMA: Final[Object] = {
 
 
 class _Generator(GenerateJsonSchema):
-    """Knows that a secret may also stand in a file."""
+    """Knows the options' docstrings, and that a secret may also stand in a file."""
 
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
         result = super().model_schema(schema)
+        for key, text in attribute_docstrings(schema["cls"]).items():
+            if key in result.get("properties", {}):
+                result["properties"][key].setdefault("description", text)
         for key in secret_keys(schema["cls"]):
             result["properties"][key + TWIN] = {"type": "string", "format": "path", "description": f"File that holds `{key}`."}
             if key in result.get("required", ()):

@@ -36,7 +36,7 @@ def is_loopback(host: str) -> bool:
 class Section(BaseModel):
     """Base of the configuration's parts: frozen, unknown keys refused, documented by the docstrings below the options."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Service(Section):

@@ -6,10 +6,10 @@ import functools
 from typing import TYPE_CHECKING
 
 from agent.background import check_ledger
-from agent.control import SOCKET
 from agent.options import split_address
 from agent.server.http import HttpServer
 from agent.server.logs import LogsRoute
+from agent.server.messages import SOCKET
 from agent.server.pages import status_routes
 from agent.server.prometheus import MetricsPage
 from agent.server.spool_routes import spool_routes
