@@ -2,8 +2,10 @@
 
 Names follow the OpenTelemetry specification, compatibility/prometheus_and_openmetrics.md: dots become underscores, the unit is spelled out at
 the end, a counter ends in `_total`. A name that says its unit already (`probe_duration_seconds`) stays as it is. One thing is our own: `_count` is
-a histogram's in Prometheus, so that `process.thread.count` becomes `process_threads`. The stock conversion takes several times as long, and adds
-three scope labels to every series.
+a histogram's in Prometheus, so that `process.thread.count` becomes `process_threads`.
+
+prometheus-client negotiates and writes; the conversion is ours, because the stock one takes several times as long and adds three scope labels to
+every series. Its global registry, where its import puts collectors for our own process, is not used.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.metrics.export import Histogram, HistogramDataPoint, NumberDataPoint, Sum
+from prometheus_client.core import Metric as Family
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
-from agent.encode.prometheus_text import OPENMETRICS_TYPE, TEXT_TYPE, Family, Sample, number, render, wants_openmetrics
 from agent.errors import SpoolError
 from agent.server.messages import Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from opentelemetry.sdk.metrics.export import Metric as Collected
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -53,8 +57,11 @@ _UNITS: Final = {
 
 _RATES: Final = {"s": "second", "min": "minute", "h": "hour", "d": "day"}
 _ANNOTATION: Final = re.compile(r"\{[^}]*\}")
-_NAME: Final = re.compile(r"[^a-zA-Z0-9_:]+")
+_NAME: Final = re.compile(r"[^a-zA-Z0-9_]+")
+"""A colon may stand in a name, but is meant for recording rules."""
 _LABEL: Final = re.compile(r"[^a-zA-Z0-9_]")
+_VERSIONS: Final = ("0.0.1", "0.0.4", "1.0.0")
+"""The versions of both formats that Prometheus asks for: the first of OpenMetrics, which prometheus-client passes over, to the last of each."""
 
 
 class MetricsPage:
@@ -71,9 +78,35 @@ class MetricsPage:
             with suppress(TimeoutError, SpoolError):
                 async with asyncio.timeout(REFRESH_TIME):
                     await self._refresh()
-        openmetrics = wants_openmetrics(request.headers.get("accept", ""))
-        found = families(self._metrics.collect(), created=openmetrics)
-        return Response(render(found, openmetrics=openmetrics), content_type=OPENMETRICS_TYPE if openmetrics else TEXT_TYPE)
+        encode, content_type = choose_encoder(answerable(request.headers.get("accept", "")))
+        created = content_type.startswith("application/openmetrics-text")
+        return Response(encode(Collection(self._metrics, created=created)), content_type=content_type)
+
+
+class Collection(Collector):
+    """All our metrics, as prometheus-client collects them."""
+
+    def __init__(self, metrics: Metrics, *, created: bool) -> None:
+        """`created` adds the start times, which only OpenMetrics knows."""
+        self._metrics = metrics
+        self._created = created
+
+    def collect(self) -> Iterable[Family]:
+        """The families at this moment."""
+        return families(self._metrics.collect(), created=self._created)
+
+
+def answerable(accept: str) -> str:
+    """An `Accept` header without what prometheus-client would answer wrongly.
+
+    It does not look at `q=0` (RFC 9110, 12.4.2), takes any version above 1 for one that it writes, and breaks on one that is no number.
+    """
+    return ",".join(item for item in accept.split(",") if _is_answerable(item))
+
+
+def _is_answerable(item: str) -> bool:
+    parameters = dict(part.strip().partition("=")[::2] for part in item.split(";")[1:])
+    return parameters.get("version", "1.0.0") in _VERSIONS and parameters.get("q", "1").strip("0.") != ""
 
 
 def families(data: MetricsData, *, created: bool) -> list[Family]:
@@ -88,24 +121,25 @@ def families(data: MetricsData, *, created: bool) -> list[Family]:
 
 
 def _target_info(attributes: Mapping[str, AnyValue]) -> Family:
-    return Family("target", "info", "Target metadata", [Sample("_info", _labels(attributes), 1)])
+    family = Family("target", "Target metadata", "info")
+    family.add_sample("target_info", _labels(attributes), 1)
+    return family
 
 
 def _add(found: dict[str, Family], metric: Collected, *, created: bool) -> None:
     kind = _type(metric)
     name = family_name(metric.name, metric.unit or "", kind)
-    family = found.setdefault(name, Family(name, kind, metric.description or metric.name, []))
-    if family.kind != kind:  # two metrics of ours that differ only in what Prometheus cannot tell apart
+    family = found.setdefault(name, Family(name, metric.description or metric.name, kind))
+    if family.type != kind:  # two metrics of ours that differ only in what Prometheus cannot tell apart
         return
-    suffix = "_total" if kind == "counter" else ""
     for point in metric.data.data_points:
         labels = _labels(point.attributes or {})
         if isinstance(point, NumberDataPoint):
-            family.samples.append(Sample(suffix, labels, point.value))
+            family.add_sample(f"{name}_total" if kind == "counter" else name, labels, point.value)
         elif isinstance(point, HistogramDataPoint):
             _add_histogram(family, labels, point)
         if created and kind != "gauge":
-            family.samples.append(Sample("_created", labels, point.start_time_unix_nano / 1e9))
+            family.add_sample(f"{name}_created", labels, point.start_time_unix_nano / 1e9)
 
 
 def _type(metric: Collected) -> str:
@@ -118,8 +152,9 @@ def _add_histogram(family: Family, labels: dict[str, str], point: HistogramDataP
     total = 0
     for bound, count in zip((*point.explicit_bounds, inf), point.bucket_counts, strict=True):
         total += count
-        family.samples.append(Sample("_bucket", {**labels, "le": number(float(bound))}, total))
-    family.samples.extend((Sample("_count", labels, point.count), Sample("_sum", labels, point.sum)))
+        family.add_sample(f"{family.name}_bucket", {**labels, "le": "+Inf" if bound == inf else repr(float(bound))}, total)
+    family.add_sample(f"{family.name}_count", labels, point.count)
+    family.add_sample(f"{family.name}_sum", labels, point.sum)
 
 
 def _labels(attributes: Mapping[str, AnyValue]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from agent.errors import SpoolError
 from agent.metrics import Kind, Metric, Metrics, Observation
 from agent.server.messages import Request
-from agent.server.prometheus import MetricsPage, family_name, label_name, unit_word
+from agent.server.prometheus import Collection, MetricsPage, answerable, family_name, label_name, unit_word
 from agent.testing.clock import START_NS, FakeClock
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "metrics"
@@ -85,7 +86,7 @@ async def test_attributes_that_become_one_label_are_joined(metrics):
     """`a.b` and `a_b` are one label in Prometheus; both values stay, joined as the specification says."""
     metrics.publish("test", [Observation(PROBE, 1, {"a_b": "2", "a.b": "1"})])
     _, text = await _page(metrics)
-    assert 'probe_success{a_b="1;2"} 1' in text
+    assert 'probe_success{a_b="1;2"} 1.0' in text
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,7 @@ async def test_attributes_that_become_one_label_are_joined(metrics):
         ("temp", "Cel", "gauge", "temp_celsius"),
         ("process.thread.count", "{thread}", "gauge", "process_threads"),
         ("2nd..name--x", "", "gauge", "_2nd_name_x"),
+        ("job:rate", "", "gauge", "job_rate"),
     ],
 )
 def test_names_follow_the_specification(name, unit, kind, wanted):
@@ -128,5 +130,54 @@ async def test_figures_are_fresh_but_never_waited_for_in_vain(metrics, trouble):
         metrics.publish("test", [Observation(PROBE, 0)])
 
     response = await MetricsPage(metrics, refresh)(Request("GET", "/metrics"))
-    wanted = b'probe_success{target="http://x/"} 1' if trouble else b"probe_success 0"
+    wanted = b'probe_success{target="http://x/"} 1.0' if trouble else b"probe_success 0.0"
     assert wanted in response.body
+
+
+PROMETHEUS_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=1.0.0;q=0.4,*/*;q=0.2"
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain;version=0.0.4", False),
+        ("application/openmetrics-text", True),
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", True),
+        ("application/openmetrics-text;version=0.0.1", False),
+        ("application/openmetrics-text;version=2.0.0", False),
+        ("application/openmetrics-text;version=one", False),
+        ("application/openmetrics-text;version=1.0.0;q=0", False),
+        ("application/openmetrics-text;version=1.0.0;q=0.000", False),
+        (OPENMETRICS, True),
+        (PROMETHEUS_3, True),
+        (";;;,=,q=,", False),
+    ],
+)
+async def test_the_format_is_negotiated(metrics, accept, wanted):
+    """OpenMetrics for who names it in the version that we write, the older format for everybody else; as Prometheus 2 and 3 ask."""
+    content_type, text = await _page(metrics, accept)
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0") is wanted
+    assert text.endswith("# EOF\n") is wanted
+
+
+def test_only_what_is_not_written_is_left_out_of_the_question():
+    """What prometheus-client answers rightly reaches it as the client wrote it, in its order."""
+    assert answerable(PROMETHEUS_3) == PROMETHEUS_3
+    assert answerable("application/openmetrics-text;version=2.0.0,text/plain;q=0.1") == "text/plain;q=0.1"
+
+
+async def test_names_do_not_depend_on_the_escaping(metrics):
+    """Our names need no escaping, so that whatever scheme but the marking ones a client offers, it reads the same page."""
+    pages = {
+        (await _page(metrics, f"application/openmetrics-text;version=1.0.0;escaping={one}"))[1] for one in ("underscores", "allow-utf-8")
+    }
+    assert len(pages) == 1
+
+
+def test_nothing_is_collected_from_the_global_registry():
+    """prometheus-client's import puts collectors for our own process into its registry; they start no thread and stay out of the page."""
+    names = {thread.name for thread in threading.enumerate()}
+    assert not any("prometheus" in name.lower() for name in names)
+    assert not any(family.name.startswith("python_") for family in Collection(Metrics({}, FakeClock()), created=False).collect())
