@@ -32,6 +32,11 @@ class Candidate(NamedTuple):
     """Whether a glob asks for it; else it only matters if it continues something known."""
 
     @property
+    def is_live(self) -> bool:
+        """Whether it lies where the live file is to be expected."""
+        return self.found.path == self.home
+
+    @property
     def gzip(self) -> bool:
         """Whether its content is compressed."""
         return is_gzip(self.found.path)
@@ -67,7 +72,7 @@ def is_newer(candidate: Candidate, last_path: str, last_mtime_ns: int) -> bool:
     number, than = rotation_number(candidate.found.path), rotation_number(last_path)
     if number is not None and than is not None and (candidate.gzip or candidate.found.mtime_ns == last_mtime_ns):
         return number < than
-    return candidate.found.mtime_ns > last_mtime_ns
+    return candidate.found.mtime_ns >= last_mtime_ns  # the clock of a file system ticks every few milliseconds only
 
 
 def bytes_missed(size: int, offset: int, copied: int = 0) -> int:

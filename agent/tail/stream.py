@@ -126,6 +126,8 @@ class Stream:
         """What must be found again at `offset` before reading on."""
         self._tail: bytes | None = None if self.offset else b""
         """The bytes before the offset; None = not compared with the file yet."""
+        self._read_status = self.size, self.mtime_ns
+        """Size and time of the file when it was read last: whatever is newer was not read."""
         self._proven = place
         """Where it was when it was last read."""
         self._start = b""
@@ -212,6 +214,10 @@ class Stream:
         """Forget what was seen behind the offset."""
         self._long, self._hole, self.seen = None, None, self.offset
 
+    def note_read(self) -> None:
+        """What is there now is read, or about to be."""
+        self._read_status = self.size, self.mtime_ns
+
     def start_at(self, offset: int, reader: Reader) -> None:
         """Take what is before `offset` as read."""
         self.offset = self.seen = offset
@@ -237,8 +243,7 @@ class Stream:
                 marker=self._marker_before(offset, reader),
                 mid_line=self.mid_line and offset == self.offset,
             )
-        if self.is_verified:  # else they may be those of something else
-            stored = stored._replace(size=self.size, mtime_ns=self.mtime_ns)
+        stored = stored._replace(size=self._read_status[0], mtime_ns=self._read_status[1])
         drained = self.drained and stored.offset == self.seen
         self.saved = stored._replace(place=self.place, drained=drained, cause=self.cause)
         return self.saved
@@ -267,6 +272,7 @@ class Stream:
         if self._long:
             return self._read_long(reader, self._long)
         data = self._fetch(reader, room)
+        self.note_read()
         if data.startswith(b"\0") and not self.mid_line:
             return self._skip_hole(reader)
         self._hole = None

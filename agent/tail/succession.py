@@ -6,7 +6,7 @@ Works on a whole directory at once, in this order: known contents by inode; lost
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.crash import crash_point
 from agent.tail.decide import Candidate, by_age, bytes_missed, is_beside, is_newer, is_same_file
@@ -29,8 +29,25 @@ if TYPE_CHECKING:
 _COMPARED: Final = 64 * 1024
 """Bytes from the beginning in which a copy must equal its original."""
 _COMPARED_END: Final = 4096
+_RESTLESS: Final = 2.0
+"""Seconds after which a file that is still being written is taken for what it is by then."""
 _NEAR: Final = 8 << 20
 """Bytes that are decompressed at once to compare what lies behind them."""
+
+
+class Sighting(NamedTuple):
+    """How a file looked that may be a copy."""
+
+    since: int
+    """The serial that was next when it was seen first, or last in change: what has a lower one was there before."""
+    was_newer: bool
+    """Whether it was newer than all that was read before, when it was seen first."""
+    first: float
+    """When it was seen first, monotonic seconds."""
+    size: int
+    mtime_ns: int
+    at_rest: bool
+    """Nothing was written between two looks; or we have waited long enough."""
 
 
 class Succession:
@@ -46,10 +63,14 @@ class Succession:
         """Paths that are told to be unreadable, so that it is told once."""
         self._mistaken: set[tuple[Stream, tuple[int, int]]] = set()
         """Files that looked like a lost content but were not."""
-        self._seen_since: dict[tuple[int, int], int] = {}
-        """Since when files are there that may be copies: the serial that was next then."""
+        self._unsettled_before: dict[str, float] = {}
+        self._sightings: dict[tuple[int, int], Sighting] = {}
+        self._unsure: dict[str, tuple[int, int]] = {}
+        """Inodes by directory and by file, where the two don't agree."""
         self._dismissed: set[tuple[int, int]] = set()
         """Rotated files from before our time, that nobody asks for."""
+        self.unsettled: dict[str, float] = {}
+        """Homes beside which a file is being written that looks rotated, and since when."""
         self.suspects: set[str] = set()
         """Directories with files that look like the copy of a living one: to be looked at again."""
         self.now = 0.0
@@ -59,6 +80,8 @@ class Succession:
         self.now = now
         directories = list(directories)
         self.suspects.difference_update(directories)
+        self._unsettled_before = self.unsettled
+        self.unsettled = {home: since for home, since in self.unsettled.items() if os.path.dirname(home) not in directories}
         for directory in directories:
             self._locate(self._listings.get(directory))
         listings = [self._listings.get(directory) for directory in directories]
@@ -123,6 +146,11 @@ class Succession:
         self._table.lose(stream, cause, self.now)
         self._pool.release(stream)
 
+    def is_unsettled(self, home: str) -> bool:
+        """Whether to read nothing of a home, because a file beside it is still being written: but not for long."""
+        since = self.unsettled.get(home)
+        return since is not None and self.now - since < _RESTLESS
+
     def was_mistaken(self, stream: Stream) -> None:
         """A file was taken for a lost content, and is not."""
         self._mistaken.add((stream, stream.place.id))
@@ -132,11 +160,27 @@ class Succession:
     def _included(self, directories: Iterable[str]) -> list[Candidate]:
         candidates: dict[tuple[int, int], Candidate] = {}
         for directory in directories:
-            for path in self._unknown_names(self._listings.get(directory)):
+            listing = self._listings.get(directory)
+            for path in self._unknown_names(listing):
                 file = self._admit(path)
-                if file is not None and file.id not in candidates:  # another name of a file is not another file
+                if file is not None and self._is_stale(listing, path, file):
+                    self.suspects.add(directory)
+                elif file is not None and file.id not in candidates:  # another name of a file is not another file
                     candidates[file.id] = Candidate(file, path, self._table.homes.of(path, file.path), included=True)
         return list(candidates.values())
+
+    def _is_stale(self, listing: Listing, path: str, file: Found) -> bool:
+        """Whether a name leads to another file than when the directory was read: what came between is to be found first.
+
+        On some file systems the two never agree; so they are believed the second time.
+        """
+        entry = listing.entries[os.path.basename(path)]
+        inodes = entry.inode, file.inode
+        if entry.is_link or entry.inode == file.inode or self._unsure.get(path) == inodes:
+            self._unsure.pop(path, None)
+            return False
+        self._unsure[path] = inodes
+        return True
 
     def _unknown_names(self, listing: Listing) -> Iterator[str]:
         for name, entry in listing.entries.items():
@@ -226,25 +270,38 @@ class Succession:
 
     def _settle(self, candidates: list[Candidate], *, from_end: bool) -> None:
         """Give every candidate, oldest first, to the lost content that it continues; what is left is new, a copy, or not asked for."""
+        live = {one.home: one.found.mtime_ns for one in candidates if one.is_live}
         for candidate in candidates:
-            self._seen_since.setdefault(candidate.found.id, self._table.next_serial)
+            self._sightings[candidate.found.id] = self._sight(candidate, live.get(candidate.home), len(candidates))
         rest = [one for one in candidates if not self._attempt(one, self._wait) and not self._attempt(one, self._claim)]
         self._count_missed()
         for candidate in rest:
-            self._judge(candidate, self._seen_since.pop(candidate.found.id), from_end=from_end)
-        for stream in [one for one in self._table.lost if one.offset == 0]:  # nothing was read of it: it could be taken for anything
-            self._table.forget(stream)
+            self._judge(candidate, self._sightings.pop(candidate.found.id), from_end=from_end)
 
     def _wait(self, candidate: Candidate) -> bool:
-        """Whether to wait for what becomes of a file, because it may be the copy of one that is still being read."""
-        if not self._is_copy_of_living(candidate):
+        """Whether to wait for what becomes of a file: it is still being written, or may be the copy of one that is still being read."""
+        if candidate.home in self.unsettled or not (candidate.is_live or self._sightings[candidate.found.id].at_rest):
+            self.unsettled[candidate.home] = self._unsettled_before.get(candidate.home, self.now)
+        elif not self._is_copy_of_living(candidate):
             return False
         self._suspect(candidate)
         return True
 
-    def _judge(self, candidate: Candidate, seen_since: int, *, from_end: bool) -> None:
+    def _sight(self, candidate: Candidate, live_mtime_ns: int | None, new: int) -> Sighting:
+        """What is to be remembered of a file until it is clear what it is."""
+        file, before = candidate.found, self._sightings.get(candidate.found.id)
+        since = self._table.next_serial
+        if live_mtime_ns is not None and file.mtime_ns >= live_mtime_ns:
+            since += new  # it was written after the live file was, so that was there before it, though both are seen only now
+        if before is None:
+            return Sighting(since, self._came_between(candidate, since), self.now, file.size, file.mtime_ns, at_rest=False)
+        if (before.size, before.mtime_ns) == (file.size, file.mtime_ns):
+            return before._replace(at_rest=before.at_rest or before.first < self.now)
+        return before._replace(since=since, size=file.size, mtime_ns=file.mtime_ns, at_rest=self.now - before.first > _RESTLESS)
+
+    def _judge(self, candidate: Candidate, sighting: Sighting, *, from_end: bool) -> None:
         """This is nothing that is known."""
-        if candidate.included or self._came_between(candidate, seen_since):
+        if candidate.included or sighting.was_newer or self._came_between(candidate, sighting.since):
             self._begin(candidate, from_end=from_end and candidate.included)
         else:
             self._dismissed.add(candidate.found.id)
@@ -295,7 +352,8 @@ class Succession:
         path = candidate.found.path
         if not is_beside(stream.home, path) or path == stream.home:  # a copy has a name of its own
             return False
-        if candidate.found.id == stream.place.id:  # what a file holds after it was emptied is no copy of what it held
+        same = candidate.found.id == stream.place.id and stream.place.generation in (0, inode_generation(reader.fd))
+        if same:  # what a file holds after it was emptied is no copy of what it held
             return False
         if stream.offset == 0:  # nothing was read: there is nothing to compare but the time
             return candidate.found.mtime_ns >= stream.mtime_ns
@@ -333,7 +391,7 @@ class Succession:
 
         A copy is made of a live file that was there before; a compressed one also of a rotated file, beside it.
         """
-        seen_since = self._seen_since[candidate.found.id]
+        seen_since = self._sightings[candidate.found.id].since
         base = os.path.basename(candidate.found.path)
         for stream in self._table.in_directory.get(os.path.dirname(candidate.found.path), ()):
             if stream.state is State.LOST or stream.place.gzip or not is_rotated(os.path.basename(stream.home), base):
@@ -354,6 +412,7 @@ class Succession:
     def _begin(self, candidate: Candidate, *, from_end: bool) -> None:
         stream = self._table.add(candidate.name, candidate.home, _place(candidate), self.now)
         stream.size, stream.mtime_ns = candidate.found.size, candidate.found.mtime_ns
+        stream.note_read()
         if from_end:
             self._skip_present(stream)
 
@@ -376,7 +435,7 @@ class Succession:
     def _count_missed(self) -> None:
         """Count what the newly lost contents had and nobody has now."""
         for stream in self._table.lost:
-            if stream.is_uncounted:
+            if stream.is_uncounted and stream.home not in self.unsettled:
                 stream.is_uncounted = False
                 self._missed(stream, 0 if stream.place.gzip else bytes_missed(stream.size, stream.offset))
 

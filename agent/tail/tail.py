@@ -37,8 +37,11 @@ _ADVANCE: Final = 8 << 20
 """Bytes of a compressed content skipped per turn on the way to the offset."""
 _LOOK_SHARE: Final = 100
 """Looking for files waits this many times as long as it took: it costs one percent at most."""
+_UNREAD_PATIENCE: Final = 3.0
+"""Seconds for which a content is looked for of which nothing was read."""
 _SUSPECTS: Final = 1.0
-"""Seconds between looks at files that may be copies."""
+"""Seconds between looks at files that may be copies, if they are in more than a few directories."""
+_FEW: Final = 20
 _BACKOFF: Final = Backoff(first=0.5, longest=30.0)
 
 
@@ -74,6 +77,7 @@ class Tail:
         if now >= self._look_at:
             self._look_at = now + min(10.0, max(self.options.poll_interval, took * _LOOK_SHARE))
             self._scan()
+        self._look_at_suspects()
         if self._dirty:
             self._bring_up_to_date()
         self._end_held()
@@ -86,7 +90,10 @@ class Tail:
         for directory in list(self.table.in_directory):
             self._listings.refreshed(directory)
         self._dirty |= self._listings.changed
-        if self._succession.suspects and self.now >= self._suspects_at:
+
+    def _look_at_suspects(self) -> None:
+        """A copy must be known for one before its original is read on, for a kill would make us forget that we had seen it."""
+        if len(self._succession.suspects) <= _FEW or self.now >= self._suspects_at:
             self._suspects_at = self.now + _SUSPECTS
             self._dirty |= self._succession.suspects
 
@@ -105,7 +112,7 @@ class Tail:
 
     def _bring_up_to_date(self) -> None:
         for directory in self._dirty:
-            self._listings.refreshed(directory)
+            self._listings.get(directory).refresh()
         first = self.table.is_first_start
         self._succession.run(self._dirty, self.now, from_end=first and self.options.from_end)
         self.table.is_first_start = False
@@ -117,12 +124,16 @@ class Tail:
                 self._poll_one(stream)
 
     def _forget(self) -> None:
-        for stream in [one for one in self.table.lost if self.now - one.left_at > self.options.forget_after]:
+        for stream in [one for one in self.table.lost if self.now - one.left_at > self._patience(one)]:
             if stream.left_at == 0.0:  # lost before this start: its time begins anew
                 stream.left_at = self.now
                 continue
             self.table.forget(stream)
             self._drop(stream)
+
+    def _patience(self, stream: Stream) -> float:
+        """What nothing was read of could be taken for anything."""
+        return self.options.forget_after if stream.offset else _UNREAD_PATIENCE
 
     def _drop(self, stream: Stream) -> None:
         self._busy.pop(stream, None)
@@ -178,7 +189,7 @@ class Tail:
         """Compare the status with what was seen last."""
         changed = (status.size, status.mtime_ns) != (stream.size, stream.mtime_ns)
         if not stream.place.gzip and status.size < stream.offset:
-            self._lose(stream, Cause.TRUNCATED)
+            self._lose(stream, self._why_shorter(stream))
             return
         if changed or stream.active_at == 0.0:
             stream.active_at = self.now
@@ -187,6 +198,16 @@ class Tail:
         if not stream.place.gzip and status.size < stream.seen:
             stream.look_again()
         stream.size, stream.mtime_ns = status.size, status.mtime_ns
+
+    def _why_shorter(self, stream: Stream) -> Cause:
+        """Whether a file was truncated, or its inode used anew: then no copy of it was made."""
+        try:
+            self.pool.get(stream)
+        except ContentChangedError as error:
+            return error.cause
+        except OSError:
+            pass  # the more usual is assumed
+        return Cause.TRUNCATED
 
     def _lose(self, stream: Stream, cause: Cause) -> None:
         self._dirty.add(os.path.dirname(stream.home))
@@ -228,6 +249,8 @@ class Tail:
         return None
 
     def _must_wait(self, stream: Stream) -> bool:
+        if self._succession.is_unsettled(stream.home):
+            return True
         return any(other.more and other.state is not State.LOST and not other.failures for other in self.table.earlier(stream))
 
     def _read(self, stream: Stream, room: int, most: int) -> tuple[Stream, Piece, Reader] | None:

@@ -31,7 +31,8 @@ def test_by_age():
         ("/l/a.log.1.gz", 1, "/l/a.log.2", True),
         ("/l/a.log.3.gz", 11, "", True),
         ("/l/a.log-20260101", 11, "/l/a.log", True),
-        ("/l/a.log-20260101", 10, "/l/a.log", False),
+        ("/l/a.log-20260101", 10, "/l/a.log", True),
+        ("/l/a.log-20260101", 9, "/l/a.log", False),
     ],
 )
 def test_is_newer(path, mtime, last, newer):
