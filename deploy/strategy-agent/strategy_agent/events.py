@@ -13,13 +13,10 @@ Value = str | float | int | bool | None
 
 
 class EventSink(Protocol):
-    """Where events go. ``publish`` returns at once and never raises; ``run`` delivers until cancelled."""
+    """Where events go. ``publish`` returns at once and never raises."""
 
     def publish(self, kind: str, **fields: Value) -> None:
         """Hand an event over."""
-
-    async def run(self) -> None:
-        """Deliver what was handed over."""
 
 
 class NoEvents:
@@ -27,9 +24,6 @@ class NoEvents:
 
     def publish(self, kind: str, **fields: Value) -> None:
         """Forget the event."""
-
-    async def run(self) -> None:
-        """Have nothing to deliver."""
 
 
 class EventNumbering:

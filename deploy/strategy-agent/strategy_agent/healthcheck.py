@@ -16,13 +16,12 @@ def check_health(url: str, *, timeout: float, max_tick_age: float | None = None)
             health = wire.parse(response.read())
     except (OSError, HTTPException, wire.WireError) as error:
         return f"no answer from {url}: {error}"
-    if max_tick_age is None:
-        return None
-    return _stale(health.get("last_tick_at"), time.time(), max_tick_age)
+    return None if max_tick_age is None else _stale(health, time.time(), max_tick_age)
 
 
-def _stale(last_tick_at: object, now: float, max_tick_age: float) -> str | None:
-    if not isinstance(last_tick_at, int | float):
+def _stale(health: wire.Json, now: float, max_tick_age: float) -> str | None:
+    try:
+        age = now - wire.number(health, "last_tick_at")
+    except wire.WireError:
         return "no tick yet"
-    age = now - last_tick_at
     return f"last tick {age:.1f} s ago, more than {max_tick_age:g} s" if age > max_tick_age else None

@@ -7,8 +7,8 @@ nothing a peer sends can surface as a ``KeyError`` somewhere else.
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
-from math import isfinite
 from typing import TypeVar
 
 from strategy_agent.model import Ack, Book, Fill, Level, Order, Side, Tick
@@ -42,11 +42,9 @@ def decode_tick(document: Json) -> Tick:
 
 
 def decode_order(document: Json) -> Order:
-    """Read an :class:`Order`; the quantity must be above zero."""
-    quantity = _number(document, "quantity")
-    if quantity <= 0:
-        raise WireError(f"quantity must be above zero, not {quantity}")
-    return Order(_text(document, "client_order_id"), _text(document, "symbol"), _side(document), quantity)
+    """Read an :class:`Order`."""
+    side, quantity = _side(document), _positive(document, "quantity")
+    return Order(_text(document, "client_order_id"), _text(document, "symbol"), side, quantity)
 
 
 def decode_ack(document: Json) -> Ack:
@@ -60,8 +58,8 @@ def decode_fill(document: Json) -> Fill:
         client_order_id=_text(document, "client_order_id"),
         symbol=_text(document, "symbol"),
         side=_side(document),
-        quantity=_number(document, "quantity"),
-        price=_number(document, "price"),
+        quantity=_positive(document, "quantity"),
+        price=_positive(document, "price"),
         last=_expect(document, "last", bool),
     )
 
@@ -100,14 +98,26 @@ def _expect(document: Json, key: str, kind: type[T]) -> T:
 
 
 def _text(document: Json, key: str) -> str:
-    return _expect(document, key, str)
+    text = _expect(document, key, str)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # half a surrogate pair is valid JSON and no valid text
+        raise WireError(f"{key}: {error}") from error
+    return text
 
 
 def _number(document: Json, key: str) -> float:
     value = document.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise WireError(f"{key}: expected a finite number, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        raise WireError(f"{key}: expected a finite number, got {value!r:.40}")
     return float(value)
+
+
+def _positive(document: Json, key: str) -> float:
+    value = _number(document, key)
+    if value <= 0:
+        raise WireError(f"{key} must be above zero, not {value}")
+    return value
 
 
 def _side(document: Json) -> Side:
@@ -119,4 +129,4 @@ def _side(document: Json) -> Side:
 
 def _levels(document: Json, key: str) -> tuple[Level, ...]:
     rows = [_object(row) for row in _expect(document, key, list)]
-    return tuple(Level(_number(row, "price"), _number(row, "quantity")) for row in rows)
+    return tuple(Level(_positive(row, "price"), _positive(row, "quantity")) for row in rows)

@@ -18,14 +18,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self, cast
+from typing import Self, TypeVar, cast
 from urllib.request import urlopen
 
 from redis.asyncio import Redis
 
+from strategy_agent.brokers.tape import Tape
 from strategy_agent.events import Value
 from strategy_agent.model import Book, Level
 
+T = TypeVar("T")
 Line = dict[str, object]
 
 ROOT = Path(__file__).parents[1]
@@ -40,6 +42,12 @@ async def eventually(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"did not happen in {PATIENCE:g} s: {what}"
         await asyncio.sleep(0.005)
+
+
+async def reached(tape: Tape[T], seq: int) -> None:
+    """Return as soon as the tape holds item ``seq``."""
+    while tape.last < seq:
+        await tape.changed()
 
 
 def make_book(symbol: str = "BTC-USD", at: float = 0.0, bid: float = 99.99, ask: float = 100.01) -> Book:
@@ -67,9 +75,6 @@ class RecordingEvents:
     def publish(self, kind: str, **fields: Value) -> None:
         """Keep the event."""
         self.published.append((kind, fields))
-
-    async def run(self) -> None:
-        """Have nothing to deliver."""
 
     def kinds(self) -> list[str]:
         """Return the kinds in order."""

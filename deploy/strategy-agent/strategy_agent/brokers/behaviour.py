@@ -79,7 +79,7 @@ def _venue_reason(draw: float) -> RejectReason:
 
 
 def plan_fills(behaviour: Behaviour, name: str, order: Order, book: Book) -> list[tuple[float, Fill]]:
-    """Return (delay in seconds, fill) in order of time; the quantities add up to the order's exactly."""
+    """Return (delay in seconds, fill) in order of time; the quantities add up to the order's, but for rounding."""
     first = _lognormal(behaviour.fill_latency, behaviour.latency_spread, name, "fill", order.client_order_id)
     if not dice.happens(behaviour.partial_ratio, name, "partial", order.client_order_id):
         return [(first, _fill(order, book, order.quantity, last=True))]

@@ -9,6 +9,7 @@ from typing import TypeVar
 import aiohttp
 
 from strategy_agent import wire
+from strategy_agent.brokers.behaviour import RejectReason
 from strategy_agent.model import Ack, Book, Order
 
 T = TypeVar("T")
@@ -54,13 +55,21 @@ class BrokerClient:
     async def _call(self, method: str, path: str, decode: Callable[[wire.Json], T], body: wire.Json | None = None) -> T:
         try:
             async with self._session.request(method, self._url + path, json=body, timeout=TIMEOUT) as response:
-                document = wire.parse(await response.read())
+                answer = await response.read()
             if response.status >= 400:
-                raise BrokerError(self.name, str(document.get("reason", f"http_{response.status}")))
-            return decode(document)
+                raise BrokerError(self.name, _reason(response.status, answer))
+            return decode(wire.parse(answer))
         except TimeoutError as error:
             raise BrokerError(self.name, "timeout") from error
         except wire.WireError as error:
             raise BrokerError(self.name, "protocol", str(error)) from error
         except (aiohttp.ClientError, OSError) as error:
             raise BrokerError(self.name, "unreachable", str(error)) from error
+
+
+def _reason(status: int, answer: bytes) -> str:
+    """Return the venue's word if it is one that we know, else the status: a peer must not make up metric labels."""
+    try:
+        return RejectReason(str(wire.parse(answer).get("reason"))).value
+    except ValueError:
+        return f"http_{status}"

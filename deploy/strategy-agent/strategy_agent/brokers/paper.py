@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ REMEMBERED_ORDERS = 10_000
 STATUS = {RejectReason.RATE_LIMITED: 429, RejectReason.MALFORMED: 400}
 UNPROCESSABLE = 422
 PORT_RETRY = 0.1
+POSITION = re.compile("[0-9]{1,18}")
 
 
 @dataclass(slots=True)
@@ -82,6 +84,7 @@ class PaperBroker:
         self._market = market
         self._behaviour = behaviour
         self._fills: Tape[Fill] = Tape()
+        self._accepted = 0
         self._acks: OrderedDict[str, Ack] = OrderedDict()
         self._attempts: OrderedDict[str, int] = OrderedDict()
         self._runner: web.AppRunner | None = None
@@ -112,8 +115,11 @@ class PaperBroker:
         """Listen, on the same port as before if there was one."""
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self.port)
-        await site.start()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", self.port).start()
+        except OSError:
+            await runner.cleanup()
+            raise
         self.port = runner.addresses[0][1]
         self._runner = runner
 
@@ -178,6 +184,8 @@ class PaperBroker:
         price = self._market.price(order.symbol)
         verdict = rules.judge(self._behaviour, self._dice, order, price, attempt)
         await asyncio.sleep(verdict.latency)
+        if known := self._acks.get(order.client_order_id):  # the same order again, while this one was waiting
+            return web.json_response(wire.encode(known))
         if verdict.reason is not None:
             return _refuse(verdict.reason)
         return web.json_response(wire.encode(self._accept(order)), status=201)
@@ -188,7 +196,8 @@ class PaperBroker:
         return attempt
 
     def _accept(self, order: Order) -> Ack:
-        ack = Ack(order.client_order_id, f"{self.name}-{len(self._acks) + 1}")
+        self._accepted += 1
+        ack = Ack(order.client_order_id, f"{self.name}-{self._accepted}")
         _remember(self._acks, order.client_order_id, ack)
         task = asyncio.create_task(self._fill(order), name=f"fill {order.client_order_id}")
         self._filling.add(task)
@@ -204,7 +213,7 @@ class PaperBroker:
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         topic, after = request.match_info["topic"], request.query.get("after", "0")
-        if topic not in ("ticks", "fills") or not after.isdecimal():
+        if topic not in ("ticks", "fills") or not POSITION.fullmatch(after):
             return _refuse(RejectReason.MALFORMED, detail=f"no such stream: {topic!r} after {after!r}")
         socket = web.WebSocketResponse(heartbeat=10.0)
         await socket.prepare(request)

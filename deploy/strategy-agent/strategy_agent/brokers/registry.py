@@ -16,18 +16,17 @@ class UnknownBrokerError(LookupError):
 
 @dataclass(slots=True)
 class BrokerRecord(Generic[T]):
-    """One broker: its handle, its place in the order of registration, and its recent record."""
+    """One broker: its handle and its recent record."""
 
     name: str
     handle: T
-    rank: int
     up: bool = True
     failures: ExponentialMean = field(default_factory=lambda: ExponentialMean(half_life=20))
 
     @property
-    def preference(self) -> tuple[bool, float, int]:
-        """Sort key: reachable first, then the fewest failures in tenths, then the order of registration."""
-        return (not self.up, round(self.failures.value, 1), self.rank)
+    def preference(self) -> tuple[bool, float]:
+        """Sort key: reachable first, then the fewest failures in tenths."""
+        return (not self.up, round(self.failures.value, 1))
 
 
 class BrokerRegistry(Generic[T]):
@@ -35,20 +34,12 @@ class BrokerRegistry(Generic[T]):
 
     def __init__(self) -> None:
         self._records: dict[str, BrokerRecord[T]] = {}
-        self._ranks = 0
 
     def register(self, name: str, handle: T) -> None:
         """Add a broker; raises ``ValueError`` if the name is taken."""
         if name in self._records:
             raise ValueError(f"a broker named {name!r} is registered already")
-        self._ranks += 1
-        self._records[name] = BrokerRecord(name, handle, self._ranks)
-
-    def unregister(self, name: str) -> T:
-        """Remove a broker and return its handle."""
-        record = self[name]
-        del self._records[name]
-        return record.handle
+        self._records[name] = BrokerRecord(name, handle)
 
     def __getitem__(self, name: str) -> BrokerRecord[T]:
         try:
@@ -76,7 +67,7 @@ class BrokerRegistry(Generic[T]):
             record.up = up
 
     def select(self) -> BrokerRecord[T]:
-        """Return the broker to use now: the best one, which may be down if all are."""
+        """Return the broker to use now: the best one, of equals the first registered; down only if all are."""
         if not self._records:
             raise UnknownBrokerError("no broker is registered")
         return min(self._records.values(), key=lambda record: record.preference)

@@ -46,8 +46,3 @@ class Tape(Generic[T]):
     async def changed(self) -> None:
         """Return after the next append or wake."""
         await self._changed.wait()
-
-    async def beyond(self, seq: int) -> None:
-        """Return as soon as there is an item after ``seq``."""
-        while self.last <= seq:
-            await self.changed()

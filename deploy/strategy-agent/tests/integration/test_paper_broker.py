@@ -9,11 +9,12 @@ import time
 import aiohttp
 import pytest
 
+from strategy_agent.brokers import paper
 from strategy_agent.brokers.behaviour import Behaviour
 from strategy_agent.brokers.client import BrokerClient, BrokerError
 from strategy_agent.brokers.paper import Market, PaperBroker
 from strategy_agent.model import Order, Side
-from tests.support import START_PRICE, free_port
+from tests.support import START_PRICE, eventually, free_port
 
 FAST = Behaviour(ack_latency=0.0, fill_latency=0.0, partial_ratio=0.0)
 
@@ -41,9 +42,31 @@ async def test_a_repeated_order_is_recognised(market: Market, session: aiohttp.C
         client = client_of(venue, session)
         first = await client.submit(order())
         assert await client.submit(order()) == first
-        await venue._fills.beyond(0)
-        await asyncio.sleep(0.02)
+        await eventually(lambda: not venue._filling, "the end of filling")
         assert venue._fills.last == 1
+
+
+async def test_an_order_repeated_while_it_is_judged_is_recognised(
+    market: Market, session: aiohttp.ClientSession
+) -> None:
+    """Also of two submissions at the same time only one counts."""
+    async with PaperBroker("alpha", market, behaviour=FAST) as venue:
+        client = client_of(venue, session)
+        acks = await asyncio.gather(*(client.submit(order()) for _ in range(5)))
+        await eventually(lambda: not venue._filling, "the end of filling")
+        assert venue._fills.last == 1
+    assert {ack.order_id for ack in acks} == {"alpha-1"}
+
+
+async def test_order_ids_stay_unique_when_old_orders_are_forgotten(
+    market: Market, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The venue's memory is bounded; its numbering is not."""
+    monkeypatch.setattr(paper, "REMEMBERED_ORDERS", 3)
+    async with PaperBroker("alpha", market, behaviour=FAST) as venue:
+        client = client_of(venue, session)
+        ids = [(await client.submit(order(number))).order_id for number in range(6)]
+    assert ids == [f"alpha-{number}" for number in range(1, 7)]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +91,16 @@ async def test_refusals_have_a_reason(
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [(b"", 400), (b"{", 400), (b"\xff", 400), (b"[" * 5000, 400), (b'{"quantity": -1}', 400), (b"x" * 2**21, 413)],
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"\xff", 400),
+        (b"[" * 5000, 400),
+        (b'{"quantity": -1}', 400),
+        (b'{"client_order_id": "x", "symbol": "BTC-USD", "side": "buy", "quantity": 1' + b"0" * 400 + b"}", 400),
+        (b'{"client_order_id": "\\ud800", "symbol": "BTC-USD", "side": "buy", "quantity": 1}', 400),
+        (b"x" * 2**21, 413),
+    ],
 )
 async def test_nonsense_is_answered_with_a_client_error(
     market: Market, session: aiohttp.ClientSession, body: bytes, status: int

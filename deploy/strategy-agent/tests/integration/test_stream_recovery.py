@@ -187,7 +187,15 @@ async def test_a_venue_that_talks_nonsense_is_left_and_tried_again(session: aioh
     assert follower.seen == []
 
 
-@pytest.mark.parametrize("path", ["/v1/stream/gossip", "/v1/stream/ticks?after=-1", "/v1/stream/ticks?after=x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/stream/gossip",
+        "/v1/stream/ticks?after=-1",
+        "/v1/stream/ticks?after=x",
+        "/v1/stream/ticks?after=" + "9" * 5000,
+    ],
+)
 async def test_wrong_subscriptions_are_refused(session: aiohttp.ClientSession, path: str) -> None:
     """An unknown topic or position is a client error, said in words."""
     async with PaperBroker("alpha", Market()) as venue, session.get(venue.url + path) as response:

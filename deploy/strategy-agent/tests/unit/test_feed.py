@@ -12,8 +12,9 @@ from strategy_agent.brokers.client import BrokerClient
 from strategy_agent.brokers.paper import Market
 from strategy_agent.brokers.registry import BrokerRegistry
 from strategy_agent.feed import StreamNotes, drive_market, every
-from strategy_agent.market import SCENARIOS
+from strategy_agent.market import SCENARIOS, Phase, Scenario
 from strategy_agent.metrics import Metrics
+from tests.support import eventually, reached
 
 Line = MutableMapping[str, object]
 
@@ -76,20 +77,22 @@ async def test_the_market_is_driven_at_its_rate() -> None:
     loop = asyncio.get_running_loop()
     started = loop.time()
     driving = asyncio.create_task(drive_market(market, SCENARIOS["quiet"], 7, ("A", "B"), 1000.0))
-    await market.tape.beyond(49)
+    await reached(market.tape, 50)
     driving.cancel()
     assert 0.045 <= loop.time() - started < 2.0
     assert {market.tape[seq].symbol for seq in range(1, 51)} == {"A", "B"}
 
 
 async def test_a_silent_feed_publishes_nothing() -> None:
-    """While the scenario is silent, time passes without ticks."""
-    market = Market()
-    driving = asyncio.create_task(drive_market(market, SCENARIOS["feed-loss"], 7, ("A",), 5000.0))
-    await market.tape.beyond(799)
-    await asyncio.sleep(0.02)
+    """While the scenario is silent, time passes without ticks: after 1 tick, 99 steps of 1 ms."""
+    market, loop = Market(), asyncio.get_running_loop()
+    scenario = Scenario("x", (Phase("calm", 1), Phase("silence", 99, silent=True)))
+    driving = asyncio.create_task(drive_market(market, scenario, 7, ("A",), 1000.0))
+    await reached(market.tape, 1)
+    started = loop.time()
+    await reached(market.tape, 2)
     driving.cancel()
-    assert market.tape.last == 800
+    assert loop.time() - started >= 0.09
 
 
 async def test_regular_work_is_told_how_late_it_is() -> None:
@@ -100,7 +103,6 @@ async def test_regular_work_is_told_how_late_it_is() -> None:
         calls.append(lateness)
 
     work = asyncio.create_task(every(0.005, action))
-    await asyncio.sleep(0.1)
+    await eventually(lambda: len(calls) >= 3, "three calls")
     work.cancel()
-    assert len(calls) >= 3
     assert all(lateness >= 0 for lateness in calls)

@@ -16,11 +16,13 @@ from tests.support import free_port
         (94.9, "last tick 5.1 s ago, more than 5 s"),
         (None, "no tick yet"),
         ("100", "no tick yet"),
+        (float("nan"), "no tick yet"),
+        (10**400, "no tick yet"),
     ],
 )
 def test_a_tick_must_be_young_enough(last_tick_at: object, problem: str | None) -> None:
     """At the limit is young enough, beyond is not; without a tick there is no progress."""
-    assert _stale(last_tick_at, 100.0, 5.0) == problem
+    assert _stale({"last_tick_at": last_tick_at}, 100.0, 5.0) == problem
 
 
 def test_no_server_is_a_problem_with_its_address() -> None:

@@ -34,12 +34,6 @@ def test_an_unknown_name_is_answered_with_the_known_ones(registry: BrokerRegistr
         registry["delta"]
 
 
-def test_unregistering_returns_the_handle(registry: BrokerRegistry[str]) -> None:
-    """What is taken out is handed back, and gone."""
-    assert registry.unregister("alpha") == "handle of alpha"
-    assert [record.name for record in registry.records()] == ["beta", "gamma"]
-
-
 def test_the_first_registered_is_preferred(registry: BrokerRegistry[str]) -> None:
     """Among equals the order of registration decides."""
     assert registry.select().name == "alpha"

@@ -41,17 +41,21 @@ def test_numbers_not_held_are_an_error(seq: int) -> None:
 
 
 async def test_waiting_ends_when_the_tape_grows() -> None:
-    """All who wait beyond the end are woken by an append."""
+    """All who wait are woken by an append."""
     tape: Tape[str] = Tape()
-    waiting = [asyncio.create_task(tape.beyond(0)) for _ in range(3)]
+    waiting = [asyncio.create_task(tape.changed()) for _ in range(3)]
     await asyncio.sleep(0)
     assert not any(task.done() for task in waiting)
     tape.append("a")
     await asyncio.wait_for(asyncio.gather(*waiting), 1)
 
 
-async def test_waiting_for_what_is_there_returns_at_once() -> None:
-    """Nobody waits for an item that exists."""
+async def test_a_wake_is_for_those_who_wait_already() -> None:
+    """Who comes after an append waits for the next one."""
     tape: Tape[str] = Tape()
     tape.append("a")
-    await asyncio.wait_for(tape.beyond(0), 1)
+    late = asyncio.create_task(tape.changed())
+    await asyncio.sleep(0)
+    assert not late.done()
+    tape.wake()
+    await asyncio.wait_for(late, 1)

@@ -46,6 +46,9 @@ def test_what_is_no_json_object_is_refused(text: str | bytes) -> None:
         ({"quantity": "2"}, "quantity: expected a finite number"),
         ({"quantity": True}, "quantity: expected a finite number"),
         ({"quantity": float("nan")}, "quantity: expected a finite number"),
+        ({"quantity": float("inf")}, "quantity: expected a finite number"),
+        ({"quantity": 10**400}, "quantity: expected a finite number, got 10000"),
+        ({"symbol": "\ud800"}, "symbol: .* surrogates not allowed"),
         ({"side": "hold"}, "side: 'hold' is not a valid Side"),
         ({"side": 1}, "side: expected str, got int"),
         ({"symbol": None}, "symbol: expected str, got NoneType"),
@@ -57,7 +60,9 @@ def test_a_wrong_order_is_refused_by_name(change: wire.Json, message: str) -> No
         wire.decode_order({**wire.encode(ORDER), **change})
 
 
-@pytest.mark.parametrize("levels", [None, 1, [1], [{"price": 1}], [{"price": 1, "quantity": "x"}]])
+@pytest.mark.parametrize(
+    "levels", [None, 1, [1], [{"price": 1}], [{"price": 1, "quantity": "x"}], [{"price": 0, "quantity": 1}]]
+)
 def test_a_wrong_book_is_refused(levels: object) -> None:
     """Levels must be a list of objects with price and quantity."""
     with pytest.raises(wire.WireError):
