@@ -28,7 +28,7 @@ class BookStore(Protocol):
 
 @dataclass(slots=True)
 class CacheCounts:
-    """Where books came from."""
+    """Where books were looked for in the end; the broker counts also when it had no answer."""
 
     memory: int = 0
     store: int = 0
@@ -76,12 +76,13 @@ class OrderBookCache:
         return None if book is None else self._clock() - book.at
 
     async def _refresh(self, symbol: str) -> Book:
-        book = await self._fetch(symbol)
         self.counts.broker += 1
+        book = await self._fetch(symbol)
         self._books[symbol] = book
         if self._store:
             await self._store.put(book)
         return book
 
     def _fresh(self, book: Book | None) -> Book | None:
-        return book if book and self._clock() - book.at <= self._max_age else None
+        # Either way: a book from the future, by a clock that is ahead of ours, would otherwise never grow old.
+        return book if book and abs(self._clock() - book.at) <= self._max_age else None

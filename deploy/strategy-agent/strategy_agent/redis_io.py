@@ -24,6 +24,9 @@ BOOK_KEY = "strategy-agent:book:"
 STREAM_LENGTH = 10_000
 QUEUE_LENGTH = 1_000
 BOOK_TTL_MS = 5_000
+BOOK_PATIENCE = 0.05
+"""Seconds that a tick waits for the shared books: the broker itself is not far away."""
+
 FAILURES = (RedisError, OSError, TimeoutError)
 
 
@@ -35,14 +38,15 @@ def connect(url: str) -> Redis:
 class RedisEvents:
     """An :class:`~strategy_agent.events.EventSink` on Redis.
 
-    ``on_drop(reason)`` is told of every event that is lost, ``on_state(reachable)`` of every change.
+    ``on_drop(reason)`` is told of every event that is lost, ``on_state(reachable)`` of the first outcome and of
+    every change.
     """
 
     def __init__(self, client: Redis, on_drop: Callable[[str], None], on_state: Callable[[bool], None]) -> None:
         self._client = client
         self._on_drop = on_drop
         self._on_state = on_state
-        self._reachable = True
+        self._reachable: bool | None = None
         self._numbering = EventNumbering()
         self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_LENGTH)
         self._undelivered = 0
@@ -105,7 +109,8 @@ class RedisBooks:
     async def get(self, symbol: str) -> Book | None:
         """Return the stored book, or None if there is none, none readable, or no Redis."""
         try:
-            text = await self._client.get(BOOK_KEY + symbol)
+            async with asyncio.timeout(BOOK_PATIENCE):
+                text = await self._client.get(BOOK_KEY + symbol)
             return None if text is None else wire.decode_book(wire.parse(text))
         except (*FAILURES, wire.WireError):
             return None
@@ -113,6 +118,7 @@ class RedisBooks:
     async def put(self, book: Book) -> None:
         """Store a book for a few seconds."""
         try:
-            await self._client.set(BOOK_KEY + book.symbol, json.dumps(wire.encode(book)), px=BOOK_TTL_MS)
+            async with asyncio.timeout(BOOK_PATIENCE):
+                await self._client.set(BOOK_KEY + book.symbol, json.dumps(wire.encode(book)), px=BOOK_TTL_MS)
         except FAILURES:
             return  # a cache that cannot be written is only a slower cache

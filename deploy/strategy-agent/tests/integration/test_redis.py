@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -46,7 +48,7 @@ async def test_events_are_on_the_stream_in_order(redis_server: RedisServer) -> N
         found = await events_on(client, STREAM)
     assert [(event["seq"], event["type"]) for event in found] == [(1, "order"), (2, "fill")]
     assert found[1]["price"] == 100.5
-    assert notes.drops == []
+    assert (notes.states, notes.drops) == ([True], [])
 
 
 async def test_events_are_on_the_channel_too(redis_server: RedisServer) -> None:
@@ -68,12 +70,12 @@ async def test_events_wait_while_redis_is_away(redis_server: RedisServer) -> Non
         redis_server.stop()
         for number in range(5):
             events.publish("during", number=number)
-        await eventually(lambda: notes.states == [False], "the loss of Redis")
+        await eventually(lambda: notes.states == [True, False], "the loss of Redis")
         redis_server.start()
         await events.drain(10)
         found = await events_on(client, STREAM)
     assert [event.get("number") for event in found] == [0, 1, 2, 3, 4]
-    assert notes.states == [False, True]
+    assert notes.states == [True, False, True]
 
 
 async def test_what_does_not_fit_is_dropped_and_counted(
@@ -115,6 +117,17 @@ async def test_a_book_that_cannot_be_read_is_a_miss(redis_server: RedisServer) -
     await client.set(BOOK_KEY + "BTC-USD", "rubbish")
     assert await RedisBooks(client).get("BTC-USD") is None
     await client.aclose()
+
+
+async def test_a_redis_that_does_not_answer_holds_no_tick_up() -> None:
+    """Where a server takes the connection and says nothing, the books are given up after a moment."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = connect(f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        started = time.monotonic()
+        await RedisBooks(client).put(make_book())
+        assert await RedisBooks(client).get("BTC-USD") is None
+        assert time.monotonic() - started < 0.5
+        await client.aclose()
 
 
 async def test_without_redis_books_are_only_slower() -> None:

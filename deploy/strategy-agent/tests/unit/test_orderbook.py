@@ -99,6 +99,14 @@ async def test_an_old_book_in_the_store_is_a_miss(clock: FakeClock, source: Sour
     assert (await cache.get("BTC-USD")).at == clock.now
 
 
+async def test_a_book_from_the_future_is_a_miss(clock: FakeClock, source: Source) -> None:
+    """A clock that is far ahead of ours does not make a book good for ever."""
+    store = MemoryStore()
+    store.books["BTC-USD"] = make_book(at=clock.now + 3600)
+    cache = OrderBookCache(source.fetch, clock=clock, store=store)
+    assert (await cache.get("BTC-USD")).at == clock.now
+
+
 async def test_the_age_is_that_of_the_book_held(clock: FakeClock, source: Source) -> None:
     """Before the first lookup there is no age, afterwards it grows with the clock."""
     cache = OrderBookCache(source.fetch, clock=clock)
@@ -109,7 +117,7 @@ async def test_the_age_is_that_of_the_book_held(clock: FakeClock, source: Source
 
 
 async def test_a_broker_that_refuses_is_passed_on(clock: FakeClock) -> None:
-    """The cache neither hides a failure nor counts it as an answer."""
+    """The cache does not hide a failure, and counts the broker as asked: it was not spared."""
 
     async def refuse(_: str) -> Book:
         raise BrokerError("alpha", "unreachable")
@@ -117,4 +125,4 @@ async def test_a_broker_that_refuses_is_passed_on(clock: FakeClock) -> None:
     cache = OrderBookCache(refuse, clock=clock)
     with pytest.raises(BrokerError, match="alpha: unreachable"):
         await cache.get("BTC-USD")
-    assert cache.counts.hit_rate == 0.0
+    assert (cache.counts.broker, cache.counts.hit_rate) == (1, 0.0)
