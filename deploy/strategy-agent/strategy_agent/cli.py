@@ -12,6 +12,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +25,7 @@ from strategy_agent.logs import configure_logging
 from strategy_agent.market import SCENARIOS
 
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 
 EX_UNAVAILABLE = 69
 EX_CANTCREAT = 73
@@ -78,6 +80,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     option("--log-level", choices=("debug", "info", "warning", "error"), default=DEFAULTS.log_level)
     option(
         "--redis-url",
+        type=_reader(_redis_url),
         metavar="URL",
         help="send events and share order books there, e.g. redis://127.0.0.1:6379",
     )
@@ -161,9 +164,9 @@ def _reader(parse: Callable[[str], T]) -> Callable[[str], T]:
     return read
 
 
-def _between(low: float, high: float, unit: str) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        value = float(text)
+def _between(read: Callable[[str], N], low: float, high: float, unit: str) -> Callable[[str], N]:
+    def parse(text: str) -> N:
+        value = read(text)
         if not low <= value <= high:
             raise ValueError(f"{text} is not within {low:g} and {high:g} {unit}")
         return value
@@ -171,15 +174,17 @@ def _between(low: float, high: float, unit: str) -> Callable[[str], float]:
     return _reader(parse)
 
 
-def _port(text: str) -> int:
-    return int(_between(0, 65535, "")(text))
+_rate = _between(float, 0.1, 5000, "ticks per second")
+_port = _between(int, 0, 65535, "as a port")
+_megabytes = _between(int, 16, 65536, "MB")
 
 
-def _megabytes(text: str) -> int:
-    return int(_between(16, 65536, "MB")(text))
+def _redis_url(text: str) -> str:
+    with suppress(ImportError):  # that the package is missing is said later, with what to do
+        from redis.asyncio.connection import parse_url  # noqa: PLC0415 - an extra
 
-
-_rate = _between(0.1, 5000, "ticks per second")
+        parse_url(text)
+    return text
 
 
 def _http_url(text: str) -> str:

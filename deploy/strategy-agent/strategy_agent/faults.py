@@ -19,6 +19,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import Protocol
@@ -32,6 +33,8 @@ MEGABYTE = 1024 * 1024
 OOM_STEP_MB = 16
 OOM_PAUSE = 0.05
 BURST_PAUSE = 0.02
+DEADLY = tuple(f"SIG{name}" for name in ("SEGV", "ABRT", "BUS", "FPE", "ILL", "KILL", "TERM", "INT", "QUIT", "HUP"))
+"""Signals that kill who does not handle them; the crash fault takes the handler away."""
 
 log = get_logger(__name__)
 
@@ -107,8 +110,10 @@ async def _hang(argument: float | str, _: Target) -> None:
 
 async def _crash(argument: float | str, _: Target) -> None:
     if isinstance(argument, str):
-        signal.raise_signal(signal.Signals[argument])
-        return
+        number = signal.Signals[argument]
+        with suppress(OSError):  # SIGKILL has no handler to remove
+            signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
     raise InjectedCrashError("crash on demand")
 
 
@@ -148,9 +153,9 @@ async def _broker_down(argument: float | str, target: Target) -> None:
     await target.broker.outage(float(argument))
 
 
-def _signal_name(text: str) -> str:
-    if text not in signal.Signals.__members__:
-        raise ValueError(f"{text!r} is not a signal; write it like SIGSEGV")
+def _deadly(text: str) -> str:
+    if text not in DEADLY:
+        raise ValueError(f"{text!r} is not one of {', '.join(DEADLY)}")
     return text
 
 
@@ -175,7 +180,7 @@ class Kind:
 
 KINDS = {
     "hang": Kind(parse_duration, inf, _hang),
-    "crash": Kind(_signal_name, 0.0, _crash),
+    "crash": Kind(_deadly, 0.0, _crash),
     "oom": Kind(_nothing, 0.0, _oom),
     "stall": Kind(parse_duration, inf, _stall),
     "error-burst": Kind(_count, 10.0, _error_burst),
