@@ -72,7 +72,7 @@ def next_tier(current: RiskTier, inputs: RiskInputs, limits: RiskLimits) -> Risk
 
 @dataclass(slots=True)
 class KillSwitch:
-    """Stops all trading until a person resets it; the first reason stays."""
+    """Stops all trading for the rest of the process's life; the first reason stays."""
 
     reason: str | None = None
 
@@ -87,10 +87,6 @@ class KillSwitch:
             return False
         self.reason = reason
         return True
-
-    def reset(self) -> None:
-        """Allow trading again."""
-        self.reason = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,9 @@ class StrategyRouter:
 
     def process_tick(self, symbol: str, price: float, account_data: AccountData) -> Decision:
         """Return the decision for this tick; flat (signal and scalar 0) when ``price`` cannot be one."""
-        lane = self._lanes.setdefault(symbol, _Lane(self._config.regime))
+        lane = self._lanes.get(symbol)
+        if lane is None:
+            lane = self._lanes[symbol] = _Lane(self._config.regime)
         if not is_price(price):
             return Decision(symbol, price, 0.0, NEUTRAL_QUALITY, 0.0, lane.detector.regime)
         regime = lane.detector.update(price)
