@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,8 @@ LONGEST_TAG: Final = 200
 """Characters of a tag's value."""
 LONGEST_VALUE: Final = 8192
 """Characters of an exception's or a log's message."""
+_COUNT: Final = re.compile(r" \(\d+ sub-exceptions?\)$", re.MULTILINE)
+"""What a group's message ends with when it is printed; notes may follow it."""
 MAX_EXCEPTIONS: Final = 50
 """Exceptions of one event; of a larger tree the nearest to the root are told."""
 
@@ -135,19 +138,21 @@ def _exception(error: ExceptionInfo, scene: Scene) -> Json:
     encoded: Json = {"type": name or "Traceback", "value": value_of(error)}
     if module:
         encoded["module"] = module
-    frames = [*error.frames, *([error.syntax] if error.syntax else [])]
-    if frames:
-        encoded["stacktrace"] = {"frames": encode_frames(frames, scene)}
+    if error.frames:
+        encoded["stacktrace"] = {"frames": encode_frames(error.frames, scene)}
     return encoded
 
 
 def value_of(error: ExceptionInfo) -> str:
-    """The message as sentry-sdk has it: of a group without "(2 sub-exceptions)"; with the notes below."""
+    """The message as sentry-sdk has it: of a group without "(2 sub-exceptions)", of a SyntaxError with its place; with the notes below."""
     if error.truncated.incomplete:
         return "(the traceback ends before the exception is named)"
     value = error.value
-    if error.is_group and value.endswith((" sub-exceptions)", " sub-exception)")):
-        value = value[: value.rindex(" (")]
+    if error.is_group:
+        value = _COUNT.sub("", value, count=1)
+    if error.syntax:
+        first, newline, rest = value.partition("\n")
+        value = f"{first} ({error.syntax.filename.rpartition('/')[2]}, line {error.syntax.lineno}){newline}{rest}"
     return "\n".join((value, *error.notes))[:LONGEST_VALUE]
 
 

@@ -75,7 +75,7 @@ class SourceFiles:
         version = (status.st_ino, status.st_size, status.st_mtime_ns)
         if path not in self._files or self._files[path][0] != version:
             text = os.read(descriptor, MAX_FILE).decode("utf-8", "replace")
-            self._files[path] = version, tuple(line.rstrip("\r") for line in self._clean(text).split("\n"))
+            self._files[path] = version, tuple(line.rstrip("\r") for line in self._clean(text).removesuffix("\n").split("\n"))
         self._files.move_to_end(path)
         while len(self._files) > MAX_FILES:
             self._files.popitem(last=False)
