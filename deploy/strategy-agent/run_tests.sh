@@ -23,6 +23,7 @@ readonly MOCK_IMAGE="localhost/$RUN-mock:latest"
 
 engine=""
 scratch="$(mktemp -d)"
+running=""
 started=()
 results=()
 
@@ -31,6 +32,16 @@ say() { printf '\n== %s\n' "$*"; }
 fail() {
   printf 'run_tests.sh: %s\n' "$2" >&2
   exit "$1"
+}
+
+# In the background, because bash heeds a signal at once only while it waits.
+bounded() { # SECONDS COMMAND…
+  local code=0
+  timeout "$@" &
+  running="$!"
+  wait "$running" || code="$?"
+  running=""
+  return "$code"
 }
 
 # ---------------------------------------------------------------- tools
@@ -148,7 +159,7 @@ build() { # CONTEXT IMAGE [ARGUMENT…]
   [ -z "${BASE_IMAGE:-}" ] || arguments+=(--build-arg "BASE=$BASE_IMAGE")
   # Podman's own image format has no health checks.
   [ "$engine" != podman ] || arguments+=(--format docker)
-  timeout "$BUILD_SECONDS" "$engine" build "${arguments[@]}" "$@" --tag "$image" "$context" >"$scratch/build.log" 2>&1 && return
+  bounded "$BUILD_SECONDS" "$engine" build "${arguments[@]}" "$@" --tag "$image" "$context" >"$scratch/build.log" 2>&1 && return
   tail -n 40 "$scratch/build.log" >&2
   return 1
 }
@@ -192,7 +203,7 @@ wait_until_healthy() { # NAME
 
 stop() { # NAME: it must end by itself, with code 0
   local code
-  timeout $((STOP_SECONDS + 20)) "$engine" stop --time "$STOP_SECONDS" "$1" >/dev/null 2>&1 || return 1
+  bounded $((STOP_SECONDS + 20)) "$engine" stop --time "$STOP_SECONDS" "$1" >/dev/null 2>&1 || return 1
   code="$("$engine" inspect --format '{{.State.ExitCode}}' "$1")"
   [ "$code" = 0 ] || { printf 'it ended with code %s\n' "$code" >&2 && return 1; }
 }
@@ -205,7 +216,7 @@ run_suites() { # ARGUMENTS OF PYTEST
   local arguments=()
   mapfile -t arguments < <(restrictions 1g 256 2)
   started+=("$RUN-suites")
-  timeout "$SUITES_SECONDS" "$engine" run --name "$RUN-suites" "${arguments[@]}" \
+  bounded "$SUITES_SECONDS" "$engine" run --name "$RUN-suites" "${arguments[@]}" \
     --tmpfs /tmp:rw,nosuid,nodev,size=256m "$TEST_IMAGE" "$@" 2>"$scratch/suites.log" && return
   grep -v 'healthcheck' "$scratch/suites.log" >&2 || true
   return 1
@@ -215,6 +226,7 @@ run_suites() { # ARGUMENTS OF PYTEST
 clean_up() {
   local name
   trap - EXIT
+  [ -z "$running" ] || { kill "$running" && wait "$running"; } 2>/dev/null || true
   if [ -n "$engine" ]; then
     for name in "${started[@]}"; do
       "$engine" rm --force --volumes "$name" >/dev/null 2>&1 || true
@@ -265,7 +277,7 @@ on_the_host() {
   python="$(find_python)" || fail "$EX_UNAVAILABLE" "neither a container engine nor pytest with pytest-cov; install one of them: pip install '.[redis,test]'"
   say "no container engine: the images are NOT tested, the suites run on the host"
   results+=("skipped the images: no container engine")
-  step "the suites on the host: pytest $*" timeout "$SUITES_SECONDS" "$python" -m pytest "$@"
+  step "the suites on the host: pytest $*" bounded "$SUITES_SECONDS" "$python" -m pytest "$@"
 }
 
 main() {

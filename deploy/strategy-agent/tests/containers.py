@@ -42,6 +42,8 @@ class Engine:
     environ: Mapping[str, str] = field(default_factory=dict)
     build_options: Sequence[str] = ()
     """What every build needs on this machine."""
+    folder: Path | None = None
+    """Where its commands run: Podman's monitor leaves a file there when a container exceeds its memory."""
 
     @property
     def is_podman(self) -> bool:
@@ -52,7 +54,15 @@ class Engine:
         """Run a command of the engine, whatever comes of it."""
         command = [self.program, *arguments]
         environ = {**os.environ, **self.environ}
-        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=timeout, check=False)
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
 
     def do(self, *arguments: str, timeout: float = 60.0) -> str:
         """Run a command that must succeed, and return what it printed."""
@@ -138,7 +148,7 @@ def prepare(folder: Path) -> tuple[Engine, str]:
     engine = find_engine()
     base = os.environ.get("OUTRIDER_E2E_BASE") or find_base(engine, folder)
     engine = with_limits_that_work(engine, base, folder)
-    return replace(engine, build_options=build_options(engine, folder)), base
+    return replace(engine, folder=folder, build_options=build_options(engine, folder)), base
 
 
 def find_engine() -> Engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_every_right_is_taken_away() -> None:
     """No restriction that an image can bear is missing, and Podman gets no writable extras."""
     given = Engine("podman").restrictions("net")
     assert {"--read-only", "--read-only-tmpfs=false"} <= set(given)
-    pairs = dict(zip(given, given[1:], strict=False))
+    pairs = dict(pairwise(given))
     assert pairs["--cap-drop"] == "ALL"
     assert pairs["--security-opt"] == "no-new-privileges"
     assert pairs["--user"] == "65532:65532"
