@@ -61,6 +61,18 @@ def test_a_seeded_crash_is_seen_in_time(seed: int) -> None:
     assert Regime.CRASH in found[1500:1560]
 
 
+def test_one_wild_tick_does_not_spoil_the_statistics() -> None:
+    """A typing error of nine orders of magnitude, forth and back, is forgotten like any other move."""
+    detector = RegimeDetector()
+    for price in (100.0, 1e11, 100.0):
+        detector.update(price)
+    assert detector.features.tick_return == -1.0
+    assert detector.features.volatility <= 1.0
+    for _ in range(2000):
+        detector.update(100.0)
+    assert detector.regime is Regime.RANGE
+
+
 def test_a_crash_passes() -> None:
     """By the end of the rebound the crash is over."""
     assert regimes("flash-crash", 3260)[-1] is not Regime.CRASH

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
+import pickletools
+import sys
 from itertools import islice
-from math import inf, nan
+from math import copysign, inf, nan
+from types import FrameType
 
 import pytest
 
 from strategy_agent.bots import MarketData, MeanReversionBot, MomentumBot, TestBot
 from strategy_agent.market import SCENARIOS, price_path
 from strategy_agent.model import AccountData, Decision, Regime
-from strategy_agent.router import NEUTRAL_QUALITY, StrategyRouter, combine, is_price
+from strategy_agent.router import NEUTRAL_QUALITY, RouterConfig, StrategyRouter, combine, is_price
 
 pytestmark = pytest.mark.router
 
@@ -53,6 +57,40 @@ def test_a_right_bot_gains_quality() -> None:
 def test_the_better_bot_is_listened_to() -> None:
     """Of two opposite bots the one that has been right sets the direction."""
     assert run(router_of(1.0, -1.0), "steady-trend", 1000)[-1].signal > 0.5
+
+
+def test_a_bot_is_judged_by_what_came_after_its_signal() -> None:
+    """Who follows the last move in a market that turns with every tick is always wrong, and never looks right."""
+
+    class Follower:
+        name = "follower"
+
+        def get_signal(self, data: MarketData) -> float:
+            return copysign(1.0, data.features.tick_return)
+
+    router = StrategyRouter()
+    router.register_bot(Follower())
+    decisions = [router.process_tick("BTC-USD", 100.0 + number % 2 * 0.1, ACCOUNT) for number in range(200)]
+    assert max(decision.quality for decision in decisions[10:]) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("scenario", "ticks", "regime", "scalar"),
+    [
+        ("flash-crash", 1560, Regime.CRASH, 0.05),
+        ("hf-noise", 500, Regime.VOLATILE, 0.35),
+        ("quiet", 500, Regime.RANGE, 0.7),
+        ("steady-trend", 1000, Regime.TREND, 1.0),
+    ],
+)
+def test_every_regime_allows_its_share(scenario: str, ticks: int, regime: Regime, scalar: float) -> None:
+    """With a calm market, a solvent account and bots that are right, the scalar is that of the regime."""
+    router = StrategyRouter(RouterConfig(target_volatility=1.0))
+    for signal in (1.0, -1.0):
+        router.register_bot(TestBot(signal, f"bot {signal}"))
+    decision = run(router, scenario, ticks)[-1]
+    assert decision.regime is regime
+    assert decision.allocation_scalar == pytest.approx(scalar)
 
 
 def test_a_crash_takes_the_allocation_away() -> None:
@@ -111,6 +149,42 @@ def test_bots_see_the_tick_they_are_asked_about() -> None:
     router.register_bot(Spy())
     decision = router.process_tick("BTC-USD", 123.0, ACCOUNT)
     assert [(data.symbol, data.price, data.regime) for data in seen] == [("BTC-USD", 123.0, decision.regime)]
+
+
+def calls(router: StrategyRouter, price: float) -> int:
+    """Return how many functions a tick calls."""
+    counted = 0
+
+    def count(_: FrameType, event: str, __: object) -> None:
+        nonlocal counted
+        counted += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        router.process_tick("BTC-USD", price, ACCOUNT)
+    finally:
+        sys.setprofile(before)
+    return counted
+
+
+def memory(router: StrategyRouter) -> int:
+    """Return of how many parts the router's whole state consists."""
+    return sum(1 for _ in pickletools.genops(pickle.dumps(router)))
+
+
+def test_a_tick_costs_the_same_whatever_came_before() -> None:
+    """Neither the calls per tick nor the parts of the state grow with the history."""
+    router = StrategyRouter()
+    for bot in (MomentumBot(), MeanReversionBot(), TestBot()):
+        router.register_bot(bot)
+    path = [point.price or 0.0 for point in islice(price_path(SCENARIOS["quiet"], 7, "BTC-USD"), 2000)]
+    costs, sizes = list[int](), list[int]()
+    for price in path:
+        costs.append(calls(router, price))
+        sizes.append(memory(router))
+    assert max(costs[-100:]) <= max(costs[100:200])
+    assert set(sizes[2:]) == {sizes[2]}
 
 
 def test_features_of_an_unknown_symbol_are_neutral() -> None:

@@ -13,7 +13,7 @@ from strategy_agent.brokers.client import BrokerError
 from strategy_agent.metrics import Metrics
 from strategy_agent.model import Book, Decision, Fill, Level, Order, Regime, Side, Tick
 from strategy_agent.orderbook import OrderBookCache
-from strategy_agent.risk import Veto
+from strategy_agent.risk import RiskTier, Veto
 from strategy_agent.router import StrategyRouter
 from strategy_agent.trader import Trader, TradingRules, plan_trade, spread
 from tests.support import RecordingEvents, make_book
@@ -188,6 +188,21 @@ async def test_a_great_loss_trips_the_kill_switch() -> None:
     await rig.ticks(100.0, 85.0)
     assert rig.trader.kill_switch.reason == "drawdown"
     assert ("kill_switch", {"reason": "drawdown"}) in rig.events.published
+    before = list(rig.desk.orders)
+    await rig.ticks(*[100.0] * 100)
+    assert rig.desk.orders == before
+    assert rig.vetoes(Veto.KILL_SWITCH) == 100 / RULES.cooldown
+
+
+async def test_a_high_tier_lets_no_position_grow() -> None:
+    """After a loss of 6 % nothing new is bought, the tier is shown, and the switch has not tripped."""
+    rig = Rig()
+    rig.account.book(Fill("x", "ETH-USD", Side.BUY, 600.0, 100.0, last=True))
+    rig.account.book(Fill("y", "ETH-USD", Side.SELL, 600.0, 90.0, last=True))
+    await rig.ticks(100.0)
+    assert (rig.desk.orders, rig.vetoes(Veto.RISK_TIER)) == ([], 1)
+    assert rig.metrics.registry.get_sample_value("strategy_risk_tier", {"symbol": "BTC-USD"}) == RiskTier.HIGH
+    assert not rig.trader.kill_switch.on
 
 
 async def test_a_regime_change_is_announced() -> None:
