@@ -5,7 +5,8 @@
     └─ order.fill                acknowledgement until the last fill
 
 Spans are always made, because the logs carry their ids; they leave the process only if OpenTelemetry's usual
-variables say where to: ``OTEL_EXPORTER_OTLP_ENDPOINT``, or ``OTEL_TRACES_EXPORTER=console`` for standard error.
+variables say where to: ``OTEL_EXPORTER_OTLP_ENDPOINT`` (always over HTTP), or ``OTEL_TRACES_EXPORTER=console`` for
+standard error.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 from strategy_agent import __version__
 from strategy_agent.logs import get_logger
 
+EXPORT_TIMEOUT = 2.0
+"""Seconds for an export with its retries, unless the environment says otherwise; the usual 10 delay the exit, too."""
+
+TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 log = get_logger(__name__)
@@ -35,11 +40,13 @@ def make_tracer_provider(environ: Mapping[str, str]) -> TracerProvider:
     if exporter == "console":
         provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=sys.stderr)))
     elif exporter == "otlp" and any(environ.get(name) for name in ENDPOINTS):
-        _add_otlp(provider)
+        _add_otlp(provider, environ)
+    elif exporter not in ("otlp", "none"):
+        log.warning("unknown_traces_exporter", exporter=exporter, known=["otlp", "console", "none"])
     return provider
 
 
-def _add_otlp(provider: TracerProvider) -> None:
+def _add_otlp(provider: TracerProvider, environ: Mapping[str, str]) -> None:
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra
             OTLPSpanExporter,
@@ -47,4 +54,5 @@ def _add_otlp(provider: TracerProvider) -> None:
     except ImportError:
         log.warning("otlp_exporter_missing", fix="pip install 'strategy-agent[otlp]'", consequence="no spans")
         return
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    timeout = None if any(environ.get(name) for name in TIMEOUTS) else EXPORT_TIMEOUT
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=timeout)))

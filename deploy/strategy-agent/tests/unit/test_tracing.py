@@ -49,6 +49,12 @@ def test_without_an_endpoint_spans_stay(exporter: str, capsys: pytest.CaptureFix
     assert capsys.readouterr().err == ""
 
 
+def test_an_unknown_exporter_is_said(logs: list[MutableMapping[str, object]]) -> None:
+    """A name that nobody knows is one warning with those that are known, not silence."""
+    make_tracer_provider({"OTEL_TRACES_EXPORTER": "jaeger"}).shutdown()
+    assert [(line["event"], line["exporter"]) for line in logs] == [("unknown_traces_exporter", "jaeger")]
+
+
 def test_a_missing_exporter_is_said_with_the_fix(
     monkeypatch: pytest.MonkeyPatch, logs: list[MutableMapping[str, object]]
 ) -> None:
