@@ -1,6 +1,6 @@
 """Resource usage of a process tree: CPU, memory, threads, file descriptors, context switches, disk I/O.
 
-It reads /proc only, needs no capability for most of it, and says which figures it could not read and what would allow them. It never reads an
+psutil reads it, without any capability for most of it; which figures could not be read, and what would allow them, is told. It never reads an
 environment; it reads command lines only to find a target by one, and hands none on. When the target is away its counters stay where they
 are and its gauges are gone; when it comes back, perhaps as another process, they go on: a sum over a tree never falls.
 """
@@ -14,16 +14,15 @@ from pydantic import Field, field_validator
 
 from agent.component import ComponentConfig, Context
 from agent.metrics import Kind, Metric, Observation
-from agent.parse.proc import descendants, tops
 from agent.target.find import check_target, finder
-from agent.target.procfs import ProcDir
-from agent.target.usage import TICKS, History, Usage
+from agent.target.measure import add_cpu, add_figures
+from agent.target.processes import Reader, mounted
+from agent.target.usage import History, Usage
 from agent.telemetry import FiguresUnreadable, TargetChanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from agent.parse.proc import Stat
 
 _CPU: Final = Metric("process.cpu.time", Kind.COUNTER, "s", "Processor time of the target's processes, the ended ones included.")
 _RSS: Final = Metric(
@@ -51,7 +50,7 @@ _RESTARTS: Final = Metric(
     "outrider.target.restarts", Kind.COUNTER, "{restart}", "Main processes of the target that came after one that had ended."
 )
 
-_REMEDY: Final = "run the agent as the target's user, or give it CAP_SYS_PTRACE"
+_REMEDY: Final = "run the agent as the target's user, or give it CAP_SYS_PTRACE (disk I/O also needs a kernel that counts it)"
 
 
 class ProcessTreeConfig(ComponentConfig):
@@ -78,43 +77,37 @@ class ProcessTree:
     def __init__(self, config: ProcessTreeConfig, context: Context) -> None:
         self._config = config
         self._context = context
-        self._proc = ProcDir(config.proc_dir)
-        self._find = finder(config.target, self._proc)
+        self._reader = Reader()
+        self._find = finder(config.target)
         self._history = History()
         self._told: set[str] = set()
         self._present: bool | None = None
 
     def sample(self) -> Sequence[Observation]:
         """The present figures of the tree."""
-        table = self._proc.table()
-        uptime = self._proc.uptime()
-        roots = self._find(table, uptime) & table.keys()
-        members = [table[pid] for pid in (descendants(table, roots) if self._config.children else roots)]
-        alive = {stat.pid: stat for stat in members if stat.state != "Z"}
-        usage = self._measure(members)
-        self._history.note(usage, {stat.identity for stat in alive.values()}, {alive[pid].identity for pid in tops(table, set(alive))})
-        self._tell(present=bool(alive))
-        age = uptime - min(stat.started for stat in alive.values()) / TICKS if alive else None
+        now_ns = self._context.clock.wall_ns()
+        with mounted(self._config.proc_dir):
+            table = self._reader.read(now_ns / 1e9)
+            roots = self._find(table)
+            members = table.descendants(roots) if self._config.children else roots
+            usage = Usage()
+            alive = add_cpu(usage, [table.processes[pid] for pid in members])
+            for process in alive:
+                add_figures(usage, process, self._config.proc_dir)
+            age = table.age_of_oldest(alive)
+        mains = {table.processes[pid] for pid in table.tops({process.pid for process in alive})}
+        self._history.note(usage, set(alive), mains)
+        self._tell(usage.unreadable, present=bool(alive))
         labels = {"scope": "process_tree", "target": self._config.target}
-        return list(_observations(self._history, usage, age, labels, self._history.since(self._context.clock.wall_ns(), age)))
+        return list(_observations(self._history, usage, age, labels, self._history.since(now_ns, age)))
 
     async def close(self) -> None:
         """Nothing is held."""
 
-    def _measure(self, members: Iterable[Stat]) -> Usage:
-        usage = Usage()
-        for stat in members:
-            usage.add(stat)
-            if stat.state != "Z":
-                usage.add_switches(self._proc.fields(stat.pid, "status"))
-                usage.add_files(self._proc.open_files(stat.pid), self._proc.open_files_limit(stat.pid))
-                usage.add_disk(self._proc.fields(stat.pid, "io"))
-        for figures in sorted(usage.unreadable - self._told):
+    def _tell(self, unreadable: set[str], *, present: bool) -> None:
+        for figures in sorted(unreadable - self._told):
             self._told.add(figures)
             self._context.telemetry.emit(FiguresUnreadable(self._context.name, figures, _REMEDY))
-        return usage
-
-    def _tell(self, *, present: bool) -> None:
         if present is not self._present:
             self._present = present
             self._context.telemetry.emit(TargetChanged(self._context.name, self._config.target, "found" if present else "gone"))
@@ -127,8 +120,9 @@ def _observations(history: History, usage: Usage, age: float | None, labels: dic
     yield Observation(_RESTARTS, history.restarts, labels)
     for mode in ("user", "system"):
         yield Observation(_CPU, total[mode], {**labels, "cpu.mode": mode}, start_ns)
-    for kind in ("voluntary", "involuntary"):
-        yield Observation(_SWITCHES, total[kind], {**labels, "process.context_switch.type": kind}, start_ns)
+    if "context switches" not in usage.unreadable:
+        for kind in ("voluntary", "involuntary"):
+            yield Observation(_SWITCHES, total[kind], {**labels, "process.context_switch.type": kind}, start_ns)
     if "disk I/O" not in usage.unreadable:
         yield Observation(_DISK, total["read"], {**labels, "disk.io.direction": "read"}, start_ns)
         yield Observation(_DISK, total["written"], {**labels, "disk.io.direction": "write"}, start_ns)
@@ -138,9 +132,11 @@ def _observations(history: History, usage: Usage, age: float | None, labels: dic
 
 def _gauges(usage: Usage, age: float, labels: dict[str, str]) -> Iterable[Observation]:
     yield Observation(_UPTIME, age, labels)
-    yield Observation(_RSS, usage.resident, labels)
-    yield Observation(_VIRTUAL, usage.virtual, labels)
-    yield Observation(_THREADS, usage.threads, labels)
+    if "memory" not in usage.unreadable:
+        yield Observation(_RSS, usage.resident, labels)
+        yield Observation(_VIRTUAL, usage.virtual, labels)
+    if "threads" not in usage.unreadable:
+        yield Observation(_THREADS, usage.threads, labels)
     if "file descriptors" not in usage.unreadable:
         yield Observation(_FDS, usage.files, labels)
         yield Observation(_FD_USE, usage.files_use, labels)

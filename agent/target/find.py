@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from agent.options import OptionError
 from agent.parse.patterns import compile_pattern
-from agent.target.usage import TICKS
+from agent.target.processes import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from agent.parse.proc import Stat
-    from agent.target.procfs import ProcDir
+    import psutil
 
-    Finder = Callable[[Mapping[int, Stat], float], set[int]]
-    """The table and the uptime in seconds → the pids of the target's own processes."""
+    from agent.target.processes import Table
+
+    Finder = Callable[[Table], set[int]]
+    """The table → the pids of the target's own processes."""
 
 _KINDS: Final = ("pid", "pidfile", "name", "cgroup")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _YOUNG: Final = 60.0
 """Seconds: a younger process may still become another program (exec), so its command line is read again."""
 _SLACK: Final = 2.0
-"""Seconds that a pid file may be older than its process: both times are rounded."""
+"""Seconds that a pid file may be older than its process: the times are rounded, that of the boot to whole seconds."""
 
 
 def check_target(value: str) -> str:
@@ -41,16 +41,16 @@ def check_target(value: str) -> str:
     return value
 
 
-def finder(target: str, proc: ProcDir) -> Finder:
-    """What finds the target's processes in a table, given the uptime in seconds."""
+def finder(target: str) -> Finder:
+    """What finds the target's processes in a table."""
     kind, _, rest = target.partition(":")
     if kind == "pid":
         return Pinned(int(rest)).find
     if kind == "pidfile":
-        return lambda table, uptime: from_pidfile(Path(rest), table, uptime)
+        return lambda table: from_pidfile(Path(rest), table)
     if kind == "cgroup":
-        return lambda table, _uptime: members(_CGROUPS / rest) & table.keys()
-    return ByCommandLine(rest, proc).find
+        return lambda table: members(_CGROUPS / rest.lstrip("/")) & table.processes.keys()
+    return ByCommandLine(rest).find
 
 
 class Pinned:
@@ -58,53 +58,49 @@ class Pinned:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._identity: tuple[int, int] | None = None
+        self._process: psutil.Process | None = None
 
-    def find(self, table: Mapping[int, Stat], _uptime: float) -> set[int]:
+    def find(self, table: Table) -> set[int]:
         """The process, while it lives."""
-        stat = table.get(self._pid)
-        if stat is None:
-            return set()
-        self._identity = self._identity or stat.identity
-        return {self._pid} if stat.identity == self._identity else set()
+        process = table.processes.get(self._pid)
+        self._process = self._process or process
+        return {self._pid} if process is not None and process == self._process else set()
 
 
 class ByCommandLine:
     """All processes whose command line matches, save ourselves (whose own may name the target)."""
 
-    def __init__(self, pattern: str, proc: ProcDir) -> None:
+    def __init__(self, pattern: str) -> None:
         self._pattern = compile_pattern(pattern)
-        self._proc = proc
-        self._known: dict[tuple[int, int], bool] = {}
+        self._known: dict[psutil.Process, bool] = {}
 
-    def find(self, table: Mapping[int, Stat], uptime: float) -> set[int]:
+    def find(self, table: Table) -> set[int]:
         """The matching processes. A decision is kept, unless the process is so young that it may yet become another program."""
-        yes: set[int] = set()
-        living = {stat.identity: stat for stat in table.values() if stat.pid != os.getpid()}
-        known = {identity: self._known[identity] for identity in living if identity in self._known}
-        for identity, stat in living.items():
-            if identity not in known:
-                matches = self._pattern.search(self._proc.command_line(stat.pid)) is not None
-                if uptime - stat.started / TICKS > _YOUNG:
-                    known[identity] = matches
-                if matches:
-                    yes.add(stat.pid)
+        found: set[int] = set()
+        known: dict[psutil.Process, bool] = {}
+        for pid, process in table.processes.items():
+            matches = self._known.get(process)
+            if matches is None:
+                matches = pid != os.getpid() and self._pattern.search(command_line(process)) is not None
+            if process in self._known or table.age(process) > _YOUNG:
+                known[process] = matches
+            if matches:
+                found.add(pid)
         self._known = known
-        return yes | {pid for (pid, _), matches in known.items() if matches}
+        return found
 
 
-def from_pidfile(path: Path, table: Mapping[int, Stat], uptime: float) -> set[int]:
+def from_pidfile(path: Path, table: Table) -> set[int]:
     """The process that the file names, unless it was born after the file was written: then the number is an ended process's, used again."""
     try:
         with path.open("rb") as file:
             content, status = file.read(32).split(), os.fstat(file.fileno())
     except OSError:
         return set()
-    stat = table.get(int(content[0])) if content and content[0].isdigit() else None
-    if stat is None:
+    process = table.processes.get(int(content[0])) if content and content[0].isdigit() else None
+    if process is None:
         return set()
-    written_ago = time.time() - status.st_mtime
-    return {stat.pid} if uptime - stat.started / TICKS >= written_ago - _SLACK else set()
+    return {process.pid} if process.create_time() <= status.st_mtime + _SLACK else set()
 
 
 def members(cgroup: Path) -> set[int]:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable
+    from collections.abc import Set as AbstractSet
 
-    from agent.parse.proc import Stat
-
-TICKS: Final = os.sysconf("SC_CLK_TCK")
-"""Clock ticks a second."""
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 COUNTED: Final = ("user", "system", "voluntary", "involuntary", "read", "written")
 """The sums that are counters."""
 
@@ -38,42 +33,31 @@ class Usage:
     written: int = 0
     unreadable: set[str] = field(default_factory=set)
 
-    def add(self, stat: Stat) -> None:
-        """Add what /proc/PID/stat says.
+    def add_cpu(self, user: float, system: float) -> None:
+        """Add processor time in seconds: also of one that has ended and waits to be waited for (a zombie), which has nothing else."""
+        self.user += user
+        self.system += system
 
-        One that has ended and waits to be waited for (a zombie) still has its processor time and nothing else.
-        """
-        self.processes += stat.state != "Z"
-        self.user += (stat.user + stat.children_user) / TICKS
-        self.system += (stat.system + stat.children_system) / TICKS
-        self.resident += stat.resident * _PAGE
-        self.virtual += stat.virtual
-        self.threads += stat.threads
+    def add_memory(self, resident: int, virtual: int) -> None:
+        """Add bytes."""
+        self.resident += resident
+        self.virtual += virtual
 
-    def add_switches(self, fields: Mapping[str, int] | None) -> None:
-        """Add what /proc/PID/status says; None = may not be read."""
-        if fields is None:
-            self.unreadable.add("context switches")
-            return
-        self.voluntary += fields.get("voluntary_ctxt_switches", 0)
-        self.involuntary += fields.get("nonvoluntary_ctxt_switches", 0)
+    def add_switches(self, voluntary: int, involuntary: int) -> None:
+        """Add context switches."""
+        self.voluntary += voluntary
+        self.involuntary += involuntary
 
-    def add_files(self, count: int | None, limit: int | None) -> None:
-        """Add the number of open files; None = may not be read."""
-        if count is None:
-            self.unreadable.add("file descriptors")
-            return
+    def add_files(self, count: int, limit: int | None) -> None:
+        """Add open files, and look how near their process is to its limit, if it has one."""
         self.files += count
         if limit:
             self.files_use = max(self.files_use, count / limit)
 
-    def add_disk(self, fields: Mapping[str, int] | None) -> None:
-        """Add what /proc/PID/io says; None = may not be read."""
-        if fields is None:
-            self.unreadable.add("disk I/O")
-            return
-        self.read += fields.get("read_bytes", 0)
-        self.written += fields.get("write_bytes", 0)
+    def add_disk(self, read: int, written: int) -> None:
+        """Add bytes that the storage moved."""
+        self.read += read
+        self.written += written
 
 
 class Monotone:
@@ -105,14 +89,14 @@ class History:
         self.counted = {name: Monotone() for name in COUNTED}
         self.exits = 0
         self.restarts = 0
-        self._alive: set[tuple[int, int]] = set()
-        self._mains: set[tuple[int, int]] = set()
+        self._alive: AbstractSet[Hashable] = frozenset()
+        self._mains: AbstractSet[Hashable] = frozenset()
         self._vacant = 0
         """Main processes that have ended and were not replaced."""
         self._start_ns = 0
 
-    def note(self, usage: Usage, alive: set[tuple[int, int]], mains: set[tuple[int, int]]) -> None:
-        """Take a sample: its sums, and the identities of the living processes and of the topmost among them."""
+    def note(self, usage: Usage, alive: AbstractSet[Hashable], mains: AbstractSet[Hashable]) -> None:
+        """Take a sample: its sums, the living processes, and the topmost among them."""
         for name, sum_ in self.counted.items():
             sum_.note(getattr(usage, name))
         self.exits += len(self._alive - alive)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import psutil
 import pytest
 import structlog
 
@@ -12,8 +13,8 @@ from agent.metrics import Metrics
 from agent.sources.process_tree import ProcessTree, ProcessTreeConfig
 from agent.telemetry import Telemetry
 from agent.testing.clock import START_NS, FakeClock
+from tests.support.fake_proc import FakeProc
 
-STAT = "{pid} (app) {state} {parent} 0 0 0 -1 0 0 0 0 0 {user} 0 {waited} 0 20 0 2 0 {started} 4096 3 " + "0 " * 28
 BURN = "import time\nwhile time.process_time() < 0.3: pass\nopen({path!r}, 'wb').write(b'x')\ninput()"
 
 
@@ -26,37 +27,13 @@ def context():
         yield Context("tree", clock, metrics, Telemetry(metrics, clock), {}, dict)
 
 
-class Proc:
-    """A /proc made by hand."""
-
-    def __init__(self, root) -> None:
-        self.root = root
-        (root / "uptime").write_text("100.00 1.00\n")
-
-    def put(self, pid: int, *, parent: int = 1, user: int = 0, waited: int = 0, state: str = "S", started: int = 0) -> None:
-        home = self.root / str(pid)
-        (home / "fd").mkdir(parents=True, exist_ok=True)
-        ticks = os.sysconf("SC_CLK_TCK")
-        values = {"pid": pid, "state": state, "parent": parent, "user": user * ticks, "waited": waited * ticks, "started": started * ticks}
-        (home / "stat").write_text(STAT.format(**values))
-        (home / "status").write_text("voluntary_ctxt_switches:\t4\nnonvoluntary_ctxt_switches:\t1\n")
-        (home / "limits").write_text("Max open files            10                   20                   files\n")
-        (home / "io").write_text("rchar: 1\nread_bytes: 4096\nwrite_bytes: 8192\n")
-        for number in range(3):
-            (home / "fd" / str(number)).touch()
-
-    def drop(self, pid: int) -> None:
-        for name in ("stat", "status", "limits", "io"):
-            (self.root / str(pid) / name).unlink()
-
-
 @pytest.fixture
 def proc(tmp_path):
     """An empty process table."""
-    return Proc(tmp_path)
+    return FakeProc(tmp_path)
 
 
-def _tree(proc: Proc, context: Context, **options) -> ProcessTree:
+def _tree(proc: FakeProc, context: Context, **options) -> ProcessTree:
     return ProcessTree(ProcessTreeConfig(target="pid:7", proc_dir=proc.root, **options), context)
 
 
@@ -85,8 +62,8 @@ def test_a_tree_is_measured(proc, context):
         "process.disk.io.read": 8192,
         "process.disk.io.write": 16384,
         "process.uptime": 60,
-        "process.memory.usage": 6 * os.sysconf("SC_PAGE_SIZE"),
-        "process.memory.virtual": 8192,
+        "process.memory.usage": 2 * os.sysconf("SC_PAGE_SIZE"),
+        "process.memory.virtual": 4 * os.sysconf("SC_PAGE_SIZE"),
         "process.thread.count": 4,
         "process.unix.file_descriptor.count": 6,
         "process.unix.file_descriptor.utilization": 0.3,
@@ -110,15 +87,13 @@ def test_children_can_be_left_out(proc, context):
 def test_figures_survive_the_process(proc, context):
     """When the target is gone its counters stay, its gauges are no more, and its coming back is told and counted."""
     tree = ProcessTree(ProcessTreeConfig(target="name:app", proc_dir=proc.root), context)
-    proc.put(7, user=3)
-    (proc.root / "7" / "cmdline").write_bytes(b"app\0")
+    proc.put(7, user=3, command=b"app\0")
     _values(tree)
     proc.drop(7)
     gone = _values(tree)
     assert (gone["process.cpu.time.user"], gone["outrider.target.processes"], gone["outrider.target.exits"]) == (3, 0, 1)
     assert "process.memory.usage" not in gone
-    proc.put(17, user=1, started=90)
-    (proc.root / "17" / "cmdline").write_bytes(b"app\0")
+    proc.put(17, user=1, started=90, command=b"app\0")
     back = _values(tree)
     assert (back["process.cpu.time.user"], back["outrider.target.restarts"], back["process.uptime"]) == (4, 1, 10)
 
@@ -139,13 +114,19 @@ def test_a_child_that_ends_costs_no_count(proc, context):
     assert totals[-1]["outrider.target.exits"] == 1
 
 
+def _refused(process: psutil.Process) -> None:
+    raise psutil.AccessDenied(process.pid)
+
+
+_refused.cache_activate = _refused.cache_deactivate = lambda _process: None  # what `oneshot` expects of some methods
+
+
 def test_what_may_not_be_read_is_left_out_and_told_once(proc, context, monkeypatch):
     """Figures that need a permission are absent, not zero; the log says once which, and what would allow them."""
     proc.put(7, user=3)
     tree = _tree(proc, context)
-    read = tree._proc._read
-    monkeypatch.setattr(tree._proc, "_read", lambda name: None if name.endswith("/io") else read(name))
-    monkeypatch.setattr(tree._proc, "open_files", lambda _pid: None)
+    monkeypatch.setattr(psutil.Process, "io_counters", _refused)
+    monkeypatch.setattr(psutil.Process, "num_fds", _refused)
     for _ in range(3):
         values = _values(tree)
     assert not any(name.startswith(("process.disk", "process.unix")) for name in values)
@@ -155,10 +136,62 @@ def test_what_may_not_be_read_is_left_out_and_told_once(proc, context, monkeypat
     assert all("CAP_SYS_PTRACE" in one["remedy"] for one in told)
 
 
-def test_an_empty_table_is_no_error(proc, context):
-    """A target that never was gives zeros and no gauge."""
+@pytest.mark.parametrize(
+    ("method", "gone"),
+    [
+        ("memory_info", "process.memory"),
+        ("num_threads", "process.thread"),
+        ("num_ctx_switches", "process.context_switches"),
+        ("num_fds", "process.unix"),
+        ("io_counters", "process.disk"),
+    ],
+)
+def test_no_figure_is_a_guess(proc, context, monkeypatch, method, gone):
+    """Whatever figure can't be read is absent alone."""
+    proc.put(7, user=3)
+    every = _values(_tree(proc, context))
+    monkeypatch.setattr(psutil.Process, method, _refused)
+    rest = _values(_tree(proc, context))
+    assert every.keys() - rest.keys() == {name for name in every if name.startswith(gone)} != set()
+
+
+def test_a_kernel_that_does_not_count_disk_io_is_no_error(proc, context, monkeypatch):
+    """Where psutil has no such method the figure is absent, and told."""
+    proc.put(7, user=3)
+    monkeypatch.delattr(psutil.Process, "io_counters")
+    values = _values(_tree(proc, context))
+    assert not any(name.startswith("process.disk") for name in values)
+    assert [one.details.get("figures") for one in context.telemetry.recent][:1] == ["disk I/O"]
+
+
+def test_a_setting_of_the_whole_process_is_given_back(proc, context):
+    """Another mount is looked at for the time of a sample only: the agent's own figures come from its own."""
+    _values(_tree(proc, context))
+    assert psutil.PROCFS_PATH == "/proc"
+
+
+def test_a_reused_number_is_an_exit_and_a_restart(proc, context):
+    """A process that took over a number is another one, from the next sample on; nothing of the first one's is lost."""
+    tree = ProcessTree(ProcessTreeConfig(target="name:app", proc_dir=proc.root), context)
+    proc.put(7, user=3, command=b"app\0")
+    _values(tree)
+    proc.put(7, user=1, started=90, command=b"app\0")
+    _values(tree)
+    values = _values(tree)
+    assert (values["process.cpu.time.user"], values["outrider.target.exits"], values["outrider.target.restarts"]) == (4, 1, 1)
+
+
+def test_a_target_that_never_was_is_no_error(proc, context):
+    """It gives zeros and no gauge."""
     values = _values(_tree(proc, context))
     assert (values["outrider.target.processes"], "process.uptime" in values) == (0, False)
+
+
+def test_what_is_no_process_table_is_said_to_be_none(tmp_path, context):
+    """A `proc_dir` where nothing is mounted is an error that names it, not an absent target."""
+    tree = ProcessTree(ProcessTreeConfig(target="pid:7", proc_dir=tmp_path), context)
+    with pytest.raises(OSError, match=str(tmp_path)):
+        tree.sample()
 
 
 def test_a_real_process_is_measured(context, tmp_path):

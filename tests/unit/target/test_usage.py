@@ -2,55 +2,22 @@ from __future__ import annotations
 
 import pytest
 
-from agent.parse.proc import Stat
-from agent.target.usage import TICKS, History, Monotone, Usage
-
-
-def _stat(pid: int = 1, user: int = 0, waited: int = 0, state: str = "S") -> Stat:
-    return Stat(pid, "x", state, 0, user * TICKS, 0, waited * TICKS, 0, 2, 0, 1000, 1)
-
-
-def _usage(*stats: Stat) -> Usage:
-    usage = Usage()
-    for stat in stats:
-        usage.add(stat)
-    return usage
+from agent.target.usage import History, Monotone, Usage
 
 
 def test_a_tree_is_the_sum_of_its_processes():
-    """CPU seconds, memory, threads and open files add up; the fullest process decides how near the limit is."""
-    usage = _usage(_stat(1, user=3), _stat(2, user=4, waited=5))
+    """Figures add up; the fullest process decides how near the limit is, and one without a limit is near none."""
+    usage = Usage()
+    for _ in range(2):
+        usage.add_cpu(3, 4)
+        usage.add_memory(10, 20)
+        usage.add_switches(7, 2)
+        usage.add_disk(11, 13)
     usage.add_files(10, 100)
     usage.add_files(90, 100)
-    usage.add_files(5, None)
-    usage.add_switches({"voluntary_ctxt_switches": 7, "nonvoluntary_ctxt_switches": 2})
-    usage.add_disk({"read_bytes": 11, "write_bytes": 13})
-    assert (usage.processes, usage.user, usage.virtual, usage.threads) == (2, 12, 2000, 4)
-    assert (usage.files, usage.files_use, usage.voluntary, usage.involuntary, usage.read, usage.written) == (105, 0.9, 7, 2, 11, 13)
-    assert usage.unreadable == set()
-
-
-def test_what_may_not_be_read_is_named():
-    """None is not zero: the figure is missing, and which one is known."""
-    usage = Usage()
-    usage.add_files(None, None)
-    usage.add_switches(None)
-    usage.add_disk(None)
-    assert usage.unreadable == {"file descriptors", "context switches", "disk I/O"}
-
-
-def test_a_zombie_has_its_cpu_time_only():
-    """What has ended and was not waited for still counts its CPU, so that nothing is counted twice when its parent takes it over."""
-    usage = _usage(_stat(1, user=1), _stat(2, user=5, state="Z"))
-    assert (usage.processes, usage.user) == (1, 6)
-
-
-def test_handing_over_to_the_parent_changes_nothing():
-    """A child that ends and is waited for: its time moves to its parent, the sum goes on."""
-    total = Monotone()
-    for usage in (_usage(_stat(1, 1), _stat(2, 5)), _usage(_stat(1, 1), _stat(2, 6, state="Z")), _usage(_stat(1, 1, waited=6))):
-        total.note(usage.user)
-    assert total.total == 7
+    usage.add_files(500, None)
+    assert (usage.user, usage.system, usage.resident, usage.virtual) == (6, 8, 20, 40)
+    assert (usage.voluntary, usage.involuntary, usage.read, usage.written, usage.files, usage.files_use) == (14, 4, 22, 26, 600, 0.9)
 
 
 @pytest.mark.parametrize(
