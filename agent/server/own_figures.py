@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import resource
-import threading
 from typing import TYPE_CHECKING, Final
+
+import psutil
 
 from agent import __version__
 from agent.metrics import Kind, Metric, Observation
@@ -32,22 +31,24 @@ LETTERS: Final = Metric("outrider.spool.dead_letters", Kind.GAUGE, "{letter}", "
 OLDEST: Final = Metric("outrider.spool.oldest_row_age", Kind.GAUGE, "s", "Age of the oldest row in the spool; 0 if it is empty.")
 WRITABLE: Final = Metric("outrider.spool.writable", Kind.GAUGE, "", "Whether the spool takes records.")
 
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-
 
 def process_figures() -> Iterable[Observation]:
     """The agent's own process, now."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
     yield Observation(BUILD, 1, {"version": __version__, "python": platform.python_version()})
-    yield Observation(CPU, usage.ru_utime, {"cpu.mode": "user"})
-    yield Observation(CPU, usage.ru_stime, {"cpu.mode": "system"})
-    yield Observation(THREADS, threading.active_count())
     try:
-        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - read often
-            yield Observation(MEMORY, int(file.read().split()[1]) * _PAGE)
-        yield Observation(FILES, len(os.listdir("/proc/self/fd")) - 1)  # noqa: PTH208 - as above; less the one that lists
-    except OSError:  # no /proc, or no descriptor left to read it with: the rest is worth having
+        yield from _usage(psutil.Process())
+    except (OSError, psutil.Error):  # no /proc, or no descriptor left to read it with: the rest is worth having
         return
+
+
+def _usage(process: psutil.Process) -> Iterable[Observation]:
+    with process.oneshot():
+        times = process.cpu_times()
+        yield Observation(CPU, times.user, {"cpu.mode": "user"})
+        yield Observation(CPU, times.system, {"cpu.mode": "system"})
+        yield Observation(MEMORY, process.memory_info().rss)
+        yield Observation(THREADS, process.num_threads())
+        yield Observation(FILES, process.num_fds() - 1)  # less the one that lists them
 
 
 def spool_figures(stat: SpoolStat, now_ns: int) -> Iterable[Observation]:

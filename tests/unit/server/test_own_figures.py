@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from agent import __version__
@@ -37,14 +38,20 @@ def test_our_process_is_measured():
         os.close(descriptor)
 
 
-def test_without_proc_the_rest_is_told(monkeypatch):
-    """Where /proc can't be read the other figures are still there."""
-    monkeypatch.setattr("builtins.open", _refuse)
-    assert "outrider.process.thread.count" in _values(process_figures())
+@pytest.mark.parametrize("error", [psutil.AccessDenied(1), OSError("too many open files")])
+def test_what_can_not_be_read_costs_no_other_figure(monkeypatch, error):
+    """Where /proc can't be read, or no descriptor is left to read it with, what runs is still told."""
+    monkeypatch.setattr(psutil.Process, "num_fds", _raiser(error))
+    names = {one.metric.name for one in process_figures()}
+    assert {"outrider.build_info", "outrider.process.memory.usage"} <= names
+    assert "outrider.process.unix.file_descriptor.count" not in names
 
 
-def _refuse(*_arguments, **_options):
-    raise OSError
+def _raiser(error):
+    def refuse(_process):
+        raise error
+
+    return refuse
 
 
 @pytest.mark.parametrize(("state", "writable"), [(State.OK, 1), (State.FULL, 0), (State.DEGRADED, 0)])
