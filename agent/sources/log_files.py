@@ -55,6 +55,8 @@ _FIGURES_EVERY: Final = 5.0
 """Seconds."""
 _SMALLEST: Final = 16 * 1024
 """Bytes: with less room left in a batch, the next file waits for the next batch."""
+_PARSERS: Final = 1000
+"""Parsers kept; those of more files are made again and again."""
 PARTIAL: Final = "log.partial"
 """Attribute, true on the two records of a line whose writer was silent in its middle."""
 
@@ -125,6 +127,7 @@ class LogFiles:
                 crash_point("tail.before_emit")
                 await emit(batch)
                 crash_point("tail.after_emit")
+                self._count_missed(batch)
         finally:
             await self.close()
 
@@ -147,6 +150,11 @@ class LogFiles:
             self._figures_at = now + _FIGURES_EVERY
             self._context.metrics.publish(self._context.name, figures(self._tail, self._context.name))
         return batch
+
+    def _count_missed(self, batch: Batch) -> None:
+        for reason in (Drop.TRUNCATED_WINDOW, Drop.ROTATED_AWAY):
+            if batch.drops.get(reason):
+                self._context.metrics.add(BYTES_MISSED, batch.drops[reason], {"source": self._context.name, "reason": reason})
 
     def _tell(self, notice: Notice) -> None:
         source, path = self._context.name, printable(notice.path)
@@ -189,6 +197,7 @@ class Batches:
             self._add(stream, piece, reader)
         for stream in [one for one in self._open if self._tail.silent_for(one) >= self._config.record_idle]:
             self._flush(stream)
+        self._spare_parsers()
         return self._seal()
 
     def take_notices(self) -> list[Notice]:
@@ -281,6 +290,11 @@ class Batches:
             parser = Parser.from_state(state, self._config.format) if state else Parser(self._config.format)
             known = self._parsers[stream] = parser, origin_of(stream)
         return known
+
+    def _spare_parsers(self) -> None:
+        """What a parser knows is in the position: those of silent files can be made anew."""
+        if len(self._parsers) > _PARSERS:
+            self._parsers = {stream: known for stream, known in self._parsers.items() if stream in self._open}
 
     def _seal(self) -> Batch | None:
         self._collect_changes()

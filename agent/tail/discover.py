@@ -31,6 +31,8 @@ class Listing:
         self.path = path
         self.device = 0
         self.entries: dict[str, Entry] = {}
+        self.links: list[str] = []
+        """Paths of the symbolic links."""
         self.error: OSError | None = None
         """Why it could not be read; what was known of it is kept then, for nothing says that it is gone."""
         self._stamp: tuple[int, int, int] | None = None
@@ -48,12 +50,13 @@ class Listing:
             entries = _read(self.path)
         except (FileNotFoundError, NotADirectoryError):
             changed = bool(self.entries)
-            self.entries, self._stamp, self._rotated = {}, None, None
+            self.entries, self.links, self._stamp, self._rotated = {}, [], None, None
             return changed
         except OSError as error:
             self.error = error
             return False
         changed = first or entries != self.entries
+        self.links = [os.path.join(self.path, name) for name, entry in entries.items() if entry.is_link]
         self._rotated = None if changed else self._rotated
         self.entries, self.device, self.error = entries, status.st_dev, None
         self._stamp, self._settled = stamp, same

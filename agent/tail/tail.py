@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from agent.crash import crash_point
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 SILENT: Final = 30.0
 """Seconds without growth after which a file is polled in turn with the others that are silent."""
-TURN: Final = 400
+TURN: Final = 250
 """Silent files polled per look."""
 _ADVANCE: Final = 8 << 20
 """Bytes of a compressed content skipped per turn on the way to the offset."""
@@ -70,13 +71,14 @@ class Tail:
 
     # -- looking
 
-    def look(self, now: float, took: float = 0.0) -> None:
-        """Find out what changed. `now` is monotonic seconds; `took` is how long the last look took."""
+    def look(self, now: float) -> None:
+        """Find out what changed. `now` is monotonic seconds."""
         self.now = now
         self._poll()
         if now >= self._look_at:
-            self._look_at = now + min(10.0, max(self.options.poll_interval, took * _LOOK_SHARE))
+            begin = perf_counter()
             self._scan()
+            self._look_at = now + min(10.0, max(self.options.poll_interval, (perf_counter() - begin) * _LOOK_SHARE))
         self._look_at_suspects()
         if self._dirty:
             self._bring_up_to_date()
@@ -99,9 +101,8 @@ class Tail:
 
     def _note_links(self, directory: str) -> None:
         """A link may lead elsewhere although its own directory did not change."""
-        for name, entry in self._listings.get(directory).entries.items():
-            path = os.path.join(directory, name)
-            if entry.is_link and self._globs.match(path) and self._leads_to_unknown(path):
+        for path in self._listings.get(directory).links:
+            if self._globs.match(path) and self._leads_to_unknown(path):
                 self._dirty.add(directory)
 
     def _leads_to_unknown(self, path: str) -> bool:
