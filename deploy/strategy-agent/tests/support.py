@@ -232,6 +232,17 @@ class AgentProcess:
         document: Line = json.loads(self.get("/health", timeout))
         return document
 
+    def ticks(self) -> int:
+        """Return how many ticks were handled so far."""
+        return cast(int, self.health()["ticks"])
+
+    def gets_beyond(self, ticks: int) -> None:
+        """Return as soon as more ticks were handled than so many."""
+        deadline = time.monotonic() + PATIENCE
+        while self.ticks() <= ticks:
+            assert time.monotonic() < deadline, f"no tick after {ticks} in {PATIENCE:g} s"
+            time.sleep(0.01)
+
     def get(self, path: str, timeout: float = 2.0) -> str:
         """Return a page."""
         with urlopen(self.url + path, timeout=timeout) as response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from typing import cast
 
 import pytest
 
@@ -23,17 +24,14 @@ def test_without_a_fault_nothing_is_wrong() -> None:
 
 def test_hang_blocks_everything_and_passes() -> None:
     """While it hangs /health does not answer; afterwards it does, and trading goes on."""
-    with AgentProcess(*QUICK, "--fault", "hang@500ms:2s") as agent:
+    with AgentProcess(*QUICK, "--fault", "hang@300ms:1500ms") as agent:
         agent.wait_for("fault_injected")
         with pytest.raises(TimeoutError):
             agent.health(timeout=0.5)
         agent.wait_for("fault_over")
-        before = agent.health()["ticks"]
-        agent.wait_for("heartbeat")
-        time.sleep(0.2)
-        assert isinstance(before, int)
-        assert agent.health()["ticks"] > before  # type: ignore[operator]
+        agent.gets_beyond(agent.ticks())
         assert agent.terminate() == (0, "")
+        assert not [line for line in agent.lines if line["event"] in {"stream_disconnected", "broker_unreachable"}]
 
 
 def test_hang_for_ever_ignores_sigterm() -> None:
@@ -47,7 +45,7 @@ def test_hang_for_ever_ignores_sigterm() -> None:
 
 def test_crash_is_a_traceback_and_exit_code_1() -> None:
     """The process dies by an unhandled exception, said on standard error and not in the log."""
-    with AgentProcess(*QUICK, "--fault", "crash@500ms") as agent:
+    with AgentProcess(*QUICK, "--fault", "crash@300ms") as agent:
         code, errors = agent.end()
         assert not events_of(agent.lines, "service_stopped")
     assert code == 1
@@ -64,7 +62,7 @@ def test_crash_by_signal_dies_of_that_signal(name: str) -> None:
 
 def test_oom_grows_to_its_cap_and_dies_of_it() -> None:
     """Memory rises by about the cap, then a MemoryError ends the process; up to there /health answers."""
-    with AgentProcess(*QUICK, "--fault", "oom@500ms", "--oom-limit-mb", "160") as agent:
+    with AgentProcess(*QUICK, "--fault", "oom@300ms", "--oom-limit-mb", "160") as agent:
         before = agent.resident_mb()
         agent.wait_for("fault_injected")
         peak = before
@@ -80,38 +78,35 @@ def test_oom_grows_to_its_cap_and_dies_of_it() -> None:
 
 def test_stall_stops_progress_but_not_health() -> None:
     """/health answers with the same old tick while it lasts; afterwards ticks go on and none was lost."""
-    with AgentProcess(*QUICK, "--fault", "stall@500ms:1s") as agent:
+    with AgentProcess(*QUICK, "--fault", "stall@300ms:1s") as agent:
         agent.wait_for("fault_injected")
         time.sleep(0.2)
         first = agent.health()
         time.sleep(0.5)
         second = agent.health()
         agent.wait_for("fault_over")
-        time.sleep(0.5)
-        third = agent.health()
-        lost = agent.count("frames_lost")
+        agent.gets_beyond(cast(int, second["ticks"]))
+        lost = agent.count("frames_lost") + agent.count("stream_disconnected")
     assert (first["status"], second["status"]) == ("ok", "ok")
     assert (first["last_tick_at"], first["ticks"]) == (second["last_tick_at"], second["ticks"])
-    assert third["ticks"] > second["ticks"]  # type: ignore[operator]
     assert lost == 0
 
 
 def test_error_burst_is_logged_and_survived() -> None:
     """The asked number of caught exceptions is in the log with typed tracebacks; trading goes on."""
-    with AgentProcess(*QUICK, "--fault", "error-burst@500ms:7") as agent:
+    with AgentProcess(*QUICK, "--fault", "error-burst@300ms:7") as agent:
         agent.wait_for("fault_over")
         burst = events_of(agent.lines, "reconciliation_failed")
-        before = agent.health()["ticks"]
-        time.sleep(0.2)
-        assert agent.health()["ticks"] > before  # type: ignore[operator]
+        agent.gets_beyond(agent.ticks())
         assert agent.terminate() == (0, "")
+        assert events_of(agent.lines, "reconciliation_failed") == burst
     assert [line["number"] for line in burst] == [1, 2, 3, 4, 5, 6, 7]
     assert all(line["level"] == "error" and line["exception"] for line in burst)
 
 
 def test_broker_down_takes_the_first_broker_for_its_time() -> None:
     """Its streams drop, it is refused, the feed moves over, and it comes back; the other one stays up."""
-    with AgentProcess(*QUICK, "--fault", "broker-down@500ms:1s") as agent:
+    with AgentProcess(*QUICK, "--fault", "broker-down@300ms:1s") as agent:
         agent.wait_for("stream_disconnected", broker="alpha", reason="dropped")
         agent.wait_for("broker_unreachable", broker="alpha")
         agent.wait_for("stream_connected", broker="beta", topic="ticks")
@@ -123,13 +118,12 @@ def test_broker_down_takes_the_first_broker_for_its_time() -> None:
 
 def test_with_one_broker_only_broker_down_is_a_lost_feed() -> None:
     """Without another broker ticks stop for the time, and what was missed is caught up with afterwards."""
-    with AgentProcess(*QUICK, "--brokers", "1", "--fault", "broker-down@500ms:1s") as agent:
+    with AgentProcess(*QUICK, "--brokers", "1", "--fault", "broker-down@300ms:1s") as agent:
         agent.wait_for("broker_unreachable")
         time.sleep(0.2)  # what had arrived before is still being handled
-        first = agent.health()["ticks"]
-        assert agent.health()["ticks"] == first
+        first = agent.ticks()
+        time.sleep(0.1)
+        assert agent.ticks() == first
         agent.wait_for("broker_reachable")
-        agent.wait_for("stream_connected", topic="ticks", broker="alpha")
-        time.sleep(0.5)
-        assert agent.health()["ticks"] > first  # type: ignore[operator]
+        agent.gets_beyond(first)
         assert agent.count("frames_lost") == 0

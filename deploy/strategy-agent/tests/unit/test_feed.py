@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import MutableMapping
 
 import aiohttp
 import pytest
 
+from strategy_agent import feed as module
 from strategy_agent.brokers.client import BrokerClient
 from strategy_agent.brokers.paper import Market
 from strategy_agent.brokers.registry import BrokerRegistry
@@ -81,6 +83,19 @@ async def test_the_market_is_driven_at_its_rate() -> None:
     driving.cancel()
     assert 0.045 <= loop.time() - started < 2.0
     assert {market.tape[seq].symbol for seq in range(1, 51)} == {"A", "B"}
+
+
+async def test_a_market_that_was_held_up_does_not_flood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is further behind than allowed, the driver forgets what it missed and keeps its rate."""
+    monkeypatch.setattr(module, "MAX_LAG", 0.01)
+    market = Market()
+    driving = asyncio.create_task(drive_market(market, SCENARIOS["quiet"], 7, ("A",), 1000.0))
+    await reached(market.tape, 5)
+    before = market.tape.last
+    time.sleep(0.2)  # noqa: ASYNC251 - the loop is held up for 200 ticks
+    await reached(market.tape, before + 1)
+    driving.cancel()
+    assert market.tape.last - before < 100
 
 
 async def test_a_silent_feed_publishes_nothing() -> None:
