@@ -59,20 +59,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     option("--scenario", choices=sorted(SCENARIOS), default=DEFAULTS.scenario, help="market (%(default)s)")
     option("--seed", type=int, default=DEFAULTS.seed, help="makes market and venues repeatable (%(default)s)")
     option("--rate", type=_rate, default=DEFAULTS.rate, help="ticks per second, all symbols (%(default)s)")
-    option(
-        "--symbols",
-        type=_reader(parse_symbols),
-        default=DEFAULTS.symbols,
-        metavar="A,B",
-        help="what to trade",
-    )
-    option(
-        "--brokers",
-        type=int,
-        choices=range(1, 9),
-        default=DEFAULTS.brokers,
-        help="paper venues (%(default)s)",
-    )
+    option("--symbols", type=_reader(parse_symbols), default=DEFAULTS.symbols, metavar="A,B", help="what to trade")
+    option("--brokers", type=int, choices=range(1, 9), default=DEFAULTS.brokers, help="paper venues (%(default)s)")
     option("--host", default=DEFAULTS.host, help="where /health and /metrics listen (%(default)s)")
     option("--port", type=_port, default=DEFAULTS.port, help="their port, 0 for any (%(default)s)")
     option("--duration", type=_reader(parse_duration), metavar="TIME", help="stop by itself, e.g. 30s")
@@ -93,19 +81,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _add_healthcheck(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_healthcheck)
     option = parser.add_argument
-    option(
-        "--url",
-        type=_http_url,
-        default=f"http://{DEFAULTS.host}:{DEFAULTS.port}/health",
-        help="(%(default)s)",
-    )
+    option("--url", type=_http_url, default=f"http://{DEFAULTS.host}:{DEFAULTS.port}/health", help="(%(default)s)")
     option("--timeout", type=_reader(parse_duration), default=2.0, metavar="TIME", help="(%(default)s s)")
-    option(
-        "--max-tick-age",
-        type=_reader(parse_duration),
-        metavar="TIME",
-        help="also fail if it makes no progress",
-    )
+    option("--max-tick-age", type=_reader(parse_duration), metavar="TIME", help="also fail if it makes no progress")
 
 
 def _run(arguments: argparse.Namespace) -> int:

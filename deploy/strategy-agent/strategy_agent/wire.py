@@ -38,7 +38,7 @@ def parse(text: str | bytes) -> Json:
 
 def decode_tick(document: Json) -> Tick:
     """Read a :class:`Tick`."""
-    return Tick(_text(document, "symbol"), _number(document, "price"), _number(document, "sent_at"))
+    return Tick(_text(document, "symbol"), number(document, "price"), number(document, "sent_at"))
 
 
 def decode_order(document: Json) -> Order:
@@ -68,7 +68,7 @@ def decode_book(document: Json) -> Book:
     """Read a :class:`Book`."""
     return Book(
         symbol=_text(document, "symbol"),
-        at=_number(document, "at"),
+        at=number(document, "at"),
         bids=_levels(document, "bids"),
         asks=_levels(document, "asks"),
     )
@@ -76,7 +76,10 @@ def decode_book(document: Json) -> Book:
 
 def number(document: Json, key: str) -> float:
     """Return the finite number under ``key``."""
-    return _number(document, key)
+    value = document.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        raise WireError(f"{key}: expected a finite number, got {value!r:.40}")
+    return float(value)
 
 
 def data(frame: Json) -> Json:
@@ -106,15 +109,8 @@ def _text(document: Json, key: str) -> str:
     return text
 
 
-def _number(document: Json, key: str) -> float:
-    value = document.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
-        raise WireError(f"{key}: expected a finite number, got {value!r:.40}")
-    return float(value)
-
-
 def _positive(document: Json, key: str) -> float:
-    value = _number(document, key)
+    value = number(document, key)
     if value <= 0:
         raise WireError(f"{key} must be above zero, not {value}")
     return value
