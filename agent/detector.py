@@ -11,52 +11,57 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-from collections import OrderedDict, defaultdict, deque
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
 
-from agent.blackbox import BlackBox
-from agent.encode.sentry_client import EventMaker
-from agent.encode.sentry_envelope import Item, decode, dump, encode, json_item, make
+from agent.encode.sentry_envelope import Envelope, Item, decode, dump, encode, make
 from agent.encode.sentry_event import encode_event, occurrences, timestamp
-from agent.encode.sentry_frames import NoSources, Scene
-from agent.encode.sentry_source import SourceFiles
+from agent.encode.sentry_items import client_report, identifier, logs, payload
 from agent.encode.sentry_trim import MAX_EVENT, fit
 from agent.errors import SpoolError
 from agent.intake import Detected
 from agent.metrics import Kind, Metric
-from agent.parse.patterns import compile_pattern
-from agent.polling import every
-from agent.record import Payload, Severity, Signal
-from agent.verdict.errors import EXIT, Rules, crumb_of, environment_of, key_of, release_of, resource_subject, to_event
-from agent.verdict.exits import exit_event, read_ending, told_already
+from agent.polling import State, describe, every
+from agent.record import Payload, Signal
+from agent.telemetry import DetectionFailed
+from agent.verdict.crumbs import Crumbs, is_child
+from agent.verdict.errors import EXIT, event_id, key_of, to_event
+from agent.verdict.exits import exit_event, loop_event, note_end, read_ending, told_already
+from agent.verdict.monitors import Monitors
+from agent.verdict.runs import Run
 from agent.verdict.storms import PREFIX, Budget, Choice, Limits, Storms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
+    from agent.blackbox import BlackBox
     from agent.clock import Clock
-    from agent.config.settings import Settings
-    from agent.error_event import Attachment, Crumb, ErrorEvent
-    from agent.metrics import Metrics, Observation
+    from agent.encode.sentry_client import EventMaker
+    from agent.encode.sentry_frames import Scene
+    from agent.error_event import Attachment, ErrorEvent
+    from agent.metrics import Metrics
     from agent.parse.exceptions import FatalError
-    from agent.parse.patterns import Compiled
-    from agent.pipeline import Host
+    from agent.polling import Look, ProbePoller
     from agent.record import LogRecord, Value
-    from agent.verdict.errors import Subject
+    from agent.telemetry import Telemetry
+    from agent.verdict.crumbs import LazyCrumbs
+    from agent.verdict.errors import Rules, Subject
+    from agent.verdict.runs import Reporting
     from agent.verdict.storms import Draft, Summary
 
 TICK: Final = 5.0
 """Seconds between two looks for windows that are over."""
-MAX_ORIGINS: Final = 64
-"""Origins whose last records are remembered."""
 CHILD: Final = "child"
 """The source that is the command of `exec`."""
-CRUMBS: Final = 50
-"""Breadcrumbs of an event."""
+ENDS: Final = f"{PREFIX}ends"
+"""The position that holds when the command has lately ended badly."""
+MAX_TEMPLATE: Final = 64 * 1024
+"""Bytes of an event that is kept for a summary; a larger one is trimmed as far as that goes."""
+MONITORS: Final = "outrider.monitors"
+"""The source name of the check-ins of probes."""
 
 FOUND: Final = Metric(
     "outrider.errors.found", Kind.COUNTER, "{error}", "Errors found in records, by what became of them: sent, folded, dropped."
@@ -83,9 +88,11 @@ class Setup:
     limits: Limits
     subject: Subject
     scene: Scene
-    release: str = ""
-    environment: str = ""
-    crumbs: int = CRUMBS
+    reporting: Reporting
+    crumbs: int = 50
+    """Breadcrumbs of an event."""
+    logs: int | None = None
+    """Records from this SeverityNumber on go to Sentry Logs; None = none."""
     known: tuple[str, ...] = ()
     """Sources that may have left windows open in an earlier run."""
 
@@ -96,10 +103,25 @@ class _Source:
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     storms: Storms | None = None
+    ends: list[int] = field(default_factory=list)
+    """When the wrapped command ended badly, nanoseconds since the Unix epoch."""
+    run: Run | None = None
+    """The wrapped command's, while it runs."""
     uncaught: bool = False
     """Whether the last traceback on its stderr was that of an exception nobody caught."""
     fatal: FatalError | None = None
     """The interpreter's death that its stderr told of."""
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What a batch leads to, before it is stored."""
+
+    source: str
+    draft: Draft
+    payloads: list[Payload] = field(default_factory=list)
+    positions: dict[str, bytes | None] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 class Detector:
@@ -114,6 +136,7 @@ class Detector:
         spool: DetectorSpool,
         clock: Clock,
         metrics: Metrics,
+        telemetry: Telemetry,
         figures: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         """`figures` reads what is measured of the workload at this moment."""
@@ -123,10 +146,13 @@ class Detector:
         self._spool = spool
         self._clock = clock
         self._metrics = metrics
+        self._telemetry = telemetry
         self._figures = figures
         self._budget = Budget(setup.limits)
         self._sources: defaultdict[str, _Source] = defaultdict(_Source)
         self._crumbs = Crumbs(setup.crumbs)
+        self._monitors = Monitors(setup.reporting)
+        self._probes: Sequence[ProbePoller] = ()
 
     @contextlib.asynccontextmanager
     async def judge(self, source: str, records: Sequence[LogRecord]) -> AsyncIterator[Detected]:
@@ -135,13 +161,22 @@ class Detector:
         errors = [index for index, record in enumerate(records) if concerns(record) or _is_exit(record)]
         before = self._crumbs.take(source, records)
         self._box.remember(source, records)
-        if not errors:
-            yield Detected()
-            return
         state = self._sources[source]
+        begins = self._setup.reporting.wanted and state.run is None and is_child(records[0])
+        if not errors and not begins:
+            yield Detected(self._logs(records))
+            return
         async with state.lock:
-            storms = await self._restored(source, state)
-            yield self._detect(source, state, storms.begin(), [(records[index], before.of(index)) for index in errors])
+            findings = _Findings(source, (await self._restored(source, state)).begin(), [*self._logs(records)])
+            if begins and state.run is None:
+                findings.payloads += self._begin(state, records[0])
+            for index in errors:
+                self._take(findings, state, records[index], before.of(index))
+            yield self._detected(findings, state)
+
+    def watch(self, probes: Sequence[ProbePoller]) -> None:
+        """Check in for these probes."""
+        self._probes = probes if self._setup.reporting.check_ins else ()
 
     async def run(self) -> None:
         """Look after the windows until cancelled."""
@@ -156,16 +191,16 @@ class Detector:
                 await self._restored(source, state)
 
     async def tick(self) -> None:
-        """Tell of the windows that are over; take a sample for the black box."""
+        """Tell of the windows that are over; take a sample for the black box; check in."""
         self._sample()
         await self._close(all_of_them=False)
+        for probe in self._probes:
+            if probe.last is not None:
+                await self._check_in(probe.last, probe.interval)
 
     async def finish(self) -> None:
         """Tell of all that was folded."""
         await self._close(all_of_them=True)
-
-    def _sample(self) -> None:
-        self._box.sample(self._clock.wall_ns(), self._figures())
 
     def close(self) -> None:
         """Let go of the SDK's client."""
@@ -175,59 +210,105 @@ class Detector:
         if state.storms is None:
             stored = await self._spool.positions(source)
             ours = {key: value for key, value in stored.items() if key.startswith(PREFIX)}
+            state.ends = orjson.loads(ours.get(ENDS, b"[]"))
             state.storms = Storms(self._setup.limits, self._budget, ours)
         return state.storms
 
+    def _sample(self) -> None:
+        self._box.sample(self._clock.wall_ns(), self._figures())
+
+    def _logs(self, records: Sequence[LogRecord]) -> list[Payload]:
+        least = self._setup.logs
+        some = [] if least is None else [record for record in records if record.severity >= least]
+        if not some:
+            return []
+        reporting = self._setup.reporting
+        return [payload(Signal.SENTRY_LOG, logs(some, labels=reporting.labels), service=reporting.service, records=len(some))]
+
+    def _begin(self, state: _Source, record: LogRecord) -> list[Payload]:
+        key = event_id(record, self._setup.subject, "run")
+        state.run = Run(key, record.time_ns or record.observed_ns, self._setup.reporting)
+        return state.run.begin()
+
+    async def _check_in(self, look: Look, interval: float) -> None:
+        well = look.success if look.state is State.UNKNOWN else look.state is State.UP
+        if not self._monitors.due(look.name, well=well, time_ns=look.time_ns, interval=interval):
+            return
+        made = self._monitors.payload(look.name, well=well, time_ns=look.time_ns, interval=interval, seconds=look.seconds)
+        with contextlib.suppress(SpoolError):  # the next look does it
+            await self._spool.append(MONITORS, [made], {}, {}, replayable=False)
+            self._monitors.told(look.name, well=well, time_ns=look.time_ns)
+
     # --- records ------------------------------------------------------------------------------------------------------
 
-    def _detect(self, source: str, state: _Source, draft: Draft, errors: Sequence[tuple[LogRecord, LazyCrumbs]]) -> Detected:
-        payloads, counts = [], defaultdict[Choice, int](int)
-        for record, crumbs in errors:
-            event = self._event(state, record, crumbs)
-            if event is not None:
-                choice = self._note(source, draft, event)
-                counts[choice] += 1
-                if choice is Choice.SEND:
-                    payloads.append(self._payload(source, event))
+    def _detected(self, findings: _Findings, state: _Source) -> Detected:
+        draft, source = findings.draft, findings.source
 
         def commit() -> None:
             draft.commit()
-            for choice, count in counts.items():
-                self._metrics.add(FOUND, count, {"source": source, "outcome": _OUTCOMES[choice]})
+            if ENDS in findings.positions:
+                state.ends = orjson.loads(findings.positions[ENDS] or b"[]")
+            for outcome, count in findings.counts.items():
+                self._metrics.add(FOUND, count, {"source": source, "outcome": outcome})
 
-        return Detected(payloads, draft.positions(), {}, commit)
+        return Detected(findings.payloads, {**draft.positions(), **findings.positions}, {}, commit)
 
-    def _event(self, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> ErrorEvent | None:
-        """The error a record tells of; None if another record tells of the same one."""
-        if _is_exit(record):
-            return self._exit(state, record, crumbs)
+    def _take(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
+        """Make of a record what it tells of. Whatever is wrong with one, it is stored as a log record, and the others are looked at."""
+        try:
+            if _is_exit(record):
+                self._take_exit(findings, state, record, crumbs)
+            else:
+                self._take_error(findings, state, record, crumbs)
+        except Exception as error:  # noqa: BLE001 - the host: a record that breaks us must not stop its source for ever
+            findings.counts["failed"] += 1
+            self._telemetry.emit(DetectionFailed(findings.source, describe(error)))
+
+    def _take_error(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
         setup = self._setup
         event = to_event(record, setup.subject, setup.rules, crumbs())
         state.uncaught = not event.mechanism.handled and event.fatal is None
-        if _is_child(record) and event.fatal is not None and not event.fatal.reason.startswith("Timeout"):
+        if state.run is not None:
+            state.run.errors += 1
+        if is_child(record) and event.fatal is not None and not event.fatal.reason.startswith("Timeout"):
             state.fatal = event.fatal  # the process is dying: its end will tell of it
-            return None
-        return event
+            return
+        self._note(findings, event)
 
-    def _exit(self, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> ErrorEvent | None:
-        setup, ending = self._setup, read_ending(record)
+    def _take_exit(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
+        setup, ending, now_ns = self._setup, read_ending(record), record.time_ns or record.observed_ns
         uncaught, fatal = state.uncaught, state.fatal
         state.uncaught, state.fatal = False, None
-        if ending.good or told_already(ending, uncaught=uncaught):
-            return None
-        return exit_event(record, ending, setup.subject, fatal=fatal, crumbs=crumbs(), in_app=setup.rules.in_app)
+        told = told_already(ending, uncaught=uncaught)
+        if state.run is not None:
+            findings.payloads += state.run.end(ending, now_ns, uncaught=told)
+        if ending.good:
+            return
+        if not told:
+            self._note(findings, exit_event(record, ending, setup.subject, fatal=fatal, crumbs=crumbs(), in_app=setup.rules.in_app))
+        ends, loop = note_end(state.ends, now_ns)
+        findings.positions[ENDS] = orjson.dumps(ends)
+        if loop:
+            self._note(findings, loop_event(record, ends, setup.subject, ending.program, crumbs()))
 
-    def _note(self, source: str, draft: Draft, event: ErrorEvent) -> Choice:
+    def _note(self, findings: _Findings, event: ErrorEvent) -> None:
+        """Send an error, or fold it."""
         key = key_of(event.fingerprint)
-        choice = draft.note(key, event.time_ns, self._clock.wall_ns())
+        choice = findings.draft.note(key, event.time_ns, self._clock.wall_ns())
+        findings.counts[_OUTCOMES[choice]] += 1
         if choice is Choice.FOLD_FIRST:
-            draft.keep(key, dump(self._encoded(event)))
-        del source
-        return choice
+            findings.draft.keep(key, self._template(event))
+        if choice is Choice.SEND:
+            findings.payloads.append(self._payload(findings.source, event))
+
+    def _template(self, event: ErrorEvent) -> bytes:
+        """The event that a summary will be made of: it lies in the positions, so it must be small."""
+        whole = Envelope({}, [Item("event", dump(self._encoded(event)))])
+        return fit(whole, MAX_TEMPLATE).items[0].body
 
     def _encoded(self, event: ErrorEvent) -> dict[str, Value]:
-        setup = self._setup
-        return encode_event(event, setup.scene, release=setup.release, environment=setup.environment)
+        labels = self._setup.reporting.labels
+        return encode_event(event, self._setup.scene, release=labels.get("release", ""), environment=labels.get("environment", ""))
 
     def _payload(self, source: str, event: ErrorEvent) -> Payload:
         items = [Item("event", self._maker.make(occurrences(self._encoded(event), 1, event.time_ns, event.time_ns)))]
@@ -267,77 +348,19 @@ class Detector:
     def _summary(self, source: str, summary: Summary) -> Payload:
         window = summary.window
         event: dict[str, Value] = orjson.loads(summary.event)
-        event_id = key_of((source, summary.fingerprint, str(window.opened_ns), "1")) + key_of(
-            (source, summary.fingerprint, str(window.opened_ns), "2")
-        )
-        told = occurrences(event, window.folded, window.first_ns, window.last_ns) | {
-            "event_id": event_id,
-            "timestamp": timestamp(window.last_ns),
-        }
-        return self._envelope([Item("event", self._maker.make(told))], event_id)
+        number = identifier(source, summary.fingerprint, str(window.opened_ns))
+        told = occurrences(event, window.folded, window.first_ns, window.last_ns)
+        told |= {"event_id": number, "timestamp": timestamp(window.last_ns)}
+        return self._envelope([Item("event", self._maker.make(told))], number)
 
     def _report(self, folded: int, dropped: int) -> Payload | None:
         """What no event of its own tells of."""
-        reasons = {"sample_rate": folded, "buffer_overflow": dropped}
-        discarded: list[Value] = [{"reason": reason, "category": "error", "quantity": count} for reason, count in reasons.items() if count]
-        if not discarded:
+        if not folded and not dropped:
             return None
-        body: dict[str, Value] = {"timestamp": timestamp(self._clock.wall_ns()), "discarded_events": discarded}
-        return Payload(Signal.SENTRY_REPORT, 1, make([json_item("client_report", body)], service=self._setup.subject.service))
+        item = client_report(self._clock.wall_ns(), {("sample_rate", "error"): folded, ("buffer_overflow", "error"): dropped})
+        return payload(Signal.SENTRY_REPORT, item, service=self._setup.subject.service)
 
 
-def build_detector(settings: Settings, host: Host, clean: Callable[[str], str]) -> Detector:
-    """The detector of a configuration; `clean` takes secrets out of source lines."""
-    resource, errors = settings.service.resource(), settings.errors
-    sources = SourceFiles(clean) if errors.source else NoSources()
-    window_ns = round(errors.window * 1e9)
-    setup = Setup(
-        Rules(LEVELS[errors.level], _any_of(errors.patterns), errors.probes, errors.in_app),
-        Limits(window_ns, errors.per_fingerprint, errors.total, errors.kinds),
-        resource_subject(resource, socket.gethostname()),
-        Scene(errors.in_app, sources, errors.locals),
-        release_of(resource),
-        environment_of(resource),
-        errors.breadcrumbs,
-        (CHILD, *(entry.name for entry in (*settings.sources, *settings.probes))),
-    )
-    return Detector(
-        setup,
-        maker=EventMaker(),
-        box=BlackBox(),
-        spool=host.spool,
-        clock=host.clock,
-        metrics=host.metrics,
-        figures=_figures(settings, host.metrics),
-    )
-
-
-def _figures(settings: Settings, metrics: Metrics) -> Callable[[], Mapping[str, float]]:
-    """What reads the figures that the samplers have published; that of a wrapped command has the name of its type."""
-    names = {*(entry.name for entry in settings.samplers), "process_tree"}
-
-    def read() -> Mapping[str, float]:
-        return {_series(one): one.value for name in sorted(names) for one in metrics.published(name)}
-
-    return read
-
-
-def _series(one: Observation) -> str:
-    labels = ",".join(f"{key}={value}" for key, value in sorted(one.attributes.items()) if key not in ("component", "target"))
-    return f"{one.metric.name}{{{labels}}}" if labels else one.metric.name
-
-
-def _any_of(patterns: Sequence[str]) -> Compiled | None:
-    return compile_pattern("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None
-
-
-LEVELS: Final = {
-    "debug": Severity.DEBUG,
-    "info": Severity.INFO,
-    "warning": Severity.WARN,
-    "error": Severity.ERROR,
-    "fatal": Severity.FATAL,
-}
 _OUTCOMES: Final = {Choice.SEND: "sent", Choice.FOLD: "folded", Choice.FOLD_FIRST: "folded", Choice.DROP: "dropped"}
 
 
@@ -347,65 +370,3 @@ def _about(attachment: Attachment) -> dict[str, Value]:
 
 def _is_exit(record: LogRecord) -> bool:
     return record.attributes.get("event.name") == EXIT
-
-
-def _is_child(record: LogRecord) -> bool:
-    return record.origin.key.startswith("child:")
-
-
-def _trail(source: str, record: LogRecord) -> str:
-    """What a record is a crumb for: its file; of the wrapped command all that it says and how it ends."""
-    return source if _is_child(record) else record.origin.key
-
-
-class Crumbs:
-    """The last records of each trail, as breadcrumbs."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._kept: OrderedDict[str, deque[Crumb]] = OrderedDict()
-
-    def take(self, source: str, records: Sequence[LogRecord]) -> Batch:
-        """Remember the last of a batch's records; return what one can ask for those before each of them."""
-        last: dict[str, list[LogRecord]] = {}
-        for record in records[-4 * self._limit :] if self._limit else ():
-            last.setdefault(_trail(source, record), []).append(record)
-        before = {key: tuple(self._kept.get(key, ())) for key in last}
-        for key, some in last.items():
-            self._kept.setdefault(key, deque(maxlen=self._limit)).extend(crumb_of(record) for record in some[-self._limit :])
-            self._kept.move_to_end(key)
-        while len(self._kept) > MAX_ORIGINS:
-            self._kept.popitem(last=False)
-        return Batch(source, records, before, self._limit)
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """A batch, and what went before it."""
-
-    source: str
-    records: Sequence[LogRecord]
-    before: Mapping[str, tuple[Crumb, ...]]
-    limit: int
-
-    def of(self, index: int) -> LazyCrumbs:
-        """What went before a record."""
-        return LazyCrumbs(self, index)
-
-
-@dataclass(frozen=True, slots=True)
-class LazyCrumbs:
-    """Breadcrumbs of one record, made when they are wanted: most errors of a storm are folded and want none."""
-
-    batch: Batch
-    index: int
-
-    def __call__(self) -> tuple[Crumb, ...]:
-        """The records of the same trail before this one, the oldest first."""
-        batch = self.batch
-        key = _trail(batch.source, batch.records[self.index])
-        if not batch.limit:
-            return ()
-        near = batch.records[max(0, self.index - 4 * batch.limit) : self.index]
-        own = tuple(crumb_of(record) for record in near if _trail(batch.source, record) == key)
-        return (*batch.before.get(key, ()), *own)[-batch.limit :]

@@ -82,20 +82,23 @@ class Builder:
         """What finds errors; None if nobody is to be told of them."""
         if all(entry.type != "sentry" for entry in self._settings.exporters):
             return None
-        from agent.detector import build_detector  # noqa: PLC0415 - it brings sentry-sdk, 20 MB that only a Sentry destination is worth
+        from agent.detecting import build_detector  # noqa: PLC0415 - it brings sentry-sdk, 20 MB that only a Sentry destination is worth
 
         return build_detector(self._settings, self._host, self._redactor.text)
 
     def build(self) -> Pipeline:
         """Every configured component, unstarted."""
         settings = self._settings
-        return Pipeline(
+        pipeline = Pipeline(
             [self.source(entry) for entry in settings.sources],
             [self.sampler(entry) for entry in settings.samplers],
             [self.probe(entry) for entry in settings.probes],
             [(entry.name, cast("Exporter", self._component(Kind.EXPORTER, entry))) for entry in settings.exporters],
             self.detector,
         )
+        if self.detector is not None:
+            self.detector.watch(pipeline.probes)
+        return pipeline
 
     def source(self, entry: Entry) -> RunningSource:
         """One source with its intake."""

@@ -172,7 +172,7 @@ class ProbePoller:
         self._probe = probe
         self._host = host
         self._emit = emit
-        self._interval = interval
+        self.interval = interval
         self._timeout = timeout
         self._damping = damping
         self._looks: deque[bool] = deque(maxlen=damping.window)
@@ -182,7 +182,7 @@ class ProbePoller:
     async def run(self) -> None:
         """Look until cancelled."""
         try:
-            await every(self._host.clock, self._interval, self.look)
+            await every(self._host.clock, self.interval, self.look)
         finally:
             self._host.metrics.publish(self.name, ())
             await self._probe.close()
@@ -210,7 +210,7 @@ class ProbePoller:
         except TimeoutError:
             return ProbeResult(success=False, reason=f"no answer within {self._timeout:g} s")
         except Exception as error:  # noqa: BLE001 - the host: a probe that breaks has not seen its target
-            self._host.telemetry.emit(ComponentFailed(self.name, describe(error), self._interval))
+            self._host.telemetry.emit(ComponentFailed(self.name, describe(error), self.interval))
             return ProbeResult(success=False, reason=f"the probe itself failed: {describe(error)}")
 
     def _observations(self, result: ProbeResult, seconds: float) -> list[Observation]:

@@ -70,6 +70,7 @@ class Drop(StrEnum):
 
 
 FAILURES: Final = Metric("outrider.component.failures", Kind.COUNTER, "{failure}", "Times that a component raised and was started again.")
+UNJUDGED: Final = Metric("outrider.errors.unjudged", Kind.COUNTER, "{record}", "Records that the search for errors failed on.")
 FILES: Final = Metric("outrider.files.events", Kind.COUNTER, "{event}", "Files found, rotated, truncated and lost, as a source saw them.")
 REDACTIONS: Final = Metric("outrider.redactions", Kind.COUNTER, "{value}", "Values taken out of records before they were stored, by rule.")
 ATTEMPTS: Final = Metric("outrider.export.attempts", Kind.COUNTER, "{attempt}", "Attempts to deliver a row, by outcome.")
@@ -131,6 +132,18 @@ class AgentStopping(Event):
 
     name = "agent stopping"
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionFailed(Event):
+    """A record could not be judged: it is stored, but if it was an error, no issue tells of it."""
+
+    name = "detection failed"
+    level = Level.ERROR
+    counter = UNJUDGED
+    labels = ("source",)
+    source: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,14 @@ class Errors(Section):
     """Kinds of errors of one source that are kept apart at a time; more are counted and not told."""
     probes: bool = True
     """Whether a probe that goes down is an error."""
+    sessions: bool = True
+    """Tell of each run of the command of `exec` as a release-health session, if the release is known."""
+    check_ins: bool = False
+    """Check in for each probe and each run of `exec` as a cron monitor of Sentry's, which is made by that. Monitors may cost money."""
+    schedule: str = ""
+    """When the command of `exec` runs, as a crontab (`0 4 * * *`): makes its monitor. Without, the monitor must exist."""
+    logs: SentryLevel | None = None
+    """Send records from this level on to Sentry Logs as well."""
 
 
 class Log(Section):

@@ -1,0 +1,91 @@
+"""From the settings to a detector. Imported only where errors have somewhere to go: it brings sentry-sdk."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Final
+
+from agent.blackbox import BlackBox
+from agent.detector import CHILD, Detector, Setup
+from agent.encode.sentry_client import EventMaker
+from agent.encode.sentry_frames import NoSources, Scene
+from agent.encode.sentry_source import SourceFiles
+from agent.parse.patterns import compile_pattern
+from agent.record import Severity
+from agent.verdict.errors import Rules, environment_of, release_of, resource_subject
+from agent.verdict.runs import Reporting
+from agent.verdict.storms import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from agent.config.settings import Settings
+    from agent.metrics import Metrics, Observation
+    from agent.parse.patterns import Compiled
+    from agent.pipeline import Host
+
+LEVELS: Final = {
+    "debug": Severity.DEBUG,
+    "info": Severity.INFO,
+    "warning": Severity.WARN,
+    "error": Severity.ERROR,
+    "fatal": Severity.FATAL,
+}
+
+
+def build_detector(settings: Settings, host: Host, clean: Callable[[str], str]) -> Detector:
+    """The detector of a configuration; `clean` takes secrets out of source lines."""
+    resource, errors = settings.service.resource(), settings.errors
+    sources = SourceFiles(clean) if errors.source else NoSources()
+    window_ns = round(errors.window * 1e9)
+    setup = Setup(
+        Rules(LEVELS[errors.level], _any_of(errors.patterns), errors.probes, errors.in_app),
+        Limits(window_ns, errors.per_fingerprint, errors.total, errors.kinds),
+        resource_subject(resource, socket.gethostname()),
+        Scene(errors.in_app, sources, errors.locals),
+        _reporting(settings),
+        errors.breadcrumbs,
+        None if errors.logs is None else LEVELS[errors.logs],
+        (CHILD, *(entry.name for entry in (*settings.sources, *settings.probes))),
+    )
+    return Detector(
+        setup,
+        maker=EventMaker(),
+        box=BlackBox(),
+        spool=host.spool,
+        clock=host.clock,
+        metrics=host.metrics,
+        telemetry=host.telemetry,
+        figures=_figures(settings, host.metrics),
+    )
+
+
+def _figures(settings: Settings, metrics: Metrics) -> Callable[[], Mapping[str, float]]:
+    """What reads the figures that the samplers have published; that of a wrapped command has the name of its type."""
+    names = {*(entry.name for entry in settings.samplers), "process_tree"}
+
+    def read() -> Mapping[str, float]:
+        return {_series(one): one.value for name in sorted(names) for one in metrics.published(name)}
+
+    return read
+
+
+def _series(one: Observation) -> str:
+    labels = ",".join(f"{key}={value}" for key, value in sorted(one.attributes.items()) if key not in ("component", "target"))
+    return f"{one.metric.name}{{{labels}}}" if labels else one.metric.name
+
+
+def _any_of(patterns: Sequence[str]) -> Compiled | None:
+    return compile_pattern("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None
+
+
+def _reporting(settings: Settings) -> Reporting:
+    """Release and environment are the resource's, or else the first Sentry destination's."""
+    resource, errors = settings.service.resource(), settings.errors
+    given = [entry.options.model_dump(include={"release", "environment"}) for entry in settings.exporters if entry.type == "sentry"]
+    labels = {
+        "release": release_of(resource) or next((one["release"] for one in given if one.get("release")), ""),
+        "environment": environment_of(resource) or next((one["environment"] for one in given if one.get("environment")), ""),
+    }
+    known = {key: value for key, value in labels.items() if value}
+    return Reporting(settings.service.name, known, errors.sessions, errors.check_ins, errors.schedule)

@@ -1,0 +1,45 @@
+"""Probes as Sentry monitors: when to check in, and with what. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from agent.encode.sentry_items import check_in, identifier, interval_schedule, payload, slug
+from agent.record import Signal
+
+if TYPE_CHECKING:
+    from agent.record import Payload
+    from agent.verdict.runs import Reporting
+
+EVERY: Final = 60.0
+"""Seconds between two check-ins of a monitor that stays as it is: Sentry's schedules count in minutes."""
+
+
+class Monitors:
+    """Remembers what each monitor has been told."""
+
+    def __init__(self, reporting: Reporting) -> None:
+        self._reporting = reporting
+        self._told: dict[str, tuple[int, bool]] = {}
+
+    def due(self, probe: str, *, well: bool, time_ns: int, interval: float) -> bool:
+        """Whether a look at `time_ns` is worth a check-in: the state is another one, or the last was a period ago."""
+        told_ns, was_well = self._told.get(probe, (0, well))
+        return time_ns > told_ns and (well is not was_well or time_ns - told_ns >= max(EVERY, interval) * 1e9 - 1e9)
+
+    def payload(self, probe: str, *, well: bool, time_ns: int, interval: float, seconds: float) -> Payload:
+        """The check-in of a look that took `seconds`."""
+        reporting = self._reporting
+        item = check_in(
+            slug(f"{reporting.service}-{probe}"),
+            "ok" if well else "error",
+            check_in_id=identifier(reporting.service, probe, str(time_ns)),
+            labels={key: value for key, value in reporting.labels.items() if key == "environment"},
+            config=interval_schedule(max(EVERY, interval)),
+            duration=seconds,
+        )
+        return payload(Signal.SENTRY_MONITOR, item, service=reporting.service)
+
+    def told(self, probe: str, *, well: bool, time_ns: int) -> None:
+        """Note what was stored."""
+        self._told[probe] = time_ns, well
