@@ -31,6 +31,8 @@ _FRAME: Final = struct.Struct(">HBI")
 _SERVICES: Final = {"logs": "Logs", "metrics": "Metrics", "traces": "Trace"}
 
 ACCEPT: Final = answer(200, b"", PROTOBUF)
+PARTIAL: Final = Reply()
+"""In a plan: take the request, but refuse one of its records."""
 
 
 def partial_success(rejected: int, message: str = "") -> Reply:
@@ -82,14 +84,15 @@ class OtlpServer(FaultServer):
 
     def choose(self, request: Received) -> Reply:
         """Take a request, unless the plan or the limit is against it."""
-        if (instead := next(self.plan)) is not None:
+        instead = next(self.plan)
+        if instead is not None and instead is not PARTIAL:
             self.log.requests.clear()  # a long run must not keep what it does not need
             return instead
         stored = Stored(request.path, request.headers.get("content-encoding") == "gzip", request.body)
         if self.limit is not None and len(stored.unpacked()) > self.limit:
             return answer(413, b"", PROTOBUF)
         self._keep(stored)
-        return ACCEPT
+        return ACCEPT if instead is None else partial_success(1, "one record was refused")
 
     def _keep(self, stored: Stored) -> None:
         if self._file is None:
@@ -129,8 +132,8 @@ def repeats(stored: Iterable[Stored]) -> int:
 
 
 def parse_plan(text: str) -> Iterator[Reply | None]:
-    """Read `ok:50,503:5,hang:1` (what, how often), to be repeated for ever."""
-    replies = {"ok": None, "hang": HANG, "reset": RESET}
+    """Read `ok:50,503:5,partial:1,hang:1` (what, how often), to be repeated for ever."""
+    replies = {"ok": None, "hang": HANG, "reset": RESET, "partial": PARTIAL}
     steps = [step.strip().partition(":") for step in text.split(",")]
     cycle = [
         replies[what] if what in replies else answer(int(what), b"", PROTOBUF) for what, _, times in steps for _ in range(int(times or 1))

@@ -1,7 +1,8 @@
 """The judgement: what was promised against what arrived. Pure, but for reading the two files.
 
-A request that was answered 200 counts. Identical bytes are one request that was sent again (allowed: a kill between the answer and the
-cursor); the same record in two different requests is a repeat into the spool (never allowed).
+A request that was answered 200 counts. Identical bytes are one request that was sent again (allowed once per kill: one between the answer
+and the cursor); the same record in two different requests is a repeat into the spool (never allowed). A record that did not arrive is lost,
+unless the agent's own account says how many it could not deliver, and the two figures are the same.
 """
 
 from __future__ import annotations
@@ -33,19 +34,50 @@ class Verdict:
     repeated: list[tuple[str, int]] = field(default_factory=list)
     invented: list[str] = field(default_factory=list)
     disordered: list[tuple[str, int, int]] = field(default_factory=list)
+    """(way, the highest number so far, the lower one that came after it)."""
+    resends: int = 0
+    """How many requests were allowed to come again."""
+    counted: int = 0
+    """Records that the agent says were not delivered."""
+    violations: list[str] = field(default_factory=list)
+    """What the agent's own check of its ledger found."""
+
+    @property
+    def missing(self) -> int:
+        """How many records did not arrive."""
+        return sum(map(len, self.lost.values()))
 
     @property
     def clean(self) -> bool:
         """Whether the promise was kept."""
-        return not (self.lost or self.repeated or self.invented or self.disordered)
+        return not self.faults
+
+    @property
+    def faults(self) -> list[str]:
+        """In what the promise was broken, by name."""
+        found = {
+            "lost": self.missing > self.counted,
+            "counted, but arrived": self.missing < self.counted,
+            "repeated": self.repeated,
+            "invented": self.invented,
+            "out of order": self.disordered,
+            "sent again without need": self.resent > self.resends,
+            "ledger": self.violations,
+        }
+        return [name for name, is_so in found.items() if is_so]
 
     def __str__(self) -> str:
-        lost = {way: f"{len(numbers)} (first {numbers[:3]})" for way, numbers in self.lost.items()}
-        return (
-            f"arrived {self.arrived} in {self.requests} requests, {self.resent} of them sent again · lost {lost or 0} · "
-            f"repeated {len(self.repeated)} {self.repeated[:3]} · invented {len(self.invented)} {self.invented[:2]} · "
-            f"out of order {len(self.disordered)} {self.disordered[:3]}"
-        )
+        lost = {way: f"{len(numbers)} ({numbers[0]}…{numbers[-1]})" for way, numbers in self.lost.items()}
+        parts = [
+            f"arrived {self.arrived} in {self.requests} requests, {self.resent} of them sent again",
+            f"lost {lost or 0}" + (f", {self.counted} of them counted" if self.counted else ""),
+            *(f"{name} {len(found)} {found[:3] or ''}".rstrip() for name, found in self._lists()),
+            f"ledger {self.violations or 'balanced'}",
+        ]
+        return " · ".join(parts)
+
+    def _lists(self) -> list[tuple[str, list[object]]]:
+        return [("repeated", self.repeated), ("invented", self.invented), ("out of order", self.disordered)]
 
 
 def plain(value: AnyValue) -> object:
@@ -58,9 +90,9 @@ def plain(value: AnyValue) -> object:
     return getattr(value, kind) if kind else None
 
 
-def judge(obligations: Mapping[str, int], accepted: Iterable[bytes], seed: int) -> Verdict:
+def judge(obligations: Mapping[str, int], accepted: Iterable[bytes], seed: int, *, resends: int = 0, counted: int = 0) -> Verdict:
     """Compare how many records of each way were issued with the (uncompressed) request bodies that were accepted, in order."""
-    verdict = Verdict()
+    verdict = Verdict(resends=resends, counted=counted)
     seen: dict[str, Counter[int]] = {way: Counter() for way in obligations}
     last: dict[str, int] = dict.fromkeys(obligations, -1)
     bodies: set[bytes] = set()

@@ -129,12 +129,16 @@ class Plan:
 
 
 def issue(plan: Plan) -> None:
-    """Write everything, noting after each burst how far each file is; the journal's last line is the obligation."""
+    """Write everything, noting after each burst how far each file is; the journal's last line is the obligation.
+
+    A file `stop` beside the journal ends it earlier.
+    """
     chance = random.Random(plan.seed)
+    stop = plan.journal.with_name("stop")
     files = [LogFile(plan.folder, way, plan.seed) for way in plan.ways]
     begin, done = time.monotonic(), 0
     with plan.journal.open("a") as journal:
-        while done < plan.count:
+        while done < plan.count and not stop.exists():
             file = chance.choice(files)
             burst = min(chance.randrange(1, 200), plan.count - done)
             file.write(burst, chance)

@@ -1,0 +1,145 @@
+"""R2: the agent kills itself at every named point. Each point has a play in which it is passed, and passed soon."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent.crash import FAULT, POINTS
+from tests.support.otlp_process import OtlpProcess
+from tests.torture.scene import BAD_SERVER, Load, Scene, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.torture.check import Verdict
+
+PASSAGES = (1, 2, 3, 5, 8, 1, 4, 13)
+"""At which passage the agent dies, in turn: early ones meet the work that piled up, later ones the quiet flow."""
+LONGEST = 6.0
+"""Seconds that an agent has to come by."""
+ENDINGS = frozenset({"runtime.stopping", "runtime.sealed"})
+SALVAGE = frozenset({"spool.salvage_moved", "spool.salvage_rows", "spool.salvage_done"})
+EVICTION = frozenset({"spool.before_evict", "spool.after_evict"})
+SHORTENING = frozenset({"spool.before_vacuum", "spool.after_vacuum"})
+ONCE = SALVAGE | ENDINGS | {"runtime.started", "spool.migrate"}
+"""Points that one life passes once."""
+HEADER = 100
+"""Bytes of the header of an SQLite file (fileformat.html, 1.3)."""
+
+
+class Fate(NamedTuple):
+    """What became of one point."""
+
+    point: str
+    died: int
+    lives: int
+    verdict: Verdict
+
+
+def at_point(folder: Path, seed: int, point: str, lives: int) -> Fate:
+    """Let so many agents in a row die at the point, under load; none of them is told when."""
+    folder.mkdir(parents=True, exist_ok=True)
+    load = Load(seed, count=10**9, rate=1500, rotate_every=700)
+    with OtlpProcess(folder / "store", plan=BAD_SERVER) as server:
+        scene = Scene(folder, load, server)
+        play = _play(point)
+        if play is not die_at_first_start:
+            scene.introduce()
+        oracle = scene.start_oracle()
+        died = sum(play(scene, point, number) for number in range(lives))
+        scene.end_oracle(oracle)
+        return Fate(point, died, lives, scene.finish(oracle))
+
+
+def _play(point: str):
+    if point == "spool.migrate":
+        return die_at_first_start
+    if point in ENDINGS:
+        return die_at_end
+    if point in SALVAGE:
+        return die_in_salvage
+    if point in EVICTION:
+        return die_when_full
+    return die_when_emptied if point in SHORTENING else die_under_load
+
+
+def fault(point: str, number: int) -> dict[str, str]:
+    """The variable that lets the agent die."""
+    return {FAULT: f"{point}:{1 if point in ONCE else PASSAGES[number % len(PASSAGES)]}"}
+
+
+def die_under_load(scene: Scene, point: str, number: int, **more: str) -> bool:
+    """Read and send until the point has come."""
+    agent = scene.start_agent(**fault(point, number), **more)
+    with suppress(subprocess.TimeoutExpired):
+        return scene.count_kill(agent, LONGEST)
+    agent.send_signal(signal.SIGTERM)
+    return scene.count_kill(agent, 20.0)
+
+
+def die_at_first_start(scene: Scene, point: str, number: int) -> bool:
+    """Nothing was ever stored: the first start makes the tables."""
+    return die_under_load(scene, point, number)
+
+
+def die_at_end(scene: Scene, point: str, number: int) -> bool:
+    """Work a little, then be asked to end."""
+    agent = scene.start_agent(**fault(point, number))
+    scene.wait_ready()
+    time.sleep(0.05 * (number % 5))
+    agent.send_signal(signal.SIGTERM)
+    return scene.count_kill(agent, 20.0)
+
+
+def die_in_salvage(scene: Scene, point: str, number: int) -> bool:
+    """Work a little and end well; then the header of the spool is destroyed, and the agent dies while it saves the rest."""
+    agent = scene.start_agent()
+    scene.wait_ready()
+    time.sleep(0.3)
+    agent.send_signal(signal.SIGTERM)
+    agent.wait(timeout=20.0)
+    with (scene.state / "spool.db").open("r+b") as file:
+        file.write(bytes(HEADER))
+    return die_under_load(scene, point, number)
+
+
+def die_when_full(scene: Scene, point: str, number: int) -> bool:
+    """Nobody takes anything: the spool fills up, metrics make room for newer ones, logs wait in their files."""
+    with OtlpProcess(scene.folder / "never", plan="503:1") as deaf:
+        scene.server, server = deaf, scene.server
+        try:
+            return die_under_load(scene, point, number, **small_spool(scene, "1MiB"))
+        finally:
+            scene.server = server
+
+
+def die_when_emptied(scene: Scene, point: str, number: int) -> bool:
+    """What piled up while nobody took it is sent; the file is longer than its data then and is shortened."""
+    with OtlpProcess(scene.folder / "never", plan="503:1") as deaf:
+        scene.server, server = deaf, scene.server
+        agent = scene.start_agent(**small_spool(scene, "2MiB"))
+        scene.wait_ready()
+        wait_until(lambda: used(scene) > 1 << 20, LONGEST)
+        scene.kill(agent)
+        scene.server = server
+    return die_under_load(scene, point, 0, **small_spool(scene, "2MiB"))
+
+
+def small_spool(scene: Scene, quota: str) -> dict[str, str]:
+    """The variables of an agent with a small spool that takes a row of metrics ten times a second."""
+    config = scene.folder / "small.yaml"
+    config.write_text(f"spool:\n  quota: {quota}\n")
+    return {"OUTRIDER_CONFIG": str(config), "OTEL_METRIC_EXPORT_INTERVAL": "100"}
+
+
+def used(scene: Scene) -> int:
+    """Bytes of the spool that are in use."""
+    status = scene.ask()
+    return status["spool"]["used"] if status else 0
+
+
+REACHABLE = sorted(POINTS)
