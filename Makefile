@@ -32,6 +32,10 @@ types: $(STAMP) ## mypy --strict
 property: $(STAMP) ## Laws on generated input
 	@$(PY) -m pytest -m property
 
+e2e: $(STAMP) ## Both images and the compose file in a container engine, every restriction on; says so where there is none
+	@$(PY) -m pytest -m slow tests/e2e
+	@cd deploy/strategy-agent && ../../$(PY) -m pytest -m slow tests/e2e/test_container_files.py tests/e2e/test_container_image.py
+
 load: $(STAMP) ## Sustained load, bounded
 	@$(PY) -m pytest -m load
 

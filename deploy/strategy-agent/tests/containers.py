@@ -131,7 +131,8 @@ def own_network(engine: Engine) -> Iterator[str]:
 def _remove(engine: Engine, prefix: str) -> None:
     names = engine.ask("ps", "--all", "--filter", f"name={prefix}", "--format", "{{.Names}}").stdout.split()
     if names:  # in one command: one may depend on another
-        engine.ask("rm", "--force", "--volumes", *names)
+        at_once = ["--time", "0"] if engine.is_podman else []
+        engine.ask("rm", "--force", *at_once, "--volumes", *names)
     for volume in engine.ask("volume", "ls", "--filter", f"name={prefix}", "--format", "{{.Name}}").stdout.split():
         engine.ask("volume", "rm", "--force", volume)
     engine.ask("network", "rm", prefix)
