@@ -85,6 +85,7 @@ class PaperBroker:
         self._behaviour = behaviour
         self._fills: Tape[Fill] = Tape()
         self._accepted = 0
+        self._outages = 0
         self._acks: OrderedDict[str, Ack] = OrderedDict()
         self._attempts: OrderedDict[str, int] = OrderedDict()
         self._runner: web.AppRunner | None = None
@@ -134,10 +135,12 @@ class PaperBroker:
         await runner.cleanup()
 
     async def outage(self, seconds: float) -> None:
-        """Be gone for ``seconds``, then come back; later if something else holds the port by then."""
+        """Be gone for ``seconds``, then come back; later if another outage lasts or something else has the port."""
+        self._outages += 1
         await self.stop()
         await asyncio.sleep(seconds)
-        while not self.up:
+        self._outages -= 1
+        while not (self.up or self._outages):
             try:
                 await self.start()
             except OSError:

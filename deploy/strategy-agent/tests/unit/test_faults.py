@@ -127,6 +127,19 @@ async def test_a_stall_closes_the_gate_for_its_time(target: Target) -> None:
     await asyncio.wait_for(asyncio.gather(passing, stall), 5)
 
 
+async def test_a_short_stall_does_not_end_a_long_one(target: Target) -> None:
+    """Nobody passes until the last of several stalls is over."""
+    long = asyncio.create_task(run_faults((parse_fault("stall@0"),), target))
+    await run_faults((parse_fault("stall@0:0"),), target)
+    passing = asyncio.create_task(target.gate.passage())
+    await asyncio.sleep(0)
+    assert not passing.done()
+    target.gate.open()
+    await asyncio.wait_for(passing, 5)
+    long.cancel()
+    await asyncio.gather(long, return_exceptions=True)
+
+
 async def test_a_burst_is_caught_and_logged(target: Target, logs: list[MutableMapping[str, object]]) -> None:
     """The asked number of exceptions is logged with their tracebacks, and none escapes."""
     await run_faults((parse_fault("error-burst@0:3"),), target)
