@@ -18,6 +18,10 @@ EVERYTHING: Final = ""
 UNTOLD: Final = 60.0
 """Seconds after a 429 that says nothing else."""
 LONGEST: Final = 366 * 86400.0
+PAUSE: Final = 600.0
+"""Seconds: whoever waits for the end of a limit has asked again by then (an hour at most, and a tenth of it more)."""
+MANY: Final = 100
+"""Categories; Sentry has some twenty."""
 
 
 def read_limits(header: str) -> Iterator[tuple[str, float]]:
@@ -50,11 +54,13 @@ class RateLimits:
         """Take a limit; categories that nobody asks about do no harm."""
         if seconds <= 0:
             return
-        if self._until.get(category, -math.inf) <= now:
-            if len(self._until) > 100:  # a server that makes up categories
-                self._until = {key: until for key, until in self._until.items() if until > now}
-            self._since.setdefault(category, now)
-        self._until[category] = max(self._until.get(category, 0.0), now + seconds)
+        before = self._until.get(category, -math.inf)
+        if now - before > PAUSE:  # nobody was waiting any more: this is a new limit
+            self._since[category] = now
+        self._until[category] = max(before, now + seconds)
+        if len(self._until) > MANY:  # a server that makes up categories
+            self._until = {key: until for key, until in self._until.items() if until > now - PAUSE}
+            self._since = {key: since for key, since in self._since.items() if key in self._until}
 
     def remaining(self, category: str, now: float) -> float:
         """Seconds that nothing of a category may be sent; 0 = it may."""
