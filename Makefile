@@ -9,10 +9,10 @@ STAMP  := $(VENV)/.installed
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml deploy/strategy-agent/pyproject.toml
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@$(PY) -m pip install --quiet --disable-pip-version-check --group dev --editable . --editable 'deploy/strategy-agent[redis,otlp,test]'
 	@touch $@
 
 run: $(STAMP) ## The demo: a workload under Outrider's eyes; prints the status page's address

@@ -21,7 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKLOAD = ROOT / "deploy" / "strategy-agent"
-FAULTS = ("--fault", "broker-down@15s:10s", "--fault", "error-burst@8s")
+CONFIG = Path(__file__).with_name("outrider.yaml")
+FAULTS = ("--fault", "broker-down@20s:10s", "--fault", "error-burst@8s:1")
 
 
 def main() -> int:
@@ -54,18 +55,16 @@ def command(seed: str, health: str) -> list[str]:
     """The workload, wrapped."""
     port = health.rpartition(":")[2]
     workload = [sys.executable, "-m", "strategy_agent", "run", "--scenario", "flash-crash", "--seed", seed, "--rate", "200"]
-    return [sys.executable, "-m", "agent", "exec", "--", *workload, "--port", port, *FAULTS]
+    return [sys.executable, "-m", "agent", "exec", "--config", str(CONFIG), "--", *workload, "--port", port, *FAULTS]
 
 
 def environment(scratch: Path, page: str, health: str) -> dict[str, str]:
-    """The whole configuration of the demo: what a user would write into a compose file."""
+    """What differs from run to run; the rest of the configuration is `outrider.yaml` beside this file."""
     return {
         **os.environ,
-        "OTEL_SERVICE_NAME": "strategy-agent",
-        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=demo",
         "OUTRIDER_STATE_DIR": str(scratch / "state"),
-        "OUTRIDER_LISTEN": page,
-        "OUTRIDER_PROBES": f"http://{health}/health",
+        "DEMO_LISTEN": page,
+        "DEMO_HEALTH": f"http://{health}/health",
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(WORKLOAD)]),
     }
 
@@ -121,7 +120,7 @@ def summary(figures: dict[str, float]) -> str:
         f"health probe {'up' if figures.get('probe_success') else 'DOWN'}",
         f"CPU {figures.get('process_cpu_time_seconds_total', 0):.1f} s",
         f"memory {figures.get('process_memory_usage_bytes', 0) / 2**20:.0f} MiB",
-        f"{figures.get('process_thread_count', 0):.0f} threads",
+        f"{figures.get('process_threads', 0):.0f} threads",
     ]
     return " · ".join(parts)
 

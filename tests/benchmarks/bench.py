@@ -14,7 +14,6 @@ import asyncio
 import json
 import os
 import platform
-import resource
 import signal
 import statistics
 import subprocess
@@ -32,6 +31,7 @@ from tests.benchmarks.work import lines
 from tests.support.otlp_process import OtlpProcess
 
 if TYPE_CHECKING:
+    import resource
     from collections.abc import Callable, Iterator, Mapping
 
     from agent.testing.otlp_server import Stored
