@@ -412,9 +412,17 @@ class Succession:
     def _begin(self, candidate: Candidate, *, from_end: bool) -> None:
         stream = self._table.add(candidate.name, candidate.home, _place(candidate), self.now)
         stream.size, stream.mtime_ns = candidate.found.size, candidate.found.mtime_ns
+        if not candidate.is_live:
+            self._put_live_last(candidate.home)
         stream.note_read()
         if from_end:
             self._skip_present(stream)
+
+    def _put_live_last(self, home: str) -> None:
+        """What was written before a rotation comes first, also where the live file was known before: as long as nothing of it was read."""
+        for stream in [one for one in self._table.by_home[home] if one.place.path == home and one.state is State.PLACED]:
+            if stream.offset == 0:
+                self._table.put_last(stream)
 
     def _skip_present(self, stream: Stream) -> None:
         """Begin behind the last whole line: one that is being written now will be read whole."""

@@ -98,6 +98,17 @@ class Table:
         self.notices.append(Notice("found", name))
         return stream
 
+    def put_last(self, stream: Stream) -> None:
+        """A content of which nothing was read yet comes after all others at its home: it gets a new key."""
+        del self.streams[stream.key]
+        self.changed.pop(stream.key, None)
+        self.forgotten.append(stream.key)
+        stream.serial, self.next_serial = self.next_serial, self.next_serial + 1
+        stream.key = f"{stream.place.inode:x}-{stream.serial:x}"
+        self.streams[stream.key] = self.changed[stream.key] = stream
+        self.by_home[stream.home].remove(stream)
+        self.by_home[stream.home].append(stream)
+
     def move(self, stream: Stream, place: Place) -> None:
         """A content is at another place now."""
         self._unindex(stream)

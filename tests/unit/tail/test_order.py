@@ -1,0 +1,57 @@
+"""What was written first comes first, whatever was rotated while nobody looked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from tests.support.tail_rig import Rig
+
+
+@pytest.fixture
+def rig(tmp_path):
+    """A follower of `*.log`."""
+    rig = Rig(tmp_path)
+    yield rig
+    rig.close()
+
+
+def copy_and_truncate(path, to):
+    """As logrotate does it."""
+    shutil.copy2(path, to)
+    os.truncate(path, 0)
+
+
+def test_copies_of_a_file_known_as_empty_come_before_it(rig, tmp_path):
+    """A file that was seen empty only, then written, copied and truncated twice while the agent was dead: oldest first, live last."""
+    path = tmp_path / "app.log"
+    path.touch()
+    rig.drain()
+    path.write_text("one\n")
+    copy_and_truncate(path, tmp_path / "app.log-20260301-000001")
+    path.write_text("two\n")
+    copy_and_truncate(path, tmp_path / "app.log-20260301-000002")
+    path.write_text("three\n")
+    rig.restart()
+    assert rig.drain() == ["one", "two", "three"]
+    rig.restart()
+    assert rig.drain() == []
+
+
+def test_a_kill_between_copies_and_live_file_changes_nothing(rig, tmp_path):
+    """The new order is stored: after each batch the agent may die."""
+    path = tmp_path / "app.log"
+    path.touch()
+    rig.drain()
+    for number in range(5):
+        path.write_text(f"line {number}\n")
+        copy_and_truncate(path, tmp_path / f"app.log-20260301-00000{number + 1}")
+    path.write_text("line 5\n")
+    for _ in range(60):
+        rig.restart()
+        for _ in range(3):
+            rig.step()
+    rig.drain()
+    assert rig.bodies() == [f"line {number}" for number in range(6)]
