@@ -11,7 +11,6 @@ from agent.server.http import HttpServer
 from agent.server.logs import LogsRoute
 from agent.server.messages import SOCKET
 from agent.server.pages import status_routes
-from agent.server.prometheus import MetricsPage
 from agent.server.spool_routes import spool_routes
 from agent.telemetry import ComponentFailed, RequestRefused
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from agent.config.settings import Server
     from agent.facts import Facts
     from agent.pipeline import Host
-    from agent.server.messages import Routes
+    from agent.server.messages import Handler, Request, Response, Routes
 
 
 class Endpoints:
@@ -30,6 +29,7 @@ class Endpoints:
     def __init__(self, settings: Server, facts: Facts, host: Host) -> None:
         self._settings = settings
         self._host = host
+        self._page: Handler | None = None
         public = self._public(facts)
         self._servers = [self._server(public)]
         self._control = self._server({**public, **self._private()})
@@ -54,7 +54,15 @@ class Endpoints:
         )
 
     def _public(self, facts: Facts) -> Routes:
-        return {**status_routes(facts.read), "GET /metrics": MetricsPage(self._host.metrics, functools.partial(check_ledger, self._host))}
+        return {**status_routes(facts.read), "GET /metrics": self._metrics}
+
+    async def _metrics(self, request: Request) -> Response:
+        """The view is made at the first scrape: prometheus-client brings an HTTP server and client of its own, 4 MiB for who never asks."""
+        if self._page is None:
+            from agent.server.prometheus import MetricsPage  # noqa: PLC0415 - as said
+
+            self._page = MetricsPage(self._host.metrics, functools.partial(check_ledger, self._host))
+        return await self._page(request)
 
     def _private(self) -> Routes:
         return {"GET /logs": LogsRoute(self._host.spool), **spool_routes(self._host.spool)}

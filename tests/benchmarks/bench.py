@@ -229,7 +229,10 @@ def idle(scratch: Path, seconds: float = 30.0) -> None:
         before = cpu_seconds(process.pid)
         time.sleep(seconds)
         row("idle CPU", f"{(cpu_seconds(process.pid) - before) / seconds * 100:.2f} % of a core")
-        row("idle memory (RSS)", f"{resident(process.pid):.1f} MiB")
+        row("idle memory (RSS), never scraped", f"{resident(process.pid):.1f} MiB")
+        with urllib.request.urlopen(f"http://{listen}/metrics", timeout=5) as page:
+            page.read()
+        row("idle memory (RSS), scraped", f"{resident(process.pid):.1f} MiB")
         end(process)
 
 
