@@ -165,7 +165,7 @@ def one_answer(stage: Stage) -> None:
 def full(stage: Stage) -> None:
     """Rows of metrics make room for newer ones, until it dies."""
     stage.endpoint = Scene.endpoint
-    stage.write(14_000)
+    stage.write(100)
     die_when_full(stage, "spool.after_evict", 7)
 
 

@@ -126,14 +126,14 @@ def die_when_emptied(scene: Scene, point: str, number: int) -> bool:
         wait_until(lambda: used(scene) > 1 << 20, LONGEST)
         scene.kill(agent)
         scene.server = server
-    return die_under_load(scene, point, 0, **small_spool(scene, "2MiB"))
+    return die_under_load(scene, point, 0, config=small_spool(scene, "2MiB")["config"])
 
 
 def small_spool(scene: Scene, quota: str) -> dict[str, str]:
-    """The variables of an agent with a small spool that takes a row of metrics ten times a second."""
+    """What makes an agent with a small spool, which the rows of its own metrics soon fill."""
     config = scene.folder / "small.yaml"
     config.write_text(f"spool:\n  quota: {quota}\n")
-    return {"OUTRIDER_CONFIG": str(config), "OTEL_METRIC_EXPORT_INTERVAL": "100"}
+    return {"config": str(config), "OTEL_METRIC_EXPORT_INTERVAL": "10"}
 
 
 def used(scene: Scene) -> int:

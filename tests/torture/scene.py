@@ -70,16 +70,17 @@ class Scene:
         self.journal.with_name("stop").touch()
         oracle.wait()
 
-    def start_agent(self, **extra: str) -> subprocess.Popen[bytes]:
-        """The agent, with the crash log on."""
+    def start_agent(self, *, config: str = "", **extra: str) -> subprocess.Popen[bytes]:
+        """The agent, with the crash log on, and with these variables."""
         variables = environment(
             self.state,
             OUTRIDER_LOG_FILES=str(self.logs / "*.log"),
             OTEL_EXPORTER_OTLP_TIMEOUT="1000",
             **{self.endpoint[0]: self.server.url + self.endpoint[1], CRASH_LOG: str(self.crash_log), **extra},
         )
+        command = [sys.executable, "-m", *self._agent, "run", *(["--config", config] if config else [])]
         with self._errors.open("ab") as errors:
-            return subprocess.Popen([sys.executable, "-m", *self._agent, "run"], env=variables, stderr=errors, stdout=errors)
+            return subprocess.Popen(command, env=variables, stderr=errors, stdout=errors)
 
     def introduce(self) -> None:
         """Let an agent see the (empty) files once: what is rotated away before it was ever seen is nobody's promise."""
