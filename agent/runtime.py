@@ -230,7 +230,7 @@ def run_agent(settings: Settings, *, reload: Callable[[], Settings], command: Se
     log = settings.log
     level = Level[log.level.upper()]
     if command and "level" not in log.model_fields_set:
-        level = Level.WARNING  # a wrapped command's output is the command's
+        level = Level.ERROR  # a wrapped command's output is the command's; what was dropped is counted and on the status page
     configure_logging(level, as_json={"auto": None, "console": False, "json": True}[log.format])
     return asyncio.run(_main(settings, reload, command))
 
