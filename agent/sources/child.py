@@ -10,9 +10,13 @@ somebody it left behind holds a pipe open.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import select
 import signal
 import subprocess
+import sys
+import termios
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -24,6 +28,7 @@ from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads i
 from agent.parse.lines import Parser
 from agent.record import Batch, LogRecord, Origin, Severity, Value
 from agent.target.oom import memory_events, oom_kills
+from agent.telemetry import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,6 +36,10 @@ if TYPE_CHECKING:
 
 CHUNK = 64 * 1024
 """Bytes: the size of a pipe's buffer on Linux (pipe(7))."""
+WAITING = 16
+"""Chunks that wait for the collector at most; then the child waits, as at a full pipe."""
+LONGEST = 1 << 20
+"""Bytes: a longer line is cut into pieces of at least this size, and counted; memory stays bounded whatever the child writes."""
 QUIET = 0.2
 """Seconds without output after which an open record (a traceback) is taken as complete."""
 AFTERWARDS = 1.0
@@ -62,8 +71,13 @@ class Exit:
 
     @property
     def signal_name(self) -> str:
-        """`SIGSEGV` and the like; empty when it exited by itself."""
-        return signal.Signals(-self.returncode).name if self.returncode < 0 else ""
+        """`SIGSEGV` and the like, `SIG35` where the number has no name (real-time signals); empty when it exited by itself."""
+        if self.returncode >= 0:
+            return ""
+        try:
+            return signal.Signals(-self.returncode).name
+        except ValueError:
+            return f"SIG{-self.returncode}"
 
 
 class StartError(Exception):
@@ -197,11 +211,20 @@ class _Stream:
         self._sink = sink_fd
         self._origin = origin
         self._loop = loop
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue(maxsize=16)
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue()
+        self._places = threading.Semaphore(WAITING)
+        self._over = False
+        """Nobody collects any more."""
+        self._received = 0
+        """Bytes that the thread has read."""
+        self._collected = 0
+        self._enough: int | None = None
+        """Bytes after which `collect` ends even if more keeps coming."""
         self._parser = Parser(format_)
         self._thread = threading.Thread(target=self._pass_through, name=f"pass-{source_fd}", daemon=True)
         self._offset = 0
-        self._partial = b""
+        self._partial: list[bytes] = []
+        self._partial_size = 0
 
     def start(self) -> None:
         self._thread.start()
@@ -210,27 +233,43 @@ class _Stream:
         """The thread ends at the pipe's end; a daemon thread does not keep the process."""
 
     def end(self) -> None:
-        """Let `collect` end with what has come so far; when the queue is full, a little later."""
-        try:
+        """Let `collect` end once it has caught up, or has all that was written by now: what comes later isn't the child's."""
+        if self._enough is None:
+            self._enough = _in_pipe(self._source) + self._received + CHUNK  # a chunk may be read and not counted yet
+        if self._queue.empty():
             self._queue.put_nowait(b"")
-        except asyncio.QueueFull:
+        elif not self._over:
             self._loop.call_later(0.05, self.end)
 
     def _pass_through(self) -> None:
         while chunk := os.read(self._source, CHUNK):
+            self._received += len(chunk)
             _write_all(self._sink, chunk)
             self._hand_over(chunk)
         self._hand_over(b"")
 
     def _hand_over(self, chunk: bytes) -> None:
         """Wait for a place in the queue, so that a slow collector slows the child as a full pipe would, and memory stays bounded."""
+        self._places.acquire()
+        if self._over:
+            self._places.release()
+            return
         try:
-            asyncio.run_coroutine_threadsafe(self._queue.put(chunk), self._loop).result()
-        except (RuntimeError, asyncio.CancelledError):
-            return  # the loop is gone: the agent is stopping and nobody collects any more
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, chunk)
+        except RuntimeError:
+            self._places.release()  # the loop is gone: the agent is stopping and nobody collects any more
 
     async def collect(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
         """Cut lines, parse them, emit; an open record is closed after a quiet moment and at the end."""
+        try:
+            while (self._enough is None or self._collected < self._enough) and (chunk := await self._next(emit, context)):
+                await self._take(chunk, emit, context)
+            await self._finish(emit, context)
+        finally:
+            self._over = True
+            self._places.release()
+
+    async def _next(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> bytes:
         while True:
             try:
                 async with asyncio.timeout(QUIET if self._parser.open_offset() is not None else None):
@@ -238,30 +277,41 @@ class _Stream:
             except TimeoutError:
                 await self._emit(emit, self._parser.flush(context.clock.wall_ns()), self._parser.take_drops(), None)
                 continue
-            if not chunk:
-                await self._finish(emit, context)
-                return
-            await self._take(chunk, emit, context)
+            self._places.release()
+            self._collected += len(chunk)
+            return chunk
 
     async def _take(self, chunk: bytes, emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
-        text = self._partial + chunk
-        end = text.rfind(b"\n") + 1
-        complete, self._partial = text[:end], text[end:]
-        if complete:
-            await self._parse(complete, emit, context)
+        """Parse the lines that are complete now. What has no end yet is only joined once, so that a long line costs no more than its length."""
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            await self._parse(self._taken(chunk[:end]), emit, context)
+        if chunk[end:]:
+            self._partial.append(chunk[end:])
+            self._partial_size += len(chunk) - end
+        if self._partial_size >= LONGEST:
+            await self._parse(self._taken(b""), emit, context, cut=1)
 
-    async def _parse(self, text: bytes, emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
+    def _taken(self, more: bytes) -> bytes:
+        text = b"".join((*self._partial, more))
+        self._partial, self._partial_size = [], 0
+        return text
+
+    async def _parse(self, text: bytes, emit: Callable[[Batch], Awaitable[None]], context: Context, *, cut: int = 0) -> None:
         lines = []
+        whole = text.endswith(b"\n")
         for line in text.removesuffix(b"\n").split(b"\n"):
             lines.append((self._offset, line))
             self._offset += len(line) + 1
+        self._offset -= 0 if whole else 1
         records, drops = self._parser.parse_chunk(lines, self._origin, context.clock.wall_ns())
+        if cut:
+            drops[Drop.OVERSIZED] = drops.get(Drop.OVERSIZED, 0) + cut
         await self._emit(emit, records, drops, self._parser.text)
 
     async def _finish(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
         if self._partial:
-            text, self._partial = self._partial, b""
-            await self._parse(text, emit, context)
+            await self._parse(self._taken(b""), emit, context)
         await self._emit(emit, self._parser.flush(context.clock.wall_ns()), self._parser.take_drops(), None)
 
     async def _emit(
@@ -271,11 +321,18 @@ class _Stream:
             await emit(Batch(records=records, drops=drops, text=text))
 
 
+def _in_pipe(fd: int) -> int:
+    """Bytes that wait in a pipe (FIONREAD, ioctl_pipe(2))."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 def _write_all(fd: int, chunk: bytes) -> None:
     """Write it all; when our own reader has gone (EPIPE), keep collecting: the child is not to notice."""
     view = memoryview(chunk)
-    try:
-        while view:
+    while view:
+        try:
             view = view[os.write(fd, view) :]
-    except OSError:
-        return
+        except BlockingIOError:  # whoever shares our stdout has made it non-blocking
+            select.select([], [fd], [])
+        except OSError:
+            return
