@@ -1,6 +1,6 @@
 # The sidecar. Both stages start from the same image, so that the virtual environment's interpreter is where it was;
 # any Debian-like image with Python 3.11 or later will do: --build-arg BASE=…
-ARG BASE=docker.io/library/python:3.11-slim-bookworm
+ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1

@@ -94,7 +94,7 @@ def redis_image(engine: Any, base: str) -> str:
     """An image with a Redis server: the one to build on, if it was made here, else the compose file's, if it can be pulled."""
     if engine.ask("run", "--rm", base, "sh", "-c", "command -v redis-server").returncode == 0:
         return base
-    image = "docker.io/library/redis:7-alpine"
+    image = "redis:7-alpine"
     if engine.ask("pull", "--quiet", image, timeout=300).returncode != 0:
         pytest.skip(f"no image with Redis: {image} cannot be pulled")
     return image

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-PULLED = "docker.io/library/python:3.11-slim-bookworm"
+PULLED = "python:3.11-slim-bookworm"
 """What the Dockerfiles build on by default."""
 
 STAND_IN = "localhost/outrider-e2e-base:bookworm"
