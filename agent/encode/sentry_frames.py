@@ -25,9 +25,8 @@ MAX_FRAMES: Final = 500
 LONGEST_LINE: Final = 1024
 
 MAIN: Final = "__main__"
-_LIBRARY: Final = re.compile(
-    r"[\\/](?:site|dist)-packages[\\/](.*)|[\\/]lib(?:64)?[\\/]python\d(?:\.\d+)?(?:\.zip)?[\\/](?:lib-dynload[\\/])?(.*)"
-)
+_PACKAGES: Final = re.compile(r".*[\\/](?:site|dist)-packages[\\/](.*)", re.DOTALL)
+_STANDARD: Final = re.compile(r".*[\\/]lib(?:64)?[\\/]python\d(?:\.\d+)?(?:\.zip)?[\\/](?:lib-dynload[\\/])?(.*)", re.DOTALL)
 _FROZEN: Final = re.compile(r"<frozen ([\w.]+)>")
 _RUNNERS: Final = frozenset({"runpy"})
 
@@ -69,7 +68,7 @@ class Scene:
 
 def is_library(path: str) -> bool:
     """Whether a file is the standard library's or an installed package's."""
-    return _LIBRARY.search(path) is not None or path.startswith("<frozen ")
+    return path.startswith("<frozen ") or (_PACKAGES.match(path) or _STANDARD.match(path)) is not None
 
 
 def is_in_app(path: str, module: str, prefixes: Sequence[str]) -> bool:
@@ -138,8 +137,8 @@ def module_of_library(path: str) -> str:
     frozen = _FROZEN.fullmatch(path)
     if frozen:
         return frozen[1]
-    library = _LIBRARY.search(path)
-    return dotted(library[1] or library[2] or "") if library else ""
+    library = _PACKAGES.match(path) or _STANDARD.match(path)  # packages lie below the standard library
+    return dotted(library[1]) if library else ""
 
 
 def module_of(path: str, sources: Sources) -> str:

@@ -87,6 +87,8 @@ def event_id(record: LogRecord, subject: Subject, purpose: str = "") -> str:
 def read_exception(record: LogRecord) -> ExceptionInfo | None:
     """The exception a record tells of: in its fields, or in its text."""
     found = from_structured(record.attributes)
+    if found is not None and not found.frames and not found.type[:1].isupper():
+        found = None  # a field of such a name with any word in it, as in `"exception": "none"`
     if found is None and isinstance(record.body, str) and _HEADER in record.body:
         found = parse_traceback(record.body)
     return found

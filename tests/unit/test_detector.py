@@ -1,0 +1,292 @@
+"""The detector at work: what a batch leads to, what is committed with it, and what a kill leaves behind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from agent.blackbox import BlackBox
+from agent.detector import CHILD, Detector, Setup
+from agent.encode.sentry_client import EventMaker
+from agent.encode.sentry_envelope import decode
+from agent.encode.sentry_frames import Scene
+from agent.errors import SpoolFullError
+from agent.polling import Look, State
+from agent.record import LogRecord, Origin, Severity, Signal
+from agent.testing.clock import FakeClock
+from agent.testing.context import make_context
+from agent.verdict.errors import EXIT, Rules
+from agent.verdict.runs import Reporting
+from agent.verdict.storms import Limits
+from tests.support.sentry import NOW_NS, SUBJECT, records_of
+
+TRACEBACK = b'Traceback (most recent call last):\n  File "/app/a.py", line 3, in f\n    g()\nKeyError: 7\n'
+LABELS = {"release": "app@1", "environment": "test"}
+
+
+class Spool:
+    """Keeps what is appended; refuses when told to."""
+
+    def __init__(self):
+        self.rows, self.stored, self.full = [], {}, False
+
+    async def positions(self, source):
+        return dict(self.stored.get(source, {}))
+
+    async def append(self, source, payloads, positions, drops, *, replayable):
+        assert (dict(drops), replayable) in (({}, True), ({}, False))
+        if self.full:
+            raise SpoolFullError("full")
+        self.rows += payloads
+        kept = self.stored.setdefault(source, {})
+        for key, value in positions.items():
+            kept.pop(key, None)
+            if value is not None:
+                kept[key] = value
+        return 1
+
+    def items(self, type_):
+        return [item.json() for row in self.rows for item in decode(row.body).items if item.type == type_]
+
+    def attachments(self):
+        return {
+            item.headers["filename"]: item.body.decode()
+            for row in self.rows
+            for item in decode(row.body).items
+            if item.type == "attachment"
+        }
+
+
+@pytest.fixture
+def spool():
+    """An empty spool."""
+    return Spool()
+
+
+@pytest.fixture
+def make(spool):
+    """Makes detectors over the same spool; options are those of the setup."""
+    made = []
+
+    def detector(clock=None, figures=dict, **options):
+        context = make_context("errors", clock=clock or FakeClock())
+        reporting = options.pop("reporting", Reporting("strategy", LABELS))
+        setup = Setup(options.pop("rules", Rules()), options.pop("limits", Limits()), SUBJECT, Scene(), reporting, **options)
+        one = Detector(setup, maker=EventMaker(), box=BlackBox(), spool=spool, clock=context.clock, metrics=context.metrics,
+                       telemetry=context.telemetry, figures=figures)  # fmt: skip
+        made.append(one)
+        return one
+
+    yield detector
+    for one in made:
+        one.close()
+
+
+async def feed(detector, spool, records, source="app", *, store=True):
+    """What the intake does with a batch."""
+    async with detector.judge(source, records) as found:
+        if store:
+            await spool.append(source, found.payloads, found.positions, found.drops, replayable=True)
+            found.commit()
+    return found
+
+
+def plain(text, severity=Severity.INFO, offset=0, key="file:a", **attributes):
+    """A record."""
+    return LogRecord(NOW_NS, NOW_NS, severity, severity.name, text, attributes, Origin(key), offset)
+
+
+def exited(**attributes):
+    """The record of an exit."""
+    return plain(
+        "process ended", Severity.ERROR, key="child:7:exit", **{"event.name": EXIT, "process.executable.name": "app", **attributes}
+    )
+
+
+async def test_good_records_make_nothing(make, spool):
+    """Records without errors lead to no rows and no positions."""
+    found = await feed(make(), spool, [plain("well"), plain("fine", Severity.WARN)])
+    assert (list(found.payloads), dict(found.positions)) == ([], {})
+
+
+async def test_an_error_with_what_went_before(make, spool):
+    """An error's event holds the records before it of the same file, from earlier batches as well, and none of another file."""
+    detector = make(crumbs=3)
+    await feed(detector, spool, [plain(f"step {number}", offset=number) for number in range(5)])
+    await feed(detector, spool, [plain("other", key="file:b"), plain("last step", offset=6), plain("it broke", Severity.ERROR, 7)])
+    (event,) = spool.items("event")
+    assert [crumb["message"] for crumb in event["breadcrumbs"]["values"]] == ["step 3", "step 4", "last step"]
+    assert event["logentry"] == {"message": "it broke"}
+    assert (event["release"], event["environment"], event["server_name"]) == ("app@1", "test", "host-1")
+
+
+async def test_the_same_record_is_the_same_event(make, spool):
+    """A batch that is read again after a kill gives the same event id; another place or another host does not."""
+    record = plain("it broke", Severity.ERROR)
+    for one in (record, record, record._replace(offset=9)):
+        spool.stored.clear()
+        await feed(make(), spool, [one])
+    ids = [event["event_id"] for event in spool.items("event")]
+    assert ids[0] == ids[1] != ids[2]
+
+
+async def test_an_uncommitted_batch_is_forgotten(make, spool):
+    """When the spool did not take the batch, the same errors are found again as if for the first time."""
+    detector = make()
+    first = await feed(detector, spool, [plain("it broke", Severity.ERROR)], store=False)
+    again = await feed(detector, spool, [plain("it broke", Severity.ERROR)])
+    ids = [decode(row.body).headers["event_id"] for row in (*first.payloads, *again.payloads)]
+    assert len(ids) == 2
+    assert ids[0] == ids[1]
+
+
+async def test_what_was_folded_is_told_when_the_window_is_over(make, spool):
+    """Equal errors are folded over batches, and over a kill; the summary has their number, a client report tells of it."""
+    clock = FakeClock()
+    for batch in range(2):
+        await feed(make(clock), spool, [plain(f"order {number} broke", Severity.ERROR, 100 * batch + number) for number in range(50)])
+    detector = make(clock)
+    await detector.restore(["app"])
+    await detector.tick()
+    assert len(spool.items("event")) == 1
+    await clock.advance(61)
+    await detector.tick()
+    assert [event["extra"]["occurrences"]["count"] for event in spool.items("event")] == [1, 99]
+    assert len({tuple(event["fingerprint"]) for event in spool.items("event")}) == 1
+    assert spool.items("client_report")[0]["discarded_events"] == [{"reason": "sample_rate", "category": "error", "quantity": 98}]
+    assert spool.stored["app"] == {}
+
+
+async def test_a_full_spool_keeps_the_summary_waiting(make, spool):
+    """A summary that could not be stored is told later, once."""
+    clock = FakeClock()
+    detector = make(clock)
+    await feed(detector, spool, [plain("it broke", Severity.ERROR, number) for number in range(5)])
+    await clock.advance(61)
+    spool.full = True
+    await detector.tick()
+    assert len(spool.items("event")) == 1
+    spool.full = False
+    await detector.tick()
+    await detector.tick()
+    assert [event["extra"]["occurrences"]["count"] for event in spool.items("event")] == [1, 4]
+
+
+async def test_the_end_tells_everything(make, spool):
+    """At the end of a run open windows are told at once."""
+    detector = make()
+    await feed(detector, spool, [plain("it broke", Severity.ERROR, number) for number in range(3)])
+    await detector.finish()
+    assert [event["extra"]["occurrences"]["count"] for event in spool.items("event")] == [1, 2]
+
+
+async def test_kinds_beyond_the_limit_are_reported(make, spool):
+    """Errors of too many kinds are counted, and told in a client report."""
+    detector = make(limits=Limits(fingerprints=1))
+    await feed(
+        detector, spool, [plain("one broke", Severity.ERROR), plain("two broke", Severity.ERROR), plain("three broke", Severity.ERROR)]
+    )
+    await detector.tick()
+    assert len(spool.items("event")) == 1
+    assert spool.items("client_report")[0]["discarded_events"] == [{"reason": "buffer_overflow", "category": "error", "quantity": 2}]
+
+
+async def test_the_black_box(make, spool):
+    """An exception that nobody caught goes with the last lines and the figures of the moment; a logged one does not."""
+    detector = make(figures=lambda: {"process.memory.usage": 7.0})
+    await feed(detector, spool, [plain("before"), *records_of(TRACEBACK)])
+    boxes = spool.attachments()
+    assert "before" in boxes["last_lines.txt"]
+    assert json.loads(boxes["resources.jsonl"].splitlines()[0])["process.memory.usage"] == 7.0
+    spool.rows.clear()
+    await feed(detector, spool, [plain("it broke", Severity.ERROR)])
+    assert spool.attachments() == {}
+
+
+async def test_an_exit_that_a_traceback_explains(make, spool):
+    """Exit code 1 after an uncaught exception is no error of its own, exit code 3 is."""
+    detector = make()
+    trace = [record._replace(origin=Origin("child:7:1:stderr", {"log.iostream": "stderr"})) for record in records_of(TRACEBACK)]
+    await feed(detector, spool, [*trace, exited(**{"process.exit.code": 1})], CHILD)
+    assert [event["exception"]["values"][0]["type"] for event in spool.items("event")] == ["KeyError"]
+    await feed(detector, spool, [exited(**{"process.exit.code": 3})], CHILD)
+    assert spool.items("event")[1]["exception"]["values"][0]["type"] == "NonZeroExit"
+
+
+async def test_a_crash_loop(make, spool):
+    """The third bad end within ten minutes is a crash loop as well, also if the agent was started anew each time; the fourth is not again."""
+    clock = FakeClock()
+    for number in range(4):
+        record = exited(**{"process.exit.code": 3})._replace(time_ns=NOW_NS + number * 10**9, offset=number)
+        await feed(make(clock, limits=Limits(window_ns=1)), spool, [record], CHILD)
+        await clock.advance(1)
+    types = [event["exception"]["values"][0]["type"] for event in spool.items("event")]
+    assert types == ["NonZeroExit", "NonZeroExit", "NonZeroExit", "CrashLoop", "NonZeroExit"]
+
+
+async def test_sessions_and_check_ins_of_a_run(make, spool):
+    """A run begins a session and a check-in with its first record and ends both with its exit, under the same ids."""
+    detector = make(reporting=Reporting("strategy", LABELS, sessions=True, check_ins=True, schedule="0 4 * * *"))
+    await feed(detector, spool, [plain("up", key="child:7:1:stdout")], CHILD)
+    await feed(detector, spool, [exited(**{"process.exit.signal": "SIGSEGV"})._replace(time_ns=NOW_NS + 2 * 10**9)], CHILD)
+    first, last = spool.items("session")
+    assert (first["status"], first["init"], last["status"], last["init"], last["duration"]) == ("ok", True, "crashed", False, 2.0)
+    assert first["sid"] == last["sid"]
+    begun, done = spool.items("check_in")
+    assert (begun["status"], done["status"], done["duration"]) == ("in_progress", "error", 2.0)
+    assert begun["check_in_id"] == done["check_in_id"]
+    assert begun["monitor_config"]["schedule"] == {"type": "crontab", "value": "0 4 * * *"}
+
+
+async def test_no_session_without_a_release(make, spool):
+    """Sentry takes no session without a release, so none is made."""
+    detector = make(reporting=Reporting("strategy", {}, sessions=True))
+    await feed(detector, spool, [plain("up", key="child:7:1:stdout"), exited()], CHILD)
+    assert spool.rows == []
+
+
+async def test_check_ins_of_probes(make, spool):
+    """A probe checks in at its first look, when its state changes, and once a minute in between."""
+    clock = FakeClock()
+
+    class Poller:
+        interval = 15.0
+        last = None
+
+    poller = Poller()
+    detector = make(clock, reporting=Reporting("strategy", LABELS, check_ins=True))
+    detector.watch([poller])
+    for second, state in enumerate([State.UP, State.UP, State.DOWN, State.DOWN, State.DOWN, State.DOWN, State.DOWN, State.DOWN]):
+        poller.last = Look("api", "http://x", state, state is State.UP, "", 0.25, NOW_NS + second * 15 * 10**9)
+        await detector.tick()
+        await detector.tick()
+    assert [check["status"] for check in spool.items("check_in")] == ["ok", "error", "error"]
+    assert spool.items("check_in")[0]["monitor_slug"] == "strategy-api"
+    assert spool.items("check_in")[0]["duration"] == 0.25
+    assert {row.signal for row in spool.rows} == {Signal.SENTRY_MONITOR}
+
+
+async def test_logs_for_sentry(make, spool):
+    """Records from the level on become one item of Sentry Logs, whether they are errors or not."""
+    await feed(make(logs=Severity.WARN), spool, [plain("a"), plain("b", Severity.WARN), plain("c", Severity.ERROR)])
+    (row,) = [row for row in spool.rows if row.signal is Signal.SENTRY_LOG]
+    assert row.records == 2
+    assert [item["body"] for item in spool.items("log")[0]["items"]] == ["b", "c"]
+
+
+async def test_a_record_that_breaks_us(make, spool, monkeypatch):
+    """A record that the search fails on is counted; the batch and its other errors are stored."""
+    detector = make()
+
+    def fail(record, *_rest):
+        if record.body == "poison":
+            raise RuntimeError("a bug")
+        return original(record, *_rest)
+
+    from agent import detector as module
+
+    original = module.to_event
+    monkeypatch.setattr(module, "to_event", fail)
+    await feed(detector, spool, [plain("poison", Severity.ERROR), plain("it broke", Severity.ERROR)])
+    assert [event["logentry"]["message"] for event in spool.items("event")] == ["it broke"]

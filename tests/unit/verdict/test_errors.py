@@ -1,0 +1,206 @@
+"""Which records are errors, and what is read out of them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from agent.parse.patterns import compile_pattern
+from agent.record import LogRecord, Origin, Severity
+from agent.verdict.errors import (
+    PROBE,
+    Rules,
+    crumb_of,
+    environment_of,
+    event_id,
+    fingerprint,
+    level_name,
+    read_exception,
+    release_of,
+    resource_subject,
+    to_event,
+)
+from agent.verdict.templates import parametrise
+from tests.support.sentry import CORPUS, NOW_NS, SUBJECT, corpus, records_of
+
+TRACEBACK = 'Traceback (most recent call last):\n  File "/app/pkg/a.py", line 3, in f\n    g()\nKeyError: 7\n'
+
+
+def record(text="it broke", severity=Severity.ERROR, stream="", **attributes):
+    """A record."""
+    origin = Origin("file:a", {"log.iostream": stream} if stream else {})
+    return LogRecord(NOW_NS, NOW_NS, severity, "", text, attributes, origin, 0)
+
+
+def test_the_level_decides():
+    """From the level on a record is an error, below it is none."""
+    severities = (0, 1, 5, 9, 13, 17, 18, 21)
+    assert [Rules().concerns(record(severity=one)) for one in severities] == [False] * 5 + [True] * 3
+    assert [Rules(level=13).concerns(record(severity=one)) for one in severities] == [False] * 4 + [True] * 4
+
+
+def test_an_exception_without_a_level():
+    """A record without a level that tells of an exception is an error; one that only has a field of that name is not."""
+    assert Rules().concerns(record(severity=0, exc_info=TRACEBACK))
+    assert not Rules().concerns(record(severity=0, exception="none"))
+
+
+def test_a_pattern_decides():
+    """A record that the pattern finds is an error whatever its level; a body that is no text is not searched."""
+    rules = Rules(pattern=compile_pattern("kill switch|margin call"))
+    assert rules.concerns(record("the kill switch is on", Severity.INFO))
+    assert not rules.concerns(record("all well", Severity.INFO))
+    assert not rules.concerns(record({"kill switch": 1}, Severity.INFO))
+
+
+def test_probes_may_be_left_out():
+    """A probe that went down is an error unless that is not wished."""
+    down = record(**{"event.name": PROBE})
+    assert Rules().concerns(down)
+    assert not Rules(probes=False).concerns(down)
+
+
+@pytest.mark.parametrize(
+    ("severity", "name"),
+    [(0, "error"), (1, "debug"), (5, "debug"), (9, "info"), (13, "warning"), (17, "error"), (20, "error"), (24, "fatal")],
+)
+def test_levels(severity, name):
+    """Each range of numbers has its name at Sentry; a record without a level is an error, since something else made it one."""
+    assert level_name(severity) == name
+
+
+def test_a_logged_exception():
+    """Words of a logger are the message, the fields around it are kept, the exception's own are not repeated."""
+    line = {
+        "event": "order failed",
+        "level": "error",
+        "logger": "router",
+        "order": "A7",
+        "exc_info": TRACEBACK,
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
+    }
+    event = to_event(records_of(json.dumps(line).encode())[0], SUBJECT, Rules())
+    assert (event.message.template, event.logger, event.exception.type) == ("order failed", "router", "KeyError")
+    assert event.extra == {"logger": "router", "order": "A7"}
+    assert event.trace_id == "0af7651916cd43dd8448eb211c80319c"
+    assert (event.mechanism.type, event.mechanism.handled) == ("logging", True)
+
+
+def test_an_uncaught_exception():
+    """A bare traceback on stderr is an exception that nobody caught; on stdout it is somebody's print."""
+    (on_stderr,), (on_stdout,) = records_of(TRACEBACK.encode()), records_of(TRACEBACK.encode(), stream="stdout")
+    assert to_event(on_stderr, SUBJECT, Rules()).mechanism.handled is False
+    assert to_event(on_stdout, SUBJECT, Rules()).mechanism.handled is True
+    assert to_event(on_stderr, SUBJECT, Rules()).message is None
+
+
+def test_a_traceback_in_the_text():
+    """A traceback within a message is taken out of it."""
+    event = to_event(record("job 7 died\n" + TRACEBACK), SUBJECT, Rules())
+    assert (event.message.template, event.exception.type) == ("job %s died", "KeyError")
+
+
+def test_an_interpreter_that_died():
+    """The report of faulthandler is a fatal error with the stack of the thread that died."""
+    for file in sorted(CORPUS.glob("3.13/fatal_segmentation_fault*.txt")):
+        event = to_event(records_of(file.read_bytes())[0], SUBJECT, Rules())
+        assert (event.exception.type, event.exception.value) == ("FatalPythonError", "Segmentation fault")
+        assert event.fatal is not None
+        assert event.exception.frames
+
+
+def test_every_traceback_of_the_corpus_is_an_error_with_a_type():
+    """Each file of the corpus gives at least one event that names an exception."""
+    found = {name for name, one in corpus("3.12/*.txt") if to_event(one, SUBJECT, Rules()).exception}
+    assert found == {file.name for file in CORPUS.glob("3.12/*.txt")}
+
+
+# --- the same issue or another one -----------------------------------------------------------------------------------
+
+
+def of(text):
+    """The fingerprint of a traceback."""
+    return fingerprint("", read_exception(record(exc_info=text)))
+
+
+def test_the_message_and_lines_do_not_matter():
+    """Another message, another line number and another root of the code are the same issue."""
+    other = TRACEBACK.replace("KeyError: 7", "KeyError: 8").replace("line 3", "line 9").replace("/app/", "/srv/x/")
+    assert of(TRACEBACK) == of(other)
+
+
+@pytest.mark.parametrize("change", [("KeyError", "ValueError"), ("in f", "in h"), ("a.py", "b.py")])
+def test_type_function_and_file_do(change):
+    """Another type, function or file is another issue."""
+    assert of(TRACEBACK) != of(TRACEBACK.replace(*change))
+
+
+def test_library_frames_do_not_matter():
+    """Where own code is in the stack, the way through a library makes no other issue."""
+    deeper = TRACEBACK.replace("KeyError", '  File "/usr/lib/python3.11/site-packages/lib/x.py", line 1, in z\n    y()\nKeyError')
+    assert of(TRACEBACK) == of(deeper)
+
+
+def test_the_depth_of_a_recursion_does_not_matter():
+    """A recursion is one place, however deep it went."""
+    frame = '  File "/app/pkg/a.py", line 3, in f\n    g()\n'
+    assert of(TRACEBACK) == of(TRACEBACK.replace(frame, frame * 3 + "  [Previous line repeated 90 more times]\n"))
+
+
+def test_templates():
+    """Numbers, ids, addresses and times are no part of a template; words and names are."""
+    same = {
+        "order %s failed at %s": ["order 17 failed at 12:30:05", "order 18 failed at 2026-01-02T03:04:05Z"],
+        "peer %s gone": [
+            "peer 10.0.0.7:80 gone",
+            "peer 0x7f3a gone",
+            "peer 3f2504e0-4f89-11d3-9a0c-0305e82c3301 gone",
+            "peer 2fd4e1c67a2d28fced849ee1bb76e7391b93eb12 gone",
+        ],
+        "BTC2 at venue": ["BTC2 at venue"],
+        "deadbeef cafe": ["deadbeef cafe"],
+    }
+    assert {template: {parametrise(text)[0] for text in texts} for template, texts in same.items()} == {key: {key} for key in same}
+
+
+def test_a_template_gives_back_its_text():
+    """Template and parameters make the text again, also where it has percent signs."""
+    for text in ("100% of 7", "%s 3 %d", "no value", ""):
+        template, params = parametrise(text)
+        assert (template % params if params else template) == text
+
+
+# --- whom it is about -------------------------------------------------------------------------------------------------
+
+
+def test_the_workloads_host():
+    """The server name is what the resource says of the workload's host, and ours only if it says nothing."""
+    assert resource_subject({"service.name": "a", "host.name": "h", "k8s.pod.name": "p"}, "me").server_name == "h"
+    assert resource_subject({"k8s.pod.name": "p"}, "me").server_name == "p"
+    assert resource_subject({}, "me").server_name == "me"
+
+
+def test_release_and_environment():
+    """A release is `name@version`; either spelling of the environment counts."""
+    assert release_of({"service.name": "a", "service.version": "1.2"}) == "a@1.2"
+    assert release_of({"service.name": "a", "service.version": "b@3"}) == "b@3"
+    assert release_of({"service.name": "a"}) == ""
+    assert environment_of({"deployment.environment": "x"}) == environment_of({"deployment.environment.name": "x"}) == "x"
+
+
+def test_ids():
+    """An id depends on place, time, host and purpose, and on nothing else."""
+    one = record()
+    assert event_id(one, SUBJECT) == event_id(one._replace(body="other"), SUBJECT)
+    others = [one._replace(offset=1), one._replace(time_ns=1), one._replace(origin=Origin("file:b"))]
+    ids = {event_id(one, SUBJECT), event_id(one, SUBJECT, "run"), *(event_id(other, SUBJECT) for other in others)}
+    assert len(ids) == 5
+    assert all(len(number) == 32 for number in ids)
+
+
+def test_what_is_kept_is_bounded():
+    """Ten thousand fields and a field of a megabyte leave an event of bounded size."""
+    event = to_event(record(**{f"key{number}": "x" * 1_000_000 for number in range(100)}), SUBJECT, Rules())
+    assert sum(len(str(value)) for value in event.extra.values()) <= 50 * 2048
+    assert len(crumb_of(record("x" * 100_000)).message) == 512
