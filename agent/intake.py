@@ -7,9 +7,11 @@ batch.payloads ─────────────────────�
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from agent.errors import SpoolFullError
+from agent.errors import SpoolFullError, SpoolOversizeError
 from agent.record import Payload, Signal
 from agent.telemetry import Drop, RecordsDropped, ValuesRedacted
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
     from agent.record import Batch, LogRecord
     from agent.telemetry import Telemetry
+
+
+SETTLING: Final = 0.5
+"""Seconds that a cancelled caller waits for a commit that nobody can stop any more."""
 
 
 def _nothing() -> None:
@@ -74,6 +80,19 @@ class Appending(Protocol):
         """Return when an append has a chance again."""
 
 
+class Part(NamedTuple):
+    """What is stored in one transaction."""
+
+    payloads: Sequence[Payload]
+    positions: Mapping[str, bytes | None]
+    drops: Mapping[str, int]
+
+    @property
+    def records(self) -> int:
+        """Records in all payloads."""
+        return sum(payload.records for payload in self.payloads)
+
+
 class Intake:
     """One source's way into the spool; `emit` is what the source is given."""
 
@@ -95,6 +114,8 @@ class Intake:
         self._encoder = encoder
         self._detector = detector
         self._telemetry = telemetry
+        self._owed: Mapping[str, int] = {}
+        """Drops that could not be stored yet; the next commit counts them."""
         self.newest_ns: int | None = None
         """Event time of the newest record stored since the start, nanoseconds since the Unix epoch: how far the source is behind."""
 
@@ -113,13 +134,32 @@ class Intake:
     async def _keep(
         self, batch: Batch, records: Sequence[LogRecord], payloads: Sequence[Payload], redactions: Mapping[str, int], found: Detected
     ) -> None:
-        drops = _sum(batch.drops, found.drops)
-        if not await self._store(payloads, {**batch.positions, **found.positions}, drops):
-            return
-        found.commit()
-        self._tell(redactions, drops)
-        if records:
-            self.newest_ns = max(self.newest_ns or 0, records[-1].time_ns or records[-1].observed_ns)
+        owed, self._owed = self._owed, {}
+        drops = _sum(_sum(batch.drops, found.drops), owed)
+        part = Part(payloads, {**batch.positions, **found.positions}, drops)
+
+        def stored() -> None:
+            nonlocal owed
+            owed = {}
+            found.commit()
+            self._tell(redactions, drops)
+            if records:
+                self.newest_ns = max(self.newest_ns or 0, records[-1].time_ns or records[-1].observed_ns)
+
+        try:
+            await self._store(part, stored)
+        except BaseException:
+            self._owed = _sum(self._owed, owed)
+            raise
+
+    def lose(self, batch: Batch, reason: Drop) -> None:
+        """Count a batch that can't be stored and is given up; the next commit tells the ledger."""
+        self._lose(Part(batch.payloads, {}, batch.drops), reason, len(batch.records))
+
+    def _lose(self, part: Part, reason: Drop, more: int = 0) -> None:
+        lost = part.records + more
+        self._owed = _sum(_sum(self._owed, part.drops), {reason: lost})
+        self._telemetry.emit(RecordsDropped(source=self._source, reason=reason, count=lost))
 
     def _tell(self, redactions: Mapping[str, int], drops: Mapping[str, int]) -> None:
         for rule, count in redactions.items():
@@ -127,21 +167,64 @@ class Intake:
         for reason, count in drops.items():
             self._telemetry.emit(RecordsDropped(source=self._source, reason=reason, count=count))
 
-    async def _store(self, payloads: Sequence[Payload], positions: Mapping[str, bytes | None], drops: Mapping[str, int]) -> bool:
+    async def _store(self, part: Part, stored: Callable[[], None]) -> None:
+        """Store it whole, or, if the spool never gets so big, in parts: the positions only move with the last of them."""
+        parts = [part]
+        while parts:
+            one = parts.pop()
+            try:
+                await self._store_part(one, _nothing if parts else stored)
+            except SpoolOversizeError:
+                parts += reversed(self._smaller(one))
+
+    async def _store_part(self, part: Part, stored: Callable[[], None]) -> None:
         while True:
             try:
-                await self._spool.append(self._source, payloads, positions, drops, replayable=self._replayable)
+                await self._append(part, stored)
             except SpoolFullError:
                 if not self._replayable:
-                    lost = sum(payload.records for payload in payloads)
-                    self._telemetry.emit(RecordsDropped(source=self._source, reason=Drop.SPOOL_FULL, count=lost))
-                    return False
+                    self._lose(part, Drop.SPOOL_FULL)
+                    return
                 await self._spool.wait_for_room()
             else:
-                return True
+                return
+
+    async def _append(self, part: Part, stored: Callable[[], None]) -> None:
+        """Append; cancelled meanwhile, see it to its end if that is near: a commit that happened must be known to have happened."""
+        job = asyncio.ensure_future(self._spool.append(self._source, *part, replayable=self._replayable))
+        job.add_done_callback(lambda done: None if done.cancelled() or done.exception() else stored())
+        try:
+            await asyncio.shield(job)
+        except asyncio.CancelledError:
+            await asyncio.wait([job], timeout=SETTLING)
+            job.cancel()
+            raise
+
+    def _smaller(self, part: Part) -> Sequence[Part]:
+        """The same in parts; of one record that can't be split, all but the record."""
+        halves = _halved(part.payloads)
+        if halves is None:
+            lost: Mapping[str, int] = {Drop.SPOOL_OVERSIZE: part.records}
+            self._telemetry.emit(RecordsDropped(source=self._source, reason=Drop.SPOOL_OVERSIZE, count=part.records))
+            return [part._replace(payloads=(), drops=_sum(part.drops, lost))]
+        return [Part(halves[0], {}, {}), part._replace(payloads=halves[1])]
+
+
+def _halved(payloads: Sequence[Payload]) -> tuple[Sequence[Payload], Sequence[Payload]] | None:
+    if len(payloads) != 1:
+        middle = len(payloads) // 2
+        return payloads[:middle], payloads[middle:]
+    from agent.encode.halve import halve  # noqa: PLC0415 - its protobuf classes cost memory that only this rare case is worth
+
+    [whole] = payloads
+    parts = halve(whole.signal, whole.body)
+    if parts is None:
+        return None
+    first, second = (Payload(whole.signal, part.records, part.body) for part in parts)
+    return [first], [second]
 
 
 def _sum(first: Mapping[str, int], second: Mapping[str, int]) -> Mapping[str, int]:
     if not second:
         return first
-    return {reason: first.get(reason, 0) + second.get(reason, 0) for reason in {*first, *second}}
+    return Counter(first) + Counter(second)

@@ -60,6 +60,8 @@ class Drop(StrEnum):
     EVICTED_QUOTA = "evicted_quota"
     EVICTED_ORPHANED = "evicted_orphaned"
     SPOOL_FULL = "spool_full"
+    SPOOL_OVERSIZE = "spool_oversize"
+    SPOOL_FAILED = "spool_failed"
     # stored, and then damaged
     CORRUPT = "corrupt"
     DEAD_LETTER_LIMIT = "dead_letter_limit"

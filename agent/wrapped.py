@@ -8,8 +8,11 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from agent.config.settings import SamplerEntry
+from agent.errors import SpoolError
+from agent.retry import Backoff
 from agent.sources.child import Child, ChildConfig, StartError
 from agent.sources.process_tree import ProcessTreeConfig
+from agent.telemetry import Drop
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 LINGER: Final = 0.5
 """Seconds that files are read on after the command has ended: more than two polls, so that its last lines are among them."""
+AGAIN: Final = Backoff(first=0.2, longest=2.0)
+TRIES: Final = 5
+"""Times that a batch is tried while the spool can't be written (it tries several times itself, each time)."""
 SAMPLE_EVERY: Final = 5.0
 """Seconds between two looks at the command's resources."""
 
@@ -77,8 +83,17 @@ class Wrapped:
         self._stop("the command has ended")
 
     async def _emit(self, batch: Batch) -> None:
-        if self._intake is not None:
-            await self._intake.emit(batch)
+        """Store a batch, again while that fails; given up and counted in the end: a disk that fails is not to stop the command."""
+        if self._intake is None:
+            return
+        for attempt in range(1, TRIES + 1):
+            try:
+                await self._intake.emit(batch)
+            except SpoolError:  # the spool tells of it itself
+                await self._host.clock.sleep(AGAIN.delay(attempt, 0.5))
+            else:
+                return
+        self._intake.lose(batch, Drop.SPOOL_FAILED)
 
 
 def _in_foreground() -> bool:

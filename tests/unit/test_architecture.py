@@ -27,8 +27,9 @@ LAYERS = {
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names.split()}
 
-MAY_START_TASKS = {"agent.server.http", "agent.net.connect", "agent.delivery"}
-"""Where a task lives outside a task group, because what is awaited is a race of two; each ends its tasks in a `finally`."""
+MAY_START_TASKS = {"agent.server.http", "agent.net.connect", "agent.delivery", "agent.intake"}
+"""Where a task lives outside a task group, because what is awaited is a race of two (in `intake`: a commit and the caller's cancellation);
+each ends its tasks whatever happens."""
 
 HEAVY = {"ruamel", "redis", "sentry_sdk", "grpc", "hypothesis", "pytest"}
 """Packages that cost memory and are imported only by what is configured to need them."""
