@@ -247,24 +247,29 @@ class Store:
     def settle(self, destination: str, row: Row, sent: int, rejected: int, dead: Sequence[DeadLetter]) -> None:
         """Move the cursor past a row and account for each of its records; let rows go that every destination is past.
 
-        Settling a row a second time changes nothing.
+        Settling a row a second time changes nothing. One that had to make room (or was damaged) while it was being sent is accounted
+        for already: it counts as lost although it may have arrived, the other way round would be worse.
         """
         if row.seq <= self.cursor(destination, row.signal):
             return
         crash_point("spool.before_settle")
         self.move(destination, row.signal.value, row.seq)
         crash_point("spool.after_settle_cursor")
+        head = rows.head(self.db.connection, row.seq)
+        if head is not None:
+            self._account(destination, row, sent, rejected, dead)
+            if head.only == destination:
+                self._release(head)
+        self.retire(row.signal)
+        crash_point("spool.after_settle_delete")
+
+    def _account(self, destination: str, row: Row, sent: int, rejected: int, dead: Sequence[DeadLetter]) -> None:
         line = (row.source, destination, row.signal.value)
         ledger.add(self.db.connection, "sent", line, sent)
         ledger.lose(self.db.connection, "rejected", line, "rejected", rejected)
         for one in dead:
             self._bury(destination, row, one)
         crash_point("spool.after_settle_ledger")
-        head = rows.head(self.db.connection, row.seq)
-        if head is not None and head.only == destination:
-            self._release(head)
-        self.retire(row.signal)
-        crash_point("spool.after_settle_delete")
 
     def _bury(self, destination: str, row: Row, dead: DeadLetter) -> None:
         line = (row.source, destination, row.signal.value)

@@ -155,3 +155,18 @@ def test_ballast_is_given_up_and_taken_again(tmp_path):
     assert not ballast.drop()
     assert ballast.size == 0
     assert ballast.take()
+
+
+def test_row_that_was_evicted_while_it_was_being_sent_is_accounted_once(desk):
+    """Settling it moves the cursor and leaves the account as it is: accepted = sent + … + pending holds."""
+    desk.register("a")
+    seq = desk.put(records=2, replayable=False)
+    row = desk.next("a")
+    desk.do(lambda store: store.evict(rows.head(store.db.connection, seq), "quota"))
+
+    desk.settle("a", row)
+
+    assert desk.ledger().violations() == ()
+    assert (desk.line("a").evicted, desk.line("a").sent, desk.line("a").balance) == (2, 0, 0)
+    assert desk.put() > seq
+    assert desk.next("a").seq > seq
