@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from agent.blackbox import BlackBox
-from agent.detector import CHILD, Detector, Setup
+from agent.detector import CHILD, TARGET, Detector, Setup
 from agent.encode.sentry_client import EventMaker
 from agent.encode.sentry_frames import NoSources, Scene
 from agent.encode.sentry_source import SourceFiles
@@ -46,7 +46,7 @@ def build_detector(settings: Settings, host: Host, clean: Callable[[str], str]) 
         _reporting(settings),
         errors.breadcrumbs,
         None if errors.logs is None else LEVELS[errors.logs],
-        (CHILD, *(entry.name for entry in (*settings.sources, *settings.probes))),
+        (CHILD, TARGET, *(entry.name for entry in (*settings.sources, *settings.probes))),
     )
     return Detector(
         setup,

@@ -25,11 +25,11 @@ from agent.errors import SpoolError
 from agent.intake import Detected
 from agent.metrics import Kind, Metric
 from agent.polling import State, describe, every
-from agent.record import Payload, Signal
+from agent.record import LogRecord, Origin, Payload, Severity, Signal
 from agent.telemetry import DetectionFailed
 from agent.verdict.crumbs import Crumbs, is_child
 from agent.verdict.errors import EXIT, event_id, key_of, to_event
-from agent.verdict.exits import exit_event, loop_event, note_end, read_ending, told_already
+from agent.verdict.exits import Restarts, exit_event, loop_event, note_end, read_ending, told_already
 from agent.verdict.monitors import Monitors
 from agent.verdict.runs import Run
 from agent.verdict.storms import PREFIX, Budget, Choice, Limits, Storms
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from agent.metrics import Metrics
     from agent.parse.exceptions import FatalError
     from agent.polling import Look, ProbePoller
-    from agent.record import LogRecord, Value
+    from agent.record import Value
     from agent.telemetry import Telemetry
     from agent.verdict.crumbs import LazyCrumbs
     from agent.verdict.errors import Rules, Subject
@@ -60,6 +60,10 @@ ENDS: Final = f"{PREFIX}ends"
 """The position that holds when the command has lately ended badly."""
 MAX_TEMPLATE: Final = 64 * 1024
 """Bytes of an event that is kept for a summary; a larger one is trimmed as far as that goes."""
+RESTARTS: Final = "outrider.target.restarts"
+"""The figure of a process tree's sampler that counts restarts."""
+TARGET: Final = "outrider.target"
+"""The source name of what is told of an observed process."""
 MONITORS: Final = "outrider.monitors"
 """The source name of the check-ins of probes."""
 
@@ -153,6 +157,7 @@ class Detector:
         self._crumbs = Crumbs(setup.crumbs)
         self._monitors = Monitors(setup.reporting)
         self._probes: Sequence[ProbePoller] = ()
+        self._restarts = Restarts()
 
     @contextlib.asynccontextmanager
     async def judge(self, source: str, records: Sequence[LogRecord]) -> AsyncIterator[Detected]:
@@ -191,8 +196,10 @@ class Detector:
                 await self._restored(source, state)
 
     async def tick(self) -> None:
-        """Tell of the windows that are over; take a sample for the black box; check in."""
+        """Tell of the windows that are over; take a sample for the black box; look for a crash loop of the target; check in."""
         self._sample()
+        if times_ns := self._restarts.note(self._figures().get(RESTARTS, 0.0), self._clock.wall_ns()):
+            await self._tell_loop(times_ns)
         await self._close(all_of_them=False)
         for probe in self._probes:
             if probe.last is not None:
@@ -229,6 +236,18 @@ class Detector:
         key = event_id(record, self._setup.subject, "run")
         state.run = Run(key, record.time_ns or record.observed_ns, self._setup.reporting)
         return state.run.begin()
+
+    async def _tell_loop(self, times_ns: Sequence[int]) -> None:
+        """A process that we did not start ends and comes again, over and over."""
+        state, now_ns = self._sources[TARGET], self._clock.wall_ns()
+        record = LogRecord(now_ns, now_ns, Severity.FATAL, "FATAL", "", {}, Origin("target:restarts"), now_ns)
+        async with state.lock:
+            findings = _Findings(TARGET, (await self._restored(TARGET, state)).begin())
+            self._note(findings, loop_event(record, times_ns, self._setup.subject, "the target"))
+            found = self._detected(findings, state)
+            with contextlib.suppress(SpoolError):  # a full disk: the next restart tells of it
+                await self._spool.append(TARGET, found.payloads, found.positions, found.drops, replayable=False)
+                found.commit()
 
     async def _check_in(self, look: Look, interval: float) -> None:
         well = look.success if look.state is State.UNKNOWN else look.state is State.UP

@@ -146,3 +146,20 @@ def note_end(times_ns: Sequence[int], now_ns: int) -> tuple[list[int], bool]:
     recent = [time_ns for time_ns in times_ns if now_ns - LOOP_WINDOW_NS < time_ns <= now_ns]
     recent = [*recent, now_ns][-2 * LOOP :]
     return recent, len(recent) == LOOP
+
+
+class Restarts:
+    """Watches the number of a process's restarts for a crash loop."""
+
+    def __init__(self) -> None:
+        self._count: float | None = None
+        self._times_ns: list[int] = []
+
+    def note(self, count: float, now_ns: int) -> list[int]:
+        """Take the count of this moment; return the times of the restarts that have just become a loop, or nothing."""
+        before, self._count = self._count, count
+        looping = False
+        for _ in range(min(int(count - before), LOOP) if before is not None else 0):
+            self._times_ns, loop = note_end(self._times_ns, now_ns)
+            looping = looping or loop
+        return self._times_ns if looping else []

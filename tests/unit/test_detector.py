@@ -290,3 +290,26 @@ async def test_a_record_that_breaks_us(make, spool, monkeypatch):
     monkeypatch.setattr(module, "to_event", fail)
     await feed(detector, spool, [plain("poison", Severity.ERROR), plain("it broke", Severity.ERROR)])
     assert [event["logentry"]["message"] for event in spool.items("event")] == ["it broke"]
+
+
+async def test_a_target_that_restarts(make, spool):
+    """A process that we only watch and that restarts three times in a row is one crash loop."""
+    clock, figures = FakeClock(), {"outrider.target.restarts": 0.0}
+    detector = make(clock, figures=lambda: figures)
+    for _ in range(5):
+        await detector.tick()
+        figures["outrider.target.restarts"] += 1
+        await clock.advance(5)
+    assert [event["exception"]["values"][0]["type"] for event in spool.items("event")] == ["CrashLoop"]
+
+
+async def test_a_probe_that_went_down(make, spool):
+    """A probe's change to down is an issue that names the probe, in words without its varying figures."""
+    origin = Origin("probe:api", {"probe.name": "api", "probe.target": "http://x"})
+    down = plain("probe api: http://x is down: no answer within 5 s", Severity.ERROR, **{"event.name": "outrider.probe.changed"})._replace(
+        origin=origin
+    )
+    await feed(make(), spool, [down], "api")
+    (event,) = spool.items("event")
+    assert event["tags"]["probe.name"] == "api"
+    assert event["logentry"]["message"] == "probe api: http://x is down: no answer within %s s"

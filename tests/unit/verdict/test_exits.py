@@ -7,7 +7,7 @@ import pytest
 from agent.parse.exceptions import FatalError, Frame, ThreadStack
 from agent.record import LogRecord, Origin, Severity
 from agent.verdict.errors import EXIT
-from agent.verdict.exits import LOOP_WINDOW_NS, Ending, exit_event, exit_exception, note_end, read_ending, told_already
+from agent.verdict.exits import LOOP_WINDOW_NS, Ending, Restarts, exit_event, exit_exception, note_end, read_ending, told_already
 from tests.support.sentry import NOW_NS, SUBJECT
 
 ENDINGS = {
@@ -69,3 +69,23 @@ def test_a_loop_is_told_once():
         loops.append(loop)
     assert loops == [False, False, True, False, False]
     assert note_end(ends, NOW_NS + LOOP_WINDOW_NS * 2) == ([NOW_NS + LOOP_WINDOW_NS * 2], False)
+
+
+def test_restarts_become_a_loop():
+    """Three restarts in ten minutes are a loop, whenever they are seen; the first count seen is no restart, nor is one that fell."""
+    watch, second = Restarts(), 10**9
+    assert [len(watch.note(count, NOW_NS + number * second)) for number, count in enumerate([7, 7, 8, 9, 9, 10, 11, 0])] == [
+        0,
+        0,
+        0,
+        0,
+        0,
+        3,
+        0,
+        0,
+    ]
+    assert Restarts().note(0, NOW_NS) == []
+    fresh = Restarts()
+    fresh.note(0, NOW_NS)
+    assert len(fresh.note(3, NOW_NS)) == 3
+    assert fresh.note(4, NOW_NS + 2 * LOOP_WINDOW_NS) == []
