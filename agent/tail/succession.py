@@ -126,7 +126,7 @@ class Succession:
                 stream.check(held)
                 return Cause.NONE
             with _Peek(self._pool, stream.place._replace(path=path)) as reader:
-                if not is_same_file(stream.place, path, inode_generation(reader.fd)):
+                if not self._may_be(stream, path, inode_generation(reader.fd)):
                     return Cause.REPLACED
                 stream.check(reader)
         except ContentChangedError as error:
@@ -134,6 +134,11 @@ class Succession:
         except OSError:
             pass  # it is compared when it can be read
         return Cause.NONE
+
+    def _may_be(self, stream: Stream, path: str, generation: int) -> bool:
+        """Whether an inode is the same file still. Of what nothing was read, only its generation or a rotated name can tell."""
+        is_told = stream.offset or (stream.place.generation and generation)
+        return is_same_file(stream.place, path, generation) and bool(is_told or is_beside(stream.home, path))
 
     def _is_at(self, path: str, stream: Stream) -> bool:
         status = self._status(path)
@@ -410,7 +415,7 @@ class Succession:
                 return False
 
     def _begin(self, candidate: Candidate, *, from_end: bool) -> None:
-        stream = self._table.add(candidate.name, candidate.home, _place(candidate), self.now)
+        stream = self._table.add(candidate.name, candidate.home, self._place_of(candidate), self.now)
         stream.size, stream.mtime_ns = candidate.found.size, candidate.found.mtime_ns
         if not candidate.is_live:
             self._put_live_last(candidate.home)
@@ -418,11 +423,19 @@ class Succession:
         if from_end:
             self._skip_present(stream)
 
+    def _place_of(self, candidate: Candidate) -> Place:
+        """The place, with the inode's generation from the beginning: before anything is read, nothing else tells the file again."""
+        place = _place(candidate)
+        try:
+            with _Peek(self._pool, place) as reader:
+                return place._replace(generation=inode_generation(reader.fd))
+        except OSError:  # it will be known when it can be opened
+            return place
+
     def _put_live_last(self, home: str) -> None:
         """What was written before a rotation comes first, also where the live file was known before: as long as nothing of it was read."""
-        for stream in [one for one in self._table.by_home[home] if one.place.path == home and one.state is State.PLACED]:
-            if stream.offset == 0:
-                self._table.put_last(stream)
+        for stream in [one for one in self._table.by_home[home] if one.place.path == home and one.state is State.PLACED and not one.offset]:
+            self._table.put_last(stream)
 
     def _skip_present(self, stream: Stream) -> None:
         """Begin behind the last whole line: one that is being written now will be read whole."""

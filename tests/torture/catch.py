@@ -6,7 +6,8 @@ import json
 import random
 import subprocess
 import time
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.crash import FAULT
@@ -49,10 +50,12 @@ class Caught(NamedTuple):
         return f"{self.name:<36} {told}" + ("" if self.control.clean else f" · but without it: {self.control}")
 
 
-def catch(folder: Path, name: str) -> Caught:
-    """Play with the bug and without it."""
-    bug = BUGS[name]
-    return Caught(name, bug.shows, play(folder / "bug", bug.play, name), play(folder / "control", bug.play, "none"))
+def catch_all(folder: Path, jobs: int) -> list[Caught]:
+    """Play with every bug, and every play without one; so many at the same time."""
+    with ThreadPoolExecutor(jobs) as pool:
+        controls = {name: pool.submit(play, folder / "none" / name, name, "none") for name in PLAYS}
+        verdicts = {name: pool.submit(play, folder / name, bug.play, name) for name, bug in BUGS.items()}
+        return [Caught(name, bug.shows, verdicts[name].result(), controls[bug.play].result()) for name, bug in BUGS.items()]
 
 
 class Stage(Scene):
@@ -102,7 +105,8 @@ def play(folder: Path, name: str, bug: str) -> Verdict:
     part = PLAYS[name]
     with OtlpProcess(folder / "store", plan=part.server) as server:
         stage = Stage(folder, server, part.way, bug)
-        part.act(stage)
+        with closing(stage.file):
+            part.act(stage)
         return stage.finish(None, STALLED)
 
 

@@ -100,6 +100,10 @@ class LogFile:
             if self.way == "gzip":
                 compress(rotated)
 
+    def close(self) -> None:
+        """Write no more."""
+        self.handle.close()
+
     def _move_up(self) -> None:
         suffix = ".gz" if self.way == "gzip" else ""
         for number in range(self.generation - 1, 0, -1):

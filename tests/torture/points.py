@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,7 @@ from tests.support.otlp_process import OtlpProcess
 from tests.torture.scene import BAD_SERVER, Load, Scene, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tests.torture.check import Verdict
@@ -37,12 +39,21 @@ class Fate(NamedTuple):
     point: str
     died: int
     lives: int
+    seconds: float
     verdict: Verdict
+
+
+def at_points(folder: Path, seed: int, points: Sequence[str], lives: int, jobs: int) -> Iterator[tuple[int, Fate]]:
+    """Try points, so many at the same time; each with a seed of its own, which comes first in what is yielded."""
+    with ThreadPoolExecutor(jobs) as pool:
+        seeds = {point: seed + REACHABLE.index(point) for point in points}
+        yield from zip(seeds.values(), pool.map(lambda point: at_point(folder / point, seeds[point], point, lives), points), strict=True)
 
 
 def at_point(folder: Path, seed: int, point: str, lives: int) -> Fate:
     """Let so many agents in a row die at the point, under load; none of them is told when."""
     folder.mkdir(parents=True, exist_ok=True)
+    begin = time.monotonic()
     load = Load(seed, count=10**9, rate=1500, rotate_every=700)
     with OtlpProcess(folder / "store", plan=BAD_SERVER) as server:
         scene = Scene(folder, load, server)
@@ -52,7 +63,8 @@ def at_point(folder: Path, seed: int, point: str, lives: int) -> Fate:
         oracle = scene.start_oracle()
         died = sum(play(scene, point, number) for number in range(lives))
         scene.end_oracle(oracle)
-        return Fate(point, died, lives, scene.finish(oracle))
+        verdict = scene.finish(oracle)
+        return Fate(point, died, lives, time.monotonic() - begin, verdict)
 
 
 def _play(point: str):

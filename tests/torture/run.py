@@ -17,14 +17,12 @@ import shutil
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.torture.bugs import BUGS
-from tests.torture.catch import catch
+from tests.torture.catch import catch_all
 from tests.torture.kills import million, random_kills
-from tests.torture.points import REACHABLE, at_point
+from tests.torture.points import REACHABLE, at_points
 from tests.torture.scene import Load
 
 if TYPE_CHECKING:
@@ -64,8 +62,7 @@ def run_bugs(folder: Path, options: argparse.Namespace) -> bool:
     """R22, told one by one."""
     if not options.bugs:
         return True
-    with ThreadPoolExecutor(options.jobs) as pool:
-        catches = list(pool.map(lambda name: catch(folder / name, name), BUGS))
+    catches = catch_all(folder, options.jobs)
     for one in catches:
         print(one)
     print(f"seeded bugs caught: {sum(one.caught for one in catches)} of {len(catches)}", flush=True)
@@ -76,13 +73,10 @@ def run_points(folder: Path, options: argparse.Namespace) -> bool:
     """R2, told point by point."""
     if not options.points:
         return True
-    seeds = {point: options.seed + number for number, point in enumerate(REACHABLE)}
-    with ThreadPoolExecutor(options.jobs) as pool:
-        fates = pool.map(lambda point: at_point(folder / point, seeds[point], point, options.points), REACHABLE)
-        kept, reached = True, 0
-        for one in fates:
-            print(f"{one.point:<28} died {one.died:>2} of {one.lives} (seed {seeds[one.point]}): {one.verdict}", flush=True)
-            kept, reached = kept and one.verdict.clean, reached + (one.died > 0)
+    kept, reached = True, 0
+    for seed, one in at_points(folder, options.seed, REACHABLE, options.points, options.jobs):
+        print(f"{one.point:<28} died {one.died:>2} of {one.lives} in {one.seconds:.0f} s (seed {seed}): {one.verdict}", flush=True)
+        kept, reached = kept and one.verdict.clean, reached + (one.died > 0)
     print(f"points at which the agent died: {reached} of {len(REACHABLE)}", flush=True)
     return kept and reached == len(REACHABLE)
 
