@@ -33,6 +33,8 @@ from agent.testing.http_faults import CLOSE, DEAF, HANG, RESET, FaultServer, Rep
 RECORDS = 5
 SHORT = 0.15
 """Seconds: the time-out of an attempt that must end by it."""
+PATIENT = 20.0
+"""Seconds: for what ends by itself, on a machine that is busy."""
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 TEXT = {"Content-Type": "text/plain"}
 HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -568,7 +570,8 @@ async def test_http_to_a_tls_server(authority):
 async def test_tls_handshake_that_does_not_come(reply, expect):
     """A handshake that hangs ends at the time-out, one that is reset at once."""
     async with FaultServer(reply) as server:
-        await _check(_exporter(server.url.replace("http:", "https:"), timeout=SHORT), expect)
+        timeout = SHORT if reply is DEAF else PATIENT
+        await _check(_exporter(server.url.replace("http:", "https:"), timeout=timeout), expect)
 
 
 # --- names and connections ----------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 
 from agent import registry
 from agent.component import ComponentConfig
+from agent.config.docstrings import attribute_docstrings
 from agent.config.fields import model_in
 from agent.config.settings import ProbeEntry, SamplerEntry, Settings
 from agent.registry import Kind, UnavailableError, UnknownTypeError
@@ -36,7 +37,7 @@ def test_row(row):
     assert issubclass(found.Config, ComponentConfig)
     assert found.Config.model_config["frozen"]
     assert found.Config.model_config["extra"] == "forbid"
-    assert [name for name, field in found.Config.model_fields.items() if not field.description] == []
+    assert set(found.Config.model_fields) <= set(attribute_docstrings(found.Config))
     assert list(inspect.signature(found).parameters)[:2] == ["config", "context"]
     for method, is_coroutine in METHODS[row.kind].items():
         assert inspect.iscoroutinefunction(getattr(found, method)) is is_coroutine
