@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from agent.record import LogRecord
 
+Line = tuple[int, int, str]
+"""Nanoseconds since the Unix epoch, SeverityNumber, text."""
 MAX_LINES: Final = 300
 LONGEST_LINE: Final = 2048
 MAX_SAMPLES: Final = 120
@@ -29,7 +31,7 @@ class BlackBox:
     """What was last said and measured, per source; bounded in every direction."""
 
     def __init__(self) -> None:
-        self._lines: OrderedDict[str, deque[str]] = OrderedDict()
+        self._lines: OrderedDict[str, deque[Line]] = OrderedDict()
         self._samples: deque[tuple[int, Mapping[str, float]]] = deque(maxlen=MAX_SAMPLES)
 
     def remember(self, source: str, records: Sequence[LogRecord]) -> None:
@@ -38,7 +40,7 @@ class BlackBox:
         self._lines.move_to_end(source)
         while len(self._lines) > MAX_SOURCES:
             self._lines.popitem(last=False)
-        lines.extend(line_of(record) for record in records[-MAX_LINES:])
+        lines.extend(shortened(record) for record in records[-MAX_LINES:])
 
     def sample(self, time_ns: int, figures: Mapping[str, float]) -> None:
         """Take what was measured at a moment (nanoseconds since the Unix epoch)."""
@@ -47,7 +49,7 @@ class BlackBox:
 
     def attachments(self, source: str) -> tuple[Attachment, ...]:
         """What is known now: the newest lines of the source and the newest samples, in `MAX_BYTES` together."""
-        text = newest(self._lines.get(source, ()), _LINES_SHARE)
+        text = newest([line_of(line) for line in self._lines.get(source, ())], _LINES_SHARE)
         found = [Attachment("last_lines.txt", "text/plain", text)] if text else []
         samples = _rows(self._samples)
         while len(samples) > MAX_BYTES - _LINES_SHARE and self._samples:
@@ -56,15 +58,21 @@ class BlackBox:
         return (*found, Attachment("resources.jsonl", "application/x-ndjson", samples)) if samples else tuple(found)
 
 
-def line_of(record: LogRecord) -> str:
-    """A record as a line for people."""
+def shortened(record: LogRecord) -> Line:
+    """What is kept of a record: called for most records, so it makes no text of it."""
     body = record.body if isinstance(record.body, str) else str(record.body)
     stack = record.attributes.get(STACKTRACE)
-    text = f"{timestamp(record.time_ns or record.observed_ns)} {level_name(record.severity or 9)} {body}"
-    return (f"{text}\n{stack}" if isinstance(stack, str) else text)[:LONGEST_LINE]
+    text = f"{body[:LONGEST_LINE]}\n{stack}" if isinstance(stack, str) else body
+    return record.time_ns or record.observed_ns, record.severity, text[:LONGEST_LINE]
 
 
-def newest(lines: Sequence[str] | deque[str], limit: int) -> bytes:
+def line_of(line: Line) -> str:
+    """A line for people."""
+    time_ns, severity, text = line
+    return f"{timestamp(time_ns)} {level_name(severity or 9)} {text}"
+
+
+def newest(lines: Sequence[str], limit: int) -> bytes:
     """As many of the last lines as fit into `limit` bytes."""
     kept: list[bytes] = []
     for line in reversed(lines):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.encode.sentry_client import EventMaker
     from agent.encode.sentry_frames import Scene
-    from agent.error_event import Attachment, ErrorEvent
+    from agent.error_event import Attachment, Crumb, ErrorEvent
     from agent.metrics import Metrics
     from agent.parse.exceptions import FatalError
     from agent.polling import Look, ProbePoller
@@ -285,14 +285,14 @@ class Detector:
 
     def _take_error(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
         setup = self._setup
-        event = to_event(record, setup.subject, setup.rules, crumbs())
+        event = to_event(record, setup.subject, setup.rules)
         state.uncaught = not event.mechanism.handled and event.fatal is None
         if state.run is not None:
             state.run.errors += 1
         if is_child(record) and event.fatal is not None and not event.fatal.reason.startswith("Timeout"):
             state.fatal = event.fatal  # the process is dying: its end will tell of it
             return
-        self._note(findings, event)
+        self._note(findings, event, crumbs)
 
     def _take_exit(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
         setup, ending, now_ns = self._setup, read_ending(record), record.time_ns or record.observed_ns
@@ -304,17 +304,19 @@ class Detector:
         if ending.good:
             return
         if not told:
-            self._note(findings, exit_event(record, ending, setup.subject, fatal=fatal, crumbs=crumbs(), in_app=setup.rules.in_app))
+            self._note(findings, exit_event(record, ending, setup.subject, fatal=fatal, in_app=setup.rules.in_app), crumbs)
         ends, loop = note_end(state.ends, now_ns)
         findings.positions[ENDS] = orjson.dumps(ends)
         if loop:
-            self._note(findings, loop_event(record, ends, setup.subject, ending.program, crumbs()))
+            self._note(findings, loop_event(record, ends, setup.subject, ending.program), crumbs)
 
-    def _note(self, findings: _Findings, event: ErrorEvent) -> None:
-        """Send an error, or fold it."""
+    def _note(self, findings: _Findings, event: ErrorEvent, crumbs: Callable[[], tuple[Crumb, ...]] = tuple) -> None:
+        """Send an error, or fold it. Only what is told wants breadcrumbs, and of a storm nearly nothing is."""
         key = key_of(event.fingerprint)
         choice = findings.draft.note(key, event.time_ns, self._clock.wall_ns())
         findings.counts[_OUTCOMES[choice]] += 1
+        if choice in (Choice.SEND, Choice.FOLD_FIRST):
+            event = replace(event, breadcrumbs=crumbs())
         if choice is Choice.FOLD_FIRST:
             findings.draft.keep(key, self._template(event))
         if choice is Choice.SEND:

@@ -13,7 +13,6 @@ from agent.verdict.errors import event_id, fingerprint, tags_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.error_event import Crumb
     from agent.parse.exceptions import FatalError
     from agent.record import LogRecord
     from agent.verdict.errors import Subject
@@ -98,7 +97,6 @@ def exit_event(
     subject: Subject,
     *,
     fatal: FatalError | None = None,
-    crumbs: Sequence[Crumb] = (),
     in_app: tuple[str, ...] = (),
 ) -> ErrorEvent:
     """The error that a process's bad end is."""
@@ -117,11 +115,10 @@ def exit_event(
         service=subject.service,
         tags=tags_of(record, subject) | {"process.executable.name": ending.program},
         extra={key: value for key, value in record.attributes.items() if key.startswith("process.")},
-        breadcrumbs=tuple(crumbs),
     )
 
 
-def loop_event(record: LogRecord, times_ns: Sequence[int], subject: Subject, program: str, crumbs: Sequence[Crumb] = ()) -> ErrorEvent:
+def loop_event(record: LogRecord, times_ns: Sequence[int], subject: Subject, program: str) -> ErrorEvent:
     """The error that many bad ends in a short time are, besides each of them."""
     seconds = (max(times_ns) - min(times_ns)) // 10**9
     exception = ExceptionInfo("CrashLoop", "", f"{program} ended badly {len(times_ns)} times within {seconds} s", ())
@@ -137,7 +134,6 @@ def loop_event(record: LogRecord, times_ns: Sequence[int], subject: Subject, pro
         service=subject.service,
         tags=tags_of(record, subject) | {"process.executable.name": program},
         extra={"count": len(times_ns), "seconds": seconds},
-        breadcrumbs=tuple(crumbs),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,8 +53,7 @@ RECORDS = st.builds(
 def test_any_record_becomes_an_event(record):
     """Whatever a record holds, judging it raises nothing, and what is made of it is JSON that can be trimmed to the end."""
     Rules().concerns(record)
-    crumb = crumb_of(record)
-    event = encode_event(to_event(record, SUBJECT, Rules(), [crumb]), Scene(locals=True))
+    event = encode_event(replace(to_event(record, SUBJECT, Rules()), breadcrumbs=(crumb_of(record),)), Scene(locals=True))
     envelope = Envelope({}, [Item("event", encode(Envelope(event, ())).strip())])
     assert json.loads(envelope.items[0].body)["event_id"] == event["event_id"]
     for smaller in steps(envelope):
