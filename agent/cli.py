@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import click
 
 from agent import __version__
-from agent.errors import ConfigError, OutriderError, SpoolLockedError
+from agent.errors import ConfigError, OutriderError, SpoolLockedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -226,7 +226,15 @@ def _store(state_dir: Path, config: Path | None = None) -> Store:
 
 def main() -> None:
     """Entry point of the `outrider` command."""
+    _hold_standard_descriptors()
     cli(prog_name="outrider")
+
+
+def _hold_standard_descriptors() -> None:
+    """Put /dev/null where standard input, output or error is closed: else a file of ours gets that number, and output goes into it."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
 
 
 def _settings(config: Path | None) -> Settings:
@@ -264,6 +272,8 @@ def _guarded(action: Callable[[], T]) -> T:
         _die(str(error), EX_CONFIG)
     except SpoolLockedError as error:
         _die(str(error), EX_CANTCREAT)
+    except UnavailableError as error:
+        _die(str(error), EX_UNAVAILABLE)
     except OutriderError as error:
         _die(str(error), EX_SOFTWARE)
 

@@ -11,6 +11,10 @@ class ConfigError(OutriderError):
     """The configuration is wrong; the message lists every fault with its place and its fix. Exit code 78 (EX_CONFIG)."""
 
 
+class UnavailableError(OutriderError):
+    """Something outside that the agent can't be without can't be had: its address is taken, its directory not writable. Exit code 69."""
+
+
 class SpoolError(OutriderError):
     """The spool did not take a commit, and certainly has not stored it: the caller may try again."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import signal
 from typing import TYPE_CHECKING, Final
 
@@ -19,13 +20,13 @@ from agent.clock import SystemClock
 from agent.crash import crash_point
 from agent.delivery import Sender
 from agent.delivery_state import State
-from agent.errors import ConfigError
+from agent.errors import ConfigError, OutriderError, UnavailableError
 from agent.facts import Facts
 from agent.metrics import Metrics
 from agent.pipeline import Builder, Host, Pipeline, RunningSource
 from agent.server.endpoints import Endpoints
 from agent.spool.spool import Spool
-from agent.supervise import supervise
+from agent.supervise import describe, first_cause, supervise
 from agent.telemetry import (
     AgentStarted,
     AgentStopped,
@@ -74,51 +75,84 @@ class Agent:
         self._telemetry = Telemetry(self._metrics, self._clock)
         self._turn = asyncio.Event()
         """Set when the present pipeline is to end: for a stop, or for `_next`."""
-        self._next: Settings | None = None
+        self._next: Generation | None = None
+        self._stopping = False
 
     async def run(self) -> int:
-        """Run until stopped; return 0, or the wrapped command's exit code."""
-        spool = await Spool.open(self._settings.state_dir, quota_bytes=self._settings.spool.quota, on_event=self._hear)
+        """Run until stopped; return 0, or the wrapped command's exit code. UnavailableError: address or directory can't be had."""
+        spool = await self._open_spool()
         try:
             host = Host(self._clock, self._metrics, self._telemetry, spool)
             async with asyncio.TaskGroup() as life:
                 child = Wrapped(self._command, host, self.stop) if self._command else None
+                self._build = functools.partial(Generation, host=host, life=life, child=child)
+                first = self._build(self._settings)
                 self._listen_to_signals(child)
-                upcoming: Settings | None = self._settings
-                while upcoming is not None:
-                    self._settings, self._next = upcoming, None
-                    self._turn.clear()
-                    await Generation(self._settings, host, life, child).run(self._turn)
-                    upcoming = self._next
+                await self._run_generations(first)
                 self._telemetry.emit(AgentStopped(pending=sum(line.pending for line in (await spool.ledger()).lines)))
                 self._telemetry.flush(everything=True)
         finally:
             await spool.close()
         return child.code if child else 0
 
+    _build: Callable[[Settings], Generation]
+
+    async def _open_spool(self) -> Spool:
+        directory = self._settings.state_dir
+        try:
+            return await Spool.open(directory, quota_bytes=self._settings.spool.quota, on_event=self._hear)
+        except OSError as error:
+            raise UnavailableError(f"the state directory {directory} can't be used: {error.strerror}; name another one") from error
+
+    async def _run_generations(self, first: Generation) -> None:
+        """Run one configuration after another; go back to the last one that could be opened if the next can't."""
+        upcoming: Generation | None = first
+        while upcoming is not None:
+            self._next = None
+            self._turn.clear()
+            try:
+                await upcoming.open()
+            except UnavailableError as error:
+                if upcoming is first or upcoming.settings is self._settings:
+                    raise
+                self._telemetry.emit(ConfigRefused(error=str(error)))
+                upcoming = None if self._stopping else self._build(self._settings)
+                continue
+            self._settings = upcoming.settings
+            if self._stopping:
+                self._turn.set()
+            await upcoming.run(self._turn)
+            upcoming = self._next
+
     def _hear(self, event: object) -> None:
         self._telemetry.emit(SpoolEvent(type(event).__name__, str(event)))
 
     def stop(self, cause: str) -> None:
-        """Begin the end; nothing happens the second time."""
-        if not self._turn.is_set():
+        """Begin the end; nothing happens the second time, and no reload comes after it."""
+        if not self._stopping:
             self._telemetry.emit(AgentStopping(cause=cause))
+        self._stopping = True
         self._next = None
         self._turn.set()
 
     def reload(self) -> None:
-        """Read the configuration again; a bad one is told and forgotten."""
+        """Read the configuration again and build what it asks for; if either fails, that is told, and the old one goes on."""
+        if self._stopping:
+            return
         try:
-            fresh = self._reload()
-        except ConfigError as error:
-            self._telemetry.emit(ConfigRefused(error=str(error)))
+            upcoming = self._build_again()
+        except (OutriderError, OSError, ValueError) as error:
+            self._telemetry.emit(ConfigRefused(error=str(error) if isinstance(error, ConfigError) else describe(error)))
             return
-        if fresh.state_dir != self._settings.state_dir:
-            self._telemetry.emit(ConfigRefused(error="state_dir cannot change while the agent runs; restart it"))
-            return
-        self._telemetry.emit(ConfigReloaded())
-        self._next = fresh
+        self._telemetry.emit(ConfigReloaded(later=", ".join(unchangeable(self._settings, upcoming.settings))))
+        self._next = upcoming
         self._turn.set()
+
+    def _build_again(self) -> Generation:
+        fresh = self._reload()
+        if fresh.state_dir != self._settings.state_dir:
+            raise ConfigError("state_dir cannot change while the agent runs; restart it")
+        return self._build(fresh)
 
     def _listen_to_signals(self, child: Wrapped | None) -> None:
         loop = asyncio.get_running_loop()
@@ -135,8 +169,8 @@ class Agent:
 class Generation:
     """One configuration at work, from its components' start to their end."""
 
-    def __init__(self, settings: Settings, host: Host, life: asyncio.TaskGroup, child: Wrapped | None) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, *, host: Host, life: asyncio.TaskGroup, child: Wrapped | None) -> None:
+        self.settings = self._settings = settings
         self._host = host
         self._life = life
         self._child = child
@@ -145,39 +179,52 @@ class Generation:
         self._senders = [
             self._sender(name, exporter, kind) for name, exporter in self._pipeline.exporters for kind in sorted(exporter.signals)
         ]
+        self._address = ""
         self._facts = Facts(settings, host, self._pipeline, self._senders)
         self._endpoints = Endpoints(settings.server, self._facts, host)
+
+    async def open(self) -> None:
+        """Listen, and have rows kept for the destinations. UnavailableError: the address can't be had; nothing is left open then."""
+        try:
+            self._address = await self._endpoints.open(self._settings.state_dir)
+        except OSError as error:
+            await self._close()
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise UnavailableError(
+                f"can't listen on {self._settings.server.listen}: {reason}; give server.listen (OUTRIDER_LISTEN) another address"
+            ) from error
 
     async def run(self, turn: asyncio.Event) -> None:
         """Work until `turn` is set, then end in order."""
         try:
-            for name, exporter in self._pipeline.exporters:
-                await self._host.spool.register(name, exporter.signals)
-            address = await self._endpoints.open(self._settings.state_dir)
+            await self._host.spool.configure({name: exporter.signals for name, exporter in self._pipeline.exporters})
             async with asyncio.TaskGroup() as outgoing:
                 sending = [outgoing.create_task(self._supervised(f"sender {s.status.destination}", s.run)) for s in self._senders]
                 chores = [
                     outgoing.create_task(self._supervised(name, job))
                     for name, job in background.jobs(self._settings, self._host, self._pipeline)
                 ]
-                await self._take_in(turn, address)
+                await self._take_in(turn)
                 await self._seal()
                 crash_point("runtime.sealed")
                 await self._drain(sending)
                 for task in (*sending, *chores):
                     task.cancel()
         finally:
-            await self._endpoints.close()
-            await self._pipeline.close()
+            await self._close()
 
-    async def _take_in(self, turn: asyncio.Event, address: str) -> None:
+    async def _close(self) -> None:
+        await self._endpoints.close()
+        await self._pipeline.close()
+
+    async def _take_in(self, turn: asyncio.Event) -> None:
         """Run the sources until `turn`; return when all of them have ended."""
         async with asyncio.TaskGroup() as incoming:
             self._attach_child()
             tasks = [incoming.create_task(self._run_source(one)) for one in self._pipeline.sources]
             pollers: list[SamplerPoller | ProbePoller] = [*self._pipeline.samplers, *self._pipeline.probes]
             tasks += [incoming.create_task(self._supervised(poller.name, poller.run)) for poller in pollers]
-            self._host.telemetry.emit(AgentStarted(version=__version__, state_dir=str(self._settings.state_dir), address=address))
+            self._host.telemetry.emit(AgentStarted(version=__version__, state_dir=str(self._settings.state_dir), address=self._address))
             crash_point("runtime.started")
             await turn.wait()
             crash_point("runtime.stopping")
@@ -236,4 +283,15 @@ def run_agent(settings: Settings, *, reload: Callable[[], Settings], command: Se
 
 
 async def _main(settings: Settings, reload: Callable[[], Settings], command: Sequence[str]) -> int:
-    return await Agent(settings, reload=reload, command=command).run()
+    try:
+        return await Agent(settings, reload=reload, command=command).run()
+    except BaseExceptionGroup as group:
+        cause = first_cause(group)
+        if isinstance(cause, OutriderError):  # the command line has words for it
+            raise cause from group
+        raise
+
+
+def unchangeable(old: Settings, new: Settings) -> list[str]:
+    """What a reload cannot change, of what the new settings would change: it takes effect at the next start."""
+    return [name for name in ("spool", "log", "service") if getattr(old, name) != getattr(new, name)]

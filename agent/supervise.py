@@ -52,7 +52,13 @@ async def supervise(
 
 def describe(error: BaseException) -> str:
     """An exception in one line; of a group, its first leaf, which is the cause."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = first_cause(error)
     text = " ".join(str(error).split())[:500]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The first leaf of an exception group; any other exception itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -332,6 +332,8 @@ class ConfigReloaded(Event):
     name = "configuration reloaded"
     counter = RELOADS
     labels = ("outcome",)
+    later: str = ""
+    """Sections that changed and take effect at the next start only."""
     outcome: str = "accepted"
 
 

@@ -27,6 +27,7 @@ LINGER: Final = 0.5
 AGAIN: Final = Backoff(first=0.2, longest=2.0)
 TRIES: Final = 5
 """Times that a batch is tried while the spool can't be written (it tries several times itself, each time)."""
+ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 SAMPLE_EVERY: Final = 5.0
 """Seconds between two looks at the command's resources."""
 
@@ -43,6 +44,7 @@ class Wrapped:
         self._stop = stop
         self._child: Child | None = None
         self._intake: Intake | None = None
+        self._called_off = False
         self.code = 0
         """What to exit with."""
 
@@ -51,6 +53,8 @@ class Wrapped:
 
         Returns the sampler that measures it, for a configuration that measures no process tree itself.
         """
+        if self._called_off:
+            return None
         self._intake = builder.intake(self.NAME, replayable=False)
         if self._child is None:
             self._child = Child(ChildConfig(command=self._command), builder.context(self.NAME))
@@ -67,8 +71,17 @@ class Wrapped:
 
     def forward(self, number: signal.Signals) -> None:
         """Hand a signal on, unless the terminal has given it to the command already (it goes to the whole foreground process group)."""
-        if self._child is not None and not (number in (signal.SIGINT, signal.SIGQUIT) and _in_foreground()):
+        if self._child is None:
+            self._call_off(number)
+        elif not (number in (signal.SIGINT, signal.SIGQUIT) and _in_foreground()):
             self._child.send_signal(number)
+
+    def _call_off(self, number: signal.Signals) -> None:
+        """A signal that would end the command has come before it was started: then it isn't."""
+        if number in ENDING:
+            self._called_off = True
+            self.code = 128 + number
+            self._stop(number.name)
 
     def reap(self) -> None:
         """A child has ended, ours or an orphan's."""

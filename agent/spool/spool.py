@@ -98,6 +98,11 @@ class Spool:
         names = [signal.value for signal in signals]
         await self._worker.do(lambda store: store.register(destination, names), writes=True)
 
+    async def configure(self, destinations: Mapping[str, Iterable[Signal]]) -> None:
+        """Register these destinations and no others: whoever else has a cursor is an orphan from now on, for `gc` to forget."""
+        names = {destination: [signal.value for signal in signals] for destination, signals in destinations.items()}
+        await self._worker.do(lambda store: store.configure(names), writes=True)
+
     async def next_row(self, destination: str, signal: Signal) -> Row | None:
         """Return the first row the destination is not done with, or None. Its bytes are the same however often it is asked for."""
 

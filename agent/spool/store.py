@@ -197,6 +197,12 @@ class Store:
         ledger.add(self.db.connection, "sent", (head.source, OWN, head.signal), head.records)
         rows.delete(self.db.connection, head.seq)
 
+    def configure(self, destinations: Mapping[str, Iterable[str]]) -> None:
+        """Register these destinations and no others."""
+        self.registered.clear()
+        for destination, signals in destinations.items():
+            self.register(destination, signals)
+
     def register(self, destination: str, signals: Iterable[str]) -> None:
         """Make sure of a destination's cursors; a new one starts at the oldest stored row."""
         for signal in signals:

@@ -110,3 +110,26 @@ def test_a_reader_that_goes_away_does_not_kill_the_command(tmp_path):
         assert process.wait(timeout=20) == 0
     exported = outrider("spool", "export", state=tmp_path / "state").stdout.decode()
     assert all(f'"stringValue":"{n}"' in exported for n in "123")
+
+
+def test_a_closed_stdout_does_not_lead_output_into_a_file_of_ours(tmp_path):
+    """With standard output closed from the start its number belongs to /dev/null, and the lines are collected."""
+    command = f"{sys.executable} -m agent exec -- sh -c 'echo hello; sleep 0.2; readlink /proc/$PPID/fd/1 >&2' >&-"
+    result = subprocess.run(["sh", "-c", command], env=environment(tmp_path / "state"), capture_output=True, timeout=60, check=False)
+
+    assert (result.returncode, result.stderr) == (0, b"/dev/null\n")
+    assert b'"hello"' in outrider("spool", "export", state=tmp_path / "state").stdout
+
+
+def test_a_real_time_signal_is_told_as_a_shell_tells_it(tmp_path):
+    """A signal without a name of its own gives 128 + its number as well."""
+    assert execute(tmp_path, "sh", "-c", "kill -35 $$").returncode == 128 + 35
+
+
+def test_a_flooding_process_left_behind_does_not_hold_the_end_up(tmp_path):
+    """The command's own code comes back, and nothing of ours is on stderr."""
+    script = "import os, time\nif os.fork(): os._exit(3)\nend = time.monotonic() + 8\nwhile time.monotonic() < end: os.write(1, b'x' * 999 + b'\\n')"
+    command = [sys.executable, "-m", "agent", "exec", "--", sys.executable, "-c", script]
+    with subprocess.Popen(command, env=environment(tmp_path / "state"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.wait(timeout=30) == 3
+        assert process.stderr.read() == b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import time
 
 import pytest
@@ -139,6 +140,86 @@ def test_sighup_keeps_the_old_configuration_when_the_new_one_is_bad(tmp_path, lo
             wait_until(lambda: len(bodies_of(server)) == 4, "the fourth record")
 
             assert "nonsense" in str(refusal["error"])
+
+
+@pytest.fixture
+def taken():
+    """A port that somebody else listens on."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+def test_sighup_goes_back_to_the_old_configuration_when_the_new_one_cannot_listen(tmp_path, logs, taken):
+    """The address is known to be taken only after the old pipeline has ended: it is started again, and nothing is lost."""
+    with OtlpProcess(tmp_path / "store") as server:
+        fresh = f"server: {{listen: '127.0.0.1:{taken}'}}\nsources:\n  - type: log_files\n    include: ['{logs}/app.log']\n"
+        agent, config, fresh = reload_case(tmp_path, logs, server, fresh)
+        with agent:
+            config.write_text(fresh)
+            agent.process.send_signal(signal.SIGHUP)
+            refusal = agent.wait_for_event("configuration refused")
+            write(logs / "app.log", "four")
+            wait_until(lambda: len(bodies_of(server)) == 4, "the fourth record")
+            agent.process.send_signal(signal.SIGTERM)
+
+            assert f"127.0.0.1:{taken}: Address already in use" in str(refusal["error"])
+            assert agent.process.wait(timeout=10) == 0
+
+
+def test_sighup_tells_what_only_a_restart_changes_and_frees_the_rows_of_a_destination_that_is_gone(tmp_path, logs):
+    """The quota is named in the log; the removed exporter is an orphan from then on, and can be forgotten."""
+    config = tmp_path / "outrider.yaml"
+    base = f"sources:\n  - type: log_files\n    include: ['{logs}/app.log']\n"
+    config.write_text(base + "exporters:\n  - {type: otlp_http, name: gone, endpoint: 'http://127.0.0.1:9'}\n")
+    with AgentProcess(tmp_path / "state", "--config", str(config)) as agent:
+        wait_until(lambda: any(one["accepted"] == 3 for one in agent.status()["sources"]), "three records stored")
+        config.write_text(base + "spool: {quota: 2GiB}\n")
+        agent.process.send_signal(signal.SIGHUP)
+        reloaded = agent.wait_for_event("configuration reloaded")
+        wait_until(lambda: not agent.status()["destinations"], "the new pipeline")
+        forgotten = outrider("spool", "gc", "gone", state=tmp_path / "state")
+
+        assert reloaded["later"] == "spool"
+        assert (forgotten.returncode, forgotten.stdout.startswith(b"gone: forgotten; ")) == (0, True)
+        assert not agent.status()["violations"]
+
+
+def test_a_stop_is_not_undone_by_a_reload_that_comes_after_it(tmp_path, logs):
+    """SIGTERM, then SIGHUP while the agent still tries to send: it ends all the same."""
+    config = tmp_path / "outrider.yaml"
+    config.write_text(
+        f"sources:\n  - type: log_files\n    include: ['{logs}/app.log']\nexporters:\n  - {{type: otlp_http, endpoint: 'http://127.0.0.1:9'}}\n"
+    )
+    with AgentProcess(tmp_path / "state", "--config", str(config)) as agent:
+        wait_until(lambda: any(one["accepted"] == 3 for one in agent.status()["sources"]), "three records stored")
+        agent.process.send_signal(signal.SIGTERM)
+        agent.wait_for_event("agent stopping")
+        agent.process.send_signal(signal.SIGHUP)
+
+        assert agent.process.wait(timeout=10) == 0
+
+
+def test_a_taken_address_is_told_in_one_line(tmp_path, taken):
+    """Exit code 69, the address, and what to set; no traceback."""
+    result = outrider("run", state=tmp_path / "state", OUTRIDER_LISTEN=f"127.0.0.1:{taken}")
+
+    [line] = result.stderr.decode().splitlines()
+    assert result.returncode == 69
+    assert f"127.0.0.1:{taken}: Address already in use" in line
+    assert "OUTRIDER_LISTEN" in line
+
+
+def test_a_state_directory_that_cannot_be_made_is_told_in_one_line(tmp_path):
+    """Exit code 69 with the directory's name."""
+    (tmp_path / "file").touch()
+
+    result = outrider("run", state=tmp_path / "file" / "state")
+
+    [line] = result.stderr.decode().splitlines()
+    assert result.returncode == 69
+    assert str(tmp_path / "file" / "state") in line
 
 
 def test_commands_ask_the_running_agent(tmp_path, logs):
