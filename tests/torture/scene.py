@@ -145,7 +145,7 @@ class Scene:
             status = self.ask() or status
             if drained(status, promised):
                 return status
-            figures = repr(status and [[one[key] for one in status[part]] for part, key in _PROGRESS])
+            figures = repr(status and progress(status))
             if figures != last:
                 last, moved = figures, time.monotonic()
         return status
@@ -169,7 +169,10 @@ class Scene:
         return verdict
 
 
-_PROGRESS = (("sources", "accepted"), ("sources", "drops"), ("destinations", "sent"), ("destinations", "pending"))
+def progress(status: Mapping[str, object]) -> list[object]:
+    """The figures of log records that move as long as there is something to do."""
+    stored = [(one["accepted"], one["drops"]) for one in status["sources"] if one["type"] == "log_files"]
+    return [*stored, *((one["sent"], one["pending"]) for one in status["destinations"] if one["signal"] == "logs")]
 
 
 def wait_until(true: object, longest: float) -> bool:
@@ -186,7 +189,7 @@ def drained(status: Mapping[str, object] | None, promised: int) -> bool:
     """Whether the agent has accepted at least so many records and sent all of them."""
     if status is None:
         return False
-    accepted = sum(one["accepted"] for one in status["sources"] if one["type"] in {"log_files", "child"})
+    accepted = sum(one["accepted"] for one in status["sources"] if one["type"] == "log_files")
     return accepted >= promised and all(one["pending"] == 0 for one in status["destinations"])
 
 
