@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from typing import TYPE_CHECKING, NamedTuple
+import uuid
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.clock import SystemClock
 from agent.component import Checkable
 from agent.encode.otlp_logs import LogEncoder
-from agent.errors import OutriderError
-from agent.metrics import Metrics
+from agent.errors import OutriderError, RejectedError
+from agent.metrics import Kind, Metric, Metrics, Observation
 from agent.pipeline import Builder, Host
-from agent.record import LogRecord, Origin, Row, Severity, Signal
+from agent.record import LogRecord, Origin, Payload, Row, Severity, Signal
 from agent.spool.spool import Spool
 from agent.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Iterable
 
     from agent.component import Exporter
     from agent.config.settings import Settings
     from agent.pipeline import Pipeline
+    from agent.record import Value
 
 
 class Finding(NamedTuple):
@@ -45,7 +47,7 @@ async def _check(settings: Settings, send: bool) -> list[Finding]:
     try:
         found = list(built(pipeline))
         if send:
-            found += [await ask(name, exporter, settings) for name, exporter in pipeline.exporters]
+            found += [finding for name, exporter in pipeline.exporters for finding in await ask(name, exporter, settings)]
         return found
     finally:
         await pipeline.close()
@@ -60,27 +62,63 @@ def built(pipeline: Pipeline) -> Iterable[Finding]:
     return [Finding(name, "built", well=True) for name in names] or [Finding("configuration", "valid, and nothing to do", well=True)]
 
 
-async def ask(name: str, exporter: Exporter, settings: Settings) -> Finding:
-    """Deliver one test record."""
+async def ask(name: str, exporter: Exporter, settings: Settings) -> list[Finding]:
+    """Deliver one test record of every kind that the destination takes and that there is an example of: each may go another way."""
+    if isinstance(exporter, Checkable):
+        return [await _answer(f"destination {name}", exporter.check())]
+    kinds = [signal for signal in EXAMPLES if signal in exporter.signals]
+    asked = [await _answer(f"destination {name} ({kind})", _deliver(exporter, example(kind, settings))) for kind in kinds]
+    return asked or [Finding(f"destination {name}", "there is no test record for what it takes; nothing was sent", well=False)]
+
+
+async def _answer(name: str, asking: Awaitable[str]) -> Finding:
     try:
-        if isinstance(exporter, Checkable):
-            answer = await exporter.check()
-        elif Signal.LOGS in exporter.signals:
-            accepted = await exporter.export(example(settings))
-            answer = f"refused: {accepted.message}" if accepted.rejected else "took the test record"
-            return Finding(f"destination {name}", answer, well=not accepted.rejected)
-        else:
-            answer = "takes no logs; nothing was sent"
+        return Finding(name, await asking, well=True)
     except OutriderError as error:
-        return Finding(f"destination {name}", str(error), well=False)
-    return Finding(f"destination {name}", answer, well=True)
+        return Finding(name, str(error), well=False)
 
 
-def example(settings: Settings) -> Row:
+async def _deliver(exporter: Exporter, row: Row) -> str:
+    accepted = await exporter.export(row)
+    if accepted.rejected:
+        raise RejectedError(f"refused: {accepted.message}")
+    return "took the test record"
+
+
+def example(signal: Signal, settings: Settings) -> Row:
     """A row with the one test record."""
+    made = EXAMPLES[signal](settings)
+    return Row(0, signal, "check", made.records, gzip.compress(made.body, mtime=0), len(made.body), SystemClock().wall_ns())
+
+
+def _log(settings: Settings) -> Payload:
     now = SystemClock().wall_ns()
-    record = LogRecord(
-        now, now, Severity.INFO, "INFO", "outrider check: a test record", {"event.name": "outrider.check"}, Origin("check"), 0
-    )
-    body = LogEncoder(settings.service.resource()).encode([record])
-    return Row(0, Signal.LOGS, "check", 1, gzip.compress(body, mtime=0), len(body), now)
+    record = LogRecord(now, now, Severity.INFO, "INFO", TEXT, {"event.name": "outrider.check"}, Origin("check"), 0)
+    return Payload(Signal.LOGS, 1, LogEncoder(settings.service.resource()).encode([record]))
+
+
+def _metric(settings: Settings) -> Payload:
+    from agent.encode.otlp_metrics import metrics_payload  # noqa: PLC0415 - only for who sends metrics
+
+    metrics = Metrics(settings.service.resource(), SystemClock())
+    metrics.publish("check", [Observation(Metric("outrider.check", Kind.GAUGE, "", TEXT), 1.0)])
+    return metrics_payload(metrics.collect())
+
+
+def _error(settings: Settings) -> Payload:
+    from agent.encode.sentry_envelope import json_item, make  # noqa: PLC0415 - only for who tells Sentry
+
+    event_id = uuid.uuid4().hex
+    event: dict[str, Value] = {
+        "event_id": event_id,
+        "timestamp": SystemClock().wall_ns() / 1e9,
+        "level": "info",
+        "platform": "other",
+        "message": TEXT,
+    }
+    body = make([json_item("event", event)], service=settings.service.resource().get("service.name", ""), event_id=event_id)
+    return Payload(Signal.SENTRY_ERROR, 1, body)
+
+
+TEXT: Final = "outrider check: a test record"
+EXAMPLES: Final = {Signal.LOGS: _log, Signal.METRICS: _metric, Signal.SENTRY_ERROR: _error}

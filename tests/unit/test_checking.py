@@ -1,0 +1,80 @@
+"""`outrider check --send`: one test record of every kind, and an honest answer to each."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from agent.checking import ask
+from agent.component import Accepted
+from agent.config import read
+from agent.encode import sentry_envelope
+from agent.errors import RetryableError
+from agent.record import Signal
+from agent.testing.otlp_server import decode
+
+
+class Destination:
+    """Takes these signals; raises or answers as told."""
+
+    def __init__(self, *signals, answer=Accepted()):  # noqa: B008 - frozen
+        self.signals = frozenset(signals)
+        self.rows = []
+        self._answer = answer
+
+    async def export(self, row):
+        self.rows.append(row)
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Settings of an empty configuration."""
+    return read(None, {"OUTRIDER_STATE_DIR": str(tmp_path), "OTEL_SERVICE_NAME": "demo"})[0]
+
+
+async def test_every_kind_that_a_destination_takes_is_tried(settings):
+    """Logs and metrics may go to different addresses, so that one says nothing of the other."""
+    destination = Destination(Signal.LOGS, Signal.METRICS)
+
+    found = await ask("both", destination, settings)
+
+    assert [(one.name, one.well) for one in found] == [("destination both (logs)", True), ("destination both (metrics)", True)]
+    bodies = [gzip.decompress(row.body) for row in destination.rows]
+    assert decode("/v1/logs", bodies[0]).resource_logs[0].scope_logs[0].log_records[0].body.string_value == "outrider check: a test record"
+    names = [metric.name for scope in decode("/v1/metrics", bodies[1]).resource_metrics[0].scope_metrics for metric in scope.metrics]
+    assert "outrider.check" in names
+
+
+async def test_sentry_is_sent_an_event(settings):
+    """A destination of errors gets one, of level info."""
+    destination = Destination(Signal.SENTRY_ERROR)
+
+    [found] = await ask("sentry", destination, settings)
+
+    envelope = sentry_envelope.decode(gzip.decompress(destination.rows[0].body))
+    event = envelope.items[0].json()
+    assert found.well
+    assert (event["message"], event["level"], envelope.service) == ("outrider check: a test record", "info", "demo")
+    assert envelope.headers["event_id"] == event["event_id"]
+
+
+@pytest.mark.parametrize("answer", [RetryableError("away"), Accepted(1, "too old")])
+async def test_a_destination_that_does_not_take_it_has_failed(settings, answer):
+    """An error and a partial success that refuses the record are both told."""
+    [found] = await ask("bad", Destination(Signal.LOGS, answer=answer), settings)
+
+    assert not found.well
+    assert found.outcome in ("away", "refused: too old")
+
+
+async def test_a_destination_that_nothing_can_be_sent_to_is_not_called_well(settings):
+    """Nothing was sent, so nothing is known."""
+    destination = Destination(Signal.TRACES)
+
+    [found] = await ask("traces", destination, settings)
+
+    assert (found.well, destination.rows) == (False, [])
