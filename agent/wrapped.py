@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from agent.errors import SpoolError
 from agent.retry import Backoff
 from agent.sources.child import Child, ChildConfig, StartError
 from agent.sources.process_tree import ProcessTreeConfig
+from agent.supervise import supervise
 from agent.telemetry import Drop
 
 if TYPE_CHECKING:
@@ -89,7 +91,8 @@ class Wrapped:
             self._child.reap()
 
     async def _live(self, child: Child) -> None:
-        await child.run(self._emit)
+        host = self._host
+        await supervise(f"source {self.NAME}", functools.partial(child.run, self._emit), clock=host.clock, telemetry=host.telemetry)
         if child.exited is not None:
             self.code = child.exited.result().code
         await self._host.clock.sleep(LINGER)

@@ -261,13 +261,11 @@ class _Stream:
 
     async def collect(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
         """Cut lines, parse them, emit; an open record is closed after a quiet moment and at the end."""
-        try:
-            while (self._enough is None or self._collected < self._enough) and (chunk := await self._next(emit, context)):
-                await self._take(chunk, emit, context)
-            await self._finish(emit, context)
-        finally:
-            self._over = True
-            self._places.release()
+        while (self._enough is None or self._collected < self._enough) and (chunk := await self._next(emit, context)):
+            await self._take(chunk, emit, context)
+        await self._finish(emit, context)
+        self._over = True  # not after an exception: the host runs us again, and we go on
+        self._places.release()
 
     async def _next(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> bytes:
         while True:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from unittest.mock import Mock
 
 import pytest
 
+from agent.testing.context import make_context
 from agent.wrapped import Wrapped
 
 
@@ -23,6 +25,34 @@ async def test_a_signal_before_the_start_calls_the_command_off(number):
 
     assert causes == [number.name]
     assert wrapped.code == 128 + number
+
+
+async def test_a_mistake_in_collecting_neither_ends_the_agent_nor_the_commands_output(capfd):
+    """The child is the host's to supervise: what it says after the failure is collected, and its code comes back."""
+    kept, mistakes, ended = [], [RuntimeError("a bug")], asyncio.Event()
+    script = "import time; print('first', flush=True); time.sleep(1); print('second')"
+    context = make_context("child")
+    wrapped = Wrapped((sys.executable, "-c", script), context, lambda _cause: ended.set())
+
+    async def emit(batch):
+        if mistakes:
+            raise mistakes.pop()
+        kept.extend(record.body for record in batch.records)
+
+    builder = Mock(context=Mock(return_value=context))
+    builder.intake.return_value.emit = emit
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGCHLD, wrapped.reap)
+    async with asyncio.TaskGroup() as life:
+        assert wrapped.attach(builder, life) is not None
+        await ended.wait()
+    loop.remove_signal_handler(signal.SIGCHLD)
+    for pipe in (wrapped._child._process.stdout, wrapped._child._process.stderr):
+        pipe.close()
+
+    assert kept == ["second", "process exited with code 0"]
+    assert wrapped.code == 0
+    assert {"first", "second"} <= set(capfd.readouterr().out.splitlines())
 
 
 def test_a_signal_that_ends_nothing_is_forgotten_before_the_start():
