@@ -14,6 +14,9 @@ from isal.igzip_lib import DECOMP_GZIP, IgzipDecompressor, IsalError
 
 WINDOW: Final = 64 * 1024
 """Bytes kept behind the point of reading in a gzip content."""
+COMPARED: Final = 64 * 1024
+"""Bytes from the beginning in which a copy must equal its original."""
+_COMPARED_END: Final = 4096
 _STEP: Final = 256 * 1024
 _MAGIC: Final = b"\x1f\x8b"
 
@@ -185,3 +188,17 @@ class GzipReader:
         end = self._start + len(self._buffer)
         if end > self._limit or end > self._fed * self._ratio + (1 << 20):
             self.is_bomb, self.damage = True, f"inflates to more than {self._limit} bytes or {self._ratio} times its size"
+
+
+def equal_so_far(copy: Reader, original: Reader, size: int | None) -> bool:
+    """Whether one content is the beginning of the other: compared are its first 64 KiB and its last 4 KiB.
+
+    An empty file beside a living one may become a copy: that counts as one. `size` of the copy is None if it is compressed.
+    """
+    mine = copy.read(0, COMPARED)
+    if mine != original.read(0, len(mine)):
+        return False
+    if size is None or size <= COMPARED:
+        return True
+    start = size - _COMPARED_END
+    return copy.read(start, _COMPARED_END) == original.read(start, _COMPARED_END)

@@ -13,7 +13,7 @@ from agent.tail.decide import Candidate, by_age, bytes_missed, is_beside, is_new
 from agent.tail.names import is_rotated, without_gzip
 from agent.tail.open import Found, NotRegularError, found, inode_generation, resolve
 from agent.tail.position import Cause, Place
-from agent.tail.reader import GzipReader
+from agent.tail.reader import COMPARED, GzipReader, equal_so_far
 from agent.tail.stream import ContentChangedError, State
 from agent.tail.table import Notice
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from agent.tail.stream import Stream
     from agent.tail.table import Options, Table
 
-_COMPARED: Final = 64 * 1024
-"""Bytes from the beginning in which a copy must equal its original."""
-_COMPARED_END: Final = 4096
 _RESTLESS: Final = 2.0
 """Seconds after which a file that is still being written is taken for what it is by then."""
 _NEAR: Final = 8 << 20
@@ -99,11 +96,24 @@ class Succession:
         names: dict[int, str] | None = None
         for stream in list(self._table.in_directory.get(listing.path, ())):
             entry = listing.entries.get(os.path.basename(stream.place.path))
-            if stream.state is not State.PLACED or (entry and entry.inode == stream.place.inode and not entry.is_link):
+            is_there = entry is not None and entry.inode == stream.place.inode and not entry.is_link
+            if is_there and self._is_used_anew(stream):
+                self.lose(stream, Cause.REPLACED)
+            if is_there or stream.state is not State.PLACED:
                 continue
             if not self._is_at(stream.place.path, stream):
                 names = names or {entry.inode: name for name, entry in listing.entries.items() if not entry.is_link}
                 self._relocate(stream, os.path.join(listing.path, names.get(stream.place.inode, "")))
+
+    def _is_used_anew(self, stream: Stream) -> bool:
+        """Whether a compressed file was replaced by another with the same name and inode while nobody looked."""
+        if not stream.place.gzip or stream.is_verified or not stream.place.generation or stream.state is not State.PLACED:
+            return False
+        try:
+            with _Peek(self._pool, stream.place) as reader:
+                return inode_generation(reader.fd) not in {0, stream.place.generation}
+        except OSError:
+            return False
 
     def _relocate(self, stream: Stream, path: str) -> None:
         crash_point("tail.rotation_found")
@@ -335,7 +345,7 @@ class Succession:
     def _claim(self, candidate: Candidate) -> bool:
         with _Peek(self._pool, _place(candidate)) as reader:
             generation = inode_generation(reader.fd)
-            for stream in sorted(self._table.lost, key=_by_serial):
+            for stream in sorted(self._table.lost, key=_by_proof):
                 if (stream, candidate.found.id) in self._mistaken:
                     continue
                 if stream.cause is Cause.REMOVED and self._is_back(stream, candidate, generation):
@@ -370,7 +380,7 @@ class Succession:
 
     def _is_just_emptied(self, stream: Stream, candidate: Candidate) -> bool:
         """Whether a file was emptied in its place just now, so that a copy which ends a little before what was read is its."""
-        if stream.cause is not Cause.TRUNCATED or not stream.is_uncounted or stream.offset - candidate.found.size > _COMPARED:
+        if stream.cause is not Cause.TRUNCATED or not stream.is_uncounted or stream.offset - candidate.found.size > COMPARED:
             return False
         return self._is_at(stream.home, stream)
 
@@ -444,7 +454,7 @@ class Succession:
             return
         try:
             reader = self._pool.get(stream)
-            end = reader.read(max(0, stream.size - _COMPARED), min(stream.size, _COMPARED))
+            end = reader.read(max(0, stream.size - COMPARED), min(stream.size, COMPARED))
             unended = len(end) - end.rfind(b"\n") - 1 if b"\n" in end else 0
             stream.start_at(stream.size - unended, reader)
             stream.position(stream.offset, b"", reader)
@@ -482,19 +492,6 @@ def _place(candidate: Candidate) -> Place:
     return Place(candidate.found.path, *candidate.found.id, gzip=candidate.gzip)
 
 
-def _by_serial(stream: Stream) -> int:
-    return stream.serial
-
-
-def equal_so_far(copy: Reader, original: Reader, size: int | None) -> bool:
-    """Whether one content is the beginning of the other: compared are its first 64 KiB and its last 4 KiB.
-
-    An empty file beside a living one may become a copy: that counts as one. `size` of the copy is None if it is compressed.
-    """
-    mine = copy.read(0, _COMPARED)
-    if mine != original.read(0, len(mine)):
-        return False
-    if size is None or size <= _COMPARED:
-        return True
-    start = size - _COMPARED_END
-    return copy.read(start, _COMPARED_END) == original.read(start, _COMPARED_END)
+def _by_proof(stream: Stream) -> tuple[bool, int]:
+    """Sort key: what nothing was read of could be taken for anything, so it is asked last."""
+    return stream.offset == 0, stream.serial

@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from hypothesis import given, note, settings
+from hypothesis import example, given, note, settings
 from hypothesis import strategies as st
 
 from tests.support.tail_rig import Rig
@@ -201,6 +201,12 @@ AGENT = ["poll", "poll", "restart", "kill_before_commit"]
     st.sampled_from(HEADERS),
     st.booleans(),
     st.sampled_from(["app.log", "app.log*", "*.log"]),
+)
+@example(  # the second .gz may get name and inode of the first
+    ["recreate", "rename_compress", "remove_oldest", "kill_before_commit", "copytruncate", "rename_compress", "truncate"],
+    b"",
+    False,
+    "app.log",
 )
 @pytest.mark.timeout(600)
 def test_each_line_once(history, header, dated, include):

@@ -27,6 +27,7 @@ ENDINGS = frozenset({"runtime.stopping", "runtime.sealed"})
 SALVAGE = frozenset({"spool.salvage_moved", "spool.salvage_rows", "spool.salvage_done"})
 EVICTION = frozenset({"spool.before_evict", "spool.after_evict"})
 SHORTENING = frozenset({"spool.before_vacuum", "spool.after_vacuum"})
+CHECKPOINTS = frozenset({"spool.before_checkpoint", "spool.after_checkpoint"})
 FIRST = frozenset({"spool.migrate"})
 """Points that only the very first start passes: nothing was ever stored."""
 ONCE = SALVAGE | ENDINGS | FIRST | {"runtime.started"}
@@ -76,6 +77,10 @@ def _play(point: str):
         return die_in_salvage
     if point in EVICTION:
         return die_when_full
+    if point == "tail.rotation_closed":
+        return die_when_impatient
+    if point in CHECKPOINTS:
+        return die_with_a_short_log
     return die_when_emptied if point in SHORTENING else die_under_load
 
 
@@ -127,6 +132,18 @@ def die_when_full(scene: Scene, point: str, number: int) -> bool:
             return die_under_load(scene, point, number, **small_spool(scene, "1MiB"))
         finally:
             scene.server = server
+
+
+def die_with_a_short_log(scene: Scene, point: str, number: int) -> bool:
+    """The log of a small spool is written back often, also while records come."""
+    return die_under_load(scene, point, number, config=small_spool(scene, "4MiB")["config"])
+
+
+def die_when_impatient(scene: Scene, point: str, number: int) -> bool:
+    """A file that was removed while it was open is closed soon after it was read."""
+    config = scene.folder / "impatient.yaml"
+    config.write_text(f"sources:\n- type: log_files\n  include: ['{scene.logs}/*.log']\n  rotated_idle: 0.2\n")
+    return die_under_load(scene, point, number % 2, config=str(config))
 
 
 def die_when_emptied(scene: Scene, point: str, number: int) -> bool:
