@@ -30,7 +30,7 @@ types: $(STAMP) ## mypy --strict
 	@$(PY) -m mypy
 
 property: $(STAMP) ## Laws on generated input
-	@$(PY) -m pytest -m property
+	@$(PY) -m pytest -m property $(ARGS)
 
 e2e: $(STAMP) ## Both images and the compose file in a container engine, every restriction on; says so where there is none
 	@$(PY) -m pytest -m slow tests/e2e

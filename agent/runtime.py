@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import os
 import signal
 from typing import TYPE_CHECKING, Final
@@ -279,6 +280,7 @@ def run_agent(settings: Settings, *, reload: Callable[[], Settings], command: Se
     if command and "level" not in log.model_fields_set:
         level = Level.ERROR  # a wrapped command's output is the command's; what was dropped is counted and on the status page
     configure_logging(level, as_json={"auto": None, "console": False, "json": True}[log.format])
+    _spare_the_collector()
     return asyncio.run(_main(settings, reload, command))
 
 
@@ -295,3 +297,9 @@ async def _main(settings: Settings, reload: Callable[[], Settings], command: Seq
 def unchangeable(old: Settings, new: Settings) -> list[str]:
     """What a reload cannot change, of what the new settings would change: it takes effect at the next start."""
     return [name for name in ("spool", "log", "service") if getattr(old, name) != getattr(new, name)]
+
+
+def _spare_the_collector() -> None:
+    """Let the cycle collector look at what is made while running, less often: a batch makes thousands of tuples and no cycle (a tenth of the CPU)."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)

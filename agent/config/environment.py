@@ -30,7 +30,7 @@ VARIABLES: Final = {
 
 OTLP_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 
-OTHERS: Final = frozenset({"OUTRIDER_CONFIG", "OUTRIDER_FAULT"})
+OTHERS: Final = frozenset({"OUTRIDER_CRASH_LOG", "OUTRIDER_FAULT"})
 """Variables of ours that are read elsewhere."""
 
 UNAVAILABLE: Final = ("OUTRIDER_REDIS_STREAMS", "OUTRIDER_TESTRUN_DIR")
