@@ -53,7 +53,7 @@ def cli() -> None:
 @_config_option
 def run(config: Path | None) -> None:
     """Run the sidecar until SIGTERM; SIGHUP reads the configuration again."""
-    from agent.runtime import run_agent  # noqa: PLC0415 - other commands do not pay for it
+    from agent.host.runtime import run_agent  # noqa: PLC0415 - other commands do not pay for it
 
     sys.exit(_guarded(lambda: run_agent(_settings(config), reload=lambda: _settings(config))))
 
@@ -63,7 +63,7 @@ def run(config: Path | None) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(config: Path | None, command: tuple[str, ...]) -> None:
     """Run COMMAND, pass its output through, collect everything, and return its own exit code."""
-    from agent.runtime import run_agent  # noqa: PLC0415 - as above
+    from agent.host.runtime import run_agent  # noqa: PLC0415 - as above
 
     sys.exit(_guarded(lambda: run_agent(_settings(config), reload=lambda: _settings(config), command=command)))
 
@@ -73,7 +73,7 @@ def exec_(config: Path | None, command: tuple[str, ...]) -> None:
 @click.option("--send", is_flag=True, help="Also deliver one test record to each destination, and say what came back.")
 def check(config: Path | None, *, send: bool) -> None:
     """Validate the configuration by really building everything in it."""
-    from agent.checking import check_settings  # noqa: PLC0415 - as above
+    from agent.host.checking import check_settings  # noqa: PLC0415 - as above
 
     failed = False
     for name, outcome, well in _guarded(lambda: check_settings(_settings(config), send=send)):
@@ -97,7 +97,7 @@ def schema() -> None:
 @_json_option
 def status(state_dir: Path, *, as_json: bool) -> None:
     """Tell what the running agent does."""
-    from agent.control import ask_json  # noqa: PLC0415 - as above
+    from agent.host.control import ask_json  # noqa: PLC0415 - as above
     from agent.server.text import status_text  # noqa: PLC0415 - as above
 
     facts = _asked(lambda: ask_json(state_dir, "/status.json"))
@@ -114,7 +114,7 @@ def logs(state_dir: Path, *, as_json: bool, follow: bool, severity: str, source:
     """Show the stored records, oldest first."""
     import orjson  # noqa: PLC0415 - as above
 
-    from agent.control import stream_lines  # noqa: PLC0415 - as above
+    from agent.host.control import stream_lines  # noqa: PLC0415 - as above
     from agent.server.text import record_text  # noqa: PLC0415 - as above
 
     path = f"/logs?{urlencode({'severity': severity, 'source': source, 'follow': int(follow)})}"
@@ -130,7 +130,7 @@ def logs(state_dir: Path, *, as_json: bool, follow: bool, severity: str, source:
 @click.option("--strict", is_flag=True, help="A destination that is away counts as well.")
 def healthcheck(state_dir: Path, *, strict: bool) -> None:
     """Exit 0 if the running agent is ready, 1 if not: for images without curl."""
-    from agent.control import NotRunningError, ask_json  # noqa: PLC0415 - as above
+    from agent.host.control import NotRunningError, ask_json  # noqa: PLC0415 - as above
 
     try:
         found = ask_json(state_dir, f"/readyz?strict={int(strict)}")
@@ -248,7 +248,7 @@ def _settings(config: Path | None) -> Settings:
 
 def _asked(question: Callable[[], T]) -> T:
     """Ask the running agent; when there is none, say so and exit."""
-    from agent.control import NotRunningError  # noqa: PLC0415 - as above
+    from agent.host.control import NotRunningError  # noqa: PLC0415 - as above
 
     try:
         return _guarded(question)

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 import click
 
-from agent.control import NotRunningError, ask, ask_json, stream_lines
 from agent.errors import OutriderError
+from agent.host.control import NotRunningError, ask, ask_json, stream_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from agent.background import check_ledger
+from agent.host.background import check_ledger
 from agent.options import split_address
 from agent.server.http import HttpServer
 from agent.server.logs import LogsRoute
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.config.settings import Server
-    from agent.facts import Facts
-    from agent.pipeline import Host
+    from agent.host.facts import Facts
+    from agent.host.pipeline import Host
     from agent.server.messages import Handler, Request, Response, Routes
 
 

@@ -11,8 +11,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from agent.clock import SystemClock
 from agent.component import Context
-from agent.delivery import Sender
 from agent.exporters.otlp_http import OtlpHttp, OtlpHttpConfig
+from agent.host.delivery import Sender
 from agent.metrics import Metrics
 from agent.record import Payload, Signal
 from agent.retry import Backoff

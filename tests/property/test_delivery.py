@@ -13,10 +13,10 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from agent.component import Accepted
-from agent.delivery import Sender
 from agent.encode.halve import halve
 from agent.errors import PausedError, RejectedError, RetryableError, SpoolError, TooLargeError
 from agent.exporters.otlp_answer import Outcome, Policy, read_answer, scrub
+from agent.host.delivery import Sender
 from agent.metrics import Metrics
 from agent.net.connect import Address, alternate
 from agent.net.decode import BodyTooLargeError, Inflater

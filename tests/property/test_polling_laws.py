@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.polling import Damping, State, next_due
+from agent.host.polling import Damping, State, next_due
 from agent.target.usage import Monotone
 
 pytestmark = pytest.mark.property

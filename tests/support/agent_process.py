@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Self
 
-from agent.control import NotRunningError, ask_json
+from agent.host.control import NotRunningError, ask_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -46,7 +46,7 @@ def _split_appends(*, positions_first: bool) -> None:
 
 def ack_before_commit() -> None:
     """A batch is acknowledged when it is handed over, and stored a little later; whether that worked nobody asks."""
-    from agent.intake import Intake
+    from agent.host.intake import Intake
 
     emit, under_way = Intake.emit, set()
 
@@ -95,7 +95,7 @@ def partial_success_retried() -> None:
 
 def cursor_before_answer() -> None:
     """The cursor moves when the row is handed to the exporter."""
-    from agent.delivery import Sender
+    from agent.host.delivery import Sender
 
     deliver = Sender._deliver
 
@@ -203,7 +203,7 @@ def _forget_losses(kind: str) -> None:
 
 def types_lost() -> None:
     """Numbers become text on the way."""
-    from agent.intake import Intake
+    from agent.host.intake import Intake
 
     emit = Intake.emit
 

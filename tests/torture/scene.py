@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.control import NotRunningError, ask_json
 from agent.crash import CRASH_LOG, read_crash_log
+from agent.host.control import NotRunningError, ask_json
 from tests.support.agent_process import environment
 from tests.torture.check import Verdict, judge
 from tests.torture.oracle import WAYS, line

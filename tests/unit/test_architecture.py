@@ -22,12 +22,12 @@ LAYERS = {
     2: "error_event parse encode redact redact_rules tail target net",
     3: "spool sources exporters verdict testing",
     4: "registry config",
-    5: "intake delivery delivery_state polling supervise wrapped detector detecting blackbox pipeline background facts checking server control runtime",
+    5: "host server",
     6: "cli cli_spool generate __main__",
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names.split()}
 
-MAY_START_TASKS = {"agent.server.http", "agent.net.connect", "agent.delivery", "agent.intake"}
+MAY_START_TASKS = {"agent.server.http", "agent.net.connect", "agent.host.delivery", "agent.host.intake"}
 """Where a task lives outside a task group, because what is awaited is a race of two (in `intake`: a commit and the caller's cancellation);
 each ends its tasks whatever happens."""
 
@@ -185,7 +185,14 @@ def test_tasks_live_in_groups():
 
 def test_nobody_catches_everything():
     """`except Exception` stands only in the host, where a failure is told, and where one is handed to who waits for it; never in a component."""
-    host = {"agent.supervise", "agent.polling", "agent.delivery", "agent.detector", "agent.server.http", "agent.spool.worker"}
+    host = {
+        "agent.host.supervise",
+        "agent.host.polling",
+        "agent.host.delivery",
+        "agent.host.detector",
+        "agent.server.http",
+        "agent.spool.worker",
+    }
     wrong = []
     for name in modules():
         for node in ast.walk(tree_of(name)):
@@ -197,7 +204,7 @@ def test_nobody_catches_everything():
     assert wrong == []
 
 
-@pytest.mark.parametrize("module", ["agent.config", "agent.runtime", "agent.cli"])
+@pytest.mark.parametrize("module", ["agent.config", "agent.host.runtime", "agent.cli"])
 def test_heavy_packages_are_imported_only_where_configured(module):
     """The agent without a file and without destinations loads none of the packages that only some configurations need."""
     code = f"import sys, {module}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"

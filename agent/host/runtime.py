@@ -16,18 +16,20 @@ import os
 import signal
 from typing import TYPE_CHECKING, Final
 
-from agent import __version__, background
+from agent import __version__
 from agent.clock import SystemClock
 from agent.crash import crash_point
-from agent.delivery import Sender
-from agent.delivery_state import State
 from agent.errors import ConfigError, OutriderError, UnavailableError
-from agent.facts import Facts
+from agent.host import background
+from agent.host.delivery import Sender
+from agent.host.delivery_state import State
+from agent.host.facts import Facts
+from agent.host.pipeline import Builder, Host, Pipeline, RunningSource
+from agent.host.supervise import describe, first_cause, supervise
+from agent.host.wrapped import Wrapped
 from agent.metrics import Metrics
-from agent.pipeline import Builder, Host, Pipeline, RunningSource
 from agent.server.endpoints import Endpoints
 from agent.spool.spool import Spool
-from agent.supervise import describe, first_cause, supervise
 from agent.telemetry import (
     AgentStarted,
     AgentStopped,
@@ -39,14 +41,13 @@ from agent.telemetry import (
     Telemetry,
     configure_logging,
 )
-from agent.wrapped import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from agent.component import Exporter
     from agent.config.settings import Settings
-    from agent.polling import ProbePoller, SamplerPoller
+    from agent.host.polling import ProbePoller, SamplerPoller
     from agent.record import Signal
 
 PATIENCE: Final = 10.0

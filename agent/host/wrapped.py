@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Final
 
 from agent.config.settings import SamplerEntry
 from agent.errors import SpoolError
+from agent.host.supervise import supervise
 from agent.retry import Backoff
 from agent.sources.child import Child, ChildConfig, StartError
 from agent.sources.process_tree import ProcessTreeConfig
-from agent.supervise import supervise
 from agent.telemetry import Drop
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
-    from agent.intake import Intake
-    from agent.pipeline import Builder, Host
+    from agent.host.intake import Intake
+    from agent.host.pipeline import Builder, Host
     from agent.record import Batch
 
 LINGER: Final = 0.5

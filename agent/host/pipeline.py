@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Final, cast
 from agent import __version__
 from agent.component import Context
 from agent.encode.otlp_logs import LogEncoder
-from agent.intake import Intake
-from agent.polling import Host as PollingHost
-from agent.polling import ProbePoller, SamplerPoller
+from agent.host.intake import Intake
+from agent.host.polling import Host as PollingHost
+from agent.host.polling import ProbePoller, SamplerPoller
+from agent.host.supervise import Health
 from agent.redact import Redactor
 from agent.registry import Kind, load
-from agent.supervise import Health
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from agent.component import Exporter, Probe, Sampler, Source
     from agent.config.settings import Entry, ProbeEntry, SamplerEntry, Settings
-    from agent.detector import Detector
+    from agent.host.detector import Detector
     from agent.spool.spool import Spool
 
 
@@ -82,7 +82,7 @@ class Builder:
         """What finds errors; None if nobody is to be told of them."""
         if all(entry.type != "sentry" for entry in self._settings.exporters):
             return None
-        from agent.detecting import build_detector  # noqa: PLC0415 - it brings sentry-sdk, 20 MB that only a Sentry destination is worth
+        from agent.host.detecting import build_detector  # noqa: PLC0415 - it brings sentry-sdk, 20 MB that only a Sentry destination is worth
 
         return build_detector(self._settings, self._host, self._redactor.text)
 

@@ -7,8 +7,8 @@ import functools
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import SpoolError
+from agent.host.polling import every
 from agent.metrics import Kind, Metric, Observation
-from agent.polling import every
 from agent.record import Signal
 from agent.server.own_figures import process_figures, spool_figures
 from agent.telemetry import LedgerViolated
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from agent.config.settings import Settings
-    from agent.pipeline import Host, Pipeline
+    from agent.host.pipeline import Host, Pipeline
     from agent.spool.values import Ledger, LedgerLine
 
 CHECK_EVERY: Final = 10.0

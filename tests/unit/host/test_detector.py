@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from agent.blackbox import BlackBox
-from agent.detector import CHILD, Detector, Setup
 from agent.encode.sentry_client import EventMaker
 from agent.encode.sentry_envelope import decode
 from agent.encode.sentry_frames import Scene
 from agent.errors import SpoolFullError
-from agent.polling import Look, State
+from agent.host.blackbox import BlackBox
+from agent.host.detector import CHILD, Detector, Setup
+from agent.host.polling import Look, State
 from agent.record import LogRecord, Origin, Severity, Signal
 from agent.testing.clock import FakeClock
 from agent.testing.context import make_context
@@ -284,7 +284,7 @@ async def test_a_record_that_breaks_us(make, spool, monkeypatch):
             raise RuntimeError("a bug")
         return original(record, *_rest)
 
-    from agent import detector as module
+    from agent.host import detector as module
 
     original = module.to_event
     monkeypatch.setattr(module, "to_event", fail)

@@ -7,8 +7,8 @@ import structlog
 
 from agent.component import ProbeResult
 from agent.errors import SpoolError
+from agent.host.polling import Damping, Host, ProbePoller, SamplerPoller, State, describe, every, next_due, worth_telling
 from agent.metrics import Kind, Metric, Metrics, Observation
-from agent.polling import Damping, Host, ProbePoller, SamplerPoller, State, describe, every, next_due, worth_telling
 from agent.record import Severity
 from agent.telemetry import Telemetry
 from agent.testing.clock import START_NS, FakeClock

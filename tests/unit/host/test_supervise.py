@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from agent.host.supervise import WELL_AFTER, describe, supervise
 from agent.metrics import Metrics
-from agent.supervise import WELL_AFTER, describe, supervise
 from agent.telemetry import ComponentFailed, ComponentRecovered, Telemetry
 from agent.testing.clock import FakeClock
 

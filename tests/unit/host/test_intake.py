@@ -9,13 +9,13 @@ import pytest
 
 from agent.encode.otlp_logs import LogEncoder
 from agent.errors import SpoolError, SpoolFullError, SpoolOversizeError
-from agent.intake import Detected, Intake
+from agent.host.intake import Detected, Intake
+from agent.host.wrapped import TRIES, Wrapped
 from agent.metrics import Metrics
 from agent.record import Batch, LogRecord, Origin, Payload, Signal
 from agent.telemetry import Drop, Telemetry
 from agent.testing.clock import FakeClock
 from agent.testing.otlp_server import decode
-from agent.wrapped import TRIES, Wrapped
 
 ORIGIN = Origin("file")
 

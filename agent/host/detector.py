@@ -22,9 +22,9 @@ from agent.encode.sentry_event import encode_event, occurrences, timestamp
 from agent.encode.sentry_items import client_report, identifier, logs, payload
 from agent.encode.sentry_trim import MAX_EVENT, fit
 from agent.errors import SpoolError
-from agent.intake import Detected
+from agent.host.intake import Detected
+from agent.host.polling import State, describe, every
 from agent.metrics import Kind, Metric
-from agent.polling import State, describe, every
 from agent.record import LogRecord, Origin, Payload, Severity, Signal
 from agent.telemetry import DetectionFailed
 from agent.verdict.crumbs import Crumbs, is_child
@@ -37,14 +37,14 @@ from agent.verdict.storms import PREFIX, Budget, Choice, Limits, Storms
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
-    from agent.blackbox import BlackBox
     from agent.clock import Clock
     from agent.encode.sentry_client import EventMaker
     from agent.encode.sentry_frames import Scene
     from agent.error_event import Attachment, Crumb, ErrorEvent
+    from agent.host.blackbox import BlackBox
+    from agent.host.polling import Look, ProbePoller
     from agent.metrics import Metrics
     from agent.parse.exceptions import FatalError
-    from agent.polling import Look, ProbePoller
     from agent.record import Value
     from agent.telemetry import Telemetry
     from agent.verdict.crumbs import LazyCrumbs

@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Final
 
-from agent.blackbox import BlackBox
-from agent.detector import CHILD, TARGET, Detector, Setup
 from agent.encode.sentry_client import EventMaker
 from agent.encode.sentry_frames import NoSources, Scene
 from agent.encode.sentry_source import SourceFiles
+from agent.host.blackbox import BlackBox
+from agent.host.detector import CHILD, TARGET, Detector, Setup
 from agent.parse.patterns import compile_pattern
 from agent.record import Severity
 from agent.verdict.errors import Rules, environment_of, release_of, resource_subject
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from agent.config.settings import Settings
+    from agent.host.pipeline import Host
     from agent.metrics import Metrics, Observation
     from agent.parse.patterns import Compiled
-    from agent.pipeline import Host
 
 LEVELS: Final = {
     "debug": Severity.DEBUG,

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from agent.config.settings import Settings
-    from agent.delivery import Sender
-    from agent.pipeline import Host, Pipeline, RunningSource
-    from agent.polling import ProbePoller
+    from agent.host.delivery import Sender
+    from agent.host.pipeline import Host, Pipeline, RunningSource
+    from agent.host.polling import ProbePoller
     from agent.spool.values import Ledger, LedgerLine, SpoolStat
 
 

@@ -11,8 +11,8 @@ from agent.clock import SystemClock
 from agent.component import Checkable
 from agent.encode.otlp_logs import LogEncoder
 from agent.errors import OutriderError, RejectedError
+from agent.host.pipeline import Builder, Host
 from agent.metrics import Kind, Metric, Metrics, Observation
-from agent.pipeline import Builder, Host
 from agent.record import LogRecord, Origin, Payload, Row, Severity, Signal
 from agent.spool.spool import Spool
 from agent.telemetry import Telemetry
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from agent.component import Exporter
     from agent.config.settings import Settings
-    from agent.pipeline import Pipeline
+    from agent.host.pipeline import Pipeline
     from agent.record import Value
 
 

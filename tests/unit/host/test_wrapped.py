@@ -9,8 +9,8 @@ from unittest.mock import Mock
 
 import pytest
 
+from agent.host.wrapped import Wrapped
 from agent.testing.context import make_context
-from agent.wrapped import Wrapped
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])

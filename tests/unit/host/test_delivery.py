@@ -6,11 +6,11 @@ import zlib
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from agent import delivery
 from agent.component import Accepted
-from agent.delivery import LearnedLimit, Sender, halve_row
-from agent.delivery_state import DestinationState, State
 from agent.errors import PausedError, RejectedError, RetryableError, SpoolError, TooLargeError
+from agent.host import delivery
+from agent.host.delivery import LearnedLimit, Sender, halve_row
+from agent.host.delivery_state import DestinationState, State
 from agent.metrics import Metrics
 from agent.record import Row, Signal
 from agent.telemetry import DestinationWarned, ExportDelayed, ExportPaused, ExportRecovered, RecordsRefused

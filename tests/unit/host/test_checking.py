@@ -6,11 +6,11 @@ import gzip
 
 import pytest
 
-from agent.checking import ask
 from agent.component import Accepted
 from agent.config import read
 from agent.encode import sentry_envelope
 from agent.errors import RetryableError
+from agent.host.checking import ask
 from agent.record import Signal
 from agent.testing.otlp_server import decode
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from agent.blackbox import MAX_BYTES, MAX_SAMPLES, MAX_SOURCES, BlackBox
+from agent.host.blackbox import MAX_BYTES, MAX_SAMPLES, MAX_SOURCES, BlackBox
 from agent.record import LogRecord, Origin, Severity
 from tests.support.sentry import NOW_NS
 
