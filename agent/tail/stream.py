@@ -218,6 +218,10 @@ class Stream:
         """What is there now is read, or about to be."""
         self._read_status = self.size, self.mtime_ns
 
+    def disbelieve(self) -> None:
+        """The file holds something else: so size and time that were seen last may be that one's already, and only what was read is certain."""
+        self.size, self.mtime_ns = self.seen, self._read_status[1]
+
     def start_at(self, offset: int, reader: Reader) -> None:
         """Take what is before `offset` as read."""
         self.offset = self.seen = offset

@@ -276,7 +276,7 @@ class Succession:
         try:
             stream.check(self._pool.get(stream))
         except ContentChangedError as error:
-            stream.size = stream.seen  # the size that was seen last may be that of something else already
+            stream.disbelieve()
             self.lose(stream, error.cause)
         except OSError:
             return  # told, and tried again, when it is to be read

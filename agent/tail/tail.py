@@ -293,7 +293,7 @@ class Tail:
 
     def _disown(self, stream: Stream, cause: Cause) -> None:
         """The file holds something else."""
-        stream.size = stream.seen  # the size that was seen last may be that of something else already
+        stream.disbelieve()
         mistaken = stream.place.gzip
         if mistaken:
             self._succession.was_mistaken(stream)

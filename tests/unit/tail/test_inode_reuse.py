@@ -94,3 +94,19 @@ def test_a_compressed_file_that_takes_name_and_inode_of_another_is_read(rig, tmp
     rig.drain()
     assert rig.bodies() == ["one", "two", "three", "four"]
     assert not rig.drops
+
+
+def test_the_time_of_a_new_file_says_nothing_of_the_one_before(rig, tmp_path):
+    """Two rotations while the agent is dead, and the live file has the inode of the first, empty one: oldest first all the same."""
+    path = tmp_path / "app.log"
+    path.touch()
+    rig.drain()
+    write(path, "one\n", 1)
+    rotate(path)
+    write(path, "two\n", 2)
+    rotate(path)
+    write(path, "three\n", 2)
+    use_inode_anew(rig, path, path)
+    rig.restart()
+    rig.drain()
+    assert rig.bodies() == ["one", "two", "three"]
