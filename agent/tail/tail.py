@@ -357,8 +357,8 @@ class Tail:
         return (stream, piece, reader) if piece is not None else None
 
     def silent_for(self, stream: Stream) -> float:
-        """Seconds since a file grew last."""
-        return self.now - stream.active_at
+        """Seconds since a file grew last; while it is not read to its end, its next lines are not late but waiting for us."""
+        return 0.0 if stream.more else self.now - stream.active_at
 
 
 def _left_at(stream: Stream) -> float:

@@ -553,6 +553,16 @@ def test_gzip_is_resumed_half_read(tmp_path, rig):
     assert one.bodies() == lines.splitlines()
 
 
+def test_tracebacks_of_a_backlog_stay_whole(tmp_path, rig):
+    """A file that has long been silent but is not read to its end is not silent: no traceback is cut where a batch ends."""
+    one = rig(format="auto")
+    block = 'ERROR:app:failed\nTraceback (most recent call last):\n  File "a.py", line 1, in f\n    x()\n    ~^^\nValueError: 1\n'
+    (tmp_path / "a.log").write_text(block * 1000)
+    one.drain(seconds=1.2)
+    assert {(record.body, record.attributes.get("exception.type")) for record in one.records} == {("failed", "ValueError")}
+    assert len(one.records) == 1000
+
+
 def test_traceback_stays_whole_over_a_kill(tmp_path, rig):
     """The position does not pass an open record: after a kill it is read again, whole."""
     one = rig(format="auto")
