@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
 
     from agent.clock import Clock
     from agent.metrics import Metrics, Observation
@@ -131,6 +132,16 @@ class Exporter(Protocol):
 
     async def close(self) -> None:
         """Release everything; idempotent."""
+
+
+@runtime_checkable
+class Observing(Protocol):
+    """Optional ability of a sampler: say which processes it is about, so that the host can tell of their beginnings and ends."""
+
+    mains: frozenset[int]
+    """The pids of the target's topmost processes, as the last sample has seen them."""
+    proc_dir: Path
+    """Where the process table is mounted that they are in."""
 
 
 @runtime_checkable

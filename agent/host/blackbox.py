@@ -48,8 +48,9 @@ class BlackBox:
             self._samples.append((time_ns, dict(figures)))
 
     def attachments(self, source: str) -> tuple[Attachment, ...]:
-        """What is known now: the newest lines of the source and the newest samples, in `MAX_BYTES` together."""
-        text = newest([line_of(line) for line in self._lines.get(source, ())], _LINES_SHARE)
+        """What is known now: the newest lines of the source ("" = of all) and the newest samples, in `MAX_BYTES` together."""
+        lines = self._lines.get(source, ()) if source else sorted(line for some in self._lines.values() for line in some)
+        text = newest([line_of(line) for line in lines], _LINES_SHARE)
         found = [Attachment("last_lines.txt", "text/plain", text)] if text else []
         samples = _rows(self._samples)
         while len(samples) > MAX_BYTES - _LINES_SHARE and self._samples:

@@ -9,7 +9,8 @@ from agent.encode.sentry_client import EventMaker
 from agent.encode.sentry_frames import NoSources, Scene
 from agent.encode.sentry_source import SourceFiles
 from agent.host.blackbox import BlackBox
-from agent.host.detector import CHILD, TARGET, Detector, Setup
+from agent.host.detector import CHILD, Detector, Setup
+from agent.host.observing import TARGET
 from agent.parse.patterns import compile_pattern
 from agent.record import Severity
 from agent.verdict.errors import Rules, environment_of, release_of, resource_subject

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
@@ -23,15 +24,17 @@ from agent.encode.sentry_items import client_report, identifier, logs, payload
 from agent.encode.sentry_trim import MAX_EVENT, fit
 from agent.errors import SpoolError
 from agent.host.intake import Detected
+from agent.host.observing import TARGET
 from agent.host.polling import State, describe, every
 from agent.metrics import Kind, Metric
-from agent.record import LogRecord, Origin, Payload, Severity, Signal
+from agent.record import Payload, Signal
 from agent.telemetry import DetectionFailed
 from agent.verdict.crumbs import Crumbs, is_child
 from agent.verdict.errors import EXIT, event_id, key_of, to_event
-from agent.verdict.exits import Restarts, exit_event, loop_event, note_end, read_ending, told_already
+from agent.verdict.exits import Ending, exit_event, kill_event, loop_event, note_end, read_ending, told_already
 from agent.verdict.monitors import Monitors
-from agent.verdict.runs import Run
+from agent.verdict.observed import OOM_KILLED, STARTED
+from agent.verdict.runs import RUN, Run, stored_runs
 from agent.verdict.storms import PREFIX, Budget, Choice, Limits, Storms
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     from agent.host.polling import Look, ProbePoller
     from agent.metrics import Metrics
     from agent.parse.exceptions import FatalError
-    from agent.record import Value
+    from agent.record import LogRecord, Value
     from agent.telemetry import Telemetry
     from agent.verdict.crumbs import LazyCrumbs
     from agent.verdict.errors import Rules, Subject
@@ -60,10 +63,12 @@ ENDS: Final = f"{PREFIX}ends"
 """The position that holds when the command has lately ended badly."""
 MAX_TEMPLATE: Final = 64 * 1024
 """Bytes of an event that is kept for a summary; a larger one is trimmed as far as that goes."""
-RESTARTS: Final = "outrider.target.restarts"
-"""The figure of a process tree's sampler that counts restarts."""
-TARGET: Final = "outrider.target"
-"""The source name of what is told of an observed process."""
+LAST_WORDS_NS: Final = 15 * 10**9
+"""How long before its end a watched process may have said why: what it logs and when it is seen to be gone come on different ways."""
+HOLDER: Final = uuid.uuid4().hex
+"""This process, among all that ever held the state directory."""
+CHILD_RUN: Final = f"{RUN}{CHILD}"
+"""The position of the command's run."""
 MONITORS: Final = "outrider.monitors"
 """The source name of the check-ins of probes."""
 
@@ -109,12 +114,15 @@ class _Source:
     storms: Storms | None = None
     ends: list[int] = field(default_factory=list)
     """When the wrapped command ended badly, nanoseconds since the Unix epoch."""
-    run: Run | None = None
-    """The wrapped command's, while it runs."""
-    uncaught: bool = False
-    """Whether the last traceback on its stderr was that of an exception nobody caught."""
+    runs: dict[str, Run] = field(default_factory=dict)
+    """Those that are not over, by their positions' keys."""
+    uncaught_ns: int = 0
+    """When an exception was told of that nobody caught, if it was the last error; 0 = it was not. So is `fatal_ns`, of an interpreter's death."""
+    fatal_ns: int = 0
     fatal: FatalError | None = None
-    """The interpreter's death that its stderr told of."""
+    """The death of the wrapped interpreter, which its exit will tell of."""
+    grown: bool = False
+    """Whether runs have more errors than is stored."""
 
 
 @dataclass(slots=True)
@@ -126,6 +134,8 @@ class _Findings:
     payloads: list[Payload] = field(default_factory=list)
     positions: dict[str, bytes | None] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    runs: dict[str, Run | None] = field(default_factory=dict)
+    """Begun ones, and those that are over."""
 
 
 class Detector:
@@ -157,24 +167,23 @@ class Detector:
         self._crumbs = Crumbs(setup.crumbs)
         self._monitors = Monitors(setup.reporting)
         self._probes: Sequence[ProbePoller] = ()
-        self._restarts = Restarts()
 
     @contextlib.asynccontextmanager
     async def judge(self, source: str, records: Sequence[LogRecord]) -> AsyncIterator[Detected]:
         """Look at redacted records; one batch of a source at a time if there are errors in it."""
         concerns = self._setup.rules.concerns
-        errors = [index for index, record in enumerate(records) if concerns(record) or _is_exit(record)]
+        errors = [index for index, record in enumerate(records) if concerns(record) or _of_process(record)]
         before = self._crumbs.take(source, records)
         self._box.remember(source, records)
         state = self._sources[source]
-        begins = self._setup.reporting.wanted and state.run is None and is_child(records[0])
+        begins = self._setup.reporting.wanted and CHILD_RUN not in state.runs and is_child(records[0])
         if not errors and not begins:
             yield Detected(self._logs(records))
             return
         async with state.lock:
             findings = _Findings(source, (await self._restored(source, state)).begin(), [*self._logs(records)])
-            if begins and state.run is None:
-                findings.payloads += self._begin(state, records[0])
+            if begins and CHILD_RUN not in state.runs:
+                self._begin(findings, CHILD_RUN, event_id(records[0], self._setup.subject, "run"), records[0], HOLDER)
             for index in errors:
                 self._take(findings, state, records[index], before.of(index))
             yield self._detected(findings, state)
@@ -186,6 +195,7 @@ class Detector:
     async def run(self) -> None:
         """Look after the windows until cancelled."""
         await self.restore(self._setup.known)
+        await self._end_orphans()
         await every(self._clock, TICK, self.tick)
 
     async def restore(self, sources: Iterable[str]) -> None:
@@ -196,10 +206,9 @@ class Detector:
                 await self._restored(source, state)
 
     async def tick(self) -> None:
-        """Tell of the windows that are over; take a sample for the black box; look for a crash loop of the target; check in."""
+        """Tell of the windows that are over; take a sample for the black box; check in."""
         self._sample()
-        if times_ns := self._restarts.note(self._figures().get(RESTARTS, 0.0), self._clock.wall_ns()):
-            await self._tell_loop(times_ns)
+        await self._keep_runs()
         await self._close(all_of_them=False)
         for probe in self._probes:
             if probe.last is not None:
@@ -218,6 +227,7 @@ class Detector:
             stored = await self._spool.positions(source)
             ours = {key: value for key, value in stored.items() if key.startswith(PREFIX)}
             state.ends = orjson.loads(ours.get(ENDS, b"[]"))
+            state.runs = dict(stored_runs(ours, self._setup.reporting))
             state.storms = Storms(self._setup.limits, self._budget, ours)
         return state.storms
 
@@ -232,22 +242,35 @@ class Detector:
         reporting = self._setup.reporting
         return [payload(Signal.SENTRY_LOG, logs(some, labels=reporting.labels), service=reporting.service, records=len(some))]
 
-    def _begin(self, state: _Source, record: LogRecord) -> list[Payload]:
-        key = event_id(record, self._setup.subject, "run")
-        state.run = Run(key, record.time_ns or record.observed_ns, self._setup.reporting)
-        return state.run.begin()
+    def _begin(self, findings: _Findings, place: str, key: str, record: LogRecord, holder: str = "") -> None:
+        reporting = self._setup.reporting
+        if not reporting.wanted:
+            return
+        run = Run(key, _began(record), reporting, holder=holder)
+        findings.runs[place] = run
+        findings.payloads += run.begin()
 
-    async def _tell_loop(self, times_ns: Sequence[int]) -> None:
-        """A process that we did not start ends and comes again, over and over."""
-        state, now_ns = self._sources[TARGET], self._clock.wall_ns()
-        record = LogRecord(now_ns, now_ns, Severity.FATAL, "FATAL", "", {}, Origin("target:restarts"), now_ns)
+    async def _end_orphans(self) -> None:
+        """End the run of an earlier agent's command: that agent was killed, and nobody knows how the command ended."""
+        state, lost = self._sources[CHILD], Ending(unknown=True)
         async with state.lock:
-            findings = _Findings(TARGET, (await self._restored(TARGET, state)).begin())
-            self._note(findings, loop_event(record, times_ns, self._setup.subject, "the target"))
-            found = self._detected(findings, state)
-            with contextlib.suppress(SpoolError):  # a full disk: the next restart tells of it
-                await self._spool.append(TARGET, found.payloads, found.positions, found.drops, replayable=False)
-                found.commit()
+            await self._restored(CHILD, state)
+            run = state.runs.get(CHILD_RUN)
+            if run is not None and run.holder != HOLDER:
+                told = run.end(lost, self._clock.wall_ns(), uncaught=False)
+                with contextlib.suppress(SpoolError):  # the next start does it
+                    await self._spool.append(CHILD, told, {CHILD_RUN: None}, {}, replayable=False)
+                    del state.runs[CHILD_RUN]
+
+    async def _keep_runs(self) -> None:
+        """Store how many errors there were in runs: their ends tell it, whoever sees them."""
+        for source, state in list(self._sources.items()):
+            async with state.lock:
+                if state.grown and state.runs:
+                    with contextlib.suppress(SpoolError):  # the next look does it
+                        kept = {place: run.dump() for place, run in state.runs.items()}
+                        await self._spool.append(source, [], kept, {}, replayable=False)
+                state.grown = False
 
     async def _check_in(self, look: Look, interval: float) -> None:
         well = look.success if look.state is State.UNKNOWN else look.state is State.UP
@@ -267,16 +290,23 @@ class Detector:
             draft.commit()
             if ENDS in findings.positions:
                 state.ends = orjson.loads(findings.positions[ENDS] or b"[]")
+            state.runs = {place: run for place, run in (state.runs | findings.runs).items() if run is not None}
             for outcome, count in findings.counts.items():
                 self._metrics.add(FOUND, count, {"source": source, "outcome": outcome})
 
-        return Detected(findings.payloads, {**draft.positions(), **findings.positions}, {}, commit)
+        runs = {place: None if run is None else run.dump() for place, run in findings.runs.items()}
+        return Detected(findings.payloads, {**draft.positions(), **findings.positions, **runs}, {}, commit)
 
     def _take(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
         """Make of a record what it tells of. Whatever is wrong with one, it is stored as a log record, and the others are looked at."""
         try:
-            if _is_exit(record):
+            name = record.attributes.get("event.name") if _of_process(record) else None
+            if name == EXIT:
                 self._take_exit(findings, state, record, crumbs)
+            elif name == STARTED:
+                self._begin(findings, RUN + record.origin.key, record.origin.key, record)
+            elif name == OOM_KILLED:
+                self._note(findings, kill_event(record, self._setup.subject), crumbs)
             else:
                 self._take_error(findings, state, record, crumbs)
         except Exception as error:  # noqa: BLE001 - the host: a record that breaks us must not stop its source for ever
@@ -286,29 +316,45 @@ class Detector:
     def _take_error(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
         setup = self._setup
         event = to_event(record, setup.subject, setup.rules)
-        state.uncaught = not event.mechanism.handled and event.fatal is None
-        if state.run is not None:
-            state.run.errors += 1
-        if is_child(record) and event.fatal is not None and not event.fatal.reason.startswith("Timeout"):
+        speaker = state if is_child(record) else self._sources[TARGET]
+        self._remember(speaker, record, event)
+        if is_child(record) and event.fatal is not None and speaker.fatal_ns:
             state.fatal = event.fatal  # the process is dying: its end will tell of it
             return
         self._note(findings, event, crumbs)
 
+    def _remember(self, speaker: _Source, record: LogRecord, event: ErrorEvent) -> None:
+        """Count an error in the runs of who has most likely made it, and note whether it sounds like last words."""
+        if event.mechanism.synthetic:
+            return
+        for run in speaker.runs.values():
+            run.errors += 1
+            speaker.grown = True
+        dying = event.fatal is not None and not event.fatal.reason.startswith("Timeout")
+        speaker.fatal_ns = record.observed_ns if dying else 0
+        speaker.uncaught_ns = record.observed_ns if not event.mechanism.handled and event.fatal is None else 0
+
     def _take_exit(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
         setup, ending, now_ns = self._setup, read_ending(record), record.time_ns or record.observed_ns
-        uncaught, fatal = state.uncaught, state.fatal
-        state.uncaught, state.fatal = False, None
-        told = told_already(ending, uncaught=uncaught)
-        if state.run is not None:
-            findings.payloads += state.run.end(ending, now_ns, uncaught=told)
-        if ending.good:
-            return
-        if not told:
+        place = CHILD_RUN if is_child(record) else RUN + record.origin.key
+        since = 0 if is_child(record) else now_ns - LAST_WORDS_NS
+        uncaught, died, fatal = state.uncaught_ns > since, state.fatal_ns > since, state.fatal
+        state.uncaught_ns, state.fatal_ns, state.fatal = 0, 0, None
+        told = told_already(ending, uncaught=uncaught, fatal=died and fatal is None)
+        if place in state.runs:
+            findings.runs[place] = None
+            findings.payloads += state.runs[place].end(ending, now_ns, uncaught=told)
+        if ending.bad and not told:
             self._note(findings, exit_event(record, ending, setup.subject, fatal=fatal, in_app=setup.rules.in_app), crumbs)
-        ends, loop = note_end(state.ends, now_ns)
+        if ending.suspicious or (told and not ending.good):
+            self._count_end(findings, state, record, ending)
+
+    def _count_end(self, findings: _Findings, state: _Source, record: LogRecord, ending: Ending) -> None:
+        """Note a bad end, and tell if it makes a crash loop."""
+        ends, loop = note_end(state.ends, record.time_ns or record.observed_ns)
         findings.positions[ENDS] = orjson.dumps(ends)
         if loop:
-            self._note(findings, loop_event(record, ends, setup.subject, ending.program), crumbs)
+            self._note(findings, loop_event(record, ends, self._setup.subject, ending.program))
 
     def _note(self, findings: _Findings, event: ErrorEvent, crumbs: Callable[[], tuple[Crumb, ...]] = tuple) -> None:
         """Send an error, or fold it. Only what is told wants breadcrumbs, and of a storm nearly nothing is."""
@@ -333,9 +379,10 @@ class Detector:
 
     def _payload(self, source: str, event: ErrorEvent) -> Payload:
         items = [Item("event", self._maker.make(occurrences(self._encoded(event), 1, event.time_ns, event.time_ns)))]
-        if not event.mechanism.handled or event.level == "fatal":
+        if not event.mechanism.handled or event.mechanism.synthetic or event.level == "fatal":
             self._sample()
-            items += [Item("attachment", one.body, _about(one)) for one in self._box.attachments(source)]
+            told_by_host = event.mechanism.synthetic and source != CHILD
+            items += [Item("attachment", one.body, _about(one)) for one in self._box.attachments("" if told_by_host else source)]
         return self._envelope(items, event.event_id)
 
     def _envelope(self, items: Sequence[Item], event_id: str) -> Payload:
@@ -382,6 +429,7 @@ class Detector:
         return payload(Signal.SENTRY_REPORT, item, service=self._setup.subject.service)
 
 
+_PROCESS: Final = frozenset({EXIT, STARTED, OOM_KILLED})
 _OUTCOMES: Final = {Choice.SEND: "sent", Choice.FOLD: "folded", Choice.FOLD_FIRST: "folded", Choice.DROP: "dropped"}
 
 
@@ -389,5 +437,13 @@ def _about(attachment: Attachment) -> dict[str, Value]:
     return {"filename": attachment.filename, "content_type": attachment.content_type, "attachment_type": "event.attachment"}
 
 
-def _is_exit(record: LogRecord) -> bool:
-    return record.attributes.get("event.name") == EXIT
+def _of_process(record: LogRecord) -> bool:
+    """Whether a record tells of a process, and is ours: a workload can write anything, but not from there."""
+    name = record.attributes.get("event.name")
+    return name in _PROCESS and record.origin.key.startswith(("child:", "process:")) and "log.iostream" not in record.origin.attributes
+
+
+def _began(record: LogRecord) -> int:
+    """When the process of a record began, nanoseconds since the Unix epoch."""
+    began = record.attributes.get("process.began")
+    return began if isinstance(began, int) else record.time_ns or record.observed_ns

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 from agent import __version__
-from agent.component import Context
+from agent.component import Context, Observing
 from agent.encode.otlp_logs import LogEncoder
 from agent.host.intake import Intake
+from agent.host.observing import TARGET, Observer
 from agent.host.polling import Host as PollingHost
 from agent.host.polling import ProbePoller, SamplerPoller
 from agent.host.supervise import Health
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from agent.config.settings import Entry, ProbeEntry, SamplerEntry, Settings
     from agent.host.detector import Detector
     from agent.spool.spool import Spool
-
 
 HOST_KEYS: Final = "host:"
 """Positions whose keys begin so are the host's (a detector's state), stored with the batches of a source and not shown to it."""
@@ -56,6 +56,8 @@ class Pipeline:
     exporters: list[tuple[str, Exporter]] = field(default_factory=list)
     detector: Detector | None = None
     """What finds errors, if anybody is to be told of them."""
+    observer: Observer | None = None
+    """What watches the target for its end, if one is configured."""
 
     async def close(self) -> None:
         """Release what sources and exporters hold, whatever was started; pollers close what they poll when they end."""
@@ -98,6 +100,9 @@ class Builder:
         )
         if self.detector is not None:
             self.detector.watch(pipeline.probes)
+        if any(isinstance(poller.sampler, Observing) for poller in pipeline.samplers):
+            emit = self.intake(TARGET, replayable=True).emit  # it can wait: what has ended does not change any more
+            pipeline.observer = Observer(pipeline.samplers, emit, self._positions(TARGET), self._host.clock)
         return pipeline
 
     def source(self, entry: Entry) -> RunningSource:

@@ -113,7 +113,7 @@ class SamplerPoller:
 
     def __init__(self, name: str, sampler: Sampler, interval: float, host: Host) -> None:
         self.name = name
-        self._sampler = sampler
+        self.sampler = sampler
         self._interval = interval
         self._host = host
         self._failing = False
@@ -124,13 +124,13 @@ class SamplerPoller:
             await every(self._host.clock, self._interval, self.sample)
         finally:
             self._host.metrics.publish(self.name, ())
-            await self._sampler.close()
+            await self.sampler.close()
 
     async def sample(self) -> None:
         """Sample once, and publish what was found and how it went."""
         start = self._host.clock.monotonic()
         try:
-            found = list(self._sampler.sample())
+            found = list(self.sampler.sample())
         except Exception as error:  # noqa: BLE001 - the host: whatever a sampler raises is told and tried again
             found = []
             self._failed(error)

@@ -226,6 +226,8 @@ class Generation:
             tasks = [incoming.create_task(self._run_source(one)) for one in self._pipeline.sources]
             pollers: list[SamplerPoller | ProbePoller] = [*self._pipeline.samplers, *self._pipeline.probes]
             tasks += [incoming.create_task(self._supervised(poller.name, poller.run)) for poller in pollers]
+            if self._pipeline.observer is not None:
+                tasks.append(incoming.create_task(self._supervised("observer", self._pipeline.observer.run)))
             self._host.telemetry.emit(AgentStarted(version=__version__, state_dir=str(self._settings.state_dir), address=self._address))
             crash_point("runtime.started")
             await turn.wait()

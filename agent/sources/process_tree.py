@@ -82,6 +82,9 @@ class ProcessTree:
         self._history = History()
         self._told: set[str] = set()
         self._present: bool | None = None
+        self.proc_dir = config.proc_dir
+        self.mains: frozenset[int] = frozenset()
+        """The topmost processes of the last sample: the host watches them for their ends."""
 
     def sample(self) -> Sequence[Observation]:
         """The present figures of the tree."""
@@ -96,6 +99,7 @@ class ProcessTree:
                 add_figures(usage, process, self._config.proc_dir)
             age = table.age_of_oldest(alive)
         mains = {table.processes[pid] for pid in table.tops({process.pid for process in alive})}
+        self.mains = frozenset(main.pid for main in mains)
         self._history.note(usage, set(alive), mains)
         self._tell(usage.unreadable, present=bool(alive))
         labels = {"scope": "process_tree", "target": self._config.target}

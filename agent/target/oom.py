@@ -13,28 +13,38 @@ CGROUPS: Final = Path("/sys/fs/cgroup")
 PROC: Final = Path("/proc")
 
 
-def memory_events(pid: int, *, proc: Path = PROC, cgroups: Path = CGROUPS) -> Path | None:
-    """The file that counts the OOM kills of a process's cgroup; None if there is none that we may read."""
-    try:
-        lines = (proc / str(pid) / "cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return None
+def memory_events(pid: int, *, proc: Path = PROC, cgroups: Path = CGROUPS, bystander: bool = False) -> Path | None:
+    """The file that counts the OOM kills of a process's cgroup; None if there is none that we may read.
+
+    A process in a container may see the host's path, and what is mounted is then its own cgroup. For a `bystander` that is so only if the
+    process is in the bystander's own cgroup: the count of ours proves nothing about another one.
+    """
+    lines = _lines(proc / str(pid) / "cgroup")
+    own = _lines(proc / "self" / "cgroup") if bystander else lines
     for line in sorted(lines, key=lambda line: line.startswith("0::")):  # a v1 memory controller first: where it is, v2 has none
         _, controllers, path = line.split(":", 2)
-        for file in _candidates(controllers, path.lstrip("/"), cgroups):
+        for file in _candidates(controllers, path.lstrip("/"), cgroups, shared=line in own):
             if oom_kills(file) is not None:
                 return file
     return None
 
 
-def _candidates(controllers: str, path: str, cgroups: Path) -> list[Path]:
-    """Inside a container the path may be the host's; then what is mounted is the process's own cgroup."""
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return []
+
+
+def _candidates(controllers: str, path: str, cgroups: Path, *, shared: bool) -> list[Path]:
     if not controllers:
-        return [cgroups / path / "memory.events", cgroups / "memory.events"]
-    if "memory" in controllers.split(","):
-        root = cgroups / "memory"
-        return [root / path / "memory.oom_control", root / "memory.oom_control"]
-    return []
+        root, name = cgroups, "memory.events"
+    elif "memory" in controllers.split(","):
+        root, name = cgroups / "memory", "memory.oom_control"
+    else:
+        return []
+    inside = [root / path / name] if ".." not in path.split("/") else []  # "/../x" is outside of what our namespace shows
+    return [*inside, root / name] if shared else inside
 
 
 def oom_kills(file: Path | None) -> int | None:

@@ -42,6 +42,10 @@ _EXCEPTION_KEYS: Final = frozenset(
 )
 _OF_TEXT: Final = ("exception.type", "exception.message", STACKTRACE)
 _LEVELS: Final = ((Severity.FATAL, "fatal"), (Severity.ERROR, "error"), (Severity.WARN, "warning"), (Severity.INFO, "info"))
+_SYNTHETIC: Final = {
+    "ProbeDown": Mechanism("probe", synthetic=True),
+    "LogPattern": Mechanism("log_pattern", synthetic=True),
+}
 _HEADER: Final = "Traceback (most recent call last)"
 
 
@@ -61,7 +65,7 @@ class Rules:
     def concerns(self, record: LogRecord) -> bool:
         """Whether a record is an error. Called for every record, so the usual answer comes first."""
         if record.severity >= self.level:
-            return self.probes or record.attributes.get("event.name") != PROBE
+            return self.probes or not is_probe(record)
         if record.severity == 0 and not _EXCEPTION_KEYS.isdisjoint(record.attributes) and read_exception(record) is not None:
             return True
         return self.pattern is not None and isinstance(record.body, str) and self.pattern.search(record.body) is not None
@@ -127,15 +131,17 @@ def to_event(record: LogRecord, subject: Subject, rules: Rules) -> ErrorEvent:
     text = record.body if isinstance(record.body, str) else "" if record.body is None else str(record.body)
     text = text.partition(_HEADER)[0].rstrip() or text
     template, params = parametrise(text)
+    found = made_up(record, text, rules) if exception is None else None
+    known = "" if alone or (exception is not None and not _is_template(record)) else template
     return ErrorEvent(
         event_id=event_id(record, subject),
         time_ns=record.time_ns or record.observed_ns,
         level=level_name(record.severity),
-        fingerprint=fingerprint("" if alone else template, exception, rules.in_app),
+        fingerprint=fingerprint(known, exception, rules.in_app) or fingerprint(template, None),
         message=None if alone else Message(template, params, text if params else ""),
-        exception=exception,
+        exception=found or exception,
         fatal=fatal,
-        mechanism=mechanism_of(record, exception, alone=alone or fatal is not None),
+        mechanism=_SYNTHETIC[found.type] if found else mechanism_of(record, exception, alone=alone or fatal is not None),
         logger=logger_of(record),
         server_name=subject.server_name,
         service=subject.service,
@@ -144,6 +150,25 @@ def to_event(record: LogRecord, subject: Subject, rules: Rules) -> ErrorEvent:
         trace_id=record.trace_id.hex(),
         span_id=record.span_id.hex(),
     )
+
+
+def made_up(record: LogRecord, text: str, rules: Rules) -> ExceptionInfo | None:
+    """The exception that stands for what is an error only by our or the user's judgement: a probe's change, the find of a pattern."""
+    if is_probe(record):
+        return ExceptionInfo("ProbeDown", "", text, ())
+    if record.severity < rules.level:
+        return ExceptionInfo("LogPattern", "", text, ())
+    return None
+
+
+def is_probe(record: LogRecord) -> bool:
+    """Whether a record tells of a probe's change of state, and is ours."""
+    return record.attributes.get("event.name") == PROBE and record.origin.key.startswith("probe:")
+
+
+def _is_template(record: LogRecord) -> bool:
+    """Whether the body is the event's name and not a sentence with values in it: structured loggers write their levels in small letters."""
+    return record.severity_text.islower()
 
 
 def fatal_exception(fatal: FatalError) -> ExceptionInfo:

@@ -35,25 +35,49 @@ class Ending:
     oom_kills: int = 0
     """Kills by the kernel in its cgroup while it ran, as the cgroup counts them."""
     requested: bool = False
-    """Whether somebody asked it to end by this very signal, through us."""
+    """Whether somebody asked it to end by this very signal: through us, or as supervisors do."""
     program: str = ""
+    unknown: bool = False
+    """Nobody could tell us: it was not our child, and the kernel had forgotten it."""
+    emptied: bool = False
+    """Of an unknown end: nothing of the target was left."""
 
     @property
     def good(self) -> bool:
         """Whether it ended as it should: by itself, or because somebody wished so (an interrupt comes from a keyboard)."""
+        if self.unknown:
+            return False
         return (self.code == 0 and not self.signal_name) or self.requested or self.signal_name == "SIGINT"
 
     @property
+    def bad(self) -> bool:
+        """Whether it is known to have ended as it should not. An unknown end is neither good nor bad."""
+        return not self.good and (not self.unknown or self.out_of_memory)
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether many such ends in a short time are a crash loop: what is unknown counts if it left nothing of the target."""
+        return self.bad or (self.unknown and self.emptied)
+
+    @property
     def out_of_memory(self) -> bool:
-        """Whether the kernel killed it for its memory: a SIGKILL that the cgroup has counted."""
-        return self.signal_name == "SIGKILL" and self.oom_kills > 0
+        """Whether the kernel killed it for its memory: the cgroup has counted it, and nothing is known that speaks against it."""
+        return self.oom_kills > 0 and (self.unknown or self.signal_name == "SIGKILL")
 
     @property
     def session_status(self) -> str:
-        """What Sentry calls this end of a session: `exited`, `crashed`, or `abnormal` (killed from outside)."""
+        """What Sentry calls this end of a session: `exited`, `crashed` (it failed), or `abnormal` (cut short, or nobody knows)."""
         if self.good or self.signal_name in ("SIGTERM", "SIGHUP"):
             return "exited"
-        return "abnormal" if self.signal_name == "SIGKILL" else "crashed"
+        if self.out_of_memory:
+            return "crashed"
+        return "abnormal" if self.unknown or self.signal_name == "SIGKILL" else "crashed"
+
+    @property
+    def signalled(self) -> Signalled | None:
+        """The signal; the kernel's OOM killer always takes SIGKILL."""
+        name = "SIGKILL" if self.out_of_memory else self.signal_name
+        return Signalled(signal_number(name), name) if name else None
 
 
 def read_ending(record: LogRecord) -> Ending:
@@ -69,12 +93,26 @@ def read_ending(record: LogRecord) -> Ending:
         oom_kills=number("process.exit.oom_kills"),
         requested=record.attributes.get("process.exit.requested") is True,
         program=str(record.attributes.get("process.executable.name", "")),
+        unknown=record.attributes.get("process.exit.unknown") is True,
+        emptied=record.attributes.get("outrider.target.emptied") is True,
     )
 
 
-def told_already(ending: Ending, *, uncaught: bool) -> bool:
-    """Whether the traceback on stderr is the whole story: the interpreter ended by an exception it has printed."""
-    return uncaught and ((ending.code == UNCAUGHT and not ending.signal_name) or ending.signal_name == "SIGINT")
+def signal_number(name: str) -> int:
+    """The number of `SIGSEGV`, and of `SIG35`."""
+    try:
+        return int(signal.Signals[name])
+    except KeyError:
+        digits = name.removeprefix("SIG")
+        return int(digits) if digits.isdigit() else 0
+
+
+def told_already(ending: Ending, *, uncaught: bool, fatal: bool = False) -> bool:
+    """Whether what the process said last is the whole story: the exception that ended it, or (told as an error) the interpreter's own death."""
+    if fatal and (ending.unknown or ending.signal_name):
+        return True
+    known = (ending.code == UNCAUGHT and not ending.signal_name) or ending.signal_name == "SIGINT"
+    return uncaught and not ending.out_of_memory and (known or ending.unknown)
 
 
 def exit_exception(ending: Ending, fatal: FatalError | None) -> ExceptionInfo:
@@ -85,7 +123,7 @@ def exit_exception(ending: Ending, fatal: FatalError | None) -> ExceptionInfo:
         value = f"{ending.program} was killed by the kernel for want of memory: its cgroup counted {ending.oom_kills} OOM kill(s)"
         return ExceptionInfo("OutOfMemoryKill", "", value, frames)
     if ending.signal_name:
-        meaning = signal.strsignal(signal.Signals[ending.signal_name]) or ""
+        meaning = signal.strsignal(signal_number(ending.signal_name)) or ""
         told = f" ({fatal.reason})" if fatal and fatal.reason else ""
         return ExceptionInfo(ending.signal_name, "", f"{ending.program} was ended by {ending.signal_name}: {meaning}{told}", frames)
     return ExceptionInfo("NonZeroExit", "", f"{ending.program} exited with code {ending.code}", frames)
@@ -101,15 +139,33 @@ def exit_event(
 ) -> ErrorEvent:
     """The error that a process's bad end is."""
     exception = exit_exception(ending, fatal)
-    number = int(signal.Signals[ending.signal_name]) if ending.signal_name else 0
     return ErrorEvent(
         event_id=event_id(record, subject),
         time_ns=record.time_ns or record.observed_ns,
-        level="fatal" if ending.signal_name else "error",
+        level="fatal" if ending.signalled else "error",
         fingerprint=fingerprint(f"exit {ending.program} {ending.code or ''}".rstrip(), exception, in_app),
         exception=exception,
         fatal=fatal,
-        mechanism=Mechanism("exit", handled=False, synthetic=True, signal=Signalled(number, ending.signal_name) if number else None),
+        mechanism=Mechanism("exit", handled=False, synthetic=True, signal=ending.signalled),
+        logger="outrider.exit",
+        server_name=subject.server_name,
+        service=subject.service,
+        tags=tags_of(record, subject) | {"process.executable.name": ending.program},
+        extra={key: value for key, value in record.attributes.items() if key.startswith("process.")},
+    )
+
+
+def kill_event(record: LogRecord, subject: Subject) -> ErrorEvent:
+    """The error that an OOM kill beside a process is that lives on."""
+    ending = read_ending(record)
+    value = f"the kernel killed {ending.oom_kills} process(es) in the cgroup of {ending.program} for want of memory"
+    return ErrorEvent(
+        event_id=event_id(record, subject),
+        time_ns=record.time_ns or record.observed_ns,
+        level="fatal",
+        fingerprint=("oom kill", ending.program),
+        exception=ExceptionInfo("OutOfMemoryKill", "", value, ()),
+        mechanism=Mechanism("oom_kill", handled=False, synthetic=True, signal=Signalled(int(signal.SIGKILL), "SIGKILL")),
         logger="outrider.exit",
         server_name=subject.server_name,
         service=subject.service,
@@ -142,20 +198,3 @@ def note_end(times_ns: Sequence[int], now_ns: int) -> tuple[list[int], bool]:
     recent = [time_ns for time_ns in times_ns if now_ns - LOOP_WINDOW_NS < time_ns <= now_ns]
     recent = [*recent, now_ns][-2 * LOOP :]
     return recent, len(recent) == LOOP
-
-
-class Restarts:
-    """Watches the number of a process's restarts for a crash loop."""
-
-    def __init__(self) -> None:
-        self._count: float | None = None
-        self._times_ns: list[int] = []
-
-    def note(self, count: float, now_ns: int) -> list[int]:
-        """Take the count of this moment; return the times of the restarts that have just become a loop, or nothing."""
-        before, self._count = self._count, count
-        looping = False
-        for _ in range(min(int(count - before), LOOP) if before is not None else 0):
-            self._times_ns, loop = note_end(self._times_ns, now_ns)
-            looping = looping or loop
-        return self._times_ns if looping else []

@@ -1,22 +1,32 @@
-"""One run of the wrapped command as Sentry counts it: a release-health session and a cron check-in. Pure.
+"""One run of a process as Sentry counts it: a release-health session and, of the wrapped command, a cron check-in. Pure.
 
 not begun ──first record──▶ running (session ok, check-in in_progress) ──exit──▶ over (exited | crashed | abnormal; ok | error)
+
+A run is stored while it lasts, with the rows that tell of it: a kill of the agent neither loses its end nor begins it anew. What Sentry calls
+its end: `exited` if it was orderly, `crashed` if there is proof that the process failed, `abnormal` if it was cut short (SIGKILL) or nobody
+knows how it ended. Sentry's crash-free rate counts only `crashed`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import orjson
 
 from agent.encode.sentry_items import check_in, crontab_schedule, identifier, payload, session, slug
 from agent.record import Signal
+from agent.verdict.storms import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from agent.encode.sentry_envelope import Item
     from agent.record import Payload
     from agent.verdict.exits import Ending
+
+RUN: Final = f"{PREFIX}run:"
+"""Of the positions that hold the runs that are not over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,14 @@ class Reporting:
         return self.check_ins or (self.sessions and "release" in self.labels)
 
 
+def stored_runs(positions: Mapping[str, bytes], reporting: Reporting) -> Iterator[tuple[str, Run]]:
+    """The runs that were not over when the positions were stored, by their keys there."""
+    for name, value in positions.items():
+        if name.startswith(RUN):
+            key, started_ns, errors, holder = orjson.loads(value)
+            yield name, Run(key, started_ns, reporting, errors, holder)
+
+
 @dataclass(slots=True)
 class Run:
     """A run that has begun."""
@@ -47,6 +65,12 @@ class Run:
     started_ns: int
     reporting: Reporting
     errors: int = 0
+    holder: str = ""
+    """The agent process whose child it is; "" if it is nobody's: then any agent may see its end."""
+
+    def dump(self) -> bytes:
+        """What is stored of it."""
+        return orjson.dumps([self.key, self.started_ns, self.errors, self.holder])
 
     def begin(self) -> list[Payload]:
         """What is told at its beginning."""
@@ -55,13 +79,14 @@ class Run:
     def end(self, ending: Ending, now_ns: int, *, uncaught: bool) -> list[Payload]:
         """What is told at its end."""
         status = "crashed" if uncaught and not ending.good else ending.session_status
-        return self._told(status, "ok" if ending.good else "error", now_ns, first=False)
+        check = "ok" if ending.good else "" if ending.unknown else "error"  # of an unknown end Sentry hears by its own timeout
+        return self._told(status, check, now_ns, first=False)
 
     def _told(self, status: str, check: str, now_ns: int, *, first: bool) -> list[Payload]:
         told, reporting = [], self.reporting
         if reporting.sessions and "release" in reporting.labels:
             told.append(self._payload(Signal.SENTRY_SESSION, self._session(status, now_ns, first=first)))
-        if reporting.check_ins:
+        if reporting.check_ins and self.holder and check:
             told.append(self._payload(Signal.SENTRY_MONITOR, self._check_in(check, now_ns, first=first)))
         return told
 

@@ -52,3 +52,23 @@ def test_unknown(machine, tmp_path):
     (tmp_path / "odd").write_text("oom_kill many\n")
     assert oom_kills(tmp_path / "odd") is None
     assert oom_kills(None) is None
+
+
+def test_a_bystander(machine, tmp_path):
+    """The count of our own cgroup proves nothing about a process in another one, only about one in the same."""
+    there = machine("0::/elsewhere\n", **{"memory.events": "oom_kill 1\n"})
+    (tmp_path / "proc" / "self").mkdir()
+    (tmp_path / "proc" / "self" / "cgroup").write_text("0::/ours\n")
+    assert memory_events(7, **there, bystander=True) is None
+    (tmp_path / "proc" / "self" / "cgroup").write_text("0::/elsewhere\n")
+    assert oom_kills(memory_events(7, **there, bystander=True)) == 1
+
+
+def test_a_path_outside(machine, tmp_path):
+    """A path that leads out of the cgroups we see is not followed."""
+    there = machine("0::/../other\n", **{"memory.events": "oom_kill 1\n"})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "memory.events").write_text("oom_kill 9\n")
+    (tmp_path / "proc" / "self").mkdir()
+    (tmp_path / "proc" / "self" / "cgroup").write_text("0::/\n")
+    assert memory_events(7, **there, bystander=True) is None

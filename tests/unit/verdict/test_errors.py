@@ -56,7 +56,7 @@ def test_a_pattern_decides():
 
 def test_probes_may_be_left_out():
     """A probe that went down is an error unless that is not wished."""
-    down = record(**{"event.name": PROBE})
+    down = record(**{"event.name": PROBE})._replace(origin=Origin("probe:api"))
     assert Rules().concerns(down)
     assert not Rules(probes=False).concerns(down)
 

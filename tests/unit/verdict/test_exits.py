@@ -7,7 +7,7 @@ import pytest
 from agent.parse.exceptions import FatalError, Frame, ThreadStack
 from agent.record import LogRecord, Origin, Severity
 from agent.verdict.errors import EXIT
-from agent.verdict.exits import LOOP_WINDOW_NS, Ending, Restarts, exit_event, exit_exception, note_end, read_ending, told_already
+from agent.verdict.exits import LOOP_WINDOW_NS, Ending, exit_event, exit_exception, kill_event, note_end, read_ending, told_already
 from tests.support.sentry import NOW_NS, SUBJECT
 
 ENDINGS = {
@@ -15,7 +15,9 @@ ENDINGS = {
     "code": (Ending(code=3), False, "crashed", "NonZeroExit"),
     "segfault": (Ending(signal_name="SIGSEGV"), False, "crashed", "SIGSEGV"),
     "killed": (Ending(signal_name="SIGKILL"), False, "abnormal", "SIGKILL"),
-    "oom": (Ending(signal_name="SIGKILL", oom_kills=1), False, "abnormal", "OutOfMemoryKill"),
+    "oom": (Ending(signal_name="SIGKILL", oom_kills=1), False, "crashed", "OutOfMemoryKill"),
+    "oom, unseen": (Ending(oom_kills=1, unknown=True), False, "crashed", "OutOfMemoryKill"),
+    "a real-time signal": (Ending(signal_name="SIG35"), False, "crashed", "SIG35"),
     "oom elsewhere": (Ending(signal_name="SIGSEGV", oom_kills=1), False, "crashed", "SIGSEGV"),
     "terminated by a stranger": (Ending(signal_name="SIGTERM"), False, "exited", "SIGTERM"),
     "terminated by us": (Ending(signal_name="SIGTERM", requested=True), True, "exited", ""),
@@ -39,6 +41,32 @@ def test_what_a_traceback_tells_already():
     assert not told_already(Ending(code=1), uncaught=False)
     assert not told_already(Ending(code=3), uncaught=True)
     assert not told_already(Ending(signal_name="SIGSEGV"), uncaught=True)
+
+
+def test_an_unknown_end():
+    """An end that nobody saw is neither good nor bad; Sentry is told `abnormal`. It makes a loop only if nothing of the target was left."""
+    unseen = Ending(unknown=True)
+    assert (unseen.good, unseen.bad, unseen.suspicious, unseen.session_status) == (False, False, False, "abnormal")
+    assert Ending(unknown=True, emptied=True).suspicious
+    assert Ending(unknown=True, oom_kills=1).bad
+
+
+def test_what_an_unknown_end_has_said():
+    """A last traceback, or the interpreter's death in the log, is the whole story of an end that nobody saw; an OOM kill is a story of its own."""
+    assert told_already(Ending(unknown=True), uncaught=True)
+    assert told_already(Ending(unknown=True), uncaught=False, fatal=True)
+    assert told_already(Ending(signal_name="SIGABRT"), uncaught=False, fatal=True)
+    assert not told_already(Ending(unknown=True), uncaught=False)
+    assert not told_already(Ending(unknown=True, oom_kills=1), uncaught=True)
+    assert not told_already(Ending(code=3), uncaught=False, fatal=True)
+
+
+def test_an_oom_kill_beside_a_process():
+    """An OOM kill in the cgroup of a process that lives on is a fatal error with the signal that the kernel takes."""
+    attributes = {"process.exit.oom_kills": 2, "process.executable.name": "app", "process.pid": 7}
+    event = kill_event(LogRecord(NOW_NS, NOW_NS, Severity.FATAL, "", "x", attributes, Origin("process:b:7:1"), 5), SUBJECT)
+    assert (event.level, event.exception.type, event.mechanism.signal.name) == ("fatal", "OutOfMemoryKill", "SIGKILL")
+    assert (event.mechanism.synthetic, event.extra["process.pid"]) == (True, 7)
 
 
 def test_a_record_is_read_back():
@@ -69,23 +97,3 @@ def test_a_loop_is_told_once():
         loops.append(loop)
     assert loops == [False, False, True, False, False]
     assert note_end(ends, NOW_NS + LOOP_WINDOW_NS * 2) == ([NOW_NS + LOOP_WINDOW_NS * 2], False)
-
-
-def test_restarts_become_a_loop():
-    """Three restarts in ten minutes are a loop, whenever they are seen; the first count seen is no restart, nor is one that fell."""
-    watch, second = Restarts(), 10**9
-    assert [len(watch.note(count, NOW_NS + number * second)) for number, count in enumerate([7, 7, 8, 9, 9, 10, 11, 0])] == [
-        0,
-        0,
-        0,
-        0,
-        0,
-        3,
-        0,
-        0,
-    ]
-    assert Restarts().note(0, NOW_NS) == []
-    fresh = Restarts()
-    fresh.note(0, NOW_NS)
-    assert len(fresh.note(3, NOW_NS)) == 3
-    assert fresh.note(4, NOW_NS + 2 * LOOP_WINDOW_NS) == []

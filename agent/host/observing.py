@@ -1,0 +1,200 @@
+"""Watches the processes that a sampler is about, to tell of their beginnings and ends: they are not our children, so nobody tells us.
+
+    sample ──▶ new main process ──▶ started (record + position) ──▶ pidfd readable ──▶ what it said last is read ──▶ ended (record, position gone)
+
+Which processes are watched is a position like any other: an agent that comes after a kill goes on with those that live, and tells of the others
+that they have ended, nobody knows how. What the records lead to (a session, an issue) is the detector's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from agent.component import Observing
+from agent.errors import SpoolError
+from agent.record import Batch
+from agent.target.ending import Watch, read_stat
+from agent.verdict.observed import Observed, ended_record, killed_record, load, started_record
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from agent.clock import Clock
+    from agent.host.polling import SamplerPoller
+    from agent.record import LogRecord
+
+    Emit = Callable[[Batch], Awaitable[None]]
+    Positions = Callable[[], Awaitable[Mapping[str, bytes]]]
+
+TARGET: Final = "outrider.target"
+"""The source name of what is told of an observed process."""
+MOST: Final = 64
+"""Processes that are watched at a time: each costs a file descriptor."""
+BEAT: Final = 5.0
+"""Seconds between two looks while all is well; an end wakes us at once."""
+SOON: Final = 0.5
+"""Seconds between two looks for who comes after one that has ended."""
+VACANT: Final = 30.0
+"""Seconds that we look so often."""
+LINGER: Final = 1.0
+"""Seconds until an end is told: what the process said last is read meanwhile, and may be the whole story."""
+LAST: Final = 0.5
+"""Seconds that the last tellings may take when the agent stops."""
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(slots=True)
+class _Followed:
+    """A process that is watched."""
+
+    process: Observed
+    watch: Watch
+    ended_ns: int = 0
+    """When it was seen to be gone, nanoseconds since the Unix epoch."""
+
+
+class Observer:
+    """Watches the main processes of all samplers that know some."""
+
+    def __init__(self, pollers: Sequence[SamplerPoller], emit: Emit, positions: Positions, clock: Clock) -> None:
+        self._pollers = [(poller, poller.sampler) for poller in pollers if isinstance(poller.sampler, Observing)]
+        self._emit = emit
+        self._positions = positions
+        self._clock = clock
+        self._boot = boot_id()
+        self._watched: dict[str, _Followed] = {}
+        self._woken = False
+        """Whether one has ended since the last look."""
+        self._vacant_until = 0.0
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        try:
+            await self._restore()
+            while True:
+                await self._look()
+                await self._wait()
+        finally:
+            await self._leave()
+
+    def processes(self) -> list[Observed]:
+        """Which ones are watched, the latest last."""
+        return [one.process for one in self._watched.values() if one.watch.how is None]
+
+    async def _restore(self) -> None:
+        """Go on with those that an earlier run has watched."""
+        for key, stored in (await self._positions()).items():
+            process = load(stored)
+            if key not in self._watched:
+                self._follow(process, Watch(process.pid, process.start if process.boot == self._boot else -1, self._proc()))
+
+    def _proc(self) -> Path:
+        return next((sampler.proc_dir for _, sampler in self._pollers), Path("/proc"))
+
+    async def _look(self) -> None:
+        for one in list(self._watched.values()):
+            if kills := self._look_at(one):
+                await self._tell(killed_record(one.process, kills, self._clock.wall_ns()), {})
+        if any(one.watch.how for one in self._watched.values()):
+            await self._clock.sleep(LINGER)
+            await self._tell_ends()
+            self._vacant_until = self._clock.monotonic() + VACANT
+        if self._clock.monotonic() < self._vacant_until:
+            for poller, _ in self._pollers:
+                await poller.sample()
+        for _, sampler in self._pollers:
+            for pid in sorted(sampler.mains):
+                await self._begin(pid, sampler.proc_dir)
+
+    async def _begin(self, pid: int, proc: Path) -> None:
+        stat = read_stat(pid, proc)
+        if stat is None or stat.zombie or stat.parent == os.getpid() or len(self._watched) >= MOST:
+            return
+        process = Observed(self._boot, pid, stat.start, began_ns(stat.start, self._clock.wall_ns()), stat.name)
+        if process.key not in self._watched:
+            self._follow(process, Watch(pid, stat.start, proc))
+            await self._tell(started_record(process, self._clock.wall_ns()), {process.key: process.dump()})
+
+    def _follow(self, process: Observed, watch: Watch) -> None:
+        one = self._watched[process.key] = _Followed(process, watch)
+        fd = watch.fileno()
+        if fd is not None:
+            asyncio.get_running_loop().add_reader(fd, self._wake, one)
+        self._look_at(one)
+
+    def _wake(self, one: _Followed) -> None:
+        """Look at once: a zombie may soon be gone."""
+        self._unhook(one.watch)
+        self._look_at(one)
+        self._woken = True
+
+    def _look_at(self, one: _Followed) -> int:
+        kills = one.watch.look()
+        if one.watch.how is not None and not one.ended_ns:
+            one.ended_ns = self._clock.wall_ns()
+        return kills
+
+    def _unhook(self, watch: Watch) -> None:
+        fd = watch.fileno()
+        if fd is not None:
+            asyncio.get_running_loop().remove_reader(fd)
+
+    async def _tell_ends(self) -> None:
+        for key, one in list(self._watched.items()):
+            self._look_at(one)
+            how = one.watch.how
+            if how is None:
+                continue
+            record = ended_record(one.process, how.status, how.oom_kills, one.ended_ns, emptied=not self.processes())
+            if await self._tell(record, {key: None}):
+                del self._watched[key]
+                self._unhook(one.watch)
+                one.watch.close()
+
+    async def _tell(self, record: LogRecord, positions: Mapping[str, bytes | None]) -> bool:
+        """Store a record and what it changes; False if the spool took nothing (it tells of that itself): the next look does it."""
+        try:
+            await self._emit(Batch(records=[record], positions=positions))
+        except SpoolError:
+            return False
+        return True
+
+    async def _wait(self) -> None:
+        """Wait for the next look, for an end, or for who comes after one."""
+        due = self._clock.monotonic() + BEAT
+        while True:
+            await self._clock.sleep(SOON)
+            now = self._clock.monotonic()
+            if self._woken or now >= due or now < self._vacant_until:
+                self._woken = False
+                return
+
+    async def _leave(self) -> None:
+        """Tell of those that end together with us, and let go of the others: the next run goes on with them."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST):
+                await self._tell_ends()
+        for one in self._watched.values():
+            self._unhook(one.watch)
+            one.watch.close()
+        self._watched.clear()
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot; "" where it tells none."""
+    try:
+        return _BOOT.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def began_ns(start: int, now_ns: int) -> int:
+    """When a process began that started so many clock ticks after the boot, nanoseconds since the Unix epoch."""
+    return now_ns - time.clock_gettime_ns(time.CLOCK_BOOTTIME) + start * 10**9 // _TICKS

@@ -1,0 +1,101 @@
+"""A process that we watch and did not start: what is known it by, and the records that tell of its beginning and its end. Pure.
+
+first seen ──▶ started ──(OOM kill of one of its processes)──▶ … ──▶ ended: code, signal, or nobody knows
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import orjson
+
+from agent.record import LogRecord, Origin, Severity
+from agent.verdict.errors import EXIT
+
+if TYPE_CHECKING:
+    from agent.record import Value
+
+STARTED: Final = "outrider.process.started"
+"""`event.name` of a record that tells that a process is watched from now on."""
+OOM_KILLED: Final = "outrider.process.oom_killed"
+"""`event.name` of a record that tells of an OOM kill in the cgroup of a process that lives on."""
+ASKED: Final = frozenset({"SIGTERM", "SIGINT"})
+"""What supervisors and keyboards end a process with: it is its orderly end."""
+_ASKED_CODES: Final = frozenset({128 + signal.SIGTERM, 128 + signal.SIGINT})
+"""The same, as a shell or a handler says it."""
+
+
+class Observed(NamedTuple):
+    """Which process: no other one has the same boot, pid and start."""
+
+    boot: str
+    """The kernel's boot_id."""
+    pid: int
+    start: int
+    """Clock ticks since the boot."""
+    began_ns: int
+    """Nanoseconds since the Unix epoch."""
+    program: str
+
+    @property
+    def key(self) -> str:
+        """The same whenever it is seen, by any run of the agent."""
+        return f"process:{self.boot}:{self.pid}:{self.start}"
+
+    def dump(self) -> bytes:
+        """What is stored of it."""
+        return orjson.dumps(list(self))
+
+
+def load(stored: bytes) -> Observed:
+    """What `dump` made."""
+    boot, pid, start, began_ns, program = orjson.loads(stored)
+    return Observed(boot, pid, start, began_ns, program)
+
+
+def started_record(process: Observed, now_ns: int) -> LogRecord:
+    """It is watched from now on."""
+    return _record(process, STARTED, Severity.INFO, f"watching {_who(process)}", now_ns, **{"process.began": process.began_ns})
+
+
+def killed_record(process: Observed, kills: int, now_ns: int) -> LogRecord:
+    """The kernel has killed others in its cgroup, and it lives on."""
+    body = f"the kernel has killed {kills} process(es) in the cgroup of {process.program} (pid {process.pid}) for want of memory"
+    return _record(process, OOM_KILLED, Severity.FATAL, body, now_ns, **{"process.exit.oom_kills": kills})
+
+
+def ended_record(process: Observed, status: int | None, oom_kills: int, now_ns: int, *, emptied: bool) -> LogRecord:
+    """It has ended with a wait status (None: nobody knows); `emptied`: no other main process of the target lives on."""
+    more: dict[str, Value] = {"process.exit.oom_kills": oom_kills} if oom_kills else {}
+    if status is None:
+        more |= {"process.exit.unknown": True, "outrider.target.emptied": emptied}
+        return _record(process, EXIT, Severity.WARN, f"{_who(process)} has ended, nobody knows how", now_ns, **more)
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        asked = code in _ASKED_CODES
+        more |= {"process.exit.code": code} | ({"process.exit.requested": True} if asked else {})
+        severity = Severity.INFO if code == 0 or asked else Severity.ERROR
+        return _record(process, EXIT, severity, f"{_who(process)} exited with code {code}", now_ns, **more)
+    name = signal_name(-code)
+    asked = name in ASKED
+    more |= {"process.exit.signal": name} | ({"process.exit.requested": True} if asked else {})
+    return _record(process, EXIT, Severity.INFO if asked else Severity.FATAL, f"{_who(process)} was ended by {name}", now_ns, **more)
+
+
+def signal_name(number: int) -> str:
+    """`SIGSEGV` and the like, `SIG35` where the number has no name (real-time signals)."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
+
+
+def _who(process: Observed) -> str:
+    return f"{process.program} (pid {process.pid})"
+
+
+def _record(process: Observed, event: str, severity: Severity, body: str, now_ns: int, **more: Value) -> LogRecord:
+    known: dict[str, Value] = {"event.name": event, "process.pid": process.pid, "process.executable.name": process.program}
+    return LogRecord(now_ns, now_ns, severity, severity.name, body, known | more, Origin(process.key), now_ns)

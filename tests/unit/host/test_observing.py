@@ -1,0 +1,231 @@
+"""The observer: what it tells of processes, what is stored with it, and what an agent that comes after a kill makes of that."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent.errors import SpoolFullError
+from agent.host.observing import BEAT, LINGER, SOON, VACANT, Observer, boot_id
+from agent.target.ending import read_stat
+from agent.testing.clock import FakeClock, settle
+from agent.verdict.exits import read_ending
+from agent.verdict.observed import Observed, load
+
+
+class Sampler:
+    """Knows the target."""
+
+    proc_dir = Path("/proc")
+
+    def __init__(self):
+        self.mains = frozenset()
+
+    def sample(self):
+        return []
+
+    async def close(self):
+        pass
+
+
+class Poller:
+    """Asks it, as often as it is told to."""
+
+    def __init__(self):
+        self.sampler, self.samples, self.next = Sampler(), 0, None
+
+    async def sample(self):
+        self.samples += 1
+        self.sampler.mains = self.next or self.sampler.mains
+
+
+class Store:
+    """What was emitted: the records, and the positions that stay."""
+
+    def __init__(self):
+        self.records, self.positions, self.full = [], {}, False
+
+    async def emit(self, batch):
+        if self.full:
+            raise SpoolFullError("full")
+        self.records += batch.records
+        for key, value in batch.positions.items():
+            self.positions.pop(key, None)
+            if value is not None:
+                self.positions[key] = value
+
+    async def read(self):
+        return dict(self.positions)
+
+    def names(self):
+        return [record.attributes["event.name"].rpartition(".")[2] for record in self.records]
+
+
+class Rig:
+    """An observer at work."""
+
+    def __init__(self):
+        self.clock, self.store, self.poller, self.processes = FakeClock(), Store(), Poller(), []
+        self.task = None
+
+    def process(self, program=""):
+        """A process that is somebody else's child: it ends with `end`."""
+        command = f"import os, sys; print(os.getpid(), flush=True); sys.stdin.read()\n{program}"
+        shell = subprocess.Popen(
+            ["sh", "-c", 'python3 -c "$0"; true', command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        self.processes.append(shell)
+        return int(shell.stdout.readline())
+
+    def child(self):
+        """A process that is our own child."""
+        self.processes.append(subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        return self.processes[-1].pid
+
+    def end(self, index=-1):
+        self.processes[index].stdin.close()
+        self.processes[index].wait()
+
+    async def start(self, *pids):
+        import asyncio
+
+        self.poller.sampler.mains = frozenset(pids)
+        self.observer = Observer([self.poller], self.store.emit, self.store.read, self.clock)
+        self.task = asyncio.create_task(self.observer.run())
+        await settle()
+
+    async def kill(self):
+        """End it as a kill would: nothing is told."""
+        self.observer._watched.clear()
+        await self.stop()
+
+    async def stop(self):
+        import asyncio
+
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
+            self.task = None
+
+
+@pytest.fixture
+async def rig():
+    """A rig, cleared away."""
+    made = Rig()
+    yield made
+    await made.stop()
+    for process in made.processes:
+        process.stdin.close()
+        process.wait()
+        process.stdout.close()
+
+
+async def test_a_life(rig):
+    """A process is told of when it is first seen, with a position, and when it has ended, with its code; then the position is gone."""
+    pid = rig.process("sys.exit(3)")
+    await rig.start(pid)
+    assert rig.store.names() == ["started"]
+    (stored,) = rig.store.positions.values()
+    process = load(stored)
+    assert (process.pid, process.boot, process.start) == (pid, boot_id(), read_stat(pid).start)
+    rig.end()
+    await rig.clock.advance(BEAT + LINGER + SOON)
+    assert rig.store.names() == ["started", "exited"]
+    ending = read_ending(rig.store.records[1])
+    assert (ending.code, ending.unknown, ending.program) in ((3, False, "python3"), (0, True, "python3"))
+    assert rig.store.positions == {}
+
+
+async def test_what_ends_wakes_us(rig):
+    """An end is told a moment after it happened, however far the next look is, with the time when it was seen."""
+    await rig.start(rig.process())
+    rig.end()
+    await settle()
+    ended_ns = rig.clock.wall_ns()
+    await rig.clock.advance(SOON + LINGER)
+    assert rig.store.names() == ["started", "exited"]
+    assert rig.store.records[1].time_ns == ended_ns
+
+
+async def test_who_comes_after(rig):
+    """After an end the target is looked for often for a while, so that a crash loop is not slept through; then no more."""
+    await rig.start(rig.process())
+    rig.poller.next = frozenset([rig.process()])
+    rig.end(0)
+    await settle()
+    await rig.clock.advance(SOON + LINGER + SOON)
+    assert rig.store.names() == ["started", "exited", "started"]
+    await rig.clock.advance(VACANT)
+    samples = rig.poller.samples
+    assert samples > 20
+    await rig.clock.advance(VACANT)
+    assert rig.poller.samples == samples
+
+
+async def test_a_kill_of_the_agent(rig):
+    """The next agent goes on with a process that lives, without telling of it anew, and tells its end under the same key."""
+    await rig.start(rig.process())
+    await rig.kill()
+    await rig.start()
+    await rig.clock.advance(BEAT)
+    assert rig.store.names() == ["started"]
+    rig.end()
+    await rig.clock.advance(BEAT + LINGER + SOON)
+    assert rig.store.names() == ["started", "exited"]
+    assert len({record.origin.key for record in rig.store.records}) == 1
+
+
+async def test_an_end_that_nobody_saw(rig):
+    """A process that ended while no agent ran has ended, nobody knows how, once; so has one of an earlier boot."""
+    await rig.start(rig.process())
+    await rig.kill()
+    rig.end()
+    old = Observed("another boot", os.getpid(), read_stat(os.getpid()).start, 1, "app")
+    rig.store.positions[old.key] = old.dump()
+    await rig.start()
+    await rig.clock.advance(LINGER + BEAT)
+    assert rig.store.names() == ["started", "exited", "exited"]
+    assert all(read_ending(record).unknown for record in rig.store.records[1:])
+    assert rig.store.positions == {}
+
+
+async def test_a_full_spool_keeps_the_end(rig):
+    """An end that could not be stored is told later, once."""
+    await rig.start(rig.process())
+    rig.store.full = True
+    rig.end()
+    await rig.clock.advance(BEAT + LINGER + SOON)
+    rig.store.full = False
+    await rig.clock.advance(BEAT + LINGER + SOON)
+    assert rig.store.names() == ["started", "exited"]
+
+
+async def test_ends_with_the_agent(rig):
+    """What ends while the agent stops is told before it goes; what lives on is not."""
+    await rig.start(rig.process(), rig.process())
+    rig.end(0)
+    await rig.stop()
+    assert rig.store.names() == ["started", "started", "exited"]
+    assert len(rig.store.positions) == 1
+
+
+async def test_our_own_children_are_not_watched(rig):
+    """The command of `exec` tells of itself: its parent is us."""
+    await rig.start(rig.child())
+    assert rig.store.names() == []
+
+
+async def test_an_orderly_end_is_no_fault(rig):
+    """A process that a SIGTERM ends was asked to, as supervisors do."""
+    pid = rig.process()
+    await rig.start(pid)
+    os.kill(pid, signal.SIGTERM)
+    rig.processes[0].wait()
+    await rig.clock.advance(BEAT + LINGER + SOON)
+    ending = read_ending(rig.store.records[1])
+    assert ending.good or ending.unknown
+    assert not ending.bad
