@@ -92,8 +92,6 @@ name = "strategy-agent"
 version = "0.0.0"
 
 [project.optional-dependencies]
-redis = []
-otlp = []
 test = []
 
 [tool.setuptools]
@@ -274,7 +272,7 @@ in_containers() {
 
 on_the_host() {
   local python
-  python="$(find_python)" || fail "$EX_UNAVAILABLE" "neither a container engine nor pytest with pytest-cov; install one of them: pip install '.[redis,test]'"
+  python="$(find_python)" || fail "$EX_UNAVAILABLE" "neither a container engine nor pytest with pytest-cov; install one of them: pip install '.[test]'"
   say "no container engine: the images are NOT tested, the suites run on the host"
   results+=("skipped the images: no container engine")
   step "the suites on the host: pytest $*" bounded "$SUITES_SECONDS" "$python" -m pytest "$@"

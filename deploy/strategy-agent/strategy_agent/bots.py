@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import tanh
-from typing import Protocol
+from typing import ClassVar, Protocol
+
+from msgspec import Struct
 
 from strategy_agent.model import Regime
 from strategy_agent.regime import Features
 from strategy_agent.stats import ExponentialMean
 
 
-@dataclass(frozen=True, slots=True)
-class MarketData:
+class MarketData(Struct, frozen=True):
     """What a bot sees of one tick."""
 
     symbol: str
@@ -39,11 +39,10 @@ class Bot(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class TestBot:
+class TestBot(Struct, frozen=True):
     """Always gives the same signal: the fixed point against which a router is tested."""
 
-    __test__ = False  # it is called Test…, but it is not one for pytest
+    __test__: ClassVar = False  # it is called Test…, but it is not one for pytest
 
     signal: float = 1.0
     name: str = "test"

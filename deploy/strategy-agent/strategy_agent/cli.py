@@ -1,31 +1,24 @@
 """The command line: ``run``, ``healthcheck``, ``scenarios``.
 
-Exit codes: 0 done, 1 unhealthy or crashed, 2 wrong usage, 69 the HTTP port or a needed package is not available,
-73 the log file cannot be written.
+Exit codes: 0 done, 1 unhealthy or crashed, 2 wrong usage, 69 the HTTP port is not available, 73 the log file cannot
+be written.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
 
 from strategy_agent import __version__
-from strategy_agent.config import ServiceConfig, parse_duration, parse_symbols
+from strategy_agent.config import ServiceConfig, between, parse_duration, parse_symbols
 from strategy_agent.faults import KINDS, parse_fault
 from strategy_agent.healthcheck import check_health
 from strategy_agent.logs import configure_logging
 from strategy_agent.market import SCENARIOS
-
-T = TypeVar("T")
-N = TypeVar("N", int, float)
 
 EX_UNAVAILABLE = 69
 EX_CANTCREAT = 73
@@ -58,23 +51,33 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument
     option("--scenario", choices=sorted(SCENARIOS), default=DEFAULTS.scenario, help="market (%(default)s)")
     option("--seed", type=int, default=DEFAULTS.seed, help="makes market and venues repeatable (%(default)s)")
-    option("--rate", type=_rate, default=DEFAULTS.rate, help="ticks per second, all symbols (%(default)s)")
-    option("--symbols", type=_reader(parse_symbols), default=DEFAULTS.symbols, metavar="A,B", help="what to trade")
+    option(
+        "--rate",
+        type=between(float, 0.1, 5000, "ticks per second"),
+        default=DEFAULTS.rate,
+        help="ticks per second, all symbols (%(default)s)",
+    )
+    option("--symbols", type=parse_symbols, default=DEFAULTS.symbols, metavar="A,B", help="what to trade")
     option("--brokers", type=int, choices=range(1, 9), default=DEFAULTS.brokers, help="paper venues (%(default)s)")
     option("--host", default=DEFAULTS.host, help="where /health and /metrics listen (%(default)s)")
-    option("--port", type=_port, default=DEFAULTS.port, help="their port, 0 for any (%(default)s)")
-    option("--duration", type=_reader(parse_duration), metavar="TIME", help="stop by itself, e.g. 30s")
+    option(
+        "--port",
+        type=between(int, 0, 65535, "as a port"),
+        default=DEFAULTS.port,
+        help="their port, 0 for any (%(default)s)",
+    )
+    option("--duration", type=parse_duration, metavar="TIME", help="stop by itself, e.g. 30s")
     option("--log-file", type=Path, metavar="PATH", help="log there as well as to standard output")
     option("--log-level", choices=("debug", "info", "warning", "error"), default=DEFAULTS.log_level)
     option(
         "--redis-url",
-        type=_reader(_redis_url),
+        type=_redis_url,
         metavar="URL",
         help="send events and share order books there, e.g. redis://127.0.0.1:6379",
     )
-    option("--fault", dest="faults", action="append", type=_reader(parse_fault), metavar="NAME[@START][:ARGUMENT]",
+    option("--fault", dest="faults", action="append", default=[], type=parse_fault, metavar="NAME[@START][:ARGUMENT]",
            help=f"make something go wrong; may be repeated. NAME is one of {', '.join(KINDS)}")  # fmt: skip
-    option("--oom-limit-mb", type=_megabytes, default=DEFAULTS.oom_limit_mb, metavar="MB",
+    option("--oom-limit-mb", type=between(int, 16, 65536, "MB"), default=DEFAULTS.oom_limit_mb, metavar="MB",
            help="where the oom fault ends if the kernel does not (%(default)s)")  # fmt: skip
 
 
@@ -82,14 +85,12 @@ def _add_healthcheck(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_healthcheck)
     option = parser.add_argument
     option("--url", type=_http_url, default=f"http://{DEFAULTS.host}:{DEFAULTS.port}/health", help="(%(default)s)")
-    option("--timeout", type=_reader(parse_duration), default=2.0, metavar="TIME", help="(%(default)s s)")
-    option("--max-tick-age", type=_reader(parse_duration), metavar="TIME", help="also fail if it makes no progress")
+    option("--timeout", type=parse_duration, default=2.0, metavar="TIME", help="(%(default)s s)")
+    option("--max-tick-age", type=parse_duration, metavar="TIME", help="also fail if it makes no progress")
 
 
 def _run(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
-    if config.redis_url and importlib.util.find_spec("redis") is None:
-        return _fail(EX_UNAVAILABLE, "--redis-url needs the redis package: pip install 'strategy-agent[redis]'")
     try:
         configure_logging(config.log_level, config.log_file)
     except OSError as error:
@@ -105,9 +106,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> ServiceConfig:
-    values = {field.name: getattr(arguments, field.name) for field in fields(ServiceConfig)}
-    values["faults"] = tuple(arguments.faults or ())
-    return ServiceConfig(**values)
+    values = {name: getattr(arguments, name) for name in ServiceConfig.__struct_fields__}
+    return ServiceConfig(**{**values, "faults": tuple(arguments.faults)})
 
 
 def _healthcheck(arguments: argparse.Namespace) -> int:
@@ -130,38 +130,13 @@ def _fail(code: int, message: str) -> int:
     return code
 
 
-def _reader(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """Let argparse show what a parser has to say, not only that it failed."""
-
-    def read(text: str) -> T:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return read
-
-
-def _between(read: Callable[[str], N], low: float, high: float, unit: str) -> Callable[[str], N]:
-    def parse(text: str) -> N:
-        value = read(text)
-        if not low <= value <= high:
-            raise ValueError(f"{text} is not within {low:g} and {high:g} {unit}")
-        return value
-
-    return _reader(parse)
-
-
-_rate = _between(float, 0.1, 5000, "ticks per second")
-_port = _between(int, 0, 65535, "as a port")
-_megabytes = _between(int, 16, 65536, "MB")
-
-
 def _redis_url(text: str) -> str:
-    with suppress(ImportError):  # that the package is missing is said later, with what to do
-        from redis.asyncio.connection import parse_url  # noqa: PLC0415 - an extra
+    from redis.asyncio.connection import parse_url  # noqa: PLC0415 - slow to import, and seldom wanted
 
+    try:
         parse_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     return text
 
 

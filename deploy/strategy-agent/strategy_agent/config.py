@@ -1,22 +1,29 @@
-"""What the service can be told, and how durations and symbol lists are written."""
+"""What the service can be told, and how durations, numbers and symbol lists are written.
+
+The parsers raise ``argparse.ArgumentTypeError`` with what is wrong, which is what a command line then shows.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from argparse import ArgumentTypeError
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from strategy_agent.faults import Fault
+
+N = TypeVar("N", int, float)
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,31}")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceConfig:
+class ServiceConfig(Struct, frozen=True):
     """One run. ``rate`` in ticks per second over all symbols, ``duration`` in seconds, ``port`` 0 for any free one."""
 
     scenario: str = "flash-crash"
@@ -38,14 +45,28 @@ def parse_duration(text: str) -> float:
     """Return seconds for ``250ms``, ``20s``, ``1.5m``, ``1h`` or a bare number of seconds."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is not a duration; write 250ms, 20s, 1.5m or 1h")
+        raise ArgumentTypeError(f"{text!r} is not a duration; write 250ms, 20s, 1.5m or 1h")
     return float(match[1]) * _SECONDS[match[2] or "s"]
 
 
 def parse_symbols(text: str) -> tuple[str, ...]:
     """Return the symbols of a comma-separated list: 1 to 20 of them, without repetition."""
     symbols = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    wrong = [symbol for symbol in symbols if not _SYMBOL.fullmatch(symbol)]
-    if wrong or not 1 <= len(symbols) <= 20:
-        raise ValueError(f"{text!r} is not a list of 1 to 20 symbols like BTC-USD,ETH-USD")
+    if not (1 <= len(symbols) <= 20 and all(map(_SYMBOL.fullmatch, symbols))):
+        raise ArgumentTypeError(f"{text!r} is not a list of 1 to 20 symbols like BTC-USD,ETH-USD")
     return symbols
+
+
+def between(kind: type[N], low: N, high: N, unit: str) -> Callable[[str], N]:
+    """Return a parser of numbers within these bounds, which are included."""
+
+    def parse(text: str) -> N:
+        try:
+            value = kind(text)
+        except ValueError as error:
+            raise ArgumentTypeError(str(error)) from error
+        if not low <= value <= high:
+            raise ArgumentTypeError(f"{text} is not within {low:g} and {high:g} {unit}")
+        return value
+
+    return parse

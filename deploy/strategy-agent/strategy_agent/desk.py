@@ -11,15 +11,14 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_context, use_span
+from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context, use_span
 
 from strategy_agent.account import Account
+from strategy_agent.aio import Tasks
 from strategy_agent.brokers.behaviour import RejectReason
-from strategy_agent.brokers.client import BrokerClient, BrokerError
-from strategy_agent.brokers.registry import BrokerRecord, BrokerRegistry
-from strategy_agent.events import EventSink
-from strategy_agent.logs import get_logger
-from strategy_agent.metrics import Metrics
+from strategy_agent.brokers.client import Broker, BrokerError, BrokerRegistry
+from strategy_agent.events import Outlets
+from strategy_agent.logs import Log, get_logger
 from strategy_agent.model import Ack, Fill, Order
 
 ATTEMPTS = 3
@@ -32,35 +31,27 @@ log = get_logger(__name__)
 
 @dataclass(slots=True)
 class Working:
-    """An order under way. Instants are monotonic."""
+    """An order under way, with a log that says which one. Instants are monotonic."""
 
     order: Order
-    broker: str
+    broker: Broker
     span: Span
+    log: Log
     submitted: float
     acked: float | None = None
     fill_span: Span | None = None
-    filled: float = field(default=0.0)
+    filled: float = 0.0
 
 
+@dataclass(slots=True)
 class OrderDesk:
     """Submits orders without making the caller wait; :meth:`on_fill` is fed by the brokers' streams."""
 
-    def __init__(
-        self,
-        registry: BrokerRegistry[BrokerClient],
-        account: Account,
-        metrics: Metrics,
-        events: EventSink,
-        tracer: Tracer,
-    ) -> None:
-        self._registry = registry
-        self._account = account
-        self._metrics = metrics
-        self._events = events
-        self._tracer = tracer
-        self._working: dict[str, Working] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+    registry: BrokerRegistry
+    account: Account
+    out: Outlets
+    _working: dict[str, Working] = field(default_factory=dict)
+    _tasks: Tasks = field(default_factory=Tasks)
 
     @property
     def in_flight(self) -> int:
@@ -69,19 +60,15 @@ class OrderDesk:
 
     def submit(self, order: Order) -> None:
         """Start an order's life at the broker that does best."""
-        broker = self._registry.select()
-        span = self._tracer.start_span("order", attributes=_attributes(order, broker.name))
-        working = Working(order, broker.name, span, time.monotonic())
+        working = self._begin(order, self.registry.select())
         self._working[order.client_order_id] = working
-        self._metrics.orders.labels(self._metrics.symbol(order.symbol), order.side.value).inc()
-        task = asyncio.create_task(self._place(working, broker), name=f"order {order.client_order_id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.out.metrics.orders.labels(self.out.metrics.symbol(order.symbol), order.side.value).inc()
+        self._tasks.spawn(self._place(working), name=f"order {order.client_order_id}")
 
-    def on_fill(self, broker: str, fill: Fill) -> None:
+    async def on_fill(self, broker: str, fill: Fill) -> None:
         """Book a fill. Also one of an order that is no longer followed: the money has moved all the same."""
-        self._account.book(fill)
-        self._metrics.fills.labels(self._metrics.symbol(fill.symbol)).inc()
+        self.account.book(fill)
+        self.out.metrics.fills.labels(self.out.metrics.symbol(fill.symbol)).inc()
         self._publish("fill", fill.client_order_id, symbol=fill.symbol, price=fill.price, quantity=fill.quantity)
         working = self._working.get(fill.client_order_id)
         if working is None:
@@ -90,7 +77,7 @@ class OrderDesk:
         working.filled += fill.quantity
         with use_span(working.span):
             event = "order_filled" if fill.last else "order_partially_filled"
-            log.info(event, **_fields(working), price=round(fill.price, 4), filled=round(working.filled, 6))
+            working.log.info(event, price=round(fill.price, 4), filled=round(working.filled, 6))
         if fill.last:
             self._finish(working)
 
@@ -102,49 +89,55 @@ class OrderDesk:
 
     async def close(self) -> None:
         """Abandon what is being submitted and end all spans."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         for working in list(self._working.values()):
             self._reject(working, "shutdown")
 
-    async def _place(self, working: Working, broker: BrokerRecord[BrokerClient]) -> None:
+    def _begin(self, order: Order, broker: Broker) -> Working:
+        names = {"client_order_id": order.client_order_id, "symbol": order.symbol, "side": order.side.value}
+        attributes = {f"order.{key}": value for key, value in names.items()}
+        span = self.out.tracer.start_span("order", attributes={**attributes, "broker.name": broker.name})
+        span.set_attribute("order.quantity", order.quantity)
+        named = log.bind(broker=broker.name, **names, quantity=order.quantity)
+        return Working(order, broker, span, named, time.monotonic())
+
+    async def _place(self, working: Working) -> None:
         with use_span(working.span):
-            log.info("order_submitted", **_fields(working))
+            working.log.info("order_submitted")
             try:
-                with self._tracer.start_as_current_span("order.submit"):
-                    ack = await self._submit(working, broker)
+                with self.out.tracer.start_as_current_span("order.submit"):
+                    ack = await self._submit(working.order, working.broker)
             except BrokerError as error:
-                self._registry.report(broker.name, ok=False)
+                working.broker.report(ok=False)
                 self._reject(working, error.reason)
                 return
-            self._registry.report(broker.name, ok=True)
+            working.broker.report(ok=True)
             self._acknowledge(working, ack)
 
-    async def _submit(self, working: Working, broker: BrokerRecord[BrokerClient]) -> Ack:
+    async def _submit(self, order: Order, broker: Broker) -> Ack:
         for attempt in range(1, ATTEMPTS):
             try:
-                return await broker.handle.submit(working.order)
+                return await broker.submit(order)
             except BrokerError as error:
                 if error.reason not in RETRIED:
                     raise
-                self._metrics.retries.labels(broker.name, error.reason).inc()
+                self.out.metrics.retries.labels(broker.name, error.reason).inc()
                 await asyncio.sleep(RETRY_PAUSE * attempt)
-        return await broker.handle.submit(working.order)
+        return await broker.submit(order)
 
     def _acknowledge(self, working: Working, ack: Ack) -> None:
         working.acked = time.monotonic()
-        self._metrics.submit_to_ack.observe(working.acked - working.submitted)
-        log.info("order_acknowledged", **_fields(working), order_id=ack.order_id)
+        self.out.metrics.submit_to_ack.observe(working.acked - working.submitted)
+        working.log.info("order_acknowledged", order_id=ack.order_id)
         self._publish("order", ack.client_order_id, state="acknowledged", order_id=ack.order_id)
         # The fill may have overtaken the acknowledgement: they travel on two connections.
         if ack.client_order_id in self._working:
-            working.fill_span = self._tracer.start_span("order.fill", set_span_in_context(working.span))
+            working.fill_span = self.out.tracer.start_span("order.fill", set_span_in_context(working.span))
 
     def _finish(self, working: Working) -> None:
         del self._working[working.order.client_order_id]
         if working.acked is not None:
-            self._metrics.ack_to_fill.observe(time.monotonic() - working.acked)
+            self.out.metrics.ack_to_fill.observe(time.monotonic() - working.acked)
         if working.fill_span is not None:
             working.fill_span.end()
         working.span.end()
@@ -153,35 +146,14 @@ class OrderDesk:
         # A fill may have finished the order although the answer to its submission was lost.
         if self._working.pop(working.order.client_order_id, None) is None:
             return
-        self._metrics.rejects.labels(working.broker, reason).inc()
+        self.out.metrics.rejects.labels(working.broker.name, reason).inc()
         self._publish("order", working.order.client_order_id, state="rejected", reason=reason)
         with use_span(working.span):
-            log.warning("order_rejected", **_fields(working), reason=reason)
+            working.log.warning("order_rejected", reason=reason)
         for span in (working.fill_span, working.span):
             if span is not None:
                 span.set_status(Status(StatusCode.ERROR, reason))
                 span.end()
 
     def _publish(self, kind: str, client_order_id: str, **fields: str | float) -> None:
-        self._events.publish(kind, client_order_id=client_order_id, **fields)
-
-
-def _attributes(order: Order, broker: str) -> dict[str, str | float]:
-    return {
-        "order.client_order_id": order.client_order_id,
-        "order.symbol": order.symbol,
-        "order.side": order.side.value,
-        "order.quantity": order.quantity,
-        "broker.name": broker,
-    }
-
-
-def _fields(working: Working) -> dict[str, str | float]:
-    order = working.order
-    return {
-        "client_order_id": order.client_order_id,
-        "broker": working.broker,
-        "symbol": order.symbol,
-        "side": order.side.value,
-        "quantity": order.quantity,
-    }
+        self.out.events.publish(kind, client_order_id=client_order_id, **fields)

@@ -1,4 +1,4 @@
-"""Events for other programs: orders, fills, regime changes and heartbeats.
+"""What the agent reports to; and events for other programs: orders, fills, regime changes and heartbeats.
 
 An event is JSON: ``{"seq": 12, "type": "fill", "at": 1700000000.1, …}``. ``seq`` counts from 1 without gaps, so that
 a reader of the pub/sub channel, which is told everything at most once, can see what it missed.
@@ -6,8 +6,13 @@ a reader of the pub/sub channel, which is told everything at most once, can see 
 
 from __future__ import annotations
 
-import time
+from dataclasses import dataclass
 from typing import Protocol
+
+from opentelemetry.trace import Tracer
+
+from strategy_agent.metrics import Metrics
+from strategy_agent.orderbook import BookStore
 
 Value = str | float | int | bool | None
 
@@ -26,13 +31,11 @@ class NoEvents:
         """Forget the event."""
 
 
-class EventNumbering:
-    """Gives events their number and time."""
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where the agent reports to. ``store`` is the shared order-book store, if there is one."""
 
-    def __init__(self) -> None:
-        self._seq = 0
-
-    def stamp(self, kind: str, fields: dict[str, Value]) -> dict[str, Value]:
-        """Return the event as it is published."""
-        self._seq += 1
-        return {"seq": self._seq, "type": kind, "at": round(time.time(), 6), **fields}
+    metrics: Metrics
+    events: EventSink
+    tracer: Tracer
+    store: BookStore | None = None

@@ -18,14 +18,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from argparse import ArgumentTypeError
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
-from typing import Protocol
 
-from strategy_agent.config import parse_duration
-from strategy_agent.gate import Gate
+from msgspec import Struct
+
+from strategy_agent.config import between, parse_duration
 from strategy_agent.logs import get_logger
 
 DEFAULT_START = 5.0
@@ -47,55 +48,37 @@ class PositionMismatchError(Exception):
     """Our position differs from the broker's."""
 
 
-class Broker(Protocol):
-    """What the broker-down fault needs of a broker."""
-
-    async def outage(self, seconds: float) -> None:
-        """Be gone for so long."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """A fault, when it happens (seconds after the start), its checked argument, and how it was asked for."""
 
     name: str
-    start: float = DEFAULT_START
-    argument: float | str = 0.0
-    asked: str = ""
+    start: float
+    argument: float | str
+    asked: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Target:
-    """What faults act upon."""
+    """What faults act upon: how to send the first broker away, how to stall the agent, and when memory is enough."""
 
-    broker: Broker
-    gate: Gate
+    outage: Callable[[float], Awaitable[None]]
+    stall: Callable[[float], None]
     oom_limit_mb: int
 
 
 def parse_fault(text: str) -> Fault:
-    """Read ``NAME[@START][:ARGUMENT]``; raises ``ValueError`` with what is wrong."""
+    """Read ``NAME[@START][:ARGUMENT]``; raises ``argparse.ArgumentTypeError`` with what is wrong."""
     head, _, argument = text.partition(":")
     name, _, start = head.partition("@")
     if name not in KINDS:
-        raise ValueError(f"no fault {name!r}; there are {', '.join(KINDS)}")
+        raise ArgumentTypeError(f"no fault {name!r}; there are {', '.join(KINDS)}")
     kind = KINDS[name]
-    return Fault(
-        name,
-        start=parse_duration(start) if start else DEFAULT_START,
-        argument=kind.parse(argument) if argument else kind.default,
-        asked=text,
-    )
+    begin = parse_duration(start) if start else DEFAULT_START
+    return Fault(name, begin, kind.parse(argument) if argument else kind.default, text)
 
 
-async def run_faults(faults: tuple[Fault, ...], target: Target) -> None:
-    """Make every fault happen at its time; returns when the last one is over."""
-    async with asyncio.TaskGroup() as group:
-        for fault in faults:
-            group.create_task(_run_fault(fault, target), name=f"fault {fault.name}")
-
-
-async def _run_fault(fault: Fault, target: Target) -> None:
+async def run_fault(fault: Fault, target: Target) -> None:
+    """Make a fault happen at its time; returns when it is over."""
     await asyncio.sleep(fault.start)
     log.warning("fault_injected", fault=fault.name, asked=fault.asked)
     await KINDS[fault.name].run(fault.argument, target)
@@ -128,9 +111,8 @@ async def _oom(_: float | str, target: Target) -> None:
 
 
 async def _stall(argument: float | str, target: Target) -> None:
-    target.gate.close()
+    target.stall(float(argument))
     await asyncio.sleep(float(argument))
-    target.gate.open()
 
 
 async def _error_burst(argument: float | str, _: Target) -> None:
@@ -150,27 +132,20 @@ def _reconcile(report: dict[str, str]) -> float:
 
 
 async def _broker_down(argument: float | str, target: Target) -> None:
-    await target.broker.outage(float(argument))
+    await target.outage(float(argument))
 
 
 def _deadly(text: str) -> str:
     if text not in DEADLY:
-        raise ValueError(f"{text!r} is not one of {', '.join(DEADLY)}")
+        raise ArgumentTypeError(f"{text!r} is not one of {', '.join(DEADLY)}")
     return text
 
 
-def _count(text: str) -> float:
-    if not (text.isdecimal() and 1 <= int(text) <= 10_000):
-        raise ValueError(f"{text!r} is not a number from 1 to 10000")
-    return float(text)
-
-
 def _nothing(text: str) -> float:
-    raise ValueError(f"this fault takes no argument, got {text!r}")
+    raise ArgumentTypeError(f"this fault takes no argument, got {text!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """How a fault's argument is read, what it is if absent, and what the fault does."""
 
     parse: Callable[[str], float | str]
@@ -183,7 +158,7 @@ KINDS = {
     "crash": Kind(_deadly, 0.0, _crash),
     "oom": Kind(_nothing, 0.0, _oom),
     "stall": Kind(parse_duration, inf, _stall),
-    "error-burst": Kind(_count, 10.0, _error_burst),
+    "error-burst": Kind(between(int, 1, 10_000, "exceptions"), 10.0, _error_burst),
     "broker-down": Kind(parse_duration, 10.0, _broker_down),
 }
 """The faults by name."""

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import structlog
 from opentelemetry import trace
-from structlog.processors import ExceptionRenderer
+from structlog.processors import ExceptionRenderer, JSONRenderer
+from structlog.stdlib import ProcessorFormatter
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -43,6 +44,15 @@ def lead_with_what_matters(_: WrappedLogger, __: str, event: EventDict) -> Event
     return {**{key: event[key] for key in LEADING if key in event}, **event}
 
 
+SHARED: list[Processor] = [
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    add_trace_context,
+]
+"""What every line goes through, whether it comes from structlog or from the standard library."""
+
+
 def configure_logging(level: str = "INFO", log_file: Path | None = None) -> None:
     """Send all logs to standard output and, if given, to ``log_file``; raises ``OSError`` if that cannot be opened.
 
@@ -51,39 +61,19 @@ def configure_logging(level: str = "INFO", log_file: Path | None = None) -> None
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
     if log_file is not None:
         handlers.append(WatchedFileHandler(log_file, encoding="utf-8"))
-    formatter = _formatter()
-    for handler in handlers:
-        handler.setFormatter(formatter)
-    logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *_shared(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
-
-
-def _shared() -> list[Processor]:
-    return [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        add_trace_context,
-    ]
-
-
-def _formatter() -> structlog.stdlib.ProcessorFormatter:
     # Without the local variables: they may hold what must not be written down.
     tracebacks = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_shared(),
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            tracebacks,
-            lead_with_what_matters,
-            structlog.processors.JSONRenderer(),
-        ],
+    form: list[Processor] = [
+        ProcessorFormatter.remove_processors_meta,
+        tracebacks,
+        lead_with_what_matters,
+        JSONRenderer(),
+    ]
+    for handler in handlers:
+        handler.setFormatter(ProcessorFormatter(foreign_pre_chain=SHARED, processors=form))
+    logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *SHARED, ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
     )

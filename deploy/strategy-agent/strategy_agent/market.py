@@ -1,16 +1,21 @@
-"""Seeded market scenarios: endless price paths made of phases, the same for the same seed."""
+"""Seeded market scenarios: endless price paths made of phases, the same for the same seed, and what prints them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterator
 from itertools import cycle
-from math import exp, log
 from random import Random
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+from strategy_agent.logs import get_logger
+from strategy_agent.model import Tick
+
+
+class Phase(Struct, frozen=True):
     """A stretch of one scenario.
 
     ``ticks`` per symbol. ``drift`` and ``sigma`` are log returns per tick. ``pull`` is the share of the distance
@@ -27,8 +32,7 @@ class Phase:
     silent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
+class Scenario(Struct, frozen=True):
     """Phases that repeat for ever, and whether the venues misbehave as well."""
 
     name: str
@@ -58,10 +62,13 @@ SCENARIOS = {
 """The scenarios by name."""
 
 START_PRICE = 100.0
+MAX_LAG = 1.0
+"""Seconds behind schedule after which the driver forgets the past instead of flooding."""
+
+log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class MarketPoint:
+class MarketPoint(Struct, frozen=True):
     """One step of a scenario; ``price`` is None while the feed is silent."""
 
     symbol: str
@@ -72,7 +79,7 @@ class MarketPoint:
 def price_path(scenario: Scenario, seed: int, symbol: str) -> Iterator[MarketPoint]:
     """Yield one symbol's steps, for ever; a pure function of the three arguments."""
     rng = Random(f"{seed}:{scenario.name}:{symbol}")  # noqa: S311 - repeatable, not secret
-    level = log(START_PRICE)
+    level = math.log(START_PRICE)
     for phase in cycle(scenario.phases):
         anchor = level
         for _ in range(phase.ticks):
@@ -81,7 +88,7 @@ def price_path(scenario: Scenario, seed: int, symbol: str) -> Iterator[MarketPoi
                 continue
             sigma = phase.sigma * (5.0 if rng.random() < phase.jolt else 1.0)
             level += phase.drift + rng.gauss(0.0, sigma) - phase.pull * (level - anchor)
-            yield MarketPoint(symbol, phase.name, exp(level))
+            yield MarketPoint(symbol, phase.name, math.exp(level))
 
 
 def market(scenario: Scenario, seed: int, symbols: tuple[str, ...]) -> Iterator[MarketPoint]:
@@ -90,3 +97,23 @@ def market(scenario: Scenario, seed: int, symbols: tuple[str, ...]) -> Iterator[
     while True:
         for path in paths:
             yield next(path)
+
+
+async def drive_market(
+    publish: Callable[[Tick], object], scenario: Scenario, seed: int, symbols: tuple[str, ...], rate: float
+) -> None:
+    """Print the scenario's trades at ``rate`` per second, without drift, until cancelled."""
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    phase = ""
+    for step, point in enumerate(market(scenario, seed, symbols)):
+        ahead = start + step / rate - loop.time()
+        if ahead > 0:
+            await asyncio.sleep(ahead)
+        elif ahead < -MAX_LAG:
+            start -= ahead
+        if point.phase != phase:
+            phase = point.phase
+            log.debug("market_phase", phase=phase)
+        if point.price is not None:
+            publish(Tick(point.symbol, point.price, time.time()))

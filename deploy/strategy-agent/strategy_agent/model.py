@@ -1,13 +1,18 @@
 """The values that the parts exchange: frozen, without I/O, without behaviour beyond arithmetic.
 
-Prices are quoted in the account's currency, quantities in units of the symbol, instants in Unix seconds.
+Prices are quoted in the account's currency, quantities in units of the symbol, instants in Unix seconds. What comes
+over a socket is checked against these types (see :mod:`strategy_agent.wire`), their bounds included.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from math import isfinite
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Positive = Annotated[float, Meta(gt=0)]
 
 
 class Regime(StrEnum):
@@ -31,17 +36,15 @@ class Side(StrEnum):
         return 1 if self is Side.BUY else -1
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """One trade print; ``sent_at`` is the venue's clock."""
+class Tick(Struct, frozen=True):
+    """One trade print; ``sent_at`` is the venue's clock. Whether ``price`` can be one is for the router to say."""
 
     symbol: str
     price: float
     sent_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class AccountData:
+class AccountData(Struct, frozen=True):
     """What the router may know of the account: money only, so that it cannot come to depend on orders."""
 
     equity: float = 100_000.0
@@ -55,8 +58,7 @@ class AccountData:
         return min(1.0, max(0.0, 1.0 - self.equity / self.peak_equity))
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The router's answer to one tick.
 
     ``signal`` is in [-1, 1] (short to long), ``quality`` and ``allocation_scalar`` are in [0, 1].
@@ -70,46 +72,41 @@ class Decision:
     regime: Regime
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """A market order. The id is the client's, so that a repeated submission is recognised."""
 
     client_order_id: str
     symbol: str
     side: Side
-    quantity: float
+    quantity: Positive
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(Struct, frozen=True):
     """The broker has taken the order on."""
 
     client_order_id: str
     order_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(Struct, frozen=True):
     """A part or the whole of an order was traded; ``last`` closes the order."""
 
     client_order_id: str
     symbol: str
     side: Side
-    quantity: float
-    price: float
+    quantity: Positive
+    price: Positive
     last: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(Struct, frozen=True):
     """A price and the quantity on offer at it."""
 
-    price: float
-    quantity: float
+    price: Positive
+    quantity: Positive
 
 
-@dataclass(frozen=True, slots=True)
-class Book:
+class Book(Struct, frozen=True):
     """An order book as of ``at``: bids from the highest price down, asks from the lowest up."""
 
     symbol: str

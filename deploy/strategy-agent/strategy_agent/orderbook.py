@@ -7,8 +7,8 @@ was found.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from strategy_agent.model import Book
@@ -24,21 +24,6 @@ class BookStore(Protocol):
     async def put(self, book: Book) -> None:
         """Keep a book for the others."""
         ...
-
-
-@dataclass(slots=True)
-class CacheCounts:
-    """Where books were looked for in the end; the broker counts also when it had no answer."""
-
-    memory: int = 0
-    store: int = 0
-    broker: int = 0
-
-    @property
-    def hit_rate(self) -> float:
-        """The share of lookups that spared the broker; 0 before the first."""
-        total = self.memory + self.store + self.broker
-        return (self.memory + self.store) / total if total else 0.0
 
 
 class OrderBookCache:
@@ -57,31 +42,33 @@ class OrderBookCache:
         self._store = store
         self._clock = clock
         self._books: dict[str, Book] = {}
-        self.counts = CacheCounts()
+        self.answers: Counter[str] = Counter()
+        """Who had the last word, ``memory``, ``store`` or ``broker``; the last also when it had no answer."""
+
+    @property
+    def hit_rate(self) -> float:
+        """The share of lookups that spared the broker; 0 before the first."""
+        return 1.0 - self.answers["broker"] / self.answers.total() if self.answers else 0.0
 
     async def get(self, symbol: str) -> Book:
         """Return a book no older than the limit; raises what ``fetch`` raises when the broker must be asked."""
         if book := self._fresh(self._books.get(symbol)):
-            self.counts.memory += 1
+            self.answers["memory"] += 1
             return book
         if self._store and (book := self._fresh(await self._store.get(symbol))):
-            self.counts.store += 1
+            self.answers["store"] += 1
             self._books[symbol] = book
             return book
-        return await self._refresh(symbol)
+        self.answers["broker"] += 1
+        book = self._books[symbol] = await self._fetch(symbol)
+        if self._store:
+            await self._store.put(book)
+        return book
 
     def age(self, symbol: str) -> float | None:
         """Return the age in seconds of the book held for the symbol, if one is."""
         book = self._books.get(symbol)
         return None if book is None else self._clock() - book.at
-
-    async def _refresh(self, symbol: str) -> Book:
-        self.counts.broker += 1
-        book = await self._fetch(symbol)
-        self._books[symbol] = book
-        if self._store:
-            await self._store.put(book)
-        return book
 
     def _fresh(self, book: Book | None) -> Book | None:
         # Either way: a book from the future, by a clock that is ahead of ours, would otherwise never grow old.

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import time
+from contextlib import suppress
+from itertools import count
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from strategy_agent import wire
 from strategy_agent.brokers.stream import backoff
-from strategy_agent.events import EventNumbering, Value
+from strategy_agent.events import Value
+from strategy_agent.metrics import Metrics
 from strategy_agent.model import Book
+from strategy_agent.wire import WireError, decode, encode
 
 STREAM = "strategy-agent:stream"
 CHANNEL = "strategy-agent:events"
@@ -36,35 +39,34 @@ def connect(url: str) -> Redis:
 
 
 class RedisEvents:
-    """An :class:`~strategy_agent.events.EventSink` on Redis.
+    """An :class:`~strategy_agent.events.EventSink` on Redis; what is lost, and whether Redis is there, is a metric."""
 
-    ``on_drop(reason)`` is told of every event that is lost, ``on_state(reachable)`` of the first outcome and of
-    every change.
-    """
-
-    def __init__(self, client: Redis, on_drop: Callable[[str], None], on_state: Callable[[bool], None]) -> None:
+    def __init__(self, client: Redis, metrics: Metrics) -> None:
         self._client = client
-        self._on_drop = on_drop
-        self._on_state = on_state
-        self._reachable: bool | None = None
-        self._numbering = EventNumbering()
+        self._metrics = metrics
         self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_LENGTH)
+        self._published = 0
         self._undelivered = 0
 
     def publish(self, kind: str, **fields: Value) -> None:
         """Queue an event; a full queue drops it, and its number shows the gap."""
-        event = self._numbering.stamp(kind, fields)
+        self._published += 1
+        event = {"seq": self._published, "type": kind, "at": round(time.time(), 6), **fields}
         try:
             self._queue.put_nowait(json.dumps(event))
         except asyncio.QueueFull:
-            self._on_drop("queue_full")
+            self._metrics.events_dropped.labels("queue_full").inc()
         else:
             self._undelivered += 1
 
     async def run(self) -> None:
         """Deliver in order, retrying each event until Redis takes it."""
         while True:
-            await self._deliver(await self._queue.get())
+            event = await self._queue.get()
+            for attempt in count(1):
+                if await self._send(event):
+                    break
+                await asyncio.sleep(backoff(attempt))
             self._undelivered -= 1
             self._queue.task_done()
 
@@ -73,14 +75,7 @@ class RedisEvents:
         try:
             await asyncio.wait_for(self._queue.join(), timeout)
         except TimeoutError:
-            for _ in range(self._undelivered):
-                self._on_drop("shutdown")
-
-    async def _deliver(self, event: str) -> None:
-        attempt = 0
-        while not await self._send(event):
-            attempt += 1
-            await asyncio.sleep(backoff(attempt))
+            self._metrics.events_dropped.labels("shutdown").inc(self._undelivered)
 
     async def _send(self, event: str) -> bool:
         try:
@@ -89,15 +84,10 @@ class RedisEvents:
                 pipeline.publish(CHANNEL, event)
                 await pipeline.execute()
         except FAILURES:
-            self._note(reachable=False)
+            self._metrics.redis_up.set(0)
             return False
-        self._note(reachable=True)
+        self._metrics.redis_up.set(1)
         return True
-
-    def _note(self, *, reachable: bool) -> None:
-        if reachable is not self._reachable:
-            self._reachable = reachable
-            self._on_state(reachable)
 
 
 class RedisBooks:
@@ -111,14 +101,12 @@ class RedisBooks:
         try:
             async with asyncio.timeout(BOOK_PATIENCE):
                 text = await self._client.get(BOOK_KEY + symbol)
-            return None if text is None else wire.decode_book(wire.parse(text))
-        except (*FAILURES, wire.WireError):
+            return None if text is None else decode(text, Book)
+        except (*FAILURES, WireError):
             return None
 
     async def put(self, book: Book) -> None:
-        """Store a book for a few seconds."""
-        try:
+        """Store a book for a few seconds; a cache that cannot be written is only a slower cache."""
+        with suppress(*FAILURES):
             async with asyncio.timeout(BOOK_PATIENCE):
-                await self._client.set(BOOK_KEY + book.symbol, json.dumps(wire.encode(book)), px=BOOK_TTL_MS)
-        except FAILURES:
-            return  # a cache that cannot be written is only a slower cache
+                await self._client.set(BOOK_KEY + book.symbol, encode(book), px=BOOK_TTL_MS)

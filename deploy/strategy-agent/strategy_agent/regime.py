@@ -10,18 +10,18 @@ flicker. Constant time and memory per tick; nothing depends on later ticks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import exp, log
+from math import exp, log, sqrt
+
+from msgspec import Struct
 
 from strategy_agent.model import Regime
-from strategy_agent.stats import DecayingPeak, ExponentialDeviation, ExponentialMean, clamp
+from strategy_agent.stats import DecayingPeak, ExponentialMean, clamp
 
 MAX_RETURN = 1.0
 """One tick moves the statistics by no more than this log return: a typing error is not a market."""
 
 
-@dataclass(frozen=True, slots=True)
-class RegimeConfig:
+class RegimeConfig(Struct, frozen=True):
     """Half-lives in ticks; thresholds as fractions of the price, entered at the first, left at the second."""
 
     fast: float = 20
@@ -34,8 +34,7 @@ class RegimeConfig:
     trend_efficiency: tuple[float, float] = (0.35, 0.2)
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(Struct, frozen=True):
     """What the ticks so far amount to; per tick, in log returns."""
 
     tick_return: float = 0.0
@@ -50,12 +49,10 @@ class RegimeDetector:
     """Follows one symbol; :meth:`update` once per tick, in the order of the ticks."""
 
     def __init__(self, config: RegimeConfig | None = None) -> None:
-        self._config = config or RegimeConfig()
-        self._fast = ExponentialDeviation(self._config.fast)
-        self._slow = ExponentialDeviation(self._config.slow)
-        self._drift = ExponentialMean(self._config.trend)
-        self._path = ExponentialMean(self._config.trend)
-        self._peak = DecayingPeak(self._config.peak)
+        self._config = config = config or RegimeConfig()
+        self._fast, self._slow = ExponentialMean(config.fast), ExponentialMean(config.slow)
+        self._drift, self._path = ExponentialMean(config.trend), ExponentialMean(config.trend)
+        self._peak = DecayingPeak(config.peak)
         self._last: float | None = None
         self._seen = 0
         self.regime = Regime.RANGE
@@ -70,8 +67,9 @@ class RegimeDetector:
     def _measure(self, level: float) -> Features:
         tick_return = clamp(level - self._last, -MAX_RETURN, MAX_RETURN) if self._last is not None else 0.0
         self._last = level
-        volatility = self._fast.update(tick_return)
-        usual = self._slow.update(tick_return)
+        # From zero, not from the mean: tick returns have no mean worth subtracting.
+        volatility = sqrt(self._fast.update(tick_return * tick_return))
+        usual = sqrt(self._slow.update(tick_return * tick_return))
         drift = self._drift.update(tick_return)
         path = self._path.update(abs(tick_return))
         self._seen += 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
+
+from msgspec import Struct
 
 
 class RiskTier(IntEnum):
@@ -32,8 +34,7 @@ CAUTION = 4 / 3
 Steps = tuple[float, float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class RiskLimits:
+class RiskLimits(Struct, frozen=True):
     """Where the tiers begin (ELEVATED, HIGH, HALTED), as fractions; and the limits on single orders."""
 
     exposure: Steps = (0.25, 0.4, 0.6)
@@ -45,8 +46,7 @@ class RiskLimits:
     max_spread: float = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class RiskInputs:
+class RiskInputs(NamedTuple):
     """What a tier is decided on: fractions of the equity, and volatility per tick."""
 
     exposure: float
@@ -56,22 +56,18 @@ class RiskInputs:
 
 def risk_tier(inputs: RiskInputs, limits: RiskLimits) -> RiskTier:
     """Return the tier: the worst of the three dimensions. A figure that is not a number halts."""
-    pairs = (
-        (inputs.exposure, limits.exposure),
-        (inputs.drawdown, limits.drawdown),
-        (inputs.volatility, limits.volatility),
-    )
-    return RiskTier(max(sum(not value < step for step in steps) for value, steps in pairs))
+    steps = (limits.exposure, limits.drawdown, limits.volatility)
+    pairs = zip(inputs, steps, strict=True)
+    return RiskTier(max(sum(not value < step for step in begins) for value, begins in pairs))
 
 
 def next_tier(current: RiskTier, inputs: RiskInputs, limits: RiskLimits) -> RiskTier:
     """Return the tier that follows ``current``: up at once, down only as far as a third more danger would allow."""
-    cautious = RiskInputs(inputs.exposure * CAUTION, inputs.drawdown * CAUTION, inputs.volatility * CAUTION)
+    cautious = RiskInputs(*(CAUTION * value for value in inputs))
     return max(risk_tier(inputs, limits), min(current, risk_tier(cautious, limits)))
 
 
-@dataclass(slots=True)
-class KillSwitch:
+class KillSwitch(Struct):
     """Stops all trading for the rest of the process's life; the first reason stays."""
 
     reason: str | None = None
@@ -89,8 +85,7 @@ class KillSwitch:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Struct, frozen=True):
     """What a veto is decided on: the order's effect and the moment it comes in."""
 
     tier: RiskTier

@@ -7,8 +7,9 @@ uses no tick that has not arrived. The order in which bots were registered canno
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from math import fsum, isfinite, tanh
+
+from msgspec import Struct
 
 from strategy_agent.bots import Bot, MarketData
 from strategy_agent.model import AccountData, Decision, Regime
@@ -21,25 +22,21 @@ NEUTRAL_QUALITY = 0.5
 PRICE_RANGE = (1e-12, 1e12)
 """What may be a price. Anything else answers with a flat decision and leaves the statistics alone."""
 
+REGIME_SCALE = {Regime.TREND: 1.0, Regime.RANGE: 0.7, Regime.VOLATILE: 0.35, Regime.CRASH: 0.05}
+"""The share of capital that a regime allows, before anything else cuts it."""
 
-@dataclass(frozen=True, slots=True)
-class RouterConfig:
+
+class RouterConfig(Struct, frozen=True):
     """How strongly stress scales down.
 
-    ``regime_scale``: allocation per regime. ``target_volatility``: per-tick volatility up to which nothing is cut.
+    ``target_volatility``: per-tick volatility up to which nothing is cut.
     ``max_drawdown``: account drawdown at which nothing is allocated. ``quality_half_life``: in ticks.
     """
 
-    regime_scale: tuple[tuple[Regime, float], ...] = (
-        (Regime.TREND, 1.0),
-        (Regime.RANGE, 0.7),
-        (Regime.VOLATILE, 0.35),
-        (Regime.CRASH, 0.05),
-    )
     target_volatility: float = 4e-4
     max_drawdown: float = 0.1
     quality_half_life: float = 100
-    regime: RegimeConfig = field(default_factory=RegimeConfig)
+    regime: RegimeConfig = RegimeConfig()
 
 
 class _Lane:
@@ -77,7 +74,6 @@ class StrategyRouter:
 
     def __init__(self, config: RouterConfig | None = None) -> None:
         self._config = config or RouterConfig()
-        self._regime_scale = dict(self._config.regime_scale)
         self._bots: dict[str, Bot] = {}
         self._lanes: dict[str, _Lane] = {}
 
@@ -113,7 +109,7 @@ class StrategyRouter:
         target = self._config.target_volatility
         calm = target / volatility if volatility > target else 1.0
         solvent = 1.0 - drawdown / self._config.max_drawdown
-        return clamp(self._regime_scale[regime] * clamp(2.0 * quality) * calm * clamp(solvent))
+        return clamp(REGIME_SCALE[regime] * clamp(2.0 * quality) * calm * clamp(solvent))
 
 
 def is_price(value: float) -> bool:

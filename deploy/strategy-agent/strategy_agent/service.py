@@ -1,31 +1,36 @@
 """The long-running process: builds the parts, starts them in order, stops them in the opposite one.
 
-Nesting is the order: what others report through stands outermost, then the venues, then the agent, and innermost the
-jobs that make things happen. SIGTERM and SIGINT end the innermost; everything around it then finishes what it holds.
+The exit stack is the order: what others report through is at its bottom, then the venues, then the agent, and last
+the jobs that make things happen. SIGTERM and SIGINT end the jobs; the rest then finishes what it holds.
+
+``/health`` is honest in what it says, not in its status: it answers 200 for as long as the event loop turns, as most
+services do. Whether the agent gets anywhere is in ``last_tick_at`` and ``last_decision_at``, for those who look.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
 
 import aiohttp
-from opentelemetry.trace import Tracer
+from aiohttp import web
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from strategy_agent.agent import Agent, Outlets
+from strategy_agent.agent import Agent
+from strategy_agent.aio import Tasks, listen, port_of
 from strategy_agent.brokers.behaviour import CALM, CHAOS
 from strategy_agent.brokers.paper import Market, PaperBroker
 from strategy_agent.config import ServiceConfig
-from strategy_agent.events import EventSink, NoEvents
-from strategy_agent.faults import Target, run_faults
-from strategy_agent.feed import drive_market
-from strategy_agent.health import HealthServer
+from strategy_agent.events import NoEvents, Outlets
+from strategy_agent.faults import Target, run_fault
 from strategy_agent.logs import get_logger
-from strategy_agent.market import SCENARIOS
+from strategy_agent.market import SCENARIOS, drive_market
 from strategy_agent.metrics import Metrics
-from strategy_agent.orderbook import BookStore
 from strategy_agent.tracing import make_tracer_provider
 
 DRAIN = 2.0
@@ -46,108 +51,76 @@ async def run_service(
     Raises :class:`PortError`, and whatever a crash fault raises.
     """
     async with AsyncExitStack() as stack:
-        stop = stack.enter_context(_stop_on_signal())
-        metrics = Metrics(config.symbols)
-        tracer = stack.enter_context(_tracing(environ))
-        events, store = await stack.enter_async_context(_redis(config.redis_url, metrics))
-        market = Market()
-        venues = [await stack.enter_async_context(venue) for venue in _make_venues(config, market)]
+        stop = _stop_on_signal(stack)
+        outlets = await _open_outlets(stack, config, environ)
+        market, scenario = Market(), SCENARIOS[config.scenario]
+        behaviour = CHAOS if scenario.venue_chaos else CALM
+        names = VENUE_NAMES[: config.brokers]
+        venues = [PaperBroker(name, market, seed=config.seed, behaviour=behaviour) for name in names]
+        for venue in venues:
+            await stack.enter_async_context(venue)
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        agent = Agent(session, {venue.name: venue.url for venue in venues}, Outlets(metrics, events, tracer, store))
+        agent = Agent(session, {venue.name: venue.url for venue in venues}, outlets)
         stack.push_async_callback(agent.close)
-        port = await _serve_http(stack, config, agent, metrics)
+        port = await _serve(stack, config, health_routes(agent, outlets.metrics))
         _announce(config, port)
         ready(port)
-        target = Target(venues[0], agent.gate, config.oom_limit_mb)
-        jobs = [*agent.jobs(), _drive(config, market), run_faults(config.faults, target)]
-        await _work(jobs, stop, config.duration)
+        target = Target(venues[0].outage, agent.stall, config.oom_limit_mb)
+        driving = drive_market(market.publish, scenario, config.seed, config.symbols, config.rate)
+        faults = (run_fault(fault, target) for fault in config.faults)
+        await _work([*agent.jobs(), driving, *faults], stop, config.duration)
     log.info("service_stopped", **agent.summary())
 
 
-async def _work(jobs: list[Coroutine[None, None, None]], stop: asyncio.Event, duration: float | None) -> None:
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(job) for job in jobs]
-            await _wait(stop, duration)
-            for task in tasks:
-                task.cancel()
-    except BaseExceptionGroup as failures:
-        raise _single_cause(failures) from None
+def health_routes(agent: Agent, metrics: Metrics) -> list[web.RouteDef]:
+    """Return the routes of ``/health`` and ``/metrics``."""
+    started = time.time()
+
+    async def health(_: web.Request) -> web.Response:
+        uptime = round(time.time() - started, 3)
+        return web.json_response({"status": "ok", "pid": os.getpid(), "uptime_s": uptime, **agent.describe()})
+
+    async def exposition(_: web.Request) -> web.Response:
+        agent.refresh()
+        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    return [web.get("/health", health), web.get("/metrics", exposition)]
 
 
-async def _wait(stop: asyncio.Event, duration: float | None) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), duration)
-    except TimeoutError:
-        log.info("duration_over", seconds=duration)
-
-
-def _single_cause(failure: BaseException) -> BaseException:
-    """Unwrap groups of one: a single cause reads better as what it is."""
-    while isinstance(failure, BaseExceptionGroup) and len(failure.exceptions) == 1:
-        failure = failure.exceptions[0]
-    return failure
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[asyncio.Event]:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
+def _stop_on_signal(stack: AsyncExitStack) -> asyncio.Event:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    try:
-        yield stop
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+        stack.callback(loop.remove_signal_handler, number)
+    return stop
 
 
-@contextmanager
-def _tracing(environ: Mapping[str, str]) -> Iterator[Tracer]:
+async def _open_outlets(stack: AsyncExitStack, config: ServiceConfig, environ: Mapping[str, str]) -> Outlets:
+    metrics = Metrics(config.symbols)
     provider = make_tracer_provider(environ)
-    try:
-        yield provider.get_tracer("strategy_agent")
-    finally:
-        provider.shutdown()
-
-
-@asynccontextmanager
-async def _redis(url: str | None, metrics: Metrics) -> AsyncIterator[tuple[EventSink, BookStore | None]]:
-    if url is None:
+    stack.callback(provider.shutdown)
+    tracer = provider.get_tracer("strategy_agent")
+    if config.redis_url is None:
         log.info("events_off", reason="no --redis-url")
-        yield NoEvents(), None
-        return
-    from strategy_agent.redis_io import RedisBooks, RedisEvents, connect  # noqa: PLC0415 - an extra
+        return Outlets(metrics, NoEvents(), tracer)
+    from strategy_agent.redis_io import RedisBooks, RedisEvents, connect  # noqa: PLC0415 - slow, seldom wanted
 
-    client = connect(url)
-    events = RedisEvents(client, lambda reason: metrics.events_dropped.labels(reason).inc(), metrics.redis_up.set)
-    delivery = asyncio.create_task(events.run(), name="events")
+    client = connect(config.redis_url)
+    stack.push_async_callback(client.aclose)
+    events = RedisEvents(client, metrics)
+    delivery = await stack.enter_async_context(Tasks())
+    delivery.spawn(events.run(), name="events")
+    stack.push_async_callback(events.drain, DRAIN)
+    return Outlets(metrics, events, tracer, RedisBooks(client))
+
+
+async def _serve(stack: AsyncExitStack, config: ServiceConfig, routes: list[web.RouteDef]) -> int:
     try:
-        yield events, RedisBooks(client)
-    finally:
-        await events.drain(DRAIN)
-        delivery.cancel()
-        await asyncio.gather(delivery, return_exceptions=True)
-        await client.aclose()
-
-
-def _make_venues(config: ServiceConfig, market: Market) -> list[PaperBroker]:
-    behaviour = CHAOS if SCENARIOS[config.scenario].venue_chaos else CALM
-    return [PaperBroker(name, market, seed=config.seed, behaviour=behaviour) for name in VENUE_NAMES[: config.brokers]]
-
-
-def _drive(config: ServiceConfig, market: Market) -> Coroutine[None, None, None]:
-    return drive_market(market, SCENARIOS[config.scenario], config.seed, config.symbols, config.rate)
-
-
-async def _serve_http(stack: AsyncExitStack, config: ServiceConfig, agent: Agent, metrics: Metrics) -> int:
-    server = HealthServer(metrics.registry, agent.describe, agent.refresh)
-    stack.push_async_callback(server.stop)
-    try:
-        return await server.start(config.host, config.port)
+        runner = await listen(routes, config.host, config.port, patience=0.5)
     except OSError as error:
         raise PortError(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from error
+    stack.push_async_callback(runner.cleanup)
+    return port_of(runner)
 
 
 def _announce(config: ServiceConfig, port: int) -> None:
@@ -160,3 +133,19 @@ def _announce(config: ServiceConfig, port: int) -> None:
         brokers=list(VENUE_NAMES[: config.brokers]),
         url=f"http://{config.host}:{port}",
     )
+
+
+async def _work(jobs: list[Coroutine[None, None, None]], stop: asyncio.Event, duration: float | None) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(job) for job in jobs]
+            try:
+                await asyncio.wait_for(stop.wait(), duration)
+            except TimeoutError:
+                log.info("duration_over", seconds=duration)
+            for task in tasks:
+                task.cancel()
+    except BaseExceptionGroup as failures:
+        if len(failures.exceptions) > 1:
+            raise
+        raise failures.exceptions[0] from None  # a single cause reads better as what it is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, log, sqrt
+from math import exp, log
 
 
 def clamp(value: float, low: float = 0.0, high: float = 1.0) -> float:
@@ -30,25 +30,6 @@ class ExponentialMean:
         self._count += 1
         self.value += max(self._alpha, 1.0 / self._count) * (observation - self.value)
         return self.value
-
-
-class ExponentialDeviation:
-    """The root mean square around zero, with forgetting. Tick returns have no mean worth subtracting."""
-
-    __slots__ = ("_square",)
-
-    def __init__(self, half_life: float) -> None:
-        self._square = ExponentialMean(half_life)
-
-    def update(self, observation: float) -> float:
-        """Take one finite observation in and return the new deviation."""
-        self._square.update(observation * observation)
-        return self.value
-
-    @property
-    def value(self) -> float:
-        """The deviation in the unit of the observations."""
-        return sqrt(self._square.value)
 
 
 class DecayingPeak:

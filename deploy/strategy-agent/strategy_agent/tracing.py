@@ -40,19 +40,10 @@ def make_tracer_provider(environ: Mapping[str, str]) -> TracerProvider:
     if exporter == "console":
         provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=sys.stderr)))
     elif exporter == "otlp" and any(environ.get(name) for name in ENDPOINTS):
-        _add_otlp(provider, environ)
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - slow
+
+        timeout = None if any(environ.get(name) for name in TIMEOUTS) else EXPORT_TIMEOUT
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=timeout)))
     elif exporter not in ("otlp", "none"):
         log.warning("unknown_traces_exporter", exporter=exporter, known=["otlp", "console", "none"])
     return provider
-
-
-def _add_otlp(provider: TracerProvider, environ: Mapping[str, str]) -> None:
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra
-            OTLPSpanExporter,
-        )
-    except ImportError:
-        log.warning("otlp_exporter_missing", fix="pip install 'strategy-agent[otlp]'", consequence="no spans")
-        return
-    timeout = None if any(environ.get(name) for name in TIMEOUTS) else EXPORT_TIMEOUT
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=timeout)))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Protocol
+
+from msgspec import Struct, structs
 
 from strategy_agent.account import Account
 from strategy_agent.brokers.client import BrokerError
-from strategy_agent.events import EventSink
+from strategy_agent.desk import OrderDesk
+from strategy_agent.events import Outlets
 from strategy_agent.logs import get_logger
-from strategy_agent.metrics import Metrics
 from strategy_agent.model import AccountData, Book, Decision, Order, Regime, Side, Tick
 from strategy_agent.orderbook import OrderBookCache
 from strategy_agent.risk import Intent, KillSwitch, RiskInputs, RiskLimits, RiskTier, Veto, next_tier, veto
@@ -20,20 +21,7 @@ from strategy_agent.router import StrategyRouter, is_price
 log = get_logger(__name__)
 
 
-class Desk(Protocol):
-    """Where orders go. ``submit`` returns at once."""
-
-    @property
-    def in_flight(self) -> int:
-        """How many orders are neither done nor rejected."""
-        ...
-
-    def submit(self, order: Order) -> None:
-        """Start an order's life."""
-
-
-@dataclass(frozen=True, slots=True)
-class TradingRules:
+class TradingRules(Struct, frozen=True):
     """Sizes as fractions of the equity; ``cooldown`` in ticks of the symbol between two of its orders."""
 
     max_position: float = 0.2
@@ -80,57 +68,45 @@ def plan_trade(decision: Decision, position: float, equity: float, rules: Tradin
     return round(max(-limit, min(limit, missing)) / decision.price, 6)
 
 
+@dataclass(slots=True)
 class Trader:
     """Handles one tick at a time; orders live on by themselves at the desk."""
 
-    def __init__(
-        self,
-        router: StrategyRouter,
-        account: Account,
-        books: OrderBookCache,
-        desk: Desk,
-        metrics: Metrics,
-        events: EventSink,
-        *,
-        rules: TradingRules | None = None,
-        limits: RiskLimits | None = None,
-    ) -> None:
-        self._router = router
-        self._account = account
-        self._books = books
-        self._desk = desk
-        self._metrics = metrics
-        self._events = events
-        self._rules = rules or TradingRules()
-        self._limits = limits or RiskLimits()
-        self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
-        self.kill_switch = KillSwitch()
-        self.vitals = Vitals()
+    router: StrategyRouter
+    account: Account
+    books: OrderBookCache
+    desk: OrderDesk
+    out: Outlets
+    rules: TradingRules = field(default_factory=TradingRules)
+    limits: RiskLimits = field(default_factory=RiskLimits)
+    kill_switch: KillSwitch = field(default_factory=KillSwitch)
+    vitals: Vitals = field(default_factory=Vitals)
+    _lanes: defaultdict[str, _Lane] = field(default_factory=lambda: defaultdict(_Lane))
 
     async def on_tick(self, tick: Tick) -> None:
         """Take one tick in, to the point where an order is on its way or will not be."""
         started = time.perf_counter()
         if not is_price(tick.price):
-            self._metrics.bad_ticks.labels(self._metrics.symbol(tick.symbol)).inc()
+            self.out.metrics.bad_ticks.labels(self.out.metrics.symbol(tick.symbol)).inc()
             return
         age = self._arrive(tick)
-        account = self._account.mark(tick.symbol, tick.price)
-        decision = self._router.process_tick(tick.symbol, tick.price, account)
-        self._metrics.tick_to_signal.observe(time.perf_counter() - started)
+        account = self.account.mark(tick.symbol, tick.price)
+        decision = self.router.process_tick(tick.symbol, tick.price, account)
+        self.out.metrics.tick_to_signal.observe(time.perf_counter() - started)
         self._decided(decision)
         self._assess(tick.symbol, account)
         await self._trade(decision, account, age)
 
     def _arrive(self, tick: Tick) -> float:
         now = time.time()
-        symbol = self._metrics.symbol(tick.symbol)
+        symbol = self.out.metrics.symbol(tick.symbol)
         self._lanes[tick.symbol].ticks += 1
         self.vitals.ticks += 1
         self.vitals.last_tick_at = now
-        self._metrics.ticks.labels(symbol).inc()
-        self._metrics.last_tick.labels(symbol).set(now)
+        self.out.metrics.ticks.labels(symbol).inc()
+        self.out.metrics.last_tick.labels(symbol).set(now)
         age = max(0.0, now - tick.sent_at)
-        self._metrics.tick_age.observe(age)
+        self.out.metrics.tick_age.observe(age)
         return age
 
     def _decided(self, decision: Decision) -> None:
@@ -138,8 +114,8 @@ class Trader:
         self.vitals.last[decision.symbol] = decision
         self.vitals.decisions += 1
         self.vitals.last_decision_at = time.time()
-        self._metrics.decisions.labels(self._metrics.symbol(decision.symbol)).inc()
-        self._metrics.note_decision(decision)
+        self.out.metrics.decisions.labels(self.out.metrics.symbol(decision.symbol)).inc()
+        self.out.metrics.note_decision(decision)
         log.debug("decision", **_rounded(decision))
         if before is not None and before.regime is not decision.regime:
             self._announce(before.regime, decision)
@@ -147,58 +123,52 @@ class Trader:
     def _announce(self, before: Regime, decision: Decision) -> None:
         level = log.warning if decision.regime is Regime.CRASH else log.info
         level("regime_changed", previous=before.value, **_rounded(decision))
-        self._events.publish("regime", symbol=decision.symbol, previous=before.value, regime=decision.regime.value)
+        self.out.events.publish("regime", symbol=decision.symbol, previous=before.value, regime=decision.regime.value)
 
     def _assess(self, symbol: str, account: AccountData) -> None:
         lane = self._lanes[symbol]
-        volatility = self._router.features(symbol).volatility
-        inputs = RiskInputs(self._account.exposure(symbol), account.drawdown, volatility)
-        tier = next_tier(lane.tier, inputs, self._limits)
+        volatility = self.router.features(symbol).volatility
+        inputs = RiskInputs(self.account.exposure(symbol), account.drawdown, volatility)
+        tier = next_tier(lane.tier, inputs, self.limits)
         if tier is not lane.tier:
             log.info("risk_tier_changed", symbol=symbol, previous=lane.tier.name, tier=tier.name)
             lane.tier = tier
-        self._metrics.risk_tier.labels(self._metrics.symbol(symbol)).set(tier)
-        if account.drawdown >= self._limits.kill_drawdown and self.kill_switch.trip("drawdown"):
+        self.out.metrics.risk_tier.labels(self.out.metrics.symbol(symbol)).set(tier)
+        if account.drawdown >= self.limits.kill_drawdown and self.kill_switch.trip("drawdown"):
             log.error("kill_switch_on", reason="drawdown", drawdown=round(account.drawdown, 4))
-            self._events.publish("kill_switch", reason="drawdown")
+            self.out.events.publish("kill_switch", reason="drawdown")
 
     async def _trade(self, decision: Decision, account: AccountData, age: float) -> None:
         lane = self._lanes[decision.symbol]
-        position = self._account.position(decision.symbol)
-        quantity = plan_trade(decision, position, account.equity, self._rules)
-        if quantity == 0.0 or lane.ticks - lane.last_order < self._rules.cooldown:
+        position = self.account.position(decision.symbol)
+        quantity = plan_trade(decision, position, account.equity, self.rules)
+        if quantity == 0.0 or lane.ticks - lane.last_order < self.rules.cooldown:
             return
         lane.last_order = lane.ticks
         reduces = abs(position + quantity) < abs(position)
-        intent = Intent(lane.tier, reduces, age, self._desk.in_flight)
-        reason = veto(intent, self.kill_switch, self._limits)
+        intent = Intent(lane.tier, reduces, age, self.desk.in_flight)
+        reason = veto(intent, self.kill_switch, self.limits)
         if reason is None:
             reason = await self._order(decision, quantity, lane)
         if reason is not None:
-            self._metrics.vetoes.labels(reason.value).inc()
+            self.out.metrics.vetoes.labels(reason.value).inc()
             log.info("order_vetoed", symbol=decision.symbol, quantity=quantity, reason=reason.value)
 
     async def _order(self, decision: Decision, quantity: float, lane: _Lane) -> Veto | None:
         started = time.perf_counter()
         try:
-            book = await self._books.get(decision.symbol)
+            book = await self.books.get(decision.symbol)
         except BrokerError:
             return Veto.NO_BOOK
-        if spread(book) > self._limits.max_spread:
+        if spread(book) > self.limits.max_spread:
             return Veto.WIDE_SPREAD
         lane.orders += 1
         side = Side.BUY if quantity > 0 else Side.SELL
-        self._desk.submit(Order(f"{decision.symbol}-{lane.orders}", decision.symbol, side, abs(quantity)))
-        self._metrics.signal_to_order.observe(time.perf_counter() - started)
+        self.desk.submit(Order(f"{decision.symbol}-{lane.orders}", decision.symbol, side, abs(quantity)))
+        self.out.metrics.signal_to_order.observe(time.perf_counter() - started)
         return None
 
 
 def _rounded(decision: Decision) -> dict[str, str | float]:
-    return {
-        "symbol": decision.symbol,
-        "regime": decision.regime.value,
-        "price": round(decision.price, 4),
-        "signal": round(decision.signal, 4),
-        "quality": round(decision.quality, 4),
-        "allocation_scalar": round(decision.allocation_scalar, 4),
-    }
+    fields = structs.asdict(decision).items()
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in fields}

@@ -18,14 +18,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self, TypeVar, cast
+from typing import Generic, Self, TypeVar, cast
 from urllib.request import urlopen
 
+import aiohttp
 from redis.asyncio import Redis
 
-from strategy_agent.brokers.tape import Tape
+from strategy_agent.aio import Tasks
+from strategy_agent.brokers.client import Broker
+from strategy_agent.brokers.paper import Market, PaperBroker
+from strategy_agent.brokers.stream import Stream
 from strategy_agent.events import Value
-from strategy_agent.model import Book, Level
+from strategy_agent.metrics import Metrics
+from strategy_agent.model import Book, Level, Tick
+from strategy_agent.wire import Frame
 
 T = TypeVar("T")
 Line = dict[str, object]
@@ -42,12 +48,6 @@ async def eventually(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"did not happen in {PATIENCE:g} s: {what}"
         await asyncio.sleep(0.005)
-
-
-async def reached(tape: Tape[T], seq: int) -> None:
-    """Return as soon as the tape holds item ``seq``."""
-    while tape.last < seq:
-        await tape.changed()
 
 
 def make_book(symbol: str = "BTC-USD", at: float = 0.0, bid: float = 99.99, ask: float = 100.01) -> Book:
@@ -81,30 +81,75 @@ class RecordingEvents:
         return [kind for kind, _ in self.published]
 
 
-@dataclass(slots=True)
-class RecordingObserver:
-    """A stream observer that keeps what it is told."""
+class Follower(Generic[T]):
+    """A stream of one topic of one venue, with what it handed on and what it counted; the block is its life.
 
-    connections: int = 0
-    reasons: list[str] = field(default_factory=list)
-    missing: int = 0
-    gone: int = 0
+    ``choose`` instead of a venue lets it move between brokers.
+    """
 
-    def connected(self, url: str) -> None:  # noqa: ARG002
-        """Count a connection."""
-        self.connections += 1
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        venue: PaperBroker | Broker,
+        topic: str,
+        kind: type[Frame[T]],
+        choose: Callable[[], Broker] | None = None,
+    ) -> None:
+        self.broker = venue if isinstance(venue, Broker) else Broker(venue.name, venue.url, session)
+        self.metrics = Metrics(())
+        self.seen: list[T] = []
+        self.stream = Stream(topic, kind, choose or (lambda: self.broker), self._take, session, self.metrics)
+        self._tasks = Tasks()
 
-    def disconnected(self, url: str, reason: str) -> None:  # noqa: ARG002
-        """Keep the reason."""
-        self.reasons.append(reason)
+    async def _take(self, _: str, item: T) -> None:
+        self.seen.append(item)
 
-    def gap(self, url: str, missing: int) -> None:  # noqa: ARG002
-        """Count skipped frames."""
-        self.missing += missing
+    async def __aenter__(self) -> Self:
+        self._tasks.spawn(self.stream.run(), "following")
+        return self
 
-    def lost(self, url: str, count: int) -> None:  # noqa: ARG002
-        """Count lost frames."""
-        self.gone += count
+    async def __aexit__(self, *_: object) -> None:
+        await self._tasks.cancel()
+
+    async def reach(self, seq: int) -> None:
+        """Wait for a frame."""
+        await eventually(lambda: self.stream.last >= seq, f"frame {seq}")
+
+    def reasons(self) -> dict[str, int]:
+        """Return how often a connection ended, by reason."""
+        return {labels["reason"]: int(count) for labels, count in self._counted("strategy_reconnects_total")}
+
+    @property
+    def missing(self) -> int:
+        """How many frames were skipped."""
+        return int(sum(count for _, count in self._counted("strategy_sequence_gaps_total")))
+
+    @property
+    def gone(self) -> int:
+        """How many frames are gone for good."""
+        return int(sum(count for _, count in self._counted("strategy_frames_lost_total")))
+
+    def _counted(self, name: str) -> list[tuple[dict[str, str], float]]:
+        samples = (sample for metric in self.metrics.registry.collect() for sample in metric.samples)
+        return [(sample.labels, sample.value) for sample in samples if sample.name == name]
+
+
+def ticks_of(session: aiohttp.ClientSession, venue: PaperBroker) -> Follower[Tick]:
+    """Return a follower of a venue's ticks, still to be entered."""
+    return Follower(session, venue, "ticks", Frame[Tick])
+
+
+def print_trades(market: Market, count: int = 1) -> int:
+    """Print so many trades, each at the price of its number; return the last number."""
+    for _ in range(count):
+        number = market.tape.last + 1
+        market.publish(Tick("BTC-USD", float(number), time.time()))
+    return market.tape.last
+
+
+def numbers(ticks: Sequence[Tick]) -> list[int]:
+    """Return the numbers of printed trades."""
+    return [int(tick.price) for tick in ticks]
 
 
 def free_port() -> int:

@@ -6,9 +6,10 @@ latencies and gaps whatever its timing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from math import exp, log
+
+from msgspec import Struct
 
 from strategy_agent import dice
 from strategy_agent.model import Book, Fill, Level, Order, Side
@@ -29,8 +30,7 @@ class RejectReason(StrEnum):
     MALFORMED = "malformed"
 
 
-@dataclass(frozen=True, slots=True)
-class Behaviour:
+class Behaviour(Struct, frozen=True):
     """The venue's character. Ratios are probabilities per event; latencies are lognormal, medians in seconds."""
 
     reject_ratio: float = 0.0
@@ -48,21 +48,13 @@ CALM = Behaviour()
 CHAOS = Behaviour(reject_ratio=0.05, rate_limit_ratio=0.05, gap_ratio=0.002, disconnect_ratio=0.0002)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What happens to one submission: refused for a reason, or taken on; either after ``latency`` seconds."""
-
-    latency: float
-    reason: RejectReason | None = None
+def ack_latency(behaviour: Behaviour, name: str, client_order_id: str) -> float:
+    """Return the seconds until an order is answered. ``name`` is the venue's seed and name, here as below."""
+    return _lognormal(behaviour.ack_latency, behaviour.latency_spread, name, "ack", client_order_id)
 
 
-def judge(behaviour: Behaviour, name: str, order: Order, price: float | None, attempt: int) -> Verdict:
-    """Decide on an order. ``name`` is the venue's seed and name; ``price`` the last trade, None if unknown."""
-    latency = _lognormal(behaviour.ack_latency, behaviour.latency_spread, name, "ack", order.client_order_id)
-    return Verdict(latency, _refusal(behaviour, name, order, price, attempt))
-
-
-def _refusal(behaviour: Behaviour, name: str, order: Order, price: float | None, attempt: int) -> RejectReason | None:
+def refusal(behaviour: Behaviour, name: str, order: Order, price: float | None, attempt: int) -> RejectReason | None:
+    """Return why an order is refused, or None; ``price`` is that of the last trade, None if there was none."""
     if price is None:
         return RejectReason.UNKNOWN_SYMBOL
     if order.quantity * price > MAX_NOTIONAL:
@@ -70,25 +62,20 @@ def _refusal(behaviour: Behaviour, name: str, order: Order, price: float | None,
     if dice.happens(behaviour.rate_limit_ratio, name, "429", order.client_order_id, attempt):
         return RejectReason.RATE_LIMITED
     if dice.happens(behaviour.reject_ratio, name, "reject", order.client_order_id):
-        return _venue_reason(dice.uniform(name, "reason", order.client_order_id))
+        margin = dice.happens(0.5, name, "reason", order.client_order_id)
+        return RejectReason.INSUFFICIENT_MARGIN if margin else RejectReason.PRICE_BAND
     return None
-
-
-def _venue_reason(draw: float) -> RejectReason:
-    return RejectReason.INSUFFICIENT_MARGIN if draw < 0.5 else RejectReason.PRICE_BAND
 
 
 def plan_fills(behaviour: Behaviour, name: str, order: Order, book: Book) -> list[tuple[float, Fill]]:
     """Return (delay in seconds, fill) in order of time; the quantities add up to the order's, but for rounding."""
-    first = _lognormal(behaviour.fill_latency, behaviour.latency_spread, name, "fill", order.client_order_id)
-    if not dice.happens(behaviour.partial_ratio, name, "partial", order.client_order_id):
-        return [(first, _fill(order, book, order.quantity, last=True))]
-    part = round(order.quantity * dice.uniform(name, "part", order.client_order_id), 6)
-    part = part if 0 < part < order.quantity else order.quantity / 2
-    return [
-        (first, _fill(order, book, part, last=False)),
-        (first, _fill(order, book, order.quantity - part, last=True)),
-    ]
+    delay = _lognormal(behaviour.fill_latency, behaviour.latency_spread, name, "fill", order.client_order_id)
+    parts = [order.quantity]
+    if dice.happens(behaviour.partial_ratio, name, "partial", order.client_order_id):
+        part = round(order.quantity * dice.uniform(name, "part", order.client_order_id), 6)
+        part = part if 0 < part < order.quantity else order.quantity / 2
+        parts = [part, order.quantity - part]
+    return [(delay, _fill(order, book, part, last=number == len(parts))) for number, part in enumerate(parts, 1)]
 
 
 def _fill(order: Order, book: Book, quantity: float, *, last: bool) -> Fill:

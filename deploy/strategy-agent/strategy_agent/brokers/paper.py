@@ -5,30 +5,29 @@
     POST /v1/orders           201 and the acknowledgement; 200 if the id is known; 400, 422 or 429 and {"reason"}
     GET  /v1/stream/{topic}   WebSocket, topic ``ticks`` or ``fills``; ``?after=N`` resumes behind frame N
 
-A frame is ``{"seq": N, "data": {…}}``. A client that misses one sends ``{"op": "resume", "after": N}`` and gets
-everything behind N again; ``{"op": "reset", "oldest": M}`` says that frames before M are gone for good.
+A frame is ``{"seq": N, "data": {…}}``; ``{"seq": N, "data": null}`` says that frames up to N are gone for good. Who
+misses one connects again and resumes: what was printed before a connection stood is always sent on it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Self, TypeVar
+from typing import Self
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
+from msgspec import Struct
 
-from strategy_agent import wire
+from strategy_agent.aio import Tasks, listen, port_of
 from strategy_agent.brokers import behaviour as rules
 from strategy_agent.brokers.behaviour import CALM, Behaviour, RejectReason
 from strategy_agent.brokers.tape import Tape
 from strategy_agent.model import Ack, Fill, Order, Tick
-
-T = TypeVar("T")
+from strategy_agent.wire import Clock, Frame, Refusal, WireError, decode, encode
 
 REMEMBERED_ORDERS = 10_000
 STATUS = {RejectReason.RATE_LIMITED: 429, RejectReason.MALFORMED: 400}
@@ -56,16 +55,12 @@ class Market:
         return known[1].price if known else None
 
 
-@dataclass(slots=True, eq=False)
-class _Subscriber:
-    """One connection and its place on a tape. Below ``high`` nothing is withheld again: a resume succeeds."""
+@dataclass(slots=True)
+class _Known:
+    """What a venue remembers of an order: how often it came, and the answer if it was taken on."""
 
-    socket: web.WebSocketResponse
-    transport: asyncio.Transport
-    topic: str
-    tape: Tape[Tick] | Tape[Fill]
-    after: int
-    high: int
+    attempts: int = 0
+    ack: Ack | None = None
 
 
 class PaperBroker:
@@ -86,11 +81,10 @@ class PaperBroker:
         self._fills: Tape[Fill] = Tape()
         self._accepted = 0
         self._outages = 0
-        self._acks: OrderedDict[str, Ack] = OrderedDict()
-        self._attempts: OrderedDict[str, int] = OrderedDict()
+        self._orders: OrderedDict[str, _Known] = OrderedDict()
         self._runner: web.AppRunner | None = None
-        self._subscribers: set[_Subscriber] = set()
-        self._filling: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Transport] = set()
+        self._filling = Tasks()
 
     @property
     def url(self) -> str:
@@ -108,21 +102,18 @@ class PaperBroker:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
-        for task in self._filling:
-            task.cancel()
-        await asyncio.gather(*self._filling, return_exceptions=True)
+        await self._filling.cancel()
 
     async def start(self) -> None:
         """Listen, on the same port as before if there was one."""
-        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", self.port).start()
-        except OSError:
-            await runner.cleanup()
-            raise
-        self.port = runner.addresses[0][1]
-        self._runner = runner
+        routes = [
+            web.get("/v1/time", self._time),
+            web.get("/v1/book/{symbol}", self._book),
+            web.post("/v1/orders", self._order),
+            web.get("/v1/stream/{topic}", self._stream),
+        ]
+        self._runner = await listen(routes, "127.0.0.1", self.port, patience=0.1)
+        self.port = port_of(self._runner)
 
     async def stop(self) -> None:
         """Stop listening and cut what is connected."""
@@ -148,64 +139,47 @@ class PaperBroker:
 
     def cut_connections(self) -> int:
         """Drop every WebSocket without a closing handshake and return how many there were."""
-        cut = list(self._subscribers)
-        for subscriber in cut:
-            subscriber.transport.abort()
-        return len(cut)
-
-    def _application(self) -> web.Application:
-        application = web.Application()
-        application.add_routes(
-            [
-                web.get("/v1/time", self._time),
-                web.get("/v1/book/{symbol}", self._book),
-                web.post("/v1/orders", self._order),
-                web.get("/v1/stream/{topic}", self._stream),
-            ]
-        )
-        return application
+        for transport in self._connections:
+            transport.abort()
+        return len(self._connections)
 
     async def _time(self, _: web.Request) -> web.Response:
-        return web.json_response({"now": time.time() + self._behaviour.clock_skew})
+        return _answer(Clock(time.time() + self._behaviour.clock_skew))
 
     async def _book(self, request: web.Request) -> web.Response:
         known = self._market.last.get(request.match_info["symbol"])
         if known is None:
             return _refuse(RejectReason.UNKNOWN_SYMBOL, status=404)
         seq, tick = known
-        book = rules.make_book(self._dice, tick.symbol, tick.price, seq, time.time())
-        return web.json_response(wire.encode(book))
+        return _answer(rules.make_book(self._dice, tick.symbol, tick.price, seq, time.time()))
 
     async def _order(self, request: web.Request) -> web.Response:
         try:
-            order = wire.decode_order(wire.parse(await request.read()))
-        except wire.WireError as error:
+            order = decode(await request.read(), Order)
+        except WireError as error:
             return _refuse(RejectReason.MALFORMED, detail=str(error))
-        if known := self._acks.get(order.client_order_id):
-            return web.json_response(wire.encode(known))
-        attempt = self._count_attempt(order.client_order_id)
+        known = self._remember(order.client_order_id)
+        known.attempts += 1
         price = self._market.price(order.symbol)
-        verdict = rules.judge(self._behaviour, self._dice, order, price, attempt)
-        await asyncio.sleep(verdict.latency)
-        if known := self._acks.get(order.client_order_id):  # the same order again, while this one was waiting
-            return web.json_response(wire.encode(known))
-        if verdict.reason is not None:
-            return _refuse(verdict.reason)
-        return web.json_response(wire.encode(self._accept(order)), status=201)
+        reason = rules.refusal(self._behaviour, self._dice, order, price, known.attempts)
+        await asyncio.sleep(rules.ack_latency(self._behaviour, self._dice, order.client_order_id))
+        if known.ack is not None:  # also when the same order came again while this one was waiting
+            return _answer(known.ack)
+        if reason is not None:
+            return _refuse(reason)
+        known.ack = self._accept(order)
+        return _answer(known.ack, status=201)
 
-    def _count_attempt(self, client_order_id: str) -> int:
-        attempt = self._attempts.get(client_order_id, 0) + 1
-        _remember(self._attempts, client_order_id, attempt)
-        return attempt
+    def _remember(self, client_order_id: str) -> _Known:
+        known = self._orders.setdefault(client_order_id, _Known())
+        if len(self._orders) > REMEMBERED_ORDERS:
+            self._orders.popitem(last=False)
+        return known
 
     def _accept(self, order: Order) -> Ack:
         self._accepted += 1
-        ack = Ack(order.client_order_id, f"{self.name}-{self._accepted}")
-        _remember(self._acks, order.client_order_id, ack)
-        task = asyncio.create_task(self._fill(order), name=f"fill {order.client_order_id}")
-        self._filling.add(task)
-        task.add_done_callback(self._filling.discard)
-        return ack
+        self._filling.spawn(self._fill(order), name=f"fill {order.client_order_id}")
+        return Ack(order.client_order_id, f"{self.name}-{self._accepted}")
 
     async def _fill(self, order: Order) -> None:
         seq, tick = self._market.last[order.symbol]
@@ -220,65 +194,40 @@ class PaperBroker:
             return _refuse(RejectReason.MALFORMED, detail=f"no such stream: {topic!r} after {after!r}")
         socket = web.WebSocketResponse(heartbeat=10.0)
         await socket.prepare(request)
-        if request.transport is not None:  # else the client has gone already
-            tape = self._market.tape if topic == "ticks" else self._fills
-            start = min(int(after), tape.last)
-            await self._attend(_Subscriber(socket, request.transport, topic, tape, start, high=tape.last))
+        if (transport := request.transport) is None:
+            return socket  # the client has gone already
+        self._connections.add(transport)
+        async with Tasks() as tasks:
+            tasks.spawn(self._pump(socket, transport, topic, int(after)), name=f"pump {topic}")
+            async for _ in socket:
+                pass  # nothing that a subscriber says is of interest, only its end
+        self._connections.discard(transport)
         return socket
 
-    async def _attend(self, subscriber: _Subscriber) -> None:
-        self._subscribers.add(subscriber)
-        pump = asyncio.create_task(self._pump(subscriber), name=f"pump {subscriber.topic}")
-        try:
-            await _listen(subscriber)
-        finally:
-            self._subscribers.discard(subscriber)
-            pump.cancel()
-            await asyncio.gather(pump, return_exceptions=True)
-
-    async def _pump(self, subscriber: _Subscriber) -> None:
-        tape, topic = subscriber.tape, subscriber.topic
-        while not subscriber.socket.closed:
-            while tape.last <= subscriber.after:
-                await tape.changed()
-            if subscriber.after + 1 < tape.first:
-                subscriber.after = tape.first - 1
-                await subscriber.socket.send_str(json.dumps({"op": "reset", "oldest": tape.first}))
-                continue
-            # Moved before the send, so that a resume that arrives meanwhile is not overwritten.
-            subscriber.after = seq = subscriber.after + 1
-            fresh, subscriber.high = seq > subscriber.high, max(seq, subscriber.high)
-            if fresh and rules.cuts_connection(self._behaviour, self._dice, topic, seq):
-                subscriber.transport.abort()
-                return
-            if not (fresh and rules.drops_frame(self._behaviour, self._dice, topic, seq)):
-                await subscriber.socket.send_str(json.dumps({"seq": seq, "data": wire.encode(tape[seq])}))
+    async def _pump(self, socket: web.WebSocketResponse, transport: asyncio.Transport, topic: str, after: int) -> None:
+        tape = self._market.tape if topic == "ticks" else self._fills
+        live = tape.last  # up to here nothing is withheld: a resume succeeds
+        after = min(after, live)
+        with suppress(ConnectionResetError):
+            while True:
+                await tape.reached(after + 1)
+                if after + 1 < tape.first:
+                    after = tape.first - 1
+                    await socket.send_str(encode(Frame[Tick](after)))
+                after += 1
+                if after > live and rules.cuts_connection(self._behaviour, self._dice, topic, after):
+                    transport.abort()
+                    return
+                if after <= live or not rules.drops_frame(self._behaviour, self._dice, topic, after):
+                    await socket.send_str(encode(Frame(after, tape[after])))
 
 
-async def _listen(subscriber: _Subscriber) -> None:
-    async for message in subscriber.socket:
-        if message.type is WSMsgType.TEXT:
-            for after in _resume_point(message.data):
-                subscriber.after = min(after, subscriber.high)
-                subscriber.tape.wake()
-
-
-def _resume_point(text: str) -> Iterator[int]:
-    try:
-        document = wire.parse(text)
-        if document.get("op") == "resume":
-            yield max(0, int(wire.number(document, "after")))
-    except wire.WireError:
-        return  # a client that talks nonsense keeps its stream
+def _answer(value: Struct, *, status: int = 200) -> web.Response:
+    return web.Response(text=encode(value), status=status, content_type="application/json")
 
 
 def _refuse(reason: RejectReason, *, status: int | None = None, detail: str = "") -> web.Response:
-    headers = {"Retry-After": "1"} if reason is RejectReason.RATE_LIMITED else {}
-    body = {"reason": reason.value, "detail": detail}
-    return web.json_response(body, status=status or STATUS.get(reason, UNPROCESSABLE), headers=headers)
-
-
-def _remember(memory: OrderedDict[str, T], key: str, value: T) -> None:
-    memory[key] = value
-    if len(memory) > REMEMBERED_ORDERS:
-        memory.popitem(last=False)
+    response = _answer(Refusal(reason.value, detail), status=status or STATUS.get(reason, UNPROCESSABLE))
+    if reason is RejectReason.RATE_LIMITED:
+        response.headers["Retry-After"] = "1"
+    return response

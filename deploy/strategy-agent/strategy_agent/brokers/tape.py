@@ -30,19 +30,16 @@ class Tape(Generic[T]):
         """Add an item, wake those who wait, and return its number."""
         self._items.append(item)
         self.last += 1
-        self.wake()
-        return self.last
-
-    def wake(self) -> None:
-        """Make everybody who waits look again, at the tape or at a position that was moved back."""
         self._changed.set()
         self._changed = asyncio.Event()
+        return self.last
 
     def __getitem__(self, seq: int) -> T:
         if not self.first <= seq <= self.last:
             raise IndexError(f"item {seq} is not on the tape ({self.first}…{self.last})")
         return self._items[seq - self.first]
 
-    async def changed(self) -> None:
-        """Return after the next append or wake."""
-        await self._changed.wait()
+    async def reached(self, seq: int) -> None:
+        """Return as soon as the tape holds, or held, item ``seq``."""
+        while self.last < seq:
+            await self._changed.wait()

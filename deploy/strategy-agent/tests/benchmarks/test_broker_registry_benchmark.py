@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
+from aiohttp import ClientSession
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from strategy_agent.brokers.registry import BrokerRegistry
+from strategy_agent.brokers.client import Broker, BrokerRegistry
 
 SIZES = [4, 64, 1024]
+NO_SESSION = cast(ClientSession, None)
+"""Nothing is sent."""
 
 
-def registry_of(size: int) -> BrokerRegistry[int]:
+def registry_of(size: int) -> BrokerRegistry:
     """Return a registry of so many brokers."""
-    registry: BrokerRegistry[int] = BrokerRegistry()
+    registry = BrokerRegistry()
     for number in range(size):
-        registry.register(f"broker-{number}", number)
+        registry.register(Broker(f"broker-{number}", "http://nowhere", NO_SESSION))
     return registry
 
 
@@ -26,12 +31,12 @@ def test_registration(benchmark: BenchmarkFixture, size: int) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_lookup(benchmark: BenchmarkFixture, size: int) -> None:
-    """The right record is found; the cost does not grow with the number of brokers."""
+    """The right broker is found; the cost does not grow with the number of brokers."""
     registry, name = registry_of(size), f"broker-{size - 1}"
-    assert benchmark(lambda: registry[name]).handle == size - 1
+    assert benchmark(lambda: registry[name]).name == name
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_selection(benchmark: BenchmarkFixture, size: int) -> None:
     """The best broker is chosen; the cost is one look at each."""
-    assert benchmark(registry_of(size).select).handle == 0
+    assert benchmark(registry_of(size).select).name == "broker-0"

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from strategy_agent.brokers.client import BrokerClient
+from strategy_agent.brokers.client import Broker
 from strategy_agent.brokers.paper import Market, PaperBroker
 from strategy_agent.model import Tick
 
@@ -21,7 +21,7 @@ Measure = Callable[[aiohttp.ClientSession, PaperBroker, Market], Awaitable[list[
 
 async def over_rest(session: aiohttp.ClientSession, venue: PaperBroker, market: Market) -> list[float]:
     """Return the seconds from printing a trade until a request has shown it."""
-    client, samples = BrokerClient("alpha", venue.url, session), list[float]()
+    client, samples = Broker("alpha", venue.url, session), list[float]()
     for number in range(SAMPLES):
         started = time.perf_counter()
         market.publish(Tick("BTC-USD", 100.0 + number, time.time()))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from math import inf
+
 import aiohttp
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
-from strategy_agent.agent import Agent, Outlets
+from strategy_agent.agent import Agent
 from strategy_agent.brokers.behaviour import Behaviour
 from strategy_agent.brokers.paper import Market, PaperBroker
+from strategy_agent.events import Outlets
 from strategy_agent.metrics import Metrics
+from strategy_agent.model import Tick
 from tests.support import RecordingEvents, free_port
 
 
@@ -35,7 +40,7 @@ async def test_a_failing_broker_proves_itself_again(market: Market, session: aio
     async with PaperBroker("alpha", market) as alpha, PaperBroker("beta", market) as beta:
         agent, _, _ = make_agent(session, {"alpha": alpha.url, "beta": beta.url})
         for _ in range(3):
-            agent._registry.report("alpha", ok=False)
+            agent._registry["alpha"].report(ok=False)
         assert agent._registry.select().name == "beta"
         for _ in range(100):
             await agent._sync_clocks(0.0)
@@ -46,7 +51,7 @@ async def test_a_broker_that_answers_is_not_away(market: Market, session: aiohtt
     """Whatever made a stream believe that the broker is away, an answer to the next errand corrects it."""
     async with PaperBroker("alpha", market) as venue:
         agent, _, _ = make_agent(session, {"alpha": venue.url})
-        agent._registry.report("alpha", ok=False, up=False)
+        agent._registry["alpha"].report(ok=False, up=False)
         await agent._sync_clocks(0.0)
         assert agent.describe()["brokers"] == {"alpha": True}
 
@@ -59,3 +64,26 @@ async def test_a_heartbeat_is_a_gauge_a_line_and_an_event(market: Market, sessio
     assert metrics.registry.get_sample_value("strategy_event_loop_lag_seconds") == 0.25
     assert events.published == [("heartbeat", agent.summary())]
     assert agent.summary()["tick_age"] is None
+
+
+async def test_a_stall_holds_ticks_up_for_its_time(session: aiohttp.ClientSession) -> None:
+    """No tick is handled while it lasts, whatever comes; of two stalls the longer one counts."""
+    agent, _, _ = make_agent(session, {"alpha": "http://nowhere"})
+    agent.stall(0.15)
+    agent.stall(0.0)
+    handling = asyncio.create_task(agent._on_tick("alpha", Tick("BTC-USD", 100.0)))
+    await asyncio.sleep(0.05)
+    assert agent.summary()["ticks"] == 0
+    await asyncio.wait_for(handling, 5)
+    assert agent.summary()["ticks"] == 1
+    await agent.close()
+
+
+async def test_a_stall_for_ever_has_no_end(session: aiohttp.ClientSession) -> None:
+    """Without a duration nothing moves any more, and waiting for ever is no error."""
+    agent, _, _ = make_agent(session, {"alpha": "http://nowhere"})
+    agent.stall(inf)
+    handling = asyncio.create_task(agent._on_tick("alpha", Tick("BTC-USD", 100.0)))
+    await asyncio.sleep(0.02)
+    assert not handling.done()
+    handling.cancel()

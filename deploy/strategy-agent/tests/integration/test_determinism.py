@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from itertools import islice
 
@@ -11,12 +10,10 @@ import aiohttp
 from strategy_agent.bots import MeanReversionBot, MomentumBot
 from strategy_agent.brokers.behaviour import Behaviour
 from strategy_agent.brokers.paper import Market, PaperBroker
-from strategy_agent.brokers.stream import Stream, Subscription
 from strategy_agent.market import SCENARIOS, price_path
 from strategy_agent.model import AccountData, Decision, Tick
 from strategy_agent.router import StrategyRouter
-from strategy_agent.wire import decode_tick
-from tests.support import RecordingObserver, eventually
+from tests.support import eventually, ticks_of
 
 TICKS = 600
 
@@ -37,25 +34,22 @@ def prices() -> list[float]:
 
 async def over_the_wire(session: aiohttp.ClientSession, behaviour: Behaviour) -> list[Decision]:
     """Return the decisions made on ticks that came through a venue."""
-    router, market, decisions = make_router(), Market(), list[Decision]()
-
-    async def decide(_: int, tick: Tick) -> None:
-        decisions.append(router.process_tick(tick.symbol, tick.price, AccountData()))
-
-    async with PaperBroker("alpha", market, seed=3, behaviour=behaviour) as venue:
-        subscription = Subscription(lambda: f"{venue.url}/v1/stream/ticks", decode_tick, decide)
-        following = asyncio.create_task(Stream(session, subscription, RecordingObserver()).run())
-        await asyncio.sleep(0.05)
+    market, router = Market(), make_router()
+    async with (
+        PaperBroker("alpha", market, seed=3, behaviour=behaviour) as venue,
+        ticks_of(session, venue) as follower,
+    ):
+        await eventually(lambda: bool(venue._connections), "a connection")
         for price in prices():
             market.publish(Tick("BTC-USD", price, time.time()))
-        await eventually(lambda: len(decisions) >= TICKS * 0.9, "most decisions")
+        await follower.reach(int(TICKS * 0.9))
         # A gap at the very end shows with the next frame only, so one more must come for certain.
         venue._behaviour = Behaviour()
         market.publish(Tick("BTC-USD", 1.0, time.time()))
-        await eventually(lambda: len(decisions) > TICKS, "all decisions")
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-    return decisions[:TICKS]
+        await follower.reach(TICKS + 1)
+    chaotic = behaviour != Behaviour()
+    assert bool(follower.reasons()) is chaotic
+    return [router.process_tick(tick.symbol, tick.price, AccountData()) for tick in follower.seen[:TICKS]]
 
 
 async def test_decisions_are_the_same_offline_calm_and_chaotic(session: aiohttp.ClientSession) -> None:

@@ -9,18 +9,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from strategy_agent.tracing import make_tracer_provider
 from tests.support import free_port
-
-pytest.importorskip(
-    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
-    reason="no OTLP exporter: pip install 'strategy-agent[otlp]'",
-)
-
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-)
 
 
 class Collector:

@@ -11,7 +11,7 @@ import pytest
 
 from strategy_agent.brokers import paper
 from strategy_agent.brokers.behaviour import Behaviour
-from strategy_agent.brokers.client import BrokerClient, BrokerError
+from strategy_agent.brokers.client import Broker, BrokerError
 from strategy_agent.brokers.paper import Market, PaperBroker
 from strategy_agent.model import Order, Side
 from tests.support import START_PRICE, eventually, free_port
@@ -24,9 +24,9 @@ def order(number: int = 1, quantity: float = 1.0, symbol: str = "BTC-USD") -> Or
     return Order(f"{symbol}-{number}", symbol, Side.BUY, quantity)
 
 
-def client_of(venue: PaperBroker, session: aiohttp.ClientSession) -> BrokerClient:
+def client_of(venue: PaperBroker, session: aiohttp.ClientSession) -> Broker:
     """Return a client of the venue."""
-    return BrokerClient(venue.name, venue.url, session)
+    return Broker(venue.name, venue.url, session)
 
 
 async def test_an_order_is_acknowledged_with_the_venues_id(market: Market, session: aiohttp.ClientSession) -> None:
@@ -141,7 +141,7 @@ async def test_the_clock_offset_is_measured(market: Market, session: aiohttp.Cli
 
 async def test_nobody_there_is_unreachable(session: aiohttp.ClientSession) -> None:
     """A refused connection is an error with a fixed reason."""
-    client = BrokerClient("alpha", f"http://127.0.0.1:{free_port()}", session)
+    client = Broker("alpha", f"http://127.0.0.1:{free_port()}", session)
     with pytest.raises(BrokerError) as refused:
         await client.book("BTC-USD")
     assert refused.value.reason == "unreachable"

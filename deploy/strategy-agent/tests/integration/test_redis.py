@@ -2,102 +2,105 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from typing import Self, cast
 
 import pytest
-from redis.asyncio import Redis
 
 from strategy_agent import redis_io
+from strategy_agent.aio import Tasks
+from strategy_agent.metrics import Metrics
 from strategy_agent.redis_io import BOOK_KEY, CHANNEL, STREAM, RedisBooks, RedisEvents, connect
 from tests.support import RedisServer, events_on, eventually, make_book
 
 
-class Notes:
-    """Keeps what the sink reports."""
+class Sink:
+    """An event sink with its client and what it counts; the block is its delivery."""
 
-    def __init__(self) -> None:
-        self.drops: list[str] = []
-        self.states: list[bool] = []
+    def __init__(self, url: str) -> None:
+        self.metrics = Metrics(())
+        self.client = connect(url)
+        self.events = RedisEvents(self.client, self.metrics)
+        self._tasks = Tasks()
 
+    async def __aenter__(self) -> Self:
+        self._tasks.spawn(self.events.run(), "delivery")
+        return self
 
-@asynccontextmanager
-async def sink(url: str) -> AsyncIterator[tuple[RedisEvents, Redis, Notes]]:
-    """Yield a running event sink, its client, and what it reports."""
-    client, notes = connect(url), Notes()
-    events = RedisEvents(client, notes.drops.append, notes.states.append)
-    delivery = asyncio.create_task(events.run())
-    try:
-        yield events, client, notes
-    finally:
-        delivery.cancel()
-        await asyncio.gather(delivery, return_exceptions=True)
-        await client.aclose()
+    async def __aexit__(self, *_: object) -> None:
+        await self._tasks.cancel()
+        await self.client.aclose()
+
+    @property
+    def reachable(self) -> bool:
+        """Whether Redis is said to be there."""
+        return self.metrics.registry.get_sample_value("strategy_redis_up") == 1
+
+    def dropped(self, reason: str) -> float | None:
+        """Return how many events were lost for a reason."""
+        return self.metrics.registry.get_sample_value("strategy_events_dropped_total", {"reason": reason})
 
 
 async def test_events_are_on_the_stream_in_order(redis_server: RedisServer) -> None:
-    """What is published is found with number, type and fields."""
-    async with sink(redis_server.url) as (events, client, notes):
-        events.publish("order", client_order_id="BTC-USD-1", state="acknowledged")
-        events.publish("fill", client_order_id="BTC-USD-1", price=100.5)
-        await events.drain(5)
-        found = await events_on(client, STREAM)
+    """What is published is found with number, type, time and fields; numbers count over all types."""
+    async with Sink(redis_server.url) as sink:
+        sink.events.publish("order", client_order_id="BTC-USD-1", state="acknowledged")
+        sink.events.publish("fill", client_order_id="BTC-USD-1", price=100.5)
+        await sink.events.drain(5)
+        found = await events_on(sink.client, STREAM)
+        assert sink.reachable
     assert [(event["seq"], event["type"]) for event in found] == [(1, "order"), (2, "fill")]
     assert found[1]["price"] == 100.5
-    assert (notes.states, notes.drops) == ([True], [])
+    assert abs(cast(float, found[1]["at"]) - time.time()) < 60
 
 
 async def test_events_are_on_the_channel_too(redis_server: RedisServer) -> None:
     """A subscriber of the channel hears the same events at once."""
-    async with sink(redis_server.url) as (events, client, _), client.pubsub() as subscriber:
+    async with Sink(redis_server.url) as sink, sink.client.pubsub() as subscriber:
         await subscriber.subscribe(CHANNEL)
         await subscriber.get_message(timeout=5)
-        events.publish("heartbeat", ticks=1)
+        sink.events.publish("heartbeat", ticks=1)
         message = await subscriber.get_message(timeout=5)
     assert message is not None
     assert json.loads(message["data"])["type"] == "heartbeat"
 
 
 async def test_events_wait_while_redis_is_away(redis_server: RedisServer) -> None:
-    """What is published during an outage is delivered after it, in order, and both changes are reported."""
-    async with sink(redis_server.url) as (events, client, notes):
-        events.publish("before")
-        await events.drain(5)
+    """What is published during an outage is delivered after it, in order; the gauge shows both changes."""
+    async with Sink(redis_server.url) as sink:
+        sink.events.publish("before")
+        await sink.events.drain(5)
         redis_server.stop()
         for number in range(5):
-            events.publish("during", number=number)
-        await eventually(lambda: notes.states == [True, False], "the loss of Redis")
+            sink.events.publish("during", number=number)
+        await eventually(lambda: not sink.reachable, "the loss of Redis")
         redis_server.start()
-        await events.drain(10)
-        found = await events_on(client, STREAM)
+        await sink.events.drain(10)
+        found = await events_on(sink.client, STREAM)
+        assert sink.reachable
     assert [event.get("number") for event in found] == [0, 1, 2, 3, 4]
-    assert notes.states == [True, False, True]
+    assert sink.dropped("shutdown") is None
 
 
-async def test_what_does_not_fit_is_dropped_and_counted(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_does_not_fit_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A full queue drops the newest event with a reason; the numbers show where."""
     monkeypatch.setattr(redis_io, "QUEUE_LENGTH", 3)
-    client, notes = connect(redis_server.url), Notes()
-    events = RedisEvents(client, notes.drops.append, notes.states.append)
+    sink = Sink("redis://127.0.0.1:1")
     for _ in range(5):
-        events.publish("heartbeat")
-    assert notes.drops == ["queue_full"] * 2
-    await client.aclose()
+        sink.events.publish("heartbeat")
+    assert sink.dropped("queue_full") == 2
+    await sink.client.aclose()
 
 
 async def test_what_cannot_be_delivered_at_the_end_is_counted() -> None:
     """Stopping without Redis gives up after the time allowed, and says how many were lost."""
-    async with sink("redis://127.0.0.1:1") as (events, _, notes):
+    async with Sink("redis://127.0.0.1:1") as sink:
         for _ in range(3):
-            events.publish("heartbeat")
-        await events.drain(0.1)
-    assert notes.drops == ["shutdown"] * 3
+            sink.events.publish("heartbeat")
+        await sink.events.drain(0.1)
+    assert sink.dropped("shutdown") == 3
 
 
 async def test_books_are_shared(redis_server: RedisServer) -> None:

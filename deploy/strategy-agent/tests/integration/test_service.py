@@ -7,10 +7,10 @@ import json
 import signal
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from strategy_agent.config import ServiceConfig
 from strategy_agent.faults import InjectedCrashError, parse_fault

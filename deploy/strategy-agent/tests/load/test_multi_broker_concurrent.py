@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
 
 from strategy_agent.account import Account
 from strategy_agent.brokers.behaviour import CALM, CHAOS, Behaviour
-from strategy_agent.brokers.client import BrokerClient, BrokerError
+from strategy_agent.brokers.client import Broker, BrokerError
 from strategy_agent.brokers.paper import Market, PaperBroker
-from strategy_agent.brokers.stream import Stream, Subscription
 from strategy_agent.model import Fill, Order, Side
-from strategy_agent.wire import decode_fill
-from tests.support import RecordingObserver, eventually
+from strategy_agent.wire import Frame
+from tests.support import Follower, eventually
 
 BROKERS = 4
 ORDERS = 100
@@ -31,7 +31,7 @@ def orders(broker: str) -> list[Order]:
     return [Order(f"{broker}-{number}", "BTC-USD", sides[number % 2], 1.0) for number in range(ORDERS)]
 
 
-async def submit_all(client: BrokerClient, wanted: list[Order]) -> tuple[Outcomes, list[float]]:
+async def submit_all(client: Broker, wanted: list[Order]) -> tuple[Outcomes, list[float]]:
     """Submit with bounded concurrency; return the outcomes by word and the latencies of the answers."""
     gate = asyncio.Semaphore(CONCURRENCY)
     outcomes, latencies = Outcomes(), list[float]()
@@ -50,45 +50,41 @@ async def submit_all(client: BrokerClient, wanted: list[Order]) -> tuple[Outcome
     return outcomes, latencies
 
 
-class Desk:
-    """Books the fills of one venue and counts the orders they close."""
-
-    def __init__(self, session: aiohttp.ClientSession, venue: PaperBroker) -> None:
-        self.account = Account()
-        self.closed = 0
-        subscription = Subscription(lambda: f"{venue.url}/v1/stream/fills", decode_fill, self._book)
-        self.stream = Stream(session, subscription, RecordingObserver())
-
-    async def _book(self, _: int, fill: Fill) -> None:
-        self.account.book(fill)
-        self.closed += fill.last
+def position(fills: list[Fill]) -> float:
+    """Return what an account holds after these fills."""
+    account = Account()
+    for fill in fills:
+        account.book(fill)
+    return account.position("BTC-USD")
 
 
-async def trade(market: Market, session: aiohttp.ClientSession, behaviour: Behaviour) -> list[tuple[Outcomes, Desk]]:
+async def trade(
+    market: Market, session: aiohttp.ClientSession, behaviour: Behaviour
+) -> list[tuple[Outcomes, list[Fill]]]:
     """Trade on all brokers at once and return what came of it per broker."""
-    venues = [PaperBroker(f"venue-{number}", market, seed=7, behaviour=behaviour) for number in range(BROKERS)]
-    for venue in venues:
-        await venue.start()
-    desks = [Desk(session, venue) for venue in venues]
-    following = [asyncio.create_task(desk.stream.run()) for desk in desks]
-    clients = [BrokerClient(venue.name, venue.url, session) for venue in venues]
-    results = await asyncio.gather(*(submit_all(client, orders(client.name)) for client in clients))
-    for (outcomes, _), desk in zip(results, desks, strict=True):
-        wanted = outcomes["acknowledged"]
-        await eventually(lambda desk=desk, wanted=wanted: desk.closed == wanted, "all fills")  # type: ignore[misc]
-    for task in following:
-        task.cancel()
-    await asyncio.gather(*following, return_exceptions=True)
-    for venue in venues:
-        await venue.__aexit__()
-    return [(outcomes, desk) for (outcomes, _), desk in zip(results, desks, strict=True)]
+    async with AsyncExitStack() as stack:
+        venues = [PaperBroker(f"venue-{number}", market, seed=7, behaviour=behaviour) for number in range(BROKERS)]
+        for venue in venues:
+            await stack.enter_async_context(venue)
+        followers = [Follower(session, venue, "fills", Frame[Fill]) for venue in venues]
+        for follower in followers:
+            await stack.enter_async_context(follower)
+        clients = [Broker(venue.name, venue.url, session) for venue in venues]
+        results = await asyncio.gather(*(submit_all(client, orders(client.name)) for client in clients))
+        for (outcomes, _), follower, venue in zip(results, followers, venues, strict=True):
+            await eventually(lambda venue=venue: not venue._filling, "the last fill")  # type: ignore[misc]
+            venue._behaviour = CALM  # a gap at the very end shows with the next frame only
+            venue._fills.append(Fill("the end", "X", Side.BUY, 1.0, 1.0, last=False))
+            await follower.reach(venue._fills.last)
+            assert sum(fill.last for fill in follower.seen) == outcomes["acknowledged"]
+    return [(outcomes, follower.seen) for (outcomes, _), follower in zip(results, followers, strict=True)]
 
 
 async def test_calm_brokers_take_and_fill_everything(market: Market, session: aiohttp.ClientSession) -> None:
     """Of 400 orders on 4 brokers every one is acknowledged and filled, and the books balance."""
-    for outcomes, desk in await trade(market, session, CALM):
+    for outcomes, fills in await trade(market, session, CALM):
         assert outcomes == {"acknowledged": ORDERS}
-        assert desk.account.position("BTC-USD") == pytest.approx(0.0, abs=1e-9)
+        assert position(fills) == pytest.approx(0.0, abs=1e-9)
 
 
 async def test_chaotic_brokers_account_for_every_order(market: Market, session: aiohttp.ClientSession) -> None:
@@ -107,6 +103,6 @@ async def test_chaotic_brokers_account_for_every_order(market: Market, session: 
 async def test_answers_stay_quick_under_contention(market: Market, session: aiohttp.ClientSession) -> None:
     """With 16 orders in flight, half of the answers take less than a quarter of a second, and none times out."""
     async with PaperBroker("alpha", market, seed=7, behaviour=CHAOS) as venue:
-        outcomes, latencies = await submit_all(BrokerClient("alpha", venue.url, session), orders("alpha"))
+        outcomes, latencies = await submit_all(Broker("alpha", venue.url, session), orders("alpha"))
     assert outcomes["timeout"] == outcomes["unreachable"] == 0
     assert sorted(latencies)[ORDERS // 2] < 0.25

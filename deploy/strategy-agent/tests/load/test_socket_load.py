@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Self
 
 import aiohttp
 import pytest
 
 from strategy_agent.brokers.paper import Market, PaperBroker
-from strategy_agent.brokers.stream import OnItem, Stream, Subscription
-from strategy_agent.model import Tick
-from strategy_agent.wire import decode_tick
-from tests.support import RecordingObserver, eventually
+from tests.support import eventually, numbers, print_trades, ticks_of
 
 SOCKETS = 40
 TICKS = 250
@@ -25,36 +23,29 @@ def open_files() -> int:
 
 
 class Crowd:
-    """So many subscribers of one venue, each with what it saw."""
+    """So many subscribers of one venue, each with what it saw; the block is their life."""
 
     def __init__(self, session: aiohttp.ClientSession, venue: PaperBroker) -> None:
-        self.observers = [RecordingObserver() for _ in range(SOCKETS)]
-        self.seen: list[list[int]] = [[] for _ in range(SOCKETS)]
-        self.streams = [
-            Stream(session, Subscription(lambda: f"{venue.url}/v1/stream/ticks", decode_tick, self._taker(n)), observer)
-            for n, observer in enumerate(self.observers)
-        ]
-        self._tasks = [asyncio.create_task(stream.run()) for stream in self.streams]
+        self.followers = [ticks_of(session, venue) for _ in range(SOCKETS)]
+        self._venue = venue
+        self._before = 0
+        self._stack = AsyncExitStack()
 
-    def _taker(self, number: int) -> OnItem[Tick]:
-        async def take(seq: int, _: Tick) -> None:
-            self.seen[number].append(seq)
+    async def __aenter__(self) -> Self:
+        self._before = len(self._venue._connections)
+        for follower in self.followers:
+            await self._stack.enter_async_context(follower)
+        await eventually(lambda: len(self._venue._connections) == self._before + SOCKETS, "all connections")
+        return self
 
-        return take
-
-    async def connected(self) -> None:
-        """Wait until all stand."""
-        await eventually(lambda: all(observer.connections for observer in self.observers), "all connections")
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+        await eventually(lambda: len(self._venue._connections) == self._before, "the venue to notice that they left")
 
     async def reached(self, seq: int) -> None:
         """Wait until all have seen a frame."""
-        await eventually(lambda: all(stream.last >= seq for stream in self.streams), f"frame {seq} for all")
-
-    async def close(self) -> None:
-        """Leave."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for follower in self.followers:
+            await follower.reach(seq)
 
 
 @pytest.fixture
@@ -65,16 +56,13 @@ def market() -> Market:
 
 async def test_every_socket_gets_every_tick(market: Market, session: aiohttp.ClientSession) -> None:
     """Forty subscribers each see all ticks once and in order, over one connection each."""
-    async with PaperBroker("alpha", market) as venue:
-        crowd = Crowd(session, venue)
-        await crowd.connected()
-        for number in range(TICKS):
-            market.publish(Tick("BTC-USD", 100.0 + number, time.time()))
+    async with PaperBroker("alpha", market) as venue, Crowd(session, venue) as crowd:
+        for _ in range(TICKS):
+            print_trades(market)
             await asyncio.sleep(0)
         await crowd.reached(TICKS)
-        await crowd.close()
-    assert all(seen == list(range(1, TICKS + 1)) for seen in crowd.seen)
-    assert {observer.connections for observer in crowd.observers} == {1}
+        assert not any(follower.reasons() for follower in crowd.followers)
+    assert all(numbers(follower.seen) == list(range(1, TICKS + 1)) for follower in crowd.followers)
 
 
 async def test_a_slow_subscriber_holds_nobody_up(market: Market, session: aiohttp.ClientSession) -> None:
@@ -82,14 +70,11 @@ async def test_a_slow_subscriber_holds_nobody_up(market: Market, session: aiohtt
     async with (
         PaperBroker("alpha", market) as venue,
         session.ws_connect(f"{venue.url}/v1/stream/ticks", autoping=False),
+        Crowd(session, venue) as crowd,
     ):
-        crowd = Crowd(session, venue)
-        await crowd.connected()
-        for number in range(TICKS):
-            market.publish(Tick("BTC-USD", 100.0 + number, time.time()))
+        print_trades(market, TICKS)
         await crowd.reached(TICKS)
-        await crowd.close()
-    assert all(len(seen) == TICKS for seen in crowd.seen)
+    assert all(len(follower.seen) == TICKS for follower in crowd.followers)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to count file descriptors")
@@ -98,8 +83,6 @@ async def test_sockets_are_given_back(market: Market, session: aiohttp.ClientSes
     async with PaperBroker("alpha", market) as venue:
         before = open_files()
         for _ in range(3):
-            crowd = Crowd(session, venue)
-            await crowd.connected()
-            await crowd.close()
-        await eventually(lambda: not venue._subscribers, "the venue to notice")
+            async with Crowd(session, venue):
+                pass
         await eventually(lambda: open_files() <= before + 2, "descriptors to be closed")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategy_agent.regime import RegimeConfig, RegimeDetector, classify
-from strategy_agent.stats import DecayingPeak, ExponentialDeviation, ExponentialMean, clamp
+from strategy_agent.stats import DecayingPeak, ExponentialMean, clamp
 
 bounded = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=100)
 half_lives = st.floats(0.1, 1e6)
@@ -32,15 +32,6 @@ def test_a_mean_lies_among_its_observations(observations: list[float], half_life
 
 
 @given(bounded, half_lives)
-def test_a_deviation_is_at_most_the_largest_observation(observations: list[float], half_life: float) -> None:
-    """It is a number, not below zero, and not above the largest size seen."""
-    deviation = ExponentialDeviation(half_life)
-    for observation in observations:
-        deviation.update(observation)
-    assert 0.0 <= deviation.value <= max(map(abs, observations)) * (1 + 1e-9)
-
-
-@given(bounded, half_lives)
 def test_a_peak_is_never_below_the_present(observations: list[float], half_life: float) -> None:
     """And never above the highest value seen."""
     peak = DecayingPeak(half_life)
@@ -52,12 +43,13 @@ def test_a_peak_is_never_below_the_present(observations: list[float], half_life:
 
 @given(real_prices)
 def test_features_are_finite_and_in_range(prices: list[float]) -> None:
-    """For any real prices: volatility not below zero, efficiency and drawdown fractions, nothing infinite."""
-    detector = RegimeDetector()
+    """For any prices: volatility is at most the largest return, efficiency and drawdown fractions, nothing infinite."""
+    detector, largest = RegimeDetector(), 0.0
     for price in prices:
         detector.update(price)
         features = detector.features
-        assert 0.0 <= features.volatility < float("inf")
+        largest = max(largest, abs(features.tick_return))
+        assert 0.0 <= features.volatility <= largest * (1 + 1e-9)
         assert 0.0 <= features.efficiency <= 1.0
         assert 0.0 <= features.drawdown <= 1.0
         assert isfinite(features.volatility_ratio)

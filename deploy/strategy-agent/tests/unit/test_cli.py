@@ -52,6 +52,7 @@ def test_every_option_arrives() -> None:
     [
         (["run", "--scenario", "boom"], "invalid choice: 'boom'"),
         (["run", "--rate", "0"], "0 is not within 0.1 and 5000 ticks per second"),
+        (["run", "--rate", "nan"], "nan is not within 0.1 and 5000"),
         (["run", "--rate", "fast"], "could not convert string to float: 'fast'"),
         (["run", "--port", "70000"], "70000 is not within 0 and 65535"),
         (["run", "--port", "80.5"], "invalid literal for int() with base 10: '80.5'"),
@@ -84,13 +85,6 @@ def test_an_unwritable_log_file_is_said(tmp_path: Path, capsys: pytest.CaptureFi
     """Exit code 73 and the reason, before anything is started."""
     assert cli.main(["run", "--log-file", str(tmp_path / "missing" / "x.log")]) == cli.EX_CANTCREAT
     assert "cannot write the log file" in capsys.readouterr().err
-
-
-def test_a_missing_redis_package_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 69 and the fix."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    assert cli.main(["run", "--redis-url", "redis://127.0.0.1"]) == cli.EX_UNAVAILABLE
-    assert "pip install 'strategy-agent[redis]'" in capsys.readouterr().err
 
 
 def test_an_unhealthy_service_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:

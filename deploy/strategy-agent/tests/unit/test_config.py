@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
+
 import pytest
 
 from strategy_agent.config import parse_duration, parse_symbols
@@ -18,7 +20,7 @@ def test_durations(text: str, seconds: float) -> None:
 @pytest.mark.parametrize("text", ["", "s", "-1s", "1 s", "1d", "1e3", "inf", "nan", "10s20"])
 def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
     """The message shows how durations are written."""
-    with pytest.raises(ValueError, match=r"write 250ms, 20s, 1.5m or 1h"):
+    with pytest.raises(ArgumentTypeError, match=r"write 250ms, 20s, 1.5m or 1h"):
         parse_duration(text)
 
 
@@ -30,5 +32,5 @@ def test_symbols_are_listed_once_each() -> None:
 @pytest.mark.parametrize("text", ["", ",", "btc", "A B", "A/../B", ",".join(f"S{n}" for n in range(21))])
 def test_wrong_symbols_are_refused(text: str) -> None:
     """Neither none nor too many, and nothing that does not belong into a URL or a label."""
-    with pytest.raises(ValueError, match="is not a list of 1 to 20 symbols"):
+    with pytest.raises(ArgumentTypeError, match="is not a list of 1 to 20 symbols"):
         parse_symbols(text)

@@ -14,9 +14,9 @@ from opentelemetry.trace import StatusCode
 
 from strategy_agent import desk as module
 from strategy_agent.account import Account
-from strategy_agent.brokers.client import BrokerClient, BrokerError
-from strategy_agent.brokers.registry import BrokerRegistry
+from strategy_agent.brokers.client import Broker, BrokerError, BrokerRegistry
 from strategy_agent.desk import FILL_DEADLINE, OrderDesk
+from strategy_agent.events import Outlets
 from strategy_agent.metrics import Metrics
 from strategy_agent.model import Ack, Fill, Order, Side
 from tests.support import RecordingEvents, eventually
@@ -25,11 +25,11 @@ ORDER = Order("BTC-USD-1", "BTC-USD", Side.BUY, 2.0)
 Spans = tuple[TracerProvider, InMemorySpanExporter]
 
 
-class ScriptedClient(BrokerClient):
+class ScriptedBroker(Broker):
     """Answers submissions with the reasons of its script, then acknowledges."""
 
-    def __init__(self, session: aiohttp.ClientSession, *script: str) -> None:
-        super().__init__("alpha", "http://nowhere", session)
+    def __init__(self, session: aiohttp.ClientSession, *script: str, name: str = "alpha") -> None:
+        super().__init__(name, "http://nowhere", session)
         self.script = list(script)
         self.submitted: list[Order] = []
         self.hang = False
@@ -47,15 +47,16 @@ class ScriptedClient(BrokerClient):
 class Rig:
     """A desk with everything around it."""
 
-    def __init__(self, client: ScriptedClient, spans: Spans) -> None:
+    def __init__(self, client: ScriptedBroker, spans: Spans) -> None:
         self.client = client
-        self.registry: BrokerRegistry[BrokerClient] = BrokerRegistry()
-        self.registry.register("alpha", client)
+        self.registry = BrokerRegistry()
+        self.registry.register(client)
         self.account = Account()
         self.metrics = Metrics(("BTC-USD",))
         self.events = RecordingEvents()
         provider, self.exporter = spans
-        self.desk = OrderDesk(self.registry, self.account, self.metrics, self.events, provider.get_tracer("t"))
+        outlets = Outlets(self.metrics, self.events, provider.get_tracer("t"))
+        self.desk = OrderDesk(self.registry, self.account, outlets)
 
     def value(self, name: str, **labels: str) -> float | None:
         """Return a metric."""
@@ -79,7 +80,7 @@ def fill(quantity: float = 2.0, *, last: bool = True) -> Fill:
 def make_rig(session: aiohttp.ClientSession, spans: Spans, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rig]:
     """Return a maker of rigs whose broker follows a script; retries do not wait."""
     monkeypatch.setattr(module, "RETRY_PAUSE", 0.0)
-    return lambda *script: Rig(ScriptedClient(session, *script), spans)
+    return lambda *script: Rig(ScriptedBroker(session, *script), spans)
 
 
 async def test_an_order_lives_until_its_last_fill(make_rig: Callable[..., Rig]) -> None:
@@ -87,9 +88,9 @@ async def test_an_order_lives_until_its_last_fill(make_rig: Callable[..., Rig]) 
     rig = make_rig()
     rig.desk.submit(ORDER)
     await rig.acknowledged()
-    rig.desk.on_fill("alpha", fill(0.5, last=False))
+    await rig.desk.on_fill("alpha", fill(0.5, last=False))
     assert rig.desk.in_flight == 1
-    rig.desk.on_fill("alpha", fill(1.5))
+    await rig.desk.on_fill("alpha", fill(1.5))
     assert (rig.desk.in_flight, rig.account.position("BTC-USD")) == (0, 2.0)
     assert rig.events.kinds() == ["order", "fill", "fill"]
     assert rig.value("ack_to_fill_seconds_count") == 1
@@ -100,7 +101,7 @@ async def test_the_spans_of_an_order_form_one_trace(make_rig: Callable[..., Rig]
     rig = make_rig()
     rig.desk.submit(ORDER)
     await rig.acknowledged()
-    rig.desk.on_fill("alpha", fill())
+    await rig.desk.on_fill("alpha", fill())
     order = rig.span("order")
     assert order.attributes is not None
     assert (order.attributes["order.client_order_id"], order.attributes["broker.name"]) == ("BTC-USD-1", "alpha")
@@ -119,7 +120,7 @@ async def test_a_passing_refusal_is_retried_with_the_same_id(make_rig: Callable[
     await rig.acknowledged()
     assert rig.client.submitted == [ORDER, ORDER]
     assert rig.value("retries_total", broker="alpha", reason=reason) == 1
-    rig.desk.on_fill("alpha", fill())
+    await rig.desk.on_fill("alpha", fill())
 
 
 async def test_retries_are_bounded(make_rig: Callable[..., Rig]) -> None:
@@ -146,7 +147,7 @@ async def test_a_refusal_ends_the_order(make_rig: Callable[..., Rig]) -> None:
 async def test_a_broker_that_does_not_answer_is_avoided(make_rig: Callable[..., Rig]) -> None:
     """The next order goes to another broker, although the streams have not noticed anything yet."""
     rig = make_rig("unreachable")
-    rig.registry.register("beta", rig.client)
+    rig.registry.register(ScriptedBroker(rig.client._session, name="beta"))
     rig.desk.submit(ORDER)
     await rig.acknowledged()
     assert rig.registry["alpha"].up
@@ -156,7 +157,7 @@ async def test_a_broker_that_does_not_answer_is_avoided(make_rig: Callable[..., 
 async def test_a_fill_of_an_unknown_order_is_booked_all_the_same(make_rig: Callable[..., Rig]) -> None:
     """The money has moved, whether or not the desk remembers the order."""
     rig = make_rig()
-    rig.desk.on_fill("alpha", fill())
+    await rig.desk.on_fill("alpha", fill())
     assert rig.account.position("BTC-USD") == 2.0
 
 
@@ -164,7 +165,7 @@ async def test_a_fill_may_overtake_its_acknowledgement(make_rig: Callable[..., R
     """If the fill comes first, the order is done and the late answer revives nothing."""
     rig = make_rig()
     rig.desk.submit(ORDER)
-    rig.desk.on_fill("alpha", fill())
+    await rig.desk.on_fill("alpha", fill())
     await eventually(lambda: "order" in rig.events.kinds(), "the acknowledgement")
     assert rig.desk.in_flight == 0
     assert {span.name for span in rig.exporter.get_finished_spans()} == {"order", "order.submit"}

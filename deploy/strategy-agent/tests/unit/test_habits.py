@@ -59,11 +59,10 @@ def imported(source: str) -> set[str]:
 
 
 def test_whatever_is_imported_is_declared() -> None:
-    """Every third-party package that the agent imports is in its requirements or extras."""
+    """Every third-party package that the agent imports is in its requirements."""
     used = set().union(*(imported(path.read_text()) for path in SOURCES))
     project = PROJECT["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["redis"]]
-    declared = {requirement.partition(">")[0] for requirement in wanted}
+    declared = {requirement.partition(">")[0] for requirement in project["dependencies"]}
     providers = packages_distributions()
     for package in used - {"strategy_agent"} - sys.stdlib_module_names:
         assert {name.replace("_", "-") for name in providers[package]} & declared, package

@@ -1,12 +1,16 @@
-"""Seeded market scenarios."""
+"""Seeded market scenarios, and what prints them."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from itertools import islice
 
 import pytest
 
-from strategy_agent.market import SCENARIOS, START_PRICE, market, price_path
+from strategy_agent import market as module
+from strategy_agent.brokers.paper import Market
+from strategy_agent.market import SCENARIOS, START_PRICE, Phase, Scenario, drive_market, market, price_path
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -67,3 +71,40 @@ def test_scenarios_repeat_for_ever() -> None:
     """After its last phase a scenario begins again."""
     phases = [point.phase for point in islice(price_path(SCENARIOS["steady-trend"], 7, "A"), 6001)]
     assert (phases[0], phases[5999], phases[6000]) == ("up", "down", "up")
+
+
+async def test_the_market_is_driven_at_its_rate() -> None:
+    """At 1000 ticks a second, 50 ticks take about 50 ms and carry both symbols."""
+    venues = Market()
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    driving = asyncio.create_task(drive_market(venues.publish, SCENARIOS["quiet"], 7, ("A", "B"), 1000.0))
+    await venues.tape.reached(50)
+    driving.cancel()
+    assert 0.045 <= loop.time() - started < 2.0
+    assert {venues.tape[seq].symbol for seq in range(1, 51)} == {"A", "B"}
+
+
+async def test_a_market_that_was_held_up_does_not_flood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is further behind than allowed, the driver forgets what it missed and keeps its rate."""
+    monkeypatch.setattr(module, "MAX_LAG", 0.01)
+    venues = Market()
+    driving = asyncio.create_task(drive_market(venues.publish, SCENARIOS["quiet"], 7, ("A",), 1000.0))
+    await venues.tape.reached(5)
+    before = venues.tape.last
+    time.sleep(0.2)  # noqa: ASYNC251 - the loop is held up for 200 ticks
+    await venues.tape.reached(before + 1)
+    driving.cancel()
+    assert venues.tape.last - before < 100
+
+
+async def test_a_silent_feed_publishes_nothing() -> None:
+    """While the scenario is silent, time passes without ticks: after 1 tick, 99 steps of 1 ms."""
+    venues, loop = Market(), asyncio.get_running_loop()
+    scenario = Scenario("x", (Phase("calm", 1), Phase("silence", 99, silent=True)))
+    driving = asyncio.create_task(drive_market(venues.publish, scenario, 7, ("A",), 1000.0))
+    await venues.tape.reached(1)
+    started = loop.time()
+    await venues.tape.reached(2)
+    driving.cancel()
+    assert loop.time() - started >= 0.09

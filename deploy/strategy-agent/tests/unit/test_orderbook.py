@@ -57,7 +57,12 @@ async def test_a_young_book_is_not_fetched_again(clock: FakeClock, source: Sourc
         await cache.get("BTC-USD")
         clock.now += 0.1
     assert source.asked == 1
-    assert cache.counts.hit_rate == pytest.approx(0.75)
+    assert cache.hit_rate == pytest.approx(0.75)
+
+
+async def test_before_the_first_lookup_nothing_was_hit(source: Source) -> None:
+    """A cache that was not asked yet has a hit rate of 0, not a division by it."""
+    assert OrderBookCache(source.fetch).hit_rate == 0.0
 
 
 async def test_a_book_at_the_limit_is_good_and_beyond_it_is_not(clock: FakeClock, source: Source) -> None:
@@ -88,7 +93,7 @@ async def test_a_shared_store_spares_the_broker(clock: FakeClock, source: Source
     await first.get("BTC-USD")
     await second.get("BTC-USD")
     assert source.asked == 1
-    assert (second.counts.store, second.counts.broker) == (1, 0)
+    assert second.answers == {"store": 1}
 
 
 async def test_an_old_book_in_the_store_is_a_miss(clock: FakeClock, source: Source) -> None:
@@ -125,4 +130,4 @@ async def test_a_broker_that_refuses_is_passed_on(clock: FakeClock) -> None:
     cache = OrderBookCache(refuse, clock=clock)
     with pytest.raises(BrokerError, match="alpha: unreachable"):
         await cache.get("BTC-USD")
-    assert (cache.counts.broker, cache.counts.hit_rate) == (1, 0.0)
+    assert (cache.answers, cache.hit_rate) == ({"broker": 1}, 0.0)

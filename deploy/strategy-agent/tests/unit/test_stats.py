@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from math import inf, nan, sqrt
+from math import inf, nan
 
 import pytest
 
-from strategy_agent.stats import DecayingPeak, ExponentialDeviation, ExponentialMean, clamp
+from strategy_agent.stats import DecayingPeak, ExponentialMean, clamp
 
 
 @pytest.mark.parametrize(
@@ -34,14 +34,6 @@ def test_mean_forgets_by_half_per_half_life() -> None:
     for _ in range(50):
         mean.update(1.0)
     assert mean.value == pytest.approx(0.5, abs=1e-6)
-
-
-def test_deviation_is_the_root_mean_square() -> None:
-    """The deviation is measured from zero, not from the mean."""
-    deviation = ExponentialDeviation(half_life=1000)
-    for observation in (3.0, -4.0):
-        deviation.update(observation)
-    assert deviation.value == pytest.approx(sqrt(12.5))
 
 
 def test_peak_follows_up_at_once() -> None:

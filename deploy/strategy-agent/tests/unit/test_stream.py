@@ -1,34 +1,20 @@
-"""The decisions of a stream: what to do with a frame, how long to wait."""
+"""A stream's decisions: what to do with a frame, how long to wait, what to say of a broker."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import MutableMapping
 from typing import NoReturn, Self, cast
 
 import aiohttp
 import pytest
 
-from strategy_agent.brokers.stream import Step, Stream, Subscription, backoff, decide
+from strategy_agent.brokers.client import Broker
+from strategy_agent.brokers.stream import GapError, backoff
 from strategy_agent.model import Tick
-from strategy_agent.wire import decode_tick
-from tests.support import RecordingObserver, eventually
+from strategy_agent.wire import Frame
+from tests.support import Follower, eventually, numbers
 
-
-@pytest.mark.parametrize(
-    ("last", "seq", "resuming", "step"),
-    [
-        (0, 1, False, Step.DELIVER),
-        (4, 5, False, Step.DELIVER),
-        (4, 5, True, Step.DELIVER),
-        (4, 6, False, Step.RESUME),
-        (4, 6, True, Step.IGNORE),
-        (4, 4, False, Step.IGNORE),
-        (4, 1, True, Step.IGNORE),
-    ],
-)
-def test_a_frame_is_delivered_in_order_once(last: int, seq: int, resuming: bool, step: Step) -> None:
-    """The next number is delivered, an old one ignored, a later one asks once for what is missing."""
-    assert decide(last, seq, resuming=resuming) is step
+Line = MutableMapping[str, object]
 
 
 def test_backoff_doubles_up_to_its_limit() -> None:
@@ -65,15 +51,60 @@ class BrokenSession:
 @pytest.mark.parametrize(("in_use", "reason"), [(False, "refused"), (True, "dropped")])
 async def test_only_a_connection_that_never_stood_was_refused(in_use: bool, reason: str) -> None:
     """What breaks in use, even while we send, was dropped: the venue may be well."""
+    broker = Broker("alpha", "http://alpha", cast(aiohttp.ClientSession, BrokenSession(in_use=in_use)))
+    async with Follower(broker._session, broker, "ticks", Frame[Tick]) as follower:
+        await eventually(lambda: sum(follower.reasons().values()) >= 2, "two attempts")
+    assert set(follower.reasons()) == {reason}
+    assert broker.up is in_use
 
-    async def ignore(_: int, __: Tick) -> None:
-        """Take nothing."""
 
-    observer = RecordingObserver()
-    session = cast(aiohttp.ClientSession, BrokenSession(in_use=in_use))
-    stream = Stream(session, Subscription(lambda: "http://alpha", decode_tick, ignore), observer)
-    task = asyncio.create_task(stream.run())
-    await eventually(lambda: len(observer.reasons) >= 2, "two attempts")
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert set(observer.reasons) == {reason}
+@pytest.fixture
+def stream(session: aiohttp.ClientSession) -> Follower[Tick]:
+    """Return a stream that is given its frames by hand."""
+    return Follower(session, Broker("alpha", "http://alpha", session), "ticks", Frame[Tick])
+
+
+async def test_a_frame_is_delivered_in_order_once(stream: Follower[Tick]) -> None:
+    """The next number is delivered, one that was there before is not."""
+    for seq in (1, 2, 2, 1, 3):
+        await stream.stream._receive(stream.broker, Frame(seq, Tick("BTC-USD", float(seq))))
+    assert numbers(stream.seen) == [1, 2, 3]
+
+
+async def test_a_later_frame_is_a_gap(stream: Follower[Tick]) -> None:
+    """It is not delivered, the missing ones are counted, and the position stays behind the last one delivered."""
+    with pytest.raises(GapError):
+        await stream.stream._receive(stream.broker, Frame(4, Tick("BTC-USD", 4.0)))
+    assert (stream.seen, stream.missing, stream.stream.last) == ([], 3, 0)
+
+
+async def test_frames_that_are_gone_are_skipped_and_counted(stream: Follower[Tick]) -> None:
+    """The position moves behind them; what is said twice counts once."""
+    for _ in range(2):
+        await stream.stream._receive(stream.broker, Frame(7))
+    assert (stream.stream.last, stream.gone) == (7, 7)
+
+
+async def test_a_refusal_means_the_broker_is_away(stream: Follower[Tick], logs: list[Line]) -> None:
+    """The first refusal is an error in the log, the following ones only count."""
+    for _ in range(3):
+        stream.stream._disconnected(stream.broker, "refused")
+    assert not stream.broker.up
+    assert [line["event"] for line in logs] == ["broker_unreachable"]
+    assert stream.reasons() == {"refused": 3}
+
+
+async def test_a_connection_means_the_broker_is_back(stream: Follower[Tick], logs: list[Line]) -> None:
+    """The return is said once."""
+    stream.stream._disconnected(stream.broker, "refused")
+    stream.stream._connected(stream.broker)
+    assert stream.broker.up
+    assert [line["event"] for line in logs] == ["broker_unreachable", "broker_reachable", "stream_connected"]
+
+
+async def test_a_dropped_connection_is_no_proof_of_absence(stream: Follower[Tick], logs: list[Line]) -> None:
+    """A drop alone does not mark the broker as away."""
+    stream.stream._connected(stream.broker)
+    stream.stream._disconnected(stream.broker, "dropped")
+    assert stream.broker.up
+    assert [line["event"] for line in logs] == ["stream_connected", "stream_disconnected"]

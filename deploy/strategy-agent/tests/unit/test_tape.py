@@ -40,22 +40,20 @@ def test_numbers_not_held_are_an_error(seq: int) -> None:
         tape[seq]
 
 
-async def test_waiting_ends_when_the_tape_grows() -> None:
-    """All who wait are woken by an append."""
+async def test_waiting_ends_when_the_tape_grows_far_enough() -> None:
+    """All who wait for an item are woken when it is there, and not by one before it."""
     tape: Tape[str] = Tape()
-    waiting = [asyncio.create_task(tape.changed()) for _ in range(3)]
-    await asyncio.sleep(0)
-    assert not any(task.done() for task in waiting)
+    waiting = [asyncio.create_task(tape.reached(2)) for _ in range(3)]
     tape.append("a")
+    await asyncio.sleep(0.01)
+    assert not any(task.done() for task in waiting)
+    tape.append("b")
     await asyncio.wait_for(asyncio.gather(*waiting), 1)
 
 
-async def test_a_wake_is_for_those_who_wait_already() -> None:
-    """Who comes after an append waits for the next one."""
-    tape: Tape[str] = Tape()
+async def test_what_was_there_is_not_waited_for() -> None:
+    """An item that is or was on the tape has been reached, forgotten or not."""
+    tape: Tape[str] = Tape(keep=1)
     tape.append("a")
-    late = asyncio.create_task(tape.changed())
-    await asyncio.sleep(0)
-    assert not late.done()
-    tape.wake()
-    await asyncio.wait_for(late, 1)
+    tape.append("b")
+    await asyncio.wait_for(asyncio.gather(tape.reached(1), tape.reached(2)), 1)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import cast
 
 import pytest
+from opentelemetry.trace import NoOpTracer
 
 from strategy_agent.account import Account
 from strategy_agent.bots import TestBot
 from strategy_agent.brokers.client import BrokerError
+from strategy_agent.desk import OrderDesk
+from strategy_agent.events import Outlets
 from strategy_agent.metrics import Metrics
 from strategy_agent.model import Book, Decision, Fill, Level, Order, Regime, Side, Tick
 from strategy_agent.orderbook import OrderBookCache
@@ -18,7 +22,7 @@ from strategy_agent.router import StrategyRouter
 from strategy_agent.trader import Trader, TradingRules, plan_trade, spread
 from tests.support import RecordingEvents, make_book
 
-RULES = TradingRules(max_position=0.2, min_trade=0.01, max_trade=0.05)
+RULES = TradingRules()
 
 
 def decision(signal: float, scalar: float = 1.0, price: float = 100.0) -> Decision:
@@ -86,9 +90,9 @@ class Rig:
         self.events = RecordingEvents()
         router = StrategyRouter()
         router.register_bot(TestBot(signal))
-        self.trader = Trader(
-            router, self.account, OrderBookCache(self._fetch), self.desk, self.metrics, self.events, rules=RULES
-        )
+        outlets = Outlets(self.metrics, self.events, NoOpTracer())
+        books, desk = OrderBookCache(self._fetch), cast(OrderDesk, self.desk)
+        self.trader = Trader(router, self.account, books, desk, outlets)
 
     async def _fetch(self, _: str) -> Book:
         if self.book is None:

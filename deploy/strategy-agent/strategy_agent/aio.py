@@ -1,0 +1,70 @@
+"""What asyncio and aiohttp leave to everybody to write again: background tasks, regular work, servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Self
+
+from aiohttp import web
+
+
+class Tasks:
+    """Tasks that nobody waits for. :meth:`cancel`, or leaving the block, ends those that are left."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Start work."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def cancel(self) -> None:
+        """Cancel what still runs, and return when it is gone."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.cancel()
+
+
+async def every(seconds: float, action: Callable[[float], Awaitable[None]]) -> None:
+    """Call ``action(lateness)`` every ``seconds`` until cancelled; lateness is how long the loop kept us waiting."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        due = max(due + seconds, loop.time())
+        await asyncio.sleep(due - loop.time())
+        await action(max(0.0, loop.time() - due))
+
+
+async def listen(routes: list[web.RouteDef], host: str, port: int, *, patience: float) -> web.AppRunner:
+    """Serve ``routes``; ``patience`` is what open connections get when the runner is cleaned up, in seconds.
+
+    Raises ``OSError`` if the port cannot be had, and leaves nothing behind then.
+    """
+    application = web.Application()
+    application.add_routes(routes)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=patience)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return runner
+
+
+def port_of(runner: web.AppRunner) -> int:
+    """Return the port that a runner listens on."""
+    port: int = runner.addresses[0][1]
+    return port

@@ -1,0 +1,39 @@
+"""Background tasks and regular work."""
+
+from __future__ import annotations
+
+import asyncio
+
+from strategy_agent.aio import Tasks, every
+from tests.support import eventually
+
+
+async def test_leaving_the_block_ends_what_is_left() -> None:
+    """Tasks that are done are forgotten, the others are cancelled and gone when the block is left."""
+    ended: list[str] = []
+
+    async def work(name: str, seconds: float) -> None:
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            ended.append(name)
+
+    async with Tasks() as tasks:
+        tasks.spawn(work("short", 0.0), "short")
+        tasks.spawn(work("long", 60.0), "long")
+        await eventually(lambda: len(tasks) == 1, "the end of the short one")
+        assert ended == ["short"]
+    assert ended == ["short", "long"]
+
+
+async def test_regular_work_is_told_how_late_it_is() -> None:
+    """An action is called again and again with its lateness in seconds."""
+    calls: list[float] = []
+
+    async def action(lateness: float) -> None:
+        calls.append(lateness)
+
+    work = asyncio.create_task(every(0.005, action))
+    await eventually(lambda: len(calls) >= 3, "three calls")
+    work.cancel()
+    assert all(lateness >= 0 for lateness in calls)
