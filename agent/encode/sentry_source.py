@@ -1,18 +1,21 @@
 """Reads the workload's source files for context lines: bounded, cached, and only what is surely the code that ran.
 
-A path comes from a log, so anybody who can write there can name one. Nothing is read but regular files whose real name ends in `.py`, and
-nothing of a file is told that differs from what the traceback shows, or that is newer than the process it is told of.
+A path comes from a log, so anybody who can write there can name one. Nothing is read but regular files whose real name ends in `.py`, below the
+root of a process that we know; and nothing of a file is told that differs from what the traceback shows, or that is newer than the process.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
+from agent.target.roots import open_file, own
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from agent.target.roots import Root
 
 MAX_FILE: Final = 2 * 1024 * 1024
 """Bytes of a source file; a longer one is not read."""
@@ -21,62 +24,75 @@ MAX_FILES: Final = 64
 _CHECKED: Final = 4096
 
 
-class SourceFiles:
-    """Source files below a root. `newest` says up to when (seconds since the Unix epoch) a file may have been changed; None = any time."""
+def ours() -> Sequence[Root]:
+    """Our own root, with files of any age: for who is the workload."""
+    return (own(),)
 
-    def __init__(
-        self, clean: Callable[[str], str] = str, root: Callable[[], str] = str, newest: Callable[[], float | None] = lambda: None
-    ) -> None:
-        """`clean` takes secrets out of a text; `root` is put before every path (`/proc/7/root`)."""
+
+class SourceFiles:
+    """Source files below the roots of the workload's processes."""
+
+    def __init__(self, clean: Callable[[str], str] = str, roots: Callable[[], Sequence[Root]] = ours) -> None:
+        """`clean` takes secrets out of a text; `roots` are looked through in their order."""
         self._clean = clean
-        self._root = root
-        self._newest = newest
-        self._files: OrderedDict[str, tuple[tuple[int, int, int], Sequence[str]]] = OrderedDict()
-        self._packages: dict[str, bool] = {}
+        self._roots = roots
+        self._files: OrderedDict[tuple[int, int, int, int], Sequence[str]] = OrderedDict()
+        self._packages: dict[tuple[int, str], bool] = {}
 
     def lines(self, path: str, lineno: int, shown: str | None) -> Sequence[str] | None:
         """The lines of a file, None if it can't be read or is not what ran."""
-        lines = self._read(path) if os.path.isabs(path) and path.endswith(".py") else None
-        if lines is None or lineno > len(lines):
+        if not os.path.isabs(path) or not path.endswith(".py"):
             return None
-        if shown is not None and self._clean(shown.strip()) != lines[lineno - 1].strip():
-            return None
-        return lines
+        known = None if shown is None else self._clean(shown.strip())
+        for root in self._roots():
+            lines = self._read(root, path)
+            if lines is not None and lineno <= len(lines) and known in (None, lines[lineno - 1].strip()):
+                return lines
+        return None
 
     def is_package(self, directory: str) -> bool:
-        """Whether a directory holds an `__init__.py`."""
-        path = self._root() + directory
-        if path not in self._packages:
+        """Whether a directory holds an `__init__.py`; where no process is known, in our own file system: it may be theirs."""
+        return any(self._is_package(root, directory) for root in self._roots() or ours())
+
+    def _is_package(self, root: Root, directory: str) -> bool:
+        key = root.fd, directory
+        if key not in self._packages:
             if len(self._packages) >= _CHECKED:
                 self._packages.clear()
-            self._packages[path] = os.path.isfile(os.path.join(path, "__init__.py"))
-        return self._packages[path]
+            self._packages[key] = is_file(root, f"{directory}/__init__.py")
+        return self._packages[key]
 
-    def _read(self, path: str) -> Sequence[str] | None:
+    def _read(self, root: Root, path: str) -> Sequence[str] | None:
         try:
-            real = os.path.realpath(self._root() + path)
-            if not real.endswith(".py"):
-                return None
-            descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd, name = open_file(root.fd, path)
         except (OSError, ValueError):  # ValueError: a NUL in the name
             return None
         try:
-            return self._load(path, descriptor)
+            return self._load(fd, root.newest_ns) if name.endswith(".py") else None
         except OSError:
             return None
         finally:
-            os.close(descriptor)
+            os.close(fd)
 
-    def _load(self, path: str, descriptor: int) -> Sequence[str] | None:
-        status = os.fstat(descriptor)
-        newest = self._newest()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE or (newest is not None and status.st_mtime > newest):
+    def _load(self, fd: int, newest_ns: int | None) -> Sequence[str] | None:
+        status = os.fstat(fd)
+        if status.st_size > MAX_FILE or (newest_ns is not None and status.st_mtime_ns > newest_ns):
             return None
-        version = (status.st_ino, status.st_size, status.st_mtime_ns)
-        if path not in self._files or self._files[path][0] != version:
-            text = os.read(descriptor, MAX_FILE).decode("utf-8", "replace")
-            self._files[path] = version, tuple(line.rstrip("\r") for line in self._clean(text).removesuffix("\n").split("\n"))
-        self._files.move_to_end(path)
+        version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        if version not in self._files:
+            text = os.read(fd, MAX_FILE).decode("utf-8", "replace")
+            self._files[version] = tuple(line.rstrip("\r") for line in self._clean(text).removesuffix("\n").split("\n"))
+        self._files.move_to_end(version)
         while len(self._files) > MAX_FILES:
             self._files.popitem(last=False)
-        return self._files[path][1]
+        return self._files[version]
+
+
+def is_file(root: Root, path: str) -> bool:
+    """Whether there is a regular file."""
+    try:
+        fd, _ = open_file(root.fd, path)
+    except (OSError, ValueError):
+        return False
+    os.close(fd)
+    return True

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agent.host.pipeline import Host
     from agent.metrics import Metrics, Observation
     from agent.parse.patterns import Compiled
+    from agent.target.roots import Roots
 
 LEVELS: Final = {
     "debug": Severity.DEBUG,
@@ -34,10 +35,10 @@ LEVELS: Final = {
 }
 
 
-def build_detector(settings: Settings, host: Host, clean: Callable[[str], str]) -> Detector:
-    """The detector of a configuration; `clean` takes secrets out of source lines."""
+def build_detector(settings: Settings, host: Host, clean: Callable[[str], str], roots: Roots) -> Detector:
+    """The detector of a configuration; `clean` takes secrets out of source lines, which are read below `roots`."""
     resource, errors = settings.service.resource(), settings.errors
-    sources = SourceFiles(clean) if errors.source else NoSources()
+    sources = SourceFiles(clean, roots) if errors.source else NoSources()
     window_ns = round(errors.window * 1e9)
     setup = Setup(
         Rules(LEVELS[errors.level], _any_of(errors.patterns), errors.probes, errors.in_app),

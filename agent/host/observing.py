@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from agent.component import Observing
 from agent.errors import SpoolError
 from agent.record import Batch
-from agent.target.ending import Watch, read_stat
+from agent.target.ending import Watch, began_ns, read_stat
 from agent.verdict.observed import Observed, ended_record, killed_record, load, started_record
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.host.polling import SamplerPoller
     from agent.record import LogRecord
+    from agent.target.roots import Roots
 
     Emit = Callable[[Batch], Awaitable[None]]
     Positions = Callable[[], Awaitable[Mapping[str, bytes]]]
@@ -47,7 +47,6 @@ LINGER: Final = 1.0
 LAST: Final = 0.5
 """Seconds that the last tellings may take when the agent stops."""
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
@@ -63,11 +62,13 @@ class _Followed:
 class Observer:
     """Watches the main processes of all samplers that know some."""
 
-    def __init__(self, pollers: Sequence[SamplerPoller], emit: Emit, positions: Positions, clock: Clock) -> None:
+    def __init__(self, pollers: Sequence[SamplerPoller], emit: Emit, positions: Positions, clock: Clock, roots: Roots) -> None:
+        """`roots` are told of the processes, so that the source files of an error can be read."""
         self._pollers = [(poller, poller.sampler) for poller in pollers if isinstance(poller.sampler, Observing)]
         self._emit = emit
         self._positions = positions
         self._clock = clock
+        self._roots = roots
         self._boot = boot_id()
         self._watched: dict[str, _Followed] = {}
         self._woken = False
@@ -124,6 +125,7 @@ class Observer:
 
     def _follow(self, process: Observed, watch: Watch) -> None:
         one = self._watched[process.key] = _Followed(process, watch)
+        self._roots.follow(process.pid, self._clock.wall_ns(), watch.proc)
         fd = watch.fileno()
         if fd is not None:
             asyncio.get_running_loop().add_reader(fd, self._wake, one)
@@ -157,6 +159,7 @@ class Observer:
                 del self._watched[key]
                 self._unhook(one.watch)
                 one.watch.close()
+                self._roots.forget(one.process.pid, self._clock.monotonic())
 
     async def _tell(self, record: LogRecord, positions: Mapping[str, bytes | None]) -> bool:
         """Store a record and what it changes; False if the spool took nothing (it tells of that itself): the next look does it."""
@@ -193,8 +196,3 @@ def boot_id() -> str:
         return _BOOT.read_text(encoding="ascii").strip()
     except OSError:
         return ""
-
-
-def began_ns(start: int, now_ns: int) -> int:
-    """When a process began that started so many clock ticks after the boot, nanoseconds since the Unix epoch."""
-    return now_ns - time.clock_gettime_ns(time.CLOCK_BOOTTIME) + start * 10**9 // _TICKS

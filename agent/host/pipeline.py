@@ -15,6 +15,7 @@ from agent.host.polling import ProbePoller, SamplerPoller
 from agent.host.supervise import Health
 from agent.redact import Redactor
 from agent.registry import Kind, load
+from agent.target.roots import Roots
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -56,6 +57,8 @@ class Pipeline:
     exporters: list[tuple[str, Exporter]] = field(default_factory=list)
     detector: Detector | None = None
     """What finds errors, if anybody is to be told of them."""
+    roots: Roots = field(default_factory=Roots)
+    """The file systems of the workload's processes."""
     observer: Observer | None = None
     """What watches the target for its end, if one is configured."""
 
@@ -67,6 +70,7 @@ class Pipeline:
             await exporter.close()
         if self.detector is not None:
             self.detector.close()
+        self.roots.close()
 
 
 class Builder:
@@ -76,6 +80,7 @@ class Builder:
         self._settings = settings
         self._host = host
         self._redactor = Redactor(settings.redact)
+        self.roots = Roots()
         self.detector = self._make_detector()
         self._resource = settings.service.resource()
         self._encoder = LogEncoder(self._resource, ("outrider", __version__))
@@ -86,7 +91,7 @@ class Builder:
             return None
         from agent.host.detecting import build_detector  # noqa: PLC0415 - it brings sentry-sdk, 20 MB that only a Sentry destination is worth
 
-        return build_detector(self._settings, self._host, self._redactor.text)
+        return build_detector(self._settings, self._host, self._redactor.text, self.roots)
 
     def build(self) -> Pipeline:
         """Every configured component, unstarted."""
@@ -97,12 +102,13 @@ class Builder:
             [self.probe(entry) for entry in settings.probes],
             [(entry.name, cast("Exporter", self._component(Kind.EXPORTER, entry))) for entry in settings.exporters],
             self.detector,
+            self.roots,
         )
         if self.detector is not None:
             self.detector.watch(pipeline.probes)
         if any(isinstance(poller.sampler, Observing) for poller in pipeline.samplers):
             emit = self.intake(TARGET, replayable=True).emit  # it can wait: what has ended does not change any more
-            pipeline.observer = Observer(pipeline.samplers, emit, self._positions(TARGET), self._host.clock)
+            pipeline.observer = Observer(pipeline.samplers, emit, self._positions(TARGET), self._host.clock, self.roots)
         return pipeline
 
     def source(self, entry: Entry) -> RunningSource:

@@ -11,12 +11,14 @@ import contextlib
 import fcntl
 import os
 import struct
+import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from agent.target.oom import memory_events, oom_kills
 
 PROC: Final = Path("/proc")
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
 _INFO: Final = struct.Struct("=QQ11Ii")
 """pidfd_info as first published: mask, cgroup, eleven ids, exit code."""
 _GET_INFO: Final = 3 << 30 | _INFO.size << 16 | 0xFF << 8 | 11
@@ -66,6 +68,11 @@ def parse_stat(content: bytes) -> Stat | None:
     return Stat(head.partition(b"(")[2].decode("utf-8", "replace"), fields[0] in (b"Z", b"X"), int(fields[1]), int(fields[19]), status)
 
 
+def began_ns(start: int, now_ns: int) -> int:
+    """When a process began that started so many clock ticks after the boot, nanoseconds since the Unix epoch."""
+    return now_ns - time.clock_gettime_ns(time.CLOCK_BOOTTIME) + start * 10**9 // _TICKS
+
+
 def pidfd_status(fd: int) -> int | None:
     """The wait status of the process behind a pidfd, also after its parent has had it; None where the kernel can't tell."""
     buffer = bytearray(_INFO.pack(_EXIT, *[0] * 13))
@@ -97,14 +104,14 @@ class Watch:
         self.pid = pid
         self.start = start
         self.how: How | None = None
-        self._proc = proc
+        self.proc = proc
         self._memory = memory_events(pid, proc=proc, bystander=True)
         self._kills = oom_kills(self._memory)
         self._fd = self._open()
 
     def _open(self) -> int | None:
         """A pidfd; none of a process in another machine's or container's table, whose numbers are not ours."""
-        if self._proc != PROC:
+        if self.proc != PROC:
             return None
         with contextlib.suppress(OSError):
             fd = os.pidfd_open(self.pid)
@@ -131,17 +138,17 @@ class Watch:
         return 0 if ended else kills
 
     def _ended(self) -> tuple[bool, int | None]:
-        stat = read_stat(self.pid, self._proc)
+        stat = read_stat(self.pid, self.proc)
         zombie = stat is not None and stat.start == self.start and stat.zombie
         if stat is not None and stat.start == self.start and not zombie:
             return False, None
         known = pidfd_status(self._fd) if self._fd is not None else None
-        if known is None and zombie and stat is not None and (stat.status or may_trace(self.pid, self._proc)):
+        if known is None and zombie and stat is not None and (stat.status or may_trace(self.pid, self.proc)):
             known = stat.status
         return True, known
 
     def _lives(self) -> bool:
-        stat = read_stat(self.pid, self._proc)
+        stat = read_stat(self.pid, self.proc)
         return stat is not None and stat.start == self.start
 
     def _killed(self) -> int:

@@ -11,6 +11,7 @@ from agent.encode.sentry_frames import MAX_FRAMES, NoSources, Scene, class_of, e
 from agent.encode.sentry_source import MAX_FILE, SourceFiles
 from agent.error_event import ErrorEvent
 from agent.parse.exceptions import ExceptionInfo, Frame
+from agent.target.roots import Root, own
 from tests.support.sentry import NOW_NS
 
 MODULES = {
@@ -131,9 +132,10 @@ def test_a_changed_file_is_read_again(source):
 
 def test_a_file_newer_than_the_process_is_not_told(source):
     """A file that was changed after the process began is not what it runs."""
-    written = source.stat().st_mtime
-    assert SourceFiles(newest=lambda: written - 1).lines(str(source), 1, None) is None
-    assert SourceFiles(newest=lambda: written + 1).lines(str(source), 1, None)
+    written = source.stat().st_mtime_ns
+    for newest_ns, told in ((written - 1, False), (written, True)):
+        files = SourceFiles(roots=lambda newest_ns=newest_ns: [Root(own().fd, newest_ns)])
+        assert (files.lines(str(source), 1, None) is not None) is told
 
 
 def test_secrets_in_source_lines(source):

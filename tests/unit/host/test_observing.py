@@ -12,6 +12,7 @@ import pytest
 from agent.errors import SpoolFullError
 from agent.host.observing import BEAT, LINGER, SOON, VACANT, Observer, boot_id
 from agent.target.ending import read_stat
+from agent.target.roots import Roots
 from agent.testing.clock import FakeClock, settle
 from agent.verdict.exits import read_ending
 from agent.verdict.observed import Observed, load
@@ -70,7 +71,7 @@ class Rig:
 
     def __init__(self):
         self.clock, self.store, self.poller, self.processes = FakeClock(), Store(), Poller(), []
-        self.task = None
+        self.task, self.roots = None, Roots()
 
     def process(self, program=""):
         """A process that is somebody else's child: it ends with `end`."""
@@ -94,7 +95,7 @@ class Rig:
         import asyncio
 
         self.poller.sampler.mains = frozenset(pids)
-        self.observer = Observer([self.poller], self.store.emit, self.store.read, self.clock)
+        self.observer = Observer([self.poller], self.store.emit, self.store.read, self.clock, self.roots)
         self.task = asyncio.create_task(self.observer.run())
         await settle()
 
@@ -118,6 +119,7 @@ async def rig():
     made = Rig()
     yield made
     await made.stop()
+    made.roots.close()
     for process in made.processes:
         process.stdin.close()
         process.wait()
