@@ -68,6 +68,7 @@ class Wrapped:
                 self._stop("the command could not be started")
                 return None
             life.create_task(self._live(self._child))
+        builder.roots.follow(self._child.pid, self._host.clock.wall_ns())
         options = ProcessTreeConfig(target=f"pid:{self._child.pid}")
         return SamplerEntry(type="process_tree", name="process_tree", options=options, interval=SAMPLE_EVERY)
 
