@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from msgspec import structs
+
 from strategy_agent import __version__
 from strategy_agent.config import ServiceConfig, between, parse_duration, parse_symbols
 from strategy_agent.faults import KINDS, parse_fault
@@ -47,38 +49,23 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=_run)
     option = parser.add_argument
-    option("--scenario", choices=sorted(SCENARIOS), default=DEFAULTS.scenario, help="market (%(default)s)")
-    option("--seed", type=int, default=DEFAULTS.seed, help="makes market and venues repeatable (%(default)s)")
-    option(
-        "--rate",
-        type=between(float, 0.1, 5000, "ticks per second"),
-        default=DEFAULTS.rate,
-        help="ticks per second, all symbols (%(default)s)",
-    )
-    option("--symbols", type=parse_symbols, default=DEFAULTS.symbols, metavar="A,B", help="what to trade")
-    option("--brokers", type=int, choices=range(1, 9), default=DEFAULTS.brokers, help="paper venues (%(default)s)")
-    option("--host", default=DEFAULTS.host, help="where /health and /metrics listen (%(default)s)")
-    option(
-        "--port",
-        type=between(int, 0, 65535, "as a port"),
-        default=DEFAULTS.port,
-        help="their port, 0 for any (%(default)s)",
-    )
+    option("--scenario", choices=sorted(SCENARIOS), help="market (%(default)s)")
+    option("--seed", type=int, help="makes market and venues repeatable (%(default)s)")
+    option("--rate", type=between(float, 0.1, 5000, "ticks per second"), help="ticks a second in all (%(default)s)")
+    option("--symbols", type=parse_symbols, metavar="A,B", help="what to trade")
+    option("--brokers", type=int, choices=range(1, 9), help="paper venues (%(default)s)")
+    option("--host", help="where /health and /metrics listen (%(default)s)")
+    option("--port", type=between(int, 0, 65535, "as a port"), help="their port, 0 for any (%(default)s)")
     option("--duration", type=parse_duration, metavar="TIME", help="stop by itself, e.g. 30s")
     option("--log-file", type=Path, metavar="PATH", help="log there as well as to standard output")
-    option("--log-level", choices=("debug", "info", "warning", "error"), default=DEFAULTS.log_level)
-    option(
-        "--redis-url",
-        type=_redis_url,
-        metavar="URL",
-        help="send events and share order books there, e.g. redis://127.0.0.1:6379",
-    )
-    option("--fault", dest="faults", action="append", default=[], type=parse_fault, metavar="NAME[@START][:ARGUMENT]",
+    option("--log-level", choices=("debug", "info", "warning", "error"), help="(%(default)s)")
+    option("--redis-url", type=_redis_url, metavar="URL", help="send events and share books there: redis://HOST:PORT")
+    option("--fault", dest="faults", action="append", type=parse_fault, metavar="NAME[@START][:ARGUMENT]",
            help=f"make something go wrong; may be repeated. NAME is one of {', '.join(KINDS)}")  # fmt: skip
-    option("--oom-limit-mb", type=between(int, 16, 65536, "MB"), default=DEFAULTS.oom_limit_mb, metavar="MB",
+    option("--oom-limit-mb", type=between(int, 16, 65536, "MB"), metavar="MB",
            help="where the oom fault ends if the kernel does not (%(default)s)")  # fmt: skip
+    parser.set_defaults(command=_run, **{**structs.asdict(DEFAULTS), "faults": []})
 
 
 def _add_healthcheck(parser: argparse.ArgumentParser) -> None:
