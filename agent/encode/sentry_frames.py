@@ -26,9 +26,13 @@ LONGEST_LINE: Final = 1024
 
 MAIN: Final = "__main__"
 _PACKAGES: Final = re.compile(r".*[\\/](?:site|dist)-packages[\\/](.*)", re.DOTALL)
-_STANDARD: Final = re.compile(r".*[\\/]lib(?:64)?[\\/]python\d(?:\.\d+)?(?:\.zip)?[\\/](?:lib-dynload[\\/])?(.*)", re.DOTALL)
+_STANDARD: Final = re.compile(r".*[\\/]lib(?:64)?[\\/](?:python|pypy)\d(?:\.\d+)?t?(?:\.zip)?[\\/](?:lib-dynload[\\/])?(.*)", re.DOTALL)
+_ON_WINDOWS: Final = re.compile(r"([A-Za-z]:\\.*\\)(?:Lib|DLLs)\\(.*)", re.DOTALL)
 _FROZEN: Final = re.compile(r"<frozen ([\w.]+)>")
 _RUNNERS: Final = frozenset({"runpy"})
+_SEPARATORS: Final = re.compile(r"[\\/]")
+_LATER_BUILTINS: Final = frozenset({"PythonFinalizationError"})
+"""Exceptions of later versions than ours may be."""
 
 
 class Sources(Protocol):
@@ -68,14 +72,24 @@ class Scene:
 
 def is_library(path: str) -> bool:
     """Whether a file is the standard library's or an installed package's."""
-    return path.startswith("<frozen ") or (_PACKAGES.match(path) or _STANDARD.match(path)) is not None
+    return path.startswith("<frozen ") or _in_library(path) is not None
+
+
+def _in_library(path: str) -> str | None:
+    """The place of a library's file in its library, None for any other file; packages lie below the standard library."""
+    library = _PACKAGES.match(path) or _STANDARD.match(path)
+    if library:
+        return library[1]
+    library = _ON_WINDOWS.match(path)
+    return library[2] if library and "python" in library[1].lower() else None
 
 
 def is_in_app(path: str, module: str, prefixes: Sequence[str]) -> bool:
-    """Whether a frame is the workload's own code."""
+    """Whether a frame is the workload's own code: of what lies below a prefix all but a virtual environment's libraries."""
     if not prefixes:
         return not is_library(path)
-    return any(path.startswith(prefix) or module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes)
+    below = any(path.startswith(prefix) and not is_library(path[len(prefix) :]) for prefix in prefixes)
+    return below or any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes)
 
 
 def encode_frames(frames: Sequence[Frame], scene: Scene) -> list[Value]:
@@ -137,8 +151,8 @@ def module_of_library(path: str) -> str:
     frozen = _FROZEN.fullmatch(path)
     if frozen:
         return frozen[1]
-    library = _PACKAGES.match(path) or _STANDARD.match(path)  # packages lie below the standard library
-    return dotted(library[1]) if library else ""
+    library = _in_library(path)
+    return dotted(library) if library is not None else ""
 
 
 def module_of(path: str, sources: Sources) -> str:
@@ -149,6 +163,8 @@ def module_of(path: str, sources: Sources) -> str:
     if found or path.startswith("<"):
         return found
     directory, name = os.path.split(path)
+    if "\\" in name:  # Windows', which is never the file system we can look at
+        return dotted(name.rpartition("\\")[2])
     parts = [name]
     while len(parts) < 20 and len(directory) > 1 and sources.is_package(directory):
         directory, name = os.path.split(directory)
@@ -166,9 +182,9 @@ def short_name(path: str, module: str) -> str:
     if not module or path.startswith("<"):
         return path
     if "." not in module:
-        return path.rpartition("/")[2]
+        return _SEPARATORS.split(path)[-1]
     depth = module.count(".") + 1 + path.endswith("__init__.py")
-    return "/".join(re.split(r"[\\/]", path)[-depth:])
+    return "/".join(_SEPARATORS.split(path)[-depth:])
 
 
 def class_of(error: ExceptionInfo) -> tuple[str, str | None]:
@@ -176,6 +192,6 @@ def class_of(error: ExceptionInfo) -> tuple[str, str | None]:
 
     A type that we made up has the module "", which is none.
     """
-    if error.module is not None or isinstance(getattr(builtins, error.type, None), type):
+    if error.module is not None or error.type in _LATER_BUILTINS or isinstance(getattr(builtins, error.type, None), type):
         return error.type, error.module or None
     return error.type, MAIN if error.type else None

@@ -87,7 +87,8 @@ def logs(records: Sequence[LogRecord], *, labels: Mapping[str, str]) -> Item:
 
 def _log(record: LogRecord, common: Mapping[str, Value]) -> Json:
     number = record.severity or 9
-    own = {key: _attribute(value) for key, value in {**record.origin.attributes, **record.attributes}.items() if value is not None}
+    known = {**record.origin.attributes, **record.attributes}
+    own = {key: _attribute(_without_locals(value) if key == "exception" else value) for key, value in known.items() if value is not None}
     encoded: Json = {
         "timestamp": (record.time_ns or record.observed_ns) / 1e9,
         "trace_id": record.trace_id.hex() or identifier(record.origin.key),
@@ -97,6 +98,15 @@ def _log(record: LogRecord, common: Mapping[str, Value]) -> Json:
         "attributes": {**common, **own},
     }
     return {**encoded, "span_id": record.span_id.hex()} if record.span_id else encoded
+
+
+def _without_locals(value: Value) -> Value:
+    """Structlog's dictionaries of an exception hold every local variable of every frame: too much to tell, and often a secret."""
+    if isinstance(value, list):
+        return [_without_locals(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_locals(item) for key, item in value.items() if key != "locals"}
+    return value
 
 
 def _attribute(value: Value) -> Json:

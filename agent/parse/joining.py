@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from agent.parse.limits import MAX_JOINED_BYTES, MAX_JOINED_LINES, to_text
 from agent.parse.parsed import Parsed
 from agent.parse.severity import ERROR
-from agent.parse.traceback import parse_traceback
+from agent.parse.traceback import parse_fatal_error, parse_traceback
+from agent.parse.traceback_lines import ANSI
 
 if TYPE_CHECKING:
     from agent.parse.exceptions import ExceptionInfo
@@ -67,10 +68,13 @@ class Open:
 
     def close(self) -> Parsed:
         """The record as a whole."""
-        stack = to_text(b"\n".join(self._stack)).rstrip("\n")
+        stack = _uncoloured(to_text(b"\n".join(self._stack)).rstrip("\n"))
+        if self.head is None and not _tells(stack):
+            return placed(Parsed(stack, {}), self._base)
         head = self.head or placed(_headless(stack), self._base)
         if self._lines:
             text = to_text(b"\n".join(self._lines)).rstrip()
+            text = _uncoloured(text) if head.severity_text else text
             head = head._replace(body=f"{head.body!s}\n{text}" if text else head.body)
         return with_traceback(head, stack) if stack else head
 
@@ -91,6 +95,16 @@ def with_traceback(parsed: Parsed, stack: str) -> Parsed:
 
 def _names(error: ExceptionInfo | None) -> dict[str, str]:
     return {TYPE: error.qualified, MESSAGE: error.value} if error and error.type else {}
+
+
+def _tells(stack: str) -> bool:
+    """Whether it tells of an error. Threads that die together first print "Exception in thread …" each, and the tracebacks later."""
+    return parse_traceback(stack) is not None or parse_fatal_error(stack) is not None
+
+
+def _uncoloured(text: str) -> str:
+    """Colours are no content."""
+    return ANSI.sub("", text) if "\x1b" in text else text
 
 
 def _headless(stack: str) -> Parsed:

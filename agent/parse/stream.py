@@ -221,14 +221,12 @@ class Stream:
     def _emit_open(self, record: Open, out: list[Item]) -> None:
         out.append(Item(record.offset, record.end, _within_limits(record.close(), record.size)))
 
-    def _begins_record(self, line: bytes) -> bool:
-        """Whether an unindented line below an exception line begins a record; in a file of one-line records it always does."""
-        return (
-            self._format is None
-            or self._format.rest is not Rest.ANY
-            or self._format.parse(line, 0) is not None
-            or detect(line) is not PLAIN
-        )
+    def _begins_record(self, line: bytes) -> bool | None:
+        """Whether an unindented line below an exception line begins a record. None: in a file of one-line records any line may."""
+        own = self._format
+        if detect(line) is not PLAIN or (own not in (None, PLAIN) and own.parse(line, 0) is not None):
+            return True
+        return False if own is not None and own.rest is Rest.ANY else None
 
     def _malformed(self, line: bytes, looked_like: Format) -> Parsed:
         parsed = self._plain(line)

@@ -75,7 +75,7 @@ def parse_stack(text: str) -> tuple[Frame, ...]:
     return info.frames if info else ()
 
 
-def find_tracebacks(text: str, next_record: Callable[[str], bool] = unindented) -> list[tuple[int, int, ExceptionInfo]]:
+def find_tracebacks(text: str, next_record: Callable[[str], bool | None] = unindented) -> list[tuple[int, int, ExceptionInfo]]:
     """All tracebacks of a text of many lines, each with the characters it spans (start, end behind its last line).
 
     `next_record` says of an unindented line below an exception line whether it begins another record; by default it

@@ -69,7 +69,7 @@ class TracebackJoiner:
 
     __slots__ = ("_grammar", "_lines", "open")
 
-    def __init__(self, next_record: Callable[[bytes], bool] | None = None) -> None:
+    def __init__(self, next_record: Callable[[bytes], bool | None] | None = None) -> None:
         self._grammar = Grammar(_on_text(next_record) if next_record else unindented)
         self._lines = 0
         self.open = False
@@ -115,8 +115,8 @@ class TracebackJoiner:
         return _JOINTS.get(kind, Joint.CONTINUE)
 
 
-def _on_text(next_record: Callable[[bytes], bool]) -> Callable[[str], bool]:
-    def test(line: str) -> bool:
+def _on_text(next_record: Callable[[bytes], bool | None]) -> Callable[[str], bool | None]:
+    def test(line: str) -> bool | None:
         return next_record(line.encode("utf-8", "surrogateescape"))
 
     return test

@@ -142,15 +142,16 @@ def _stack(stack: Mapping[str, object], boxes: int, height: int, links: int) -> 
     members = _dicts_or_lists(stack.get("exceptions"))
     group = _group(members, boxes, height)
     frames, skipped, skipped_at = _frames(stack.get("frames"))
+    syntax = _syntax(stack.get("syntax_error"))
     return ExceptionInfo(
         type=name,
         module=module,
-        value=_scalar(stack.get("exc_value")),
+        value=_without_place(_scalar(stack.get("exc_value")), syntax),
         frames=frames,
         notes=tuple(note for note in _items(stack.get("exc_notes")) if isinstance(note, str)),
         group=group,
         is_group=bool(members) or stack.get("is_group") is True or name in _GROUPS,
-        syntax=_syntax(stack.get("syntax_error")),
+        syntax=syntax,
         truncated=_truncated(len(members) - len(group), skipped, skipped_at, links),
     )
 
@@ -204,6 +205,11 @@ def _syntax(value: object) -> Frame | None:
     column = offset - 1 - (len(line) - len(line.lstrip())) if isinstance(offset, int) else -1
     detail = (" " * column + "^",) if source and 0 <= column <= len(source) else ()
     return Frame(_scalar(value.get("filename")), _lineno(value), "", source or None, detail=detail)
+
+
+def _without_place(message: str, syntax: Frame | None) -> str:
+    """What CPython prints of a SyntaxError's message; `str` of one has its place behind it, which is told apart."""
+    return message.removesuffix(f" ({syntax.filename.rpartition('/')[2]}, line {syntax.lineno})") if syntax else message
 
 
 # --- JSON of any shape -----------------------------------------------------------------------------------------------

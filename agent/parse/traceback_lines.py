@@ -46,6 +46,8 @@ _FATAL_BODY: Final = re.compile(
 _LEVELS: Final = frozenset({"TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL"})
 _SEPARATORS: Final = frozenset({CAUSE, CONTEXT})
 _QUOTE: Final = '"""'
+_STACK_INFO: Final = "Stack (most recent call last):"
+"""What `logging` writes below an exception with `stack_info=True`."""
 MAX_STRAY_LINES: Final = 64
 """So many lines of others in a row inside an open traceback, and it counts as cut off."""
 
@@ -108,22 +110,23 @@ def clean(line: str) -> str:
     return ANSI.sub("", line) if "\x1b" in line else line
 
 
-def unindented(line: str) -> bool:
-    """The cautious next-record test: whatever is not indented is another record."""
-    return line[:1] not in (" ", "\t")
+def unindented(line: str) -> bool | None:
+    """The cautious next-record test: whatever is not indented may be another record."""
+    return False if line[:1] in (" ", "\t") else None
 
 
 class Grammar:
     """The state machine of the module's picture.
 
     `next_record` decides the one thing the text does not: whether an unindented line below an exception line is
-    another record (true) or more of the message (false). With `embedded` a header inside a message belongs to the
+    another record (true) or more of the message (false). None = it can't tell: then it is another record, but one that
+    ends no group whose box is open. With `embedded` a header inside a message belongs to the
     message (the text is known to be one traceback); without, it begins another traceback.
     """
 
     __slots__ = ("_blanks", "_embedded", "_logging", "_next_record", "_prefix", "_prefix_open", "_stray", "depth", "phase")
 
-    def __init__(self, next_record: Callable[[str], bool] = unindented, *, embedded: bool = False) -> None:
+    def __init__(self, next_record: Callable[[str], bool | None] = unindented, *, embedded: bool = False) -> None:
         self._next_record = next_record
         self._embedded = embedded
         self.reset()
@@ -310,16 +313,23 @@ class Grammar:
     def _in_message(self, line: str) -> Token:
         text = self._inside(line)
         if text is None:
-            return self._end(line) if self._is_next(line) else self._blank_or_message(line)
+            return self._without_margin(line)
         if text in _SEPARATORS and self._blanks:
             self.phase = Phase.CHAINED
             return Token(Kind.SEPARATOR, text, self.depth)
-        if self._logging and text == "Call stack:":
+        if not self.depth and (text == _STACK_INFO or (self._logging and text == "Call stack:")):
             self.phase = Phase.CALL_STACK
             return Token(Kind.NOISE, text)
-        if not self.depth and text and self._is_next(text):
+        if not self.depth and self._next(text) is not False:
             return self._end(line)
         return self._blank_or_message(text)
+
+    def _without_margin(self, line: str) -> Token:
+        """A line in an open box that is not in it: the C printer of 3.11 and 3.12 prints so what a message has of further lines."""
+        is_next = self._next(line)
+        if is_next is None:
+            return self._stray_line(line)
+        return self._end(line) if is_next else self._blank_or_message(line)
 
     def _blank_or_message(self, text: str) -> Token:
         if not text:
@@ -328,8 +338,8 @@ class Grammar:
         self._blanks = 0
         return Token(Kind.MESSAGE, text, self.depth)
 
-    def _is_next(self, text: str) -> bool:
-        return bool(text) and unindented(text) and self._next_record(text)
+    def _next(self, text: str) -> bool | None:
+        return self._next_record(text) if text and unindented(text) is None else False
 
     def _in_quoted(self, line: str) -> Token:
         """The text of a worker's traceback, which multiprocessing passes on as a message between triple quotes."""

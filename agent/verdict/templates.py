@@ -9,7 +9,9 @@ LONGEST: Final = 2048
 """Characters that are looked at; what lies behind is left out of the template."""
 
 _VALUE: Final = re.compile(
-    r"\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b"  # a UUID
+    r"(?<==)(?!=)(?:\"[^\"\n]{0,200}\"|'[^'\n]{0,200}'|[^\s,;&)\]}\"']{1,200})"  # key=value
+    r"|\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"  # an e-mail address
+    r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b"  # a UUID
     r"|\b0x[0-9a-fA-F]+\b"
     r"|\b(?=[a-fA-F]{0,64}[0-9])[0-9a-fA-F]{12,64}\b"  # a digest
     r"|\b\d[\d.:TZ+-]*"  # numbers, times, addresses

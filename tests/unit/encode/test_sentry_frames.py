@@ -22,6 +22,13 @@ MODULES = {
     "<frozen importlib._bootstrap>": ("importlib._bootstrap", "<frozen importlib._bootstrap>", False),
     "/app/trader.py": ("trader", "trader.py", True),
     "<string>": ("__main__", "<string>", True),
+    "/usr/local/lib/python3.13t/json/decoder.py": ("json.decoder", "json/decoder.py", False),
+    "/opt/lib/pypy3.10/json/decoder.py": ("json.decoder", "json/decoder.py", False),
+    "C:\\srv\\trader.py": ("trader", "trader.py", True),
+    "C:\\Python311\\Lib\\json\\decoder.py": ("json.decoder", "json/decoder.py", False),
+    "C:\\tools\\Python\\3.11.4\\x64\\Lib\\ast.py": ("ast", "ast.py", False),
+    "D:\\venv\\Lib\\site-packages\\httpx\\_client.py": ("httpx._client", "httpx/_client.py", False),
+    "C:\\srv\\Lib\\trader.py": ("trader", "trader.py", True),
 }
 
 
@@ -48,6 +55,20 @@ def test_configured_prefixes_decide():
     assert is_in_app("/srv/x.py", "x", ("/srv/",))
     assert is_in_app("/v/site-packages/mine/a.py", "mine.a", ("mine",))
     assert not is_in_app("/app/x.py", "minext", ("mine",))
+
+
+def test_a_virtual_environment_below_a_prefix_is_not_the_workloads_own():
+    """`/app` means the code in it, not the libraries that are installed in it; a prefix that leads to a library means that library."""
+    library = "/app/.venv/lib/python3.12/site-packages/httpx/_client.py"
+    assert not is_in_app(library, "httpx._client", ("/app",))
+    assert not is_in_app("/app/.venv/lib/python3.12/json/decoder.py", "json.decoder", ("/app/",))
+    assert is_in_app(library, "httpx._client", ("/app/.venv/lib/python3.12/site-packages/httpx",))
+    assert is_in_app("/app/trader.py", "trader", ("/app",))
+
+
+def test_a_builtin_of_a_later_version_is_not_main():
+    """An exception class that our own interpreter does not know yet is a builtin all the same."""
+    assert class_of(ExceptionInfo("PythonFinalizationError", None, "late", ())) == ("PythonFinalizationError", None)
 
 
 def test_folded_frames_are_unfolded_within_bounds():

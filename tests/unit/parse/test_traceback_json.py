@@ -211,3 +211,12 @@ def test_a_syntax_error_keeps_the_place_it_points_at() -> None:
     info = from_structured({"exception": [{"exc_type": "SyntaxError", "exc_value": "bad", "syntax_error": told, "frames": []}]})
     assert info is not None
     assert info.syntax == Frame("/srv/app/t.py", 4, "", "def f(:", detail=("    ^",))
+
+
+def test_a_syntax_errors_place_is_not_told_twice() -> None:
+    """Structlog's value is `str` of the exception, with the place at its end, which the event adds by itself."""
+    told = {"offset": 5, "filename": "/srv/app/conf.py", "line": "x = (1,", "lineno": 1, "msg": "'(' was never closed"}
+    stack = {"exc_type": "SyntaxError", "exc_value": "'(' was never closed (conf.py, line 1)", "syntax_error": told, "frames": []}
+    info = from_structured({"exception": [stack]})
+    assert info is not None
+    assert info.value == "'(' was never closed"

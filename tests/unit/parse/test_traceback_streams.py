@@ -1,0 +1,101 @@
+"""Tracebacks in the middle of real streams: what threads, groups and loggers print around and into them."""
+
+from __future__ import annotations
+
+from agent.parse.traceback import parse_traceback
+from tests.support.sentry import records_of
+
+GROUP = b"""\
+  + Exception Group Traceback (most recent call last):
+  |   File "/srv/app/grp.py", line 12, in <module>
+  |     raise ExceptionGroup("top", [leaf(1), leaf(2)])
+  | ExceptionGroup: top (2 sub-exceptions)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "/srv/app/grp.py", line 3, in leaf
+    |     raise ValueError(f"leaf {i}\\nsecond")
+    | ValueError: leaf 1
+second
+    +---------------- 2 ----------------
+    | Traceback (most recent call last):
+    |   File "/srv/app/grp.py", line 3, in leaf
+    |     raise ValueError(f"leaf {i}\\nsecond")
+    | ValueError: leaf 2
+second
+    +------------------------------------
+"""
+"""As the interpreters of 3.11 and 3.12 print it themselves: the second line of a message has no margin."""
+LOGGED = b"2026-11-22 10:00:00,123 - app - ERROR - it broke\n"
+SIMPLE = b'Traceback (most recent call last):\n  File "/srv/app/a.py", line 3, in f\n    g()\nValueError: no\n'
+UNCLOSED = b"""\
+  + Exception Group Traceback (most recent call last):
+  |   File "/srv/app/grp.py", line 12, in <module>
+  |     raise ExceptionGroup("top", [leaf(1)])
+  | ExceptionGroup: top (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | ValueError: leaf 1
+"""
+
+
+def errors(data: bytes) -> list[str]:
+    """The types of the errors among the records of a stream."""
+    return [str(record.attributes.get("exception.type", "")) for record in records_of(data) if record.severity >= 17]
+
+
+def test_a_group_whose_messages_have_no_margin_stays_whole() -> None:
+    """A line without margin in an open box may be the message's: the group goes on below it, and the line itself is not lost."""
+    records = records_of(GROUP)
+    assert [record.body for record in records if record.severity < 17] == ["second", "second"]
+    (whole,) = [record for record in records if record.severity >= 17]
+    found = parse_traceback(str(whole.attributes["exception.stacktrace"]))
+    assert found is not None
+    assert [member.value for member in found.group] == ["leaf 1", "leaf 2"]
+
+
+def test_the_lines_without_margin_belong_to_the_message_where_records_can_be_told() -> None:
+    """In a log whose records begin with a time what does not begin so is the message's."""
+    (record,) = records_of(LOGGED + GROUP)
+    found = parse_traceback(str(record.attributes["exception.stacktrace"]))
+    assert found is not None
+    assert [member.value for member in found.group] == ["leaf 1\nsecond", "leaf 2\nsecond"]
+
+
+def test_a_box_that_is_never_closed_ends_with_the_next_record() -> None:
+    """What surely begins a record ends a group that was cut off, and no record is taken for a part of it."""
+    assert [record.body for record in records_of(LOGGED + UNCLOSED + LOGGED)] == ["it broke", "it broke"]
+    plain = [f"line {number}" for number in range(200)]
+    records = records_of(UNCLOSED + "".join(f"{line}\n" for line in plain).encode())
+    assert [record.body for record in records if record.severity < 17] == plain
+    assert len(records) == 201
+
+
+def test_the_names_of_threads_that_die_together_are_no_errors() -> None:
+    """Such threads print their names first and their tracebacks later: only the tracebacks are errors, and the names are records."""
+    names = b"Exception in thread Thread-1 (boom):\nException in thread Thread-2 (boom):\n"
+    assert errors(names + SIMPLE + SIMPLE) == ["ValueError", "ValueError"]
+    assert [record.body for record in records_of(names)] == [line.decode() for line in names.splitlines()]
+    assert errors(b"Traceback (most recent call last):\n" + SIMPLE) == ["ValueError"]
+
+
+def test_a_dying_interpreter_is_an_error() -> None:
+    """It tells of no exception, and yet of an error."""
+    assert errors(
+        b"Fatal Python error: Segmentation fault\n\nCurrent thread 0x00007f (most recent call first):\n  <no Python frame>\n"
+    ) == [""]
+
+
+def test_the_stack_of_the_logging_call_is_not_the_message() -> None:
+    """`stack_info=True` writes the stack of the call below the exception: it belongs to the record, not to the exception's message."""
+    stack = b'Stack (most recent call last):\n  File "/srv/app/a.py", line 9, in main\n    log.exception("it broke", stack_info=True)\n'
+    first, second = records_of(LOGGED + SIMPLE + stack + LOGGED)
+    assert (first.body, first.attributes["exception.message"]) == ("it broke", "no")
+    assert "in main" in str(first.attributes["exception.stacktrace"])
+    assert second.body == "it broke"
+
+
+def test_colours_are_no_content() -> None:
+    """They are taken out of a traceback and of the further lines of a record, as they are of its first."""
+    red = b"".join(b"\x1b[1;31m" + line + b"\x1b[0m\n" for line in SIMPLE.splitlines())
+    (record,) = records_of(b"\x1b[2m2026-11-22 10:00:00\x1b[0m [\x1b[31merror\x1b[0m] it broke\n\x1b[36msecond\x1b[0m line\n" + red)
+    assert record.body == "it broke\nsecond line"
+    assert record.attributes["exception.stacktrace"] == SIMPLE.decode().rstrip("\n")
