@@ -45,6 +45,7 @@ POINTS: Final = frozenset(
         "spool.salvage_rows",
         "spool.salvage_done",
         "spool.migrate",
+        "intake.part_stored",
         "delivery.before_send",
         "delivery.after_send",
         "delivery.after_answer",

@@ -3,23 +3,28 @@
 batch ──▶ redact ──▶ encode ──▶ logs row ─┐
              └─────▶ detect ──▶ sentry rows ├─▶ spool.append(rows + positions + drops)   one transaction
 batch.payloads ────────────────────────────┘
+
+A batch that the spool can never hold at once takes several transactions, each of which also says how far they have come (`ahead`).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from agent.crash import crash_point
 from agent.errors import SpoolFullError, SpoolOversizeError
-from agent.record import Payload, Signal
+from agent.host import ahead
+from agent.record import Batch, Payload, Signal
 from agent.telemetry import Drop, RecordsDropped, ValuesRedacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from agent.record import Batch, LogRecord
+    from agent.record import LogRecord
     from agent.telemetry import Telemetry
 
 
@@ -79,6 +84,9 @@ class Appending(Protocol):
     async def wait_for_room(self) -> None:
         """Return when an append has a chance again."""
 
+    async def positions(self, source: str) -> Mapping[str, bytes]:
+        """Return the committed positions of a source."""
+
 
 class Part(NamedTuple):
     """What is stored in one transaction."""
@@ -116,41 +124,108 @@ class Intake:
         self._telemetry = telemetry
         self._owed: Mapping[str, int] = {}
         """Drops that could not be stored yet; the next commit counts them."""
+        self._ahead: Mapping[str, int] | None = None
+        """What is stored beyond the committed positions (see `ahead`); None = to be asked for."""
         self.newest_ns: int | None = None
         """Event time of the newest record stored since the start, nanoseconds since the Unix epoch: how far the source is behind."""
 
     async def emit(self, batch: Batch) -> None:
         """Store a batch and its positions; return when both are committed."""
+        try:
+            await self._emit(await self._unstored(batch))
+        except BaseException:
+            self._ahead = None  # whoever emits next begins at what is committed, whatever that is by now
+            raise
+
+    async def _unstored(self, batch: Batch) -> Batch:
+        """Leave out what was stored of a batch that was too large for one transaction, before the agent died half-way."""
+        if self._ahead is None:
+            stored = await self._spool.positions(self._source) if self._replayable else {}
+            self._ahead = ahead.decode(stored.get(ahead.KEY))
+        if not self._ahead:
+            return batch
+        left = ahead.left(self._ahead, batch.records)
+        records = ahead.unstored(self._ahead, batch.records)
+        return batch._replace(records=records, positions={**batch.positions, ahead.KEY: ahead.encode(left)})
+
+    async def _emit(self, batch: Batch) -> None:
         records, redactions = self._redactor.redact(batch.records, batch.text) if batch.records else ((), {})
-        payloads = list(batch.payloads)
+        whole = batch._replace(records=records)
+        try:
+            await self._take(whole, redactions)
+        except SpoolOversizeError:
+            await self._take_in_parts(whole, redactions)
+
+    async def _take_in_parts(self, batch: Batch, redactions: Mapping[str, int]) -> None:
+        """As many records in one transaction as it takes; what the source gave along moves when all are stored."""
+        positions = {ahead.KEY: None, **batch.positions} if self._replayable else batch.positions
+        await self._take_records(batch.records)
+        await self._take_payloads(batch.payloads)
+        await self._take(Batch(positions=positions, drops=batch.drops), redactions)
+
+    async def _take_records(self, records: Sequence[LogRecord]) -> None:
+        """Two halves, or halves of them; of one record whose rows never fit the largest rows are given up and counted."""
+        middle = len(records) // 2
+        for half in filter(None, (records[:middle], records[middle:])):
+            try:
+                await self._take(Batch(half, self._positions_ahead(half)), lighter=len(half) == 1)
+            except SpoolOversizeError:
+                await self._take_records(half)
+            else:
+                crash_point("intake.part_stored")
+
+    def _positions_ahead(self, records: Sequence[LogRecord]) -> Mapping[str, bytes | None]:
+        return {ahead.KEY: ahead.encode(ahead.extended(self._ahead or {}, records))} if self._replayable else {}
+
+    async def _take_payloads(self, payloads: Sequence[Payload]) -> None:
+        """The same for what came encoded; nothing says which of it is stored, but whoever sends such things asks for no more."""
+        if not payloads:
+            return
+        try:
+            await self._take(Batch(payloads=payloads))
+        except SpoolOversizeError:
+            halves = _halved(payloads)
+            for half in halves or ():
+                await self._take_payloads(half)
+            if halves is None:
+                await self._take(Batch(drops={Drop.SPOOL_OVERSIZE: payloads[0].records}))
+
+    async def _take(self, batch: Batch, redactions: Mapping[str, int] = MappingProxyType({}), *, lighter: bool = False) -> None:
+        """Detect, encode, store in one transaction; SpoolOversizeError if that can't be, unless it may be made lighter."""
+        records, payloads = batch.records, list(batch.payloads)
         if records:
             payloads.append(Payload(Signal.LOGS, len(records), self._encoder.encode(records)))
         if self._detector is None or not records:
-            await self._keep(batch, records, payloads, redactions, Detected())
+            await self._keep(batch, payloads, redactions, Detected(), lighter=lighter)
             return
         async with self._detector.judge(self._source, records) as found:
-            await self._keep(batch, records, [*payloads, *found.payloads], redactions, found)
+            await self._keep(batch, [*payloads, *found.payloads], redactions, found, lighter=lighter)
 
     async def _keep(
-        self, batch: Batch, records: Sequence[LogRecord], payloads: Sequence[Payload], redactions: Mapping[str, int], found: Detected
+        self, batch: Batch, payloads: Sequence[Payload], redactions: Mapping[str, int], found: Detected, *, lighter: bool
     ) -> None:
         owed, self._owed = self._owed, {}
-        drops = _sum(_sum(batch.drops, found.drops), owed)
-        part = Part(payloads, {**batch.positions, **found.positions}, drops)
+        part = Part(payloads, {**batch.positions, **found.positions}, _sum(_sum(batch.drops, found.drops), owed))
 
-        def stored() -> None:
+        def stored(part: Part) -> None:
             nonlocal owed
             owed = {}
             found.commit()
-            self._tell(redactions, drops)
-            if records:
-                self.newest_ns = max(self.newest_ns or 0, records[-1].time_ns or records[-1].observed_ns)
+            self._note(batch.records, part, redactions)
 
         try:
-            await self._store(part, stored)
+            await self._store(part, stored, lighter=lighter)
         except BaseException:
             self._owed = _sum(self._owed, owed)
             raise
+
+    def _note(self, records: Sequence[LogRecord], part: Part, redactions: Mapping[str, int]) -> None:
+        """It is committed."""
+        if ahead.KEY in part.positions:
+            self._ahead = ahead.decode(part.positions[ahead.KEY])
+        self._tell(redactions, part.drops)
+        if records:
+            self.newest_ns = max(self.newest_ns or 0, records[-1].time_ns or records[-1].observed_ns)
 
     def lose(self, batch: Batch, reason: Drop) -> None:
         """Count a batch that can't be stored and is given up; the next commit tells the ledger."""
@@ -167,20 +242,15 @@ class Intake:
         for reason, count in drops.items():
             self._telemetry.emit(RecordsDropped(source=self._source, reason=reason, count=count))
 
-    async def _store(self, part: Part, stored: Callable[[], None]) -> None:
-        """Store it whole, or, if the spool never gets so big, in parts: the positions only move with the last of them."""
-        parts = [part]
-        while parts:
-            one = parts.pop()
-            try:
-                await self._store_part(one, _nothing if parts else stored)
-            except SpoolOversizeError:
-                parts += reversed(self._smaller(one))
-
-    async def _store_part(self, part: Part, stored: Callable[[], None]) -> None:
+    async def _store(self, part: Part, stored: Callable[[Part], None], *, lighter: bool) -> None:
+        """Store it when there is room; SpoolOversizeError if there never is, unless it may be made lighter."""
         while True:
             try:
                 await self._append(part, stored)
+            except SpoolOversizeError:
+                if not lighter or not part.payloads:
+                    raise
+                part = _without_largest(part)
             except SpoolFullError:
                 if not self._replayable:
                     self._lose(part, Drop.SPOOL_FULL)
@@ -189,10 +259,10 @@ class Intake:
             else:
                 return
 
-    async def _append(self, part: Part, stored: Callable[[], None]) -> None:
+    async def _append(self, part: Part, stored: Callable[[Part], None]) -> None:
         """Append; cancelled meanwhile, see it to its end if that is near: a commit that happened must be known to have happened."""
         job = asyncio.ensure_future(self._spool.append(self._source, *part, replayable=self._replayable))
-        job.add_done_callback(lambda done: None if done.cancelled() or done.exception() else stored())
+        job.add_done_callback(lambda done: None if done.cancelled() or done.exception() else stored(part))
         try:
             await asyncio.shield(job)
         except asyncio.CancelledError:
@@ -200,14 +270,12 @@ class Intake:
             job.cancel()
             raise
 
-    def _smaller(self, part: Part) -> Sequence[Part]:
-        """The same in parts; of one record that can't be split, all but the record."""
-        halves = _halved(part.payloads)
-        if halves is None:
-            lost: Mapping[str, int] = {Drop.SPOOL_OVERSIZE: part.records}
-            self._telemetry.emit(RecordsDropped(source=self._source, reason=Drop.SPOOL_OVERSIZE, count=part.records))
-            return [part._replace(payloads=(), drops=_sum(part.drops, lost))]
-        return [Part(halves[0], {}, {}), part._replace(payloads=halves[1])]
+
+def _without_largest(part: Part) -> Part:
+    """The same without its largest row, which is counted."""
+    largest = max(part.payloads, key=lambda payload: len(payload.body))
+    rest = [payload for payload in part.payloads if payload is not largest]
+    return part._replace(payloads=rest, drops=_sum(part.drops, {Drop.SPOOL_OVERSIZE: largest.records}))
 
 
 def _halved(payloads: Sequence[Payload]) -> tuple[Sequence[Payload], Sequence[Payload]] | None:

@@ -20,8 +20,12 @@ from agent.testing.otlp_server import decode
 ORIGIN = Origin("file")
 
 
+class KilledError(BaseException):
+    """The agent ends here; what was stored is stored."""
+
+
 class FakeSpool:
-    """Takes batches up to a size; raises what `refusals` holds first; waits at `gate` if there is one."""
+    """Takes batches up to a size; raises what `refusals` holds first; waits at `gate` if there is one; what is stored survives `die_after`."""
 
     def __init__(self, largest=1 << 30, refusals=()):
         self.largest = largest
@@ -29,6 +33,8 @@ class FakeSpool:
         self.stored = []
         self.waited = 0
         self.gate = None
+        self.committed = {}
+        self.die_after = -1
 
     async def append(self, _source, payloads, positions, drops, *, replayable):
         self.replayable = replayable
@@ -36,10 +42,17 @@ class FakeSpool:
             await self.gate.wait()
         if sum(len(payload.body) for payload in payloads) > self.largest:
             raise SpoolOversizeError("never")
-        if self.refusals:
-            raise self.refusals.pop(0)
+        refusal = self.refusals.pop(0) if self.refusals else None
+        if refusal is not None:
+            raise refusal
         self.stored.append((payloads, positions, drops))
+        self.committed.update(positions)
+        if len(self.stored) == self.die_after:
+            raise KilledError
         return len(self.stored)
+
+    async def positions(self, _source):
+        return {key: value for key, value in self.committed.items() if value is not None}
 
     async def wait_for_room(self):
         self.waited += 1
@@ -59,16 +72,17 @@ class NoRedaction:
 
 
 class OneFinding:
-    """A detector that finds nothing, and says when it was told of the commit."""
+    """A detector that finds the same in every batch, and says when it was told of the commit."""
 
-    def __init__(self):
+    def __init__(self, payloads=()):
         self.commits = 0
+        self.payloads = payloads
 
     def judge(self, _source, _records):
         return self
 
     async def __aenter__(self):
-        return Detected(commit=self._commit)
+        return Detected(self.payloads, commit=self._commit)
 
     async def __aexit__(self, *error):
         return None
@@ -104,8 +118,8 @@ async def test_a_batch_that_never_fits_is_stored_in_parts_and_the_position_comes
 
     assert spool.bodies == bodies
     assert len(spool.stored) > 2
-    assert [positions for _, positions, _ in spool.stored if positions] == [{"file": b"800"}]
-    assert spool.stored[-1][1] == {"file": b"800"}
+    assert [positions["file"] for _, positions, _ in spool.stored if "file" in positions] == [b"800"]
+    assert await spool.positions("app") == {"file": b"800"}
 
 
 async def test_one_record_that_never_fits_is_counted_and_the_others_are_stored():
@@ -116,7 +130,47 @@ async def test_one_record_that_never_fits_is_counted_and_the_others_are_stored()
 
     assert spool.bodies == ["a", "b"]
     assert spool.dropped(Drop.SPOOL_OVERSIZE) == 1
-    assert spool.stored[-1][1] == {"file": b"9"}
+    assert await spool.positions("app") == {"file": b"9"}
+
+
+@pytest.mark.parametrize("parts", range(1, 9))
+async def test_what_was_stored_of_a_batch_in_parts_is_not_stored_again(parts):
+    """Killed between two parts, the source reads from its old position again, in other batches: each record is stored once, in order."""
+    spool, bodies = FakeSpool(largest=250), [f"{n}:" + "x" * 100 for n in range(8)]
+    spool.die_after = parts
+    whole = batch(*bodies, file=b"8")
+    with pytest.raises(KilledError):
+        await make(spool).emit(whole)
+
+    again = make(spool)
+    for begin, end in ((0, 1), (1, 6), (6, 8)):
+        await again.emit(whole._replace(records=whole.records[begin:end], positions={"file": b"%d" % end}))
+
+    assert spool.bodies == bodies
+    assert await spool.positions("app") == {"file": b"8"}
+
+
+async def test_after_a_refused_part_the_source_goes_on_at_what_is_stored():
+    """The spool fails in the middle, and the source is started again within the same run: nothing is stored twice, nothing is left out."""
+    bodies = [f"{n}:" + "x" * 100 for n in range(8)]
+    spool = FakeSpool(largest=250, refusals=[None, SpoolError("broken")])
+    intake = make(spool)
+    with pytest.raises(SpoolError):
+        await intake.emit(batch(*bodies, file=b"8"))
+
+    await intake.emit(batch(*bodies, file=b"8"))
+
+    assert spool.bodies == bodies
+
+
+async def test_the_rows_of_one_record_are_stored_together_or_given_up_one_by_one():
+    """A record and the error found in it don't fit together: the larger row is counted, the other is stored, in one transaction."""
+    spool, detector = FakeSpool(largest=200), OneFinding([Payload(Signal.SENTRY_ERROR, 1, b"e" * 180)])
+
+    await make(spool, detector=detector).emit(batch("x" * 50, file=b"1"))
+
+    assert [[payload.signal for payload in payloads] for payloads, _, _ in spool.stored] == [[Signal.LOGS], []]
+    assert (spool.dropped(Drop.SPOOL_OVERSIZE), detector.commits) == (1, 1)
 
 
 async def test_what_cannot_be_split_is_counted_too():
@@ -126,7 +180,7 @@ async def test_what_cannot_be_split_is_counted_too():
     await make(spool).emit(Batch(payloads=[Payload(Signal.SENTRY_ERROR, 1, b"e" * 20)], positions={"k": b"1"}))
 
     assert spool.dropped(Drop.SPOOL_OVERSIZE) == 1
-    assert spool.stored[-1][1] == {"k": b"1"}
+    assert await spool.positions("app") == {"k": b"1"}
 
 
 async def test_a_full_spool_is_waited_for_if_the_source_can_read_again():

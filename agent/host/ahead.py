@@ -1,0 +1,44 @@
+"""How much of a batch is stored already that does not fit into one transaction, should the agent die between two of them. Pure.
+
+With each of its transactions but the last goes, per origin, the offset of the last record stored so far, under a key of the host's own.
+Read again from the same position a source gives the same records, however it puts them together: those up to that offset are known.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from agent.record import LogRecord
+
+KEY: Final = "host:ahead"
+"""The key among a source's positions."""
+
+
+def encode(ahead: Mapping[str, int]) -> bytes | None:
+    """Make the stored form; None, which forgets the key, of nothing."""
+    return json.dumps(ahead).encode() if ahead else None
+
+
+def decode(stored: bytes | None) -> dict[str, int]:
+    """Read `encode`'s bytes back."""
+    return json.loads(stored) if stored else {}
+
+
+def extended(ahead: Mapping[str, int], records: Iterable[LogRecord]) -> dict[str, int]:
+    """Origin's key → offset of its last stored record, when these are stored too."""
+    return {**ahead, **{record.origin.key: record.offset for record in records}}
+
+
+def unstored(ahead: Mapping[str, int], records: Sequence[LogRecord]) -> Sequence[LogRecord]:
+    """The records that are not known yet."""
+    return [record for record in records if record.offset > ahead.get(record.origin.key, -1)]
+
+
+def left(ahead: Mapping[str, int], records: Iterable[LogRecord]) -> dict[str, int]:
+    """What is still to be remembered when the positions behind these records are stored: where less was read than is known."""
+    last = extended({}, records)
+    return {key: offset for key, offset in ahead.items() if last.get(key, -1) < offset}
