@@ -135,10 +135,13 @@ def no_engine(tmp_path: Path) -> str:
     return f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
 
 
-def test_without_an_engine_the_suites_run_on_the_host(no_engine: str) -> None:
-    """It says what is not tested, runs what it can, and its result is theirs."""
-    done = run_script("tests/unit/test_dice.py", "-q", "-p", "no:cacheprovider", PATH=no_engine)
+def test_without_an_engine_the_suites_run_on_the_host(no_engine: str, tmp_path: Path) -> None:
+    """It says what is not tested, runs what it can, its result is theirs, and its temporary folder is gone."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    done = run_script("tests/unit/test_dice.py", "-q", "-p", "no:cacheprovider", PATH=no_engine, TMPDIR=str(scratch))
     assert done.returncode == 0, done.stdout + done.stderr
+    assert not [path for path in scratch.iterdir() if path.name.startswith("tmp.")]
     assert "podman: installed, but does not answer" in done.stdout
     assert "the images are NOT tested" in done.stdout
     assert " passed" in done.stdout
@@ -146,9 +149,12 @@ def test_without_an_engine_the_suites_run_on_the_host(no_engine: str) -> None:
     assert done.stdout.splitlines()[-1] == "PASS"
 
 
-def test_what_fails_is_a_failure(no_engine: str) -> None:
-    """A suite that does not pass ends in FAIL and in code 1."""
-    done = run_script("tests/unit/no_such_test.py", "-p", "no:cacheprovider", PATH=no_engine)
+def test_what_fails_is_a_failure_and_leaves_nothing_behind(no_engine: str, tmp_path: Path) -> None:
+    """A suite that does not pass ends in FAIL and in code 1, and the runner's temporary folder is gone."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    done = run_script("tests/unit/no_such_test.py", "-p", "no:cacheprovider", PATH=no_engine, TMPDIR=str(scratch))
+    assert list(scratch.iterdir()) == []
     assert done.returncode == 1
     assert "FAILED  the suites on the host" in done.stdout
     assert done.stdout.splitlines()[-1] == "FAIL"
@@ -168,14 +174,6 @@ def test_without_any_tool_it_says_what_to_install(tmp_path: Path) -> None:
     done = run_script(PATH=str(tmp_path), PYTHON="no-such-python")
     assert done.returncode == 69
     assert "pip install" in done.stderr
-
-
-def test_it_leaves_no_scratch_behind(no_engine: str, tmp_path: Path) -> None:
-    """Its temporary folder is gone whether it passes or fails."""
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    run_script("tests/unit/no_such_test.py", "-p", "no:cacheprovider", PATH=no_engine, TMPDIR=str(scratch))
-    assert list(scratch.iterdir()) == []
 
 
 def test_shellcheck_has_nothing_to_say() -> None:

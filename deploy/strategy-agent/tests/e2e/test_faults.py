@@ -15,7 +15,7 @@ QUICK = ("--rate", "500", "--scenario", "quiet")
 
 def test_without_a_fault_nothing_is_wrong() -> None:
     """The measure for all others: no error, no lost broker, ticks to the end."""
-    with AgentProcess(*QUICK, "--duration", "1500ms") as agent:
+    with AgentProcess(*QUICK, "--duration", "1200ms") as agent:
         assert agent.end() == (0, "")
         wrong = [line for line in agent.lines if line["level"] in ("warning", "error")]
         assert not [line for line in wrong if line.get("reason") != "shutdown"]  # an order may be under way at the end
@@ -24,7 +24,7 @@ def test_without_a_fault_nothing_is_wrong() -> None:
 
 def test_hang_blocks_everything_and_passes() -> None:
     """While it hangs /health does not answer; afterwards it does, and trading goes on."""
-    with AgentProcess(*QUICK, "--fault", "hang@300ms:1500ms") as agent:
+    with AgentProcess(*QUICK, "--fault", "hang@300ms:900ms") as agent:
         agent.wait_for("fault_injected")
         with pytest.raises(TimeoutError):
             agent.health(timeout=0.5)
@@ -106,7 +106,7 @@ def test_error_burst_is_logged_and_survived() -> None:
 
 def test_broker_down_takes_the_first_broker_for_its_time() -> None:
     """Its streams drop, it is refused, the feed moves over, and it comes back; the other one stays up."""
-    with AgentProcess(*QUICK, "--fault", "broker-down@300ms:1s") as agent:
+    with AgentProcess(*QUICK, "--fault", "broker-down@300ms:500ms") as agent:
         agent.wait_for("stream_disconnected", broker="alpha", reason="dropped")
         agent.wait_for("broker_unreachable", broker="alpha")
         agent.wait_for("stream_connected", broker="beta", topic="ticks")
@@ -118,7 +118,7 @@ def test_broker_down_takes_the_first_broker_for_its_time() -> None:
 
 def test_with_one_broker_only_broker_down_is_a_lost_feed() -> None:
     """Without another broker ticks stop for the time, and what was missed is caught up with afterwards."""
-    with AgentProcess(*QUICK, "--brokers", "1", "--fault", "broker-down@300ms:1s") as agent:
+    with AgentProcess(*QUICK, "--brokers", "1", "--fault", "broker-down@300ms:500ms") as agent:
         agent.wait_for("broker_unreachable")
         time.sleep(0.2)  # what had arrived before is still being handled
         first = agent.ticks()

@@ -41,7 +41,7 @@ def test_ctrl_c_is_a_clean_end_too() -> None:
 def test_every_line_of_output_is_a_log_line(tmp_path: Path) -> None:
     """Standard output is JSON throughout, with the fields that every line has, and the log file is its copy."""
     path = tmp_path / "agent.log"
-    with AgentProcess(*QUICK, "--duration", "1s", "--log-file", str(path)) as agent:
+    with AgentProcess(*QUICK, "--duration", "500ms", "--log-file", str(path)) as agent:
         assert agent.end()[0] == 0
         lines = agent.lines
     assert all({"timestamp", "level", "event", "logger"} <= line.keys() for line in lines)
@@ -97,7 +97,7 @@ def offline_course(scenario: str, seed: int, steps: int) -> list[tuple[str, str,
 
 def test_a_run_takes_the_course_of_its_seed() -> None:
     """Regimes change in the order and at the prices that the seed implies, whatever the sockets did."""
-    with AgentProcess("--rate", "2000", "--scenario", "flash-crash", "--seed", "11") as agent:
+    with AgentProcess("--rate", "4000", "--scenario", "flash-crash", "--seed", "11") as agent:
         agent.wait_for("regime_changed", regime="crash")
         changes = events_of(agent.lines, "regime_changed")
     course = offline_course("flash-crash", 11, 4000)
@@ -109,10 +109,10 @@ def test_a_run_takes_the_course_of_its_seed() -> None:
 def test_the_demonstration() -> None:
     """Flash crash, a broker failure and one caught exception: all of it is seen, and the agent lives on.
 
-    The same as the README's demonstration, at ten times the rate.
+    The same as the README's demonstration, at twenty times the rate.
     """
-    arguments = ("--scenario", "flash-crash", "--seed", "7", "--rate", "2000")
-    with AgentProcess(*arguments, "--fault", "broker-down@1s:1s", "--fault", "error-burst@2s:1") as agent:
+    arguments = ("--scenario", "flash-crash", "--seed", "7", "--rate", "4000")
+    with AgentProcess(*arguments, "--fault", "broker-down@500ms:500ms", "--fault", "error-burst@1s:1") as agent:
         agent.wait_for("broker_unreachable", broker="alpha")
         agent.wait_for("regime_changed", regime="crash")
         caught = agent.wait_for("reconciliation_failed")

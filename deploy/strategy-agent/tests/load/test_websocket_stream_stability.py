@@ -15,7 +15,7 @@ from strategy_agent.model import Tick
 from tests.support import Follower, numbers, print_trades, ticks_of
 
 RATE = 500
-SECONDS = 1.5
+SECONDS = 1.0
 
 
 async def publish(market: Market, seconds: float = SECONDS) -> None:
