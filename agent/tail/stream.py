@@ -12,7 +12,6 @@ which every read fetches again.
 from __future__ import annotations
 
 from enum import StrEnum
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.tail.lines import cut, looks_finished, skip_nuls
@@ -80,6 +79,8 @@ class _LongLine:
         self.start = start
         self.head = head
         self.at = start
+        from hashlib import sha256  # noqa: PLC0415 - it loads OpenSSL, for lines that hardly ever are that long
+
         self._hash: _Hash = sha256()
 
     def add(self, data: bytes) -> None:
@@ -144,6 +145,13 @@ class Stream:
     def has_partial(self) -> bool:
         """Whether a line without an end was seen."""
         return self.seen > self.offset and self._hole is None
+
+    def is_emptied(self, size: int) -> bool:
+        """Whether a file of this size cannot hold what we know of it: it was truncated, also if it grows again already.
+
+        Of a file that was only seen yet, its size is all we know; of one that was looked into, the bytes before the offset tell more.
+        """
+        return not self.place.gzip and size < (self.offset if self.seen else self.size)
 
     @property
     def is_rotated(self) -> bool:

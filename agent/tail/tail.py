@@ -189,7 +189,7 @@ class Tail:
     def _note(self, stream: Stream, status: Found) -> None:
         """Compare the status with what was seen last."""
         changed = (status.size, status.mtime_ns) != (stream.size, stream.mtime_ns)
-        if not stream.place.gzip and status.size < stream.offset:
+        if stream.is_emptied(status.size):
             self._lose(stream, self._why_shorter(stream))
             return
         if changed or stream.active_at == 0.0:
@@ -261,6 +261,9 @@ class Tail:
         try:
             crash_point("tail.before_read")
             reader = self.pool.get(stream)
+            if not stream.seen and stream.is_emptied(os.fstat(reader.fd).st_size):  # since it was polled
+                self._lose(stream, Cause.TRUNCATED)
+                return None
             piece = self._piece(stream, reader, room, most)
         except ContentChangedError as error:
             self._disown(stream, error.cause)
