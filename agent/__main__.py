@@ -1,8 +1,19 @@
-"""`python -m agent` is `outrider`."""
+"""`python -m agent` is `outrider`. Signals first: as PID 1 we would never hear of those that come before a handler stands."""
 
 from __future__ import annotations
 
-from agent.cli import main
+import sys
+
+from agent.signals import hold
+
+
+def main() -> None:
+    """Entry point of the `outrider` command."""
+    hold(sys.argv[1:])
+    from agent.cli import main as command_line  # noqa: PLC0415 - it takes a quarter of a second, in which signals come as well
+
+    command_line()
+
 
 if __name__ == "__main__":
     main()

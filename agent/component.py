@@ -74,6 +74,17 @@ class Source(Protocol):
         """Release everything; idempotent."""
 
 
+@runtime_checkable
+class Holding(Protocol):
+    """Optional ability of a source that can't read again: what it has read and could not emit yet (half a line) is not lost with it."""
+
+    def take_over(self, before: Holding) -> None:
+        """Go on where `before` stopped, an ended source of the same class in the configuration before; called before `run`."""
+
+    async def finish(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
+        """After `run`, when nobody takes over: emit what is left, as complete as it will ever be."""
+
+
 class Sampler(Protocol):
     """Reads figures once when asked. Synchronous and quick (< 10 ms): reading /proc, not the network."""
 

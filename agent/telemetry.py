@@ -62,6 +62,7 @@ class Drop(StrEnum):
     SPOOL_FULL = "spool_full"
     SPOOL_OVERSIZE = "spool_oversize"
     SPOOL_FAILED = "spool_failed"
+    BUFFER_FULL = "buffer_full"
     # stored, and then damaged
     CORRUPT = "corrupt"
     DEAD_LETTER_LIMIT = "dead_letter_limit"
@@ -134,6 +135,26 @@ class AgentStopping(Event):
 
     name = "agent stopping"
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentImpaired(Event):
+    """The agent does with less than it was told to, because the command of `exec` is to run in any case."""
+
+    name = "agent impaired"
+    level = Level.ERROR
+    error: str
+    instead: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLost(Event):
+    """The command of `exec` has ended, and what it said last could not be stored in time."""
+
+    name = "output lost"
+    level = Level.ERROR
+    count: int
+    """Lines or records."""
 
 
 @dataclass(frozen=True, slots=True)

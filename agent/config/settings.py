@@ -129,6 +129,16 @@ class Log(Section):
     """`auto` writes for people on a terminal and JSON elsewhere."""
 
 
+class Exec(Section):
+    """The command of `outrider exec`."""
+
+    buffer: Size = Field(default=8 << 20, ge=1 << 16)
+    """Bytes of each of its two outputs that may wait in memory to be stored. Both are passed on first, whatever happens here."""
+    patience: Duration = 1.0
+    """How long the command is held up when the buffer is full and nothing gets stored any more; then the oldest lines in it are given up,
+    and counted as `buffer_full`, until storing goes on. As long as it does go on, a command that is faster waits as at a full pipe. 0: never."""
+
+
 class Shutdown(Section):
     """The end of a run."""
 
@@ -197,5 +207,7 @@ class Settings(Section):
     """Where everything is sent. Without any, records stay in the spool and readable."""
     log: Log = Log()
     """The agent's own log, on stderr."""
+    exec: Exec = Exec()
+    """The command of `outrider exec`."""
     shutdown: Shutdown = Shutdown()
     """The end of a run."""

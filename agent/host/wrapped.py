@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Final
@@ -11,21 +12,25 @@ from typing import TYPE_CHECKING, Final
 from agent.config.settings import SamplerEntry
 from agent.errors import SpoolError
 from agent.host.supervise import supervise
+from agent.record import Batch
 from agent.retry import Backoff
-from agent.sources.child import Child, ChildConfig, StartError
+from agent.sources.child import Child, StartError
 from agent.sources.process_tree import ProcessTreeConfig
-from agent.telemetry import Drop
+from agent.telemetry import Drop, OutputLost
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from agent.host.intake import Intake
     from agent.host.pipeline import Builder, Host
-    from agent.record import Batch
+    from agent.sources.child import ChildConfig
 
 LINGER: Final = 0.5
 """Seconds that files are read on after the command has ended: more than two polls, so that its last lines are among them."""
+STORING: Final = 10.0
+"""Seconds within which a command's output is stored once all of it was passed on: its end is not to wait for a disk for ever."""
+COUNTING: Final = 0.5
+"""Seconds within which the count of what was given up is stored."""
 AGAIN: Final = Backoff(first=0.2, longest=2.0)
 TRIES: Final = 5
 """Times that a batch is tried while the spool can't be written (it tries several times itself, each time)."""
@@ -35,18 +40,25 @@ SAMPLE_EVERY: Final = 5.0
 
 
 class Wrapped:
-    """The command of `exec`: it outlives reloads, and its end is the agent's."""
+    """The command of `exec`: it outlives reloads, and its end is the agent's.
+
+    waiting ──attach──▶ running ──▶ exited, its output being passed on ──▶ silent, its output being stored ──▶ stop
+       └──(a signal that ends)──▶ called off     └──────(a signal that ends)──────┴──────────────────────────▶ stop
+    """
 
     NAME: Final = "child"
     """The source's name: the key of its ledger lines and its label."""
 
-    def __init__(self, command: Sequence[str], host: Host, stop: Callable[[str], None]) -> None:
-        self._command = tuple(command)
+    def __init__(self, config: ChildConfig, host: Host, stop: Callable[[str], None]) -> None:
+        self._config = config
         self._host = host
         self._stop = stop
-        self._child: Child | None = None
+        self.child: Child | None = None
+        """None until it was started."""
         self._intake: Intake | None = None
+        self._living: asyncio.Task[None] | None = None
         self._called_off = False
+        self._lost = 0
         self.code = 0
         """What to exit with."""
 
@@ -58,64 +70,98 @@ class Wrapped:
         if self._called_off:
             return None
         self._intake = builder.intake(self.NAME, replayable=False)
-        if self._child is None:
-            self._child = Child(ChildConfig(command=self._command), builder.context(self.NAME))
+        if self.child is None:
+            child = Child(self._config, builder.context(self.NAME))
             try:
-                self._child.start()
+                child.start()
             except StartError as error:
                 print(f"outrider: {error}", file=sys.stderr)  # noqa: T201 - as a shell would say it
-                self.code = error.code
+                self._called_off, self.code = True, error.code
                 self._stop("the command could not be started")
                 return None
-            life.create_task(self._live(self._child))
-        builder.roots.follow(self._child.pid, self._host.clock.wall_ns())
-        options = ProcessTreeConfig(target=f"pid:{self._child.pid}")
+            self.child = child
+            self._living = life.create_task(self._live(child))
+        builder.roots.follow(self.child.pid, self._host.clock.wall_ns())
+        options = ProcessTreeConfig(target=f"pid:{self.child.pid}")
         return SamplerEntry(type="process_tree", name="process_tree", options=options, interval=SAMPLE_EVERY)
 
-    def forward(self, number: signal.Signals) -> None:
-        """Hand a signal on, unless the terminal has given it to the command already (it goes to the whole foreground process group)."""
-        if self._child is None:
+    def forward(self, number: int, by_kernel: bool = False) -> None:
+        """Hand a signal on, unless the terminal has given it to the command already, as it does to the whole foreground process group."""
+        child = self.child
+        if child is None:
             self._call_off(number)
-        elif not (number in (signal.SIGINT, signal.SIGQUIT) and _in_foreground()):
-            self._child.send_signal(number)
+        elif child.exited is not None and child.exited.done():
+            self._hurry(number)
+        elif not (by_kernel and child.shares_our_terminal):
+            child.send_signal(number)
 
-    def _call_off(self, number: signal.Signals) -> None:
+    def _call_off(self, number: int) -> None:
         """A signal that would end the command has come before it was started: then it isn't."""
-        if number in ENDING:
+        if number in ENDING and not self._called_off:
             self._called_off = True
             self.code = 128 + number
-            self._stop(number.name)
+            self._stop(signal.Signals(number).name)
+
+    def _hurry(self, number: int) -> None:
+        """The command would have ended by this signal while its last output was still to be taken; so do we."""
+        if number in ENDING and self._living is not None:
+            self._living.cancel()
 
     def reap(self) -> None:
         """A child has ended, ours or an orphan's."""
-        if self._child is not None:
-            self._child.reap()
+        if self.child is not None:
+            self.child.reap()
 
     async def _live(self, child: Child) -> None:
-        host = self._host
-        await supervise(f"source {self.NAME}", functools.partial(child.run, self._emit), clock=host.clock, telemetry=host.telemetry)
-        if child.exited is not None:
-            self.code = child.exited.result().code
-        await self._host.clock.sleep(LINGER)
-        self._stop("the command has ended")
+        try:
+            await self._collect(child)
+            await self._host.clock.sleep(LINGER)
+        finally:
+            if child.exited is not None and child.exited.done():
+                self.code = child.exited.result().code
+            await self._account(child.give_up())
+            self._stop("the command has ended")
+
+    async def _collect(self, child: Child) -> None:
+        """Collect to the end; once only storing is left, for a limited time."""
+        run = functools.partial(child.run, self._emit)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None) as limit:
+                if child.silent is not None:
+                    child.silent.add_done_callback(lambda _: _limit(limit))
+                await supervise(f"source {self.NAME}", run, clock=self._host.clock, telemetry=self._host.telemetry)
 
     async def _emit(self, batch: Batch) -> None:
         """Store a batch, again while that fails; given up and counted in the end: a disk that fails is not to stop the command."""
         if self._intake is None:
             return
-        for attempt in range(1, TRIES + 1):
-            try:
-                await self._intake.emit(batch)
-            except SpoolError:  # the spool tells of it itself
-                await self._host.clock.sleep(AGAIN.delay(attempt, 0.5))
-            else:
-                return
-        self._intake.lose(batch, Drop.SPOOL_FAILED)
+        try:
+            for attempt in range(1, TRIES + 1):
+                try:
+                    await self._intake.emit(batch)
+                except SpoolError:  # the spool tells of it itself
+                    await self._host.clock.sleep(AGAIN.delay(attempt, 0.5))
+                else:
+                    return
+        except BaseException:
+            self._give_up(self._intake, batch)
+            raise
+        self._give_up(self._intake, batch)
+
+    def _give_up(self, intake: Intake, batch: Batch) -> None:
+        intake.lose(batch, Drop.SPOOL_FAILED)
+        self._lost += len(batch.records)
+
+    async def _account(self, lines: int) -> None:
+        """Count what was not stored: in the ledger, if it still can be, and where a person sees it."""
+        lost = lines + self._lost
+        if lost and self._intake is not None:
+            self._host.telemetry.emit(OutputLost(lost))
+            with contextlib.suppress(TimeoutError, SpoolError):
+                async with asyncio.timeout(COUNTING):
+                    await self._intake.emit(Batch(drops={Drop.SPOOL_FAILED: lines} if lines else {}))
 
 
-def _in_foreground() -> bool:
-    """Whether a terminal's own signals reach our process group directly."""
-    try:
-        return os.tcgetpgrp(0) == os.getpgrp()
-    except OSError:
-        return False
+def _limit(limit: asyncio.Timeout) -> None:
+    with contextlib.suppress(RuntimeError):  # it is over
+        limit.reschedule(asyncio.get_running_loop().time() + STORING)

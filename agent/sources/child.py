@@ -1,45 +1,43 @@
 """The wrapped command of `outrider exec`: its output is passed through byte by byte and collected line by line.
 
-Reads the child's stdout and stderr from two pipes, each on a thread of its own: first the bytes go on to our own stdout or stderr, then to
-the collector, so that a user sees them even when the spool is full. A pipe cannot be read again: what is in it when the agent is killed is
-gone, and rows of this source are the ones that a full spool evicts first. The source never changes, reorders or delays the output, and it
-never touches the child's stdin. It ends by itself when the child has ended and both pipes are at their end, or a second after the child when
-somebody it left behind holds a pipe open.
+Each of its two outputs is a pipe with a relay (`relay.py`): the bytes go on to our own stdout or stderr first, and a bounded copy waits here to
+be stored. A pipe cannot be read again: what is in it when the agent is killed is gone, and rows of this source are the ones that a full spool
+evicts first. The source never changes or reorders the output, holds it up no longer than `patience` while nothing can be stored, and never
+touches the child's stdin. It ends by itself when the child has ended and both pipes are at their end, or a second after the child when somebody
+it left behind holds a pipe open.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import select
 import signal
 import subprocess
-import sys
-import termios
-import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from agent.component import ComponentConfig, Context
+from agent.options import Duration, Size  # noqa: TC001 - pydantic reads them
+from agent.parse.cutter import LineCutter
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.parse.lines import Parser
 from agent.record import Batch, LogRecord, Origin, Severity, Value
+from agent.relay import Relay
+from agent.signals import as_inherited
 from agent.target.oom import memory_events, oom_kills
 from agent.telemetry import Drop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
-CHUNK = 64 * 1024
-"""Bytes: the size of a pipe's buffer on Linux (pipe(7))."""
-WAITING = 16
-"""Chunks that wait for the collector at most; then the child waits, as at a full pipe."""
+    from agent.relay import Piece
+
 LONGEST = 1 << 20
-"""Bytes: a longer line is cut into pieces of at least this size, and counted; memory stays bounded whatever the child writes."""
+"""Bytes: a longer line is cut into pieces of this size, and counted; memory stays bounded whatever the child writes."""
 QUIET = 0.2
 """Seconds without output after which an open record (a traceback) is taken as complete."""
 AFTERWARDS = 1.0
@@ -55,6 +53,10 @@ class ChildConfig(ComponentConfig):
     """The program and its arguments, as for execvp(3)."""
     format: FormatName = "auto"
     """Format of its lines; `auto` finds it."""
+    buffer: Size
+    """As `exec.buffer` of the configuration."""
+    patience: Duration
+    """As `exec.patience` of the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,21 @@ class StartError(Exception):
         self.code = code
 
 
+def popen(command: Sequence[str], stdout: int | None = None, stderr: int | None = None) -> subprocess.Popen[bytes]:
+    """Start a command on these descriptors, or on ours; raise `StartError` if it cannot be executed."""
+    try:
+        with as_inherited():
+            return subprocess.Popen(command, stdout=stdout, stderr=stderr)  # noqa: S603 - running the user's command is what this is for
+    except FileNotFoundError as error:
+        raise StartError(f"{command[0]}: command not found", NOT_FOUND) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a word
+        raise StartError(f"{command[0]}: {getattr(error, 'strerror', None) or error}", NOT_EXECUTABLE) from error
+
+
 class Child:
     """Runs one command.
 
-    start() ──▶ running ──(SIGCHLD)──▶ exited ──(both pipes at end)──▶ run() returns
+    start() ──▶ running ──(SIGCHLD)──▶ exited ──(both relays ended)──▶ silent ──(all stored)──▶ run() returns
     """
 
     Config: ClassVar[type[ComponentConfig]] = ChildConfig
@@ -102,7 +115,10 @@ class Child:
         self._context = context
         self._process: subprocess.Popen[bytes] | None = None
         self._streams: list[_Stream] = []
+        self._relays_ended = 0
         self.exited: asyncio.Future[Exit] | None = None
+        self.silent: asyncio.Future[None] | None = None
+        """Done when all its output was passed on: only storing is left."""
         self._asked: set[int] = set()
         """Signals that were handed on to it."""
         self._memory: Path | None = None
@@ -110,35 +126,53 @@ class Child:
         """What `_memory` counted when it was started."""
 
     @property
-    def pid(self) -> int:
-        """The child's process id; only after `start`."""
+    def process(self) -> subprocess.Popen[bytes]:
+        """The child; only after `start`."""
         if self._process is None:
             raise RuntimeError("the child has not been started")
-        return self._process.pid
+        return self._process
+
+    @property
+    def pid(self) -> int:
+        """The child's process id; only after `start`."""
+        return self.process.pid
 
     def start(self) -> None:
-        """Start the command and its two reading threads; raise `StartError` if it cannot be executed."""
+        """Start the command and its two relays; raise `StartError` if it cannot be executed."""
         loop = asyncio.get_running_loop()
-        self.exited = loop.create_future()
+        self.exited, self.silent = loop.create_future(), loop.create_future()
+        pipes = {1: os.pipe(), 2: os.pipe()}
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - running the user's command is what this is for
-                self._config.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
-            )
-        except FileNotFoundError as error:
-            raise StartError(f"{self._config.command[0]}: command not found", NOT_FOUND) from error
-        except OSError as error:
-            raise StartError(f"{self._config.command[0]}: {error.strerror}", NOT_EXECUTABLE) from error
+            self._process = popen(self._config.command, pipes[1][1], pipes[2][1])
+        except BaseException:
+            _close(pipes[1][0], pipes[2][0])
+            raise
+        finally:
+            _close(pipes[1][1], pipes[2][1])
         self._memory = memory_events(self.pid)
         self._oom_kills = oom_kills(self._memory) or 0
-        run = f"child:{self.pid}:{self._context.clock.wall_ns()}"
-        pipes = ((self._process.stdout, 1, "stdout"), (self._process.stderr, 2, "stderr"))
-        self._streams = [
-            _Stream(pipe.fileno(), fd, Origin(f"{run}:{name}", {"log.iostream": name}), self._config.format, loop)
-            for pipe, fd, name in pipes
-            if pipe is not None
-        ]
-        for stream in self._streams:
-            stream.start()
+        self._streams = [self._stream(pipes[number][0], number) for number in pipes]
+
+    def _stream(self, source: int, number: int) -> _Stream:
+        name = {1: "stdout", 2: "stderr"}[number]
+        origin = Origin(f"child:{self.pid}:{self._context.clock.wall_ns()}:{name}", {"log.iostream": name})
+        options = self._config
+        relay = Relay(source, number, room=options.buffer, patience=options.patience, ended=self._relay_ended)
+        relay.start()
+        return _Stream(relay, origin, options.format)
+
+    def _relay_ended(self) -> None:
+        self._relays_ended += 1
+        if self._relays_ended == len(self._streams) and self.silent is not None and not self.silent.done():
+            self.silent.set_result(None)
+
+    @property
+    def shares_our_terminal(self) -> bool:
+        """Whether what a terminal sends to our process group has reached it as well."""
+        try:
+            return os.getpgid(self.pid) == os.getpgrp()
+        except ProcessLookupError:
+            return False
 
     def send_signal(self, number: int) -> None:
         """Forward a signal; nothing happens when the child is gone."""
@@ -163,7 +197,7 @@ class Child:
             self._process.returncode = returncode
             self.exited.set_result(Exit(returncode))
             for stream in self._streams:
-                asyncio.get_running_loop().call_later(AFTERWARDS, stream.end)
+                asyncio.get_running_loop().call_later(AFTERWARDS, stream.relay.finish)
 
     async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Emit until the child has exited and its output is at its end; the last record says how it ended."""
@@ -197,140 +231,80 @@ class Child:
         origin = Origin(f"child:{self.pid}:exit")
         return LogRecord(now, now, severity, severity.name, body, attributes, origin, 0)
 
-    async def close(self) -> None:
-        """Close our ends of the pipes; a child that still runs is left to its signals."""
+    def give_up(self) -> int:
+        """Stop collecting for good, at the agent's end; return how many lines were waiting. Output is passed on all the same."""
+        return sum(stream.relay.abandon() for stream in self._streams)
+
+    def pass_the_rest_on(self) -> None:
+        """Without a loop, once it has ended: return when all that it wrote was passed on."""
         for stream in self._streams:
-            stream.close()
+            stream.relay.abandon()
+            stream.relay.join(AFTERWARDS)
+            stream.relay.finish()
+        for stream in self._streams:
+            while not stream.relay.passed.wait(1.0):
+                pass
+
+    async def close(self) -> None:
+        """End the threads and close our ends of the pipes; a child that still runs is left to its signals."""
+        for stream in self._streams:
+            stream.relay.close()
 
 
 class _Stream:
-    """One pipe: a thread that passes the bytes through, a coroutine that collects them."""
+    """What one of its pipes said, line by line."""
 
-    def __init__(self, source_fd: int, sink_fd: int, origin: Origin, format_: str, loop: asyncio.AbstractEventLoop) -> None:
-        self._source = source_fd
-        self._sink = sink_fd
+    def __init__(self, relay: Relay, origin: Origin, format_: str) -> None:
+        self.relay = relay
         self._origin = origin
-        self._loop = loop
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue()
-        self._places = threading.Semaphore(WAITING)
-        self._over = False
-        """Nobody collects any more."""
-        self._received = 0
-        """Bytes that the thread has read."""
-        self._collected = 0
-        self._enough: int | None = None
-        """Bytes after which `collect` ends even if more keeps coming."""
         self._parser = Parser(format_)
-        self._thread = threading.Thread(target=self._pass_through, name=f"pass-{source_fd}", daemon=True)
-        self._offset = 0
-        self._partial: list[bytes] = []
-        self._partial_size = 0
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def close(self) -> None:
-        """The thread ends at the pipe's end; a daemon thread does not keep the process."""
-
-    def end(self) -> None:
-        """Let `collect` end once it has caught up, or has all that was written by now: what comes later isn't the child's."""
-        if self._enough is None:
-            self._enough = _in_pipe(self._source) + self._received + CHUNK  # a chunk may be read and not counted yet
-        if self._queue.empty():
-            self._queue.put_nowait(b"")
-        elif not self._over:
-            self._loop.call_later(0.05, self.end)
-
-    def _pass_through(self) -> None:
-        while chunk := os.read(self._source, CHUNK):
-            self._received += len(chunk)
-            _write_all(self._sink, chunk)
-            self._hand_over(chunk)
-        self._hand_over(b"")
-
-    def _hand_over(self, chunk: bytes) -> None:
-        """Wait for a place in the queue, so that a slow collector slows the child as a full pipe would, and memory stays bounded."""
-        self._places.acquire()
-        if self._over:
-            self._places.release()
-            return
-        try:
-            self._loop.call_soon_threadsafe(self._queue.put_nowait, chunk)
-        except RuntimeError:
-            self._places.release()  # the loop is gone: the agent is stopping and nobody collects any more
+        self._lines = LineCutter(LONGEST)
 
     async def collect(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
-        """Cut lines, parse them, emit; an open record is closed after a quiet moment and at the end."""
-        while (self._enough is None or self._collected < self._enough) and (chunk := await self._next(emit, context)):
-            await self._take(chunk, emit, context)
+        """Cut lines, parse them, emit; an open record is closed after a quiet moment, at a gap and at the end."""
+        while (piece := await self._next(emit, context)) is not None:
+            if piece.lost:
+                await self._finish(emit, context, piece.lost)
+                self._lines.skip(piece.skipped)
+            await self._parse(self._lines.feed(piece.data), emit, context)
         await self._finish(emit, context)
-        self._over = True  # not after an exception: the host runs us again, and we go on
-        self._places.release()
 
-    async def _next(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> bytes:
+    async def _next(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> Piece | None:
         while True:
             try:
                 async with asyncio.timeout(QUIET if self._parser.open_offset() is not None else None):
-                    chunk = await self._queue.get()
+                    return await self.relay.take()
             except TimeoutError:
-                await self._emit(emit, self._parser.flush(context.clock.wall_ns()), self._parser.take_drops(), None)
-                continue
-            self._places.release()
-            self._collected += len(chunk)
-            return chunk
+                await self._flush(emit, context)
 
-    async def _take(self, chunk: bytes, emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
-        """Parse the lines that are complete now. What has no end yet is only joined once, so that a long line costs no more than its length."""
-        end = chunk.rfind(b"\n") + 1
-        if end:
-            await self._parse(self._taken(chunk[:end]), emit, context)
-        if chunk[end:]:
-            self._partial.append(chunk[end:])
-            self._partial_size += len(chunk) - end
-        if self._partial_size >= LONGEST:
-            await self._parse(self._taken(b""), emit, context, cut=1)
+    async def _parse(self, lines: list[tuple[int, bytes]], emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
+        if lines:
+            records, drops = self._parser.parse_chunk(lines, self._origin, context.clock.wall_ns())
+            drops = _counted(drops, {Drop.OVERSIZED: self._lines.take_cut()})
+            await _emit(emit, Batch(records=records, drops=drops, text=self._parser.text))
 
-    def _taken(self, more: bytes) -> bytes:
-        text = b"".join((*self._partial, more))
-        self._partial, self._partial_size = [], 0
-        return text
+    async def _finish(self, emit: Callable[[Batch], Awaitable[None]], context: Context, lost: int = 0) -> None:
+        """Nothing follows what is held back: it is as complete as it gets."""
+        await self._parse(self._lines.end(), emit, context)
+        await self._flush(emit, context, lost)
 
-    async def _parse(self, text: bytes, emit: Callable[[Batch], Awaitable[None]], context: Context, *, cut: int = 0) -> None:
-        lines = []
-        whole = text.endswith(b"\n")
-        for line in text.removesuffix(b"\n").split(b"\n"):
-            lines.append((self._offset, line))
-            self._offset += len(line) + 1
-        self._offset -= 0 if whole else 1
-        records, drops = self._parser.parse_chunk(lines, self._origin, context.clock.wall_ns())
-        if cut:
-            drops[Drop.OVERSIZED] = drops.get(Drop.OVERSIZED, 0) + cut
-        await self._emit(emit, records, drops, self._parser.text)
-
-    async def _finish(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
-        if self._partial:
-            await self._parse(self._taken(b""), emit, context)
-        await self._emit(emit, self._parser.flush(context.clock.wall_ns()), self._parser.take_drops(), None)
-
-    async def _emit(
-        self, emit: Callable[[Batch], Awaitable[None]], records: list[LogRecord], drops: dict[str, int], text: bytes | None
-    ) -> None:
-        if records or drops:
-            await emit(Batch(records=records, drops=drops, text=text))
+    async def _flush(self, emit: Callable[[Batch], Awaitable[None]], context: Context, lost: int = 0) -> None:
+        records = self._parser.flush(context.clock.wall_ns())
+        await _emit(emit, Batch(records=records, drops=_counted(self._parser.take_drops(), {Drop.BUFFER_FULL: lost})))
 
 
-def _in_pipe(fd: int) -> int:
-    """Bytes that wait in a pipe (FIONREAD, ioctl_pipe(2))."""
-    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+async def _emit(emit: Callable[[Batch], Awaitable[None]], batch: Batch) -> None:
+    if batch.records or batch.drops:
+        await emit(batch)
 
 
-def _write_all(fd: int, chunk: bytes) -> None:
-    """Write it all; when our own reader has gone (EPIPE), keep collecting: the child is not to notice."""
-    view = memoryview(chunk)
-    while view:
-        try:
-            view = view[os.write(fd, view) :]
-        except BlockingIOError:  # whoever shares our stdout has made it non-blocking
-            select.select([], [fd], [])
-        except OSError:
-            return
+def _counted(drops: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    """Both, without what is zero."""
+    both: Counter[str] = Counter(drops)
+    both.update(more)
+    return {reason: count for reason, count in both.items() if count}
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

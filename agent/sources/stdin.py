@@ -7,24 +7,31 @@ room. Never closes standard input, nor changes its blocking mode. At its end the
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import stat
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from pydantic import Field
 
-from agent.component import ComponentConfig, Context
+from agent.component import ComponentConfig, Context, Holding
 from agent.fds import read_some
 from agent.options import Interval, Size  # noqa: TC001 - pydantic reads them
+from agent.parse.cutter import LineCutter
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.parse.lines import Parser
 from agent.record import Batch, Origin
+from agent.relay import in_pipe
 from agent.telemetry import Drop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from agent.record import LogRecord
 
 STDIN: Final = 0
+BATCH: Final = "batch"
 
 
 class StdinConfig(ComponentConfig):
@@ -38,8 +45,26 @@ class StdinConfig(ComponentConfig):
     """A longer line is cut into pieces of this size, and counted."""
 
 
+@dataclass(slots=True)
+class Reading:
+    """How far one input is read: it outlives the configuration that it was begun with."""
+
+    origin: Origin
+    lines: LineCutter
+    parser: Parser
+    format: str
+    """That of `parser`."""
+    closing: list[Parser] = field(default_factory=list)
+    """Parsers of other formats before it: their open records are the last that they give."""
+    batches: int = 0
+    unsent: Batch | None = None
+
+
 class Stdin:
-    """The source. One run reads to the end; a run after a failure begins with what was not committed."""
+    """The source. One run reads to the end; whoever runs next, or takes over, begins with what was not committed.
+
+    `BATCH` is its one position: which batch was committed last. An `emit` that was cut off may have been committed all the same.
+    """
 
     Config: ClassVar[type[ComponentConfig]] = StdinConfig
     replayable: ClassVar[bool] = False
@@ -48,94 +73,92 @@ class Stdin:
         self._config = config
         self._context = context
         self._fd = fd
-        self._parser = Parser(config.format)
-        self._origin = Origin(f"stdin:{context.clock.wall_ns()}", {"log.iostream": "stdin"})
-        self._lines = LineCutter(config.max_line_size)
-        self._unsent: Batch | None = None
+        origin = Origin(f"stdin:{context.clock.wall_ns()}", {"log.iostream": "stdin"})
+        self.reading = Reading(origin, LineCutter(config.max_line_size), Parser(config.format), config.format)
 
     async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Emit until the end of the input."""
-        await self._send(emit)
+        await self._resume(emit)
         while chunk := await self._read(emit):
-            await self._take(self._lines.feed(chunk), emit)
-        await self._take(self._lines.end(), emit)
-        await self._flush(emit)
+            await self._take(self.reading.lines.feed(chunk), emit)
+        await self._complete(emit)
+
+    def take_over(self, before: Holding) -> None:
+        """Go on within the line, and the record, that `before` stopped in."""
+        if not isinstance(before, Stdin):
+            raise TypeError(f"not a stdin source: {before}")
+        self.reading = reading = before.reading
+        reading.lines.longest = self._config.max_line_size
+        if reading.format != self._config.format:
+            reading.closing.append(reading.parser)
+            reading.parser, reading.format = Parser(self._config.format), self._config.format
+
+    async def finish(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
+        """Store what was read, and what a pipe holds by now: whoever wrote it has done with it."""
+        await self._resume(emit)
+        if waiting := waiting_in_pipe(self._fd):
+            await self._take(self.reading.lines.feed(waiting), emit)
+        await self._complete(emit)
 
     async def close(self) -> None:
         """Nothing to release: standard input isn't ours."""
 
+    async def _resume(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
+        """Begin with what was not committed."""
+        unsent = self.reading.unsent
+        if unsent is not None and (await self._context.positions()).get(BATCH) == unsent.positions[BATCH]:
+            self.reading.unsent = None
+        await self._send(emit)
+        while self.reading.closing:
+            await self._flush(self.reading.closing.pop(0), emit)
+
+    async def _complete(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
+        """Nothing follows what is held back."""
+        await self._take(self.reading.lines.end(), emit)
+        await self._flush(self.reading.parser, emit)
+
     async def _read(self, emit: Callable[[Batch], Awaitable[None]]) -> bytes:
         """The next bytes; a record that is open for too long is closed meanwhile."""
         try:
-            async with asyncio.timeout(self._config.quiet if self._parser.open_offset() is not None else None):
+            async with asyncio.timeout(self._config.quiet if self.reading.parser.open_offset() is not None else None):
                 return await read_some(self._fd)
         except TimeoutError:
-            await self._flush(emit)
+            await self._flush(self.reading.parser, emit)
         return await read_some(self._fd)
 
     async def _take(self, lines: list[tuple[int, bytes]], emit: Callable[[Batch], Awaitable[None]]) -> None:
         if not lines:
             return
-        records, drops = self._parser.parse_chunk(lines, self._origin, self._context.clock.wall_ns())
-        if cut := self._lines.take_cut():
+        records, drops = self.reading.parser.parse_chunk(lines, self.reading.origin, self._context.clock.wall_ns())
+        if cut := self.reading.lines.take_cut():
             drops[Drop.OVERSIZED] = drops.get(Drop.OVERSIZED, 0) + cut
-        await self._emit(records, drops, self._parser.text, emit)
+        await self._emit(records, drops, self.reading.parser.text, emit)
 
-    async def _flush(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
-        if self._parser.open_offset() is not None:
-            records = self._parser.flush(self._context.clock.wall_ns())
-            await self._emit(records, self._parser.take_drops(), None, emit)
+    async def _flush(self, parser: Parser, emit: Callable[[Batch], Awaitable[None]]) -> None:
+        if parser.open_offset() is not None:
+            records = parser.flush(self._context.clock.wall_ns())
+            await self._emit(records, parser.take_drops(), None, emit)
 
     async def _emit(
-        self, records: list[LogRecord], drops: dict[str, int], text: bytes | None, emit: Callable[[Batch], Awaitable[None]]
+        self, records: Sequence[LogRecord], drops: dict[str, int], text: bytes | None, emit: Callable[[Batch], Awaitable[None]]
     ) -> None:
         if records or drops:
-            self._unsent = Batch(records=records, drops=drops, text=text)
+            self.reading.batches += 1
+            mark = f"{self.reading.origin.key}:{self.reading.batches}".encode()
+            self.reading.unsent = Batch(records=records, positions={BATCH: mark}, drops=drops, text=text)
             await self._send(emit)
 
     async def _send(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
-        """Emit what waits. If it fails the batch stays, so that the next run begins with it."""
-        if self._unsent is not None:
-            await emit(self._unsent)
-            self._unsent = None
+        """Emit what waits. If it fails the batch stays, so that whoever runs next begins with it."""
+        if self.reading.unsent is not None:
+            await emit(self.reading.unsent)
+            self.reading.unsent = None
 
 
-class LineCutter:
-    """Bytes → whole lines with their offsets; pure. What has no line end yet waits inside, up to the longest line."""
-
-    def __init__(self, longest: int) -> None:
-        self._longest = longest
-        self._rest = b""
-        self._offset = 0
-        self._cut = 0
-
-    def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
-        """The lines that are complete now."""
-        *whole, self._rest = (self._rest + chunk).split(b"\n")
-        lines = [piece for line in whole for piece in self._pieces(line, 1)]
-        while len(self._rest) > self._longest:
-            self._cut += 1
-            lines.append(self._line(self._rest[: self._longest], 0))
-            self._rest = self._rest[self._longest :]
-        return lines
-
-    def end(self) -> list[tuple[int, bytes]]:
-        """The last line, if it had no line end."""
-        rest, self._rest = self._rest, b""
-        return self._pieces(rest, 0) if rest else []
-
-    def take_cut(self) -> int:
-        """How many cuts were made since the last call."""
-        cut, self._cut = self._cut, 0
-        return cut
-
-    def _pieces(self, line: bytes, end: int) -> list[tuple[int, bytes]]:
-        """A line, in pieces if it is too long; `end` bytes of line end follow it."""
-        pieces = [line[at : at + self._longest] for at in range(0, len(line), self._longest)] or [b""]
-        self._cut += len(pieces) - 1
-        return [self._line(piece, end if index == len(pieces) - 1 else 0) for index, piece in enumerate(pieces)]
-
-    def _line(self, line: bytes, end: int) -> tuple[int, bytes]:
-        offset = self._offset
-        self._offset += len(line) + end
-        return offset, line
+def waiting_in_pipe(fd: int) -> bytes:
+    """What can be read at once from a pipe or a socket; nothing from anything else."""
+    mode = os.fstat(fd).st_mode
+    size = in_pipe(fd) if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else 0
+    with contextlib.suppress(BlockingIOError):  # somebody else reads from it as well
+        return os.read(fd, size) if size else b""
+    return b""

@@ -17,9 +17,9 @@ from agent import registry
 ROOT = Path(__file__).parents[2]
 
 LAYERS = {
-    0: "record errors crash",
-    1: "clock retry options fds metrics own_log telemetry component",
-    2: "error_event parse encode redact redact_rules tail target net",
+    0: "record columns errors crash",
+    1: "clock retry options fds lean signals metrics own_log telemetry component",
+    2: "error_event parse encode redact redact_rules tail target relay net",
     3: "spool sources exporters verdict testing",
     4: "registry config",
     5: "host server",

@@ -10,14 +10,20 @@ from unittest.mock import Mock
 import pytest
 
 from agent.host.wrapped import Wrapped
+from agent.sources.child import ChildConfig
 from agent.testing.context import make_context
+
+
+def config(*command):
+    """The options of a wrapped command."""
+    return ChildConfig(command=command, buffer=1 << 20, patience=1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 async def test_a_signal_before_the_start_calls_the_command_off(number):
     """It is not swallowed: the command is never started, and the code is a shell's."""
     causes = []
-    wrapped = Wrapped(("/no/such/program",), Mock(), causes.append)
+    wrapped = Wrapped(config("/no/such/program"), Mock(), causes.append)
 
     wrapped.forward(number)
     async with asyncio.TaskGroup() as life:
@@ -32,7 +38,7 @@ async def test_a_mistake_in_collecting_neither_ends_the_agent_nor_the_commands_o
     kept, mistakes, ended = [], [RuntimeError("a bug")], asyncio.Event()
     script = "import time; print('first', flush=True); time.sleep(1); print('second')"
     context = make_context("child")
-    wrapped = Wrapped((sys.executable, "-c", script), context, lambda _cause: ended.set())
+    wrapped = Wrapped(config(sys.executable, "-c", script), context, lambda _cause: ended.set())
 
     async def emit(batch):
         if mistakes:
@@ -47,8 +53,7 @@ async def test_a_mistake_in_collecting_neither_ends_the_agent_nor_the_commands_o
         assert wrapped.attach(builder, life) is not None
         await ended.wait()
     loop.remove_signal_handler(signal.SIGCHLD)
-    for pipe in (wrapped._child._process.stdout, wrapped._child._process.stderr):
-        pipe.close()
+    await wrapped.child.close()
 
     assert kept == ["second", "process exited with code 0"]
     assert wrapped.code == 0
@@ -58,7 +63,7 @@ async def test_a_mistake_in_collecting_neither_ends_the_agent_nor_the_commands_o
 def test_a_signal_that_ends_nothing_is_forgotten_before_the_start():
     """SIGUSR1 has nobody to mean anything to yet."""
     causes = []
-    wrapped = Wrapped(("true",), Mock(), causes.append)
+    wrapped = Wrapped(config("true"), Mock(), causes.append)
 
     wrapped.forward(signal.SIGUSR1)
 

@@ -1,117 +1,104 @@
-"""The wrapped command as a source, with real processes: they are short and end by themselves."""
+"""What the wrapped command's output becomes, without a command: relays are fed by hand. Real ones: tests/integration/test_child.py."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
-import sys
-import threading
-import time
 
 import pytest
 
+from agent.errors import SpoolError
+from agent.record import Origin
+from agent.relay import Piece
 from agent.sources import child as module
-from agent.sources.child import Child, ChildConfig, Exit
+from agent.sources.child import Child, ChildConfig, Exit, StartError, _Stream
 from agent.testing.context import make_context
+from agent.testing.sink import Sink
+
+TRACEBACK = b'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    f()\nValueError: x\n'
 
 
-class Collected:
-    """What a child emitted."""
+class Fed:
+    """A relay whose pieces are given; it ends after the last, unless it is left open."""
 
-    def __init__(self):
-        self.batches = []
+    def __init__(self, *pieces, end=True):
+        self.pieces = [piece if isinstance(piece, Piece) else Piece(piece) for piece in pieces]
+        self.end = end
 
-    async def __call__(self, batch):
-        self.batches.append(batch)
-        self.last = time.monotonic()
-
-    @property
-    def bodies(self):
-        return [record.body for batch in self.batches for record in batch.records]
-
-    def dropped(self, reason):
-        return sum(batch.drops.get(reason, 0) for batch in self.batches)
+    async def take(self):
+        if self.pieces:
+            return self.pieces.pop(0)
+        return None if self.end else await asyncio.Event().wait()
 
 
-async def collect(script, emit=None):
-    """Run a Python script to its end; return what was emitted."""
-    collected = emit or Collected()
-    child = Child(ChildConfig(command=(sys.executable, "-c", script)), make_context("child"))
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGCHLD, child.reap)
-    try:
-        child.start()
-        await child.run(collected)
-    finally:
-        loop.remove_signal_handler(signal.SIGCHLD)
-        await child.close()
-        for stream in child._streams:
-            await asyncio.to_thread(stream._thread.join, 10)
-        for pipe in (child._process.stdout, child._process.stderr):
-            pipe.close()
-    return collected
+def stream(*pieces, **options):
+    """The output that brings these pieces."""
+    return _Stream(Fed(*pieces, **options), Origin("child:1:stdout", {"log.iostream": "stdout"}), "auto")
 
 
-async def test_a_line_without_an_end_is_cut_and_counted(capfd, monkeypatch):
-    """However much a child writes without a newline, no more than one piece is held, and nothing of it is lost."""
-    monkeypatch.setattr(module, "LONGEST", 100_000)
-
-    found = await collect("import sys; sys.stdout.write('x' * 50_000 * 10 + '\\nend\\n')")
-
-    assert found.dropped("oversized") >= 3
-    assert [body for body in found.bodies if body == "end"] == ["end"]
-    assert len(capfd.readouterr().out) == 500_005
+async def collect(*pieces):
+    """All that is emitted of them."""
+    sink = Sink()
+    await stream(*pieces).collect(sink.emit, make_context("child"))
+    return sink
 
 
-async def test_offsets_run_on_over_a_cut_line(capfd, monkeypatch):
-    """The piece after a cut begins where the one before ended: no byte is counted twice."""
+def told(sink):
+    """Bodies and offsets."""
+    return [(record.body, record.offset) for record in sink.records]
+
+
+async def test_lines_are_records_however_they_come():
+    """Pieces are cut anywhere; the last line needs no end, and offsets are those in the stream."""
+    assert told(await collect(b"one\ntw", b"o\n", b"three")) == [("one", 0), ("two", 4), ("three", 8)]
+
+
+async def test_a_line_without_an_end_is_cut_and_counted(monkeypatch):
+    """However much a child writes without a newline, no more than one piece is held, nothing of it is lost, and offsets run on."""
     monkeypatch.setattr(module, "LONGEST", 1000)
 
-    found = await collect("import sys,time; sys.stdout.write('x' * 1500); sys.stdout.flush(); time.sleep(0.2); print('yz'); print('last')")
+    sink = await collect(b"x" * 1500, b"y" * 700, b"z\nend\n")
 
-    records = {record.body[:4]: record.offset for batch in found.batches for record in batch.records}
-    assert records["last"] == 1503
-    capfd.readouterr()
-
-
-async def test_a_process_left_behind_that_writes_without_end_does_not_hold_the_end_up(capfd, monkeypatch):
-    """The source ends although somebody else floods the pipe, and the thread that passes bytes through raises nothing."""
-    monkeypatch.setattr(module, "AFTERWARDS", 0.1)
-    raised = []
-    monkeypatch.setattr(threading, "excepthook", raised.append)
-    script = (
-        "import os, sys\n"
-        "if os.fork(): print('parent', flush=True); os._exit(0)\n"
-        "import time; end = time.monotonic() + 4\n"
-        "while time.monotonic() < end: os.write(1, b'f' * 999 + b'\\n')\n"
-    )
-
-    began = time.monotonic()
-    found = await collect(script)
-
-    assert found.last - began < 3.5
-    assert "parent" in found.bodies
-    assert found.bodies[-1] == "process exited with code 0"
-    assert raised == []
-    capfd.readouterr()
+    assert [(len(body), offset) for body, offset in told(sink)] == [(1000, 0), (1000, 1000), (201, 2000), (3, 2202)]
+    assert sink.drops == {"oversized": 2}
 
 
-async def test_a_slow_collector_gets_all_that_the_child_wrote(capfd, monkeypatch):
-    """What is still in the pipe when the grace after the child's end is over is the child's, and is collected."""
-    monkeypatch.setattr(module, "AFTERWARDS", 0.05)
-    wanted = [f"{n:099}" for n in range(5000)]
+async def test_a_gap_is_counted_and_nothing_is_joined_over_it():
+    """The line before the gap is a record as far as it goes, the one behind it begins anew, at its own offset."""
+    sink = await collect(b"one\nhalf of", Piece(b"five\n", lost=3, skipped=20), b"six\n")
 
-    class Slow(Collected):
-        async def __call__(self, batch):
-            await asyncio.sleep(0.1)
-            await super().__call__(batch)
+    assert told(sink) == [("one", 0), ("half of", 4), ("five", 31), ("six", 36)]
+    assert sink.drops == {"buffer_full": 3}
 
-    found = await collect("for n in range(5000): print(f'{n:099}')", Slow())
 
-    assert [body for body in found.bodies if len(body) == 99] == wanted
-    capfd.readouterr()
+async def test_a_gap_ends_a_traceback():
+    """What follows a gap is no part of a traceback before it."""
+    sink = await collect(TRACEBACK[:60], Piece(b"    later()\n", lost=1, skipped=9))
+
+    assert [body.strip() for body, _ in told(sink)] == ["Traceback (most recent call last):", 'File "a.py", line 1, in', "later()"]
+
+
+async def test_a_traceback_is_complete_when_nothing_follows(monkeypatch):
+    """It is one record, given out after a quiet moment though the command runs on."""
+    monkeypatch.setattr(module, "QUIET", 0.01)
+    sink = Sink()
+    task = asyncio.get_running_loop().create_task(stream(TRACEBACK, end=False).collect(sink.emit, make_context("child")))
+    async with asyncio.timeout(5):
+        await sink.arrived.wait()
+    task.cancel()
+
+    assert [record.attributes["exception.type"] for record in sink.records] == ["ValueError"]
+
+
+async def test_a_loss_reaches_the_ledger_with_the_next_batch_that_is_stored():
+    """It is in the batch, so that whoever keeps trying stores it when the spool is back, or counts it as owed."""
+    sink, refused = Sink(lambda: True), stream(Piece(b"", lost=7, skipped=70))
+
+    with pytest.raises(SpoolError):
+        await refused.collect(sink.emit, make_context("child"))
+
+    assert (sink.refused, sink.drops) == (1, {})
 
 
 @pytest.mark.parametrize(("returncode", "name", "code"), [(-11, "SIGSEGV", 139), (-35, "SIG35", 163), (3, "", 3)])
@@ -120,21 +107,35 @@ def test_every_way_to_end_has_a_name_and_a_code(returncode, name, code):
     assert (Exit(returncode).signal_name, Exit(returncode).code) == (name, code)
 
 
-def test_a_non_blocking_output_gets_every_byte():
-    """When our stdout was made non-blocking by whoever shares it, bytes are waited for, not dropped."""
-    read, write = os.pipe()
-    fcntl.fcntl(write, fcntl.F_SETFL, os.O_NONBLOCK)
-    data, got = os.urandom(1 << 20), []
+@pytest.mark.parametrize(("command", "code"), [(("/no/such/program",), 127), (("/etc/passwd",), 126), (("a\0b",), 126)])
+async def test_a_command_that_cannot_start_leaves_nothing_open(command, code):
+    """It is told with the code a shell gives, and no pipe stays behind."""
+    before = os.listdir("/proc/self/fd")
 
-    def drain():
-        while chunk := os.read(read, 4096):
-            got.append(chunk)
+    with pytest.raises(StartError, match=command[0][:2]) as raised:
+        Child(ChildConfig(command=command, buffer=1 << 16, patience=0), make_context("child")).start()
 
-    reader = threading.Thread(target=drain)
-    reader.start()
-    module._write_all(write, data)
-    os.close(write)
-    reader.join(timeout=10)
-    os.close(read)
+    assert (raised.value.code, os.listdir("/proc/self/fd")) == (code, before)
 
-    assert b"".join(got) == data
+
+class Process:
+    """A process that exists no more."""
+
+    pid, returncode = 1, None
+
+
+async def test_the_last_record_says_how_it_ended_and_whether_it_was_asked_to(monkeypatch):
+    """A signal that was handed on is a wish, one that came from elsewhere is not."""
+    child, sink, sent = Child(ChildConfig(command=("app",), buffer=1 << 16, patience=0), make_context("child")), Sink(), []
+    monkeypatch.setattr(os, "kill", lambda *asked: sent.append(asked))
+    child._process, child.exited = Process(), asyncio.get_running_loop().create_future()
+
+    child.send_signal(signal.SIGTERM)
+    child._ended(-signal.SIGTERM)
+    child.send_signal(signal.SIGUSR1)
+    await child.run(sink.emit)
+
+    [record] = sink.records
+    assert sent == [(1, signal.SIGTERM)]
+    assert record.body == "process killed by SIGTERM"
+    assert (record.attributes["process.exit.signal"], record.attributes["process.exit.requested"]) == ("SIGTERM", True)

@@ -9,7 +9,8 @@ import os
 import pytest
 
 from agent.errors import SpoolError
-from agent.sources.stdin import LineCutter, Stdin, StdinConfig
+from agent.parse.cutter import LineCutter
+from agent.sources.stdin import Stdin, StdinConfig
 from agent.testing.context import make_context
 from agent.testing.sink import Sink
 

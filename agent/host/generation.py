@@ -1,0 +1,159 @@
+"""One configuration at work: its pipeline, its senders, its pages, from their start to their end.
+
+    senders ─▶ sources … turn … sources end ─▶ what they held ─▶ senders drain ─▶ close
+
+The nesting is the order: senders live in the outer task group and sources in the inner one, so that what the sources stored last can still be
+sent. Nothing depends on a clean end: a kill at any point leaves rows, positions and cursors that agree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+from typing import TYPE_CHECKING, Final
+
+from agent import __version__
+from agent.crash import crash_point
+from agent.errors import UnavailableError
+from agent.host import background
+from agent.host.delivery import Sender
+from agent.host.delivery_state import State
+from agent.host.facts import Facts
+from agent.host.pipeline import Builder
+from agent.host.supervise import supervise
+from agent.server.endpoints import Endpoints
+from agent.telemetry import AgentImpaired, AgentStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+
+    from agent.component import Exporter
+    from agent.config.settings import Settings
+    from agent.host.held import Held
+    from agent.host.pipeline import Host, Pipeline, RunningSource
+    from agent.host.polling import ProbePoller, SamplerPoller
+    from agent.host.wrapped import Wrapped
+    from agent.record import Signal
+
+PATIENCE: Final = 10.0
+"""Seconds that a wrapped command's last rows may take to be sent while the destination takes them."""
+SEALING: Final = 1.0
+"""Seconds that the end waits for a store that does not answer."""
+
+
+class Generation:
+    """One configuration at work, from its components' start to their end."""
+
+    def __init__(self, settings: Settings, *, host: Host, life: asyncio.TaskGroup, child: Wrapped | None, held: Held) -> None:
+        self.settings = self._settings = settings
+        self._held = held
+        self._host = host
+        self._life = life
+        self._child = child
+        self._builder = Builder(settings, host)
+        self._pipeline: Pipeline = self._builder.build()
+        self._senders = [
+            self._sender(name, exporter, kind) for name, exporter in self._pipeline.exporters for kind in sorted(exporter.signals)
+        ]
+        self._address = ""
+        self._facts = Facts(settings, host, self._pipeline, self._senders)
+        self._endpoints = Endpoints(settings.server, self._facts, host)
+
+    async def open(self) -> None:
+        """Listen, and have rows kept for the destinations. UnavailableError: the address can't be had; nothing is left open then."""
+        try:
+            self._address = await self._endpoints.open(self._settings.state_dir)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            text = f"can't listen on {self._settings.server.listen}: {reason}; give server.listen (OUTRIDER_LISTEN) another address"
+            if self._child is None:
+                await self.close()
+                raise UnavailableError(text) from error
+            self._host.telemetry.emit(AgentImpaired(text, "runs without its pages"))
+
+    async def run(self, turn: asyncio.Event, ends: Callable[[], bool]) -> None:
+        """Work until `turn` is set, then end in order; `ends` says whether that is the agent's end."""
+        try:
+            await self._host.spool.configure({name: exporter.signals for name, exporter in self._pipeline.exporters})
+            async with asyncio.TaskGroup() as outgoing:
+                sending = [outgoing.create_task(self._supervised(f"sender {s.status.destination}", s.run)) for s in self._senders]
+                chores = [
+                    outgoing.create_task(self._supervised(name, job))
+                    for name, job in background.jobs(self._settings, self._host, self._pipeline)
+                ]
+                await self._take_in(turn)
+                if ends():
+                    await self._held.finish()
+                await self._seal()
+                crash_point("runtime.sealed")
+                await self._drain(sending)
+                for task in (*sending, *chores):
+                    task.cancel()
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Release everything, whatever was started."""
+        await self._endpoints.close()
+        await self._pipeline.close()
+
+    async def _take_in(self, turn: asyncio.Event) -> None:
+        """Run the sources until `turn`; return when all of them have ended."""
+        async with asyncio.TaskGroup() as incoming:
+            self._attach_child()
+            await self._held.hand_on(self._pipeline.sources)
+            tasks = [incoming.create_task(self._run_source(one)) for one in self._pipeline.sources]
+            pollers: list[SamplerPoller | ProbePoller] = [*self._pipeline.samplers, *self._pipeline.probes]
+            tasks += [incoming.create_task(self._supervised(poller.name, poller.run)) for poller in pollers]
+            if self._pipeline.observer is not None:
+                tasks.append(incoming.create_task(self._supervised("observer", self._pipeline.observer.run)))
+            self._host.telemetry.emit(AgentStarted(version=__version__, state_dir=str(self._settings.state_dir), address=self._address))
+            crash_point("runtime.started")
+            await turn.wait()
+            crash_point("runtime.stopping")
+            for task in tasks:
+                task.cancel()
+
+    def _attach_child(self) -> None:
+        """Let the wrapped command's output come through this pipeline, and measure it unless that is configured otherwise."""
+        if self._child is None:
+            return
+        entry = self._child.attach(self._builder, self._life)
+        if entry is not None and not any(one.type == entry.type for one in self._settings.samplers):
+            self._pipeline.samplers.append(self._builder.sampler(entry))
+
+    async def _seal(self) -> None:
+        """Store what was held back until more would have come."""
+        if self._pipeline.detector is not None:
+            with contextlib.suppress(TimeoutError):  # the store does not answer; what is not stored was not told either
+                async with asyncio.timeout(SEALING):
+                    await self._pipeline.detector.finish()
+
+    async def _drain(self, sending: Sequence[asyncio.Task[None]]) -> None:
+        """Send on until nothing is left, or the time is up; a wrapped command's last rows get more time while they are being taken."""
+        began = self._host.clock.monotonic()
+        for sender in self._senders:
+            sender.drain()
+        waiting = dict(zip(sending, self._senders, strict=True))
+        while waiting:
+            spent = self._host.clock.monotonic() - began
+            well = any(sender.status.state is State.OK for sender in waiting.values())
+            if spent >= (PATIENCE if self._child is not None and well else self._settings.shutdown.drain):
+                return
+            done, _ = await asyncio.wait(waiting, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                del waiting[task]
+
+    def _sender(self, name: str, exporter: Exporter, kind: Signal) -> Sender:
+        host = self._host
+        return Sender(exporter, kind, destination=name, spool=host.spool, clock=host.clock, telemetry=host.telemetry, metrics=host.metrics)
+
+    async def _run_source(self, one: RunningSource) -> None:
+        run = functools.partial(one.source.run, one.intake.emit)
+        telemetry = self._host.telemetry
+        await supervise(f"source {one.name}", run, clock=self._host.clock, telemetry=telemetry, health=one.health)
+
+    def _supervised(self, name: str, run: Callable[[], Awaitable[None]]) -> Coroutine[None, None, None]:
+        return supervise(name, run, clock=self._host.clock, telemetry=self._host.telemetry)

@@ -1,0 +1,265 @@
+"""Passes the bytes of a pipe on to a descriptor of ours, and keeps a copy of them for whoever collects it.
+
+Passing on comes first: a collector that can't keep up holds the writer back as a full pipe would, one that is stuck only for a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import select
+import sys
+import termios
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CHUNK: Final = 64 * 1024
+"""Bytes: the size of a pipe's buffer on Linux (pipe(7))."""
+BITE: Final = 256 * 1024
+"""Bytes that are collected at a time, at most."""
+
+
+class Piece(NamedTuple):
+    """What is collected at a time: what was given up, then what comes behind it."""
+
+    data: bytes
+    lost: int = 0
+    """Lines that are not there, or not whole, right before `data`."""
+    skipped: int = 0
+    """Their bytes."""
+
+
+class Backlog:
+    """Bytes that wait to be collected, at most `room` of them; no threads, no I/O.
+
+    When there is no room for more the oldest lines are given up, and not the newest: what a program said last is what tells why it ended,
+    and the spool lets the oldest go as well. Only whole lines go, so that what follows begins with a line.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._lost = 0
+        self._skipped = 0
+        self._torn = False
+        """What was given up last is the beginning of a line whose rest is still to come."""
+
+    def __bool__(self) -> bool:
+        """Whether there is something to take."""
+        return self._size > 0 or self._lost > 0
+
+    def fits(self, size: int) -> bool:
+        """Whether so many bytes more have room."""
+        return self._size + size <= self._room
+
+    def put(self, chunk: bytes) -> None:
+        """Add bytes; give up as many of the oldest lines as that takes."""
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        while self._size > self._room:
+            self._give_up(len(self._chunks[0]))
+        while self._torn and self._chunks:
+            self._give_up(self._chunks[0].find(b"\n") + 1 or len(self._chunks[0]))
+
+    def end(self) -> None:
+        """No more will come: a line whose beginning was given up has ended."""
+        self._lost += self._torn
+        self._torn = False
+
+    def take(self, most: int) -> Piece:
+        """Remove up to `most` bytes, at least one chunk if there is any, and what is to be known before them."""
+        taken: list[bytes] = []
+        room = most
+        while self._chunks and (not taken or len(self._chunks[0]) <= room):
+            taken.append(self._chunks.popleft())
+            room -= len(taken[-1])
+        data = b"".join(taken)
+        self._size -= len(data)
+        piece = Piece(data, self._lost, self._skipped)
+        self._lost = self._skipped = 0
+        return piece
+
+    def _give_up(self, size: int) -> None:
+        """Remove the first bytes of the oldest chunk."""
+        chunk = self._chunks.popleft()
+        gone, rest = chunk[:size], chunk[size:]
+        if rest:
+            self._chunks.appendleft(rest)
+        self._size -= len(gone)
+        self._skipped += len(gone)
+        self._lost += gone.count(b"\n")
+        self._torn = not gone.endswith(b"\n")
+
+
+class Relay:
+    """One pipe: a thread that passes its bytes on, and `take` for a coroutine that collects them.
+
+    passing on ──(pipe at its end, or `finish`)──▶ ended: `take` gives what is left, then None ──▶ passing on, keeping nothing ──▶ `close`
+    """
+
+    def __init__(self, source: int, sink: int, *, room: int, patience: float, ended: Callable[[], None] = lambda: None) -> None:
+        """`source` is ours from now on. `ended` is called on the running loop once all that counts was passed on."""
+        self._source, self._sink = source, sink
+        self._backlog = Backlog(room)
+        self._patience = patience
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._arrived = asyncio.Event()
+        self._changed = threading.Condition()
+        self._stuck = False
+        """Nobody has taken anything for so long that nobody is waited for."""
+        self._keeping = True
+        self.passed = threading.Event()
+        """Set once all that counts was passed on."""
+        self._bell, self._cord = os.pipe()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=f"relay-{sink}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    async def take(self) -> Piece | None:
+        """The next bytes, waiting for them; None at the end. Cancelled, it has taken nothing."""
+        while True:
+            with self._changed:
+                if self._backlog:
+                    self._stuck = False
+                    self._changed.notify()
+                    return self._backlog.take(BITE)
+                if not self._keeping:
+                    return None
+                self._arrived.clear()
+            await self._arrived.wait()
+
+    def finish(self) -> None:
+        """The writer has ended: what is in the pipe by now is its last. Whoever else writes is passed on and not kept."""
+        self._pull(_FINISH)
+
+    def abandon(self) -> int:
+        """Keep nothing any more, and let go of what is kept: so many lines. Passing on continues."""
+        with self._changed:
+            self._keeping = False
+            self._changed.notify()
+            left = self._backlog.take(sys.maxsize)
+        self._arrived.set()
+        return left.lost + left.data.count(b"\n") + bool(left.data and not left.data.endswith(b"\n"))
+
+    def close(self) -> None:
+        """End the thread, unless it is just held up by whoever reads our output: as a daemon it does not keep the process."""
+        self.abandon()
+        self._pull(_CLOSE)
+        if self._thread.ident is None:
+            self._close_descriptors()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the thread's end."""
+        self._thread.join(seconds)
+
+    def _pull(self, what: bytes) -> None:
+        with self._changed:
+            if not self._closed:
+                os.write(self._cord, what)
+
+    def _run(self) -> None:
+        try:
+            if self._pass_on(keep=True):
+                self._end()
+                self._pass_on(keep=False)
+        finally:
+            self.passed.set()
+            self._close_descriptors()
+
+    def _pass_on(self, *, keep: bool) -> bool:
+        """Pass on, until the pipe's end or, keeping, the last that counts; False when told to close."""
+        while (heard := self._heard()) != _CLOSE:
+            if heard == _FINISH and keep:
+                self._pass_last(in_pipe(self._source))
+                return True
+            if not heard and not self._pass_chunk(CHUNK, keep=keep):
+                return True
+        return False
+
+    def _pass_last(self, left: int) -> None:
+        while left > 0:
+            left -= self._pass_chunk(min(CHUNK, left), keep=True)
+
+    def _pass_chunk(self, most: int, *, keep: bool) -> int:
+        chunk = os.read(self._source, most)
+        write_all(self._sink, chunk)
+        if keep and chunk:
+            self._keep(chunk)
+        return len(chunk)
+
+    def _heard(self) -> bytes:
+        """Wait for bytes or an order; return the order if that came."""
+        if self._bell in (fd for fd, _ in _readable(self._source, self._bell)):
+            return os.read(self._bell, 1)
+        return b""
+
+    def _keep(self, chunk: bytes) -> None:
+        """Add to the backlog. Full, it is waited for as long as somebody takes from it, else once, for `patience`."""
+        with self._changed:
+            if not self._backlog.fits(len(chunk)) and not self._stuck:
+                self._stuck = not self._changed.wait_for(lambda: self._backlog.fits(len(chunk)) or not self._keeping, self._patience)
+            if self._keeping:
+                idle = not self._backlog
+                self._backlog.put(chunk)
+                if idle:
+                    self._call(self._arrived.set)
+
+    def _end(self) -> None:
+        with self._changed:
+            self._backlog.end()
+            self._keeping = False
+        self.passed.set()
+        self._call(self._arrived.set)
+        self._call(self._ended)
+
+    def _call(self, function: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody collects any more
+            self._loop.call_soon_threadsafe(function)
+
+    def _close_descriptors(self) -> None:
+        with self._changed:
+            if not self._closed:
+                self._closed = True
+                for descriptor in (self._source, self._bell, self._cord):
+                    os.close(descriptor)
+
+
+_FINISH, _CLOSE = b"f", b"c"
+
+
+def _readable(*descriptors: int) -> list[tuple[int, int]]:
+    """Wait until one of them can be read, or is at its end."""
+    poll = select.poll()  # select(2) knows no descriptor above 1023
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return poll.poll()
+
+
+def in_pipe(fd: int) -> int:
+    """Bytes that wait in a pipe (FIONREAD, ioctl_pipe(2))."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def write_all(fd: int, chunk: bytes) -> None:
+    """Write it all, waiting as the writer itself would wait. When our own reader has gone (EPIPE) that isn't for the writer to notice."""
+    view = memoryview(chunk)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:  # whoever shares our stdout has made it non-blocking
+            poll = select.poll()
+            poll.register(fd, select.POLLOUT)
+            poll.poll()
+        except OSError:
+            return

@@ -1,0 +1,97 @@
+"""Signals that come before anybody can act on them, and who sent them.
+
+`hold` blocks them, first of all: a blocked signal waits in the kernel, even one that PID 1 would otherwise never get for want of a handler
+(kernel/signal.c, sig_ignored). `release` lets them through to handlers that stand by then; `Listener` takes them one by one, with their sender.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+RUN: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+"""What `run` acts on."""
+NOT_HANDED_ON: Final = frozenset(
+    getattr(signal, name)
+    for name in (
+        *("SIGKILL", "SIGSTOP", "SIGCHLD"),
+        *("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGABRT", "SIGSYS"),  # our own faults
+        *("SIGPIPE", "SIGXFSZ", "SIGXCPU", "SIGVTALRM", "SIGPROF", "SIGALRM"),  # about our own doing
+        *("SIGTSTP", "SIGTTIN", "SIGTTOU"),  # the kernel stops a whole job, us in it, and knows when it may not
+    )
+)
+
+_inherited: set[int] | None = None
+"""The signal mask we were started with; None while nothing is held."""
+
+
+def hold(arguments: Sequence[str]) -> None:
+    """Have the signals wait that the given command line acts on; other commands than `run` and `exec` end by them as any program."""
+    global _inherited  # noqa: PLW0603 - a process has one signal mask
+    wanted = {"run": RUN, "exec": handed_on()}.get(arguments[0] if arguments else "")
+    if wanted and _inherited is None:
+        _inherited = signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+
+
+def handed_on() -> frozenset[int]:
+    """What `exec` hands on to its command. Whatever is ignored when we start (`nohup`) stays so, for us and for the command."""
+    return frozenset(number for number in signal.valid_signals() - NOT_HANDED_ON if signal.getsignal(number) is not signal.SIG_IGN)
+
+
+def release() -> None:
+    """Let through what was held."""
+    if _inherited is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _inherited)
+
+
+@contextlib.contextmanager
+def as_inherited() -> Iterator[None]:
+    """Within, the signal mask is the one we were started with, for a child to inherit."""
+    if _inherited is None:
+        yield
+        return
+    ours = signal.pthread_sigmask(signal.SIG_SETMASK, _inherited)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ours)
+
+
+class Listener:
+    """A thread that takes held signals, one at a time, for whoever listens at present.
+
+    It is told the number and whether the kernel sent it, as a terminal does for Ctrl-C (sigaction(2): si_code > 0), to the whole foreground
+    process group. What comes before the first listener waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = handed_on()
+        self._deliver: Callable[[int, bool], None] | None = None
+        self._listening = threading.Event()
+
+    def start(self) -> None:
+        """Take signals from now on, for the rest of the process's life. Only in the main thread, before others are started."""
+        hold(["exec"])
+        for number in self._numbers:  # for the moment in which a child is started with the mask it is to inherit
+            signal.signal(number, lambda number, _frame: self._hand_over(number, by_kernel=False))
+        threading.Thread(target=self._take, name="signals", daemon=True).start()
+
+    def deliver_to(self, deliver: Callable[[int, bool], None]) -> None:
+        """Hand signals to this from now on; it is called on the thread."""
+        self._deliver = deliver
+        self._listening.set()
+
+    def _take(self) -> None:
+        self._listening.wait()
+        while True:
+            found = signal.sigwaitinfo(self._numbers)
+            self._hand_over(found.si_signo, by_kernel=found.si_code > 0)
+
+    def _hand_over(self, number: int, *, by_kernel: bool) -> None:
+        if self._deliver is not None:
+            self._deliver(number, by_kernel)

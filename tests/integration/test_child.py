@@ -1,0 +1,70 @@
+"""The wrapped command as a source, with real processes: they are short and end by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from agent.sources import child as module
+from agent.sources.child import Child, ChildConfig
+from agent.testing.context import make_context
+from agent.testing.sink import Sink
+
+pytestmark = pytest.mark.integration
+
+
+async def collect(script, emit, **options):
+    """Run a Python script to its end."""
+    config = ChildConfig(command=(sys.executable, "-c", script), **{"buffer": 1 << 20, "patience": 5, **options})
+    child = Child(config, make_context("child"))
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGCHLD, child.reap)
+    try:
+        child.start()
+        await child.run(emit)
+    finally:
+        loop.remove_signal_handler(signal.SIGCHLD)
+        await child.close()
+
+
+async def test_a_process_left_behind_that_writes_without_end_does_not_hold_the_end_up(capfd, monkeypatch):
+    """The source ends although somebody else floods the pipe, and the thread that passes bytes through raises nothing."""
+    monkeypatch.setattr(module, "AFTERWARDS", 0.1)
+    raised, sink = [], Sink()
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    script = (
+        "import os, sys\n"
+        "if os.fork(): os.write(1, b'parent\\n'); os._exit(0)\n"
+        "import time; end = time.monotonic() + 5\n"
+        "while time.monotonic() < end: os.write(1, b'f' * 999 + b'\\n')\n"
+    )
+
+    began = time.monotonic()
+    await collect(script, sink.emit)
+
+    bodies = [record.body for record in sink.records]
+    assert time.monotonic() - began < 4
+    assert "parent" in bodies
+    assert bodies[-1] == "process exited with code 0"
+    assert raised == []
+    capfd.readouterr()
+
+
+async def test_a_slow_collector_gets_all_that_the_child_wrote(capfd, monkeypatch):
+    """What is still in the pipe when the grace after the child's end is over is the child's, and is collected."""
+    monkeypatch.setattr(module, "AFTERWARDS", 0.05)
+    sink = Sink()
+
+    async def slowly(batch):
+        await asyncio.sleep(0.1)
+        await sink.emit(batch)
+
+    await collect("for n in range(5000): print(f'{n:099}')", slowly, buffer=1 << 16)
+
+    assert [record.body for record in sink.records if len(record.body) == 99] == [f"{n:099}" for n in range(5000)]
+    capfd.readouterr()

@@ -1,0 +1,240 @@
+"""What is passed on, what is kept of it, and what is given up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import threading
+
+import pytest
+
+from agent import relay as module
+from agent.relay import Backlog, Relay, write_all
+
+
+def lines(first, last, size=10):
+    """Numbered lines of `size` bytes each, with their end."""
+    return b"".join(b"%0*d\n" % (size - 1, number) for number in range(first, last))
+
+
+def test_what_is_put_is_taken_in_order():
+    """Nothing is changed as long as there is room, and pieces are no longer than asked for, unless one chunk is."""
+    backlog = Backlog(100)
+    for chunk in (b"one\n", b"two", b"\nthree"):
+        backlog.put(chunk)
+
+    assert backlog.take(8) == (b"one\ntwo", 0, 0)
+    assert backlog.take(1) == (b"\nthree", 0, 0)
+    assert not backlog
+
+
+def test_the_oldest_lines_make_room_for_the_newest():
+    """Only whole lines go, they are counted exactly, and what is left begins with a line."""
+    backlog = Backlog(100)
+    text = lines(0, 30)
+    for at in range(0, len(text), 7):
+        backlog.put(text[at : at + 7])
+
+    data, lost, skipped = backlog.take(1000)
+
+    assert data == text[skipped:]
+    assert (skipped % 10, lost) == (0, skipped // 10)
+    assert len(data) > 80
+
+
+def test_a_line_longer_than_all_room_is_one_line():
+    """However many pieces it comes in, and although its end comes late."""
+    backlog = Backlog(50)
+    for _ in range(20):
+        backlog.put(b"x" * 20)
+    backlog.put(b"end\nnext\n")
+
+    assert backlog.take(1000) == (b"next\n", 1, 404)
+
+
+def test_a_line_without_an_end_counts_at_the_end():
+    """What was given up of it is a line that is not whole, though no line end ever comes."""
+    backlog = Backlog(50)
+    for _ in range(4):
+        backlog.put(b"x" * 20)
+    backlog.end()
+    backlog.end()
+
+    assert backlog.take(1000) == (b"", 1, 80)
+
+
+def test_a_line_whose_beginning_was_taken_counts_as_well():
+    """Its rest is given up: who took the beginning has no whole line."""
+    backlog = Backlog(30)
+    backlog.put(b"begin")
+    assert backlog.take(1000).data == b"begin"
+    backlog.put(b"ning\n" + lines(0, 2))
+    backlog.put(lines(2, 4))
+
+    assert backlog.take(1000) == (lines(2, 4), 3, 25)
+
+
+class Pipes:
+    """A relay between two pipes, in both of which the test has the other end."""
+
+    def __init__(self, **options):
+        source, self.write = os.pipe()
+        self.read, self.sink = os.pipe()
+        self.ended = asyncio.Event()
+        self.relay = Relay(source, self.sink, **{"room": 1 << 20, "patience": 5.0, "ended": self.ended.set, **options})
+        self.relay.start()
+
+    async def passed(self, size):
+        """So many bytes of what was passed on."""
+        data = b""
+        while len(data) < size:
+            data += await asyncio.to_thread(os.read, self.read, size - len(data))
+        return data
+
+    def close(self):
+        self.relay.close()
+        for fd in (self.write, self.read, self.sink):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        self.relay.join(5)
+
+
+@pytest.fixture
+def pipes():
+    """Makes relays; all are closed at the end."""
+    made = []
+
+    def make(**options):
+        made.append(Pipes(**options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+async def collect(relay):
+    """Everything to the end: bytes, lost lines."""
+    data, lost = b"", 0
+    while (piece := await relay.take()) is not None:
+        data, lost = data + piece.data, lost + piece.lost
+    return data, lost
+
+
+async def test_bytes_are_passed_on_and_kept(pipes):
+    """Both get the same, to the pipe's end."""
+    one = pipes()
+    os.write(one.write, b"a\xff\0\n no end")
+    os.close(one.write)
+
+    assert await collect(one.relay) == (b"a\xff\0\n no end", 0)
+    assert await one.passed(11) == b"a\xff\0\n no end"
+    assert one.ended.is_set()
+
+
+async def test_with_nobody_collecting_output_goes_on(pipes):
+    """A stuck collector costs `patience` once; then bytes are passed on at full speed, the oldest lines are given up and counted."""
+    one = pipes(room=1 << 16, patience=0.05)
+    text = lines(0, 50_000, 100)
+    writer = threading.Thread(target=lambda: (write_all(one.write, text), os.close(one.write)))
+    writer.start()
+
+    async with asyncio.timeout(10):
+        assert await one.passed(len(text)) == text
+        data, lost = await collect(one.relay)
+    writer.join()
+
+    assert text.endswith(data)
+    assert len(data) + lost * 100 == len(text)
+    assert 0 < len(data) <= 1 << 16
+
+
+async def test_a_collector_that_goes_on_is_waited_for(pipes):
+    """Slower than the writer by far, it gets every byte: the writer is held up as by a full pipe."""
+    one = pipes(room=1 << 16)
+    text = lines(0, 10_000, 100)
+    writer = threading.Thread(target=lambda: (write_all(one.write, text), os.close(one.write)))
+    writer.start()
+
+    async def slowly():
+        await asyncio.sleep(0.1)
+        return await collect(one.relay)
+
+    passed, (data, lost) = await asyncio.gather(one.passed(len(text)), slowly())
+    writer.join()
+
+    assert (passed, data, lost) == (text, text, 0)
+
+
+async def test_finish_takes_what_the_pipe_holds_although_it_stays_open(pipes):
+    """The last bytes are collected; what somebody else writes later is passed on only."""
+    one = pipes()
+    os.write(one.write, b"last")
+    one.relay.finish()
+    collected = await collect(one.relay)
+    os.write(one.write, b"other")
+
+    assert collected == (b"last", 0)
+    assert await one.passed(9) == b"lastother"
+
+
+async def test_finish_waits_for_a_reader_that_is_slow(pipes, monkeypatch):
+    """What the writer wrote before its end is passed on whole, however long our own reader takes."""
+    one = pipes()
+    fcntl.fcntl(one.sink, fcntl.F_SETPIPE_SZ, 4096)
+    data = os.urandom(30_000)
+    os.write(one.write, data)
+    one.relay.finish()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await one.ended.wait()
+
+    assert await one.passed(len(data)) == data
+    await one.ended.wait()
+
+
+async def test_abandoned_it_passes_on_and_keeps_nothing(pipes):
+    """So many lines were waiting; `take` is at its end."""
+    one = pipes()
+    os.write(one.write, b"one\ntwo\nthr")
+    assert await one.passed(11) == b"one\ntwo\nthr"
+    while not one.relay._backlog:  # noqa: ASYNC110 - the thread tells nobody
+        await asyncio.sleep(0.001)
+    waiting = one.relay.abandon()
+    os.write(one.write, b"ee\n")
+
+    assert (waiting, await one.passed(3), await one.relay.take()) == (3, b"ee\n", None)
+
+
+async def test_closed_it_leaves_nothing(pipes):
+    """The thread ends although the pipe stays open, and orders that come later go nowhere."""
+    one = pipes()
+    one.relay.close()
+    one.relay.join(5)
+    one.relay.finish()
+
+    assert not one.relay._thread.is_alive()
+    with pytest.raises(OSError):
+        os.fstat(one.relay._source)
+
+
+def test_a_non_blocking_output_gets_every_byte():
+    """When our stdout was made non-blocking by whoever shares it, bytes are waited for, not dropped."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETFL, os.O_NONBLOCK)
+    data, got = os.urandom(1 << 20), []
+
+    def drain():
+        while chunk := os.read(read, 4096):
+            got.append(chunk)
+
+    reader = threading.Thread(target=drain)
+    reader.start()
+    module.write_all(write, data)
+    os.close(write)
+    reader.join(timeout=10)
+    os.close(read)
+
+    assert b"".join(got) == data
