@@ -17,7 +17,7 @@ thread, no file descriptor. Bad input is data (a counted drop, a plain record), 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
@@ -52,7 +52,7 @@ class Context:
     resource: Mapping[str, str]
     """The workload's OpenTelemetry resource attributes (`service.name`, …)."""
     positions: Callable[[], Awaitable[Mapping[str, bytes]]]
-    """Reads this source's committed positions back. The only truth: call it at the start of every `run`."""
+    """Reads this source's committed positions back. The only truth: call it at the start of every `run`. An exporter's are what it gave `Accepted`."""
 
 
 class Source(Protocol):
@@ -125,6 +125,8 @@ class Accepted:
 
     rejected: int = 0
     message: str = ""
+    positions: Mapping[str, bytes | None] = field(default_factory=dict)
+    """What the exporter will want to know after a kill: committed with the cursor's move, read back with `context.positions`."""
 
 
 class Exporter(Protocol):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class OutriderError(Exception):
     """Base of all that the agent raises itself."""
@@ -48,11 +53,15 @@ class PausedError(RetryableError):
 
 
 class RejectedError(OutriderError):
-    """The destination will never take this row: it becomes a dead letter with this reason."""
+    """The destination will never take this row: it becomes a dead letter with this reason.
 
-    def __init__(self, reason: str) -> None:
+    `positions` are committed with that, as those of an `Accepted`.
+    """
+
+    def __init__(self, reason: str, *, positions: Mapping[str, bytes | None] | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.positions = positions or {}
 
 
 class TooLargeError(RejectedError):

@@ -7,8 +7,9 @@ for `hold`, the rest is of no use later and is dropped, counted and reported.
 
 from __future__ import annotations
 
+import uuid
 import zlib
-from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field
@@ -16,13 +17,15 @@ from pydantic import AfterValidator, Field
 from agent import __version__
 from agent.component import Accepted, ComponentConfig, Context
 from agent.crash import crash_point
-from agent.encode.sentry_envelope import Envelope, EnvelopeError, decode, encode, json_item, relabel, seal
+from agent.encode.sentry_envelope import Envelope, EnvelopeError, decode, encode, json_item, make, relabel, seal
 from agent.encode.sentry_event import timestamp
+from agent.encode.sentry_items import client_report
 from agent.encode.sentry_trim import fit, steps
 from agent.errors import PausedError, RejectedError, RetryableError, TooLargeError
 from agent.exporters.otlp_answer import retry_after, scrub
 from agent.exporters.sentry_dsn import parse_dsn
 from agent.exporters.sentry_limits import EVERYTHING, UNTOLD, RateLimits, read_limits
+from agent.exporters.sentry_losses import Attempt, Losses
 from agent.metrics import Kind, Metric
 from agent.net.http_client import HttpClient, HttpError, Request, Response, TlsOptions
 from agent.options import Duration, Interval, Secret, Size  # noqa: TC001 - pydantic reads them
@@ -38,6 +41,7 @@ CLIENT: Final = f"outrider/{__version__}"
 SIGNALS: Final = frozenset({Signal.SENTRY_ERROR, Signal.SENTRY_MONITOR, Signal.SENTRY_SESSION, Signal.SENTRY_LOG, Signal.SENTRY_REPORT})
 RETRYABLE: Final = frozenset({408, 425, 502, 503, 504})
 REFUSES_US: Final = frozenset({401, 403, 404})
+TEXT: Final = "outrider check: a test event"
 HELD: Final = frozenset({Signal.SENTRY_ERROR, Signal.SENTRY_REPORT})
 """What is worth waiting for while it is limited."""
 
@@ -87,34 +91,72 @@ class Sentry:
         self._dsn = parse_dsn(config.dsn.get_secret_value())
         self._clients = {signal: HttpClient(tls=config.tls, user_agent=CLIENT) for signal in SIGNALS}
         self._limits = RateLimits()
-        self._lost: Counter[tuple[str, str]] = Counter()
-        """What no destination will see and this one was not told of yet: (reason, category) → how many."""
+        self._losses: Losses | None = None
+        """Read back at the first row."""
 
     async def export(self, row: Row) -> Accepted:
-        """Send one envelope; see the contract."""
+        """Send one envelope; see the contract. What was dropped on the way is settled with the row."""
+        losses = await self._account()
+        attempt = Attempt()
+        try:
+            accepted = await self._export(row, attempt)
+        except RejectedError as error:
+            error.positions = losses.settle(row.signal, attempt)
+            raise
+        except BaseException:
+            losses.abandon(attempt)
+            raise
+        return replace(accepted, positions=losses.settle(row.signal, attempt))
+
+    async def check(self) -> str:
+        """Send a test event as the workload's; say what came of it."""
+        service = self._context.resource.get("service.name", "")
+        if not self._takes(service):
+            raise RejectedError(
+                f"sent nothing: it takes only the services {', '.join(self._config.services)}, and this agent's is {service}"
+            )
+        accepted = await self._export(check_row(service, self._context.clock.wall_ns()), Attempt())
+        if accepted.rejected:
+            raise RejectedError(f"refused: {accepted.message}")
+        return "took the test event"
+
+    async def _account(self) -> Losses:
+        if self._losses is None:
+            stored = await self._context.positions()
+            self._losses = self._losses or Losses(stored)  # another sender may have been quicker
+        return self._losses
+
+    def _takes(self, service: str) -> bool:
+        return not self._config.services or service in self._config.services
+
+    async def _export(self, row: Row, attempt: Attempt) -> Accepted:
         category = category_of(row)
         if wait := self._limits.remaining(category, self._now()):
             self._count(category, "rate_limited")
-            return self._hold(row, wait)
+            return self._hold(row, wait, attempt)
         envelope = self._prepare(row)
-        if self._config.services and envelope.service not in self._config.services:
+        if not self._takes(envelope.service):
             self._count(category, "other_service")
             return Accepted()
-        return await self._deliver(row, envelope)
+        return await self._deliver(row, envelope, attempt)
 
     async def close(self) -> None:
         """Drop the kept connections."""
         for client in self._clients.values():
             await client.close()
 
-    async def _deliver(self, row: Row, envelope: Envelope) -> Accepted:
+    async def _deliver(self, row: Row, envelope: Envelope, attempt: Attempt) -> Accepted:
         """Send it, and what trimming leaves of it while it is too large."""
         category = category_of(row)
-        for smaller in self._sizes(envelope):
-            response = await self._post(row.signal, smaller)
+        whole = self._allowed(envelope)
+        attempt.dropped["ratelimit_backoff", "attachment"] += attachments(envelope) - attachments(whole)
+        for smaller in self._sizes(whole):
+            response = await self._post(row.signal, smaller, attempt)
             self._note_limits(response)
             if response.status != 413:
-                return self._settle(row, category, response)
+                attempt.dropped["send_error", "attachment"] += attachments(whole) - attachments(smaller)
+                return self._settle(row, category, response, attempt)
+        attempt.dropped["send_error", category] += row.records
         raise TooLargeError("HTTP 413: too large for Sentry, even when trimmed")
 
     def _sizes(self, envelope: Envelope) -> Iterator[Envelope]:
@@ -127,24 +169,16 @@ class Sentry:
             envelope = decode(zlib.decompress(row.body, wbits=31))
         except EnvelopeError as error:
             raise RejectedError(f"no envelope: {error}") from error
-        envelope = relabel(envelope, self._config.release, self._config.environment)
-        if self._limits.remaining("attachment", self._now()):
-            return self._without_attachments(envelope)
-        return envelope
+        return relabel(envelope, self._config.release, self._config.environment)
 
-    def _without_attachments(self, envelope: Envelope) -> Envelope:
-        kept = [item for item in envelope.items if item.type != "attachment"]
-        lost = len(envelope.items) - len(kept)
-        if lost:
-            self._lost["ratelimit_backoff", "attachment"] += lost
-        return Envelope(envelope.headers, kept)
+    def _allowed(self, envelope: Envelope) -> Envelope:
+        """Without the attachments, while those are limited."""
+        if not self._limits.remaining("attachment", self._now()):
+            return envelope
+        return Envelope(envelope.headers, [item for item in envelope.items if item.type != "attachment"])
 
-    async def _post(self, signal: Signal, envelope: Envelope) -> Response:
-        told = Counter(self._lost)
-        sealed = seal(envelope, timestamp(self._context.clock.wall_ns()))
-        if told and signal is not Signal.SENTRY_REPORT:
-            sealed = Envelope(sealed.headers, [*sealed.items, json_item("client_report", self._report(told))])
-        body = zlib.compress(encode(sealed), level=6, wbits=31)
+    async def _post(self, signal: Signal, envelope: Envelope, attempt: Attempt) -> Response:
+        body = zlib.compress(encode(self._sealed(signal, envelope, attempt)), level=6, wbits=31)
         headers = {
             "Content-Type": "application/x-sentry-envelope",
             "Content-Encoding": "gzip",
@@ -157,15 +191,16 @@ class Sentry:
         except HttpError as error:
             self._count(signal.value.partition(".")[2], error.kind.value)
             raise RetryableError(scrub(str(error), self._secrets())) from error
-        if 200 <= response.status < 300 and signal is not Signal.SENTRY_REPORT:
-            self._lost -= told
+        attempt.taken = 200 <= response.status < 300
         return response
 
-    def _report(self, lost: Counter[tuple[str, str]]) -> dict[str, Value]:
-        discarded: list[Value] = [
-            {"reason": reason, "category": category, "quantity": count} for (reason, category), count in sorted(lost.items())
-        ]
-        return {"timestamp": timestamp(self._context.clock.wall_ns()), "discarded_events": discarded}
+    def _sealed(self, signal: Signal, envelope: Envelope, attempt: Attempt) -> Envelope:
+        """What goes on the wire: with the time of sending, and the report of what was dropped (a report carries no other)."""
+        now_ns = self._context.clock.wall_ns()
+        sealed = seal(envelope, timestamp(now_ns))
+        if self._losses is None or signal is Signal.SENTRY_REPORT or not self._losses.reserve(attempt):
+            return sealed
+        return Envelope(sealed.headers, [*sealed.items, client_report(now_ns, attempt.reported)])
 
     def _note_limits(self, response: Response) -> None:
         now = self._now()
@@ -177,7 +212,7 @@ class Sentry:
         for category, seconds in limits:
             self._limits.note(category, seconds, now)
 
-    def _settle(self, row: Row, category: str, response: Response) -> Accepted:
+    def _settle(self, row: Row, category: str, response: Response, attempt: Attempt) -> Accepted:
         """Return or raise what the contract has for an answer."""
         self._count(category, str(response.status))
         if 200 <= response.status < 300:
@@ -185,22 +220,22 @@ class Sentry:
             return Accepted()
         reason = scrub(f"HTTP {response.status}: {_words(response)}".rstrip(": "), self._secrets())
         if response.status == 429:
-            return self._hold(row, self._limits.remaining(category, self._now()) or UNTOLD)
+            return self._hold(row, self._limits.remaining(category, self._now()) or UNTOLD, attempt)
         if response.status in RETRYABLE:
             raise RetryableError(reason, after=retry_after(response, self._context.clock.wall_ns() / 1e9))
         if response.status in REFUSES_US or 300 <= response.status < 400:
             raise PausedError(reason)
-        self._lost["send_error", category] += row.records
+        attempt.dropped["send_error", category] += row.records
         raise RejectedError(reason)
 
-    def _hold(self, row: Row, wait: float) -> Accepted:
+    def _hold(self, row: Row, wait: float, attempt: Attempt) -> Accepted:
         """Keep a limited row, or give it up."""
         category = category_of(row)
         reason = f"rate limited for {wait:.0f} s more: {category}"
         hold = self._config.hold if row.signal in HELD else 0.0
         if wait <= hold and self._limits.limited_for(category, self._now()) <= hold:
             raise RetryableError(reason, after=wait)
-        self._lost["ratelimit_backoff", category] += row.records
+        attempt.dropped["ratelimit_backoff", category] += row.records
         if row.signal is Signal.SENTRY_ERROR:
             raise RejectedError(reason)
         return Accepted(row.records, reason)
@@ -217,6 +252,19 @@ class Sentry:
 
 def _sent() -> None:
     crash_point("delivery.after_send")
+
+
+def attachments(envelope: Envelope) -> int:
+    """How many there are."""
+    return sum(item.type == "attachment" for item in envelope.items)
+
+
+def check_row(service: str, now_ns: int) -> Row:
+    """A row with a test event."""
+    event_id = uuid.uuid4().hex
+    event: dict[str, Value] = {"event_id": event_id, "timestamp": timestamp(now_ns), "level": "info", "platform": "other", "message": TEXT}
+    body = make([json_item("event", event)], service=service, event_id=event_id)
+    return Row(0, Signal.SENTRY_ERROR, "check", 1, zlib.compress(body, wbits=31), len(body), now_ns)
 
 
 def category_of(row: Row) -> str:

@@ -28,7 +28,7 @@ from agent.spool.values import DeadLetter
 from agent.telemetry import DestinationWarned, ExportDelayed, ExportPaused, ExportRecovered, RecordsRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from agent.clock import Clock
     from agent.component import Exporter
@@ -61,7 +61,16 @@ class DeliverySpool(Protocol):
     async def wait_for_rows(self, destination: str, signal: Signal) -> None:
         """Return once a row may lie behind the cursor; at once if one does already."""
 
-    async def settle(self, destination: str, row: Row, *, sent: int, rejected: int = 0, dead: Sequence[DeadLetter] = ()) -> None:
+    async def settle(
+        self,
+        destination: str,
+        row: Row,
+        *,
+        sent: int,
+        rejected: int = 0,
+        dead: Sequence[DeadLetter] = (),
+        positions: Mapping[str, bytes | None],
+    ) -> None:
         """Move the cursor past the row and account for all its records, in one transaction."""
 
 
@@ -74,6 +83,8 @@ class Tally:
     message: str = ""
     """Why some were rejected."""
     dead: list[DeadLetter] = field(default_factory=list)
+    positions: dict[str, bytes | None] = field(default_factory=dict)
+    """What the exporter wants to know after a kill."""
 
     def accept(self, records: int, accepted: Accepted) -> None:
         """Add a part that was taken, wholly or partially."""
@@ -81,6 +92,7 @@ class Tally:
         self.sent += records - rejected
         self.rejected += rejected
         self.message = accepted.message or self.message
+        self.positions |= accepted.positions
 
 
 @dataclass(slots=True)
@@ -181,6 +193,7 @@ class Sender:
             elif isinstance(answer, TooLargeError) and (halves := halve_row(part)):
                 parts += reversed(halves)
             else:
+                tally.positions |= answer.positions
                 tally.dead.append(DeadLetter(answer.reason, part.records, None if part is row else zlib.decompress(part.body, wbits=31)))
         await self._settle(row, tally)
 
@@ -261,7 +274,9 @@ class Sender:
             self._tell(tally)
 
     async def _book(self, row: Row, tally: Tally) -> bool:
-        await self._spool.settle(self._destination, row, sent=tally.sent, rejected=tally.rejected, dead=tally.dead)
+        await self._spool.settle(
+            self._destination, row, sent=tally.sent, rejected=tally.rejected, dead=tally.dead, positions=tally.positions
+        )
         return True
 
     def _tell(self, tally: Tally) -> None:

@@ -15,6 +15,7 @@ from agent.host.polling import ProbePoller, SamplerPoller
 from agent.host.supervise import Health
 from agent.redact import Redactor
 from agent.registry import Kind, load
+from agent.spool.positions import remembered_as
 from agent.target.roots import Roots
 
 if TYPE_CHECKING:
@@ -138,9 +139,9 @@ class Builder:
             telemetry=self._host.telemetry,
         )
 
-    def context(self, name: str) -> Context:
-        """What a component of this name is lent."""
-        return Context(name, self._host.clock, self._host.metrics, self._host.telemetry, self._resource, self._positions(name))
+    def context(self, name: str, place: str = "") -> Context:
+        """What a component of this name is lent; `place`: where its positions stand, if not under its name."""
+        return Context(name, self._host.clock, self._host.metrics, self._host.telemetry, self._resource, self._positions(place or name))
 
     def _positions(self, name: str) -> Callable[[], Awaitable[Mapping[str, bytes]]]:
         async def read() -> Mapping[str, bytes]:
@@ -150,4 +151,5 @@ class Builder:
         return read
 
     def _component(self, kind: Kind, entry: Entry) -> object:
-        return load(kind, entry.type)(entry.options, self.context(entry.name))
+        place = remembered_as(entry.name) if kind is Kind.EXPORTER else entry.name
+        return load(kind, entry.type)(entry.options, self.context(entry.name, place))

@@ -24,6 +24,11 @@ def write(connection: apsw.Connection, source: str, positions: Mapping[str, byte
                 connection.execute(f"REPLACE INTO {table} VALUES (?, ?, ?, ?)", pack(source, encode_key(key), value))  # noqa: S608 constant
 
 
+def remembered_as(destination: str) -> str:
+    """The source name under which an exporter's positions stand: no component can have it."""
+    return f"destination {destination}"
+
+
 def read(connection: apsw.Connection, source: str) -> dict[str, bytes]:
     """Return a source's positions; a value whose checksum is wrong is taken from the other table."""
     found: dict[str, bytes] = {}

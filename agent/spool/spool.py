@@ -118,14 +118,23 @@ class Spool:
         while self._arrivals.get(signal.value, 0) <= seen:
             await self._changed.wait()
 
-    async def settle(self, destination: str, row: Row, *, sent: int, rejected: int = 0, dead: Sequence[DeadLetter] = ()) -> None:
-        """Move the destination's cursor past a row and account for its records, in one transaction.
+    async def settle(
+        self,
+        destination: str,
+        row: Row,
+        *,
+        sent: int,
+        rejected: int = 0,
+        dead: Sequence[DeadLetter] = (),
+        positions: Mapping[str, bytes | None] | None = None,
+    ) -> None:
+        """Move the destination's cursor past a row, account for its records and store what its exporter remembers, in one transaction.
 
         Settling again what is settled changes nothing. ValueError: sent + rejected + dead is not the row's number of records.
         """
         if sent + rejected + sum(one.records for one in dead) != row.records or min(sent, rejected) < 0:
             raise ValueError(f"row {row.seq} has {row.records} records, not {sent} sent + {rejected} rejected + {len(dead)} dead letters")
-        await self._worker.do(lambda store: store.settle(destination, row, sent, rejected, dead), writes=True)
+        await self._worker.do(lambda store: store.settle(destination, row, sent, rejected, dead, remembered=positions), writes=True)
 
     async def ledger(self) -> Ledger:
         """Return the account of all records."""

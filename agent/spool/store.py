@@ -250,7 +250,16 @@ class Store:
             self.events.append(Quarantined(seq, row.signal, row.source, row.records))
         ledger.reconcile(self.db.connection)
 
-    def settle(self, destination: str, row: Row, sent: int, rejected: int, dead: Sequence[DeadLetter]) -> None:
+    def settle(
+        self,
+        destination: str,
+        row: Row,
+        sent: int,
+        rejected: int,
+        dead: Sequence[DeadLetter],
+        *,
+        remembered: Mapping[str, bytes | None] | None = None,
+    ) -> None:
         """Move the cursor past a row and account for each of its records; let rows go that every destination is past.
 
         Settling a row a second time changes nothing. One that had to make room (or was damaged) while it was being sent is accounted
@@ -261,6 +270,7 @@ class Store:
         crash_point("spool.before_settle")
         self.move(destination, row.signal.value, row.seq)
         crash_point("spool.after_settle_cursor")
+        positions.write(self.db.connection, positions.remembered_as(destination), remembered or {})
         head = rows.head(self.db.connection, row.seq)
         if head is not None:
             self._account(destination, row, sent, rejected, dead)

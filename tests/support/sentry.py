@@ -12,7 +12,7 @@ from agent.encode.sentry_envelope import Item, make
 from agent.exporters.sentry import Sentry, SentryConfig
 from agent.parse.lines import Parser
 from agent.record import LogRecord, Origin, Row, Signal
-from agent.testing.context import make_context
+from agent.testing.context import make_context, no_positions
 from agent.testing.exporters import make_row
 from agent.verdict.errors import Subject
 
@@ -46,9 +46,9 @@ def event_row(
     return make_row(make([Item("event", body), *extra], service=service, event_id=event_id), signal=Signal.SENTRY_ERROR, seq=seq)
 
 
-def exporter(dsn: str, *, clock=None, **options: object) -> Sentry:
+def exporter(dsn: str, *, clock=None, positions=no_positions, **options: object) -> Sentry:
     """An exporter to a DSN."""
-    return Sentry(SentryConfig(dsn=dsn, **options), make_context("sentry", clock=clock))
+    return Sentry(SentryConfig(dsn=dsn, **options), make_context("sentry", clock=clock, positions=positions))
 
 
 def agent_environment(state: Path, dsn: str, **more: str) -> dict[str, str]:

@@ -145,7 +145,7 @@ async def test_a_429_holds_errors_only(server, sentry):
     with pytest.raises(RetryableError):
         await sentry.export(event_row(BODY))
     assert len(server.log.requests) == requests
-    assert await sentry.export(monitor_row()) == Accepted()
+    assert (await sentry.export(monitor_row())).rejected == 0
 
 
 async def test_a_limit_on_a_good_answer(server):
@@ -194,7 +194,7 @@ async def test_errors_are_not_held_for_ever(server):
     with pytest.raises(RejectedError, match="rate limited"):
         await sentry.export(event_row(BODY))
     await clock.advance(61)
-    assert await sentry.export(event_row(BODY)) == Accepted()
+    assert (await sentry.export(event_row(BODY))).rejected == 0
     assert reports(server) == [("ratelimit_backoff", "error", 1)]
     await sentry.close()
 
@@ -206,6 +206,55 @@ async def test_limited_attachments_stay_behind(server, sentry):
     await sentry.export(event_row(BODY, "1" * 32, Item("attachment", b"lines", {"filename": "x"})))
     assert server.items("attachment") == []
     assert reports(server) == [("ratelimit_backoff", "attachment", 1)]
+
+
+async def test_an_attachment_is_lost_once(server, sentry):
+    """An attachment that a row goes without is one loss, however often the row is tried."""
+    server.script += [limited("60:attachment:project", 200), answer(503), answer(503)]
+    row = event_row(BODY, "1" * 32, Item("attachment", b"lines", {"filename": "x"}))
+    await sentry.export(event_row(BODY))
+    for _ in range(2):
+        with pytest.raises(RetryableError):
+            await sentry.export(row)
+    await sentry.export(row)
+    assert reports(server) == [("ratelimit_backoff", "attachment", 1)]
+
+
+async def test_losses_outlive_a_kill(server):
+    """What was settled with the rows is all that the next agent needs: it tells what was not told, and nothing again."""
+    stored: dict[str, bytes] = {}
+
+    async def positions():
+        return stored
+
+    first = exporter(server.dsn(), clock=FakeClock(), positions=positions)
+    server.script.append(limited("40:monitor:project"))
+    for _ in range(2):
+        stored |= (await first.export(monitor_row())).positions
+    await first.close()
+    for event in ("1" * 32, "2" * 32):
+        after = exporter(server.dsn(), clock=FakeClock(), positions=positions)
+        stored |= (await after.export(event_row(BODY, event))).positions
+        await after.close()
+    assert reports(server) == [("ratelimit_backoff", "monitor", 2)]
+
+
+async def test_a_check_says_what_came_of_it(server):
+    """`check --send` tells when the event was taken, when it was not even sent for its service, and when it was refused."""
+    sentry = exporter(server.dsn(), services=("test", "other"))
+    assert await sentry.check() == "took the test event"
+    assert len(server.events()) == 1
+    await sentry.close()
+    filtered = exporter(server.dsn(), services=("other",))
+    with pytest.raises(RejectedError, match=r"sent nothing.*only the services other.*is test"):
+        await filtered.check()
+    await filtered.close()
+    assert len(server.log.requests) == 1
+    server.script.append(answer(403))
+    unwelcome = exporter(server.dsn())
+    with pytest.raises(PausedError):
+        await unwelcome.check()
+    await unwelcome.close()
 
 
 async def test_a_413_is_answered_by_trimming():

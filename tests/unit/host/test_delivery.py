@@ -40,6 +40,7 @@ class Spool:
         self.rows = list(rows)
         self.settled: list[tuple[int, int, int, list]] = []
         self.faults: list[SpoolError] = []
+        self.positions: dict[str, bytes] = {}
         self._changed = asyncio.Event()
 
     def add(self, row: Row) -> None:
@@ -54,11 +55,12 @@ class Spool:
     async def wait_for_rows(self, _destination: str, _signal: Signal) -> None:
         await self._changed.wait()
 
-    async def settle(self, _destination: str, row: Row, *, sent: int, rejected: int = 0, dead=()) -> None:
+    async def settle(self, _destination: str, row: Row, *, sent: int, rejected: int = 0, dead=(), positions) -> None:
         await self._maybe_fail()
         assert sent + rejected + sum(letter.records for letter in dead) == row.records
         assert self.rows.pop(0) is row
         self.settled.append((row.seq, sent, rejected, list(dead)))
+        self.positions |= positions
 
     async def _maybe_fail(self) -> None:
         await asyncio.sleep(0)
@@ -600,3 +602,13 @@ def test_crash_points_are_known():
     from agent.crash import POINTS
 
     assert {f"delivery.{name}" for name in ("before_send", "after_send", "after_answer", "before_settle")} <= POINTS
+
+
+async def test_what_an_exporter_remembers_is_settled_with_the_row():
+    """Positions of an answer, good or bad, are stored with the cursor's move; the latest holds."""
+    refusal = RejectedError("no", positions={"b": b"2"})
+    bench = Bench(
+        Destination(Accepted(positions={"a": b"1"}), refusal, Accepted(positions={"a": b"3"})), make_row(1), make_row(2), make_row(3)
+    )
+    await bench.drain()
+    assert bench.spool.positions == {"a": b"3", "b": b"2"}

@@ -7,6 +7,7 @@ import pytest
 
 from agent.errors import SpoolError, SpoolLockedError
 from agent.record import Payload, Signal
+from agent.spool.positions import remembered_as
 from agent.spool.spool import Spool
 from agent.spool.values import DeadLetter
 
@@ -165,3 +166,14 @@ async def test_only_the_owner_can_read(tmp_path):
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in (tmp_path / "state").iterdir()} == {0o600}
     await spool.close()
+
+
+async def test_what_an_exporter_remembers_moves_with_its_cursor(spool):
+    """Positions of a destination are stored when a row is settled, not when it is settled again; no source of that name sees them."""
+    await spool.register("otlp", [Signal.LOGS])
+    await put(spool, logs())
+    row = await spool.next_row("otlp", Signal.LOGS)
+    await spool.settle("otlp", row, sent=3, positions={"told": b"1"})
+    await spool.settle("otlp", row, sent=3, positions={"told": b"2"})
+    assert await spool.positions(remembered_as("otlp")) == {"told": b"1"}
+    assert await spool.positions("otlp") == {}

@@ -1,0 +1,89 @@
+"""What a Sentry destination will never see, and how much of that it has been told of (develop.sentry.dev, "Client Reports"). Pure.
+
+Both counts only grow and are kept per signal of the rows: each signal's sender stores its own with the cursor's move, so that a kill neither loses a
+loss nor tells one anew that was settled. A report that was taken, of a row that was not settled, is told again, as the row is sent again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.record import Signal
+
+Counts = Counter[tuple[str, str]]
+"""(reason, category) → how many."""
+_DROPPED: Final = "dropped:"
+_TOLD: Final = "told:"
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What one attempt at a row has led to, so far."""
+
+    dropped: Counts = field(default_factory=Counter)
+    reserved: Counts = field(default_factory=Counter)
+    """Earlier losses that go with it, and that nobody else may tell meanwhile."""
+    reported: Counts = field(default_factory=Counter)
+    """All that goes with it."""
+    taken: bool = False
+    """Whether the destination has taken what went with it."""
+
+
+class Losses:
+    """The account of one destination."""
+
+    def __init__(self, positions: Mapping[str, bytes]) -> None:
+        """`positions`: what was stored, as `settle` gave it."""
+        self._counts = {key: _load(value) for key, value in positions.items()}
+        self._reserved: Counts = Counter()
+
+    def reserve(self, attempt: Attempt) -> Counts:
+        """What is to be told, this attempt's own losses included: it goes with this attempt from now on."""
+        if not attempt.reported:
+            attempt.reserved = self.untold()
+            self._reserved += attempt.reserved
+            attempt.reported = attempt.reserved + attempt.dropped
+        return attempt.reported
+
+    def untold(self) -> Counts:
+        """What the destination does not know yet."""
+        dropped, told = self._sum(_DROPPED), self._sum(_TOLD)
+        return dropped - told - self._reserved
+
+    def abandon(self, attempt: Attempt) -> None:
+        """The attempt has come to nothing: the row will be tried again, from the beginning."""
+        self._reserved -= attempt.reserved
+
+    def settle(self, signal: Signal, attempt: Attempt) -> dict[str, bytes]:
+        """The row has come to its end: return what to store with that."""
+        self._reserved -= attempt.reserved
+        changed = self._add(_DROPPED + signal, attempt.dropped)
+        return changed | (self._add(_TOLD + signal, attempt.reported) if attempt.taken else {})
+
+    def _add(self, key: str, more: Counts) -> dict[str, bytes]:
+        if not +more:
+            return {}
+        self._counts[key] = self._counts.get(key, Counter()) + more
+        return {key: _dump(self._counts[key])}
+
+    def _sum(self, prefix: str) -> Counts:
+        found: Counts = Counter()
+        for key, counts in self._counts.items():
+            if key.startswith(prefix):
+                found += counts
+        return found
+
+
+def _dump(counts: Counts) -> bytes:
+    return orjson.dumps([[reason, category, count] for (reason, category), count in sorted(counts.items())])
+
+
+def _load(stored: bytes) -> Counts:
+    return Counter({(reason, category): count for reason, category, count in orjson.loads(stored)})

@@ -1,0 +1,78 @@
+"""The account of what a Sentry destination will never see: told once, by one sender, and the same after a kill."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from agent.exporters.sentry_losses import Attempt, Losses
+from agent.record import Signal
+
+ERROR = ("ratelimit_backoff", "error")
+MONITOR = ("ratelimit_backoff", "monitor")
+
+
+def dropping(**counts: int) -> Attempt:
+    """An attempt that dropped something."""
+    return Attempt(dropped=Counter({("ratelimit_backoff", category): count for category, count in counts.items()}))
+
+
+def telling(losses: Losses) -> Attempt:
+    """An attempt that tells what there is to tell, and is taken."""
+    attempt = Attempt(taken=True)
+    losses.reserve(attempt)
+    return attempt
+
+
+def test_what_was_dropped_is_told_once():
+    """A loss goes with the next attempt; when that is settled it is told, also for who reads the positions after a kill."""
+    losses = Losses({})
+    stored = losses.settle(Signal.SENTRY_MONITOR, dropping(monitor=2))
+    attempt = telling(losses)
+    assert attempt.reported == Counter({MONITOR: 2})
+    assert Losses(stored).untold() == Counter({MONITOR: 2})
+    stored |= losses.settle(Signal.SENTRY_ERROR, attempt)
+    assert losses.untold() == Losses(stored).untold() == Counter()
+
+
+def test_two_senders_do_not_tell_the_same():
+    """What goes with one attempt goes with no other, until that has come to nothing."""
+    losses = Losses({})
+    losses.settle(Signal.SENTRY_MONITOR, dropping(monitor=1))
+    first = telling(losses)
+    assert telling(losses).reported == Counter()
+    losses.abandon(first)
+    assert telling(losses).reported == Counter({MONITOR: 1})
+
+
+def test_what_was_not_taken_is_not_told():
+    """An attempt that ends without the destination having taken it has told nothing, and what it dropped itself is to be told."""
+    losses = Losses({})
+    losses.settle(Signal.SENTRY_MONITOR, dropping(monitor=1))
+    refused = dropping(error=3)
+    losses.reserve(refused)
+    losses.settle(Signal.SENTRY_ERROR, refused)
+    assert losses.untold() == Counter({MONITOR: 1, ERROR: 3})
+
+
+def test_an_attempt_tells_of_itself():
+    """What an attempt has left out goes with its own report."""
+    losses, attempt = Losses({}), dropping(attachment=2)
+    attempt.taken = True
+    assert losses.reserve(attempt) == Counter({("ratelimit_backoff", "attachment"): 2})
+    losses.settle(Signal.SENTRY_ERROR, attempt)
+    assert losses.untold() == Counter()
+
+
+def test_an_attempt_that_is_repeated_counts_once():
+    """What was dropped in an attempt that came to nothing is not counted: the row is tried again from the beginning."""
+    losses = Losses({})
+    for _ in range(3):
+        losses.abandon(dropping(attachment=1))
+    losses.settle(Signal.SENTRY_ERROR, dropping(attachment=1))
+    assert losses.untold() == Counter({("ratelimit_backoff", "attachment"): 1})
+
+
+def test_nothing_is_stored_of_nothing():
+    """An attempt without a loss changes no position."""
+    assert Losses({}).settle(Signal.SENTRY_ERROR, Attempt(taken=True)) == {}
+    assert Losses({}).settle(Signal.SENTRY_ERROR, Attempt(dropped=Counter({ERROR: 0}))) == {}
