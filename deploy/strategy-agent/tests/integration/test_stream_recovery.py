@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 
 from strategy_agent.aio import listen, port_of
-from strategy_agent.brokers.behaviour import CALM, Behaviour
+from strategy_agent.brokers import behaviour as rules
+from strategy_agent.brokers.behaviour import Behaviour
 from strategy_agent.brokers.client import Broker
 from strategy_agent.brokers.paper import Market, PaperBroker
 from strategy_agent.brokers.tape import Tape
@@ -19,8 +20,9 @@ from tests.support import Follower, eventually, numbers, print_trades, ticks_of
 
 
 async def connected(venue: PaperBroker) -> None:
-    """Wait until somebody is connected."""
+    """Wait until somebody is connected and what is printed from now on is news to them."""
     await eventually(lambda: bool(venue._connections), "a connection")
+    await asyncio.sleep(0.01)
 
 
 async def test_frames_arrive_once_and_in_order(session: aiohttp.ClientSession) -> None:
@@ -33,39 +35,32 @@ async def test_frames_arrive_once_and_in_order(session: aiohttp.ClientSession) -
     assert (follower.reasons(), follower.missing) == ({}, 0)
 
 
-async def test_gaps_are_noticed_and_filled(session: aiohttp.ClientSession) -> None:
-    """A venue that forgets every fifth frame still delivers them all; the gaps are counted, each a connection's end."""
+async def test_gaps_are_noticed_and_filled(session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A venue that forgets every fifth frame still delivers them all; each gap is counted, and ends a connection."""
+    monkeypatch.setattr(rules, "drops_frame", lambda *name: name[-1] % 5 == 0)
     market = Market()
-    async with (
-        PaperBroker("alpha", market, seed=1, behaviour=Behaviour(gap_ratio=0.2)) as venue,
-        ticks_of(session, venue) as follower,
-    ):
-        for _ in range(10):
-            await connected(venue)
-            await follower.reach(print_trades(market, 10) - 9)
-        # A gap at the very end shows with the next frame only, so the last one must come for certain.
-        venue._behaviour = CALM
-        await follower.reach(print_trades(market))
-    assert numbers(follower.seen) == list(range(1, 102))
-    assert follower.missing >= 5
-    assert set(follower.reasons()) == {"gap"}
-
-
-async def test_what_is_missing_comes_without_waiting_for_the_market(session: aiohttp.ClientSession) -> None:
-    """Once a gap is noticed all that is missing arrives at once, also when nothing more is traded."""
-    market = Market()
-    async with (
-        PaperBroker("alpha", market, behaviour=Behaviour(gap_ratio=1.0)) as venue,
-        ticks_of(session, venue) as follower,
-    ):
+    async with PaperBroker("alpha", market) as venue, ticks_of(session, venue) as follower:
         await connected(venue)
-        print_trades(market, 5)
-        await asyncio.sleep(0.05)
-        venue._behaviour = CALM
-        print_trades(market)
+        for number in range(1, 22):
+            print_trades(market)
+            if number % 5:  # the forgotten one shows with the next
+                await follower.reach(number)
+    assert numbers(follower.seen) == list(range(1, 22))
+    assert (follower.missing, follower.reasons()) == (4, {"gap": 4})
+
+
+async def test_what_is_missing_comes_without_waiting_for_the_market(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a gap is noticed all that is missing arrives at once, also when nothing more is traded."""
+    monkeypatch.setattr(rules, "drops_frame", lambda *name: name[-1] <= 5)
+    market = Market()
+    async with PaperBroker("alpha", market) as venue, ticks_of(session, venue) as follower:
+        await connected(venue)
+        print_trades(market, 6)
         await follower.reach(6)
     assert numbers(follower.seen) == [1, 2, 3, 4, 5, 6]
-    assert follower.missing == 5
+    assert (follower.missing, follower.reasons()) == (5, {"gap": 1})
 
 
 @pytest.mark.parametrize("cut", [0.02, 0.1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prometheus_client import generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 
 from strategy_agent.metrics import LATENCY_BUCKETS, OTHER, Metrics
 from strategy_agent.model import Decision, Regime
@@ -32,6 +33,24 @@ def test_latency_buckets_reach_from_50_us_to_10_s() -> None:
     """The buckets rise and span what can be expected."""
     assert list(LATENCY_BUCKETS) == sorted(LATENCY_BUCKETS)
     assert (LATENCY_BUCKETS[0], LATENCY_BUCKETS[-1]) == (0.00005, 10.0)
+
+
+def test_every_signal_that_matters_has_its_labels() -> None:
+    """The latency chain, ages, losses by reason, and the state, each with exactly these labels."""
+    instruments = [each for each in vars(Metrics(("A",))).values() if isinstance(each, MetricWrapperBase)]
+    labels = {each._name.removeprefix("strategy_"): each._labelnames for each in instruments}
+    wanted: dict[str, tuple[str, ...]] = {
+        **dict.fromkeys(("tick_to_signal_seconds", "signal_to_order_seconds", "submit_to_ack_seconds"), ()),
+        **dict.fromkeys(("ack_to_fill_seconds", "tick_age_seconds", "book_cache_hit_ratio"), ()),
+        **dict.fromkeys(("drawdown_ratio", "kill_switch"), ()),
+        **dict.fromkeys(("book_age_seconds", "allocation_scalar", "router_quality", "risk_tier"), ("symbol",)),
+        "rejects": ("broker", "reason"),
+        "reconnects": ("broker", "topic", "reason"),
+        "sequence_gaps": ("broker", "topic"),
+        "regime": ("symbol", "regime"),
+        "clock_offset_seconds": ("broker",),
+    }
+    assert {name: labels[name] for name in wanted} == wanted
 
 
 def test_two_agents_do_not_share_metrics() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from math import exp
 
 import pytest
 
@@ -45,6 +46,21 @@ def test_a_straight_move_is_a_trend_in_either_direction(factor: float) -> None:
         detector.update(price := price * factor)
     assert detector.regime is Regime.TREND
     assert detector.features.efficiency == pytest.approx(1.0)
+
+
+def moving(detector: RegimeDetector, size: float, ticks: int) -> Regime:
+    """Let the price go up and down by this log return, and return the regime after so many ticks."""
+    return [detector.update(100.0 * exp(size * (number % 2))) for number in range(ticks)][-1]
+
+
+def test_a_market_wilder_than_it_used_to_be_is_volatile() -> None:
+    """What counts is the market's own past: the same moves are nothing new to one that always made them."""
+    calm, wild = RegimeDetector(), RegimeDetector()
+    moving(calm, 1e-4, 2000)
+    moving(wild, 5e-4, 2000)
+    assert moving(calm, 5e-4, 40) is Regime.VOLATILE
+    assert calm.features.volatility < CONFIG.volatile_floor[0]
+    assert moving(wild, 5e-4, 40) is Regime.RANGE
 
 
 def test_a_few_ticks_are_no_trend() -> None:

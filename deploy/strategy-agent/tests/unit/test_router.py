@@ -109,6 +109,22 @@ def test_drawdown_scales_down_to_nothing(equity: float, expected: float) -> None
     assert decision.allocation_scalar == pytest.approx(expected)
 
 
+def test_volatility_beyond_the_target_scales_down_in_proportion() -> None:
+    """Half of the target that the market has leaves half of what the regime allows; more than it has cuts nothing."""
+    measured = router_of(1.0)
+    run(measured, "hf-noise", 500)
+    volatility = measured.features("BTC-USD").volatility
+
+    def scalar(target: float) -> float:
+        router = StrategyRouter(RouterConfig(target_volatility=target))
+        for signal in (1.0, -1.0):
+            router.register_bot(TestBot(signal, f"bot {signal}"))
+        return run(router, "hf-noise", 500)[-1].allocation_scalar
+
+    assert scalar(volatility / 2) == pytest.approx(scalar(volatility) / 2)
+    assert scalar(volatility * 2) == pytest.approx(scalar(volatility)) == pytest.approx(0.35)
+
+
 @pytest.mark.parametrize("price", [nan, inf, -inf, 0.0, -1.0, 1e300, 5e-324])
 def test_what_cannot_be_a_price_is_answered_flat_and_forgotten(price: float) -> None:
     """A nonsense price gives a flat decision and leaves no trace in what follows."""
