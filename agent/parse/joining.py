@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from agent.parse.exceptions import ExceptionInfo, FatalError
 from agent.parse.limits import MAX_JOINED_BYTES, MAX_JOINED_LINES, to_text
 from agent.parse.parsed import Parsed
 from agent.parse.severity import ERROR
 from agent.parse.traceback import parse_fatal_error, parse_traceback
 from agent.parse.traceback_lines import ANSI
 
-if TYPE_CHECKING:
-    from agent.parse.exceptions import ExceptionInfo
-
 STACKTRACE: Final = "exception.stacktrace"
 TYPE: Final = "exception.type"
 MESSAGE: Final = "exception.message"
+_ANNOUNCED: Final = ("Exception in thread ", "Exception ignored ", "Process ", "Fatal Python error: ", "Windows fatal exception: ")
+"""What the interpreter prints before a traceback, and a logger never."""
 
+
+_Told = ExceptionInfo | FatalError | None
 
 NOWHERE: Final = Parsed(None, {})
 """The base of lines that nobody wrapped."""
@@ -28,7 +30,7 @@ class Open:
     `base` holds the time and the attributes of what the first line was wrapped in.
     """
 
-    __slots__ = ("_base", "_lines", "_stack", "end", "first", "head", "offset", "size")
+    __slots__ = ("_base", "_lines", "_stack", "_stack_at", "_text_end", "end", "first", "head", "offset", "size")
 
     def __init__(self, offset: int, line: bytes, head: Parsed | None, base: Parsed = NOWHERE) -> None:
         self.offset = self.end = offset
@@ -37,6 +39,7 @@ class Open:
         self._base = base
         self._lines: list[bytes] = []
         self._stack: list[bytes] = [] if head else [line]
+        self._stack_at = self._text_end = offset
         self.size = len(line)
 
     @property
@@ -57,26 +60,42 @@ class Open:
     def add(self, offset: int, line: bytes) -> None:
         """Join a line of text."""
         self.end = offset
+        self._text_end = self._text_end if self._stack else offset
         (self._stack or self._lines).append(line)
         self.size += len(line) + 1
 
     def add_trace(self, offset: int, line: bytes) -> None:
         """Join a line of a traceback."""
         self.end = offset
+        self._stack_at = self._stack_at if self._stack else offset
         self._stack.append(line)
         self.size += len(line) + 1
 
-    def close(self) -> Parsed:
-        """The record as a whole."""
+    def close(self) -> list[tuple[int, int, Parsed]]:
+        """What it came to be: offset, where the last line begins, and the record; two where a traceback is not its own."""
         stack = _uncoloured(to_text(b"\n".join(self._stack)).rstrip("\n"))
-        if self.head is None and not _tells(stack):
+        error = _told(stack) if stack else None
+        if self.head is None:
+            return [(self.offset, self.end, self._alone(stack, error))]
+        if error is None:
+            return [(self.offset, self.end, self._with_lines(self.head, [*self._lines, *self._stack]))]
+        head = self._with_lines(self.head, self._lines)
+        if head.severity < ERROR and _is_uncaught(stack, error):
+            return [(self.offset, self._text_end, head), (self._stack_at, self.end, self._alone(stack, error))]
+        return [(self.offset, self.end, _with_traceback(head, stack, error))]
+
+    def _alone(self, stack: str, error: _Told) -> Parsed:
+        """A traceback that nobody introduced."""
+        if error is None:
             return placed(Parsed(stack, {}), self._base)
-        head = self.head or placed(_headless(stack), self._base)
-        if self._lines:
-            text = to_text(b"\n".join(self._lines)).rstrip()
-            text = _uncoloured(text) if head.severity_text else text
-            head = head._replace(body=f"{head.body!s}\n{text}" if text else head.body)
-        return with_traceback(head, stack) if stack else head
+        return _with_traceback(placed(_headless(stack, error), self._base), stack, error)
+
+    def _with_lines(self, head: Parsed, lines: list[bytes]) -> Parsed:
+        if not lines:
+            return head
+        text = to_text(b"\n".join(lines)).rstrip()
+        text = _uncoloured(text) if head.severity_text else text
+        return head._replace(body=f"{head.body!s}\n{text}" if text else head.body)
 
 
 def placed(parsed: Parsed, base: Parsed) -> Parsed:
@@ -86,29 +105,40 @@ def placed(parsed: Parsed, base: Parsed) -> Parsed:
     return parsed._replace(time_ns=parsed.time_ns or base.time_ns, attributes={**base.attributes, **parsed.attributes})
 
 
-def with_traceback(parsed: Parsed, stack: str) -> Parsed:
+def _with_traceback(parsed: Parsed, stack: str, error: _Told) -> Parsed:
     """The record with the attributes that OpenTelemetry has for exceptions (semantic conventions, exceptions-logs)."""
-    error = parse_traceback(stack)
     attributes = {**parsed.attributes, **_names(error), STACKTRACE: stack}
     return parsed._replace(attributes=attributes, severity=parsed.severity or ERROR)
 
 
-def _names(error: ExceptionInfo | None) -> dict[str, str]:
-    return {TYPE: error.qualified, MESSAGE: error.value} if error and error.type else {}
+def _names(error: _Told) -> dict[str, str]:
+    return {TYPE: error.qualified, MESSAGE: error.value} if isinstance(error, ExceptionInfo) and error.type else {}
 
 
-def _tells(stack: str) -> bool:
-    """Whether it tells of an error. Threads that die together first print "Exception in thread …" each, and the tracebacks later."""
-    return parse_traceback(stack) is not None or parse_fatal_error(stack) is not None
+def _told(stack: str) -> _Told:
+    """The error it tells of, if it does: threads that die together first print "Exception in thread …" each, and the tracebacks later."""
+    return parse_traceback(stack) or parse_fatal_error(stack)
+
+
+def _is_uncaught(stack: str, error: _Told) -> bool:
+    """Whether it is what an interpreter printed of an exception that nobody caught, and not a logger's.
+
+    The interpreter unwinds to the very beginning (the program's own module, or a thread's or a process's start) and says of a thread or a
+    process which one it was; a logger shows the stack from where the exception was caught.
+    """
+    if stack.startswith(_ANNOUNCED) or not isinstance(error, ExceptionInfo):
+        return True
+    first = error.frames[0] if error.frames else None
+    return error.syntax is not None if first is None else first.function == "<module>" or first.filename == "<frozen runpy>"
+
+
+def _headless(stack: str, error: _Told) -> Parsed:
+    """A traceback that nobody introduced: what the interpreter prints of an exception that nobody caught."""
+    if isinstance(error, ExceptionInfo) and error.type:
+        return Parsed(f"{error.qualified}: {error.value}".removesuffix(": "), {}, severity=ERROR)
+    return Parsed(stack.split("\n", 1)[0], {}, severity=ERROR)
 
 
 def _uncoloured(text: str) -> str:
     """Colours are no content."""
     return ANSI.sub("", text) if "\x1b" in text else text
-
-
-def _headless(stack: str) -> Parsed:
-    """A traceback that nobody introduced: what the interpreter prints of an exception that nobody caught."""
-    error = parse_traceback(stack)
-    title = f"{error.qualified}: {error.value}".removesuffix(": ") if error and error.type else stack.split("\n", 1)[0]
-    return Parsed(title, {}, severity=ERROR)

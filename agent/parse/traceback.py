@@ -30,6 +30,8 @@ __all__ = [
 
 _HINTS = (HEADER, "The above exception", "During handling of the above", "sub-exception", "RemoteTraceback:")
 
+_BAD_SOURCE = '  File "'
+
 _HEADERS = (Kind.HEADER, Kind.GROUP_HEADER)
 _BARE_HEADERS = (HEADER, "  + " + GROUP_HEADER)
 
@@ -88,7 +90,7 @@ def find_tracebacks(text: str, next_record: Callable[[str], bool | None] = unind
 
 
 def _may_hold(text: str) -> bool:
-    return any(hint in text for hint in _HINTS)
+    return any(hint in text for hint in _HINTS) or text.startswith(_BAD_SOURCE) or f"\n{_BAD_SOURCE}" in text
 
 
 def _never(_line: str) -> bool:

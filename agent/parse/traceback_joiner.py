@@ -33,6 +33,8 @@ _OPENINGS: Final = (
     b"protocol: <",
     b"transport: <",
     b"  | ",
+    b"  File ",
+    b"Process ",
 )
 _FIRST: Final = frozenset(opening[:1] for opening in _OPENINGS)
 

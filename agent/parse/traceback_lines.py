@@ -32,8 +32,10 @@ MORE: Final = re.compile(r"and (\d+) more exceptions?")
 DEPTH_LIMIT: Final = re.compile(r"\.\.\. \(max_group_depth is (\d+)\)")
 BOX: Final = re.compile(r"( +)(\+-)?\+-{12,16} (\d+|\.\.\.) -{12,16}|( +)\+-{36}")
 _HEADLESS: Final = re.compile(r"  \| [^\W\d][\w.<>]*: .*\(\d+ sub-exceptions?\)|[\w.]*RemoteTraceback: ?", re.DOTALL)
+_BAD_SOURCE: Final = re.compile(r'  File ".*", line \d+')
+"""What the interpreter prints of the program itself when it is none: a SyntaxError without header."""
 _PREAMBLE: Final = re.compile(
-    r"Exception in thread |Exception ignored |--- Logging error ---|(?:future|handle|task|protocol|transport): <",
+    r"Exception in thread |Exception ignored |Process \S+:$|--- Logging error ---|(?:future|handle|task|protocol|transport): <",
 )
 _LOOP_CONTEXT: Final = re.compile(r"[a-z_]+: ")
 _FATAL: Final = re.compile(
@@ -159,7 +161,7 @@ class Grammar:
         if line in _SEPARATORS:
             self.phase = Phase.CHAINED
             return Token(Kind.SEPARATOR, line, starts=True)
-        if _HEADLESS.fullmatch(line):
+        if _HEADLESS.fullmatch(line) or _BAD_SOURCE.fullmatch(line):
             self.phase = Phase.CHAINED
             return self._chained(line)._replace(starts=True)
         return self._idle_block(line)

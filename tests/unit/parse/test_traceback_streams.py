@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.parse.traceback import parse_traceback
 from tests.support.sentry import records_of
 
@@ -99,3 +101,56 @@ def test_colours_are_no_content() -> None:
     (record,) = records_of(b"\x1b[2m2026-11-22 10:00:00\x1b[0m [\x1b[31merror\x1b[0m] it broke\n\x1b[36msecond\x1b[0m line\n" + red)
     assert record.body == "it broke\nsecond line"
     assert record.attributes["exception.stacktrace"] == SIMPLE.decode().rstrip("\n")
+
+
+UNCAUGHT = b"Traceback (most recent call last):\n  File \"/srv/app/main.py\", line 9, in <module>\n    main()\nKeyError: 'price'\n"
+BAD_SOURCE = b"  File \"/srv/app/bad.py\", line 1\n    x = (1,\n        ^\nSyntaxError: '(' was never closed\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"WARNING:root:low on memory\n",
+        b"2026-11-22 10:00:00,123 - app - INFO - started\n",
+        b"starting up\n",
+        b"2026-11-22T10:00:00Z stderr F 2026-11-22 10:00:00,123 - app - INFO - started\n",
+    ],
+)
+@pytest.mark.parametrize(
+    "printed", [UNCAUGHT, b"Exception in thread Thread-1 (f):\n" + SIMPLE, b"Process Process-1:\n" + SIMPLE, BAD_SOURCE]
+)
+def test_what_nobody_caught_is_not_the_last_records(line: bytes, printed: bytes) -> None:
+    """An interpreter prints what nobody caught below whatever was logged last: that record stays what it was, and the error is one."""
+    wrap = b"2026-11-22T10:00:01Z stderr F " if b" stderr F " in line else b""
+    below = b"".join(wrap + part for part in printed.splitlines(keepends=True))
+    before, error = records_of(line + below)
+    assert (before.severity < 17, before.attributes.get("exception.type")) == (True, None)
+    assert error.severity == 17
+    assert error.offset == len(line)
+    assert error.body == f"{error.attributes['exception.type']}: {error.attributes['exception.message']}"
+
+
+def test_what_a_logger_caught_is_its_records() -> None:
+    """A traceback that begins where the exception was caught belongs to the record above it, whatever its level; so does any below an error."""
+    for line in (b"2026-11-22 10:00:00,123 - app - WARNING - once more\n", b"Task exception was never retrieved\n"):
+        (record,) = records_of(line + SIMPLE)
+        assert record.attributes["exception.type"] == "ValueError"
+    (record,) = records_of(LOGGED + UNCAUGHT)
+    assert (record.body, record.attributes["exception.type"]) == ("it broke", "KeyError")
+
+
+def test_a_program_that_is_none_is_told_without_header() -> None:
+    """A SyntaxError of the program itself has no header, and is an exception with its place all the same."""
+    (record,) = records_of(BAD_SOURCE)
+    found = parse_traceback(str(record.attributes["exception.stacktrace"]))
+    assert found is not None
+    assert (found.type, found.syntax and found.syntax.lineno) == ("SyntaxError", 1)
+    assert [str(one.body) for one in records_of(b'  File "a", line 1\nno such thing\n')] == ['  File "a", line 1', "no such thing"]
+
+
+def test_what_only_begins_like_a_traceback_is_text() -> None:
+    """A record whose further lines look like the beginning of a traceback that never comes is no error, and keeps those lines."""
+    (record,) = records_of(b'problems:\n  File "/srv/app/a.py", line 3\n  unused import\n')
+    assert (record.severity, record.body) == (0, 'problems:\n  File "/srv/app/a.py", line 3\n  unused import')
+    (record,) = records_of(LOGGED + b"Traceback (most recent call last):\n")
+    assert record.body == "it broke\nTraceback (most recent call last):"
