@@ -131,13 +131,13 @@ class Sentry:
 
     async def _export(self, row: Row, attempt: Attempt) -> Accepted:
         category = category_of(row)
-        if wait := self._limits.remaining(category, self._now()):
-            self._count(category, "rate_limited")
-            return self._hold(row, wait, attempt)
         envelope = self._prepare(row)
         if not self._takes(envelope.service):
             self._count(category, "other_service")
             return Accepted()
+        if wait := self._limits.remaining(category, self._now()):
+            self._count(category, "rate_limited")
+            return self._hold(row, wait, attempt)
         return await self._deliver(row, envelope, attempt)
 
     async def close(self) -> None:

@@ -30,7 +30,7 @@ from agent.metrics import Kind, Metric
 from agent.record import Payload, Signal
 from agent.telemetry import DetectionFailed
 from agent.verdict.crumbs import Crumbs, is_child
-from agent.verdict.errors import EXIT, event_id, key_of, to_event
+from agent.verdict.errors import EXIT, ends_the_interpreter, event_id, key_of, to_event
 from agent.verdict.exits import Ending, exit_event, kill_event, loop_event, note_end, read_ending, told_already
 from agent.verdict.monitors import Monitors
 from agent.verdict.observed import OOM_KILLED, STARTED
@@ -64,7 +64,7 @@ ENDS: Final = f"{PREFIX}ends"
 MAX_TEMPLATE: Final = 64 * 1024
 """Bytes of an event that is kept for a summary; a larger one is trimmed as far as that goes."""
 LAST_WORDS_NS: Final = 15 * 10**9
-"""How long before its end a watched process may have said why: what it logs and when it is seen to be gone come on different ways."""
+"""How long before its end a process may have said why: it cleans up, and what it logs and that it is gone come on different ways."""
 HOLDER: Final = uuid.uuid4().hex
 """This process, among all that ever held the state directory."""
 CHILD_RUN: Final = f"{RUN}{CHILD}"
@@ -237,10 +237,18 @@ class Detector:
     def _logs(self, records: Sequence[LogRecord]) -> list[Payload]:
         least = self._setup.logs
         some = [] if least is None else [record for record in records if record.severity >= least]
-        if not some:
-            return []
-        reporting = self._setup.reporting
-        return [payload(Signal.SENTRY_LOG, logs(some, labels=reporting.labels), service=reporting.service, records=len(some))]
+        by_service: defaultdict[str, list[LogRecord]] = defaultdict(list)
+        for record in some:
+            by_service[self._setup.subject.of(record)].append(record)
+        return [
+            payload(Signal.SENTRY_LOG, logs(group, labels=self._labels(service)), service=service, records=len(group))
+            for service, group in by_service.items()
+        ]
+
+    def _labels(self, service: str) -> Mapping[str, str]:
+        """Release and environment; our release is no other service's."""
+        labels, ours = self._setup.reporting.labels, self._setup.subject.service
+        return labels if service == ours else {key: value for key, value in labels.items() if key != "release"}
 
     def _begin(self, findings: _Findings, place: str, key: str, record: LogRecord, holder: str = "") -> None:
         reporting = self._setup.reporting
@@ -332,12 +340,12 @@ class Detector:
             speaker.grown = True
         dying = event.fatal is not None and not event.fatal.reason.startswith("Timeout")
         speaker.fatal_ns = record.observed_ns if dying else 0
-        speaker.uncaught_ns = record.observed_ns if not event.mechanism.handled and event.fatal is None else 0
+        speaker.uncaught_ns = record.observed_ns if ends_the_interpreter(record, event) else 0
 
     def _take_exit(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
         setup, ending, now_ns = self._setup, read_ending(record), record.time_ns or record.observed_ns
         place = CHILD_RUN if is_child(record) else RUN + record.origin.key
-        since = 0 if is_child(record) else now_ns - LAST_WORDS_NS
+        since = now_ns - LAST_WORDS_NS
         uncaught, died, fatal = state.uncaught_ns > since, state.fatal_ns > since, state.fatal
         state.uncaught_ns, state.fatal_ns, state.fatal = 0, 0, None
         told = told_already(ending, uncaught=uncaught, fatal=died and fatal is None)
@@ -358,7 +366,8 @@ class Detector:
 
     def _note(self, findings: _Findings, event: ErrorEvent, crumbs: Callable[[], tuple[Crumb, ...]] = tuple) -> None:
         """Send an error, or fold it. Only what is told wants breadcrumbs, and of a storm nearly nothing is."""
-        key = key_of(event.fingerprint)
+        other = () if event.service == self._setup.subject.service else (event.service,)
+        key = key_of((*event.fingerprint, *other))
         choice = findings.draft.note(key, event.time_ns, self._clock.wall_ns())
         findings.counts[_OUTCOMES[choice]] += 1
         if choice in (Choice.SEND, Choice.FOLD_FIRST):
@@ -374,7 +383,7 @@ class Detector:
         return fit(whole, MAX_TEMPLATE).items[0].body
 
     def _encoded(self, event: ErrorEvent) -> dict[str, Value]:
-        labels = self._setup.reporting.labels
+        labels = self._labels(event.service)
         return encode_event(event, self._setup.scene, release=labels.get("release", ""), environment=labels.get("environment", ""))
 
     def _payload(self, source: str, event: ErrorEvent) -> Payload:
@@ -383,10 +392,10 @@ class Detector:
             self._sample()
             told_by_host = event.mechanism.synthetic and source != CHILD
             items += [Item("attachment", one.body, _about(one)) for one in self._box.attachments("" if told_by_host else source)]
-        return self._envelope(items, event.event_id)
+        return self._envelope(items, event.event_id, event.service)
 
-    def _envelope(self, items: Sequence[Item], event_id: str) -> Payload:
-        body = make(items, service=self._setup.subject.service, event_id=event_id)
+    def _envelope(self, items: Sequence[Item], event_id: str, service: str) -> Payload:
+        body = make(items, service=service, event_id=event_id)
         if len(body) > MAX_EVENT:
             body = encode(fit(decode(body), MAX_EVENT))
         return Payload(Signal.SENTRY_ERROR, 1, body)
@@ -419,7 +428,9 @@ class Detector:
         number = identifier(source, summary.fingerprint, str(window.opened_ns))
         told = occurrences(event, window.folded, window.first_ns, window.last_ns)
         told |= {"event_id": number, "timestamp": timestamp(window.last_ns)}
-        return self._envelope([Item("event", self._maker.make(told))], number)
+        tags = told.get("tags")
+        service = tags.get("service.name") if isinstance(tags, dict) else None
+        return self._envelope([Item("event", self._maker.make(told))], number, str(service or self._setup.subject.service))
 
     def _report(self, folded: int, dropped: int) -> Payload | None:
         """What no event of its own tells of."""

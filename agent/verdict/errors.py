@@ -5,6 +5,7 @@ A record is an error if its level says so, if it tells of an exception and has n
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,6 +34,7 @@ EXIT: Final = "outrider.process.exited"
 PROBE: Final = "outrider.probe.changed"
 """`event.name` of a record that tells of a probe's change of state."""
 LOGGERS: Final = ("logger", "logger_name", "log.logger", "name", "component")
+LONGEST_LOGGER: Final = 128
 SHORT: Final = 512
 """Characters of a breadcrumb's message."""
 MAX_EXTRA: Final = 50
@@ -46,6 +48,7 @@ _SYNTHETIC: Final = {
     "ProbeDown": Mechanism("probe", synthetic=True),
     "LogPattern": Mechanism("log_pattern", synthetic=True),
 }
+_ELSEWHERE: Final = ("Exception in thread", "Exception ignored", "Process ")
 _HEADER: Final = "Traceback (most recent call last)"
 
 
@@ -77,6 +80,16 @@ class Subject:
 
     service: str
     server_name: str
+
+    def of(self, record: LogRecord) -> str:
+        """The service that a record is about: it may say so itself (`service.name`, flat or nested as in ECS)."""
+        nested = record.attributes.get("service")
+        named = (
+            record.attributes.get("service.name"),
+            nested.get("name") if isinstance(nested, dict) else None,
+            record.origin.attributes.get("service.name"),
+        )
+        return next((name[:LONGEST_LOGGER] for name in named if isinstance(name, str) and name), self.service)
 
 
 def level_name(severity: int) -> str:
@@ -144,7 +157,7 @@ def to_event(record: LogRecord, subject: Subject, rules: Rules) -> ErrorEvent:
         mechanism=_SYNTHETIC[found.type] if found else mechanism_of(record, exception, alone=alone or fatal is not None),
         logger=logger_of(record),
         server_name=subject.server_name,
-        service=subject.service,
+        service=subject.of(record),
         tags=tags_of(record, subject),
         extra=extra_of(record),
         trace_id=record.trace_id.hex(),
@@ -194,15 +207,25 @@ def _is_alone(record: LogRecord, exception: ExceptionInfo) -> bool:
     return record.body == title or record.body.startswith((_HEADER, "Exception in thread", "Exception ignored"))
 
 
+def ends_the_interpreter(record: LogRecord, event: ErrorEvent) -> bool:
+    """Whether an exception that nobody caught was the main thread's: others end their thread, or a process of their own."""
+    if event.mechanism.handled or event.exception is None or event.fatal is not None:
+        return False
+    texts = (record.body, record.attributes.get(STACKTRACE))
+    elsewhere = any(isinstance(text, str) and text.startswith(_ELSEWHERE) for text in texts)
+    frames = event.exception.frames
+    return not elsewhere and not (frames and frames[0].function.startswith("_bootstrap"))
+
+
 def logger_of(record: LogRecord) -> str:
     """The logger's name, where a field tells it."""
     found = (record.attributes.get(key) for key in LOGGERS)
-    return next((name for name in found if isinstance(name, str) and name), "")
+    return next((name[:LONGEST_LOGGER] for name in found if isinstance(name, str) and name), "")
 
 
 def tags_of(record: LogRecord, subject: Subject) -> dict[str, str]:
     """What one may want to search by: bounded by configuration, not by data."""
-    known = {"service.name": subject.service}
+    known = {"service.name": subject.of(record)}
     for key in ("log.iostream", "log.file.path", "probe.name", "probe.target"):
         value = record.origin.attributes.get(key)
         if isinstance(value, str):
@@ -259,7 +282,7 @@ def _chain(exception: ExceptionInfo) -> Iterable[ExceptionInfo]:
 
 def _places(frames: Iterable[Frame]) -> list[str]:
     """Where, by the last parts of the path, so that it does not matter where the code lies; each place once, so that recursion is one place."""
-    places = dict.fromkeys("/".join(frame.filename.split("/")[-2:]) + ":" + frame.function for frame in frames)
+    places = dict.fromkeys("/".join(re.split(r"[\\/]", frame.filename)[-2:]) + ":" + frame.function for frame in frames)
     return list(places)[:20]
 
 

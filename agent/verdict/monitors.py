@@ -25,7 +25,8 @@ class Monitors:
     def due(self, probe: str, *, well: bool, time_ns: int, interval: float) -> bool:
         """Whether a look at `time_ns` is worth a check-in: the state is another one, or the last was a period ago."""
         told_ns, was_well = self._told.get(probe, (0, well))
-        return time_ns > told_ns and (well is not was_well or time_ns - told_ns >= max(EVERY, interval) * 1e9 - 1e9)
+        apart = abs(time_ns - told_ns)  # the clock may be set back
+        return apart > 0 and (well is not was_well or apart >= max(EVERY, interval) * 1e9 - 1e9)
 
     def payload(self, probe: str, *, well: bool, time_ns: int, interval: float, seconds: float) -> Payload:
         """The check-in of a look that took `seconds`."""

@@ -79,6 +79,7 @@ class Run:
     def end(self, ending: Ending, now_ns: int, *, uncaught: bool) -> list[Payload]:
         """What is told at its end."""
         status = "crashed" if uncaught and not ending.good else ending.session_status
+        now_ns = max(now_ns, self.started_ns + 1_000_000)  # the clock may have been set back; Sentry takes the higher `seq`
         check = "ok" if ending.good else "" if ending.unknown else "error"  # of an unknown end Sentry hears by its own timeout
         return self._told(status, check, now_ns, first=False)
 

@@ -208,6 +208,16 @@ async def test_limited_attachments_stay_behind(server, sentry):
     assert reports(server) == [("ratelimit_backoff", "attachment", 1)]
 
 
+async def test_another_service_does_not_wait(server):
+    """What is about a service that this project does not take never waits for the project's limits."""
+    sentry = exporter(server.dsn(), services=("router",))
+    server.script.append(limited("60:error:project"))
+    with pytest.raises(RetryableError):
+        await sentry.export(event_row(BODY, service="router"))
+    assert await sentry.export(event_row(BODY, service="strategy")) == Accepted()
+    await sentry.close()
+
+
 async def test_an_attachment_is_lost_once(server, sentry):
     """An attachment that a row goes without is one loss, however often the row is tried."""
     server.script += [limited("60:attachment:project", 200), answer(503), answer(503)]

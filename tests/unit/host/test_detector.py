@@ -243,6 +243,56 @@ async def test_sessions_and_check_ins_of_a_run(make, spool):
     assert begun["monitor_config"]["schedule"] == {"type": "crontab", "value": "0 4 * * *"}
 
 
+async def test_a_clock_that_is_set_back(make, spool):
+    """A run that ends before it began, by the clock, ends: Sentry takes the update with the higher number. A probe checks in all the same."""
+    clock = FakeClock()
+    detector = make(clock, reporting=Reporting("strategy", LABELS, sessions=True, check_ins=True))
+    await feed(detector, spool, [plain("up", key="child:7:1:stdout")], CHILD)
+    await feed(detector, spool, [exited()._replace(time_ns=NOW_NS - 10**12)], CHILD)
+    first, last = spool.items("session")
+    assert last["seq"] > first["seq"]
+
+    class Poller:
+        interval = 15.0
+        last = None
+
+    poller = Poller()
+    detector.watch([poller])
+    spool.rows.clear()
+    for time_ns in (NOW_NS, NOW_NS - 86400 * 10**9):
+        poller.last = Look("api", "http://x", State.UP, True, "", 0.25, time_ns)
+        await detector.tick()
+    assert len(spool.items("check_in")) == 2
+
+
+async def test_a_thread_s_exception_explains_no_exit(make, spool):
+    """A thread that dies does not end the interpreter, and what was said long before an exit does not explain it."""
+    trace = b"Exception in thread Thread-1 (f):\n" + TRACEBACK
+    for text, later in ((trace, 1), (TRACEBACK, 99)):
+        spool.rows.clear()
+        spool.stored.clear()
+        said = [one._replace(origin=Origin("child:7:1:stderr", {"log.iostream": "stderr"})) for one in records_of(text)]
+        ended = exited(**{"process.exit.code": 1})._replace(time_ns=NOW_NS + later * 10**9)
+        await feed(make(), spool, [*said, ended], CHILD)
+        assert [event["exception"]["values"][0]["type"] for event in spool.items("event")] == ["KeyError", "NonZeroExit"]
+
+
+async def test_errors_of_several_services(make, spool):
+    """The same error of two services is two: each envelope says whose it is, so that it is routed; our release is no other service's."""
+    detector = make(logs=Severity.ERROR)
+    both = [plain("it broke", Severity.ERROR, number, **({"service.name": "router"} if number % 2 else {})) for number in range(4)]
+    await feed(detector, spool, both)
+    await detector.finish()
+    told = [(decode(row.body).service, item.json()) for row in spool.rows for item in decode(row.body).items if item.type == "event"]
+    assert [(service, event["extra"]["occurrences"]["count"], event.get("release")) for service, event in told] == [
+        ("strategy", 1, "app@1"),
+        ("router", 1, None),
+        ("strategy", 1, "app@1"),
+        ("router", 1, None),
+    ]
+    assert [decode(row.body).service for row in spool.rows if row.signal is Signal.SENTRY_LOG] == ["strategy", "router"]
+
+
 async def test_no_session_without_a_release(make, spool):
     """Sentry takes no session without a release, so none is made."""
     detector = make(reporting=Reporting("strategy", {}, sessions=True))

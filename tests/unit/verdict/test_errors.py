@@ -12,6 +12,7 @@ from agent.verdict.errors import (
     PROBE,
     Rules,
     crumb_of,
+    ends_the_interpreter,
     environment_of,
     event_id,
     fingerprint,
@@ -204,3 +205,49 @@ def test_what_is_kept_is_bounded():
     event = to_event(record(**{f"key{number}": "x" * 1_000_000 for number in range(100)}), SUBJECT, Rules())
     assert sum(len(str(value)) for value in event.extra.values()) <= 50 * 2048
     assert len(crumb_of(record("x" * 100_000)).message) == 512
+
+
+def test_a_sentence_is_no_kind():
+    """With an exception that has frames the words of an unstructured logger do not tell kinds apart; a structured logger's event does."""
+    stack = {"exception.type": "KeyError", "exception.stacktrace": TRACEBACK}
+    said = [record(f"order for {word} failed", **stack)._replace(severity_text="ERROR") for word in ("XYZ", "ABC")]
+    named = [record(f"order {word}", **stack)._replace(severity_text="error") for word in ("failed", "lost")]
+    assert len({to_event(one, SUBJECT, Rules()).fingerprint for one in said}) == 1
+    assert len({to_event(one, SUBJECT, Rules()).fingerprint for one in named}) == 2
+
+
+def test_places_of_windows():
+    """The folder that a program lies in does not make another kind, however it is written."""
+    kinds = {
+        fingerprint("", read_exception(record(TRACEBACK.replace("/app", drive).replace("/", "\\")))) for drive in ("C:/app", "D:/srv/app")
+    }
+    assert len(kinds) == 1
+
+
+def test_whose_a_record_is():
+    """A record may name its service, flat or nested; what is no name does not count."""
+    for attributes, service in (
+        ({"service.name": "router"}, "router"),
+        ({"service": {"name": "router"}}, "router"),
+        ({"service": "router"}, "strategy"),
+        ({"service.name": 7}, "strategy"),
+        ({}, "strategy"),
+    ):
+        event = to_event(record("it broke", **attributes), SUBJECT, Rules())
+        assert (event.service, event.tags["service.name"]) == (service, service)
+
+
+def test_what_ends_an_interpreter():
+    """An exception that nobody caught ends the interpreter if it was the main thread's."""
+    ends = {"": True, "Exception in thread Thread-1 (f):\n": False, "Process Process-1:\n": False}
+    for before, wanted in ends.items():
+        told = {"exception.type": "KeyError", "exception.message": "7", "exception.stacktrace": before + TRACEBACK}
+        one = record("KeyError: 7", **told)
+        assert ends_the_interpreter(one, to_event(one, SUBJECT, Rules())) is wanted
+    logged = record("it broke", **{"exception.stacktrace": TRACEBACK})
+    assert not ends_the_interpreter(logged, to_event(logged, SUBJECT, Rules()))
+
+
+def test_long_names_of_loggers():
+    """A logger's name is bounded: it is in every breadcrumb."""
+    assert len(crumb_of(record("x", logger="l" * 10_000)).category) == 128
