@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import urlencode
 
 import click
 
-from agent import __version__
+from agent import __version__, lean
 from agent.errors import ConfigError, OutriderError, SpoolLockedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ def cli() -> None:
 @_config_option
 def run(config: Path | None) -> None:
     """Run the sidecar until SIGTERM; SIGHUP reads the configuration again."""
-    from agent.host.runtime import run_agent  # noqa: PLC0415 - other commands do not pay for it
-
+    run_agent = _runtime()
     sys.exit(_guarded(lambda: run_agent(_settings(config), reload=lambda: _settings(config))))
 
 
@@ -63,8 +63,7 @@ def run(config: Path | None) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(config: Path | None, command: tuple[str, ...]) -> None:
     """Run COMMAND, pass its output through, collect everything, and return its own exit code."""
-    from agent.host.runtime import run_agent  # noqa: PLC0415 - as above
-
+    run_agent = _runtime()
     sys.exit(_guarded(lambda: run_agent(_settings(config), reload=lambda: _settings(config), command=command)))
 
 
@@ -235,6 +234,16 @@ def _hold_standard_descriptors() -> None:
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
     os.close(number)
+
+
+def _runtime() -> Callable[..., int]:
+    """What runs an agent, imported without what an agent that stays does not need."""
+    lean.defer(lean.TLS)
+    with lean.stand_ins(lean.NO_PLUGINS, entry_points=lambda **_group: ()):
+        importlib.import_module("agent.component")  # its options are the first model: pydantic looks for plugins
+    from agent.host.runtime import run_agent  # noqa: PLC0415 - as above
+
+    return run_agent
 
 
 def _settings(config: Path | None) -> Settings:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, WithJsonSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Secret = SecretStr
 """A value that prints as asterisks; `get_secret_value()` reveals it. Each such option gets a twin `<name>_file` in the configuration."""
@@ -31,6 +34,13 @@ class OptionError(ValueError):
         super().__init__(message)
         self.fix = fix
         self.key = key
+
+
+def closest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Of the known words the one that was meant, if one is that much (0 to 1) like it; else empty."""
+    import difflib  # noqa: PLC0415 - only a fault asks
+
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")
 
 
 def parse_size(value: object) -> int:

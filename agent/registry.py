@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from enum import StrEnum
-from importlib import metadata
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 from agent.errors import OutriderError
@@ -82,6 +81,8 @@ def types(kind: Kind) -> dict[str, str]:
     A package brings one by an entry point in the group `outrider.sources`, `outrider.samplers`, `outrider.probes` or
     `outrider.exporters`; it cannot replace one of ours.
     """
+    from importlib import metadata  # noqa: PLC0415 - 2 MB (it brings zipfile and email) for what a built-in type never asks
+
     brought = {point.name: point.value for point in metadata.entry_points(group=f"outrider.{kind}")}
     return brought | dict(BUILT_IN[kind])
 

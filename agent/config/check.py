@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from agent.config.fields import TWIN, field_at, known_keys, model_at, parts_of
 from agent.config.secrets import read_secrets
 from agent.config.tree import Fault, Route, Site, dotted, kind_of
-from agent.options import MASK
+from agent.options import MASK, closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,8 +43,8 @@ def _follows(path: str, others: Iterable[str]) -> bool:
 def suggest(word: str, known: Iterable[str]) -> str:
     """A fix for a word that isn't one of the known: the closest, or all of them."""
     candidates = sorted(known)
-    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.75)
-    return f"did you mean {close[0]!r}?" if close else "known are " + ", ".join(candidates)
+    close = closest(word, candidates, cutoff=0.75)
+    return f"did you mean {close!r}?" if close else "known are " + ", ".join(candidates)
 
 
 def _validate(model: type[Model], data: Mapping[str, object]) -> Model | list[ErrorDetails]:
@@ -141,8 +140,8 @@ def _explain(error: ErrorDetails) -> tuple[str, str]:
         return str(cause), str(getattr(cause, "fix", ""))
     if kind in ("literal_error", "enum"):
         choices = re.sub(r"<[^:>]+: ([^>]+)>", r"\1", error["ctx"]["expected"])  # an enum's members print as <Signal.LOGS: 'logs'>
-        close = difflib.get_close_matches(str(value), re.findall(r"'([^']*)'", choices), n=1)
-        return f"must be {choices}", f"did you mean {close[0]!r}?" if close else ""
+        close = closest(str(value), re.findall(r"'([^']*)'", choices))
+        return f"must be {choices}", f"did you mean {close!r}?" if close else ""
     if kind in _WANTED:
         fix = "put it in quotes" if kind == "string_type" and isinstance(value, int | float) else ""
         return f"must be {_WANTED[kind]}, not {kind_of(value)}", fix

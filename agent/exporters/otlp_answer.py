@@ -14,7 +14,6 @@ meaning accepted when its body is too long, cut off or not what it should be; th
 
 from __future__ import annotations
 
-import email.utils
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -185,6 +184,10 @@ def retry_after(response: Response, now: float) -> float | None:
 
 
 def _http_date(text: str) -> float | None:
+    if not text:
+        return None
+    import email.utils  # noqa: PLC0415 - as above: hardly any answer asks for a delay
+
     try:
         return email.utils.parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError, TypeError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.errors import SpoolError
 from agent.host.polling import every
+from agent.lean import give_back
 from agent.metrics import Kind, Metric, Observation
 from agent.record import Signal
 from agent.server.own_figures import process_figures, spool_figures
@@ -24,6 +25,8 @@ CHECK_EVERY: Final = 10.0
 """Seconds between two checks of the invariant."""
 TELL_EVERY: Final = 5.0
 """Seconds between two tellings of what was folded."""
+TRIM_EVERY: Final = 10.0
+"""Seconds between two returns of free memory: a burst must not be paid for until the next start. It takes less than a millisecond."""
 METRICS_SOURCE: Final = "outrider.metrics"
 """The source name of the agent's own metric rows."""
 
@@ -45,6 +48,7 @@ def jobs(settings: Settings, host: Host, pipeline: Pipeline) -> Iterable[tuple[s
     """Names and functions of what runs beside the senders."""
     yield "ledger", functools.partial(every, host.clock, CHECK_EVERY, functools.partial(check_ledger, host))
     yield "telemetry", functools.partial(every, host.clock, TELL_EVERY, functools.partial(_flush, host))
+    yield "memory", functools.partial(every, host.clock, TRIM_EVERY, _trim)
     if pipeline.detector is not None:
         yield "errors", pipeline.detector.run
     if any(Signal.METRICS in exporter.signals for _, exporter in pipeline.exporters):
@@ -95,3 +99,7 @@ async def store_metrics(host: Host) -> None:
 
 async def _flush(host: Host) -> None:
     host.telemetry.flush()
+
+
+async def _trim() -> None:
+    give_back()

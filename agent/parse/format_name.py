@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated
 
 from pydantic import AfterValidator, WithJsonSchema
 
-from agent.options import OptionError
+from agent.options import OptionError, closest
 from agent.parse.lines import FORMAT_NAMES
 
 
 def _known(name: str) -> str:
     if name not in FORMAT_NAMES:
-        close = difflib.get_close_matches(name, FORMAT_NAMES, n=1)
-        raise OptionError(
-            f"must be one of {', '.join(FORMAT_NAMES)}", f"did you mean {close[0]!r}?" if close else "auto finds it by itself"
-        )
+        close = closest(name, FORMAT_NAMES)
+        raise OptionError(f"must be one of {', '.join(FORMAT_NAMES)}", f"did you mean {close!r}?" if close else "auto finds it by itself")
     return name
 
 

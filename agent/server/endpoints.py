@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from agent.host.background import check_ledger
+from agent.lean import SERVING, stand_ins
 from agent.options import split_address
 from agent.server.http import HttpServer
 from agent.server.logs import LogsRoute
@@ -57,9 +58,10 @@ class Endpoints:
         return {**status_routes(facts.read), "GET /metrics": self._metrics}
 
     async def _metrics(self, request: Request) -> Response:
-        """The view is made at the first scrape: prometheus-client brings an HTTP server and client of its own, 4 MiB for who never asks."""
+        """The view is made at the first scrape, and without what prometheus-client imports to serve and push by itself."""
         if self._page is None:
-            from agent.server.prometheus import MetricsPage  # noqa: PLC0415 - as said
+            with stand_ins(*SERVING):
+                from agent.server.prometheus import MetricsPage  # noqa: PLC0415 - who is not scraped does not pay for it
 
             self._page = MetricsPage(self._host.metrics, functools.partial(check_ledger, self._host))
         return await self._page(request)

@@ -14,14 +14,14 @@ import contextlib
 import os
 import socket
 import struct
+import time
 from dataclasses import dataclass
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
 import h11
 
 from agent.net.addresses import host_allowed, is_loopback
-from agent.server.messages import SECURITY_HEADERS, Request, Response, compress, find, has_body, parse_request
+from agent.server.messages import SECURITY_HEADERS, Request, Response, compress, find, has_body, http_date, parse_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -252,7 +252,7 @@ class _Connection:
 def _headers(response: Response) -> list[tuple[str, str]]:
     own = {name for name, _ in response.headers}
     defaults = (pair for pair in SECURITY_HEADERS if pair[0] not in own)
-    headers = [("date", formatdate(usegmt=True)), ("content-type", response.content_type), *defaults, *response.headers]
+    headers = [("date", http_date(time.time())), ("content-type", response.content_type), *defaults, *response.headers]
     if isinstance(response.body, bytes):
         headers.append(("content-length", str(len(response.body))))
     else:

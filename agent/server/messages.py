@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -30,6 +31,10 @@ SECURITY_HEADERS: Final = (
     ("x-content-type-options", "nosniff"),
 )
 """On every answer: nothing is stored, scripted, framed or guessed."""
+
+
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,12 @@ def find(routes: Routes, request: Request) -> Handler | Response:
 def has_body(request: Request) -> bool:
     """Whether the request announces a body."""
     return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+
+
+def http_date(seconds: float) -> str:
+    """Seconds since the Unix epoch as an IMF-fixdate (RFC 9110, 5.6.7), in English whatever the locale."""
+    at = time.gmtime(seconds)
+    return time.strftime(f"{_DAYS[at.tm_wday]}, %d {_MONTHS[at.tm_mon - 1]} %Y %H:%M:%S GMT", at)
 
 
 def accepts_gzip(request: Request) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from agent.server.html import render
 from agent.server.messages import HTML, JSON, Request, Response
 
 if TYPE_CHECKING:
@@ -43,6 +42,8 @@ class StatusPages:
 
     async def page(self, request: Request) -> Response:
         """For people. `?refresh=10` reloads it every ten seconds; by itself it stays as it is, for those who read slowly or by ear."""
+        from agent.server.html import render  # noqa: PLC0415 - with the table of all entities of HTML, for who looks at the page
+
         refresh = request.query.get("refresh", "")
         seconds = int(refresh) if refresh.isascii() and refresh.isdigit() and len(refresh) < 5 else 0
         return Response(render(await self._read(), refresh=seconds).encode(), content_type=HTML)
@@ -80,7 +81,7 @@ def _fields(status: Status) -> dict[str, object]:
 
 
 def _static(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
-    body = resources.files("agent.server").joinpath("static", name).read_bytes()
+    body = Path(__file__).with_name("static").joinpath(name).read_bytes()
 
     async def answer(_request: Request) -> Response:
         return Response(body, content_type=kind, headers=(("cache-control", "max-age=3600"),))

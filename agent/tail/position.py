@@ -8,8 +8,8 @@ truncated file that has grown past the offset, or an inode used anew, is not mis
 from __future__ import annotations
 
 import struct
+from _blake2 import blake2b  # what `hashlib` has of that name, which loads OpenSSL beside it: 3 MiB for what is never asked of it
 from enum import StrEnum
-from hashlib import blake2b
 from os import fsdecode, fsencode
 from typing import Final, NamedTuple
 

@@ -5,11 +5,12 @@ import gzip
 import os
 import stat
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 
 import pytest
 
 from agent.server.http import HttpServer, Limits
-from agent.server.messages import Request, Response
+from agent.server.messages import Request, Response, http_date
 
 
 async def _hello(request: Request) -> Response:
@@ -334,3 +335,9 @@ async def test_unix_socket_is_private_and_replaced(tmp_path):
     await server.close()
     assert not path.exists()
     assert notes.refused == []
+
+
+def test_a_date_is_written_as_http_wants_it():
+    """The `Date` header agrees with the standard library's e-mail date, on each day of the week and in each month."""
+    for number in range(0, 2_000_000_000, 2_592_017):
+        assert http_date(number + 0.9) == formatdate(number, usegmt=True)
