@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LONGEST_TAG: Final = 200
 """Characters of a tag's value."""
+LONGEST_NAME: Final = 512
+"""Characters of a type's or a module's name, and of a part of a fingerprint."""
 LONGEST_VALUE: Final = 8192
 """Characters of an exception's or a log's message."""
 _COUNT: Final = re.compile(r" \(\d+ sub-exceptions?\)$", re.MULTILINE)
@@ -38,7 +40,7 @@ def encode_event(event: ErrorEvent, scene: Scene, *, release: str = "", environm
         "server_name": event.server_name or None,
         "release": release or None,
         "environment": environment or None,
-        "fingerprint": list(event.fingerprint),
+        "fingerprint": [part[:LONGEST_NAME] for part in event.fingerprint],
         "tags": {key[:32]: one_line(value)[:LONGEST_TAG] for key, value in event.tags.items() if value},
         "extra": dict(event.extra),
         "logentry": _message(event.message),
@@ -135,9 +137,9 @@ def _mechanism(mechanism: Mechanism) -> Json:
 
 def _exception(error: ExceptionInfo, scene: Scene) -> Json:
     name, module = class_of(error)
-    encoded: Json = {"type": name or "Traceback", "value": value_of(error)}
+    encoded: Json = {"type": name[:LONGEST_NAME] or "Traceback", "value": value_of(error)}
     if module:
-        encoded["module"] = module
+        encoded["module"] = module[:LONGEST_NAME]
     if error.frames:
         encoded["stacktrace"] = {"frames": encode_frames(error.frames, scene)}
     return encoded

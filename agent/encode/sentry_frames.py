@@ -23,6 +23,8 @@ CONTEXT_LINES: Final = 5
 MAX_FRAMES: Final = 500
 """Frames of one exception: sentry-sdk's own bound. What is too much is taken from the middle."""
 LONGEST_LINE: Final = 1024
+LONGEST_NAME: Final = 512
+"""Characters of a file's or a function's name."""
 
 MAIN: Final = "__main__"
 _PACKAGES: Final = re.compile(r".*[\\/](?:site|dist)-packages[\\/](.*)", re.DOTALL)
@@ -120,10 +122,10 @@ def encode_frame(frame: Frame, scene: Scene, *, is_main: bool = False) -> dict[s
     """One frame."""
     module = MAIN if is_main else module_of(frame.filename, scene.sources)
     encoded: dict[str, Value] = {
-        "filename": short_name(frame.filename, module),
-        "abs_path": frame.filename,
-        "function": frame.function or "<unknown>",
-        "module": module or None,
+        "filename": short_name(frame.filename, module)[-LONGEST_NAME:],
+        "abs_path": frame.filename[-LONGEST_NAME:],
+        "function": frame.function[:LONGEST_NAME] or "<unknown>",
+        "module": module[-LONGEST_NAME:] or None,
         "lineno": frame.lineno,
         "in_app": is_in_app(frame.filename, module, scene.in_app),
         **_context(frame, scene.sources),

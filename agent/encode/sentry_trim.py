@@ -1,8 +1,9 @@
 """Makes an envelope smaller, step by step, in an order that keeps longest what says most. Pure and deterministic.
 
     1 attachments   2 breadcrumbs   3 extra   4 local variables and context lines   5 the middle of long stacks   6 long messages
+    7 all but the exceptions nearest to the root, and of each all but the newest frames
 
-What one step makes is what the next one begins with.
+What one step makes is what the next one begins with. Since names are bounded when an event is made, what the last step leaves is small.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ MAX_EVENT: Final = 1_000_000
 """Bytes of an event, before compression: Sentry's own limit is 1 MiB."""
 FEW_FRAMES: Final = 50
 SHORT: Final = 1024
+NEAREST: Final = 5
+"""Exceptions of an event, and frames of each, that are told whatever the size."""
+SHORT_LINE: Final = 200
 
 
 def fit(envelope: Envelope, limit: int) -> Envelope:
@@ -36,7 +40,7 @@ def fit(envelope: Envelope, limit: int) -> Envelope:
 
 def steps(envelope: Envelope) -> Iterator[Envelope]:
     """The envelope after each step; steps that change nothing are left out."""
-    for step in (_without_attachments, *(_on_event(part) for part in (_crumbs, _extra, _context, _stacks, _messages))):
+    for step in (_without_attachments, *(_on_event(part) for part in (_crumbs, _extra, _context, _stacks, _messages, _nearest))):
         smaller = step(envelope)
         if smaller is not None:
             envelope = smaller
@@ -94,6 +98,20 @@ def _messages(event: Json) -> None:
         text = holder.get(key) if isinstance(holder, dict) else None
         if isinstance(holder, dict) and isinstance(text, str):
             holder[key] = text[:SHORT]
+
+
+def _nearest(event: Json) -> None:
+    holder = event.get("exception")
+    values: list[Value] = [*_values(event, "exception")]
+    if isinstance(holder, dict):
+        holder["values"] = values[-NEAREST:]  # the root is the last
+    for stack in _stacktraces(event):
+        stack["frames"] = [_short(frame) for frame in [*_dicts(stack.get("frames"))][-NEAREST:]]
+
+
+def _short(frame: Json) -> Json:
+    line = frame.get("context_line")
+    return {**frame, "context_line": line[:SHORT_LINE]} if isinstance(line, str) else frame
 
 
 def _stacktraces(event: Json) -> Iterator[Json]:
