@@ -1,6 +1,6 @@
 """sentry-sdk at work for another process: it completes and scrubs events, and hands them back instead of sending them.
 
-Importing it costs 20 MB, so only what has a Sentry destination imports this. Nothing of our own process gets into an event: no integrations, no
+Importing it costs 10 MB and more, so it is imported for the first error. Nothing of our own process gets into an event: no integrations, no
 scope, no release of our own directory, no host name of ours.
 """
 

@@ -1,11 +1,10 @@
-"""From the settings to a detector. Imported only where errors have somewhere to go: it brings sentry-sdk."""
+"""From the settings to a detector. Imported only where errors have somewhere to go."""
 
 from __future__ import annotations
 
 import socket
 from typing import TYPE_CHECKING, Final
 
-from agent.encode.sentry_client import EventMaker
 from agent.encode.sentry_frames import NoSources, Scene
 from agent.encode.sentry_source import SourceFiles
 from agent.host.blackbox import BlackBox
@@ -21,9 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from agent.config.settings import Settings
+    from agent.encode.sentry_client import EventMaker
     from agent.host.pipeline import Host
     from agent.metrics import Metrics, Observation
     from agent.parse.patterns import Compiled
+    from agent.record import Value
     from agent.target.roots import Roots
 
 LEVELS: Final = {
@@ -33,6 +34,26 @@ LEVELS: Final = {
     "error": Severity.ERROR,
     "fatal": Severity.FATAL,
 }
+
+
+class LaterMaker:
+    """Makes events with sentry-sdk, which is imported for the first one: it takes megabytes, and most workloads have no error for days."""
+
+    def __init__(self) -> None:
+        self._maker: EventMaker | None = None
+
+    def make(self, event: Mapping[str, Value]) -> bytes:
+        """The event as JSON, completed and scrubbed."""
+        if self._maker is None:
+            from agent.encode.sentry_client import EventMaker  # noqa: PLC0415 - see above
+
+            self._maker = EventMaker()
+        return self._maker.make(event)
+
+    def close(self) -> None:
+        """Let go of the SDK's client, if there is one."""
+        if self._maker is not None:
+            self._maker.close()
 
 
 def build_detector(settings: Settings, host: Host, clean: Callable[[str], str], roots: Roots) -> Detector:
@@ -52,7 +73,7 @@ def build_detector(settings: Settings, host: Host, clean: Callable[[str], str], 
     )
     return Detector(
         setup,
-        maker=EventMaker(),
+        maker=LaterMaker(),
         box=BlackBox(),
         spool=host.spool,
         clock=host.clock,

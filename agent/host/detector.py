@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from agent.clock import Clock
-    from agent.encode.sentry_client import EventMaker
     from agent.encode.sentry_frames import Scene
     from agent.error_event import Attachment, Crumb, ErrorEvent
     from agent.host.blackbox import BlackBox
@@ -87,6 +86,16 @@ class DetectorSpool(Protocol):
         self, source: str, payloads: Sequence[Payload], positions: Mapping[str, bytes | None], drops: Mapping[str, int], *, replayable: bool
     ) -> int:
         """Commit everything or nothing."""
+
+
+class Making(Protocol):
+    """What completes and scrubs events: sentry-sdk."""
+
+    def make(self, event: Mapping[str, Value]) -> bytes:
+        """The event as JSON."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +154,7 @@ class Detector:
         self,
         setup: Setup,
         *,
-        maker: EventMaker,
+        maker: Making,
         box: BlackBox,
         spool: DetectorSpool,
         clock: Clock,

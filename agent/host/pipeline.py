@@ -90,7 +90,7 @@ class Builder:
         """What finds errors; None if nobody is to be told of them."""
         if all(entry.type != "sentry" for entry in self._settings.exporters):
             return None
-        from agent.host.detecting import build_detector  # noqa: PLC0415 - it brings sentry-sdk, 20 MB that only a Sentry destination is worth
+        from agent.host.detecting import build_detector  # noqa: PLC0415 - only with a Sentry destination
 
         return build_detector(self._settings, self._host, self._redactor.text, self.roots)
 
