@@ -23,7 +23,7 @@ from strategy_agent.trader import Trader
 from strategy_agent.wire import Frame
 
 HEARTBEAT = 1.0
-CLOCK_SYNC = 5.0
+CLOCK_SYNC = 1.0
 
 log = get_logger(__name__)
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import aiohttp
 
 from strategy_agent.brokers.behaviour import RejectReason
+from strategy_agent.logs import get_logger
 from strategy_agent.model import Ack, Book, Order
 from strategy_agent.stats import ExponentialMean
 from strategy_agent.wire import Clock, Refusal, WireError, decode, encode
@@ -18,6 +19,8 @@ from strategy_agent.wire import Clock, Refusal, WireError, decode, encode
 T = TypeVar("T")
 
 TIMEOUT = aiohttp.ClientTimeout(total=2.0)
+
+log = get_logger(__name__)
 
 
 class BrokerError(Exception):
@@ -48,10 +51,12 @@ class Broker:
         """Note the outcome of one exchange.
 
         That the broker is away (``up=False``) is for its streams to say: they keep trying, and so also notice when
-        it is back. That it is there may be said by whoever had an answer on a regular errand.
+        it is back. That it is there may be said by whoever had an answer on a regular errand. Changes are logged.
         """
         self._failures.update(0.0 if ok else 1.0)
-        self.up = self.up if up is None else up
+        if up is not None and up is not self.up:
+            self.up = up
+            (log.info if up else log.error)("broker_reachable" if up else "broker_unreachable", broker=self.name)
 
     def stream_url(self, topic: str) -> str:
         """Return the WebSocket address of a topic."""

@@ -100,17 +100,12 @@ class Stream(Generic[T]):
             log.error("frames_lost", broker=broker.name, topic=self.topic, count=count)
 
     def _connected(self, broker: Broker) -> None:
-        if not broker.up:
-            log.info("broker_reachable", broker=broker.name)
         broker.report(ok=True, up=True)
         log.info("stream_connected", broker=broker.name, topic=self.topic)
 
     def _disconnected(self, broker: Broker, reason: str) -> None:
+        refused = reason == "refused"
+        broker.report(ok=False, up=False if refused else None)
         self.metrics.reconnects.labels(broker.name, self.topic, reason).inc()
-        if reason != "refused":
-            broker.report(ok=False)
+        if not refused:
             log.warning("stream_disconnected", broker=broker.name, topic=self.topic, reason=reason)
-            return
-        if broker.up:
-            log.error("broker_unreachable", broker=broker.name, topic=self.topic)
-        broker.report(ok=False, up=False)

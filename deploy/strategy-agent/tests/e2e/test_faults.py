@@ -80,9 +80,9 @@ def test_stall_stops_progress_but_not_health() -> None:
     """/health answers with the same old tick while it lasts; afterwards ticks go on and none was lost."""
     with AgentProcess(*QUICK, "--fault", "stall@300ms:1s") as agent:
         agent.wait_for("fault_injected")
-        time.sleep(0.2)
+        time.sleep(0.1)
         first = agent.health()
-        time.sleep(0.5)
+        time.sleep(0.3)
         second = agent.health()
         agent.wait_for("fault_over")
         agent.gets_beyond(cast(int, second["ticks"]))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import MutableMapping
 from math import inf
 
 import aiohttp
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
+from strategy_agent import desk
 from strategy_agent.agent import Agent
 from strategy_agent.brokers.behaviour import Behaviour
 from strategy_agent.brokers.paper import Market, PaperBroker
 from strategy_agent.events import Outlets
 from strategy_agent.metrics import Metrics
-from strategy_agent.model import Tick
+from strategy_agent.model import Fill, Order, Side, Tick
 from tests.support import RecordingEvents, free_port
 
 
@@ -47,13 +50,16 @@ async def test_a_failing_broker_proves_itself_again(market: Market, session: aio
         assert agent._registry.select().name == "alpha"
 
 
-async def test_a_broker_that_answers_is_not_away(market: Market, session: aiohttp.ClientSession) -> None:
-    """Whatever made a stream believe that the broker is away, an answer to the next errand corrects it."""
+async def test_a_broker_that_answers_is_not_away(
+    market: Market, session: aiohttp.ClientSession, logs: list[MutableMapping[str, object]]
+) -> None:
+    """Whatever made a stream believe that the broker is away, an answer to the next errand corrects it, and says so."""
     async with PaperBroker("alpha", market) as venue:
         agent, _, _ = make_agent(session, {"alpha": venue.url})
         agent._registry["alpha"].report(ok=False, up=False)
         await agent._sync_clocks(0.0)
         assert agent.describe()["brokers"] == {"alpha": True}
+    assert [line["event"] for line in logs] == ["broker_unreachable", "broker_reachable"]
 
 
 async def test_a_heartbeat_is_a_gauge_a_line_and_an_event(market: Market, session: aiohttp.ClientSession) -> None:
@@ -87,3 +93,40 @@ async def test_a_stall_for_ever_has_no_end(session: aiohttp.ClientSession) -> No
     await asyncio.sleep(0.02)
     assert not handling.done()
     handling.cancel()
+
+
+async def test_the_state_is_shown_before_every_look(market: Market, session: aiohttp.ClientSession) -> None:
+    """Money, loss, kill switch, orders under way and the books' use are gauges of what is now."""
+    async with PaperBroker("alpha", market) as venue:
+        agent, metrics, _ = make_agent(session, {"alpha": venue.url})
+        agent._account.mark("BTC-USD", 100.0)
+        agent._account.book(Fill("x", "BTC-USD", Side.BUY, 500.0, 100.0, last=True))
+        await agent._on_tick("alpha", Tick("BTC-USD", 60.0, time.time()))
+        await agent._books.get("BTC-USD")
+        await agent._books.get("BTC-USD")
+        agent._desk.submit(Order("BTC-USD-1", "BTC-USD", Side.BUY, 1.0))
+        agent.refresh()
+        value = metrics.registry.get_sample_value
+        assert value("strategy_equity") == 80_000.0
+        assert value("strategy_drawdown_ratio") == pytest.approx(0.2)
+        assert value("strategy_kill_switch") == 1
+        assert value("strategy_orders_in_flight") == 1
+        assert value("strategy_book_cache_hit_ratio") == pytest.approx(agent._books.hit_rate)
+        age = value("strategy_book_age_seconds", {"symbol": "BTC-USD"})
+        assert age is not None
+        assert 0 <= age < 5
+        await agent.close()
+
+
+async def test_a_heartbeat_gives_up_on_orders_without_a_fill(
+    market: Market, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order that was never filled does not stay under way for ever."""
+    monkeypatch.setattr(desk, "FILL_DEADLINE", -1.0)
+    async with PaperBroker("alpha", market) as venue:
+        agent, metrics, _ = make_agent(session, {"alpha": venue.url})
+        agent._desk.submit(Order("BTC-USD-1", "BTC-USD", Side.BUY, 1.0))
+        await agent._heartbeat(0.0)
+        await agent.close()
+    labels = {"broker": "alpha", "reason": "fill_timeout"}
+    assert metrics.registry.get_sample_value("strategy_rejects_total", labels) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from msgspec.structs import replace
+from prometheus_client.parser import text_string_to_metric_families
 
 from strategy_agent.config import ServiceConfig
 from strategy_agent.faults import InjectedCrashError, parse_fault
@@ -68,18 +70,55 @@ async def test_health_shows_progress(session: aiohttp.ClientSession, logs: Logs)
         assert first[key] < second[key], key
 
 
+def samples(text: str) -> dict[str, float]:
+    """Return the largest value of every sample name on a page of metrics."""
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found[sample.name] = max(sample.value, found.get(sample.name, sample.value))
+    return found
+
+
 async def test_metrics_tell_what_matters(session: aiohttp.ClientSession, logs: Logs) -> None:
-    """The latency chain, flow, connectivity and state are all there."""
+    """After the first fill the latency chain has been measured and the flow counted; the state is all there."""
     async with running(CONFIG) as url:
-        await eventually(lambda: having(logs, "order_filled"), "an order")
-        text = await get(session, f"{url}/metrics")
+        await eventually(lambda: having(logs, "order_filled") and having(logs, "heartbeat"), "an order and a heartbeat")
+        found: dict[str, float] = {}
+        while "strategy_clock_offset_seconds" not in found:  # clocks are compared once a second
+            found = samples(await get(session, f"{url}/metrics"))
     for name in (
-        *("tick_to_signal_seconds_bucket", "signal_to_order_seconds_count", "submit_to_ack_seconds_sum"),
-        *("ack_to_fill_seconds_count", "tick_age_seconds_bucket", "book_age_seconds", "book_cache_hit_ratio"),
-        *("ticks_total", "orders_total", "fills_total", "broker_up", "regime", "allocation_scalar", "router_quality"),
-        *("risk_tier", "drawdown_ratio", "kill_switch", "last_tick_timestamp_seconds", "event_loop_lag_seconds"),
+        *("tick_to_signal_seconds_count", "signal_to_order_seconds_count", "submit_to_ack_seconds_count"),
+        *("ack_to_fill_seconds_count", "tick_age_seconds_count", "tick_age_seconds_sum"),
+        *("ticks_total", "decisions_total", "orders_total", "fills_total", "broker_up", "regime", "equity"),
+        *("allocation_scalar", "router_quality", "last_tick_timestamp_seconds", "book_age_seconds"),
+        *("book_cache_hit_ratio", "clock_offset_seconds"),
     ):
-        assert f"\nstrategy_{name}" in text, name
+        assert found[f"strategy_{name}"] > 0, name
+    for name in (
+        "risk_tier",
+        "drawdown_ratio",
+        "kill_switch",
+        "orders_in_flight",
+        "event_loop_lag_seconds",
+        "redis_up",
+    ):
+        assert f"strategy_{name}" in found, name
+
+
+async def test_chaos_is_counted_by_reason(session: aiohttp.ClientSession, logs: Logs) -> None:
+    """Refused orders, gaps, ends of connections and a lost broker each show with their reason."""
+    wild = replace(CONFIG, rate=2000.0, faults=(parse_fault("broker-down@200ms:300ms"),))
+    async with running(wild) as url:
+        for event in ("order_rejected", "sequence_gap", "broker_unreachable", "broker_reachable"):
+            await eventually(lambda event=event: having(logs, event), event)  # type: ignore[misc]
+        text = await get(session, f"{url}/metrics")
+    refused = {line["reason"] for line in logs if line["event"] == "order_rejected"} - {"shutdown"}
+    assert refused
+    for reason in refused:
+        assert re.search(rf'^strategy_rejects_total\{{broker="\w+",reason="{reason}"\}} [1-9]', text, re.MULTILINE)
+    assert re.search(r'^strategy_sequence_gaps_total\{broker="\w+",topic="\w+"\} [1-9]', text, re.MULTILINE)
+    for reason in ("gap", "refused"):
+        assert re.search(rf'^strategy_reconnects_total\{{.*reason="{reason}".*\}} [1-9]', text, re.MULTILINE)
 
 
 async def test_the_health_check_follows_progress(logs: Logs) -> None:

@@ -116,6 +116,17 @@ async def test_a_signal_becomes_an_order() -> None:
     assert rig.desk.orders == [Order("BTC-USD-1", "BTC-USD", Side.BUY, 50.0)]
 
 
+async def test_the_way_of_a_tick_is_measured() -> None:
+    """Its age, the time to a signal, and from there to an order are observed; the last only where an order came."""
+    rig = Rig()
+    await rig.ticks(100.0, 100.0, age=0.5)
+    value = rig.metrics.registry.get_sample_value
+    counts = [value(f"strategy_{name}_seconds_count") for name in ("tick_age", "tick_to_signal", "signal_to_order")]
+    assert counts == [2, 2, 1]
+    assert value("strategy_tick_age_seconds_sum") == pytest.approx(1.0, abs=0.4)
+    assert value("strategy_last_tick_timestamp_seconds", {"symbol": "BTC-USD"}) == rig.trader.vitals.last_tick_at
+
+
 async def test_orders_of_a_symbol_keep_their_distance() -> None:
     """Within the cooldown there is one order, after it the next."""
     rig = Rig()
