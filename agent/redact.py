@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import re2
 from pydantic import field_validator
 
+from agent.columns import Block, Records
 from agent.component import ComponentConfig
 from agent.redact_rules import AS_OPTION, COOKIES, IN_TEXT, SHAPES, hints, names_number, names_secret, normal
 
@@ -73,11 +74,22 @@ class Redactor:
         if not self._config.enabled or (text is not None and not self._config.patterns and not self._maybe.search(text)):
             return records, {}
         counts: Counter[str] = Counter()
-        return [self._record(record, counts) for record in records], dict(counts)
+        clean = Records()
+        for segment in records.segments if isinstance(records, Records) else [records]:
+            clean += segment if self._is_clean(segment) else [self._record(record, counts) for record in segment]
+        return clean, dict(counts)
 
     def text(self, text: str) -> str:
         """A text without secrets: for messages of servers and errors that we repeat."""
         return self._text(text, Counter()) if self._config.enabled else text
+
+    def _is_clean(self, records: Sequence[LogRecord]) -> bool:
+        """Whether the lines of a block hold nothing that might be a secret."""
+        return (
+            isinstance(records, Block)
+            and not self._config.patterns
+            and not self._maybe.search(b"\n".join([line for _, line in records.lines]))
+        )
 
     def _record(self, record: LogRecord, counts: Counter[str]) -> LogRecord:
         attributes = record.attributes

@@ -11,7 +11,9 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from agent import __version__
-from agent.encode.any_value import Tables, attribute, delimited, key_value, text_bytes, value_of, varint
+from agent.columns import Block, Records
+from agent.encode.any_value import Tables, attribute, delimited, key_value, value_of, varint
+from agent.encode.otlp_columns import RECORD_HEADS, USUAL, Levels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,23 +23,8 @@ if TYPE_CHECKING:
 _TIME: Final = Struct("<BQ").pack
 """LogRecord.time_unix_nano = 1 and observed_time_unix_nano = 11: a tag and a fixed64."""
 _DOUBLE: Final = Struct("<d").pack
-_USUAL: Final = 2048
 _FORGET_AFTER: Final = 1024
 """Batches after which the tables start afresh, so that they hold what repeats now."""
-_RECORD_HEADS: Final = tuple(b"\x12" + varint(size) for size in range(_USUAL))
-"""ScopeLogs.log_records = 2: tag and length of a record of usual size."""
-
-
-class Levels(dict[tuple[int, str], bytes]):
-    """(severity_number = 2, severity_text = 3) → their bytes."""
-
-    def __missing__(self, level: tuple[int, str]) -> bytes:
-        """Encode one."""
-        number, text = level
-        made = (b"\x10" + varint(number) if number else b"") + (delimited(0x1A, text_bytes(text)) if text else b"")
-        if len(self) < 256 and len(text) <= 32:
-            self[level] = made
-        return made
 
 
 class LogEncoder:
@@ -58,12 +45,14 @@ class LogEncoder:
         self._batches += 1
         if self._batches % _FORGET_AFTER == 0 or self._tables.full:
             self._tables = Tables()
-        scope_logs = b"".join((self._scope, *self._encoded(records)))
-        return delimited(0x0A, self._resource + delimited(0x12, scope_logs))
+        parts = [self._scope]
+        for segment in records.segments if isinstance(records, Records) else [records]:
+            parts += [segment.wire] if isinstance(segment, Block) else self._encoded(segment)
+        return delimited(0x0A, self._resource + delimited(0x12, b"".join(parts)))
 
     def _encoded(self, records: Sequence[LogRecord]) -> list[bytes]:
-        """Each record with its tag and length in turn. One loop with local variables: see the note on `json_lines.read`."""
-        tables, levels, heads, double = self._tables, self._levels, _RECORD_HEADS, _DOUBLE
+        """Each record with its tag and length in turn. One loop with local variables: a call per value would cost more than the work."""
+        tables, levels, heads, double = self._tables, self._levels, RECORD_HEADS, _DOUBLE
         texts, integers, floats, booleans, bodies = tables.texts, tables.integers, tables.floats, tables.booleans, tables.bodies
         out: list[bytes] = []
         origin, origin_bytes, observed_ns, observed = None, b"", -1, b""
@@ -104,7 +93,7 @@ class LogEncoder:
                 append(_rare(flags, dropped))
             record = b"".join(parts)
             size = len(record)
-            out.append(heads[size] if size < _USUAL else b"\x12" + varint(size))
+            out.append(heads[size] if size < USUAL else b"\x12" + varint(size))
             out.append(record)
         return out
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from agent.parse import json_lines
+from agent.columns import Records
+from agent.parse import json_columns
 from agent.parse.containers import BY_NAME as CONTAINERS
 from agent.parse.formats import BY_NAME as FORMATS
+from agent.parse.json_columns import Reader
 from agent.parse.stream import Known
 from agent.parse.writers import IOSTREAM, NOTHING, State, Writers
 from agent.record import LogRecord
@@ -45,18 +47,19 @@ class Parser:
         self._origin: Origin | None = None
         self._text: bytes | None = None
         self._careful: bool | None = None
+        self._most = json_columns.MOST
 
-    def parse_chunk(self, lines: Sequence[tuple[int, bytes]], origin: Origin, observed_ns: int) -> tuple[list[LogRecord], dict[str, int]]:
+    def parse_chunk(self, lines: Sequence[tuple[int, bytes]], origin: Origin, observed_ns: int) -> tuple[Records, dict[str, int]]:
         """The records that are complete now, and what is to be counted, by reason. A line is (offset, bytes without the newline)."""
         self._origin = origin
         self._text = self._all_text(lines)
         self._careful = None
-        records: list[LogRecord] = []
+        records = Records()
         index = 0
         while index < len(lines):
             if self._writers.simple:
                 self._release(records, observed_ns)
-                index = self._read_simple(lines, index, origin, observed_ns, records)
+                index = self._read_simple(lines, index, observed_ns, records)
             if index < len(lines):
                 self._feed(*lines[index], observed_ns)
                 index += 1
@@ -79,12 +82,12 @@ class Parser:
         """Offset of the oldest record that is not complete: a position must not pass it. None: everything was returned."""
         return _resume_at(self._waiting, self._writers.open_offset())
 
-    def flush(self, observed_ns: int) -> list[LogRecord]:
+    def flush(self, observed_ns: int) -> Records:
         """Close what is open: the source is at its end, was rotated, or has been silent for long enough.
 
         Give `Batch.text=None` with what it returns. Counts go into those of the next chunk, or `take_drops`.
         """
-        records: list[LogRecord] = []
+        records = Records()
         self._writers.close(observed_ns, self._waiting)
         self._release(records, observed_ns)
         return records
@@ -110,24 +113,22 @@ class Parser:
         drops, self._drops = self._drops, Counter()
         return dict(drops)
 
-    def _read_simple(self, lines: _Lines, index: int, origin: Origin, observed_ns: int, into: list[LogRecord]) -> int:
+    def _read_simple(self, lines: _Lines, index: int, observed_ns: int, into: Records) -> int:
         """Take lines by themselves as long as they are ordinary JSON; return the index of the first that is not."""
         if self._writers.wrapped:
-            return self._read_wrapped(lines, index, origin, observed_ns, into)
+            return self._read_wrapped(lines, index, observed_ns, into)
         if self._careful is None:
-            self._careful = self._text is None or json_lines.hazardous(self._text)
-        return json_lines.read(lines, index, origin, observed_ns, into, careful=self._careful)
+            self._careful = self._text is None or json_columns.hazardous(self._text)
+        return self._read_blocks(Reader(self._known_origin(), observed_ns), lines, index, into, careful=self._careful)
 
-    def _read_wrapped(self, lines: _Lines, index: int, origin: Origin, observed_ns: int, into: list[LogRecord]) -> int:
+    def _read_wrapped(self, lines: _Lines, index: int, observed_ns: int, into: Records) -> int:
         """As above for what a container's program wrote. A line that is not simple is fed, and if it leaves nothing open, on it goes."""
         writer, inner = self._writers.json_run(lines, index)
-        careful = json_lines.hazardous(b"\n".join([text for _, text in inner]))
+        careful = json_columns.hazardous(b"\n".join([text for _, text in inner]))
+        reader = Reader(self._known_origin(), observed_ns, {IOSTREAM: writer})
         at = 0
         while at < len(inner):
-            first = len(into)
-            at = json_lines.read(inner, at, origin, observed_ns, into, careful=careful)
-            for record in into[first:]:
-                record.attributes.setdefault(IOSTREAM, writer)
+            at = self._read_blocks(reader, inner, at, into, careful=careful)
             if at < len(inner):
                 self._feed(*lines[index + at], observed_ns)
                 at += 1
@@ -135,6 +136,19 @@ class Parser:
                     break
                 self._release(into, observed_ns)
         return index + at
+
+    def _read_blocks(self, reader: Reader, lines: _Lines, index: int, into: Records, *, careful: bool) -> int:
+        """Take ordinary lines; return the index of the first that is not. Where many are not, little is read ahead in vain."""
+        while index < len(lines):
+            wanted = lines[index : index + self._most]
+            block = reader.read(wanted, careful=careful)
+            into.extend(block)
+            index += len(block)
+            if len(block) < len(wanted):
+                self._most = 2 * len(block) or 1
+                break
+            self._most = min(2 * self._most, json_columns.MOST)
+        return index
 
     def _feed(self, offset: int, line: bytes, observed_ns: int) -> None:
         self._writers.feed(offset, line, observed_ns, self._waiting)
@@ -148,7 +162,7 @@ class Parser:
         self._writers.pieced = False
         return None if self._waiting else b"\n".join([*self._writers.open_lines(), *[line for _, line in lines]])
 
-    def _release(self, records: list[LogRecord], observed_ns: int) -> None:
+    def _release(self, records: Records, observed_ns: int) -> None:
         """Hand out what does not lie behind an open record, in the order of the file."""
         if not self._waiting:
             return
@@ -164,10 +178,13 @@ class Parser:
                 records.append(self._record(found, offset, observed_ns))
 
     def _record(self, parsed: Parsed, offset: int, observed_ns: int) -> LogRecord:
+        body, attributes, time_ns, severity, text, trace, span, flags, dropped, _ = parsed
+        return LogRecord(time_ns, observed_ns, severity, text, body, attributes, self._known_origin(), offset, trace, span, flags, dropped)
+
+    def _known_origin(self) -> Origin:
         if self._origin is None:
             raise ValueError("flush before the first chunk")
-        body, attributes, time_ns, severity, text, trace, span, flags, dropped, _ = parsed
-        return LogRecord(time_ns, observed_ns, severity, text, body, attributes, self._origin, offset, trace, span, flags, dropped)
+        return self._origin
 
 
 def _given(format_: str) -> State:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 
+from agent.columns import Records
 from agent.component import ComponentConfig
 from agent.crash import crash_point
 from agent.metrics import Kind, Metric, Observation
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from agent.component import Context
-    from agent.record import LogRecord, Value
+    from agent.record import Value
     from agent.tail.reader import Reader
     from agent.tail.stream import Oversized, Piece, Stream
     from agent.tail.table import Notice
@@ -182,7 +183,7 @@ class Batches:
         self.bytes_read = 0
 
     def _begin(self) -> None:
-        self._records: list[LogRecord] = []
+        self._records = Records()
         self._positions: dict[str, bytes | None] = {}
         self._drops: Counter[str] = Counter()
         self._texts: list[bytes | None] = []
@@ -255,7 +256,7 @@ class Batches:
         self._flush(stream)
         if self._records and attributes:
             last = self._records[-1]
-            self._records[-1] = last._replace(attributes={**last.attributes, **attributes})
+            self._records.replace_last(last._replace(attributes={**last.attributes, **attributes}))
 
     def _add_oversized(self, stream: Stream, lines: list[tuple[int, bytes]], line: Oversized) -> None:
         before = self._drops[Drop.OVERSIZED]

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.parse import json_lines
+from agent.columns import Records
+from agent.encode.otlp_decode import decode_logs
+from agent.encode.otlp_logs import LogEncoder
+from agent.parse import json_columns
 from agent.parse.json_lines import parse
 from agent.parse.lines import Parser
 from agent.record import LogRecord, Origin
@@ -60,6 +63,19 @@ OBJECTS = st.builds(
     st.dictionaries(st.sampled_from(["trace_id", "span_id"]), IDS, max_size=2),
     st.dictionaries(NAMES, VALUES, max_size=2),
 )
+TABLES = st.lists(NAMES | st.text(max_size=6), max_size=4, unique=True).flatmap(
+    lambda names: st.lists(
+        st.builds(
+            lambda values, time, level: {"timestamp": time, **dict(zip(names, values, strict=True)), "level": level, "event": "e"},
+            st.tuples(*(VALUES for _ in names)),
+            st.sampled_from(["2026-11-22T10:00:00.123456Z"] * 9 + ["2026-11-22 10:00:00", "now"]),
+            st.sampled_from(["info"] * 9 + ["odd", 30, None]),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+"""Lines with the same names, hence columns of more than one value, of one type or of several."""
 FRAGMENTS = st.sampled_from(
     [
         b"Traceback (most recent call last):", b'  File "a.py", line 1, in f', b"    f()", b"    ^^^", b"ValueError: no", b"", b" indented",
@@ -133,15 +149,18 @@ def test_no_bytes_raise_or_vanish(lines, name):
 
 
 @settings(max_examples=400)
-@given(st.lists(OBJECTS, min_size=1, max_size=6))
+@given(TABLES | st.lists(OBJECTS, min_size=1, max_size=6))
 def test_the_fast_reader_equals_its_reference(objects):
     """What the chunk reader makes of lines is what the line parser makes of each."""
     lines = placed([json.dumps(fields).encode() for fields in objects])
     fast: list[LogRecord] = []
-    text = b"\n".join(line for _, line in lines)
+    careful = json_columns.hazardous(b"\n".join(line for _, line in lines))
     index = 0
     while index < len(lines):
-        index = json_lines.read(lines, index, ORIGIN, NOW, fast, careful=json_lines.hazardous(text)) + 1
+        block = json_columns.Reader(ORIGIN, NOW).read(lines[index:], careful=careful)
+        assert [block[at] for at in range(len(block))] == list(block)
+        fast += block
+        index += len(block) + 1
     by_offset = {record.offset: record for record in fast}
     for offset, line in lines:
         parsed = parse(line, NOW)
@@ -168,6 +187,22 @@ def test_the_fast_reader_equals_its_reference(objects):
             assert list(record.attributes.items()) == list(parsed.attributes.items())
             assert repr(record.attributes) == repr(parsed.attributes)
             assert parsed.reasons == ()
+
+
+@settings(max_examples=400)
+@given(TABLES | st.lists(OBJECTS, min_size=1, max_size=8), st.booleans())
+def test_a_block_encoded_at_once_says_what_its_records_say(objects, wrapped_up):
+    """The bytes made column by column tell the same, in the same order, as the encoder makes of the records one by one."""
+    origin = Origin("f", {"log.file.name": "a.log", "symbol": "the file's own"})
+    more = {"log.iostream": "stderr"} if wrapped_up else None
+    lines = placed([json.dumps(fields).encode() for fields in objects])
+    index = 0
+    while index < len(lines):
+        block = json_columns.Reader(origin, NOW, more).read(lines[index:])
+        encoder = LogEncoder({})
+        assert repr(list(decode_logs(encoder.encode(Records(block))))) == repr(list(decode_logs(encoder.encode(list(block)))))
+        assert block.worst == max((record.severity for record in block), default=0)
+        index += len(block) + 1
 
 
 def wrapped(lines: list[bytes], form: str) -> list[bytes]:

@@ -1,0 +1,141 @@
+"""Many log records at once: ordinary lines that were encoded as they were read, and become records only for whoever wants records.
+
+    lines ──▶ Columns (n, symbol, price)      lines 0, 2, 3  ─┐
+          └─▶ Columns (n, symbol, trace_id)   lines 1, 4     ─┴─▶ Block: their bytes on the wire, and the lines ──on demand──▶ LogRecords
+
+The interpreter's way from one value to the next is most of what a record costs. In a column the values are of one kind and one call takes
+them all; and what is encoded at once never leaves the processor's cache. Most records are only stored and sent: nobody looks at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Self, overload
+
+from agent.record import LogRecord, Value
+
+
+class Columns(NamedTuple):
+    """Records whose attributes have the same names. All columns are equally long and in the order of the lines."""
+
+    places: Sequence[int]
+    """Which of the lines these are, ascending."""
+    times_ns: Sequence[int]
+    levels: Sequence[tuple[int, str]]
+    """(severity, severity_text)."""
+    bodies: Sequence[str]
+    names: tuple[str, ...]
+    values: Sequence[Sequence[Value]]
+    """One column per name. Texts hold no lone surrogates."""
+    traces: Sequence[bytes] | None = None
+    """16 bytes each; None: no record has one."""
+    spans: Sequence[bytes] | None = None
+    """8 bytes each; None: no record has one."""
+
+
+class Block(Sequence[LogRecord]):
+    """The records of consecutive lines of one origin. Immutable."""
+
+    __slots__ = ("_made", "_make", "lines", "wire", "worst")
+
+    def __init__(
+        self,
+        lines: Sequence[tuple[int, bytes]],
+        wire: bytes,
+        worst: int,
+        make: Callable[[Sequence[tuple[int, bytes]]], Sequence[LogRecord]],
+    ) -> None:
+        self.lines = lines
+        """(offset, line) of each record."""
+        self.wire = wire
+        """What stands for all of them in an `ExportLogsServiceRequest`: the fields `ScopeLogs.log_records`."""
+        self.worst = worst
+        """The highest severity among them."""
+        self._make = make
+        self._made: Sequence[LogRecord] | None = None
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __iter__(self) -> Iterator[LogRecord]:
+        if self._made is None:
+            self._made = self._make(self.lines)
+        return iter(self._made)
+
+    @overload
+    def __getitem__(self, index: int) -> LogRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[LogRecord]: ...
+    def __getitem__(self, index: int | slice) -> LogRecord | Sequence[LogRecord]:
+        if self._made is not None:
+            return self._made[index]
+        return self._make(self.lines[index]) if isinstance(index, slice) else self._make([self.lines[index]])[0]
+
+
+class Records(Sequence[LogRecord]):
+    """Records in their order, some of them in blocks. It grows like a list, and compares like one."""
+
+    __slots__ = ("segments",)
+
+    def __init__(self, records: Iterable[LogRecord] = ()) -> None:
+        self.segments: list[Block | list[LogRecord]] = []
+        """Never an empty one."""
+        self.extend(records)
+
+    def append(self, record: LogRecord) -> None:
+        """Add one at the end."""
+        if self.segments and isinstance(last := self.segments[-1], list):
+            last.append(record)
+        else:
+            self.segments.append([record])
+
+    def extend(self, records: Iterable[LogRecord]) -> None:
+        """Add some at the end; a block stays a block."""
+        for segment in records.segments if isinstance(records, Records) else [records]:
+            if some := segment if isinstance(segment, Block) else list(segment):
+                self.segments.append(some)
+
+    def __iadd__(self, records: Iterable[LogRecord]) -> Self:
+        self.extend(records)
+        return self
+
+    def __add__(self, records: Iterable[LogRecord]) -> Records:
+        made = Records(self)
+        made.extend(records)
+        return made
+
+    def replace_last(self, record: LogRecord) -> None:
+        """Put another in the place of the last."""
+        self.segments[-1] = [*self.segments[-1][:-1], record]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.segments))
+
+    def __bool__(self) -> bool:
+        return bool(self.segments)
+
+    def __iter__(self) -> Iterator[LogRecord]:
+        for segment in self.segments:
+            yield from segment
+
+    @overload
+    def __getitem__(self, index: int) -> LogRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[LogRecord]: ...
+    def __getitem__(self, index: int | slice) -> LogRecord | Sequence[LogRecord]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        for segment in self.segments:
+            if place < len(segment):
+                return segment[place]
+            place -= len(segment)
+        raise IndexError(index)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def __repr__(self) -> str:
+        return f"Records({list(self)!r})"
