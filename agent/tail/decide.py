@@ -52,6 +52,16 @@ def is_same_file(place: Place, path: str, generation: int) -> bool:
     return generation == place.generation
 
 
+def may_be_unread(place: Place, home: str, mtime_ns: int, candidate: Candidate) -> bool:
+    """Whether a file may hold a content of which nothing was read: there is nothing to compare but the time of the last write.
+
+    The live file may have been written after it was seen. A rotated one is not written any more, and its compressed form keeps the time.
+    """
+    if place.path == home:
+        return candidate.found.mtime_ns >= mtime_ns
+    return not place.gzip and candidate.found.mtime_ns == mtime_ns
+
+
 def is_beside(home: str, path: str) -> bool:
     """Whether a path is the home of a content, or what a rotation makes of it."""
     return os.path.dirname(path) == os.path.dirname(home) and (path == home or is_rotated(os.path.basename(home), os.path.basename(path)))

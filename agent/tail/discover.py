@@ -62,6 +62,14 @@ class Listing:
         self._stamp, self._settled = stamp, same
         return changed
 
+    def is_certain(self) -> bool:
+        """Whether the entries are those of this moment: nothing changed since the directory was read, nor while it was."""
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return True
+        return self._settled and (status.st_dev, status.st_ino, status.st_mtime_ns) == self._stamp
+
     def rotated(self) -> dict[str, list[str]]:
         """The names here that look like what a rotation makes of a name, by that name."""
         if self._rotated is None:

@@ -76,3 +76,16 @@ class Pool:
         for stream in spare:
             self.release(stream)
         return bool(spare)
+
+
+class Peek:
+    """A file's reader for a moment."""
+
+    def __init__(self, pool: Pool, place: Place) -> None:
+        self._reader = pool.open(place)
+
+    def __enter__(self) -> Reader:
+        return self._reader
+
+    def __exit__(self, *_exc: object) -> None:
+        self._reader.close()

@@ -9,27 +9,30 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.crash import crash_point
-from agent.tail.decide import Candidate, by_age, bytes_missed, is_beside, is_newer, is_same_file
+from agent.tail.candidates import Candidates
+from agent.tail.decide import by_age, bytes_missed, is_newer
 from agent.tail.names import is_rotated, without_gzip
-from agent.tail.open import Found, NotRegularError, found, inode_generation, resolve
-from agent.tail.position import Cause, Place
-from agent.tail.reader import COMPARED, GzipReader, equal_so_far
+from agent.tail.open import inode_generation
+from agent.tail.pool import Peek
+from agent.tail.position import Cause
+from agent.tail.reader import COMPARED, equal_so_far
+from agent.tail.recognise import by_proof, is_at, is_continued, may_be, place_of
 from agent.tail.stream import ContentChangedError, State
 from agent.tail.table import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
+    from agent.tail.decide import Candidate
     from agent.tail.discover import Globs, Listing, Listings
     from agent.tail.pool import Pool
+    from agent.tail.position import Place
     from agent.tail.reader import Reader
     from agent.tail.stream import Stream
     from agent.tail.table import Options, Table
 
 _RESTLESS: Final = 2.0
 """Seconds after which a file that is still being written is taken for what it is by then."""
-_NEAR: Final = 8 << 20
-"""Bytes that are decompressed at once to compare what lies behind them."""
 
 
 class Sighting(NamedTuple):
@@ -53,23 +56,15 @@ class Succession:
     def __init__(self, table: Table, pool: Pool, globs: Globs, listings: Listings, options: Options) -> None:
         self._table = table
         self._pool = pool
-        self._globs = globs
         self._listings = listings
-        self._options = options
-        self._refused: set[str] = set()
-        """Paths that are told to be unreadable, so that it is told once."""
+        self._candidates = Candidates(table, globs, listings, options)
         self._mistaken: set[tuple[Stream, tuple[int, int]]] = set()
         """Files that looked like a lost content but were not."""
         self._unsettled_before: dict[str, float] = {}
         self._sightings: dict[tuple[int, int], Sighting] = {}
-        self._unsure: dict[str, tuple[int, int]] = {}
-        """Inodes by directory and by file, where the two don't agree."""
-        self._dismissed: set[tuple[int, int]] = set()
-        """Rotated files from before our time, that nobody asks for."""
         self.unsettled: dict[str, float] = {}
         """Homes beside which a file is being written that looks rotated, and since when."""
-        self.suspects: set[str] = set()
-        """Directories with files that look like the copy of a living one: to be looked at again."""
+        self.suspects = self._candidates.suspects
         self.now = 0.0
 
     def run(self, directories: Iterable[str], now: float, *, from_end: bool = False) -> None:
@@ -82,12 +77,8 @@ class Succession:
         for directory in directories:
             self._locate(self._listings.get(directory))
         listings = [self._listings.get(directory) for directory in directories]
-        self._test({home for listing in listings for _, home in self._rotated(listing)})
-        candidates = self._included(directories)
-        if self._options.follow_rotated:
-            rotated = [one for listing in listings for one in self._rotated(listing)]
-            candidates += self._beside(rotated, {one.found.path for one in candidates})
-        self._settle(sorted(candidates, key=by_age), from_end=from_end)
+        self._test({home for listing in listings for _, home in self._candidates.rotated(listing)})
+        self._settle(sorted(self._candidates.find(directories), key=by_age), from_end=from_end)
 
     # -- known contents, by inode
 
@@ -101,19 +92,34 @@ class Succession:
                 self.lose(stream, Cause.REPLACED)
             if is_there or stream.state is not State.PLACED:
                 continue
-            if not self._is_at(stream.place.path, stream):
+            if not is_at(stream.place.path, stream):
                 names = names or {entry.inode: name for name, entry in listing.entries.items() if not entry.is_link}
-                self._relocate(stream, os.path.join(listing.path, names.get(stream.place.inode, "")))
+                path = os.path.join(listing.path, names.get(stream.place.inode, ""))
+                if not self._is_on_its_way(stream, listing, path):
+                    self._relocate(stream, path)
 
     def _is_used_anew(self, stream: Stream) -> bool:
         """Whether a compressed file was replaced by another with the same name and inode while nobody looked."""
         if not stream.place.gzip or stream.is_verified or not stream.place.generation or stream.state is not State.PLACED:
             return False
         try:
-            with _Peek(self._pool, stream.place) as reader:
+            with Peek(self._pool, stream.place) as reader:
                 return inode_generation(reader.fd) not in {0, stream.place.generation}
         except OSError:
             return False
+
+    def _is_on_its_way(self, stream: Stream, listing: Listing, path: str) -> bool:
+        """Whether names change faster than we look: then a file that is not where it was listed, or not listed, may be anywhere.
+
+        Until that is over, but not for long, nothing is read of its home: what comes next could be read before it.
+        """
+        since = self._unsettled_before.get(stream.home, self.now)
+        is_listed = path != os.path.join(listing.path, "")
+        if self.now - since >= _RESTLESS or is_at(path, stream) or (not is_listed and listing.is_certain()):
+            return False
+        self.unsettled[stream.home] = since
+        self.suspects.add(listing.path)
+        return True
 
     def _relocate(self, stream: Stream, path: str) -> None:
         crash_point("tail.rotation_found")
@@ -128,15 +134,15 @@ class Succession:
 
     def _why_not(self, stream: Stream, path: str) -> Cause:
         """Why a content is not at a path whose inode has the number of its own, NONE if it is."""
-        if not self._is_at(path, stream):
+        if not is_at(path, stream):
             return Cause.REMOVED
         held = self._pool.peek(stream)
         try:
             if held is not None:  # then the inode cannot have been used anew
                 stream.check(held)
                 return Cause.NONE
-            with _Peek(self._pool, stream.place._replace(path=path)) as reader:
-                if not self._may_be(stream, path, inode_generation(reader.fd)):
+            with Peek(self._pool, stream.place._replace(path=path)) as reader:
+                if not may_be(stream, path, inode_generation(reader.fd)):
                     return Cause.REPLACED
                 stream.check(reader)
         except ContentChangedError as error:
@@ -144,15 +150,6 @@ class Succession:
         except OSError:
             pass  # it is compared when it can be read
         return Cause.NONE
-
-    def _may_be(self, stream: Stream, path: str, generation: int) -> bool:
-        """Whether an inode is the same file still. Of what nothing was read, only its generation or a rotated name can tell."""
-        is_told = stream.offset or (stream.place.generation and generation)
-        return is_same_file(stream.place, path, generation) and bool(is_told or is_beside(stream.home, path))
-
-    def _is_at(self, path: str, stream: Stream) -> bool:
-        status = self._status(path)
-        return status is not None and status.id == stream.place.id
 
     def lose(self, stream: Stream, cause: Cause) -> None:
         """A content is not where it was."""
@@ -170,100 +167,7 @@ class Succession:
         """A file was taken for a lost content, and is not."""
         self._mistaken.add((stream, stream.place.id))
 
-    # -- files that no known content lies in
-
-    def _included(self, directories: Iterable[str]) -> list[Candidate]:
-        candidates: dict[tuple[int, int], Candidate] = {}
-        for directory in directories:
-            listing = self._listings.get(directory)
-            for path in self._unknown_names(listing):
-                file = self._admit(path)
-                if file is not None and self._is_stale(listing, path, file):
-                    self.suspects.add(directory)
-                elif file is not None and file.id not in candidates:  # another name of a file is not another file
-                    candidates[file.id] = Candidate(file, path, self._table.homes.of(path, file.path), included=True)
-        return list(candidates.values())
-
-    def _is_stale(self, listing: Listing, path: str, file: Found) -> bool:
-        """Whether a name leads to another file than when the directory was read: what came between is to be found first.
-
-        On some file systems the two never agree; so they are believed the second time.
-        """
-        entry = listing.entries[os.path.basename(path)]
-        inodes = entry.inode, file.inode
-        if entry.is_link or entry.inode == file.inode or self._unsure.get(path) == inodes:
-            self._unsure.pop(path, None)
-            return False
-        self._unsure[path] = inodes
-        return True
-
-    def _unknown_names(self, listing: Listing) -> Iterator[str]:
-        for name, entry in listing.entries.items():
-            path = os.path.join(listing.path, name)
-            known = self._table.by_id.get((listing.device, entry.inode))
-            if known is not None and known.place.path == path and not entry.is_link:
-                continue
-            if not entry.is_dir and self._globs.match(path):
-                yield path
-
-    def _admit(self, path: str) -> Found | None:
-        """The file behind a name, if it may be read and is not known."""
-        try:
-            status = found(path, os.stat(path))
-            if self._is_known(status):
-                return None
-            real = resolve(path, self._options.allowed_roots)
-            file = self._status(real)
-            if file is None:
-                raise NotRegularError(0, "not a regular file", path)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            self._refuse(path, error)
-            return None
-        self._refused.discard(path)
-        return file
-
-    def _is_known(self, file: Found) -> bool:
-        known = self._table.by_id.get(file.id)
-        if known is not None and known.state is State.HELD:  # it has a name again
-            self._table.move(known, known.place._replace(path=os.path.realpath(file.path)))
-        return known is not None
-
-    def _refuse(self, path: str, error: OSError) -> None:
-        if path not in self._refused:
-            self._refused.add(path)
-            event = "not_regular" if isinstance(error, NotRegularError) else "unreadable"
-            self._table.notices.append(Notice(event, path, error.strerror or str(error)))
-
-    def _status(self, path: str) -> Found | None:
-        """A regular file at a path, not following a link; None if there is none."""
-        try:
-            status = os.stat(path, follow_symlinks=False)
-        except OSError:
-            return None
-        return found(path, status) if (status.st_mode & 0o170000) == 0o100000 else None
-
-    def _beside(self, rotated: Iterable[tuple[str, str]], known: set[str]) -> list[Candidate]:
-        """Files that no glob asks for, but that look like rotated ones of what is followed."""
-        candidates = []
-        for path, home in rotated:
-            status = None if path in known or self._globs.match(path) else self._status(path)
-            if status is not None and status.id not in self._table.by_id:
-                known.add(path)
-                candidates.append(Candidate(status, self._table.by_home[home][-1].name, home, included=False))
-        return candidates
-
-    def _rotated(self, listing: Listing) -> Iterator[tuple[str, str]]:
-        """Paths that look rotated and that hold nothing known, with the home they were rotated from."""
-        losers = {stream.home for stream in self._table.lost}
-        for base, names in listing.rotated().items():
-            home = os.path.join(listing.path, base)
-            for name in names if home in self._table.by_home else ():
-                entry = listing.entries[name]
-                id_ = listing.device, entry.inode
-                if entry.is_file and id_ not in self._table.by_id and (home in losers or id_ not in self._dismissed):
-                    yield os.path.join(listing.path, name), home
+    # -- what may be another by now
 
     def _test(self, homes: Iterable[str]) -> None:
         """Where something new lies beside a live file, see whether that still is what it was: the new one may be its copy."""
@@ -319,7 +223,7 @@ class Succession:
         if candidate.included or sighting.was_newer or self._came_between(candidate, sighting.since):
             self._begin(candidate, from_end=from_end and candidate.included)
         else:
-            self._dismissed.add(candidate.found.id)
+            self._candidates.dismissed.add(candidate.found.id)
 
     def _came_between(self, candidate: Candidate, seen_since: int) -> bool:
         """Whether a rotated file was the live one for a while, when nobody looked: after what was known when it was seen first."""
@@ -335,7 +239,7 @@ class Succession:
         try:
             return check(candidate)
         except OSError as error:
-            self._refuse(candidate.found.path, error)
+            self._candidates.refuse(candidate.found.path, error)
             self._suspect(candidate)
             return True
 
@@ -343,52 +247,14 @@ class Succession:
         self.suspects.add(os.path.dirname(candidate.name if candidate.included else candidate.found.path))
 
     def _claim(self, candidate: Candidate) -> bool:
-        with _Peek(self._pool, _place(candidate)) as reader:
+        with Peek(self._pool, place_of(candidate)) as reader:
             generation = inode_generation(reader.fd)
-            for stream in sorted(self._table.lost, key=_by_proof):
-                if (stream, candidate.found.id) in self._mistaken:
-                    continue
-                if stream.cause is Cause.REMOVED and self._is_back(stream, candidate, generation):
-                    matches = stream.is_continued_by(reader)
-                else:
-                    matches = self._is_copy_of_lost(stream, candidate, reader)
-                if matches:
+            for stream in sorted(self._table.lost, key=by_proof):
+                is_mistaken = (stream, candidate.found.id) in self._mistaken
+                if not is_mistaken and is_continued(stream, candidate, reader, generation):
                     self._take_over(stream, candidate, reader)
                     return True
         return False
-
-    def _is_back(self, stream: Stream, candidate: Candidate, generation: int) -> bool:
-        """Whether a file that was gone is there again: moved away and back, or mounted anew under another device number."""
-        if candidate.found.inode != stream.place.inode:
-            return False
-        return candidate.found.device != stream.place.device or is_same_file(stream.place, candidate.found.path, generation)
-
-    def _is_copy_of_lost(self, stream: Stream, candidate: Candidate, reader: Reader) -> bool:
-        path = candidate.found.path
-        if not is_beside(stream.home, path) or path == stream.home:  # a copy has a name of its own
-            return False
-        same = candidate.found.id == stream.place.id and stream.place.generation in (0, inode_generation(reader.fd))
-        if same:  # what a file holds after it was emptied is no copy of what it held
-            return False
-        if stream.offset == 0:  # nothing was read: there is nothing to compare but the time
-            return candidate.found.mtime_ns >= stream.mtime_ns
-        if isinstance(reader, GzipReader):
-            return self._may_be_compressed(stream, reader)
-        if candidate.found.size < stream.offset:  # what we read last was written after the copy was made
-            return self._is_just_emptied(stream, candidate) and stream.may_begin_with(reader, candidate.found.size)
-        return stream.is_continued_by(reader)
-
-    def _is_just_emptied(self, stream: Stream, candidate: Candidate) -> bool:
-        """Whether a file was emptied in its place just now, so that a copy which ends a little before what was read is its."""
-        if stream.cause is not Cause.TRUNCATED or not stream.is_uncounted or stream.offset - candidate.found.size > COMPARED:
-            return False
-        return self._is_at(stream.home, stream)
-
-    def _may_be_compressed(self, stream: Stream, reader: GzipReader) -> bool:
-        if not stream.has_head(reader):
-            return False
-        # where the offset is far, or the compression goes on, the rest is compared when we come there
-        return stream.offset > _NEAR or stream.is_continued_by(reader) or not (reader.read(stream.offset, 1) or reader.finished())
 
     def _take_over(self, stream: Stream, candidate: Candidate, reader: Reader) -> None:
         crash_point("tail.rotation_found")
@@ -399,7 +265,7 @@ class Succession:
         self._table.notices.append(Notice("compressed" if candidate.gzip else "copied", candidate.found.path))
         if not candidate.gzip and size < stream.offset:
             stream.cut_back(size, reader)
-        self._table.move(stream, _place(candidate))
+        self._table.move(stream, place_of(candidate))
 
     def _is_copy_of_living(self, candidate: Candidate) -> bool:
         """Whether this is (as yet) the copy of a file that is still being read, made by a rotation that goes on.
@@ -418,7 +284,7 @@ class Succession:
         return False
 
     def _is_prefix(self, candidate: Candidate, stream: Stream) -> bool:
-        with _Peek(self._pool, _place(candidate)) as copy:
+        with Peek(self._pool, place_of(candidate)) as copy:
             try:
                 return equal_so_far(copy, self._pool.get(stream), None if candidate.gzip else candidate.found.size)
             except ContentChangedError:
@@ -428,24 +294,27 @@ class Succession:
         stream = self._table.add(candidate.name, candidate.home, self._place_of(candidate), self.now)
         stream.size, stream.mtime_ns = candidate.found.size, candidate.found.mtime_ns
         if not candidate.is_live:
-            self._put_live_last(candidate.home)
+            self._put_younger_last(stream)
         stream.note_read()
         if from_end:
             self._skip_present(stream)
 
     def _place_of(self, candidate: Candidate) -> Place:
         """The place, with the inode's generation from the beginning: before anything is read, nothing else tells the file again."""
-        place = _place(candidate)
+        place = place_of(candidate)
         try:
-            with _Peek(self._pool, place) as reader:
+            with Peek(self._pool, place) as reader:
                 return place._replace(generation=inode_generation(reader.fd))
         except OSError:  # it will be known when it can be opened
             return place
 
-    def _put_live_last(self, home: str) -> None:
-        """What was written before a rotation comes first, also where the live file was known before: as long as nothing of it was read."""
-        for stream in [one for one in self._table.by_home[home] if one.place.path == home and one.state is State.PLACED and not one.offset]:
-            self._table.put_last(stream)
+    def _put_younger_last(self, new: Stream) -> None:
+        """What was written before a rotation comes first, also where what came later was known before: as long as nothing of that was read."""
+        unread = [one for one in self._table.by_home[new.home] if one is not new and not one.offset]
+        for stream in unread:
+            is_live = stream.place.path == new.home and stream.state is State.PLACED
+            if is_live or stream.mtime_ns > new.mtime_ns:
+                self._table.put_last(stream)
 
     def _skip_present(self, stream: Stream) -> None:
         """Begin behind the last whole line: one that is being written now will be read whole."""
@@ -459,7 +328,7 @@ class Succession:
             stream.start_at(stream.size - unended, reader)
             stream.position(stream.offset, b"", reader)
         except OSError as error:  # then it is read from its beginning once it can be: rather too much than too little
-            self._refuse(stream.name, error)
+            self._candidates.refuse(stream.name, error)
 
     # -- what is missing
 
@@ -473,25 +342,3 @@ class Succession:
     def _missed(self, stream: Stream, missed: int) -> None:
         if missed:
             self._table.drops["truncated_window" if stream.cause is Cause.TRUNCATED else "rotated_away"] += missed
-
-
-class _Peek:
-    """A file's reader for a moment."""
-
-    def __init__(self, pool: Pool, place: Place) -> None:
-        self._reader = pool.open(place)
-
-    def __enter__(self) -> Reader:
-        return self._reader
-
-    def __exit__(self, *_exc: object) -> None:
-        self._reader.close()
-
-
-def _place(candidate: Candidate) -> Place:
-    return Place(candidate.found.path, *candidate.found.id, gzip=candidate.gzip)
-
-
-def _by_proof(stream: Stream) -> tuple[bool, int]:
-    """Sort key: what nothing was read of could be taken for anything, so it is asked last."""
-    return stream.offset == 0, stream.serial

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.tail.decide import Candidate, by_age, bytes_missed, is_beside, is_newer, is_same_file
+from agent.tail.decide import Candidate, by_age, bytes_missed, is_beside, is_newer, is_same_file, may_be_unread
 from agent.tail.open import Found, is_within, may_follow
 from agent.tail.position import Place
 
@@ -70,3 +70,20 @@ def test_links():
     assert may_follow(0, 5)
     assert may_follow(5, 5)
     assert not may_follow(5, 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "gzip", "mtime", "expected"),
+    [
+        ("/l/a.log", False, 10, True),
+        ("/l/a.log", False, 11, True),
+        ("/l/a.log", False, 9, False),
+        ("/l/a.log.1", False, 10, True),
+        ("/l/a.log.1", False, 11, False),
+        ("/l/a.log.1.gz", True, 10, False),
+    ],
+)
+def test_what_may_be_an_unread_content(path, gzip, mtime, expected):
+    """Only the live file may have been written since; a compressed one that is gone is nowhere else."""
+    place = Place(path, 1, 2, gzip=gzip)
+    assert may_be_unread(place, "/l/a.log", 10, candidate("/l/a.log.2.gz", mtime)) == expected

@@ -1,0 +1,139 @@
+"""Files that no known content lies in: those that a glob asks for, and those that look rotated from what is followed. Thin I/O."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from agent.tail.decide import Candidate
+from agent.tail.open import Found, NotRegularError, found, resolve
+from agent.tail.stream import State
+from agent.tail.table import Notice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from agent.tail.discover import Globs, Listing, Listings
+    from agent.tail.table import Options, Table
+
+
+def regular(path: str) -> Found | None:
+    """A regular file at a path, not following a link; None if there is none."""
+    try:
+        status = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return None
+    return found(path, status) if (status.st_mode & 0o170000) == 0o100000 else None
+
+
+class Candidates:
+    """Finds them in directories as last read."""
+
+    def __init__(self, table: Table, globs: Globs, listings: Listings, options: Options) -> None:
+        self._table = table
+        self._globs = globs
+        self._listings = listings
+        self._options = options
+        self._refused: set[str] = set()
+        """Paths that are told to be unreadable, so that it is told once."""
+        self._unsure: dict[str, tuple[int, int]] = {}
+        """Inodes by directory and by file, where the two don't agree."""
+        self.dismissed: set[tuple[int, int]] = set()
+        """Rotated files from before our time, that nobody asks for."""
+        self.suspects: set[str] = set()
+        """Directories to be looked at again, also if nothing changes in them: what a file there is was not clear yet."""
+
+    def find(self, directories: Iterable[str]) -> list[Candidate]:
+        """All that there are in these directories."""
+        directories = list(directories)
+        candidates = self._included(directories)
+        if self._options.follow_rotated:
+            rotated = [one for directory in directories for one in self.rotated(self._listings.get(directory))]
+            candidates += self._beside(rotated, {one.found.path for one in candidates})
+        return candidates
+
+    def _included(self, directories: Iterable[str]) -> list[Candidate]:
+        candidates: dict[tuple[int, int], Candidate] = {}
+        for directory in directories:
+            listing = self._listings.get(directory)
+            for path in self._unknown_names(listing):
+                file = self._admit(path)
+                if file is not None and self._is_stale(listing, path, file):
+                    self.suspects.add(directory)
+                elif file is not None and file.id not in candidates:  # another name of a file is not another file
+                    candidates[file.id] = Candidate(file, path, self._table.homes.of(path, file.path), included=True)
+        return list(candidates.values())
+
+    def _is_stale(self, listing: Listing, path: str, file: Found) -> bool:
+        """Whether a name leads to another file than when the directory was read: what came between is to be found first.
+
+        On some file systems the two never agree; so they are believed the second time.
+        """
+        entry = listing.entries[os.path.basename(path)]
+        inodes = entry.inode, file.inode
+        if entry.is_link or entry.inode == file.inode or self._unsure.get(path) == inodes:
+            self._unsure.pop(path, None)
+            return False
+        self._unsure[path] = inodes
+        return True
+
+    def _unknown_names(self, listing: Listing) -> Iterator[str]:
+        for name, entry in listing.entries.items():
+            path = os.path.join(listing.path, name)
+            known = self._table.by_id.get((listing.device, entry.inode))
+            if known is not None and known.place.path == path and not entry.is_link:
+                continue
+            if not entry.is_dir and self._globs.match(path):
+                yield path
+
+    def _admit(self, path: str) -> Found | None:
+        """The file behind a name, if it may be read and is not known."""
+        try:
+            status = found(path, os.stat(path))
+            if self._is_known(status):
+                return None
+            real = resolve(path, self._options.allowed_roots)
+            file = regular(real)
+            if file is None:
+                raise NotRegularError(0, "not a regular file", path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.refuse(path, error)
+            return None
+        self._refused.discard(path)
+        return file
+
+    def _is_known(self, file: Found) -> bool:
+        known = self._table.by_id.get(file.id)
+        if known is not None and known.state is State.HELD:  # it has a name again
+            self._table.move(known, known.place._replace(path=os.path.realpath(file.path)))
+        return known is not None
+
+    def refuse(self, path: str, error: OSError) -> None:
+        """A file can't be read: tell it once."""
+        if path not in self._refused:
+            self._refused.add(path)
+            event = "not_regular" if isinstance(error, NotRegularError) else "unreadable"
+            self._table.notices.append(Notice(event, path, error.strerror or str(error)))
+
+    def _beside(self, rotated: Iterable[tuple[str, str]], known: set[str]) -> list[Candidate]:
+        """Files that no glob asks for, but that look like rotated ones of what is followed."""
+        candidates = []
+        for path, home in rotated:
+            status = None if path in known or self._globs.match(path) else regular(path)
+            if status is not None and status.id not in self._table.by_id:
+                known.add(path)
+                candidates.append(Candidate(status, self._table.by_home[home][-1].name, home, included=False))
+        return candidates
+
+    def rotated(self, listing: Listing) -> Iterator[tuple[str, str]]:
+        """Paths that look rotated and that hold nothing known, with the home they were rotated from."""
+        losers = {stream.home for stream in self._table.lost}
+        for base, names in listing.rotated().items():
+            home = os.path.join(listing.path, base)
+            for name in names if home in self._table.by_home else ():
+                entry = listing.entries[name]
+                id_ = listing.device, entry.inode
+                if entry.is_file and id_ not in self._table.by_id and (home in losers or id_ not in self.dismissed):
+                    yield os.path.join(listing.path, name), home

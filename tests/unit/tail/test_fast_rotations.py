@@ -1,0 +1,103 @@
+"""Rotations come faster than we look: names are other ones by the time that they are asked for, and copies come unseen."""
+
+from __future__ import annotations
+
+import gzip
+import os
+
+import pytest
+
+from tests.support.tail_rig import Rig
+
+EPOCH = 2_000_000_000
+"""Seconds; later than whatever is made without a time of its own."""
+
+
+@pytest.fixture
+def rig(tmp_path):
+    """A follower of `*.log`."""
+    rig = Rig(tmp_path)
+    yield rig
+    rig.close()
+
+
+def write(path, text, tick):
+    """Write at a time of our choice, in seconds."""
+    path.write_text(text)
+    os.utime(path, (EPOCH + tick, EPOCH + tick))
+
+
+def rotate(path, *, compressed):
+    """Rename, and compress with the time of the last write kept; older generations move up."""
+    suffix = ".gz" if compressed else ""
+    older = sorted(path.parent.glob(f"{path.name}.*"), key=lambda one: number_of(path, one), reverse=True)
+    for one in older:
+        one.rename(path.with_name(f"{path.name}.{number_of(path, one) + 1}{suffix}"))
+    first = path.with_name(f"{path.name}.1{suffix}")
+    if compressed:
+        first.write_bytes(gzip.compress(path.read_bytes()))
+        times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+        os.utime(first, ns=times)
+        path.unlink()
+    else:
+        path.rename(first)
+
+
+def number_of(path, rotated):
+    """Which generation it is."""
+    return int(rotated.name.removeprefix(f"{path.name}.").removesuffix(".gz"))
+
+
+def copy_and_truncate(path, number):
+    """A copy with the time of the original, as `cp -p` makes it."""
+    copy = path.with_name(f"{path.name}-20260301-{number:06}")
+    copy.write_bytes(path.read_bytes())
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    os.utime(copy, ns=times)
+    os.truncate(path, 0)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize("restart", [True, False])
+def test_names_that_move_on_while_they_are_asked_for(rig, tmp_path, compressed, restart):
+    """Twice a file is renamed between the reading of the directory and the question where it is: it is the same one still."""
+    path = tmp_path / "app.log"
+    write(path, "one\n", 1)
+    rig.drain()
+    for tick, text in enumerate(("two\n", "three\n"), 2):
+        rotate(path, compressed=compressed)
+        write(path, text, tick)
+    for _ in range(3):  # seen, and at rest, but not read
+        rig.now += 0.2
+        rig.tail.look(rig.now)
+    rig.batches.take_notices()
+    for tick, text in enumerate(("four\n", "five\n"), 4):
+        rig.tail._listings.get(str(tmp_path)).refresh()
+        rotate(path, compressed=compressed)
+        write(path, text, tick)
+        rig.now += 0.2
+        rig.tail._succession.run({str(tmp_path)}, rig.now)
+    lost = [notice.path for notice in rig.batches.take_notices() if notice.event == "removed"]
+    assert set(lost) <= {str(path)}  # and not what was rotated away before
+    if restart:
+        rig.restart()
+    rig.drain()
+    for _ in range(5):
+        rig.step(2.0)
+    assert rig.bodies() == ["one", "two", "three", "four", "five"]
+    assert not rig.drops
+
+
+def test_the_newest_copy_of_an_unread_file_comes_last(rig, tmp_path):
+    """The file was only seen with its third content, which is rotated away like the two before it: oldest first all the same."""
+    path = tmp_path / "app.log"
+    path.touch()
+    rig.drain()
+    for tick in (1, 2):
+        write(path, f"content {tick}\n", tick)
+        copy_and_truncate(path, tick)
+    write(path, "content 3\n", 3)
+    rig.tail._poll()
+    copy_and_truncate(path, 3)
+    write(path, "new\n", 4)
+    assert rig.drain() == ["content 1", "content 2", "content 3", "new"]
