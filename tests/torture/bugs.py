@@ -234,6 +234,13 @@ def refuse_commits(every: int) -> None:
     Spool.append = refuse
 
 
+def narrow_spool(size: int) -> None:
+    """No bug but a fault: the spool is so small that a batch of more than so many bytes never fits."""
+    from agent.spool import quota
+
+    quota.fits_ever = lambda _limit, wanted: wanted <= size
+
+
 class Bug(NamedTuple):
     """A bug, the play in which it shows, and as what."""
 

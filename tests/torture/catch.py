@@ -15,7 +15,7 @@ from tests.support.otlp_process import OtlpProcess
 from tests.torture.buggy_agent import REFUSE
 from tests.torture.bugs import BUGS
 from tests.torture.oracle import LogFile, line
-from tests.torture.points import die_when_full
+from tests.torture.points import die_when_full, fault
 from tests.torture.scene import Load, Scene, wait_until
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def full(stage: Stage) -> None:
     """Rows of metrics make room for newer ones, until it dies."""
     stage.endpoint = Scene.endpoint
     stage.write(100)
-    die_when_full(stage, "spool.after_evict", 7)
+    die_when_full(stage, fault("spool.after_evict", 13))
 
 
 class Play(NamedTuple):
