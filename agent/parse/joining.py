@@ -73,8 +73,10 @@ class Open:
 
     def close(self) -> list[tuple[int, int, Parsed]]:
         """What it came to be: offset, where the last line begins, and the record; two where a traceback is not its own."""
+        if self.head is not None and not self._stack:  # nearly every record
+            return [(self.offset, self.end, self._with_lines(self.head, self._lines))]
         stack = _uncoloured(to_text(b"\n".join(self._stack)).rstrip("\n"))
-        error = _told(stack) if stack else None
+        error = _told(stack)
         if self.head is None:
             return [(self.offset, self.end, self._alone(stack, error))]
         if error is None:

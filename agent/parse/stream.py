@@ -219,7 +219,8 @@ class Stream:
         out.append(Item(offset, self._at, _within_limits(parsed, size)))
 
     def _emit_open(self, record: Open, out: list[Item]) -> None:
-        out.extend(Item(offset, end, _within_limits(parsed, record.size)) for offset, end, parsed in record.close())
+        for offset, end, parsed in record.close():
+            out.append(Item(offset, end, _within_limits(parsed, record.size)))
 
     def _begins_record(self, line: bytes) -> bool | None:
         """Whether an unindented line below an exception line begins a record. None: in a file of one-line records any line may."""
