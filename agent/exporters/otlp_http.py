@@ -20,6 +20,7 @@ from agent.exporters.otlp_answer import ACCEPTING, Answer, Outcome, Policy, read
 from agent.metrics import Kind, Metric
 from agent.net.http_client import HttpClient, HttpError, Request, TlsOptions
 from agent.net.message import parse_target
+from agent.net.proxy import ProxyUrl, chooser
 from agent.options import HttpUrl, Interval, OptionError, Secret, Size, mask_url
 from agent.record import Row, Signal
 
@@ -86,7 +87,7 @@ class OtlpHttpConfig(ComponentConfig):
 
     endpoint: Endpoint | None = None
     """Base URL of the collector; `v1/logs`, `v1/metrics`, `v1/traces` are appended to its path. The port is the scheme's (80, 443) if none is
-    given, not 4318. Connected to directly: `HTTPS_PROXY` and its kin are not used."""
+    given, not 4318."""
     signals: tuple[Literal[Signal.LOGS, Signal.METRICS, Signal.TRACES], ...] = Field(default=(Signal.LOGS, Signal.METRICS), min_length=1)
     """What to send there."""
     headers: Headers = Field(default_factory=dict)
@@ -97,6 +98,9 @@ class OtlpHttpConfig(ComponentConfig):
     """`gzip` sends what is stored; `none` unpacks it first."""
     tls: TlsOptions = TlsOptions()
     """For https endpoints."""
+    proxy_url: ProxyUrl | None = None
+    """A proxy that all requests go through, as in `http://user:password@proxy:3128`; `direct` for none. Without it, what `HTTPS_PROXY`, `HTTP_PROXY`,
+    `ALL_PROXY` and `NO_PROXY` say."""
     logs: SignalOptions = SignalOptions()
     """For logs alone."""
     metrics: SignalOptions = SignalOptions()
@@ -152,7 +156,7 @@ def make_route(config: OtlpHttpConfig, signal: Signal) -> Route:
     packed = (own.compression or config.compression) == "gzip"
     given = {name: value.get_secret_value() for name, value in (config.headers if own.headers is None else own.headers).items()}
     headers = {"Content-Type": "application/x-protobuf", **({"Content-Encoding": "gzip"} if packed else {}), **given}
-    client = HttpClient(tls=own.tls or config.tls, user_agent=USER_AGENT)
+    client = HttpClient(tls=own.tls or config.tls, user_agent=USER_AGENT, proxies=chooser(config.proxy_url))
     return Route(url, headers, _secrets(given), own.timeout or config.timeout, packed, client)
 
 

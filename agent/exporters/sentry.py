@@ -28,6 +28,7 @@ from agent.exporters.sentry_limits import EVERYTHING, UNTOLD, RateLimits, read_l
 from agent.exporters.sentry_losses import Attempt, Losses
 from agent.metrics import Kind, Metric
 from agent.net.http_client import HttpClient, HttpError, Request, Response, TlsOptions
+from agent.net.proxy import ProxyUrl, chooser
 from agent.options import Duration, Interval, Secret, Size  # noqa: TC001 - pydantic reads them
 from agent.record import Row, Signal
 
@@ -77,6 +78,9 @@ class SentryConfig(ComponentConfig):
     """Larger envelopes, before compression, are trimmed first."""
     tls: TlsOptions = TlsOptions()
     """For https DSNs."""
+    proxy_url: ProxyUrl | None = None
+    """A proxy that all requests go through, as in `http://user:password@proxy:3128`; `direct` for none. Without it, what `HTTPS_PROXY`, `HTTP_PROXY`,
+    `ALL_PROXY` and `NO_PROXY` say."""
 
 
 class Sentry:
@@ -89,7 +93,7 @@ class Sentry:
         self._config = config
         self._context = context
         self._dsn = parse_dsn(config.dsn.get_secret_value())
-        self._clients = {signal: HttpClient(tls=config.tls, user_agent=CLIENT) for signal in SIGNALS}
+        self._clients = {signal: HttpClient(tls=config.tls, user_agent=CLIENT, proxies=chooser(config.proxy_url)) for signal in SIGNALS}
         self._limits = RateLimits()
         self._losses: Losses | None = None
         """Read back at the first row."""

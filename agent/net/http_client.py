@@ -2,7 +2,8 @@
 
 What it holds to, whatever the server does: the deadline is total (resolve, connect, TLS, send, receive: a drip of bytes does not stretch
 it); the answer is bounded, packed and unpacked; a redirect is an answer like any other and never followed, so credentials never travel to
-another host; cancellation at any point leaves no socket behind. Proxies are not supported: HTTP_PROXY and its kin are ignored.
+another host; cancellation at any point leaves no socket behind. A proxy (see `proxy`) is asked to CONNECT for https, and for the whole URL for
+http; what it says for itself is told as its word, not as the server's.
 
     idle connection? ── yes ──▶ exchange ── broken before the first byte of an answer? ──▶ once more, on a new connection
           └── no ──▶ resolve ──▶ connect ──▶ TLS ──▶ exchange ──▶ whole answer, may be kept? ──▶ idle, else aborted
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import h11
 
 from agent import __version__
-from agent.net.connect import Resolver, Wire, connect
+from agent.net.connect import Address, Resolver, Wire, connect
 from agent.net.decode import BodyTooLargeError, Inflater
 from agent.net.message import ErrorKind, HttpError, Phases, Request, Response, Target, TlsInfo, parse_target
 from agent.net.tls import TlsContext, TlsOptions, describe, explain
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import socket
     import ssl
     from collections.abc import Callable, Iterator
+
+    from agent.net.proxy import Chooser, Proxy
 
 __all__ = ["ErrorKind", "HttpClient", "HttpError", "Phases", "Request", "Response", "TlsInfo", "TlsOptions"]
 
@@ -43,13 +46,21 @@ class HttpClient:
     """Sends requests. Not bound to an event loop before the first one; `close` may be called at any time, and twice."""
 
     def __init__(
-        self, *, tls: TlsOptions | None = None, keep_alive: bool = True, user_agent: str = USER_AGENT, resolver: Resolver | None = None
+        self,
+        *,
+        tls: TlsOptions | None = None,
+        keep_alive: bool = True,
+        user_agent: str = USER_AGENT,
+        resolver: Resolver | None = None,
+        proxies: Chooser | None = None,
     ) -> None:
+        """`proxies` says what goes through which proxy; without it everything is connected to directly, whatever the environment says."""
         self._tls_options = tls or TlsOptions()
         self._tls = TlsContext(self._tls_options)
         self._keep_alive = keep_alive
         self._user_agent = user_agent
         self._resolver = resolver or Resolver()
+        self._proxies = proxies
         self._idle: dict[tuple[bool, str, int], _Connection] = {}
 
     async def send(
@@ -92,19 +103,50 @@ class HttpClient:
 
     async def _open(self, job: _Job) -> _Connection:
         target = job.target
-        with job.phase("resolve", f"resolving {target.host}"):
-            addresses = await self._resolver.resolve(target.host, target.port)
+        proxy = self._proxies.choose(target) if self._proxies else None
+        if proxy is not None:
+            return await self._open_through(proxy, job)
+        wire, address = await self._connect(target.host, target.port, job, self._name(target) if target.secure else None)
+        return _Connection(wire, str(address))
+
+    async def _open_through(self, proxy: Proxy, job: _Job) -> _Connection:
+        """Connect to a proxy; for https on to the server, through a tunnel with TLS of its own."""
+        target = job.target
+        try:
+            wire, address = await self._connect(proxy.host, proxy.port, job, proxy.host if proxy.secure else None)
+        except HttpError as error:
+            raise HttpError(ErrorKind.PROXY, f"through the proxy {proxy}: {error}") from error
+        connection = _Connection(wire, str(address), proxy)
+        if not target.secure:
+            return connection
+        try:
+            with job.phase("connect", f"asking the proxy {proxy} for a tunnel"):
+                await connection.tunnel(job)
+            with job.phase("tls", "in the TLS handshake"):
+                await _secure(wire, self._tls.get(), self._name(target))
+        except BaseException:
+            connection.abort()
+            raise
+        return _Connection(wire, str(address))
+
+    async def _connect(self, host: str, port: int, job: _Job, name: str | None) -> tuple[Wire, Address]:
+        """Connect to a host; with TLS, if it is to be verified by a `name`."""
+        with job.phase("resolve", f"resolving {host}"):
+            addresses = await self._resolver.resolve(host, port)
         with ExitStack() as failing:
             with job.phase("connect", "connecting"):
                 sock, address = await connect(addresses)
                 failing.callback(sock.close)
-            if target.secure:
+            if name is not None:
                 with job.phase("tls", "in the TLS handshake"):
-                    wire = await _adopt(sock, self._tls.get(), self._tls_options.server_name or target.host)
+                    wire = await _adopt(sock, self._tls.get(), name)
             else:
                 wire = await _adopt(sock, None, None)
             failing.pop_all()
-        return _Connection(wire, str(address))
+        return wire, address
+
+    def _name(self, target: Target) -> str:
+        return self._tls_options.server_name or target.host
 
     async def _exchange(self, connection: _Connection, job: _Job) -> Response:
         keep = False
@@ -151,6 +193,18 @@ async def _adopt(sock: socket.socket, context: ssl.SSLContext | None, name: str 
     return wire
 
 
+async def _secure(wire: Wire, context: ssl.SSLContext, name: str) -> None:
+    """Begin TLS on an established connection, through which nothing else goes from now on."""
+    assert wire.transport is not None  # noqa: S101 - it is connected
+    try:
+        transport = await asyncio.get_running_loop().start_tls(wire.transport, wire, context, server_hostname=name)
+    except OSError as error:
+        raise HttpError(ErrorKind.TLS, explain(error)) from error
+    if transport is None:
+        raise HttpError(ErrorKind.TLS, "TLS handshake failed: the connection has closed")
+    wire.transport = transport
+
+
 class _Job:
     """One request on its way: what is being done, for the time-out's message, and how long it took."""
 
@@ -173,17 +227,19 @@ class _Job:
         try:
             yield
         finally:
-            setattr(self.phases, name, time.monotonic() - start)
+            setattr(self.phases, name, getattr(self.phases, name) + time.monotonic() - start)
 
 
 class _Connection:
     """One connection and its h11 state."""
 
-    def __init__(self, wire: Wire, peer: str) -> None:
+    def __init__(self, wire: Wire, peer: str, proxy: Proxy | None = None) -> None:
+        """`proxy` is the one that reads our requests, if it is not the server itself who does."""
         assert wire.transport is not None  # noqa: S101 - it is connected
         self._wire = wire
         self._transport = wire.transport
         self._peer = peer
+        self._proxy = proxy
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._since = 0.0
         tls = self._transport.get_extra_info("ssl_object")
@@ -205,12 +261,33 @@ class _Connection:
         """Whether an idle connection may be used."""
         return self._wire.idle and not self._transport.is_closing() and time.monotonic() - self._since < IDLE_LIMIT
 
+    async def tunnel(self, job: _Job) -> None:
+        """Ask the proxy to connect us with the server (RFC 9110 section 9.3.6)."""
+        authority = job.target.full_authority
+        try:
+            request = h11.Request(method="CONNECT", target=authority, headers=[("Host", authority), *self._credentials()])
+            self._transport.write(self._h11.send(request) or b"")
+            self._h11.send(h11.EndOfMessage())
+            answer = await self._read_head(job)
+        except (h11.RemoteProtocolError, HttpError, OSError) as error:
+            raise HttpError(ErrorKind.PROXY, f"no valid answer from the proxy {self._proxy}: {error}") from error
+        finally:
+            job.status, job.answering = None, False  # of the proxy, not of the server
+        if not 200 <= answer.status_code < 300:
+            raise _refusal(self._proxy, answer)
+
+    def _credentials(self) -> list[tuple[str, str]]:
+        given = self._proxy.authorization if self._proxy else None
+        return [("Proxy-Authorization", given)] if given else []
+
     async def exchange(self, job: _Job, headers: list[tuple[str, str]]) -> Response:
         """Send the request, return the answer."""
         try:
             with job.phase("processing", "waiting for the answer"):
                 self._write(job, headers)
                 head = await self._read_head(job)
+            if self._proxy is not None and head.status_code == 407:
+                raise _refusal(self._proxy, head)
             with job.phase("transfer", "receiving the answer's body"):
                 body = await self._read_body(job, head)
         except h11.RemoteProtocolError as error:
@@ -223,7 +300,7 @@ class _Connection:
     def _write(self, job: _Job, headers: list[tuple[str, str]]) -> None:
         request = job.request
         try:
-            event = h11.Request(method=request.method, target=job.target.path, headers=headers)
+            event = h11.Request(method=request.method, target=self._form(job.target), headers=[*headers, *self._credentials()])
             head = self._h11.send(event) or b""
         except h11.LocalProtocolError as error:
             raise ValueError(f"the request can't be sent: {error}") from error
@@ -233,6 +310,10 @@ class _Connection:
         self._h11.send(h11.EndOfMessage())
         self._transport.writelines((head, request.body))
         job.sent()
+
+    def _form(self, target: Target) -> str:
+        """The path, and to a proxy the whole URL (RFC 9112 section 3.2)."""
+        return target.path if self._proxy is None else f"http://{target.authority}{target.path}"
 
     async def _read_head(self, job: _Job) -> h11.Response:
         while True:
@@ -264,6 +345,13 @@ class _Connection:
                 return h11.ConnectionClosed()
             self._h11.receive_data(data)
         return event
+
+
+def _refusal(proxy: Proxy | None, answer: h11.Response) -> HttpError:
+    reason = f"{answer.status_code} {answer.reason.decode('latin-1')}".strip()
+    if answer.status_code == 407:
+        return HttpError(ErrorKind.PROXY, f"the proxy {proxy} asks for other credentials ({reason}): give its URL user:password@")
+    return HttpError(ErrorKind.PROXY, f"the proxy {proxy} refuses to connect us ({reason})")
 
 
 def _decoded(head: h11.Response) -> list[tuple[str, str]]:

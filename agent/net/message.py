@@ -19,6 +19,7 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 class ErrorKind(StrEnum):
     """Where a request came to grief: bounded, so it may be a metric's label."""
 
+    PROXY = "proxy"
     RESOLVE = "resolve"
     CONNECT = "connect"
     TLS = "tls"
@@ -59,6 +60,11 @@ class Target(NamedTuple):
         return host if self.port == DEFAULT_PORTS["https" if self.secure else "http"] else f"{host}:{self.port}"
 
     @property
+    def full_authority(self) -> str:
+        """With the port in any case: what a proxy is asked to connect to."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def origin(self) -> tuple[bool, str, int]:
         """What a kept connection may be used again for."""
         return self.secure, self.host, self.port
@@ -74,10 +80,11 @@ def parse_target(url: str) -> Target:
     if not path.isascii() or any(character <= " " or character == "\x7f" for character in path):
         raise ValueError("the path holds characters that must be percent-encoded")
     host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode()
-    return Target(parts.scheme == "https", host, port, path, _basic(parts.username, parts.password))
+    return Target(parts.scheme == "https", host, port, path, basic(parts.username, parts.password))
 
 
-def _basic(user: str | None, password: str | None) -> str | None:
+def basic(user: str | None, password: str | None) -> str | None:
+    """The Basic credentials (RFC 7617) of a URL's percent-encoded user and password, if it has any."""
     if user is None:
         return None
     pair = f"{unquote(user)}:{unquote(password or '')}"

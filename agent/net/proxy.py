@@ -1,0 +1,166 @@
+"""Which proxy a request goes through: one that is configured, or what the environment says. Pure decisions.
+
+    HTTPS_PROXY HTTP_PROXY   the proxy for https and for http URLs; the lower-case name goes first, as with curl and Python
+    ALL_PROXY                for both, where there is none of their own
+    NO_PROXY                 comma-separated: `*`, a host or domain and all below it, an address, a CIDR block, each with `:port` or without
+
+This machine (`localhost`, 127.0.0.0/8, ::1) is never asked for through a proxy of the environment, as with Go and so with the OpenTelemetry
+Collector. A configured proxy (`proxy_url`) takes everything, whatever the environment says.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from agent.net.addresses import is_loopback
+from agent.net.message import DEFAULT_PORTS, ErrorKind, HttpError, basic
+from agent.options import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.net.message import Target
+
+DIRECT: Final = "direct"
+"""As `proxy_url`: through no proxy, whatever the environment says."""
+_FIX: Final = "write http://host:port or https://host:port, with user:password@ before the host if the proxy asks for it"
+
+
+class Proxy(NamedTuple):
+    """An HTTP proxy."""
+
+    secure: bool
+    """Whether it is talked to over TLS itself."""
+    host: str
+    port: int
+    authorization: str | None
+    """`Basic …` if its URL carries a user; never shown."""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.secure else 'http'}://{host}:{self.port}"
+
+
+class Chooser(Protocol):
+    """Says which proxy a request goes through."""
+
+    def choose(self, target: Target) -> Proxy | None:
+        """The proxy, or None for none; HttpError if what is set there can't be used."""
+
+
+def parse_proxy(url: str) -> Proxy:
+    """Take a proxy's URL apart, its scheme being http if none is written; ValueError (without the URL, which may hold a password)."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in DEFAULT_PORTS:
+        raise ValueError(f"{parts.scheme} proxies are not supported")
+    if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment or any(map(str.isspace, url)):
+        raise ValueError("is not a proxy's URL")
+    port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+    return Proxy(parts.scheme == "https", parts.hostname, port, basic(parts.username, parts.password))
+
+
+def _proxy_url(text: str) -> str:
+    try:
+        if text != DIRECT:
+            parse_proxy(text)
+    except ValueError as error:
+        raise OptionError(str(error), f"{_FIX}, or {DIRECT}") from error
+    return text
+
+
+ProxyUrl = Annotated[str, AfterValidator(_proxy_url), WithJsonSchema({"type": "string"})]
+"""`http://user:password@proxy:3128`, `https://…`, or `direct`."""
+
+
+class Fixed(NamedTuple):
+    """One proxy for everything."""
+
+    proxy: Proxy
+
+    def choose(self, _target: Target) -> Proxy:
+        """That one."""
+        return self.proxy
+
+
+def chooser(proxy_url: str | None, env: Mapping[str, str] = os.environ) -> Chooser | None:
+    """What an exporter with this option goes by; None if there is no proxy at all."""
+    if proxy_url == DIRECT:
+        return None
+    if proxy_url is not None:
+        return Fixed(parse_proxy(proxy_url))
+    found = Environment(env)
+    return found or None
+
+
+class Environment:
+    """The variables, as they are when it is made."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        named = {key: _variable(env, key) for key in ("https_proxy", "http_proxy", "all_proxy", "no_proxy")}
+        shared = named["all_proxy"]
+        self._secure = named["https_proxy"] or shared
+        self._plain = named["http_proxy"] or shared
+        self._rules = [rule.strip().lower() for rule in named["no_proxy"][1].split(",") if rule.strip()] if named["no_proxy"] else []
+
+    def __bool__(self) -> bool:
+        return bool(self._secure or self._plain)
+
+    def choose(self, target: Target) -> Proxy | None:
+        """See `Chooser`."""
+        found = self._secure if target.secure else self._plain
+        if found is None or is_loopback(target.host) or any(excepts(rule, target.host, target.port) for rule in self._rules):
+            return None
+        variable, url = found
+        try:
+            return parse_proxy(url)
+        except ValueError as error:
+            raise HttpError(ErrorKind.PROXY, f"{variable}: {error}; {_FIX}, or name {target.host} in NO_PROXY") from error
+
+
+def _variable(env: Mapping[str, str], name: str) -> tuple[str, str] | None:
+    """The name and the value of a variable that is set and not empty, its lower-case name first."""
+    return next(((key, env[key].strip()) for key in (name, name.upper()) if env.get(key, "").strip()), None)
+
+
+def excepts(rule: str, host: str, port: int) -> bool:
+    """Whether a part of NO_PROXY (in lower case) is about this host and port."""
+    host = host.lower().rstrip(".")
+    if rule == "*":
+        return True
+    if "/" in rule:
+        return _within(host, rule)
+    name, only = _split_port(rule)
+    if only is not None and only != port:
+        return False
+    bare = name.removeprefix("*").strip(".")
+    if (address := _address(host)) is not None:
+        return address == _address(bare)
+    return bool(bare) and (host == bare or host.endswith(f".{bare}"))
+
+
+def _split_port(rule: str) -> tuple[str, int | None]:
+    if rule.startswith("["):
+        name, _, port = rule[1:].partition("]")
+        port = port.removeprefix(":")
+    else:
+        name, _, port = rule.rpartition(":") if rule.count(":") == 1 else (rule, "", "")
+    return name, int(port) if port.isascii() and port.isdigit() else None
+
+
+def _within(host: str, block: str) -> bool:
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(block, strict=False)
+    except ValueError:
+        return False
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
