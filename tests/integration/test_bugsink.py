@@ -57,7 +57,7 @@ async def test_a_strict_server_stores_the_corpus(server):
     stored = {event["event_id"]: event for issue in server.issues() for event in server.events(issue["id"])}
     sent = {event["event_id"]: event for event in events}
     assert len(sent) == len(events) > 60
-    assert stored.keys() == sent.keys()
+    assert sent.keys() <= stored.keys()  # other tests send to the same server
     assert all(stored[key]["exception"]["values"] == sent[key]["exception"]["values"] for key in sent)
 
 
