@@ -34,6 +34,11 @@ def events_of(pattern: str) -> list[dict]:
     return [json.loads(maker.make(encode_event(event, Scene()))) for event in made]
 
 
+def stored_by(server) -> dict[str, dict]:
+    """All events that the server holds."""
+    return {event["event_id"]: event for issue in server.issues() for event in server.events(issue["id"])}
+
+
 def test_the_schema_accepts_the_whole_corpus():
     """Every traceback of every interpreter and every logger becomes an event that Sentry's own schema accepts."""
     events = events_of("3.*/*.txt") + events_of("structured/*.jsonl")
@@ -49,6 +54,7 @@ def test_the_validator_can_refuse():
 async def test_a_strict_server_stores_the_corpus(server):
     """Each of more than 60 real tracebacks is stored, with the type and the frames that were sent."""
     events = events_of("3.14/*.txt")
+    before = stored_by(server).keys()
     sentry = exporter(server.dsn)
     for number, event in enumerate(events):
         row = event_row(json.dumps(event).encode(), event["event_id"], seq=number)
