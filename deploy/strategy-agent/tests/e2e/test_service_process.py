@@ -97,7 +97,7 @@ def offline_course(scenario: str, seed: int, steps: int) -> list[tuple[str, str,
 
 def test_a_run_takes_the_course_of_its_seed() -> None:
     """Regimes change in the order and at the prices that the seed implies, whatever the sockets did."""
-    with AgentProcess("--rate", "4000", "--scenario", "flash-crash", "--seed", "11") as agent:
+    with AgentProcess("--rate", "1500", "--scenario", "flash-crash", "--seed", "11") as agent:
         agent.wait_for("regime_changed", regime="crash")
         changes = events_of(agent.lines, "regime_changed")
     course = offline_course("flash-crash", 11, 4000)

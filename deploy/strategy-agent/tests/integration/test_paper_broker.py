@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
+from aiohttp import web
 
-from strategy_agent.brokers import paper
+from strategy_agent.aio import listen, port_of
+from strategy_agent.brokers import client, paper
 from strategy_agent.brokers.behaviour import Behaviour
 from strategy_agent.brokers.client import Broker, BrokerError
 from strategy_agent.brokers.paper import Market, PaperBroker
@@ -29,6 +34,16 @@ def client_of(venue: PaperBroker, session: aiohttp.ClientSession) -> Broker:
     return Broker(venue.name, venue.url, session)
 
 
+@asynccontextmanager
+async def serving(route: web.RouteDef) -> AsyncIterator[str]:
+    """Serve one route, as a broker that is not ours, and yield its URL."""
+    runner = await listen([route], "127.0.0.1", 0, patience=0.1)
+    try:
+        yield f"http://127.0.0.1:{port_of(runner)}"
+    finally:
+        await runner.cleanup()
+
+
 async def test_an_order_is_acknowledged_with_the_venues_id(market: Market, session: aiohttp.ClientSession) -> None:
     """The acknowledgement carries both ids."""
     async with PaperBroker("alpha", market, behaviour=FAST) as venue:
@@ -39,9 +54,9 @@ async def test_an_order_is_acknowledged_with_the_venues_id(market: Market, sessi
 async def test_a_repeated_order_is_recognised(market: Market, session: aiohttp.ClientSession) -> None:
     """The same id gives the same acknowledgement and no second fill."""
     async with PaperBroker("alpha", market, behaviour=FAST) as venue:
-        client = client_of(venue, session)
-        first = await client.submit(order())
-        assert await client.submit(order()) == first
+        broker = client_of(venue, session)
+        first = await broker.submit(order())
+        assert await broker.submit(order()) == first
         await eventually(lambda: not venue._filling, "the end of filling")
         assert venue._fills.last == 1
 
@@ -51,8 +66,8 @@ async def test_an_order_repeated_while_it_is_judged_is_recognised(
 ) -> None:
     """Also of two submissions at the same time only one counts."""
     async with PaperBroker("alpha", market, behaviour=FAST) as venue:
-        client = client_of(venue, session)
-        acks = await asyncio.gather(*(client.submit(order()) for _ in range(5)))
+        broker = client_of(venue, session)
+        acks = await asyncio.gather(*(broker.submit(order()) for _ in range(5)))
         await eventually(lambda: not venue._filling, "the end of filling")
         assert venue._fills.last == 1
     assert {ack.order_id for ack in acks} == {"alpha-1"}
@@ -64,8 +79,9 @@ async def test_order_ids_stay_unique_when_old_orders_are_forgotten(
     """The venue's memory is bounded; its numbering is not."""
     monkeypatch.setattr(paper, "REMEMBERED_ORDERS", 3)
     async with PaperBroker("alpha", market, behaviour=FAST) as venue:
-        client = client_of(venue, session)
-        ids = [(await client.submit(order(number))).order_id for number in range(6)]
+        broker = client_of(venue, session)
+        ids = [(await broker.submit(order(number))).order_id for number in range(6)]
+        assert len(venue._orders) == 3
     assert ids == [f"alpha-{number}" for number in range(1, 7)]
 
 
@@ -125,10 +141,10 @@ async def test_a_rate_limit_says_when_to_come_back(market: Market, session: aioh
 async def test_the_book_is_around_the_last_trade(market: Market, session: aiohttp.ClientSession) -> None:
     """A fetched book is of now and surrounds the price; an unknown symbol has none."""
     async with PaperBroker("alpha", market) as venue:
-        client = client_of(venue, session)
-        book = await client.book("BTC-USD")
+        broker = client_of(venue, session)
+        book = await broker.book("BTC-USD")
         with pytest.raises(BrokerError, match="unknown_symbol"):
-            await client.book("NEVER-TRADED")
+            await broker.book("NEVER-TRADED")
     assert book.bids[0].price < START_PRICE < book.asks[0].price
     assert abs(book.at - time.time()) < 5
 
@@ -139,26 +155,79 @@ async def test_the_clock_offset_is_measured(market: Market, session: aiohttp.Cli
         assert await client_of(venue, session).clock_offset() == pytest.approx(0.25, abs=0.1)
 
 
+async def test_the_clock_offset_is_taken_at_half_of_the_round_trip(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked at 100.0 and answered at 100.4, a clock that says 105.0 is 4.8 s ahead."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"now": 105.0})
+
+    async with serving(web.get("/v1/time", answer)) as url:
+        monkeypatch.setattr(client, "time", SimpleNamespace(time=iter([100.0, 100.4]).__next__))
+        assert await Broker("alpha", url, session).clock_offset() == pytest.approx(4.8)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (422, '{"reason": "price_band"}', "price_band"),
+        (418, '{"reason": "a word of its own"}', "http_418"),
+        (500, "no json", "http_500"),
+        (200, "no json", "protocol"),
+        (201, "{}", "protocol"),
+    ],
+)
+async def test_a_reason_is_a_known_word_or_the_status(
+    session: aiohttp.ClientSession, status: int, body: str, reason: str
+) -> None:
+    """A peer cannot make up labels; what is no acknowledgement is none."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, text=body)
+
+    async with serving(web.post("/v1/orders", answer)) as url:
+        with pytest.raises(BrokerError) as refused:
+            await Broker("alpha", url, session).submit(order())
+    assert refused.value.reason == reason
+
+
+async def test_an_answer_that_does_not_come_is_a_timeout(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes the connection and says nothing is given up, with that reason."""
+    monkeypatch.setattr(client, "TIMEOUT", aiohttp.ClientTimeout(total=0.05))
+
+    async def ponder(_: web.Request) -> web.Response:
+        await asyncio.sleep(0.3)
+        return web.Response()
+
+    async with serving(web.get("/v1/time", ponder)) as url:
+        with pytest.raises(BrokerError) as refused:
+            await Broker("alpha", url, session).clock_offset()
+    assert refused.value.reason == "timeout"
+
+
 async def test_nobody_there_is_unreachable(session: aiohttp.ClientSession) -> None:
     """A refused connection is an error with a fixed reason."""
-    client = Broker("alpha", f"http://127.0.0.1:{free_port()}", session)
+    broker = Broker("alpha", f"http://127.0.0.1:{free_port()}", session)
     with pytest.raises(BrokerError) as refused:
-        await client.book("BTC-USD")
+        await broker.book("BTC-USD")
     assert refused.value.reason == "unreachable"
 
 
 async def test_an_outage_refuses_and_then_passes(market: Market, session: aiohttp.ClientSession) -> None:
     """While away the venue refuses on the same port where it is found afterwards."""
     async with PaperBroker("alpha", market, behaviour=FAST) as venue:
-        client, port = client_of(venue, session), venue.port
+        broker, port = client_of(venue, session), venue.port
         outage = asyncio.create_task(venue.outage(0.1))
         await asyncio.sleep(0.05)
         assert not venue.up
         with pytest.raises(BrokerError, match="unreachable"):
-            await client.book("BTC-USD")
+            await broker.book("BTC-USD")
         await outage
         assert (venue.up, venue.port) == (True, port)
-        await client.book("BTC-USD")
+        await broker.book("BTC-USD")
 
 
 async def test_a_short_outage_does_not_end_a_long_one(market: Market) -> None:

@@ -14,6 +14,8 @@ import pytest
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
+from strategy_agent import service
+from strategy_agent.brokers.behaviour import Behaviour
 from strategy_agent.config import ServiceConfig
 from strategy_agent.faults import InjectedCrashError, parse_fault
 from strategy_agent.healthcheck import check_health
@@ -105,10 +107,12 @@ async def test_metrics_tell_what_matters(session: aiohttp.ClientSession, logs: L
         assert f"strategy_{name}" in found, name
 
 
-async def test_chaos_is_counted_by_reason(session: aiohttp.ClientSession, logs: Logs) -> None:
+async def test_chaos_is_counted_by_reason(
+    session: aiohttp.ClientSession, logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Refused orders, gaps, ends of connections and a lost broker each show with their reason."""
-    wild = replace(CONFIG, rate=2000.0, faults=(parse_fault("broker-down@200ms:300ms"),))
-    async with running(wild) as url:
+    monkeypatch.setattr(service, "CHAOS", Behaviour(reject_ratio=0.5, gap_ratio=0.02))
+    async with running(replace(CONFIG, faults=(parse_fault("broker-down@200ms:300ms"),))) as url:
         for event in ("order_rejected", "sequence_gap", "broker_unreachable", "broker_reachable"):
             await eventually(lambda event=event: having(logs, event), event)  # type: ignore[misc]
         text = await get(session, f"{url}/metrics")
@@ -134,10 +138,11 @@ async def test_the_health_check_follows_progress(logs: Logs) -> None:
 
 
 async def test_the_service_ends_by_itself_after_its_duration(logs: Logs) -> None:
-    """With a duration no signal is needed, and the end is logged."""
+    """With a duration no signal is needed, the end is logged, and signals mean again what they meant."""
     await asyncio.wait_for(run_service(replace(CONFIG, duration=0.3), {}), 10)
     assert having(logs, "duration_over")
     assert logs[-1]["event"] == "service_stopped"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 async def test_a_crash_comes_out_as_itself() -> None:
@@ -176,6 +181,22 @@ async def test_with_redis_events_arrive_there(redis_server: RedisServer, logs: L
     await client.aclose()
     assert {"order", "fill", "heartbeat"} <= kinds
     assert not having(logs, "events_off")
+
+
+async def test_the_last_events_arrive_too(
+    redis_server: RedisServer, logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Orders that are abandoned at the end are accounted for, and what is published of them is still delivered."""
+    monkeypatch.setattr(service, "CHAOS", Behaviour(fill_latency=60.0, latency_spread=0.0))
+    async with running(replace(CONFIG, redis_url=redis_server.url)):
+        await eventually(lambda: having(logs, "order_acknowledged"), "an order under way")
+    client = connect(redis_server.url)
+    found = await events_on(client, STREAM)
+    await client.aclose()
+    abandoned = [line["client_order_id"] for line in logs if line["event"] == "order_rejected"]
+    assert abandoned
+    assert [event["client_order_id"] for event in found if event.get("reason") == "shutdown"] == abandoned
+    assert [event["seq"] for event in found] == list(range(1, len(found) + 1))
 
 
 async def test_without_redis_one_line_says_so(logs: Logs) -> None:

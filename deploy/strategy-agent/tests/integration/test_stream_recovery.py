@@ -15,7 +15,7 @@ from strategy_agent.brokers.client import Broker
 from strategy_agent.brokers.paper import Market, PaperBroker
 from strategy_agent.brokers.tape import Tape
 from strategy_agent.model import Tick
-from strategy_agent.wire import Frame
+from strategy_agent.wire import Frame, encode
 from tests.support import Follower, eventually, numbers, print_trades, ticks_of
 
 
@@ -132,6 +132,27 @@ async def test_a_venue_that_talks_nonsense_is_left_and_tried_again(session: aioh
     await runner.cleanup()
     assert set(follower.reasons()) == {"protocol"}
     assert follower.seen == []
+
+
+async def test_a_new_connection_asks_for_what_comes_next(session: aiohttp.ClientSession) -> None:
+    """The position goes with the request, so that nothing is sent that was there before."""
+    asked: list[str] = []
+
+    async def one_frame(request: web.Request) -> web.WebSocketResponse:
+        asked.append(request.query["after"])
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str(encode(Frame(len(asked), Tick("BTC-USD", 100.0))))
+        await socket.close()
+        return socket
+
+    runner = await listen([web.get("/v1/stream/ticks", one_frame)], "127.0.0.1", 0, patience=0.1)
+    broker = Broker("alpha", f"http://127.0.0.1:{port_of(runner)}", session)
+    async with Follower(session, broker, "ticks", Frame[Tick]) as follower:
+        await follower.reach(3)
+    await runner.cleanup()
+    assert asked[:3] == ["0", "1", "2"]
+    assert set(follower.reasons()) == {"closed"}
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 
@@ -37,6 +38,17 @@ def test_a_symbol_moves_the_same_whatever_is_traded_beside_it() -> None:
     alone = [point.price for point in islice(market(scenario, 7, ("A",)), 50)]
     beside = [point.price for point in islice(market(scenario, 7, ("A", "B")), 100) if point.symbol == "A"]
     assert alone == beside
+
+
+def test_a_jolt_is_five_times_the_usual_move() -> None:
+    """With the same draws, every return of a phase of nothing but jolts is five times as large."""
+
+    def returns(jolt: float) -> list[float]:
+        scenario = Scenario("x", (Phase("x", 100, jolt=jolt),))
+        path = [START_PRICE, *(point.price or 0.0 for point in islice(price_path(scenario, 7, "A"), 50))]
+        return [math.log(after / before) for before, after in pairwise(path)]
+
+    assert returns(1.0) == pytest.approx([5.0 * each for each in returns(0.0)])
 
 
 def test_the_flash_crash_falls_by_a_tenth_and_more() -> None:

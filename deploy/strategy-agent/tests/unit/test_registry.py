@@ -36,7 +36,7 @@ async def test_the_first_registered_is_preferred(registry: BrokerRegistry) -> No
 
 async def test_a_broker_that_is_away_is_not_chosen(registry: BrokerRegistry) -> None:
     """Reachable brokers come first, and the first one is used again when it is back."""
-    registry["alpha"].report(ok=False, up=False)
+    registry["alpha"].report(ok=True, up=False)
     assert registry.select().name == "beta"
     for _ in range(200):
         registry["alpha"].report(ok=True, up=True)
