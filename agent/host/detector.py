@@ -334,17 +334,18 @@ class Detector:
         setup = self._setup
         event = to_event(record, setup.subject, setup.rules)
         speaker = state if is_child(record) else self._sources[TARGET]
-        self._remember(speaker, record, event)
+        runs = speaker.runs | findings.runs if is_child(record) else speaker.runs
+        self._remember(speaker, runs, record, event)
         if is_child(record) and event.fatal is not None and speaker.fatal_ns:
             state.fatal = event.fatal  # the process is dying: its end will tell of it
             return
         self._note(findings, event, crumbs)
 
-    def _remember(self, speaker: _Source, record: LogRecord, event: ErrorEvent) -> None:
+    def _remember(self, speaker: _Source, runs: Mapping[str, Run | None], record: LogRecord, event: ErrorEvent) -> None:
         """Count an error in the runs of who has most likely made it, and note whether it sounds like last words."""
         if event.mechanism.synthetic:
             return
-        for run in speaker.runs.values():
+        for run in filter(None, runs.values()):
             run.errors += 1
             speaker.grown = True
         dying = event.fatal is not None and not event.fatal.reason.startswith("Timeout")
@@ -358,9 +359,10 @@ class Detector:
         uncaught, died, fatal = state.uncaught_ns > since, state.fatal_ns > since, state.fatal
         state.uncaught_ns, state.fatal_ns, state.fatal = 0, 0, None
         told = told_already(ending, uncaught=uncaught, fatal=died and fatal is None)
-        if place in state.runs:
+        run = (state.runs | findings.runs).get(place)  # one that says nothing begins and ends in one batch
+        if run is not None:
             findings.runs[place] = None
-            findings.payloads += state.runs[place].end(ending, now_ns, uncaught=told)
+            findings.payloads += run.end(ending, now_ns, uncaught=told)
         if ending.bad and not told:
             self._note(findings, exit_event(record, ending, setup.subject, fatal=fatal, in_app=setup.rules.in_app), crumbs)
         if ending.suspicious or (told and not ending.good):

@@ -243,6 +243,22 @@ async def test_sessions_and_check_ins_of_a_run(make, spool):
     assert begun["monitor_config"]["schedule"] == {"type": "crontab", "value": "0 4 * * *"}
 
 
+async def test_a_run_in_one_batch(make, spool):
+    """A command that dies without a word, or says all in one batch, has begun and ended; its errors are counted."""
+    reporting = Reporting("strategy", LABELS, sessions=True, check_ins=True)
+    await feed(make(reporting=reporting), spool, [exited(**{"process.exit.signal": "SIGKILL"})], CHILD)
+    said = [one._replace(origin=Origin("child:7:1:stderr", {"log.iostream": "stderr"})) for one in records_of(TRACEBACK)]
+    await feed(make(reporting=reporting), spool, [*said, exited(**{"process.exit.code": 1})], CHILD)
+    assert [(one["init"], one["status"], one["errors"]) for one in spool.items("session")] == [
+        (True, "ok", 0),
+        (False, "abnormal", 0),
+        (True, "ok", 0),
+        (False, "crashed", 1),
+    ]
+    assert [one["status"] for one in spool.items("check_in")] == ["in_progress", "error"] * 2
+    assert not any(RUN in key for key in spool.stored[CHILD])
+
+
 async def test_a_clock_that_is_set_back(make, spool):
     """A run that ends before it began, by the clock, ends: Sentry takes the update with the higher number. A probe checks in all the same."""
     clock = FakeClock()
