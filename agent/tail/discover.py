@@ -64,11 +64,15 @@ class Listing:
 
     def is_certain(self) -> bool:
         """Whether the entries are those of this moment: nothing changed since the directory was read, nor while it was."""
+        return self._settled and self.is_current()
+
+    def is_current(self) -> bool:
+        """Whether nothing seems to have changed since the directory was read: its time stamp is the same."""
         try:
             status = os.stat(self.path)
         except OSError:
             return True
-        return self._settled and (status.st_dev, status.st_ino, status.st_mtime_ns) == self._stamp
+        return (status.st_dev, status.st_ino, status.st_mtime_ns) == self._stamp
 
     def rotated(self) -> dict[str, list[str]]:
         """The names here that look like what a rotation makes of a name, by that name."""

@@ -123,6 +123,8 @@ class Stream:
         """When it became HELD or LOST."""
         self.retry_at = 0.0
         self.failures = 0
+        self.hesitations = 0
+        """How often its first read was put off."""
         self._head, self._marker = self.saved.head, self.saved.marker
         """What must be found again at `offset` before reading on."""
         self._tail: bytes | None = None if self.offset else b""

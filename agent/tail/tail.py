@@ -43,6 +43,8 @@ _UNREAD_PATIENCE: Final = 3.0
 _SUSPECTS: Final = 1.0
 """Seconds between looks at files that may be copies, if they are in more than a few directories."""
 _FEW: Final = 20
+_HESITATIONS: Final = 10
+"""Times that a file is looked at again before its first read."""
 _BACKOFF: Final = Backoff(first=0.5, longest=30.0)
 
 
@@ -261,8 +263,7 @@ class Tail:
         try:
             crash_point("tail.before_read")
             reader = self.pool.get(stream)
-            if not stream.seen and stream.is_emptied(os.fstat(reader.fd).st_size):  # since it was polled
-                self._lose(stream, Cause.TRUNCATED)
+            if not stream.seen and self._is_outdated(stream, reader):
                 return None
             piece = self._piece(stream, reader, room, most)
         except ContentChangedError as error:
@@ -273,6 +274,22 @@ class Tail:
             return None
         stream.failures = 0
         return (stream, piece, reader) if piece is not None else None
+
+    def _is_outdated(self, stream: Stream, reader: Reader) -> bool:
+        """Whether a file of which nothing was read may hold something else than when it was looked at: then look again.
+
+        What it held then may have been copied beside it and truncated, which changes the directory. In one that changes all the time
+        we cannot wait for ever.
+        """
+        if stream.is_emptied(os.fstat(reader.fd).st_size):
+            self._lose(stream, Cause.TRUNCATED)
+            return True
+        directory = os.path.dirname(stream.home)
+        if stream.is_rotated or stream.hesitations >= _HESITATIONS or self._listings.get(directory).is_current():
+            return False
+        stream.hesitations += 1
+        self._dirty.add(directory)
+        return True
 
     def _piece(self, stream: Stream, reader: Reader, room: int, most: int) -> Piece | None:
         piece = stream.read(reader, room, most, self.options.max_line) if self._is_verified(stream, reader) else None

@@ -56,6 +56,31 @@ def test_truncated_before_it_was_read(rig, tmp_path, too_late, restart):
     assert not rig.drops
 
 
+def test_filled_copied_and_filled_again_before_it_was_read(rig, tmp_path):
+    """Seen when it was empty, it got a content that is in a copy by now, and another one: its size tells nothing, the directory does."""
+    path = tmp_path / "app.log"
+    path.touch()
+    rig.tail.look(rig.now)
+    path.write_text("first\n")
+    copy_and_truncate(path, tmp_path / "app.log-20260301-000001", "second and longer\n")
+    rig.tail._poll()
+    read_before_polling(rig)
+    rig.step()
+    assert rig.drain() == ["first", "second and longer"]
+
+
+def test_a_directory_that_changes_all_the_time_does_not_keep_us_from_reading(rig, tmp_path):
+    """The first read is not put off for ever."""
+    (tmp_path / "app.log").write_text("one\n")
+    for number in range(20):
+        rig.tail.look(rig.now)
+        (tmp_path / f"other-{number}").touch()
+        read_before_polling(rig)
+        rig.step()
+    assert rig.tail.table.streams
+    assert all(stream.offset for stream in rig.tail.table.streams.values())
+
+
 def test_truncated_before_it_was_read_and_killed(rig, tmp_path):
     """The same where an agent only saw the file before it was killed: its size is stored."""
     path = tmp_path / "app.log"
