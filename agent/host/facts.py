@@ -60,7 +60,7 @@ def spool_facts(stat: SpoolStat) -> SpoolFacts:
     return SpoolFacts(stat.state, stat.reason, stat.used, stat.quota, stat.rows, stat.dead_letters, stat.oldest_ns)
 
 
-def source_facts(sources: Iterable[RunningSource], ledger: Ledger, now_ns: int) -> Iterable[SourceFacts]:
+def source_facts(sources: Sequence[RunningSource], ledger: Ledger, now_ns: int) -> Iterable[SourceFacts]:
     """The configured sources, and whoever else has stored something (the agent's own metrics, probes, the child)."""
     stored: dict[str, list[LedgerLine]] = defaultdict(list)
     for line in ledger.stored:
@@ -73,8 +73,8 @@ def source_facts(sources: Iterable[RunningSource], ledger: Ledger, now_ns: int) 
         lines = stored.pop(one.name, [])
         lag = None if one.intake.newest_ns is None else max(0.0, (now_ns - one.intake.newest_ns) / 1e9)
         yield _source(one.name, one.type, one.health.reason, lines, drops[one.name], lag=lag)
-    for name, lines in sorted(stored.items()):
-        yield _source(name, "host", "", lines, drops[name], lag=None)
+    for name in sorted({*stored, *drops} - {one.name for one in sources}):
+        yield _source(name, "host", "", stored[name], drops[name], lag=None)
 
 
 def _source(name: str, kind: str, reason: str, lines: Sequence[LedgerLine], drops: Mapping[str, int], *, lag: float | None) -> SourceFacts:

@@ -76,7 +76,7 @@ class Generation:
     async def run(self, turn: asyncio.Event, ends: Callable[[], bool]) -> None:
         """Work until `turn` is set, then end in order; `ends` says whether that is the agent's end."""
         try:
-            await self._host.spool.configure({name: exporter.signals for name, exporter in self._pipeline.exporters})
+            await self._register()
             async with asyncio.TaskGroup() as outgoing:
                 sending = [outgoing.create_task(self._supervised(f"sender {s.status.destination}", s.run)) for s in self._senders]
                 chores = [
@@ -94,9 +94,16 @@ class Generation:
         finally:
             await self.close()
 
+    async def _register(self) -> None:
+        """Have rows kept for the destinations. The store does it before anything that comes later; a command is not to wait for that."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if self._child is None else SEALING):
+                await self._host.spool.configure({name: exporter.signals for name, exporter in self._pipeline.exporters})
+
     async def close(self) -> None:
         """Release everything, whatever was started."""
-        await self._endpoints.close()
+        with contextlib.suppress(OSError):  # the socket's directory may be gone
+            await self._endpoints.close()
         await self._pipeline.close()
 
     async def _take_in(self, turn: asyncio.Event) -> None:

@@ -180,7 +180,10 @@ class Database:
 
     def displaced(self) -> str:
         """Return why the path is not our open file any more, or nothing."""
-        now = _identity(self.path)
+        try:
+            now = _identity(self.path)
+        except OSError:  # nobody can say now; the open file goes on
+            return ""
         if now == self._identity:
             return ""
         return "deleted" if now is None else "replaced"
@@ -211,6 +214,6 @@ class Database:
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         status = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return status.st_dev, status.st_ino

@@ -281,6 +281,13 @@ class Keeper:
             self.directory.mkdir(mode=0o700, exist_ok=True)
             draft.unlink(missing_ok=True)
             self.store.db.copy_to(draft)
+        except OSError as error:  # there is no place for it now: the open file still takes everything
+            self._now(State.DEGRADED, str(error))
+            return
+        except FAULTS as error:
+            self._reopen(_meaning(error), str(error))
+            return
+        try:
             self.store.db.close()
             intruder = self._step_aside()
             draft.rename(self.path)

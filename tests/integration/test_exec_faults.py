@@ -1,0 +1,319 @@
+"""`outrider exec` when something is wrong: the command is to notice nothing, and what is lost is counted."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from agent.host.control import ask_json
+from tests.support.agent_process import environment, outrider, wait_until
+
+pytestmark = pytest.mark.integration
+
+STUCK = """
+import os, apsw
+from agent.spool import database, keeper
+
+def failing(real):
+    def call(self, *given, **named):
+        if os.path.exists(os.environ["BROKEN"]):
+            raise apsw.IOError("the test's")
+        return real(self, *given, **named)
+    return call
+
+database.Database.begin = failing(database.Database.begin)
+keeper.Keeper._open = failing(keeper.Keeper._open)
+"""
+"""A store that can be neither written nor opened again while the file BROKEN exists."""
+
+CRASHING = """
+from agent.host.generation import Generation
+
+async def crash(self, *_):
+    self._child.attach(self._builder, self._life)
+    raise RuntimeError("a mistake of ours")
+
+Generation._take_in = crash
+"""
+
+MAIN = "\nfrom agent.__main__ import main\nmain()"
+
+
+def popen(tmp_path, *command, agent=("-m", "agent"), options=(), **given):
+    """Start a command under `exec`."""
+    variables = given.pop("variables", {})
+    whole = [sys.executable, *agent, "exec", *options, "--", *command]
+    return subprocess.Popen(whole, env=environment(tmp_path / "state", **variables), **given)
+
+
+def wait_for(path):
+    """Python that waits for a file."""
+    return f"import os, time\nwhile not os.path.exists({str(path)!r}): time.sleep(0.01)\n"
+
+
+def test_a_store_that_is_stuck_holds_no_output_up_and_what_is_given_up_is_counted(tmp_path):
+    """While nothing can be stored all output passes; when the store is back, stored and counted lines are together what was said."""
+    broken, go, back = (tmp_path / name for name in ("broken", "go", "back"))
+    config = tmp_path / "c.yaml"
+    config.write_text("exec: {buffer: 256KiB, patience: 100ms}\n")
+    flood = "import sys\nsys.stdout.write(''.join('%099d\\n' % n for n in range(40_000)))\nsys.stdout.flush()\n"
+    script = "print('first', flush=True)\n" + wait_for(go) + flood + wait_for(back) + "print('last')"
+    agent = ("-c", STUCK + MAIN)
+    with popen(
+        tmp_path,
+        *(sys.executable, "-c", script),
+        agent=agent,
+        options=("--config", str(config)),
+        stdout=subprocess.PIPE,
+        variables={"BROKEN": str(broken)},
+    ) as process:
+        assert process.stdout.readline() == b"first\n"
+        broken.touch()
+        go.touch()
+        began = time.monotonic()
+        passed = process.stdout.read(40_000 * 100)
+        took = time.monotonic() - began
+        broken.unlink()
+        back.touch()
+
+        assert process.stdout.read() == b"last\n"
+        assert process.wait(timeout=30) == 0
+    exported = outrider("spool", "export", state=tmp_path / "state").stdout
+    stored = [int(number) for number in re.findall(rb'"stringValue":"(\d{99})"', exported)]
+    dropped = drops(tmp_path)
+    assert passed == b"".join(b"%099d\n" % number for number in range(40_000))
+    assert took < 5
+    assert stored == sorted(set(stored))
+    assert stored[-1] == 39_999
+    assert dropped == {"buffer_full": 40_000 - len(stored)}
+    assert len(stored) < 39_000
+    assert b'"last"' in exported
+
+
+def drops(tmp_path):
+    """What a later agent says was lost of the command's output."""
+    with popen(tmp_path, "sleep", "30", stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: asked(tmp_path) is not None, "the agent answers")
+        found = {one["name"]: one["drops"] for one in asked(tmp_path)["sources"]}
+        process.terminate()
+    return found["child"]
+
+
+def asked(tmp_path):
+    """The status, None while nobody answers."""
+    try:
+        return ask_json(tmp_path / "state", "/status.json")
+    except Exception:  # noqa: BLE001 - not there yet
+        return None
+
+
+def test_a_state_directory_that_cannot_be_used_keeps_no_command_from_running(tmp_path, monkeypatch):
+    """It is said loudly, another directory is used, and what waits there is not lost."""
+    (tmp_path / "state").touch()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    result = outrider("exec", "--", "sh", "-c", "echo out; exit 3", state=tmp_path / "state")
+
+    [elsewhere] = tmp_path.glob("outrider-*")
+    assert (result.returncode, result.stdout) == (3, b"out\n")
+    assert b"agent impaired" in result.stderr
+    assert str(elsewhere).encode() in result.stderr
+    assert b'"out"' in outrider("spool", "export", state=elsewhere).stdout
+
+
+def test_with_nowhere_to_store_the_command_runs_alone(tmp_path, monkeypatch):
+    """No directory can be written: it runs, unobserved, on our own descriptors, and its code comes back."""
+    (tmp_path / "state").touch()
+    code = "import tempfile\ndef fail(**_): raise OSError('none')\ntempfile.mkdtemp = fail" + MAIN
+    with popen(tmp_path, "sh", "-c", "echo out; kill -TERM $$", agent=("-c", code), stdout=-1, stderr=-1) as process:
+        out, err = process.communicate(timeout=30)
+
+    assert (process.returncode, out) == (128 + 15, b"out\n")
+    assert b"nobody observes it" in err
+
+
+def test_a_directory_that_another_agent_has_keeps_no_command_from_running(tmp_path, monkeypatch):
+    """Two commands may be wrapped in the same place."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with popen(tmp_path, "sleep", "30") as first:
+        wait_until(lambda: asked(tmp_path) is not None, "the first agent answers")
+        second = outrider("exec", "--", "echo", "second", state=tmp_path / "state")
+        first.terminate()
+
+    assert (second.returncode, second.stdout) == (0, b"second\n")
+    assert str(first.pid).encode() in second.stderr
+
+
+def test_a_taken_address_keeps_no_command_from_running(tmp_path):
+    """The pages are missing, which is said; everything else is there."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = outrider("exec", "--", "echo", "out", state=tmp_path / "state", OUTRIDER_LISTEN=address)
+
+    assert (result.returncode, result.stdout) == (0, b"out\n")
+    assert address.encode() in result.stderr
+    assert b'"out"' in outrider("spool", "export", state=tmp_path / "state").stdout
+
+
+def test_a_wrong_configuration_is_told_before_the_command_is_started(tmp_path):
+    """Exit code 78, and nothing has run."""
+    (tmp_path / "wrong.yaml").write_text("nonsense: 1\n")
+    result = outrider("exec", "--config", str(tmp_path / "wrong.yaml"), "--", "touch", str(tmp_path / "ran"), state=tmp_path / "state")
+
+    assert (result.returncode, (tmp_path / "ran").exists()) == (78, False)
+
+
+def test_a_mistake_of_ours_does_not_reach_the_command(tmp_path):
+    """The agent breaks down; output goes on, signals are handed on, orphans are reaped, the code comes back."""
+    script = (
+        "trap 'sleep 0.1; echo caught; exit 7' USR1; for n in 1 2 3; do echo $n; sleep 0.1; done; echo ready; while :; do sleep 0.05; done"
+    )
+    with popen(tmp_path, "sh", "-c", script, agent=("-c", CRASHING + MAIN), stdout=-1, stderr=-1) as process:
+        said = [process.stdout.readline() for _ in range(4)]
+        process.send_signal(signal.SIGUSR1)
+        out, err = process.communicate(timeout=30)
+
+    assert (said, out, process.returncode) == ([b"1\n", b"2\n", b"3\n", b"ready\n"], b"caught\n", 7)
+    assert b"a mistake of ours" in err
+
+
+def test_a_reader_that_is_slow_gets_all_that_the_command_wrote(tmp_path):
+    """The command ends long before its output is read: we wait for the reader, as it would have."""
+    read, write = os.pipe()
+    with popen(tmp_path, sys.executable, "-c", "import os; os.write(1, b'x' * 100_000)", stdout=write) as process:
+        os.close(write)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=4)
+        got = sum(iter(lambda: len(os.read(read, 65536)), 0))
+        os.close(read)
+
+        assert (got, process.wait(timeout=20)) == (100_000, 0)
+
+
+def test_a_signal_that_would_have_ended_the_waiting_command_ends_us(tmp_path):
+    """The command's last output is held up by its reader when SIGTERM comes."""
+    read, write = os.pipe()
+    with popen(tmp_path, sys.executable, "-c", "import os; os.write(1, b'x' * 100_000)", stdout=write) as process:
+        os.close(write)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=3)
+        process.terminate()
+
+        assert process.wait(timeout=10) == 0
+    os.close(read)
+
+
+COUNTING = """
+import os, signal, time
+counts = []
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH, signal.SIGRTMIN):
+    signal.signal(number, lambda number, frame: counts.append(number))
+print('ready', flush=True)
+end = time.monotonic() + 20
+while counts.count(signal.SIGRTMIN) == 0 and time.monotonic() < end:
+    time.sleep(0.01)
+time.sleep(0.3)
+print('got', *[counts.count(number) for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH)], flush=True)
+"""
+
+
+def read_until(fd, wanted, seconds=20.0):
+    """What a terminal shows, until it shows this."""
+    data, end = b"", time.monotonic() + seconds
+    while wanted not in data:
+        assert time.monotonic() < end, data
+        if select.select([fd], [], [], 0.1)[0]:
+            data += os.read(fd, 4096)
+    return data
+
+
+def test_in_a_terminal_the_command_gets_each_signal_once(tmp_path):
+    r"""Ctrl-C and Ctrl-\ come from the terminal, to both of us; a `kill` comes to us alone, and is handed on."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "agent", "exec", "--", sys.executable, "-c", COUNTING],
+            environment(tmp_path / "state"),
+        )
+    try:
+        read_until(terminal, b"ready")
+        os.write(terminal, b"\x03")
+        time.sleep(0.2)
+        os.write(terminal, b"\x1c")
+        time.sleep(0.2)
+        os.kill(pid, signal.SIGINT)
+        time.sleep(0.2)
+        os.kill(pid, signal.SIGRTMIN)
+        shown = read_until(terminal, b"got")
+        assert b"got 2 1 0" in shown + read_until(terminal, b"\n")
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+    finally:
+        os.close(terminal)
+
+
+def test_what_is_ignored_at_the_start_stays_ignored_for_the_command(tmp_path):
+    """As with `nohup`: a hang-up reaches nobody."""
+    script = "import signal; print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
+    whole = f"trap '' HUP; exec {sys.executable} -m agent exec -- {sys.executable} -c '{script}'"
+    result = subprocess.run(["sh", "-c", whole], env=environment(tmp_path / "state"), capture_output=True, timeout=30, check=False)
+
+    assert result.stdout == b"True set()\n"
+
+
+def can_be_pid_1():
+    """Whether a process namespace of our own can be made."""
+    return shutil.which("unshare") and subprocess.run(["unshare", "-pf", "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def as_pid_1():
+    """The words that make a command PID 1 of a namespace of its own."""
+    if not can_be_pid_1():
+        pytest.skip("unshare -p is not allowed here")
+    return ("unshare", "-pf", "--mount-proc", "--kill-child")
+
+
+@pytest.mark.parametrize("delay", [0.03, 0.1, 0.2, 0.4])
+def test_as_pid_1_a_signal_during_the_start_is_not_ignored(tmp_path, as_pid_1, delay):
+    """SIGTERM in the first moments ends us, whether the command has been started by then or not."""
+    command = [*as_pid_1, "sh", "-c", f"echo up; exec {sys.executable} -X importtime -m agent exec -- sleep 20"]
+    with subprocess.Popen(command, env=environment(tmp_path / "state"), stdout=-1, stderr=-1) as process:
+        assert process.stdout.readline() == b"up\n"
+        [inside] = children_of(process.pid)
+        wait_until(lambda: b"agent.signals" in os.read(process.stderr.fileno(), 65536), "our first instruction")
+        time.sleep(delay)
+        os.kill(inside, signal.SIGTERM)
+        process.stderr.read()
+
+        assert process.wait(timeout=10) == 128 + signal.SIGTERM
+
+
+def children_of(pid):
+    """The processes below."""
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(word) for word in file.read().split()]
+
+
+def test_as_pid_1_orphans_are_reaped(tmp_path, as_pid_1):
+    """Nobody else would: no zombie is left."""
+    script = "for n in 1 2 3 4 5; do sh -c 'sleep 0.1 & exit'; done; sleep 1; ps -eo stat= 2>/dev/null | grep -c Z; cat /proc/[0-9]*/stat | grep -c ' Z '; exit 4"
+    result = subprocess.run(
+        [*as_pid_1, sys.executable, "-m", "agent", "exec", "--", "sh", "-c", script],
+        env=environment(tmp_path / "state"),
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (result.returncode, set(result.stdout.split())) == (4, {b"0"})
