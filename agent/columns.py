@@ -10,6 +10,7 @@ them all; and what is encoded at once never leaves the processor's cache. Most r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Self, overload
 
 from agent.record import LogRecord, Value
@@ -27,6 +28,8 @@ class Columns(NamedTuple):
     names: tuple[str, ...]
     values: Sequence[Sequence[Value]]
     """One column per name. Texts hold no lone surrogates."""
+    kinds: Sequence[AbstractSet[type]]
+    """The types in each column."""
     traces: Sequence[bytes] | None = None
     """16 bytes each; None: no record has one."""
     spans: Sequence[bytes] | None = None

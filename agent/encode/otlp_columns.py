@@ -10,6 +10,7 @@ from agent.encode.any_value import Integers, KeyTable, attribute, booleans, deli
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from agent.columns import Columns
     from agent.record import Origin, Value
@@ -83,21 +84,20 @@ class ColumnEncoder:
         levels = self._levels
         parts: list[Iterable[bytes]] = [repeat(common + b"\x09"), _eights("Q", group.times_ns), [levels[level] for level in group.levels]]
         parts += _texts(self._bodies, group.bodies)
-        for name, column in zip(group.names, group.values, strict=True):
+        for name, column, kinds in zip(group.names, group.values, group.kinds, strict=True):
             if name not in taken:
-                parts += self._attribute(name, column)
+                parts += self._attribute(name, column, kinds)
         if group.traces:
             parts += [repeat(b"\x4a\x10"), group.traces]
         if group.spans:
             parts += [repeat(b"\x52\x08"), group.spans]
         return list(map(b"".join, zip(*parts, strict=False)))
 
-    def _attribute(self, name: str, column: Sequence[Value]) -> Sequence[Iterable[bytes]]:
+    def _attribute(self, name: str, column: Sequence[Value], kinds: AbstractSet[type]) -> Sequence[Iterable[bytes]]:
         """Columns of bytes that, side by side, are the attribute."""
-        kinds = set(map(type, column))
-        kind = kinds.pop()
-        if kinds:
+        if len(kinds) > 1:
             return ([self._any(name, value) for value in column],)
+        (kind,) = kinds
         if kind is str:
             return _texts(self._texts[name], cast("Sequence[str]", column))
         if kind is int:
@@ -112,7 +112,7 @@ class ColumnEncoder:
 
     def _any(self, name: str, value: Value) -> bytes:
         """An attribute of a column with values of several types."""
-        return b"".join(next(zip(*self._attribute(name, (value,)), strict=False)))
+        return b"".join(next(zip(*self._attribute(name, (value,), {type(value)}), strict=False)))
 
 
 def _texts(heads: Heads, column: Sequence[str]) -> tuple[Iterable[bytes], list[bytes]]:

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from contextlib import suppress
 from itertools import repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import orjson
-import re2
 
 from agent.columns import Block, Columns
 from agent.encode.otlp_columns import ColumnEncoder
 from agent.parse import fields as named
 from agent.parse.json_lines import LONG_NUMBER, too_deep
 from agent.parse.limits import MAX_TEXT
-from agent.parse.timestamps import EARLIEST, from_text, parse_time
+from agent.parse.timestamps import EARLIEST, LATEST, NS, from_text, parse_time
 from agent.record import LogRecord
 
 if TYPE_CHECKING:
@@ -31,11 +30,12 @@ if TYPE_CHECKING:
 
 MOST: Final = 256
 """Lines of one block: what is made of them stays in the processor's cache until it is encoded."""
-_HAZARDS: Final = re2.compile(rb"[:,\[\s](?:[0-9]{20}|-[0-9]{19})|(?:[{\[][^{\[\n]*){65}")
-"""A number that may need more than 64 bits, or so many brackets in a line that it may nest deeper than `MAX_DEPTH`."""
-_EXACT: Final = 4_000_000_000_000_000_000
-"""Up to here (the year 2096) a double holds microseconds exactly with a half to spare; what is later takes the longer way."""
+_WIDE: Final = 9.2e18
+"""`orjson` makes an integer of more than 64 bits a double beyond this, and rounds it."""
 _TEXTS: Final = frozenset((str,))
+_DOUBLES: Final = frozenset((float,))
+_FLAT: Final = frozenset((str, int, bool, type(None)))
+_OBJECTS: Final = frozenset((dict,))
 _encoder: Final = ColumnEncoder()
 """One for all files: what it remembers depends on names and values only."""
 
@@ -52,6 +52,21 @@ class Group(NamedTuple):
     rows: list[Iterable[Value]]
 
 
+class _Seconds(dict[str, int]):
+    """A time to the second → nanoseconds since the epoch, or far below zero if it is none."""
+
+    def __missing__(self, text: str) -> int:
+        """Work one out."""
+        if len(self) >= 1024:
+            self.clear()
+        time_ns = from_text(text + "Z")
+        made = self[text] = time_ns if time_ns and time_ns % NS == 0 else -EARLIEST
+        return made
+
+
+_seconds: Final = _Seconds()
+
+
 class Reader:
     """Reads blocks of one origin. `more`: attributes that every record gets unless it has one of that name."""
 
@@ -60,25 +75,25 @@ class Reader:
         self._observed_ns = observed_ns
         self._more = more or {}
 
-    def read(self, lines: Lines, *, careful: bool = True) -> Block:
-        """The records of the first lines, up to the first that is not ordinary. `careful`: some line may be hazardous, look at each."""
-        groups, size = _grouped(lines, careful=careful)
-        columns = self._columns(groups)
+    def read(self, lines: Lines) -> Block:
+        """The records of the first lines, up to the first that is not ordinary."""
+        groups, size = _grouped(lines)
+        columns = self._columns(groups, lines)
         if len(columns) < len(groups):
-            size = min(_first_odd(group) for group in groups)
-            groups, _ = _grouped(lines[:size], careful=careful)
-            columns = self._columns(groups)
+            size = min(_first_odd(group, lines) for group in groups)
+            groups, _ = _grouped(lines[:size])
+            columns = self._columns(groups, lines)
         worst = max((max(group.levels)[0] for group in columns), default=0)
         return Block(lines[:size], _encoder.encode(columns, size, self._origin, self._observed_ns), worst, self._records)
 
-    def _columns(self, groups: Iterable[Group]) -> list[Columns]:
+    def _columns(self, groups: Iterable[Group], lines: Lines) -> list[Columns]:
         """The columns of the groups in which all lines are ordinary."""
-        return [made for group in groups if (made := _columns_of(group, self._more)) is not None]
+        return [made for group in groups if (made := _columns_of(group, lines, self._more)) is not None]
 
     def _records(self, lines: Lines) -> list[LogRecord]:
         """The same once more as records."""
-        groups, _ = _grouped(lines, careful=False)
-        placed = [pair for group in self._columns(groups) for pair in zip(group.places, self._rows(group, lines), strict=True)]
+        groups, _ = _grouped(lines)
+        placed = [pair for group in self._columns(groups, lines) for pair in zip(group.places, self._rows(group, lines), strict=True)]
         return [record for _, record in sorted(placed, key=itemgetter(0))]
 
     def _rows(self, group: Columns, lines: Lines) -> Iterator[LogRecord]:
@@ -92,34 +107,40 @@ class Reader:
             yield LogRecord(time_ns, observed_ns, severity, text, body, attributes, origin, lines[place][0], trace, span)
 
 
-def hazardous(text: bytes) -> bool:
-    """Whether any line of a chunk may hold what `orjson` takes and we do not: numbers beyond 64 bits, deep nesting."""
-    return _HAZARDS.search(text) is not None
-
-
-def _grouped(lines: Lines, *, careful: bool) -> tuple[Collection[Group], int]:
-    """The first lines' objects by their names, and how many lines that are. One loop with local variables: each line goes through it."""
-    loads, plans = orjson.loads, named.plans
+def _grouped(lines: Lines) -> tuple[Collection[Group], int]:
+    """The first lines' objects by their names, and how many lines that are."""
     groups: dict[tuple[str, ...], Group] = {}
-    for place, (_, line) in enumerate(lines):
-        try:
-            fields = loads(line)
-        except ValueError:
-            return groups.values(), place
-        if type(fields) is not dict or len(line) > MAX_TEXT or (careful and (too_deep(line) or LONG_NUMBER.search(line))):
-            return groups.values(), place
-        names = tuple(fields)
+    objects = _objects([line for _, line in lines])
+    for place, (names, fields) in enumerate(zip(map(tuple, objects), objects, strict=True)):
         group = groups.get(names)
         if group is None:
-            if not (plan := plans[names]).plain:
+            if not (plan := named.plans[names]).plain:
                 return groups.values(), place
             group = groups[names] = Group(names, plan, [], [])
         group.places.append(place)
         group.rows.append(fields.values())
-    return groups.values(), len(lines)
+    return groups.values(), len(objects)
 
 
-def _columns_of(group: Group, more: Mapping[str, Value]) -> Columns | None:
+def _objects(texts: Sequence[bytes]) -> Sequence[dict[str, Value]]:
+    """The objects of the first texts, up to the first that holds none, or is too long to be taken as it is."""
+    try:
+        values = list(map(orjson.loads, texts))
+    except ValueError:
+        values = list(_until_error(texts))
+    if set(map(type, values)) <= _OBJECTS and max(map(len, texts), default=0) <= MAX_TEXT:
+        return values
+    odd = (place for place, value in enumerate(values) if type(value) is not dict or len(texts[place]) > MAX_TEXT)
+    return values[: next(odd, None)]
+
+
+def _until_error(texts: Iterable[bytes]) -> Iterator[dict[str, Value]]:
+    with suppress(ValueError):
+        for text in texts:
+            yield orjson.loads(text)
+
+
+def _columns_of(group: Group, lines: Lines, more: Mapping[str, Value]) -> Columns | None:
     """The records of a group; None if one of them is not ordinary."""
     plan = group.plan
     columns = dict(zip(group.names, zip(*group.rows, strict=True), strict=True))
@@ -130,16 +151,36 @@ def _columns_of(group: Group, more: Mapping[str, Value]) -> Columns | None:
     spans = plan.span and _ids(columns.pop(plan.span), 8)
     if times is None or levels is None or not _are_texts(bodies) or traces == [] or spans == []:
         return None
+    kinds = [set(map(type, column)) for column in columns.values()]
+    if not all(map(_is_exact, kinds, columns.values())) and any(map(_is_hazardous, (lines[place][1] for place in group.places))):
+        return None
     for name, value in more.items():
-        columns.setdefault(name, (value,) * len(times))
+        if name not in columns:
+            columns[name] = (value,) * len(times)
+            kinds.append({type(value)})
     texts = cast("Sequence[str]", bodies)
-    return Columns(group.places, times, levels, texts, tuple(columns), list(columns.values()), traces or None, spans or None)
+    return Columns(group.places, times, levels, texts, tuple(columns), list(columns.values()), kinds, traces or None, spans or None)
 
 
-def _first_odd(group: Group) -> int:
+def _first_odd(group: Group, lines: Lines) -> int:
     """The place of the first line of a group that is not ordinary; beyond all places if there is none."""
     alone = (group._replace(places=[place], rows=[row]) for place, row in zip(group.places, group.rows, strict=True))
-    return next((one.places[0] for one in alone if _columns_of(one, {}) is None), sys.maxsize)
+    return next((one.places[0] for one in alone if _columns_of(one, lines, {}) is None), sys.maxsize)
+
+
+def _is_exact(kinds: set[type], column: Sequence[Value]) -> bool:
+    """Whether there is certainly no number among the values, at any depth, that `orjson` may have rounded, and nothing is deep."""
+    if kinds <= _FLAT:
+        return True
+    if kinds == _DOUBLES:
+        doubles = cast("Sequence[float]", column)
+        return max(doubles) < _WIDE and min(doubles) > -_WIDE
+    return False
+
+
+def _is_hazardous(line: bytes) -> bool:
+    """Whether a line may hold what `orjson` takes and we do not: numbers beyond 64 bits, deep nesting."""
+    return too_deep(line) or LONG_NUMBER.search(line) is not None
 
 
 def _are_texts(column: Sequence[Value]) -> bool:
@@ -148,18 +189,23 @@ def _are_texts(column: Sequence[Value]) -> bool:
 
 def _times(column: Sequence[Value]) -> list[int] | None:
     """Nanoseconds since the epoch, by the rules of `timestamps`; None if one of them is no time."""
-    from_iso = datetime.fromisoformat
-    if not _are_texts(column):
+    times = _usual_times(cast("Sequence[str]", column)) if _are_texts(column) else None
+    if times is None:
         times = [parse_time(value) for value in column]
-    else:
-        try:  # microseconds and Z is what nearly everybody writes
-            times = [
-                int(from_iso(text).timestamp() * 1e6 + 0.5) * 1000 if text[26:] == "Z" and text[4] == "-" else from_text(text)
-                for text in cast("Sequence[str]", column)
-            ]
-        except ValueError:
-            return None
-    return times if min(times) >= EARLIEST and max(times) <= _EXACT else None
+    return times if min(times) >= EARLIEST and max(times) <= LATEST else None
+
+
+def _usual_times(column: Sequence[str]) -> list[int] | None:
+    """With microseconds and `Z`, which nearly everybody writes: the second is mostly that of the line before. None: not all are so."""
+    size = len(column)
+    joined = "".join(column)
+    if len(joined) != 27 * size or joined[19::27] != "." * size or joined[26::27] != "Z" * size:
+        return None
+    fractions = [text[20:26] for text in column]
+    if not "".join(fractions).isdigit() or not joined.isascii():
+        return None
+    seconds = _seconds
+    return [seconds[text[:19]] + int(fraction) * 1000 for text, fraction in zip(column, fractions, strict=True)]
 
 
 def _levels(column: Sequence[Value], *, bunyan: bool) -> list[tuple[int, str]] | None:

@@ -46,14 +46,12 @@ class Parser:
         self._drops: Counter[str] = Counter()
         self._origin: Origin | None = None
         self._text: bytes | None = None
-        self._careful: bool | None = None
         self._most = json_columns.MOST
 
     def parse_chunk(self, lines: Sequence[tuple[int, bytes]], origin: Origin, observed_ns: int) -> tuple[Records, dict[str, int]]:
         """The records that are complete now, and what is to be counted, by reason. A line is (offset, bytes without the newline)."""
         self._origin = origin
         self._text = self._all_text(lines)
-        self._careful = None
         records = Records()
         index = 0
         while index < len(lines):
@@ -117,18 +115,15 @@ class Parser:
         """Take lines by themselves as long as they are ordinary JSON; return the index of the first that is not."""
         if self._writers.wrapped:
             return self._read_wrapped(lines, index, observed_ns, into)
-        if self._careful is None:
-            self._careful = self._text is None or json_columns.hazardous(self._text)
-        return self._read_blocks(Reader(self._known_origin(), observed_ns), lines, index, into, careful=self._careful)
+        return self._read_blocks(Reader(self._known_origin(), observed_ns), lines, index, into)
 
     def _read_wrapped(self, lines: _Lines, index: int, observed_ns: int, into: Records) -> int:
         """As above for what a container's program wrote. A line that is not simple is fed, and if it leaves nothing open, on it goes."""
         writer, inner = self._writers.json_run(lines, index)
-        careful = json_columns.hazardous(b"\n".join([text for _, text in inner]))
         reader = Reader(self._known_origin(), observed_ns, {IOSTREAM: writer})
         at = 0
         while at < len(inner):
-            at = self._read_blocks(reader, inner, at, into, careful=careful)
+            at = self._read_blocks(reader, inner, at, into)
             if at < len(inner):
                 self._feed(*lines[index + at], observed_ns)
                 at += 1
@@ -137,11 +132,11 @@ class Parser:
                 self._release(into, observed_ns)
         return index + at
 
-    def _read_blocks(self, reader: Reader, lines: _Lines, index: int, into: Records, *, careful: bool) -> int:
+    def _read_blocks(self, reader: Reader, lines: _Lines, index: int, into: Records) -> int:
         """Take ordinary lines; return the index of the first that is not. Where many are not, little is read ahead in vain."""
         while index < len(lines):
             wanted = lines[index : index + self._most]
-            block = reader.read(wanted, careful=careful)
+            block = reader.read(wanted)
             into.extend(block)
             index += len(block)
             if len(block) < len(wanted):
