@@ -23,7 +23,7 @@ class Ballast:
         """Bytes it holds now."""
         try:
             return self._path.stat().st_size
-        except FileNotFoundError:
+        except OSError:  # it isn't there, or can't be seen now
             return 0
 
     def drop(self) -> bool:

@@ -18,6 +18,8 @@ from agent.spool.digest import Packed
 from agent.spool.values import OWN, Cursor, SpoolStat
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agent.record import Row
     from agent.spool.keeper import Keeper
     from agent.spool.store import Store
@@ -43,8 +45,8 @@ def stat(keeper: Keeper) -> SpoolStat:
         reason=keeper.reason,
         quota=store.limit.quota,
         used=store.db.used(),
-        file_size=store.path.stat().st_size if store.path.exists() else 0,
-        wal_size=log.stat().st_size if log.exists() else 0,
+        file_size=_size(store.path),
+        wal_size=_size(log),
         ballast_size=keeper.ballast.size,
         rows=connection.execute("SELECT count(*) FROM rows INDEXED BY rows_by_signal").get,
         records=connection.execute("SELECT ifnull(sum(records), 0) FROM rows INDEXED BY rows_by_signal").get,
@@ -145,3 +147,11 @@ def _letter(store: Store, number: int) -> letters.Letter:
     if dead is None:
         raise OutriderError(f"there is no dead letter {number}")
     return dead
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where it can't be seen now."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

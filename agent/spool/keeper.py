@@ -253,8 +253,8 @@ class Keeper:
 
     def _look(self) -> None:
         why = self.store.db.displaced()
-        if why:
-            self._restore(why)
+        if why and not self._restore(why):
+            return
         try:
             if time.monotonic() >= self._lift_at:
                 self._grant()
@@ -274,8 +274,8 @@ class Keeper:
             self.store.grant(now)
         self.store.limit = self._limit
 
-    def _restore(self, why: str) -> None:
-        """Write the file anew from what the open one still holds: its name is gone, or another's now."""
+    def _restore(self, why: str) -> bool:
+        """Write the file anew from what the open one still holds: its name is gone, or another's now. False: that can't be now."""
         draft = self.directory / RESTORED
         try:
             self.directory.mkdir(mode=0o700, exist_ok=True)
@@ -283,10 +283,10 @@ class Keeper:
             self.store.db.copy_to(draft)
         except OSError as error:  # there is no place for it now: the open file still takes everything
             self._now(State.DEGRADED, str(error))
-            return
+            return False
         except FAULTS as error:
             self._reopen(_meaning(error), str(error))
-            return
+            return True
         try:
             self.store.db.close()
             intruder = self._step_aside()
@@ -297,6 +297,7 @@ class Keeper:
             self._reopen(_meaning(error), str(error))
         else:
             self.events.append(Restored(why, intruder))
+        return True
 
     def _step_aside(self) -> Path | None:
         """Move whatever lies at the spool's path away."""
