@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -100,6 +101,8 @@ def status(state_dir: Path, *, as_json: bool) -> None:
     from agent.server.text import status_text  # noqa: PLC0415 - as above
 
     facts = _asked(lambda: ask_json(state_dir, "/status.json"))
+    if not isinstance(facts, dict) or "verdict" not in facts:
+        _die(f"what listens in {state_dir} is no agent", EX_UNAVAILABLE)
     click.echo(_pretty(facts) if as_json else status_text(facts))
 
 
@@ -111,17 +114,17 @@ def status(state_dir: Path, *, as_json: bool) -> None:
 @click.option("--source", default="", help="Only what this source stored.")
 def logs(state_dir: Path, *, as_json: bool, follow: bool, severity: str, source: str) -> None:
     """Show the stored records, oldest first."""
-    import orjson  # noqa: PLC0415 - as above
-
     from agent.host.control import stream_lines  # noqa: PLC0415 - as above
     from agent.server.text import record_text  # noqa: PLC0415 - as above
 
     path = f"/logs?{urlencode({'severity': severity, 'source': source, 'follow': int(follow)})}"
-    try:
-        for line in _asked(lambda: stream_lines(state_dir, path)):
-            click.echo(line.rstrip(b"\n") if as_json else record_text(orjson.loads(line)))
-    except KeyboardInterrupt:
-        return
+
+    def show() -> None:
+        for line in stream_lines(state_dir, path):
+            click.echo(line.rstrip(b"\n") if as_json else record_text(_record(line)))
+
+    with contextlib.suppress(KeyboardInterrupt):
+        _asked(show)
 
 
 @cli.command()
@@ -133,8 +136,8 @@ def healthcheck(state_dir: Path, *, strict: bool) -> None:
 
     try:
         found = ask_json(state_dir, f"/readyz?strict={int(strict)}")
-    except (NotRunningError, OSError, ValueError) as error:
-        click.echo(str(error), err=True)
+    except (NotRunningError, OutriderError) as error:
+        click.echo(f"outrider: {error}", err=True)
         sys.exit(1)
     well = isinstance(found, dict) and (found.get("status") == "ready" or (found.get("status") == "degraded" and not strict))
     click.echo(_pretty(found))
@@ -255,6 +258,16 @@ def _settings(config: Path | None) -> Settings:
     return settings
 
 
+def _record(line: bytes) -> dict[str, object]:
+    """A line of the agent's, as a record."""
+    import orjson  # noqa: PLC0415 - as above
+
+    with contextlib.suppress(ValueError):
+        if isinstance(record := orjson.loads(line), dict):
+            return record
+    raise UnavailableError("what listens in the state directory is no agent")
+
+
 def _asked(question: Callable[[], T]) -> T:
     """Ask the running agent; when there is none, say so and exit."""
     from agent.host.control import NotRunningError  # noqa: PLC0415 - as above
@@ -263,8 +276,6 @@ def _asked(question: Callable[[], T]) -> T:
         return _guarded(question)
     except NotRunningError as error:
         _die(f"{error}; start one with `outrider run`, or name its --state-dir", EX_UNAVAILABLE)
-    except OSError as error:
-        _die(f"the agent does not answer: {error}", EX_UNAVAILABLE)
 
 
 def _pretty(value: object) -> str:

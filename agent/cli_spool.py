@@ -10,8 +10,7 @@ from urllib.parse import urlencode
 
 import click
 
-from agent.errors import OutriderError
-from agent.host.control import NotRunningError, ask, ask_json, stream_lines
+from agent.host.control import NotRunningError, ask_bytes, ask_json, stream_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -70,11 +69,7 @@ class Running:
 
     def body(self, number: int) -> bytes:
         """See `Store`."""
-        with ask(self._state_dir, f"/spool/dead-letters/body?id={number}") as response:
-            data = response.read()
-            if response.status != 200:
-                raise OutriderError(data.decode(errors="replace").strip())
-            return data
+        return ask_bytes(self._state_dir, f"/spool/dead-letters/body?id={number}")
 
     def requeue(self, number: int) -> int:
         """See `Store`."""

@@ -1,19 +1,25 @@
-"""Asking a running agent: plain HTTP over the Unix socket in its state directory. The client half; the routes are in `runtime.py`."""
+"""Asking a running agent: plain HTTP over the Unix socket in its state directory. The client half; the routes are in `server/endpoints.py`."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import socket
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any, Final
 
-from agent.errors import OutriderError
+from agent.errors import OutriderError, UnavailableError
 from agent.server.messages import SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+PATIENCE: Final = 10.0
+"""Seconds that a whole answer may take."""
 
 
 class NotRunningError(Exception):
@@ -25,47 +31,122 @@ def socket_path(state_dir: Path) -> Path:
     return state_dir / SOCKET
 
 
+class _Socket(socket.socket):
+    """A Unix socket whose `end`, a monotonic time, is the end of the whole conversation: who sends a byte now and then is hung as well."""
+
+    end: float | None = None
+
+    def recv_into(self, *args: Any, **options: Any) -> int:
+        """As of any socket."""
+        if self.end is not None:
+            self.settimeout(max(self.end - time.monotonic(), 0.001))
+        return super().recv_into(*args, **options)
+
+
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout: float | None) -> None:
+    def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("outrider", timeout=timeout)
         self._path = path
+        self._socket = _Socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout)
+        self._socket.end = time.monotonic() + timeout
 
     def connect(self) -> None:
         """Connect to the path instead of a host."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
+        self.sock = self._socket
         directory = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY)
         try:  # by the directory's number, for `sockaddr_un` holds 107 bytes (unix(7)) and state directories can be deep
-            self.sock.connect(f"/proc/self/fd/{directory}/{self._path.name}")
+            self._socket.connect(f"/proc/self/fd/{directory}/{self._path.name}")
         finally:
             os.close(directory)
 
+    def wait_for_ever(self) -> None:
+        """What follows may take its time."""
+        self._socket.end = None
+        self._socket.settimeout(None)
 
-def ask(state_dir: Path, path: str, *, method: str = "GET", timeout: float | None = 10.0) -> http.client.HTTPResponse:
-    """Send one request and return the open response; raise `NotRunningError` when nobody listens."""
-    connection = _UnixConnection(socket_path(state_dir), timeout)
+    def close(self) -> None:
+        """Also where it was never connected."""
+        super().close()
+        self._socket.close()
+
+
+@contextlib.contextmanager
+def _connected(state_dir: Path, timeout: float) -> Iterator[_UnixConnection]:
+    """A connection; says what is wrong with whoever listens: nobody, somebody who is hung, somebody else."""
     try:
-        connection.request(method, path, headers={"Accept": "application/json", "Connection": "close"})
-        return connection.getresponse()
-    except OSError as error:
-        connection.close()
-        if not isinstance(error, FileNotFoundError | ConnectionRefusedError):
-            raise
+        with contextlib.closing(_UnixConnection(socket_path(state_dir), timeout)) as connection:
+            yield connection
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
         raise NotRunningError(f"no agent is running on {state_dir}") from error
+    except TimeoutError as error:
+        raise UnavailableError(f"the agent on {state_dir} does not answer within {timeout:g} s: it is hung, or stopped") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise UnavailableError(f"the agent on {state_dir} can't be asked: {_reason(error)}") from error
+    except ValueError as error:
+        raise UnavailableError(f"what listens on {socket_path(state_dir)} is no agent: {error}") from error
 
 
-def ask_json(state_dir: Path, path: str, *, method: str = "GET") -> object:
-    """One request whose answer is one JSON value. Raises OutriderError with the agent's own words when it refuses."""
-    with ask(state_dir, path, method=method) as response:
+def _reason(error: Exception) -> str:
+    if isinstance(error, http.client.IncompleteRead | http.client.RemoteDisconnected | ConnectionError):
+        return "it broke the connection off"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    return f"it answers no HTTP ({text})" if isinstance(error, http.client.HTTPException) else text
+
+
+def ask_json(state_dir: Path, path: str, *, method: str = "GET", timeout: float | None = None) -> object:
+    """One request whose answer is one JSON value.
+
+    NotRunningError: nobody listens. UnavailableError: whoever does is hung or no agent. OutriderError with the agent's own words: it refuses.
+    """
+    with _connected(state_dir, timeout or PATIENCE) as connection:
+        response = _ask(connection, method, path)
         body = response.read()
-        if response.status == http.HTTPStatus.BAD_REQUEST:
-            raise OutriderError(body.decode(errors="replace").strip())
-        return json.loads(body)
+        if response.status in (http.HTTPStatus.OK, http.HTTPStatus.SERVICE_UNAVAILABLE):  # `/readyz` says so, and why
+            return json.loads(body)
+    raise _refusal(response.status, body)
 
 
-def stream_lines(state_dir: Path, path: str) -> Iterator[bytes]:
-    """One request whose answer is lines, as they come. Raises OutriderError with the agent's own words when it refuses."""
-    response = ask(state_dir, path, timeout=None)
-    if response.status != http.HTTPStatus.OK:
-        raise OutriderError(response.read().decode(errors="replace").strip())
-    return iter(response)
+def ask_bytes(state_dir: Path, path: str, *, timeout: float | None = None) -> bytes:
+    """One request whose answer is bytes; errors as of `ask_json`."""
+    with _connected(state_dir, timeout or PATIENCE) as connection:
+        response = _ask(connection, "GET", path)
+        body = response.read()
+        if response.status == http.HTTPStatus.OK:
+            return body
+    raise _refusal(response.status, body)
+
+
+def stream_lines(state_dir: Path, path: str, *, timeout: float | None = None) -> Iterator[bytes]:
+    """One request whose answer is lines, as they come: only their beginning is waited for no longer than `timeout`.
+
+    Errors as of `ask_json`.
+    """
+    with _connected(state_dir, timeout or PATIENCE) as connection:
+        response = _ask(connection, "GET", path)
+        if response.status == http.HTTPStatus.OK:
+            connection.wait_for_ever()
+            yield from _lines(response)
+            return
+        body = response.read()
+    raise _refusal(response.status, body)
+
+
+def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Its lines; IncompleteRead if it breaks off, which iterating over it does not tell."""
+    rest = b""
+    while chunk := response.read1(1 << 16):
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line + b"\n" for line in whole)
+    if response.length:
+        raise http.client.IncompleteRead(rest, response.length)
+
+
+def _ask(connection: _UnixConnection, method: str, path: str) -> http.client.HTTPResponse:
+    connection.request(method, path, headers={"Accept": "application/json"})
+    return connection.getresponse()
+
+
+def _refusal(status: int, body: bytes) -> OutriderError:
+    words = body.decode(errors="replace").strip()[:500]
+    return OutriderError(words if status == http.HTTPStatus.BAD_REQUEST else f"the agent answers with status {status}: {words}")

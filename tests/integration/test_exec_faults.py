@@ -15,7 +15,8 @@ import time
 
 import pytest
 
-from agent.host.control import ask_json
+from agent.errors import UnavailableError
+from agent.host.control import NotRunningError, ask_json
 from tests.support.agent_process import environment, outrider, wait_until
 
 pytestmark = pytest.mark.integration
@@ -113,7 +114,7 @@ def asked(tmp_path):
     """The status, None while nobody answers."""
     try:
         return ask_json(tmp_path / "state", "/status.json")
-    except Exception:  # noqa: BLE001 - not there yet
+    except (NotRunningError, UnavailableError):
         return None
 
 

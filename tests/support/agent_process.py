@@ -9,6 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Self
 
+from agent.errors import UnavailableError
 from agent.host.control import NotRunningError, ask_json
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class AgentProcess:
             raise AssertionError(f"the agent ended with {self.process.returncode}: {self.log_file.read_text()[-2000:]}")
         try:
             found = ask_json(self.state, "/status.json")
-        except (NotRunningError, OSError):
+        except (NotRunningError, UnavailableError):
             return None
         assert isinstance(found, dict)
         return found
