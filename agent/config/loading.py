@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.config.check import check, suggest
@@ -9,13 +11,13 @@ from agent.config.components import check_components, check_names
 from agent.config.environment import VARIABLES, tree_of, unknown_variables, unused_warning
 from agent.config.include import include
 from agent.config.secrets import literal_passwords, literal_secrets
-from agent.config.settings import Entry, Settings
+from agent.config.settings import Entry, Settings, is_loopback
 from agent.config.tree import Fault, InvalidConfigError, Place, Site, Tree
+from agent.options import split_address
 from agent.registry import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 class Loaded(NamedTuple):
@@ -57,9 +59,29 @@ def settings_of(tree: Tree) -> Settings:
     rest = {key: value for key, value in tree.data.items() if key not in lists and value is not None}
     entries = {str(kind): tuple(entry for entry in found if entry is not None) for kind, found in lists.items()}
     settings = check(Settings, {**rest, **entries}, Site(tree, ()))
+    _check_web(tree, settings)
     if settings is None or tree.faults:
         raise InvalidConfigError(tree.faults)
     return settings
+
+
+def _check_web(tree: Tree, settings: Settings | None) -> None:
+    """Find the faults of the `web.config` as well, whatever else is wrong."""
+    section = tree.data.get("server")
+    name = section.get("web_config") if isinstance(section, dict) else None
+    if not isinstance(name, str) or not os.access(name, os.R_OK) or not os.path.isfile(name):  # noqa: PTH113 - said already, if so
+        return
+    from agent.config.web import read_web  # noqa: PLC0415 - TLS, and the YAML reader
+
+    try:
+        web = read_web(Path(name))
+    except InvalidConfigError as error:
+        tree.faults.extend(error.faults)
+        return
+    closed = web.guarded or settings is None or settings.server.bearer_token or settings.server.insecure
+    if settings is not None and not closed and not is_loopback(split_address(settings.server.listen)[0]):
+        fix = "add basic_auth_users there, set bearer_token, or write `insecure: true` under `server`"
+        Site(tree, ("server",)).fault(("listen",), f"can be reached from outside, and {name} lets everybody in", fix)
 
 
 def _read(path: Path, env: Mapping[str, str]) -> Tree:

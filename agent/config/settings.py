@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
 from agent.component import ComponentConfig  # noqa: TC001 - pydantic reads it
-from agent.options import Address, Duration, Interval, OptionError, Size, split_address
+from agent.options import Address, Duration, Interval, OptionError, ReadableFile, Secret, Size, split_address
 from agent.parse.patterns import Pattern  # noqa: TC001 - pydantic reads it
 from agent.redact import RedactConfig
 
@@ -66,11 +66,19 @@ class Server(Section):
     """`host:port`. From the environment: `OUTRIDER_LISTEN`."""
     insecure: bool = False
     """Allow an address that others can reach, although there is neither TLS nor authentication."""
+    web_config: ReadableFile | None = None
+    """A `web.config` file of Prometheus' exporter-toolkit: TLS, users with bcrypt hashes (`outrider[web]`), headers, rate limit. It holds for every
+    page; `outrider healthcheck` and the other commands ask over the control socket, which needs none of it."""
+    bearer_token: Secret | None = None
+    """A token that clients may give as `Authorization: Bearer …`; beside the users of `web_config`, if there are any."""
 
     @model_validator(mode="after")
     def _only_loopback(self) -> Server:
-        if not self.insecure and not is_loopback(split_address(self.listen)[0]):
-            fix = "listen on 127.0.0.1, or write `insecure: true` under `server` if only trusted machines reach it"
+        open_to_all = not (
+            self.insecure or self.web_config or self.bearer_token
+        )  # a web_config that lets everybody in is found when it is read
+        if open_to_all and not is_loopback(split_address(self.listen)[0]):
+            fix = "listen on 127.0.0.1, set web_config or bearer_token, or write `insecure: true` if only trusted machines reach it"
             raise OptionError(f"{self.listen} can be reached from outside, without TLS or authentication", fix, key="listen")
         return self
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from agent.errors import ConfigError
 from agent.host.background import check_ledger
 from agent.lean import SERVING, stand_ins
 from agent.options import split_address
@@ -16,12 +17,50 @@ from agent.server.spool_routes import spool_routes
 from agent.telemetry import ComponentFailed, RequestRefused
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
+    from agent.clock import Clock
     from agent.config.settings import Server
     from agent.host.facts import Facts
     from agent.host.pipeline import Host
+    from agent.server.gate import Gate
     from agent.server.messages import Handler, Request, Response, Routes
+
+
+class Guard(NamedTuple):
+    """What stands before the pages."""
+
+    gate: Gate | None = None
+    tls: ssl.SSLContext | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def _guard(settings: Server, clock: Clock) -> Guard:
+    """What is configured; nothing of it is imported unless it is. ConfigError if a file has become unfit since it was checked."""
+    token = settings.bearer_token.get_secret_value() if settings.bearer_token else None
+    if settings.web_config is None and token is None:
+        return Guard()
+    from agent.server.gate import Bucket, Credentials, Gate  # noqa: PLC0415 - as said
+
+    if settings.web_config is None:
+        return Guard(Gate(Credentials({}, token), None))
+    from agent.config.web import read_web  # noqa: PLC0415 - as said
+    from agent.config.web_tls import server_context  # noqa: PLC0415 - as said
+
+    web = read_web(settings.web_config)
+    users = {name: stored.get_secret_value() for name, stored in web.basic_auth_users.items()}
+    tls, rate = web.tls_server_config, web.rate_limit
+    gate = Gate(
+        Credentials(users, token) if users or token else None,
+        Bucket(rate.interval, rate.burst, clock.monotonic) if rate.interval else None,
+        frozenset(tls.client_allowed_sans if tls else ()),
+    )
+    try:
+        context = server_context(tls) if tls else None
+    except OSError as error:
+        raise ConfigError(f"{settings.web_config}: certificate, key or CA can't be used: {error}") from error
+    return Guard(gate, context, tuple(web.http_server_config.headers.named()))
 
 
 class Endpoints:
@@ -32,26 +71,29 @@ class Endpoints:
         self._host = host
         self._page: Handler | None = None
         public = self._public(facts)
-        self._servers = [self._server(public)]
-        self._control = self._server({**public, **self._private()})
+        self._guard = _guard(settings, host.clock)
+        self._servers = [self._server(public, self._guard)]
+        self._control = self._server({**public, **self._private()}, Guard())
 
     async def open(self, state_dir: Path) -> str:
         """Listen; return the address of the pages. Raises OSError when it is taken."""
         name, port = split_address(self._settings.listen)
         await self._control.listen_unix(state_dir / SOCKET)
-        return f"{name}:{await self._servers[0].listen(name, port)}"
+        return f"{name}:{await self._servers[0].listen(name, port, self._guard.tls)}"
 
     async def close(self) -> None:
         """Stop listening."""
         for server in (*self._servers, self._control):
             await server.close()
 
-    def _server(self, routes: Routes) -> HttpServer:
+    def _server(self, routes: Routes, guard: Guard) -> HttpServer:
         telemetry = self._host.telemetry
         return HttpServer(
             routes,
             refused=lambda reason: telemetry.emit(RequestRefused(reason)),
             broken=lambda path, error: telemetry.emit(ComponentFailed(f"page {path}", str(error), 0.0)),
+            gate=guard.gate,
+            headers=guard.headers,
         )
 
     def _public(self, facts: Facts) -> Routes:

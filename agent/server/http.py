@@ -24,9 +24,11 @@ from agent.net.addresses import host_allowed, is_loopback
 from agent.server.messages import SECURITY_HEADERS, Request, Response, compress, find, has_body, http_date, parse_request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    import ssl
+    from collections.abc import AsyncGenerator, Callable, Sequence
     from pathlib import Path
 
+    from agent.server.gate import Gate
     from agent.server.messages import Handler, Routes
 
 _READ: Final = 16 * 1024
@@ -45,6 +47,8 @@ class Limits:
     """Between two requests of a connection."""
     answer_time: float = 30.0
     """To make an answer, and again to hand it over; a streamed answer has it per piece that is handed over."""
+    parting_time: float = 5.0
+    """To take the rest of the last answer, over TLS."""
     connections: int = 128
 
 
@@ -61,19 +65,27 @@ class HttpServer:
         refused: Callable[[str], None],
         broken: Callable[[str, Exception], None],
         limits: Limits = Limits(),
+        gate: Gate | None = None,
+        headers: Sequence[tuple[str, str]] = (),
     ) -> None:
+        """`gate` lets requests in over TCP; `headers` (names in lower case) are on every answer, an empty one instead of a default of ours."""
         self.routes = routes
         self.limits = limits
         self.refused = refused
         self.broken = broken
+        self.gate = gate
+        self.headers = headers
         self._connections: dict[asyncio.Task[None], _Connection] = {}
         self._listeners: list[asyncio.Server] = []
         self._paths: list[Path] = []
 
-    async def listen(self, host: str, port: int) -> int:
-        """Listen on TCP; return the port (the kernel's choice for 0). Raises OSError."""
+    async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Listen on TCP, with TLS or without; return the port (the kernel's choice for 0). Raises OSError."""
         loopback = is_loopback(host)
-        listener = await asyncio.start_server(lambda reader, writer: self._accept(reader, writer, loopback), host, port, limit=_READ)
+        patience = self.limits.header_time if tls else None
+        listener = await asyncio.start_server(
+            lambda reader, writer: self._accept(reader, writer, loopback), host, port, limit=_READ, ssl=tls, ssl_handshake_timeout=patience
+        )
         self._listeners.append(listener)
         bound: int = listener.sockets[0].getsockname()[1]
         return bound
@@ -102,7 +114,7 @@ class HttpServer:
             self._paths.pop().unlink(missing_ok=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, loopback: bool) -> None:
-        writer.transport.set_write_buffer_limits(0)  # `drain` then means "handed over", and closing after it takes no time
+        writer.transport.set_write_buffer_limits(high=1, low=0)  # `drain` then means "handed over", and closing after it takes no time
         reason = self._objection(writer)
         if reason is not None:
             self.refused(reason)
@@ -119,6 +131,8 @@ class HttpServer:
     def _objection(self, writer: asyncio.StreamWriter) -> str | None:
         if not _permitted(writer.get_extra_info("socket")):
             return "not_permitted"
+        if self.gate is not None and not self.gate.knows(writer.get_extra_info("peercert")):
+            return "client_certificate"
         return None if self._make_room() else "too_many_connections"
 
     def _make_room(self) -> bool:
@@ -152,13 +166,24 @@ class _Connection:
     async def run(self) -> None:
         """Answer requests until one of both sides has had enough."""
         with contextlib.suppress(OSError):  # the client went away, or did not read its answer
-            while (head := await self._next_head()) is not None:
-                self.waiting_since = None
-                request = parse_request(head.method, head.target, list(head.headers))
-                await self._send(request, await self._answer(request))
-                if not self._again():
-                    return
-                self.waiting_since = asyncio.get_running_loop().time()
+            await self._converse()
+            if self.writer.get_extra_info("sslcontext") is not None:
+                await self._part()
+
+    async def _converse(self) -> None:
+        while (head := await self._next_head()) is not None:
+            self.waiting_since = None
+            request = parse_request(head.method, head.target, list(head.headers))
+            await self._send(request, await self._answer(request))
+            if not self._again():
+                return
+            self.waiting_since = asyncio.get_running_loop().time()
+
+    async def _part(self) -> None:
+        """End TLS in good order: what was written through it may still be on its way to the socket, where `drain` does not look."""
+        self.writer.close()
+        async with asyncio.timeout(self._limits.parting_time):
+            await self.writer.wait_closed()
 
     async def _next_head(self) -> h11.Request | None:
         try:
@@ -195,6 +220,9 @@ class _Connection:
         if not host_allowed(request.headers.get("host", ""), loopback=self._loopback):
             self._server.refused("foreign_host")
             return Response(b"this server answers to its address and to localhost\n", 421)
+        if self._server.gate is not None and (objection := await self._server.gate.objection(request)) is not None:
+            self._server.refused(objection[0])
+            return objection[1]
         if has_body(request):
             self._server.refused("body")
             return Response(b"no bodies are taken\n", 413)
@@ -212,7 +240,7 @@ class _Connection:
             return Response(b"internal error\n", 500)
 
     async def _send(self, request: Request | None, response: Response) -> None:
-        head = h11.Response(status_code=response.status, headers=_headers(response))
+        head = h11.Response(status_code=response.status, headers=_headers(response, self._server.headers))
         sent = self._http.send(head) or b""
         body = b"" if request and request.method == "HEAD" else response.body
         if isinstance(body, bytes):
@@ -249,9 +277,10 @@ class _Connection:
             await self.writer.drain()
 
 
-def _headers(response: Response) -> list[tuple[str, str]]:
+def _headers(response: Response, configured: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     own = {name for name, _ in response.headers}
-    defaults = (pair for pair in SECURITY_HEADERS if pair[0] not in own)
+    everywhere = {**dict(SECURITY_HEADERS), **dict(configured)}
+    defaults = (pair for pair in everywhere.items() if pair[0] not in own and pair[1])
     headers = [("date", http_date(time.time())), ("content-type", response.content_type), *defaults, *response.headers]
     if isinstance(response.body, bytes):
         headers.append(("content-length", str(len(response.body))))
