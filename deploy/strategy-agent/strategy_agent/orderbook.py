@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from strategy_agent.model import Book
@@ -26,24 +27,17 @@ class BookStore(Protocol):
         ...
 
 
+@dataclass(slots=True)
 class OrderBookCache:
     """Caches books by symbol for ``max_age`` seconds of the clock that stamps them."""
 
-    def __init__(
-        self,
-        fetch: Callable[[str], Awaitable[Book]],
-        *,
-        max_age: float = 0.5,
-        store: BookStore | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._fetch = fetch
-        self._max_age = max_age
-        self._store = store
-        self._clock = clock
-        self._books: dict[str, Book] = {}
-        self.answers: Counter[str] = Counter()
-        """Who had the last word, ``memory``, ``store`` or ``broker``; the last also when it had no answer."""
+    fetch: Callable[[str], Awaitable[Book]]
+    max_age: float = 0.5
+    store: BookStore | None = None
+    clock: Callable[[], float] = time.time
+    answers: Counter[str] = field(default_factory=Counter)
+    """Who had the last word, ``memory``, ``store`` or ``broker``; the last also when it had no answer."""
+    _books: dict[str, Book] = field(default_factory=dict)
 
     @property
     def hit_rate(self) -> float:
@@ -55,21 +49,21 @@ class OrderBookCache:
         if book := self._fresh(self._books.get(symbol)):
             self.answers["memory"] += 1
             return book
-        if self._store and (book := self._fresh(await self._store.get(symbol))):
+        if self.store and (book := self._fresh(await self.store.get(symbol))):
             self.answers["store"] += 1
             self._books[symbol] = book
             return book
         self.answers["broker"] += 1
-        book = self._books[symbol] = await self._fetch(symbol)
-        if self._store:
-            await self._store.put(book)
+        book = self._books[symbol] = await self.fetch(symbol)
+        if self.store:
+            await self.store.put(book)
         return book
 
     def age(self, symbol: str) -> float | None:
         """Return the age in seconds of the book held for the symbol, if one is."""
         book = self._books.get(symbol)
-        return None if book is None else self._clock() - book.at
+        return None if book is None else self.clock() - book.at
 
     def _fresh(self, book: Book | None) -> Book | None:
         # Either way: a book from the future, by a clock that is ahead of ours, would otherwise never grow old.
-        return book if book and abs(self._clock() - book.at) <= self._max_age else None
+        return book if book and abs(self.clock() - book.at) <= self.max_age else None

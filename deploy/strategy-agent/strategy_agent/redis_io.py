@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import count
 
 from redis.asyncio import Redis
@@ -38,15 +39,15 @@ def connect(url: str) -> Redis:
     return Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0, decode_responses=True)
 
 
+@dataclass(slots=True)
 class RedisEvents:
     """An :class:`~strategy_agent.events.EventSink` on Redis; what is lost, and whether Redis is there, is a metric."""
 
-    def __init__(self, client: Redis, metrics: Metrics) -> None:
-        self._client = client
-        self._metrics = metrics
-        self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_LENGTH)
-        self._published = 0
-        self._undelivered = 0
+    client: Redis
+    metrics: Metrics
+    _queue: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(QUEUE_LENGTH))
+    _published: int = 0
+    _undelivered: int = 0
 
     def publish(self, kind: str, **fields: Value) -> None:
         """Queue an event; a full queue drops it, and its number shows the gap."""
@@ -55,7 +56,7 @@ class RedisEvents:
         try:
             self._queue.put_nowait(json.dumps(event))
         except asyncio.QueueFull:
-            self._metrics.events_dropped.labels("queue_full").inc()
+            self.metrics.events_dropped.labels("queue_full").inc()
         else:
             self._undelivered += 1
 
@@ -75,32 +76,32 @@ class RedisEvents:
         try:
             await asyncio.wait_for(self._queue.join(), timeout)
         except TimeoutError:
-            self._metrics.events_dropped.labels("shutdown").inc(self._undelivered)
+            self.metrics.events_dropped.labels("shutdown").inc(self._undelivered)
 
     async def _send(self, event: str) -> bool:
         try:
-            async with self._client.pipeline(transaction=False) as pipeline:
+            async with self.client.pipeline(transaction=False) as pipeline:
                 pipeline.xadd(STREAM, {"payload": event}, maxlen=STREAM_LENGTH, approximate=True)
                 pipeline.publish(CHANNEL, event)
                 await pipeline.execute()
         except FAILURES:
-            self._metrics.redis_up.set(0)
+            self.metrics.redis_up.set(0)
             return False
-        self._metrics.redis_up.set(1)
+        self.metrics.redis_up.set(1)
         return True
 
 
+@dataclass(slots=True)
 class RedisBooks:
     """A :class:`~strategy_agent.orderbook.BookStore` on Redis; answers None while Redis is away."""
 
-    def __init__(self, client: Redis) -> None:
-        self._client = client
+    client: Redis
 
     async def get(self, symbol: str) -> Book | None:
         """Return the stored book, or None if there is none, none readable, or no Redis."""
         try:
             async with asyncio.timeout(BOOK_PATIENCE):
-                text = await self._client.get(BOOK_KEY + symbol)
+                text = await self.client.get(BOOK_KEY + symbol)
             return None if text is None else decode(text, Book)
         except (*FAILURES, WireError):
             return None
@@ -109,4 +110,4 @@ class RedisBooks:
         """Store a book for a few seconds; a cache that cannot be written is only a slower cache."""
         with suppress(*FAILURES):
             async with asyncio.timeout(BOOK_PATIENCE):
-                await self._client.set(BOOK_KEY + book.symbol, encode(book), px=BOOK_TTL_MS)
+                await self.client.set(BOOK_KEY + book.symbol, encode(book), px=BOOK_TTL_MS)
