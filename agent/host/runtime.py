@@ -79,10 +79,12 @@ class Agent:
             async with asyncio.TaskGroup() as life:
                 self._build = functools.partial(Generation, host=host, life=life, child=child, held=self._held)
                 self._discard = lambda unused: life.create_task(unused.close())
+                watch = life.create_task(spool.watch())  # without its store an agent ends, and whoever started it starts it again
                 first = self._build(self._settings)
                 self._listen_to_signals(child)
                 await self._run_generations(first)
                 await self._tell_the_end(spool)
+                watch.cancel()
         finally:
             await spool.close()
         return child.code if child else 0

@@ -188,6 +188,10 @@ class Spool:
         """Throw a dead letter away; it stays counted. OutriderError if there is none."""
         await self._worker.do(lambda store: commands.discard(store, number), writes=True)
 
+    async def watch(self) -> None:
+        """Return when the spool is closed; SpoolError as soon as it can't store anything any more, which is a mistake of ours."""
+        await self._worker.watch()
+
     async def close(self) -> None:
         """Finish what was asked for and close the file; a second call does nothing."""
         await self._worker.stop()

@@ -56,7 +56,9 @@ class Worker:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._opened: asyncio.Future[None] = self._loop.create_future()
-        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[BaseException | None] = self._loop.create_future()
+        """Set when the thread has ended; to what ended it, if that was nobody's wish."""
+        self._taken: Sequence[Job | None] = ()
         self._told_full = False
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
 
@@ -72,6 +74,12 @@ class Worker:
         future: asyncio.Future[object] = self._loop.create_future()
         self._jobs.put(Job(work, writes, durable, future))
         return cast("T", await future)
+
+    async def watch(self) -> None:
+        """Return when the thread has ended as it was told to; SpoolError if something else ended it: then nothing is stored any more."""
+        error = await asyncio.shield(self._ended)
+        if error is not None:
+            raise SpoolError(f"the spool's thread has ended: {type(error).__name__}: {error}") from error
 
     async def stop(self) -> None:
         """Finish what is queued, close the file and end the thread."""
@@ -89,17 +97,29 @@ class Worker:
             self._call(_fulfil, self._ended, None)
             return
         self._call(_fulfil, self._opened, None)
+        ended_by: BaseException | None = None
         try:
             while self._serve(self._take()):
                 pass
+        except BaseException as error:  # noqa: BLE001 whatever it is, the agent must not go on without its store
+            ended_by = error
         finally:
             self._closing.set()
             self._dismiss()
+            self._call(_fulfil, self._ended, self._close() or ended_by)
+
+    def _close(self) -> BaseException | None:
+        try:
             self.keeper.close()
-            self._call(_fulfil, self._ended, None)
+        except BaseException as error:  # noqa: BLE001 who waits for the end must hear of it
+            return error
+        return None
 
     def _dismiss(self) -> None:
-        """Tell those whose jobs came too late."""
+        """Tell those whose jobs came too late, or were under way; whoever has an answer already keeps it."""
+        for job in self._taken:
+            if job is not None:
+                self._call(_fail, job.future, SpoolError("the spool has ended"))
         with contextlib.suppress(queue.Empty):
             while True:
                 job = self._jobs.get_nowait()
@@ -117,6 +137,7 @@ class Worker:
 
     def _serve(self, taken: Sequence[Job | None]) -> bool:
         """Do jobs in order, neighbouring writes as one group; False when the end was asked for."""
+        self._taken = taken
         jobs = [job for job in taken if job is not None]
         for group in _groups(jobs):
             self._tell([(job.future, result) for job, result in zip(group, self._perform(group), strict=True)])

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.agent_process import AgentProcess, environment, wait_until
+
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
@@ -255,3 +257,33 @@ def test_full_disk_is_waited_for(small_disk):
     assert said == "done\n", events
     assert "FULL" in events
     check(small_disk / "state", 500)
+
+
+BROKEN = """
+from agent.cli import main
+from agent.spool.keeper import Keeper
+
+def fail(self, *, idle):
+    if self.store.last_seq:
+        raise KeyError("a mistake")
+
+Keeper.look_after = fail
+main()
+"""
+
+
+def test_an_agent_whose_store_ends_ends_too(tmp_path):
+    """A mistake in the thread that owns the spool ends the agent at once, with a message and an exit code; the next one goes on."""
+    log = tmp_path / "app.log"
+    log.write_text('{"event": "one"}\n')
+    variables = {"OUTRIDER_LOG_FILES": str(log)}
+    command = [sys.executable, "-c", BROKEN, "run"]
+    done = subprocess.run(
+        command, env=environment(tmp_path / "state", **variables), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 70, done.stderr
+    assert "outrider: the spool's thread has ended: KeyError: 'a mistake'" in done.stderr
+    with log.open("a") as file, AgentProcess(tmp_path / "state", **variables) as agent:
+        file.write('{"event": "two"}\n')
+        file.flush()
+        wait_until(lambda: agent.status()["sources"][0]["accepted"] == 2, "both records are stored, each once")

@@ -177,3 +177,30 @@ async def test_what_an_exporter_remembers_moves_with_its_cursor(spool):
     await spool.settle("otlp", row, sent=3, positions={"told": b"2"})
     assert await spool.positions(remembered_as("otlp")) == {"told": b"1"}
     assert await spool.positions("otlp") == {}
+
+
+async def test_a_thread_that_ends_unasked_is_told_and_nobody_waits_for_it(tmp_path):
+    """Whoever waits for a job gets an error, and so does who watches over the spool: it does not hang."""
+    spool = await Spool.open(tmp_path)
+
+    def end(_store):
+        raise SystemExit("a mistake")
+
+    waiting = [spool._worker.do(work, writes=True) for work in (lambda store: store.last_seq, end, lambda store: store.last_seq)]
+    results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+    assert all(isinstance(one, SpoolError) for one in results[1:])
+    with pytest.raises(SpoolError, match="thread has ended: SystemExit: a mistake"):
+        await asyncio.wait_for(spool.watch(), 5)
+    with pytest.raises(SpoolError, match="closed"):
+        await put(spool, logs())
+    await asyncio.wait_for(spool.close(), 5)
+    again = await Spool.open(tmp_path)
+    await again.close()
+
+
+async def test_whoever_watches_over_a_spool_hears_of_its_end(tmp_path):
+    """An end that was asked for is no failure."""
+    spool = await Spool.open(tmp_path)
+    watch = asyncio.create_task(spool.watch())
+    await spool.close()
+    await asyncio.wait_for(watch, 5)
