@@ -115,11 +115,12 @@ def measure(folder: Path, log: Path, count: int, start: Callable[[Path, Path, st
         began = time.monotonic()
         process = spawn(start(folder, log, server.url))
         wall = wait_for_quiet(folder / "store") - began
+        peak = high_water(process.pid)
         usage = end(process)
         arrived = [number for body in server.bodies() for number in numbers(body)]
     if sorted(arrived) != list(range(count)):
         raise SystemExit(f"no result: {len(arrived)} records arrived, {len(set(arrived))} different ones, of {count}")
-    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)
+    return Cost(usage.ru_utime + usage.ru_stime, wall, peak)
 
 
 def outrider(folder: Path, log: Path, url: str) -> list[str]:
@@ -252,6 +253,12 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def high_water(pid: int) -> float:
+    """The most resident memory so far in MiB (VmHWM, proc_pid_status(5)); `ru_maxrss` would count what we had when we forked."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
 
 
 def resident(pid: int) -> float:
