@@ -62,6 +62,8 @@ class Parser:
                 self._feed(*lines[index], observed_ns)
                 index += 1
             if len(self._waiting) > _MAX_WAITING:
+                self._release(records, observed_ns)  # most of them wait for nothing but the end of the chunk
+            if len(self._waiting) > _MAX_WAITING:
                 self._writers.close(observed_ns, self._waiting)
         self._release(records, observed_ns)
         if self._writers.pieced:

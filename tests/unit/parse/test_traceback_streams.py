@@ -154,3 +154,11 @@ def test_what_only_begins_like_a_traceback_is_text() -> None:
     assert (record.severity, record.body) == (0, 'problems:\n  File "/srv/app/a.py", line 3\n  unused import')
     (record,) = records_of(LOGGED + b"Traceback (most recent call last):\n")
     assert record.body == "it broke\nTraceback (most recent call last):"
+
+
+def test_a_chunk_of_many_records_tears_none() -> None:
+    """However many records a chunk completes, none of them is cut: only records that wait behind an open one are bounded."""
+    assert errors(SIMPLE * 3000) == ["ValueError"] * 3000
+    records = records_of((LOGGED + b"second line\n") * 3000)
+    assert {record.body for record in records} == {"it broke\nsecond line"}
+    assert len(records) == 3000
