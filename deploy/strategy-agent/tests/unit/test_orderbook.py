@@ -94,6 +94,9 @@ async def test_a_shared_store_spares_the_broker(clock: FakeClock, source: Source
     await second.get("BTC-USD")
     assert source.asked == 1
     assert second.answers == {"store": 1}
+    store.books.clear()
+    await second.get("BTC-USD")  # what was found there is held here from then on
+    assert second.answers == {"store": 1, "memory": 1}
 
 
 async def test_an_old_book_in_the_store_is_a_miss(clock: FakeClock, source: Source) -> None:
