@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
@@ -258,3 +260,36 @@ def test_check_send_says_what_each_destination_answers(tmp_path):
     assert result.returncode == 69
     assert any(line.startswith("ok") and "destination good" in line for line in lines)
     assert any(line.startswith("FAIL") and "destination bad" in line for line in lines)
+
+
+def test_standard_input_goes_on_over_a_reload_and_its_rest_is_stored_at_the_end(tmp_path):
+    """The line that a reload cuts is one record; the half line at the end is one as well."""
+    config = tmp_path / "outrider.yaml"
+    config.write_text("sources:\n  - {type: stdin}\n")
+    with AgentProcess(tmp_path / "state", "--config", str(config), stdin=subprocess.PIPE) as agent:
+        say(agent, b"one\ntw")
+        wait_until(lambda: accepted(agent) == 1, "the first record")
+        agent.process.send_signal(signal.SIGHUP)
+        agent.wait_for_event("configuration reloaded")
+        agent.process.send_signal(signal.SIGHUP)
+        agent.process.send_signal(signal.SIGHUP)
+        say(agent, b"o\nthr")
+        wait_until(lambda: accepted(agent) == 2, "the second record")
+        agent.process.send_signal(signal.SIGTERM)
+        assert agent.process.wait(timeout=10) == 0
+        agent.process.stdin.close()
+
+    exported = outrider("spool", "export", state=tmp_path / "state").stdout.decode()
+    assert re.findall(r'"body":\{"stringValue":"(\w+)"', exported) == ["one", "two", "thr"]
+
+
+def say(agent, text):
+    """Write to the agent's standard input."""
+    agent.process.stdin.write(text)
+    agent.process.stdin.flush()
+
+
+def accepted(agent):
+    """Records stored so far; 0 while nobody answers, as between two configurations."""
+    status = agent.status()
+    return sum(one["accepted"] for one in status["sources"]) if status else 0

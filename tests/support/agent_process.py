@@ -35,15 +35,16 @@ def outrider(*arguments: str, state: Path, timeout: float = 60.0, **variables: s
 class AgentProcess:
     """`with AgentProcess(state, …) as agent`: `outrider run`, ready; killed at the end if it still lives."""
 
-    def __init__(self, state: Path, *arguments: str, command: str = "run", **variables: str) -> None:
+    def __init__(self, state: Path, *arguments: str, command: str = "run", stdin: int | None = None, **variables: str) -> None:
         self.state = state
         self._command = [sys.executable, "-m", "agent", command, *arguments]
         self._environment = environment(state, **variables)
+        self._stdin = stdin
         self.log_file = state.parent / f"{state.name}.log"
 
     def __enter__(self) -> Self:
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(self._command, env=self._environment, stdout=subprocess.PIPE, stderr=log)
+            self.process = subprocess.Popen(self._command, env=self._environment, stdin=self._stdin, stdout=subprocess.PIPE, stderr=log)
         wait_until(lambda: self.status() is not None, "the agent answers")
         return self
 

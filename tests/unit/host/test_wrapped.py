@@ -9,9 +9,13 @@ from unittest.mock import Mock
 
 import pytest
 
+from agent.host import wrapped as module
 from agent.host.wrapped import Wrapped
-from agent.sources.child import ChildConfig
+from agent.record import Batch
+from agent.sources.child import ChildConfig, Exit
+from agent.telemetry import OutputLost
 from agent.testing.context import make_context
+from agent.testing.sink import hang
 
 
 def config(*command):
@@ -68,3 +72,86 @@ def test_a_signal_that_ends_nothing_is_forgotten_before_the_start():
     wrapped.forward(signal.SIGUSR1)
 
     assert (causes, wrapped.code) == ([], 0)
+
+
+class Running:
+    """A command that runs, and what it was sent."""
+
+    def __init__(self, *, same_group=True, exited=False):
+        self.sent, self.shares_our_terminal = [], same_group
+        self.exited = Mock(done=Mock(return_value=exited))
+
+    def send_signal(self, number):
+        """Note it."""
+        self.sent.append(number)
+
+
+@pytest.mark.parametrize(("by_kernel", "same_group", "sent"), [(True, True, 0), (False, True, 1), (True, False, 1), (False, False, 1)])
+def test_a_signal_is_handed_on_unless_the_terminal_has_done_so(by_kernel, same_group, sent):
+    """The kernel sends Ctrl-C to the whole foreground process group; a `kill` is for us alone."""
+    wrapped = Wrapped(config("app"), Mock(), Mock())
+    wrapped.child = child = Running(same_group=same_group)
+
+    wrapped.forward(signal.SIGINT, by_kernel)
+
+    assert len(child.sent) == sent
+
+
+@pytest.mark.parametrize(("number", "hurried"), [(signal.SIGTERM, True), (signal.SIGINT, True), (signal.SIGUSR1, False)])
+def test_after_its_end_a_signal_that_ends_ends_the_waiting(number, hurried):
+    """The command would have ended by it, had it still been writing."""
+    wrapped = Wrapped(config("app"), Mock(), Mock())
+    wrapped.child, wrapped._living = Running(exited=True), Mock()
+
+    wrapped.forward(number)
+
+    assert (wrapped._living.cancel.called, wrapped.child.sent) == (hurried, [])
+
+
+class Ended:
+    """A command whose output was all passed on, and cannot be stored."""
+
+    def __init__(self):
+        loop = asyncio.get_running_loop()
+        self.exited, self.silent = loop.create_future(), loop.create_future()
+        self.exited.set_result(Exit(-9))
+        self.silent.set_result(None)
+
+    async def run(self, emit):
+        """Emit one batch, for ever."""
+        await emit(Batch(records=[None, None]))
+
+    def give_up(self):
+        """So many lines more were waiting."""
+        return 5
+
+
+async def test_a_store_that_is_stuck_does_not_hold_the_end_up(monkeypatch):
+    """After a while what is left is given up, told and counted; the command's code comes back."""
+    monkeypatch.setattr(module, "STORING", 0.02)
+    monkeypatch.setattr(module, "COUNTING", 0.02)
+    monkeypatch.setattr(module, "LINGER", 0)
+    host, causes, lost = make_context("child"), [], []
+    wrapped = Wrapped(config("app"), host, causes.append)
+    wrapped._intake = Mock(emit=hang, lose=lambda batch, reason: lost.append((len(batch.records), str(reason))))
+    monkeypatch.setattr(type(host.telemetry), "emit", lambda _self, event: causes.append(event))
+
+    async with asyncio.timeout(5):
+        await wrapped._live(Ended())
+
+    assert (lost, wrapped.code) == ([(2, "spool_failed")], 128 + 9)
+    assert causes == [OutputLost(7), "the command has ended"]
+
+
+async def test_what_was_given_up_at_the_end_is_counted_in_the_ledger():
+    """If the store takes a count by then."""
+    wrapped, counted = Wrapped(config("app"), make_context("child"), Mock()), []
+
+    async def emit(batch):
+        counted.append(dict(batch.drops))
+
+    wrapped._intake = Mock(emit=emit)
+    await wrapped._account(5)
+    await wrapped._account(0)
+
+    assert counted == [{"spool_failed": 5}]

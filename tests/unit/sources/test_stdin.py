@@ -118,3 +118,83 @@ def test_cutting_does_not_depend_on_the_reads(size):
     whole = cut(len(data))
     assert cut(size) == whole
     assert whole == ([(0, b"a"), (2, b""), (3, b"bcd"), (7, b"y" * 8), (15, b"y" * 8), (23, b"y" * 4), (28, b"last")], 2)
+
+
+TRACEBACK = b'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    f()\nValueError: x\n'
+
+
+async def stopped(source, sink):
+    """Run it until it waits for input, then cancel it, as the host does at the end of a configuration."""
+    task = asyncio.get_running_loop().create_task(source.run(sink.emit))
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_what_is_held_at_the_end_is_stored(pipe):
+    """Half a line and an open traceback are records, and so is what the pipe held by then, though nobody had read it."""
+    read, write = pipe
+    source, sink = make(read, quiet=60), Sink()
+    os.write(write, TRACEBACK)
+    await stopped(source, sink)
+    assert sink.records == []
+    os.write(write, b"unread\nhalf a li")
+    await source.finish(sink.emit)
+    await source.finish(sink.emit)
+
+    assert [record.attributes.get("exception.type") for record in sink.records] == ["ValueError", None, None]
+    assert [record.body for record in sink.records][1:] == ["unread", "half a li"]
+
+
+async def test_a_reload_goes_on_within_the_line_and_the_traceback(pipe):
+    """What the configuration before held is neither lost nor cut: the next one has the rest."""
+    read, write = pipe
+    sink, first, second, third = Sink(), make(read, quiet=60), make(read, quiet=60), make(read, quiet=60)
+    os.write(write, b"one\n" + TRACEBACK[:70])
+    await stopped(first, sink)
+    second.take_over(first)
+    os.write(write, TRACEBACK[70:] + b"tw")
+    await stopped(second, sink)
+    third.take_over(second)
+    os.write(write, b"o\n")
+    os.close(write)
+    await third.run(sink.emit)
+
+    assert [record.attributes.get("exception.type") for record in sink.records] == [None, "ValueError", None]
+    assert [(record.body, record.offset) for record in sink.records][::2] == [("one", 0), ("two", 4 + len(TRACEBACK))]
+
+
+async def test_a_reload_with_another_format_closes_what_the_old_one_had_open(pipe):
+    """The open record is the old format's last; the line goes on."""
+    read, write = pipe
+    sink, first, second = Sink(), make(read, quiet=60), make(read, format="logfmt")
+    os.write(write, TRACEBACK + b"msg=")
+    await stopped(first, sink)
+    second.take_over(first)
+    os.write(write, b"hello\n")
+    os.close(write)
+    await second.run(sink.emit)
+
+    assert sink.records[0].attributes["exception.type"] == "ValueError"
+    assert sink.records[1].body == "hello"
+
+
+async def test_a_batch_that_was_committed_while_it_was_cut_off_is_not_repeated(pipe):
+    """Whether it was is asked of the committed position, never guessed."""
+    read, write = pipe
+    sink = Sink()
+    source = Stdin(StdinConfig(), make_context(positions=sink.positions), read)
+
+    async def commits_and_is_cancelled(batch):
+        await sink.emit(batch)
+        raise asyncio.CancelledError
+
+    os.write(write, b"one\n")
+    with pytest.raises(asyncio.CancelledError):
+        await source.run(commits_and_is_cancelled)
+    os.write(write, b"two\n")
+    os.close(write)
+    await source.run(sink.emit)
+
+    assert [record.body for record in sink.records] == ["one", "two"]
