@@ -87,19 +87,19 @@ class SentryServer(FaultServer):
 
     def _keep(self, taken: Taken) -> None:
         event_id = taken.envelope.headers.get("event_id")
-        if event_id and any(one.envelope.headers.get("event_id") == event_id for one in self.taken):
+        if event_id and any((one.project, one.envelope.headers.get("event_id")) == (taken.project, event_id) for one in self.taken):
             self.repeated += 1
             return
         self.taken.append(taken)
         if self._store is not None:
             with self._store.open("ab") as file:
-                file.writelines(_lines(taken.envelope))
+                file.writelines(_lines(taken.project, taken.envelope))
 
 
-def _lines(envelope: Envelope) -> Iterator[bytes]:
+def _lines(project: str, envelope: Envelope) -> Iterator[bytes]:
     for item in envelope.items:
         body = base64.b64encode(item.body).decode()
-        yield orjson.dumps({"header": envelope.headers, "type": item.type, "about": item.headers, "body": body}) + b"\n"
+        yield orjson.dumps({"project": project, "header": envelope.headers, "type": item.type, "about": item.headers, "body": body}) + b"\n"
 
 
 def read_store(file: Path) -> Iterator[tuple[str, bytes]]:
