@@ -42,14 +42,18 @@ class Candidates:
         """Rotated files from before our time, that nobody asks for."""
         self.suspects: set[str] = set()
         """Directories to be looked at again, also if nothing changes in them: what a file there is was not clear yet."""
+        self.moving: set[str] = set()
+        """Homes beside which names changed between the reading of the directory and the question what lies there."""
 
     def find(self, directories: Iterable[str]) -> list[Candidate]:
         """All that there are in these directories."""
         directories = list(directories)
+        self.moving.clear()
         candidates = self._included(directories)
         if self._options.follow_rotated:
-            rotated = [one for directory in directories for one in self.rotated(self._listings.get(directory))]
-            candidates += self._beside(rotated, {one.found.path for one in candidates})
+            known = {one.found.path for one in candidates}
+            for directory in directories:
+                candidates += self._beside(self._listings.get(directory), known)
         return candidates
 
     def _included(self, directories: Iterable[str]) -> list[Candidate]:
@@ -59,7 +63,7 @@ class Candidates:
             for path in self._unknown_names(listing):
                 file = self._admit(path)
                 if file is not None and self._is_stale(listing, path, file):
-                    self.suspects.add(directory)
+                    self._look_again(path, self._table.homes.of(path, file.path))
                 elif file is not None and file.id not in candidates:  # another name of a file is not another file
                     candidates[file.id] = Candidate(file, path, self._table.homes.of(path, file.path), included=True)
         return list(candidates.values())
@@ -117,15 +121,21 @@ class Candidates:
             event = "not_regular" if isinstance(error, NotRegularError) else "unreadable"
             self._table.notices.append(Notice(event, path, error.strerror or str(error)))
 
-    def _beside(self, rotated: Iterable[tuple[str, str]], known: set[str]) -> list[Candidate]:
+    def _beside(self, listing: Listing, known: set[str]) -> Iterator[Candidate]:
         """Files that no glob asks for, but that look like rotated ones of what is followed."""
-        candidates = []
-        for path, home in rotated:
-            status = None if path in known or self._globs.match(path) else regular(path)
-            if status is not None and status.id not in self._table.by_id:
+        for path, home in list(self.rotated(listing)):
+            if path in known or self._globs.match(path):
+                continue
+            status = regular(path)
+            if status is None or self._is_stale(listing, path, status):
+                self._look_again(path, home)
+            elif status.id not in self._table.by_id:
                 known.add(path)
-                candidates.append(Candidate(status, self._table.by_home[home][-1].name, home, included=False))
-        return candidates
+                yield Candidate(status, self._table.by_home[home][-1].name, home, included=False)
+
+    def _look_again(self, path: str, home: str) -> None:
+        self.moving.add(home)
+        self.suspects.add(os.path.dirname(path))
 
     def rotated(self, listing: Listing) -> Iterator[tuple[str, str]]:
         """Paths that look rotated and that hold nothing known, with the home they were rotated from."""

@@ -78,7 +78,10 @@ class Succession:
             self._locate(self._listings.get(directory))
         listings = [self._listings.get(directory) for directory in directories]
         self._test({home for listing in listings for _, home in self._candidates.rotated(listing)})
-        self._settle(sorted(self._candidates.find(directories), key=by_age), from_end=from_end)
+        candidates = sorted(self._candidates.find(directories), key=by_age)
+        for home in self._candidates.moving:
+            self._unsettle(home)
+        self._settle(candidates, from_end=from_end)
 
     # -- known contents, by inode
 
@@ -117,9 +120,13 @@ class Succession:
         is_listed = path != os.path.join(listing.path, "")
         if self.now - since >= _RESTLESS or is_at(path, stream) or (not is_listed and listing.is_certain()):
             return False
-        self.unsettled[stream.home] = since
+        self._unsettle(stream.home)
         self.suspects.add(listing.path)
         return True
+
+    def _unsettle(self, home: str) -> None:
+        """Take no decision at a home before the next look: what comes first may be what was not clear yet."""
+        self.unsettled[home] = self._unsettled_before.get(home, self.now)
 
     def _relocate(self, stream: Stream, path: str) -> None:
         crash_point("tail.rotation_found")
@@ -199,8 +206,8 @@ class Succession:
 
     def _wait(self, candidate: Candidate) -> bool:
         """Whether to wait for what becomes of a file: it is still being written, or may be the copy of one that is still being read."""
-        if candidate.home in self.unsettled or not (candidate.is_live or self._sightings[candidate.found.id].at_rest):
-            self.unsettled[candidate.home] = self._unsettled_before.get(candidate.home, self.now)
+        if self.is_unsettled(candidate.home) or not (candidate.is_live or self._sightings[candidate.found.id].at_rest):
+            self._unsettle(candidate.home)
         elif not self._is_copy_of_living(candidate):
             return False
         self._suspect(candidate)
@@ -238,6 +245,10 @@ class Succession:
         """Check; a file that cannot be read now is left for later, for to take it for a new one might repeat everything."""
         try:
             return check(candidate)
+        except FileNotFoundError:  # it has another name by now
+            self._unsettle(candidate.home)
+            self._suspect(candidate)
+            return True
         except OSError as error:
             self._candidates.refuse(candidate.found.path, error)
             self._suspect(candidate)

@@ -101,3 +101,33 @@ def test_the_newest_copy_of_an_unread_file_comes_last(rig, tmp_path):
     copy_and_truncate(path, 3)
     write(path, "new\n", 4)
     assert rig.drain() == ["content 1", "content 2", "content 3", "new"]
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_an_unread_content_waits_for_the_oldest_file_to_be_found(rig, tmp_path, compressed):
+    """Names change within a look, so that only its successor is where the directory said: that one is not taken for it."""
+    path = tmp_path / "app.log"
+    write(path, "", 0)
+    rig.drain()
+    for tick, text in enumerate(("one\n", "two\n", "three\n"), 1):
+        write(path, text, tick)
+        if text != "three\n":
+            rotate(path, compressed=compressed)
+            path.touch()
+    rig.restart()
+    rig.now += 0.2
+    rig.tail.look(rig.now)
+    find = rig.tail._succession._candidates.find
+
+    def rotated_meanwhile(directories):
+        rig.tail._succession._candidates.find = find
+        rotate(path, compressed=compressed)
+        write(path, "four\n", 4)
+        return find(directories)
+
+    rig.tail._succession._candidates.find = rotated_meanwhile
+    rig.drain()
+    for _ in range(5):
+        rig.step(2.0)
+    assert rig.bodies() == ["one", "two", "three", "four"]
+    assert not rig.drops
