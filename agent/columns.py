@@ -39,21 +39,21 @@ class Columns(NamedTuple):
 class Block(Sequence[LogRecord]):
     """The records of consecutive lines of one origin. Immutable."""
 
-    __slots__ = ("_made", "_make", "lines", "wire", "worst")
+    __slots__ = ("_made", "_make", "lines", "severities", "wire")
 
     def __init__(
         self,
         lines: Sequence[tuple[int, bytes]],
         wire: bytes,
-        worst: int,
+        severities: bytes,
         make: Callable[[Sequence[tuple[int, bytes]]], Sequence[LogRecord]],
     ) -> None:
         self.lines = lines
         """(offset, line) of each record."""
         self.wire = wire
         """What stands for all of them in an `ExportLogsServiceRequest`: the fields `ScopeLogs.log_records`."""
-        self.worst = worst
-        """The highest severity among them."""
+        self.severities = severities
+        """One byte for the severity of each."""
         self._make = make
         self._made: Sequence[LogRecord] | None = None
 
@@ -127,13 +127,23 @@ class Records(Sequence[LogRecord]):
     def __getitem__(self, index: slice) -> Sequence[LogRecord]: ...
     def __getitem__(self, index: int | slice) -> LogRecord | Sequence[LogRecord]:
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+            places = range(len(self))[index]
+            return self._between(places) if places.step == 1 else [self[place] for place in places]
         place = range(len(self))[index]
         for segment in self.segments:
             if place < len(segment):
                 return segment[place]
             place -= len(segment)
         raise IndexError(index)
+
+    def _between(self, places: range) -> list[LogRecord]:
+        """The records of consecutive places; of a block only those are made."""
+        found: list[LogRecord] = []
+        first = 0
+        for segment in self.segments:
+            found += segment[max(places.start - first, 0) : max(places.stop - first, 0)]
+            first += len(segment)
+        return found
 
     def __eq__(self, other: object) -> bool:
         return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented

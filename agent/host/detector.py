@@ -181,7 +181,7 @@ class Detector:
     async def judge(self, source: str, records: Sequence[LogRecord]) -> AsyncIterator[Detected]:
         """Look at redacted records; one batch of a source at a time if there are errors in it."""
         concerns = self._setup.rules.concerns
-        errors = [index for index, record in enumerate(records) if concerns(record) or _of_process(record)]
+        errors = [index for index, record in self._setup.rules.among(records) if concerns(record) or _of_process(record)]
         before = self._crumbs.take(source, records)
         self._box.remember(source, records)
         state = self._sources[source]

@@ -83,8 +83,11 @@ class Reader:
             size = min(_first_odd(group, lines) for group in groups)
             groups, _ = _grouped(lines[:size])
             columns = self._columns(groups, lines)
-        worst = max((max(group.levels)[0] for group in columns), default=0)
-        return Block(lines[:size], _encoder.encode(columns, size, self._origin, self._observed_ns), worst, self._records)
+        severities = bytearray(size)
+        for group in columns:
+            for place, (severity, _) in zip(group.places, group.levels, strict=True):
+                severities[place] = severity
+        return Block(lines[:size], _encoder.encode(columns, size, self._origin, self._observed_ns), bytes(severities), self._records)
 
     def _columns(self, groups: Iterable[Group], lines: Lines) -> list[Columns]:
         """The columns of the groups in which all lines are ordinary."""

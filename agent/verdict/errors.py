@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from agent.columns import Block, Records
 from agent.encode.sentry_frames import is_in_app
 from agent.error_event import Crumb, ErrorEvent, Mechanism, Message
 from agent.parse.exceptions import ExceptionInfo
@@ -20,7 +21,7 @@ from agent.record import LogRecord, Severity
 from agent.verdict.templates import parametrise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from agent.parse.exceptions import FatalError, Frame
     from agent.parse.patterns import Compiled
@@ -64,6 +65,17 @@ class Rules:
     """Whether a probe's change of state is one."""
     in_app: tuple[str, ...] = ()
     """Prefixes of paths or modules."""
+
+    def among(self, records: Sequence[LogRecord]) -> Iterator[tuple[int, LogRecord]]:
+        """Those that may be errors, with their places: of a block, without making records of the others."""
+        first = 0
+        for segment in records.segments if isinstance(records, Records) else [records]:
+            if isinstance(segment, Block) and self.pattern is None:
+                severities = enumerate(segment.severities)
+                yield from ((first + place, segment[place]) for place, severity in severities if not 0 < severity < self.level)
+            else:
+                yield from enumerate(segment, first)
+            first += len(segment)
 
     def concerns(self, record: LogRecord) -> bool:
         """Whether a record is an error. Called for every record, so the usual answer comes first."""
