@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from agent import __version__
+from agent.errors import SpoolError
 from agent.server.status import DestinationFacts, Figure, Notice, ProbeFacts, SourceFacts, SpoolFacts, Status
+from agent.spool.values import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
     from agent.spool.values import Ledger, LedgerLine, SpoolStat
 
 
+ANSWER: Final = 2.0
+"""Seconds that the store has to answer: whoever asks (a health check) is not to hang with it."""
+
+
 class Facts:
     """The facts of one pipeline."""
 
@@ -28,10 +36,11 @@ class Facts:
         self._pipeline = pipeline
         self._senders = senders
         self._started_ns = host.clock.wall_ns()
+        self._known: tuple[Ledger, SpoolStat] | None = None
 
     async def read(self) -> Status:
         """Everything, now."""
-        ledger, stat = await self._host.spool.ledger(), await self._host.spool.stat()
+        ledger, stat = await self._asked()
         now_ns = self._host.clock.wall_ns()
         return Status(
             version=__version__,
@@ -48,6 +57,18 @@ class Facts:
             violations=ledger.violations(),
             notices=tuple(Notice(one.time_ns, one.level.name.lower(), one.name, one.details) for one in self._host.telemetry.recent),
         )
+
+    async def _asked(self) -> tuple[Ledger, SpoolStat]:
+        """What the store says; what it said last, and that it is stuck, if it says nothing. SpoolError: it has never said anything."""
+        try:
+            async with asyncio.timeout(ANSWER):
+                self._known = await self._host.spool.ledger(), await self._host.spool.stat()
+        except (TimeoutError, SpoolError) as error:
+            if self._known is None:
+                raise SpoolError("the store does not answer") from error
+            ledger, stat = self._known
+            return ledger, replace(stat, state=State.DEGRADED, reason="the store does not answer; these are its last figures")
+        return self._known
 
     def _figures(self) -> Iterable[Figure]:
         for poller in self._pipeline.samplers:
