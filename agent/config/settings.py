@@ -103,7 +103,7 @@ class Errors(Section):
     in_app: tuple[str, ...] = ()
     """Prefixes of paths or modules that are the workload's own code. None: all but site-packages and the standard library."""
     source: bool = True
-    """Read the workload's `.py` files for the lines around a frame, where they may be read and are what ran."""
+    """Read the `.py` files of the command or the watched process for the lines around a frame, unless they are newer than it."""
     locals: bool = False
     """Send local variables, where a logger has written them. They often hold secrets."""
     breadcrumbs: int = Field(default=50, ge=0, le=100)
@@ -119,7 +119,9 @@ class Errors(Section):
     probes: bool = True
     """Whether a probe that goes down is an error."""
     sessions: bool = True
-    """Tell of each run of the command of `exec` as a release-health session, if the release is known."""
+    """Tell of each run of the command of `exec`, and of a watched process (`process_tree`), as a release-health session, if the release is known.
+
+    It ends `exited` in order (also by SIGTERM), `crashed` by proof (exit code, signal, OOM kill, last words in its log), else `abnormal`."""
     check_ins: bool = False
     """Check in for each probe and each run of `exec` as a cron monitor of Sentry's, which is made by that. Monitors may cost money."""
     schedule: str = ""
