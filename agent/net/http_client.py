@@ -22,7 +22,7 @@ from agent import __version__
 from agent.net.connect import Address, Resolver, Wire, connect
 from agent.net.decode import BodyTooLargeError, Inflater
 from agent.net.message import ErrorKind, HttpError, Phases, Request, Response, Target, TlsInfo, parse_target
-from agent.net.tls import TlsContext, TlsOptions, describe, explain
+from agent.net.tls import TlsOptions, describe, explain, shared_context
 
 if TYPE_CHECKING:
     import socket
@@ -56,7 +56,7 @@ class HttpClient:
     ) -> None:
         """`proxies` says what goes through which proxy; without it everything is connected to directly, whatever the environment says."""
         self._tls_options = tls or TlsOptions()
-        self._tls = TlsContext(self._tls_options)
+        self._tls = shared_context(self._tls_options)
         self._keep_alive = keep_alive
         self._user_agent = user_agent
         self._resolver = resolver or Resolver()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ssl
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
+from weakref import WeakValueDictionary
 
 from pydantic import Field, model_validator
 
@@ -64,6 +65,17 @@ class TlsContext:
     def _files_stamp(self) -> tuple[tuple[int, int, int], ...]:
         files = (self._options.ca_file, self._options.cert_file, self._options.key_file)
         return tuple(_stamp(path) for path in files if path)
+
+
+_shared: Final[WeakValueDictionary[TlsOptions, TlsContext]] = WeakValueDictionary()
+
+
+def shared_context(options: TlsOptions) -> TlsContext:
+    """One context for all who have the same options: the system's certificates take 2 MiB each time that they are loaded."""
+    found = _shared.get(options)
+    if found is None:
+        found = _shared[options] = TlsContext(options)
+    return found
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

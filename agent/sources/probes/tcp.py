@@ -16,7 +16,7 @@ from agent.net.connect import connect
 from agent.net.expect import Failure, check_expiry
 from agent.net.guard import GuardedResolver
 from agent.net.message import ErrorKind, HttpError, TlsInfo
-from agent.net.tls import TlsContext, TlsOptions, describe, explain
+from agent.net.tls import TlsOptions, describe, explain, shared_context
 from agent.options import Interval, OptionError
 from agent.parse.patterns import Pattern, compile_pattern
 from agent.sources.probes.figures import DNS_TIME, EXPIRY, FAILED_BY_REGEX, IP_PROTOCOL, TLS_VERSION
@@ -72,7 +72,7 @@ class TcpProbe:
         self._config = config
         self._clock = context.clock
         self._resolver = GuardedResolver(allow_link_local=config.allow_link_local)
-        self._tls = TlsContext(config.tls) if config.tls else None
+        self._tls = shared_context(config.tls) if config.tls else None
         parts = urlsplit(config.url)
         self._host, self._port = parts.hostname or "", parts.port or 0
         self.target = config.url

@@ -8,8 +8,9 @@ import pytest
 import trustme
 from pydantic import ValidationError
 
+from agent.net import tls
 from agent.net.message import ErrorKind, HttpError
-from agent.net.tls import TlsContext, TlsOptions, certificate_expiry, explain
+from agent.net.tls import TlsContext, TlsOptions, certificate_expiry, explain, shared_context
 
 
 def _touch(path, data: bytes, tick: int) -> None:
@@ -30,6 +31,18 @@ def test_verifies_by_default(ca_file):
     context = TlsContext(TlsOptions(ca_file=ca_file)).get()
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_equal_options_share_a_context(ca_file):
+    """Who has the same options has the same context, loaded once; other options have their own; nobody's is forgotten."""
+    one, same = (shared_context(TlsOptions(ca_file=ca_file)) for _ in range(2))
+    other = shared_context(TlsOptions(ca_file=ca_file, min_version="1.3"))
+    assert one is same
+    assert other is not one
+    assert one.get() is same.get()
+    assert other.get() is not one.get()
+    del one, same
+    assert TlsOptions(ca_file=ca_file) not in tls._shared
 
 
 def test_options_reach_the_context():
