@@ -1,0 +1,66 @@
+"""What the tests of the detector share: a spool in memory, records, and what the intake does with a batch."""
+
+from __future__ import annotations
+
+from agent.encode.sentry_envelope import decode
+from agent.errors import SpoolFullError
+from agent.record import LogRecord, Origin, Severity
+from agent.verdict.errors import EXIT
+from tests.support.sentry import NOW_NS
+
+TRACEBACK = b'Traceback (most recent call last):\n  File "/app/a.py", line 3, in f\n    g()\nKeyError: 7\n'
+LABELS = {"release": "app@1", "environment": "test"}
+
+
+class Spool:
+    """Keeps what is appended; refuses when told to."""
+
+    def __init__(self):
+        self.rows, self.stored, self.full = [], {}, False
+
+    async def positions(self, source):
+        return dict(self.stored.get(source, {}))
+
+    async def append(self, source, payloads, positions, drops, *, replayable):
+        assert (dict(drops), replayable) in (({}, True), ({}, False))
+        if self.full:
+            raise SpoolFullError("full")
+        self.rows += payloads
+        kept = self.stored.setdefault(source, {})
+        for key, value in positions.items():
+            kept.pop(key, None)
+            if value is not None:
+                kept[key] = value
+        return 1
+
+    def items(self, type_):
+        return [item.json() for row in self.rows for item in decode(row.body).items if item.type == type_]
+
+    def attachments(self):
+        return {
+            item.headers["filename"]: item.body.decode()
+            for row in self.rows
+            for item in decode(row.body).items
+            if item.type == "attachment"
+        }
+
+
+async def feed(detector, spool, records, source="app", *, store=True):
+    """What the intake does with a batch."""
+    async with detector.judge(source, records) as found:
+        if store:
+            await spool.append(source, found.payloads, found.positions, found.drops, replayable=True)
+            found.commit()
+    return found
+
+
+def plain(text, severity=Severity.INFO, offset=0, key="file:a", **attributes):
+    """A record."""
+    return LogRecord(NOW_NS, NOW_NS, severity, severity.name, text, attributes, Origin(key), offset)
+
+
+def exited(**attributes):
+    """The record of an exit."""
+    return plain(
+        "process ended", Severity.ERROR, key="child:7:exit", **{"event.name": EXIT, "process.executable.name": "app", **attributes}
+    )

@@ -1,0 +1,42 @@
+"""A detector over a spool in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.encode.sentry_client import EventMaker
+from agent.encode.sentry_frames import Scene
+from agent.host.blackbox import BlackBox
+from agent.host.detector import Detector, Setup
+from agent.testing.clock import FakeClock
+from agent.testing.context import make_context
+from agent.verdict.errors import Rules
+from agent.verdict.runs import Reporting
+from agent.verdict.storms import Limits
+from tests.support.detecting import LABELS, Spool
+from tests.support.sentry import SUBJECT
+
+
+@pytest.fixture
+def spool():
+    """An empty spool."""
+    return Spool()
+
+
+@pytest.fixture
+def make(spool):
+    """Makes detectors over the same spool; options are those of the setup."""
+    made = []
+
+    def detector(clock=None, figures=dict, **options):
+        context = make_context("errors", clock=clock or FakeClock())
+        reporting = options.pop("reporting", Reporting("strategy", LABELS))
+        setup = Setup(options.pop("rules", Rules()), options.pop("limits", Limits()), SUBJECT, Scene(), reporting, **options)
+        one = Detector(setup, maker=EventMaker(), box=BlackBox(), spool=spool, clock=context.clock, metrics=context.metrics,
+                       telemetry=context.telemetry, figures=figures)  # fmt: skip
+        made.append(one)
+        return one
+
+    yield detector
+    for one in made:
+        one.close()
