@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
+import shutil
+import socket
 import ssl
+import subprocess
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -12,7 +16,7 @@ import bcrypt
 import pytest
 import trustme
 
-from tests.support.agent_process import AgentProcess, outrider
+from tests.support.agent_process import AgentProcess, outrider, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,3 +64,41 @@ def test_metrics_behind_tls_and_a_password(tmp_path: Path):
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: cert.pem}\n")
     refused = outrider("run", "--config", str(main), state=state)
     assert (refused.returncode, b"web.yml:1:20: tls_server_config.key_file: there is no key" in refused.stderr) == (78, True)
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed (Debian package prometheus)")
+def test_prometheus_scrapes_over_tls_with_a_password(tmp_path: Path):
+    """Debian's Prometheus, told the authority, the user and the password, takes the page."""
+    authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with AgentProcess(tmp_path / "state", "--config", str(_configuration(tmp_path, authority))) as agent:
+        address = next(line for line in agent.log_file.read_text().split('"') if line.startswith("127.0.0.1:"))
+        settings = {
+            "job_name": "outrider",
+            "scrape_interval": "1s",
+            "scheme": "https",
+            "tls_config": {"ca_file": str(tmp_path / "ca.pem")},
+            "basic_auth": {"username": "alice", "password": "wonderland"},
+            "static_configs": [{"targets": [address]}],
+        }
+        (tmp_path / "prometheus.yml").write_text(json.dumps({"scrape_configs": [settings]}))
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        options = (f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address=127.0.0.1:{port}")
+        command = ["prometheus", f"--config.file={tmp_path / 'prometheus.yml'}", *options]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                wait_until(lambda: _value(port, "up") == "1", "Prometheus has scraped us")
+                assert _value(port, "outrider_build_info") == "1"
+            finally:
+                process.terminate()
+
+
+def _value(port: int, query: str) -> str | None:
+    """The first value of a query; None while there is none."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?query={query}", timeout=5) as answer:
+            found = json.load(answer)["data"]["result"]
+    except OSError:
+        return None
+    return found[0]["value"][1] if found else None
