@@ -77,7 +77,7 @@ def test_a_package_brings_a_type(monkeypatch):
         metadata.EntryPoint("theirs", "agent.exporters.console:Console", "outrider.exporters"),
         metadata.EntryPoint("file", "elsewhere:File", "outrider.exporters"),
     ]
-    monkeypatch.setattr(registry.metadata, "entry_points", lambda *, group: [point for point in points if point.group == group])
+    monkeypatch.setattr(metadata, "entry_points", lambda *, group: [point for point in points if point.group == group])
     assert registry.types(Kind.EXPORTER)["file"] == "agent.exporters.file:File"
     assert registry.load(Kind.EXPORTER, "theirs").__name__ == "Console"
 
