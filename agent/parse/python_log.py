@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from agent.record import Value
 
 _TIME: Final = r"(?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?)"
-_LEVEL: Final = r"(?P<level>(?i:TRACE|DEBUG|INFO|SUCCESS|NOTICE|WARN(?:ING)?|ERROR|EXCEPTION|CRIT(?:ICAL)?|FATAL|ALERT|EMERG(?:ENCY)?))"
+_WORDS: Final = "(?i:TRACE|DEBUG|INFO|SUCCESS|NOTICE|WARN(?:ING)?|ERROR|EXCEPTION|CRIT(?:ICAL)?|FATAL|ALERT|EMERG(?:ENCY)?)"
+_LEVEL: Final = f"(?P<level>{_WORDS})"
 _GAP: Final = "[ :|-]{1,4}"
 _NAME: Final = r"(?P<logger>\w[\w.$<>/-]{0,127})"
 """Names and gaps are bounded: where both may hold dashes, a long line of dashes would take for ever."""
@@ -52,7 +53,8 @@ _ATTRIBUTES: Final = {
     "line": "code.line.number",
 }
 _NUMBERS: Final = frozenset(("thread", "pid", "line"))
-_BEGIN: Final = re.compile(rb"(?:\x1b\[[0-9;]*m)*\[?(?:\d{4}-\d\d-\d\d[T ]\d\d:|[A-Za-z]{4,9}[]: ])")
+_BEGIN: Final = re.compile(rf"(?:\x1b\[[0-9;]*m)*\[?(?:\d{{4}}-\d\d-\d\d[T ]\d\d:|{_WORDS}[]: \x1b]|[A-Z]{{4,9}}[:\x1b])".encode())
+"""How the lines of all layouts begin: tells cheaply of most others that they are of none."""
 
 
 def sniff(line: bytes) -> bool:

@@ -267,3 +267,12 @@ def test_a_hostile_line_costs_no_more_than_its_length(name):
     records, _ = parse(parser, *[HOSTILE[name]] * 5)
 
     assert len(records + parser.flush(NOW)) == 5
+
+
+def test_a_coloured_level_is_a_level():
+    """As uvicorn writes it on a terminal: the colours are no content, and hide nothing."""
+    parser = Parser()
+    parse(parser, b"\x1b[32mINFO\x1b[0m:     Started server process [1]")
+    (record,) = parser.flush(NOW)
+
+    assert (record.severity_text, record.body) == ("INFO", "Started server process [1]")
