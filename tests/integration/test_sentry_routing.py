@@ -74,11 +74,11 @@ def test_each_project_gets_its_own(server, config, tmp_path):
 
 
 def test_a_check_tells_each_apart(config):
-    """`check --send` says which project took the test event, which was sent nothing because of its services, and which does not answer."""
+    """`check --send` says which project took the test event, which one as whose because of its services, and which does not answer."""
     done = outrider("check", "--send", "--config", str(config), state=config.parent / "other")
     lines = {line.split(":")[0].split()[-1]: line for line in done.stdout.decode().splitlines() if "destination" in line}
     assert done.returncode != 0
     assert "took the test event" in lines["own"]
-    assert "sent nothing: it takes only the services router, router-eu, and this agent's is strategy" in lines["routers"]
+    assert "took the test event of router; what is about strategy does not go there" in lines["routers"]
     assert "took the test event" in lines["everything"]
     assert "took" not in lines["away"]

@@ -160,7 +160,7 @@ class Spool:
     async def wait_for_rows(self, _destination, _signal):
         await asyncio.Event().wait()
 
-    async def settle(self, _destination, row, *, sent, rejected=0, dead=(), positions):
+    async def settle(self, _destination, row, *, sent, rejected=0, dead=(), positions):  # noqa: ARG002 - the spool's own
         await self._work()
         assert row is self.rows[0]
         self.rows.pop(0)
