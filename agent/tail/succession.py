@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _RESTLESS: Final = 2.0
 """Seconds after which a file that is still being written is taken for what it is by then."""
+_MISSING: Final = 10.0
+"""Seconds after which a file is taken for removed, in a directory that changes so fast that no reading of it is certain."""
 
 
 class Sighting(NamedTuple):
@@ -61,6 +63,8 @@ class Succession:
         self._mistaken: set[tuple[Stream, tuple[int, int]]] = set()
         """Files that looked like a lost content but were not."""
         self._unsettled_before: dict[str, float] = {}
+        self._missing: dict[Stream, float] = {}
+        """Contents that are not where they were and were not found yet, and since when."""
         self._sightings: dict[tuple[int, int], Sighting] = {}
         self.unsettled: dict[str, float] = {}
         """Homes beside which a file is being written that looks rotated, and since when."""
@@ -93,9 +97,9 @@ class Succession:
             is_there = entry is not None and entry.inode == stream.place.inode and not entry.is_link
             if is_there and self._is_used_anew(stream):
                 self.lose(stream, Cause.REPLACED)
-            if is_there or stream.state is not State.PLACED:
-                continue
-            if not is_at(stream.place.path, stream):
+            if is_there or stream.state is not State.PLACED or is_at(stream.place.path, stream):
+                self._missing.pop(stream, None)
+            else:
                 names = names or {entry.inode: name for name, entry in listing.entries.items() if not entry.is_link}
                 path = os.path.join(listing.path, names.get(stream.place.inode, ""))
                 if not self._is_on_its_way(stream, listing, path):
@@ -112,13 +116,16 @@ class Succession:
             return False
 
     def _is_on_its_way(self, stream: Stream, listing: Listing, path: str) -> bool:
-        """Whether names change faster than we look: then a file that is not where it was listed, or not listed, may be anywhere.
+        """Whether names change faster than we look: then a file that is listed, but not there any more, or is not listed, may be anywhere.
 
-        Until that is over, but not for long, nothing is read of its home: what comes next could be read before it.
+        Until it is found nothing is read of its home, though not for long: what comes next could be read before it. One that is listed
+        is found sooner or later; one that is not is taken for removed when it was missing for long.
         """
-        since = self._unsettled_before.get(stream.home, self.now)
         is_listed = path != os.path.join(listing.path, "")
-        if self.now - since >= _RESTLESS or is_at(path, stream) or (not is_listed and listing.is_certain()):
+        since = self._missing.setdefault(stream, self.now)
+        is_gone = not is_listed and (listing.is_certain() or self.now - since >= _MISSING)
+        if is_gone or is_at(path, stream):
+            self._missing.pop(stream)
             return False
         self._unsettle(stream.home)
         self.suspects.add(listing.path)

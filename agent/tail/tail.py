@@ -135,8 +135,8 @@ class Tail:
             self._drop(stream)
 
     def _patience(self, stream: Stream) -> float:
-        """What nothing was read of could be taken for anything."""
-        return self.options.forget_after if stream.offset else _UNREAD_PATIENCE
+        """What nothing was read of could be taken for anything, if it was live; a rotated file is known by its inode and its time."""
+        return self.options.forget_after if stream.offset or stream.place.path != stream.home else _UNREAD_PATIENCE
 
     def _drop(self, stream: Stream) -> None:
         self._busy.pop(stream, None)
