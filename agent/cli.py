@@ -242,7 +242,7 @@ def _hold_standard_descriptors() -> None:
 def _runtime() -> Callable[..., int]:
     """What runs an agent, imported without what an agent that stays does not need."""
     lean.defer(lean.TLS)
-    with lean.stand_ins(lean.NO_PLUGINS, entry_points=lambda **_group: ()):
+    with lean.stand_ins("importlib.metadata", **lean.NO_PLUGINS):
         importlib.import_module("agent.component")  # its options are the first model: pydantic looks for plugins
     from agent.host.runtime import run_agent  # noqa: PLC0415 - as above
 

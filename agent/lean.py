@@ -19,10 +19,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from importlib.abc import Loader
 
-NO_PLUGINS: Final = "importlib.metadata"
+NO_PLUGINS: Final[Mapping[str, Callable[..., tuple[()]]]] = {"distributions": lambda **_: (), "entry_points": lambda **_: ()}
+"""What pydantic asks `importlib.metadata` for its plugins: older releases the first, newer ones the second."""
 SERVING: Final = ("http.server", "socketserver", "ssl", "urllib.request", "wsgiref.simple_server")
 """What prometheus-client imports to serve its page itself, and to push it."""
 

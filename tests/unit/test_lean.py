@@ -60,6 +60,25 @@ print(*sorted(sys.modules))
     assert set(LEFT_OUT) & set(loaded) == set()
 
 
+@pytest.mark.parametrize("looking", ["importlib_metadata.distributions()", "importlib_metadata.entry_points(group='pydantic')"])
+def test_an_agent_starts_with_each_way_in_which_pydantic_looks_for_plugins(looking: str):
+    """Its releases ask `importlib.metadata` different things; each is told that there are none, and the agent's first model can be made."""
+    script = f"""
+import importlib.util, sys
+class Loader:
+    def create_module(self, spec): return None
+    def exec_module(self, module):
+        exec("import importlib.metadata as importlib_metadata\\ndef get_plugins(): return list({looking})", vars(module))
+class Finder:
+    def find_spec(self, name, path, target=None):
+        return importlib.util.spec_from_loader(name, Loader()) if name == "pydantic.plugin._loader" else None
+sys.meta_path.insert(0, Finder())
+from agent.cli import _runtime
+print(_runtime().__name__)
+"""
+    assert run(script) == "run_agent"
+
+
 def test_tls_works_when_it_is_asked_for():
     """The first use of TLS loads it, whole: asyncio's part, the standard library's, and the class that no socket was of before."""
     script = """
