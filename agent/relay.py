@@ -160,8 +160,9 @@ class Relay:
             self._close_descriptors()
 
     def join(self, seconds: float) -> None:
-        """Wait for the thread's end."""
-        self._thread.join(seconds)
+        """Wait for the thread's end, if it was started."""
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
 
     def _pull(self, what: bytes) -> None:
         with self._changed:

@@ -138,28 +138,39 @@ class Child:
         return self.process.pid
 
     def start(self) -> None:
-        """Start the command and its two relays; raise `StartError` if it cannot be executed."""
+        """Start two relays and the command; raise `StartError` if it cannot be executed.
+
+        The relays come first: if there is no thread or descriptor for them, the command has not been started yet, and may be without us.
+        """
         loop = asyncio.get_running_loop()
         self.exited, self.silent = loop.create_future(), loop.create_future()
         pipes = {1: os.pipe(), 2: os.pipe()}
+        relays: dict[int, Relay] = {}
         try:
+            for number in pipes:
+                relays[number] = self._relay(pipes[number][0], number)
+                relays[number].start()
             self._process = popen(self._config.command, pipes[1][1], pipes[2][1])
         except BaseException:
-            _close(pipes[1][0], pipes[2][0])
+            for relay in relays.values():
+                relay.close()
+                relay.join(AFTERWARDS)
+            _close(*(pipes[number][0] for number in pipes if number not in relays))
             raise
         finally:
             _close(pipes[1][1], pipes[2][1])
         self._memory = memory_events(self.pid)
         self._oom_kills = oom_kills(self._memory) or 0
-        self._streams = [self._stream(pipes[number][0], number) for number in pipes]
+        self._streams = [self._stream(relays[number], number) for number in relays]
 
-    def _stream(self, source: int, number: int) -> _Stream:
+    def _relay(self, source: int, number: int) -> Relay:
+        options = self._config
+        return Relay(source, number, room=options.buffer, patience=options.patience, ended=self._relay_ended)
+
+    def _stream(self, relay: Relay, number: int) -> _Stream:
         name = {1: "stdout", 2: "stderr"}[number]
         origin = Origin(f"child:{self.pid}:{self._context.clock.wall_ns()}:{name}", {"log.iostream": name})
-        options = self._config
-        relay = Relay(source, number, room=options.buffer, patience=options.patience, ended=self._relay_ended)
-        relay.start()
-        return _Stream(relay, origin, options.format)
+        return _Stream(relay, origin, self._config.format)
 
     def _relay_ended(self) -> None:
         self._relays_ended += 1

@@ -47,6 +47,19 @@ async def crash(self, *_):
 Generation._take_in = crash
 """
 
+THREADLESS = """
+import threading
+real = threading.Thread.start
+
+def start(thread):
+    if thread.name == "relay-2":
+        raise RuntimeError("can't start new thread")
+    real(thread)
+
+threading.Thread.start = start
+"""
+"""What a limit of processes does (pids.max), at the worst moment."""
+
 MAIN = "\nfrom agent.__main__ import main\nmain()"
 
 
@@ -185,6 +198,16 @@ def test_a_mistake_of_ours_does_not_reach_the_command(tmp_path):
 
     assert (said, out, process.returncode) == ([b"1\n", b"2\n", b"3\n", b"ready\n"], b"caught\n", 7)
     assert b"a mistake of ours" in err
+
+
+def test_a_command_whose_output_finds_no_thread_is_run_once(tmp_path):
+    """It runs without us, and not a second time."""
+    script = f"echo out; echo ran >> {tmp_path / 'ran'}; exit 7"
+    with popen(tmp_path, "sh", "-c", script, agent=("-c", THREADLESS + MAIN), stdout=-1, stderr=-1) as process:
+        out, err = process.communicate(timeout=30)
+
+    assert (out, process.returncode, (tmp_path / "ran").read_text()) == (b"out\n", 7, "ran\n")
+    assert b"nobody observes it" in err
 
 
 def test_a_reader_that_is_slow_gets_all_that_the_command_wrote(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 
 import pytest
 
@@ -116,6 +117,26 @@ async def test_a_command_that_cannot_start_leaves_nothing_open(command, code):
         Child(ChildConfig(command=command, buffer=1 << 16, patience=0), make_context("child")).start()
 
     assert (raised.value.code, os.listdir("/proc/self/fd")) == (code, before)
+
+
+@pytest.mark.parametrize("missing", ["relay-1", "relay-2"])
+async def test_without_a_thread_for_its_output_the_command_is_not_started(monkeypatch, missing):
+    """Whoever falls back on running it without us would start it a second time; nothing stays open."""
+    real = threading.Thread.start
+
+    def start(thread):
+        if thread.name == missing:
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(module, "popen", lambda *_: pytest.fail("it was started"))
+    before = os.listdir("/proc/self/fd")
+
+    with pytest.raises(RuntimeError, match="thread"):
+        Child(ChildConfig(command=("app",), buffer=1 << 16, patience=0), make_context("child")).start()
+
+    assert os.listdir("/proc/self/fd") == before
 
 
 class Process:
