@@ -119,8 +119,10 @@ class Wrapped:
         finally:
             if child.exited is not None and child.exited.done():
                 self.code = child.exited.result().code
-            await self._account(child.give_up())
-            self._stop("the command has ended")
+            try:
+                await self._account(child.give_up())
+            finally:  # a second signal is in even more of a hurry
+                self._stop("the command has ended")
 
     async def _collect(self, child: Child) -> None:
         """Collect to the end; once only storing is left, for a limited time."""

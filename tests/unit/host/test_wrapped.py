@@ -143,6 +143,30 @@ async def test_a_store_that_is_stuck_does_not_hold_the_end_up(monkeypatch):
     assert causes == [OutputLost(7), "the command has ended"]
 
 
+async def test_a_second_signal_ends_the_counting_as_well(monkeypatch):
+    """It comes while the store is asked to take a count that it does not take: the agent's end is not forgotten over it."""
+    monkeypatch.setattr(module, "COUNTING", 30)
+    counting, causes = asyncio.Event(), []
+    wrapped = Wrapped(config("app"), make_context("child"), causes.append)
+
+    async def emit(batch):
+        if batch.drops:
+            counting.set()
+        await hang(batch)
+
+    wrapped._intake = Mock(emit=emit)
+    wrapped.child = child = Ended()
+    wrapped._living = asyncio.create_task(wrapped._live(child))
+    await asyncio.sleep(0)
+    wrapped.forward(signal.SIGTERM)
+    async with asyncio.timeout(5):
+        await counting.wait()
+        wrapped.forward(signal.SIGTERM)
+        await asyncio.wait([wrapped._living])
+
+    assert (causes, wrapped.code) == (["the command has ended"], 128 + 9)
+
+
 async def test_what_was_given_up_at_the_end_is_counted_in_the_ledger():
     """If the store takes a count by then."""
     wrapped, counted = Wrapped(config("app"), make_context("child"), Mock()), []
