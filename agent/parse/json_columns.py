@@ -155,7 +155,8 @@ def _columns_of(group: Group, lines: Lines, more: Mapping[str, Value]) -> Column
     if times is None or levels is None or not _are_texts(bodies) or traces == [] or spans == []:
         return None
     kinds = [set(map(type, column)) for column in columns.values()]
-    if not all(map(_is_exact, kinds, columns.values())) and any(map(_is_hazardous, (lines[place][1] for place in group.places))):
+    doubtful = [column for of_column, column in zip(kinds, columns.values(), strict=True) if not _is_exact(of_column, column)]
+    if doubtful and any(_is_hazardous(lines[place][1]) for place in _inexact(group.places, doubtful)):
         return None
     for name, value in more.items():
         if name not in columns:
@@ -181,6 +182,16 @@ def _is_exact(kinds: set[type], column: Sequence[Value]) -> bool:
     return False
 
 
+def _inexact(places: Sequence[int], doubtful: Iterable[Sequence[Value]]) -> Iterator[int]:
+    """Where such values really are. A line must not become odd by those beside it: it would be found ordinary when it is looked at alone."""
+    return (place for place, *row in zip(places, *doubtful, strict=True) if not all(map(_is_certain, row)))
+
+
+def _is_certain(value: Value) -> bool:
+    """As `_is_exact`, of one value."""
+    return type(value) in _FLAT or (isinstance(value, float) and -_WIDE < value < _WIDE)
+
+
 def _is_hazardous(line: bytes) -> bool:
     """Whether a line may hold what `orjson` takes and we do not: numbers beyond 64 bits, deep nesting."""
     return too_deep(line) or LONG_NUMBER.search(line) is not None
@@ -202,7 +213,7 @@ def _usual_times(column: Sequence[str]) -> list[int] | None:
     """With microseconds and `Z`, which nearly everybody writes: the second is mostly that of the line before. None: not all are so."""
     size = len(column)
     joined = "".join(column)
-    if len(joined) != 27 * size or joined[19::27] != "." * size or joined[26::27] != "Z" * size:
+    if set(map(len, column)) != {27} or joined[19::27] != "." * size or joined[26::27] != "Z" * size:
         return None
     fractions = [text[20:26] for text in column]
     if not "".join(fractions).isdigit() or not joined.isascii():

@@ -86,11 +86,11 @@ def _clean(value: Value) -> Value:
 
 
 def _integer(digits: str) -> int | str:
-    """An integer of OTLP's (64 bits), or its digits."""
+    """An integer as `orjson` takes it (64 bits, with or without a sign), or its digits."""
     if len(digits) > 20:
         return digits
     number = int(digits)
-    return number if -(2**63) <= number < 2**63 else digits
+    return number if -(2**63) <= number < 2**64 else digits
 
 
 def _real(digits: str) -> float | str:

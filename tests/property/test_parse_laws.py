@@ -22,8 +22,12 @@ pytestmark = pytest.mark.property
 NOW = 1_795_348_800_000_000_000
 ORIGIN = Origin("f")
 
-WIDE = st.sampled_from([2**63 - 1, 2**63, 2**64, -(2**63), -(2**63) - 1, 10**30])
-SCALARS = st.none() | st.booleans() | st.integers() | WIDE | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20)
+WIDE = st.sampled_from([2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**30])
+DIGITS = st.sampled_from([" 12345678901234567890", "a,-1234567890123456789", "[" * 65, "{" * 65])
+"""Texts that look like what is hazardous as a number, or as nesting."""
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | WIDE | DIGITS | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20)
+)
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=8
 )
@@ -51,7 +55,20 @@ NAMES = st.sampled_from(
         "a",
     ]
 )
-TIMES = st.sampled_from(["2026-11-22T10:00:00.123456Z", "2026-11-22 10:00:00", "now", "", 1_790_000_000, 1_790_000_000_123.5, 0, -1, None])
+TIMES = st.sampled_from(
+    [
+        "2026-11-22T10:00:00.123456Z",
+        "2026-11-22T10:00:00.123456Z" * 2,
+        "2026-11-22 10:00:00",
+        "now",
+        "",
+        1_790_000_000,
+        1_790_000_000_123.5,
+        0,
+        -1,
+        None,
+    ]
+)
 LEVELS = st.sampled_from(["info", "ERROR", "odd", "", 30, 7, 60, 1e300, None, True])
 IDS = st.sampled_from(
     ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "0" * 32, "0" * 16, "12", " " * 32, "4bf92f3577b34da6 3ce929d0e0e47 6", 5]
@@ -69,7 +86,7 @@ TABLES = st.lists(NAMES | st.text(max_size=6), max_size=4, unique=True).flatmap(
         st.builds(
             lambda values, time, level: {"timestamp": time, **dict(zip(names, values, strict=True)), "level": level, "event": "e"},
             st.tuples(*(VALUES for _ in names)),
-            st.sampled_from(["2026-11-22T10:00:00.123456Z"] * 9 + ["2026-11-22 10:00:00", "now"]),
+            st.sampled_from(["2026-11-22T10:00:00.123456Z"] * 9 + ["2026-11-22 10:00:00", "now", "", "2026-11-22T10:00:00.123456Z" * 2]),
             st.sampled_from(["info"] * 9 + ["odd", 30, None]),
         ),
         min_size=1,

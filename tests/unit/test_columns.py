@@ -8,6 +8,7 @@ import pytest
 
 from agent.columns import Block, Records
 from agent.parse.json_columns import Reader
+from agent.parse.json_lines import parse
 from agent.parse.lines import Parser
 from agent.record import LogRecord, Origin
 from agent.verdict.errors import Rules
@@ -77,3 +78,46 @@ def test_errors_are_found_in_a_block_as_in_a_list():
     assert [place for place, _ in found] == [1, 6, 9]
     assert all(isinstance(record, LogRecord) for _, record in found)
     assert len(list(rules.among(records))) < len(records)
+
+
+def ordinary(**fields: object) -> bytes:
+    """A line that tells of a time, a level and a body."""
+    return json.dumps({"timestamp": "2026-11-22T10:00:00.123456Z", "level": "info", "event": "e", **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ({"note": "card 12345678901234567890", "took": 1}, {"note": "a", "took": 1.5}),
+        ({"note": "card 12345678901234567890"}, {"note": [1]}),
+        ({"note": "{[" * 40}, {"note": {"a": None}}),
+        ({"note": "a", "took": 1e19}, {"note": " 12345678901234567890", "took": 1e3}),
+    ],
+)
+def test_a_line_is_ordinary_whatever_stands_beside_it(values):
+    """A text that looks like a long number or like deep nesting is neither, also where another line has a real number or nesting there."""
+    placed = list(enumerate(ordinary(**fields) for fields in values))
+    block = Reader(ORIGIN, 7).read(placed)
+
+    assert [record.attributes for record in block] == list(values)
+    assert [block[0], block[1]] == list(block)
+
+
+def test_times_of_other_lengths_that_add_up_are_not_mistaken():
+    """Two texts that are together as long as two times: they are no times, and nothing raises."""
+    time = "2026-11-22T10:00:00.123456Z"
+    placed = list(enumerate(ordinary(timestamp=text) for text in (time, time * 2, "")))
+
+    assert len(Reader(ORIGIN, 7).read(placed)) == 1
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 2**63, 10**19, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1])
+def test_an_integer_is_the_same_whoever_reads_it(number):
+    """Line by line or many at a time; beyond 64 bits it is no ordinary line."""
+    line = ordinary(n=number)
+    parsed = parse(line, 7)
+    read = list(Reader(ORIGIN, 7).read([(0, line)]))
+
+    assert parsed is not None
+    assert parsed.attributes == {"n": number if -(2**63) <= number < 2**64 else str(number)}
+    assert [record.attributes for record in read] in ([parsed.attributes], [])
