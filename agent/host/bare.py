@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -34,8 +35,11 @@ def see_to_its_end(child: Child | None, command: Sequence[str], listener: Listen
 
 
 def _hand_on(pid: int, number: int, by_kernel: bool) -> None:
-    if not (by_kernel and os.getpgid(pid) == os.getpgrp()):
-        os.kill(pid, number)
+    with contextlib.suppress(
+        OSError
+    ):  # another user's (`sudo`), or gone this moment: the thread that calls us is needed for the next signal
+        if not (by_kernel and os.getpgid(pid) == os.getpgrp()):
+            os.kill(pid, number)
 
 
 def _wait_for(pid: int) -> int:

@@ -16,7 +16,7 @@ from agent.record import Batch
 from agent.retry import Backoff
 from agent.sources.child import Child, StartError
 from agent.sources.process_tree import ProcessTreeConfig
-from agent.telemetry import Drop, OutputLost
+from agent.telemetry import AgentImpaired, Drop, OutputLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +93,16 @@ class Wrapped:
         elif child.exited is not None and child.exited.done():
             self._hurry(number)
         elif not (by_kernel and child.shares_our_terminal):
+            self._hand_on(child, number)
+
+    def _hand_on(self, child: Child, number: int) -> None:
+        try:
             child.send_signal(number)
+        except PermissionError:  # a set-user-ID program, `sudo` say
+            name = signal.strsignal(number) or str(number)
+            self._host.telemetry.emit(
+                AgentImpaired(f"the command runs as another user, who takes no signal of ours ({name})", "waits for its end")
+            )
 
     def _call_off(self, number: int) -> None:
         """A signal that would end the command has come before it was started: then it isn't."""

@@ -186,10 +186,10 @@ class Child:
             return False
 
     def send_signal(self, number: int) -> None:
-        """Forward a signal; nothing happens when the child is gone."""
+        """Forward a signal; nothing happens when the child is gone. PermissionError: it is another user's by now."""
         if self._process is not None and self.exited is not None and not self.exited.done():
-            self._asked.add(number)
             os.kill(self._process.pid, number)
+            self._asked.add(number)
 
     def reap(self) -> None:
         """Collect every ended child: ours, and, as PID 1 or a subreaper, the orphans that nobody else would wait for."""

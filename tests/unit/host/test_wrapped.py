@@ -9,11 +9,12 @@ from unittest.mock import Mock
 
 import pytest
 
+from agent.host import bare
 from agent.host import wrapped as module
 from agent.host.wrapped import Wrapped
 from agent.record import Batch
 from agent.sources.child import ChildConfig, Exit
-from agent.telemetry import OutputLost
+from agent.telemetry import AgentImpaired, OutputLost
 from agent.testing.context import make_context
 from agent.testing.sink import hang
 
@@ -95,6 +96,29 @@ def test_a_signal_is_handed_on_unless_the_terminal_has_done_so(by_kernel, same_g
     wrapped.forward(signal.SIGINT, by_kernel)
 
     assert len(child.sent) == sent
+
+
+def test_a_command_that_runs_as_another_user_is_told_of(monkeypatch):
+    """`sudo` takes no signal of ours: that is said, and nothing breaks."""
+    host, told = make_context("child"), []
+    monkeypatch.setattr(type(host.telemetry), "emit", lambda _self, event: told.append(event))
+    wrapped = Wrapped(config("app"), host, Mock())
+    wrapped.child = Running()
+    wrapped.child.send_signal = Mock(side_effect=PermissionError)
+
+    wrapped.forward(signal.SIGTERM)
+
+    assert [(type(event), "another user" in str(event)) for event in told] == [(AgentImpaired, True)]
+
+
+@pytest.mark.parametrize("error", [PermissionError, ProcessLookupError])
+def test_without_the_agent_a_signal_that_finds_nobody_is_not_the_last(monkeypatch, error):
+    """The thread that hands signals on lives on."""
+    monkeypatch.setattr(bare.os, "kill", Mock(side_effect=error))
+
+    bare._hand_on(1, signal.SIGTERM, False)
+
+    assert bare.os.kill.called
 
 
 @pytest.mark.parametrize(("number", "hurried"), [(signal.SIGTERM, True), (signal.SIGINT, True), (signal.SIGUSR1, False)])
