@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 def see_to_its_end(child: Child | None, command: Sequence[str], listener: Listener) -> int:
     """Start the command unless it runs already, hand signals on, reap, and return its exit code as a shell would."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as it may be inherited, the kernel would reap, and keep the exit code
     try:
         process = child.process if child is not None else popen(command)
     except StartError as error:

@@ -111,6 +111,15 @@ def test_a_command_that_runs_as_another_user_is_told_of(monkeypatch):
     assert [(type(event), "another user" in str(event)) for event in told] == [(AgentImpaired, True)]
 
 
+def test_without_the_agent_the_exit_code_comes_back_whatever_was_inherited():
+    """Whoever starts us may ignore SIGCHLD, and we with it; then nothing could be waited for."""
+    former = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert bare.see_to_its_end(None, ["sh", "-c", "exit 3"], Mock()) == 3
+    finally:
+        signal.signal(signal.SIGCHLD, former)
+
+
 @pytest.mark.parametrize("error", [PermissionError, ProcessLookupError])
 def test_without_the_agent_a_signal_that_finds_nobody_is_not_the_last(monkeypatch, error):
     """The thread that hands signals on lives on."""
