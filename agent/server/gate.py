@@ -1,7 +1,7 @@
 """Who may ask for our pages over TCP: passwords, a bearer token, a rate. The control socket has its own guard, and no gate.
 
 request ──▶ rate limit ──429──▶
-└──▶ credentials, if any are configured ──401──▶
+└──▶ credentials, if any are configured ──401──▶ (──429──▶ while too many are being looked at)
 └──▶ page
 """
 
@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 
 KNOWN: Final = 100
 """Right passwords that are remembered (as digests under a key that dies with the process): bcrypt takes 70 ms and more each."""
-_NOBODY: Final = b"$2b$10$aiyil3uvR4FbjkEnF9xkk.vDIAbS02MEc8o1QBAY0hCeVpMZ14pva"
-"""Compared with when there is no such user, so that the time does not tell."""
+QUEUE: Final = 8
+"""Passwords that are looked at or wait for it; who comes with another one has to come again, so that guessers do not take all connections."""
+_COST: Final = slice(4, 6)
+"""Where a bcrypt hash has its cost."""
 _LONGEST: Final = 72
 """Bytes of a password that bcrypt looks at."""
+
+
+class CrowdedError(Exception):
+    """Too many passwords are being looked at."""
 
 
 class Credentials:
@@ -38,11 +44,14 @@ class Credentials:
         self._key = os.urandom(32)
         self._token = self._digest(token.encode()) if token else None
         self._right: dict[bytes, None] = {}
+        self._nobody = max(self._users.values(), key=lambda stored: stored[_COST], default=b"")
+        """Compared with when there is no such user, so that the time does not tell."""
         self._one_at_a_time = asyncio.Lock()
+        self._queued = 0
         self.challenge = ", ".join(['Basic realm="outrider"'] * bool(users) + ["Bearer"] * bool(token))
 
     async def fit(self, authorization: str) -> bool:
-        """Whether an `Authorization` header is one of ours."""
+        """Whether an `Authorization` header is one of ours. CrowdedError: that can't be said now."""
         scheme, _, rest = authorization.partition(" ")
         value = rest.strip().encode("latin-1", "replace")
         if scheme.lower() == "bearer":
@@ -60,8 +69,14 @@ class Credentials:
         known = self._digest(user, stored or b"", password)
         if known in self._right:
             return True
-        async with self._one_at_a_time:  # who guesses gets one core at most
-            fits = await asyncio.to_thread(_bcrypt_fits, password, stored or _NOBODY) and stored is not None
+        if self._queued >= QUEUE:
+            raise CrowdedError
+        self._queued += 1
+        try:
+            async with self._one_at_a_time:  # who guesses gets one core at most
+                fits = await asyncio.to_thread(_bcrypt_fits, password, stored or self._nobody) and stored is not None
+        finally:
+            self._queued -= 1
         if fits:
             self._right[known] = None
             if len(self._right) > KNOWN:
@@ -118,8 +133,11 @@ class Gate:
         """Why the request is refused, in a word, and the answer that says so; None to let it pass."""
         if self._bucket is not None and not self._bucket.take():
             return "rate_limited", Response(b"too many requests\n", 429)
-        if self._credentials is None or await self._credentials.fit(request.headers.get("authorization", "")):
-            return None
+        try:
+            if self._credentials is None or await self._credentials.fit(request.headers.get("authorization", "")):
+                return None
+        except CrowdedError:
+            return "passwords_queued", Response(b"too many passwords at once\n", 429)
         return "unauthorized", Response(b"unauthorized\n", 401, headers=(("www-authenticate", self._credentials.challenge),))
 
     def knows(self, certificate: ssl._PeerCertRetDictType | None) -> bool:

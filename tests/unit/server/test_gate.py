@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import trustme
 from agent.config.web_tls import TlsServer, server_context
 from agent.server import gate as gate_module
 from agent.server.gate import Bucket, Credentials, Gate
-from agent.server.http import HttpServer
+from agent.server.http import HttpServer, Limits
 from agent.server.messages import Request, Response
 
 if TYPE_CHECKING:
@@ -161,6 +162,40 @@ async def test_only_who_has_credentials_gets_a_page():
         assert (await _ask(port, None, "Authorization: " + _basic("alice", "wonder:land")))[0] == 200
         assert (await _ask(port, None, "Authorization: Bearer token-1"))[0] == 200
     assert refusals == ["unauthorized"]
+
+
+async def test_guessers_keep_nobody_out_who_has_been_in(monkeypatch: pytest.MonkeyPatch):
+    """However many connections send wrong passwords that take long to look at: who was let in before is at once, new ones are told to wait."""
+    go, real = threading.Event(), gate_module._bcrypt_fits
+    gate = Gate(Credentials(USERS, None), None)
+    async with _serving(gate) as (port, refusals, server):
+        server.limits = Limits(connections=20)
+        good = "Authorization: " + _basic("alice", "wonder:land")
+        assert (await _ask(port, None, good))[0] == 200
+        monkeypatch.setattr(gate_module, "_bcrypt_fits", lambda *given: go.wait(20) and real(*given))
+        writers = []
+        try:
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: {_basic('alice', 'guess')}\r\n\r\n".encode())
+                writers.append(writer)
+                if len(writers) > gate_module.QUEUE:
+                    assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 429")
+            assert (await _ask(port, None, good))[0] == 200
+        finally:
+            go.set()
+            for writer in writers:
+                writer.close()
+    assert set(refusals) <= {"passwords_queued", "crowded_out", "unauthorized"}
+
+
+async def test_an_unknown_user_costs_as_much_as_the_dearest_known_one(monkeypatch: pytest.MonkeyPatch):
+    """The time of a refusal does not tell whether there is such a user."""
+    dear = bcrypt.hashpw(b"x", bcrypt.gensalt(6)).decode()
+    compared: list[bytes] = []
+    monkeypatch.setattr(gate_module, "_bcrypt_fits", lambda _password, stored: (compared.append(stored), True)[1])
+    assert not await Credentials({**USERS, "dear": dear}, None).fit(_basic("nobody", "x"))
+    assert compared == [dear.encode()]
 
 
 async def test_too_many_requests_are_told_so():
