@@ -72,10 +72,14 @@ class Target(NamedTuple):
 
 def parse_target(url: str) -> Target:
     """Take a URL apart; ValueError (without the URL in it, which may hold a password) if it is no http(s) URL."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        written = parts.port
+    except ValueError:
+        raise ValueError("not an absolute http or https URL") from None  # urllib's words have pieces of it, and it may hold a password
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise ValueError("not an absolute http or https URL")
-    port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+    port = DEFAULT_PORTS[parts.scheme] if written is None else written
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not path.isascii() or any(character <= " " or character == "\x7f" for character in path):
         raise ValueError("the path holds characters that must be percent-encoded")

@@ -55,12 +55,16 @@ class Chooser(Protocol):
 
 def parse_proxy(url: str) -> Proxy:
     """Take a proxy's URL apart, its scheme being http if none is written; ValueError (without the URL, which may hold a password)."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        written = parts.port
+    except ValueError:
+        raise ValueError("is not a proxy's URL") from None  # urllib's words have pieces of it
     if parts.scheme not in DEFAULT_PORTS:
         raise ValueError(f"{parts.scheme} proxies are not supported")
     if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment or any(map(str.isspace, url)):
         raise ValueError("is not a proxy's URL")
-    port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+    port = DEFAULT_PORTS[parts.scheme] if written is None else written
     return Proxy(parts.scheme == "https", parts.hostname, port, basic(parts.username, parts.password))
 
 

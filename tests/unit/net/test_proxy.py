@@ -159,6 +159,16 @@ def test_the_option_tells_what_to_write():
 # --- through it ----------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("url", ["http://us:hun[ter2]@p:1", "http://us:hun\N{ACCOUNT OF}ter2@p:1", "http://us:hunter2"])
+def test_a_damaged_url_is_refused_without_a_piece_of_its_password(url: str):
+    """The standard library would quote what it stumbled over: a host in brackets, the port, or all of it."""
+    with pytest.raises(ValueError, match=r"^is not a proxy's URL$") as raised:
+        parse_proxy(url)
+    assert raised.value.__cause__ is None
+    with pytest.raises(ValueError, match=r"^not an absolute http or https URL$"):
+        parse_target(url)
+
+
 @pytest.mark.usefixtures("no_leaks")
 async def test_a_plain_request_goes_whole_to_the_proxy():
     """For http the proxy gets the whole URL and its credentials; the server gets the request, and the answer comes back."""
