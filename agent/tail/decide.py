@@ -52,14 +52,12 @@ def is_same_file(place: Place, path: str, generation: int) -> bool:
     return generation == place.generation
 
 
-def may_be_unread(place: Place, home: str, mtime_ns: int, candidate: Candidate) -> bool:
+def may_be_unread(place: Place, mtime_ns: int, candidate: Candidate) -> bool:
     """Whether a file may hold a content of which nothing was read: there is nothing to compare but the time of the last write.
 
-    The live file may have been written after it was seen. A rotated one is not written any more, and its compressed form keeps the time.
+    What was plain may have been written after it was seen. A compressed one that is gone is nowhere else.
     """
-    if place.path == home:
-        return candidate.found.mtime_ns >= mtime_ns
-    return not place.gzip and candidate.found.mtime_ns == mtime_ns
+    return not place.gzip and candidate.found.mtime_ns >= mtime_ns
 
 
 def is_beside(home: str, path: str) -> bool:

@@ -131,3 +131,30 @@ def test_an_unread_content_waits_for_the_oldest_file_to_be_found(rig, tmp_path, 
         rig.step(2.0)
     assert rig.bodies() == ["one", "two", "three", "four"]
     assert not rig.drops
+
+
+def test_seen_unread_written_renamed_and_compressed_over_kills(rig, tmp_path):
+    """Seen by one agent, renamed under the eyes of the next, compressed before the third: what was written after it was seen is no hindrance."""
+    path, plain = tmp_path / "app.log", tmp_path / "app.log.1"
+    write(path, "one\n", 1)
+    rig.drain()
+    rotate(path, compressed=False)
+    write(path, "two\n", 2)
+    rig.now += 0.2
+    rig.tail.look(rig.now)
+    rig.commit(rig.batches._seal())
+    plain.rename(tmp_path / "app.log.2")
+    write(path, "two\nand more\n", 3)
+    path.rename(plain)
+    write(path, "", 4)
+    rig.restart()
+    rig.now += 0.2
+    rig.tail.look(rig.now)
+    rig.commit(rig.batches._seal())
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    os.utime(tmp_path / "app.log.1.gz", (EPOCH + 3, EPOCH + 3))
+    plain.unlink()
+    write(path, "three\n", 5)
+    rig.restart()
+    rig.drain()
+    assert rig.bodies() == ["one", "two", "and more", "three"]
