@@ -95,7 +95,11 @@ class Records(Sequence[LogRecord]):
     def extend(self, records: Iterable[LogRecord]) -> None:
         """Add some at the end; a block stays a block."""
         for segment in records.segments if isinstance(records, Records) else [records]:
-            if some := segment if isinstance(segment, Block) else list(segment):
+            if isinstance(segment, Block):
+                self.segments += [segment] if segment else []
+            elif self.segments and isinstance(last := self.segments[-1], list):
+                last += segment
+            elif some := list(segment):
                 self.segments.append(some)
 
     def __iadd__(self, records: Iterable[LogRecord]) -> Self:

@@ -8,7 +8,6 @@ this module: a property test holds them equal.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import repeat
@@ -20,7 +19,7 @@ import orjson
 from agent.columns import Block, Columns
 from agent.encode.otlp_columns import ColumnEncoder
 from agent.parse import fields as named
-from agent.parse.json_lines import LONG_NUMBER, too_deep
+from agent.parse import json_rows
 from agent.parse.limits import MAX_TEXT
 from agent.parse.timestamps import EARLIEST, LATEST, NS, from_text, parse_time
 from agent.record import LogRecord
@@ -30,11 +29,12 @@ if TYPE_CHECKING:
 
 MOST: Final = 256
 """Lines of one block: what is made of them stays in the processor's cache until it is encoded."""
-_WIDE: Final = 9.2e18
-"""`orjson` makes an integer of more than 64 bits a double beyond this, and rounds it."""
+FEWEST: Final = 128
+"""Where ordinary lines come in runs of fewer than half of this, they are read row by row: most of what is read ahead would be in vain."""
+_SCATTERED: Final = 5
+"""With fewer lines than this with the same names, on average, columns cost more than they save."""
 _TEXTS: Final = frozenset((str,))
 _DOUBLES: Final = frozenset((float,))
-_FLAT: Final = frozenset((str, int, bool, type(None)))
 _OBJECTS: Final = frozenset((dict,))
 _encoder: Final = ColumnEncoder()
 """One for all files: what it remembers depends on names and values only."""
@@ -75,14 +75,27 @@ class Reader:
         self._observed_ns = observed_ns
         self._more = more or {}
 
+    def take(self, lines: Lines) -> Sequence[LogRecord]:
+        """The records of the first lines, up to the first that is not ordinary: a block where that saves work."""
+        groups, size = _grouped(lines, len(lines) // _SCATTERED)
+        return self.rows(lines) if len(groups) * _SCATTERED > size else self._block(lines, groups, size)
+
+    def rows(self, lines: Lines) -> list[LogRecord]:
+        """The same row by row."""
+        return json_rows.read(lines, self._origin, self._observed_ns, self._more)
+
     def read(self, lines: Lines) -> Block:
-        """The records of the first lines, up to the first that is not ordinary."""
-        groups, size = _grouped(lines)
+        """The same as a block."""
+        return self._block(lines, *_grouped(lines))
+
+    def _block(self, lines: Lines, groups: Collection[Group], size: int) -> Block:
         columns = self._columns(groups, lines)
         if len(columns) < len(groups):
-            size = min(_first_odd(group, lines) for group in groups)
+            size = len(self.rows(lines[:size]))
             groups, _ = _grouped(lines[:size])
             columns = self._columns(groups, lines)
+        if len(columns) < len(groups):  # never seen; whatever it may be, somebody with more patience takes these lines
+            size, columns = 0, []
         severities = bytearray(size)
         for group in columns:
             for place, (severity, _) in zip(group.places, group.levels, strict=True):
@@ -110,14 +123,14 @@ class Reader:
             yield LogRecord(time_ns, observed_ns, severity, text, body, attributes, origin, lines[place][0], trace, span)
 
 
-def _grouped(lines: Lines) -> tuple[Collection[Group], int]:
-    """The first lines' objects by their names, and how many lines that are."""
+def _grouped(lines: Lines, enough: int = MOST) -> tuple[Collection[Group], int]:
+    """The first lines' objects by their names, and how many lines that are; it ends when there are more than `enough` groups."""
     groups: dict[tuple[str, ...], Group] = {}
     objects = _objects([line for _, line in lines])
     for place, (names, fields) in enumerate(zip(map(tuple, objects), objects, strict=True)):
         group = groups.get(names)
         if group is None:
-            if not (plan := named.plans[names]).plain:
+            if len(groups) > enough or not (plan := named.plans[names]).plain:
                 return groups.values(), place
             group = groups[names] = Group(names, plan, [], [])
         group.places.append(place)
@@ -156,7 +169,7 @@ def _columns_of(group: Group, lines: Lines, more: Mapping[str, Value]) -> Column
         return None
     kinds = [set(map(type, column)) for column in columns.values()]
     doubtful = [column for of_column, column in zip(kinds, columns.values(), strict=True) if not _is_exact(of_column, column)]
-    if doubtful and any(_is_hazardous(lines[place][1]) for place in _inexact(group.places, doubtful)):
+    if doubtful and any(json_rows.is_hazardous(lines[place][1]) for place in _inexact(group.places, doubtful)):
         return None
     for name, value in more.items():
         if name not in columns:
@@ -166,35 +179,19 @@ def _columns_of(group: Group, lines: Lines, more: Mapping[str, Value]) -> Column
     return Columns(group.places, times, levels, texts, tuple(columns), list(columns.values()), kinds, traces or None, spans or None)
 
 
-def _first_odd(group: Group, lines: Lines) -> int:
-    """The place of the first line of a group that is not ordinary; beyond all places if there is none."""
-    alone = (group._replace(places=[place], rows=[row]) for place, row in zip(group.places, group.rows, strict=True))
-    return next((one.places[0] for one in alone if _columns_of(one, lines, {}) is None), sys.maxsize)
-
-
 def _is_exact(kinds: set[type], column: Sequence[Value]) -> bool:
     """Whether there is certainly no number among the values, at any depth, that `orjson` may have rounded, and nothing is deep."""
-    if kinds <= _FLAT:
+    if kinds <= json_rows.FLAT:
         return True
     if kinds == _DOUBLES:
         doubles = cast("Sequence[float]", column)
-        return max(doubles) < _WIDE and min(doubles) > -_WIDE
+        return max(doubles) < json_rows.WIDE and min(doubles) > -json_rows.WIDE
     return False
 
 
 def _inexact(places: Sequence[int], doubtful: Iterable[Sequence[Value]]) -> Iterator[int]:
     """Where such values really are. A line must not become odd by those beside it: it would be found ordinary when it is looked at alone."""
-    return (place for place, *row in zip(places, *doubtful, strict=True) if not all(map(_is_certain, row)))
-
-
-def _is_certain(value: Value) -> bool:
-    """As `_is_exact`, of one value."""
-    return type(value) in _FLAT or (isinstance(value, float) and -_WIDE < value < _WIDE)
-
-
-def _is_hazardous(line: bytes) -> bool:
-    """Whether a line may hold what `orjson` takes and we do not: numbers beyond 64 bits, deep nesting."""
-    return too_deep(line) or LONG_NUMBER.search(line) is not None
+    return (place for place, *row in zip(places, *doubtful, strict=True) if not all(map(json_rows.is_certain, row)))
 
 
 def _are_texts(column: Sequence[Value]) -> bool:

@@ -138,11 +138,11 @@ class Parser:
         """Take ordinary lines; return the index of the first that is not. Where many are not, little is read ahead in vain."""
         while index < len(lines):
             wanted = lines[index : index + self._most]
-            block = reader.read(wanted)
+            block = reader.take(wanted) if self._most >= json_columns.FEWEST else reader.rows(wanted)
             into.extend(block)
             index += len(block)
             if len(block) < len(wanted):
-                self._most = 2 * len(block) or 1
+                self._most = min(2 * len(block), json_columns.MOST) or 1
                 break
             self._most = min(2 * self._most, json_columns.MOST)
         return index

@@ -176,6 +176,7 @@ def test_the_fast_reader_equals_its_reference(objects):
     while index < len(lines):
         block = json_columns.Reader(ORIGIN, NOW).read(lines[index:])
         assert [block[at] for at in range(len(block))] == list(block)
+        assert repr(json_columns.Reader(ORIGIN, NOW).rows(lines[index:])) == repr(list(block))
         fast += block
         index += len(block) + 1
     by_offset = {record.offset: record for record in fast}

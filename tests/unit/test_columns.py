@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import orjson
 import pytest
 
 from agent.columns import Block, Records
@@ -27,8 +28,9 @@ def lines(count: int) -> list[tuple[int, bytes]]:
 def mixed() -> Records:
     """A block, a line that is none, and another block."""
     placed = lines(10)
-    records, _ = Parser("json").parse_chunk([*placed[:4], (4, b"plain"), *placed[5:]], ORIGIN, 7)
-    return records + Parser().flush(7)
+    parser, reader = Parser("plain"), Reader(ORIGIN, 7)
+    parser.parse_chunk([(4, b"plain")], ORIGIN, 7)
+    return Records(reader.read(placed[:4])) + parser.flush(7) + reader.read(placed[5:])
 
 
 def test_a_block_makes_only_what_is_asked_for():
@@ -121,3 +123,33 @@ def test_an_integer_is_the_same_whoever_reads_it(number):
     assert parsed is not None
     assert parsed.attributes == {"n": number if -(2**63) <= number < 2**64 else str(number)}
     assert [record.attributes for record in read] in ([parsed.attributes], [])
+
+
+def test_blocks_are_made_where_they_save_work():
+    """Of long runs of lines with few sets of names; elsewhere it is records, and they are the same."""
+    alike = list(enumerate(ordinary(n=n) for n in range(256)))
+    scattered = list(enumerate(ordinary(**{f"n{n}": n}) for n in range(256)))
+    reader = Reader(ORIGIN, 7)
+
+    assert isinstance(reader.take(alike), Block)
+    assert isinstance(reader.take(scattered), list)
+    assert reader.take(scattered) == list(reader.read(scattered))
+
+
+def test_among_other_lines_little_is_read_ahead_in_vain(monkeypatch):
+    """Where every third line is odd, hardly more lines are looked at than there are."""
+    looked_at = 0
+    loads = orjson.loads
+
+    def counted(line: bytes) -> object:
+        nonlocal looked_at
+        looked_at += 1
+        return loads(line)
+
+    placed = list(enumerate(b"{}" if n % 3 == 0 else ordinary(n=n) for n in range(900)))
+    parser = Parser("json")
+    monkeypatch.setattr(orjson, "loads", counted)
+    records, _ = parser.parse_chunk(placed, ORIGIN, 7)
+
+    assert [record.offset for record in records] == list(range(900))
+    assert looked_at < 2 * len(placed)
