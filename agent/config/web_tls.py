@@ -139,7 +139,8 @@ def _load(config: TlsServer) -> ssl.SSLContext:
     context.minimum_version, context.maximum_version = VERSIONS[config.min_version], VERSIONS[config.max_version]
     context.set_alpn_protocols(["http/1.1"])
     with ExitStack() as stack:
-        context.load_cert_chain(_path(config.cert_file, config.cert, stack), _path(config.key_file, config.key, stack))
+        cert, key = _path(config.cert_file, config.cert, stack), _path(config.key_file, config.key, stack)
+        context.load_cert_chain(cert, key, password="")  # for want of any OpenSSL would ask the terminal, and wait for it
     if config.cipher_suites:
         context.set_ciphers(":".join(CIPHERS[name] for name in config.cipher_suites))
     if not config.prefer_server_cipher_suites:

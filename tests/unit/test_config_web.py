@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import pty
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
 from agent.config import InvalidConfigError, read
 from agent.config.web import read_web
@@ -187,3 +191,35 @@ def test_an_address_for_others_needs_a_guard(folder: Path, server: str, web: str
         return
     with pytest.raises(InvalidConfigError, match=r"main\.yaml:2:11: server\.listen: can be reached from outside"):
         read(main, {})
+
+
+ASKING = """
+import fcntl, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from agent.config.web import read_web
+from agent.net.tls import TlsOptions, load_context
+from agent.config.tree import InvalidConfigError
+from pathlib import Path
+folder = Path(sys.argv[1])
+try:
+    read_web(folder / "web.yml")
+except InvalidConfigError:
+    print("refused")
+try:
+    load_context(TlsOptions(cert_file=folder / "cert.pem", key_file=folder / "key.pem"))
+except OSError:
+    print("refused")
+"""
+
+
+def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(folder: Path):
+    """Also on a terminal, where the start, or the loop at a later handshake, would wait for an answer that nobody gives."""
+    key = serialization.load_pem_private_key((folder / "key.pem").read_bytes(), None)
+    form, sealed = serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
+    (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, sealed))
+    _web(folder, "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n")
+    ours, terminal = pty.openpty()
+    with open(ours, "rb"), open(terminal, "rb") as given:
+        command = [sys.executable, "-c", ASKING, str(folder)]
+        found = subprocess.run(command, check=False, stdin=given, capture_output=True, text=True, start_new_session=True, timeout=20)
+    assert (found.stdout, found.stderr) == ("refused\nrefused\n", "")
