@@ -15,7 +15,7 @@ T = TypeVar("T")
 _VALUES: Final = 256
 """Values remembered per key; a key with more (an id, a counter) is encoded anew each time, which is not much slower."""
 _KEYS: Final = 512
-_ENTRIES: Final = 16_384
+ENTRIES: Final = 16_384
 """Values remembered of all keys together: some 5 MiB."""
 _LONGEST: Final = 128
 """Longer texts hardly ever repeat and are not remembered."""
@@ -185,4 +185,4 @@ class Tables:
     @property
     def full(self) -> bool:
         """Whether it is time to begin anew."""
-        return sum(map(len, self.texts.values())) + sum(map(len, self.integers.values())) > _ENTRIES
+        return sum(map(len, self.texts.values())) + sum(map(len, self.integers.values())) > ENTRIES

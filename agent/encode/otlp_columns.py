@@ -6,7 +6,7 @@ from itertools import repeat
 from struct import pack
 from typing import TYPE_CHECKING, Final, cast
 
-from agent.encode.any_value import Integers, KeyTable, attribute, booleans, delimited, float_head, text_bytes, varint
+from agent.encode.any_value import ENTRIES, Integers, KeyTable, attribute, booleans, delimited, float_head, text_bytes, varint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,11 +59,14 @@ class Levels(dict[tuple[int, str], bytes]):
 
 
 class ColumnEncoder:
-    """What it remembers is bounded: per key one head for each length of texts, and some integers. Not for several threads at once."""
+    """What it remembers is bounded: heads for lengths of texts, and some integers, of all keys together. Not for several threads at once."""
 
     def __init__(self) -> None:
         self._levels = Levels()
         self._bodies = Heads(_body)
+        self._forget()
+
+    def _forget(self) -> None:
         self._texts = KeyTable(_text_heads)
         self._integers = KeyTable(Integers)
         self._floats = KeyTable(float_head)
@@ -71,6 +74,8 @@ class ColumnEncoder:
 
     def encode(self, groups: Iterable[Columns], size: int, origin: Origin, observed_ns: int) -> bytes:
         """The fields `ScopeLogs.log_records` of `size` records, in their order."""
+        if self.remembered > ENTRIES:
+            self._forget()
         common = pack("<BQ", 0x59, observed_ns) + b"".join([attribute(key, value) for key, value in origin.attributes.items()])
         framed = [b""] * size
         for group in groups:
@@ -78,6 +83,11 @@ class ColumnEncoder:
             for place, record, length in zip(group.places, records, map(len, records), strict=True):
                 framed[place] = (RECORD_HEADS[length] if length < USUAL else b"\x12" + varint(length)) + record
         return b"".join(framed)
+
+    @property
+    def remembered(self) -> int:
+        """Heads and integers of all keys."""
+        return sum(map(len, self._texts.values())) + sum(map(len, self._integers.values()))
 
     def _records(self, group: Columns, common: bytes, taken: Mapping[str, Value]) -> list[bytes]:
         """`common`: the bytes that all of them have; `taken`: names of attributes that are among these."""

@@ -7,7 +7,9 @@ import json
 import orjson
 import pytest
 
-from agent.columns import Block, Records
+from agent.columns import Block, Columns, Records
+from agent.encode.any_value import ENTRIES
+from agent.encode.otlp_columns import ColumnEncoder
 from agent.parse.json_columns import Reader
 from agent.parse.json_lines import parse
 from agent.parse.lines import Parser
@@ -153,3 +155,21 @@ def test_among_other_lines_little_is_read_ahead_in_vain(monkeypatch):
 
     assert [record.offset for record in records] == list(range(900))
     assert looked_at < 2 * len(placed)
+
+
+def test_what_the_encoder_remembers_is_bounded():
+    """Hundreds of names, each with texts of hundreds of lengths, do not pile up: it begins anew, and says the same."""
+    encoder = ColumnEncoder()
+    texts = ["x" * size for size in range(200)]
+    names = [f"name{n}" for n in range(100)]
+
+    def encoded(name: str) -> bytes:
+        times, levels = [1] * len(texts), [(9, "info")] * len(texts)
+        return encoder.encode([Columns(range(200), times, levels, texts, (name,), [texts], [{str}])], 200, ORIGIN, 7)
+
+    first = encoded(names[0])
+    for name in names:
+        encoded(name)
+
+    assert encoder.remembered <= ENTRIES + len(texts)
+    assert encoded(names[0]) == first

@@ -62,7 +62,7 @@ def test_all_that_is_remembered_is_bounded_together():
     for number in range(40):
         encoder.encode([record(**{f"k{index}": f"{number}-{index}-{row}" for index in range(100)}) for row in range(20)])
 
-    assert sum(map(len, encoder._tables.texts.values())) <= any_value._ENTRIES + 100 * 20
+    assert sum(map(len, encoder._tables.texts.values())) <= any_value.ENTRIES + 100 * 20
 
 
 def test_true_one_and_one_point_zero_are_told_apart():
