@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _double: Final = Struct("<d").pack
 _fixed64: Final = Struct("<Q").pack
 _sfixed64: Final = Struct("<q").pack
+_LIMIT: Final = 2**63
 
 
 def metrics_payload(data: MetricsData) -> Payload:
@@ -66,8 +67,9 @@ def _metric(metric: Metric) -> bytes:
 
 
 def _number(point: NumberDataPoint) -> bytes:
-    """NumberDataPoint: start = 2, time = 3, as_double = 4, as_int = 6, attributes = 7."""
-    value = b"\x31" + _sfixed64(point.value) if isinstance(point.value, int) else b"\x21" + _double(point.value)
+    """NumberDataPoint: start = 2, time = 3, as_double = 4, as_int = 6, attributes = 7. What 64 bits do not hold is a double."""
+    exact = isinstance(point.value, int) and -_LIMIT <= point.value < _LIMIT
+    value = b"\x31" + _sfixed64(point.value) if exact else b"\x21" + _double(point.value)
     return _attributes(0x3A, point.attributes or {}) + _times(point) + value
 
 

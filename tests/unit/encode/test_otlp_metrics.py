@@ -46,3 +46,17 @@ def test_all_kinds_are_encoded():
 def test_nothing_is_no_record():
     """Without any series there is nothing to send, and the count says so."""
     assert metrics_payload(Metrics({}, FakeClock()).collect()).records == 0
+
+
+def test_a_number_beyond_64_bits_is_a_double():
+    """An absurd counter costs no other series its export."""
+    metrics = Metrics({}, FakeClock())
+    metrics.add(SENT, 2**63 - 1)
+    metrics.add(SENT, 1)
+    metrics.publish("x", [Observation(SIZE, -(2**63)), Observation(LEVEL, -(2**63) - 1)])
+    request = ExportMetricsServiceRequest.FromString(metrics_payload(metrics.collect()).body)
+    found = {one.name: (one.sum.data_points or one.gauge.data_points)[0] for one in request.resource_metrics[0].scope_metrics[0].metrics}
+
+    assert found["sent"].as_double == 2.0**63
+    assert found["size"].as_int == -(2**63)
+    assert found["level"].as_double == -(2.0**63)
