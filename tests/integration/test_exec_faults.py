@@ -267,6 +267,8 @@ def test_in_a_terminal_the_command_gets_each_signal_once(tmp_path):
     r"""Ctrl-C and Ctrl-\ come from the terminal, to both of us; a `kill` comes to us alone, and is handed on."""
     pid, terminal = pty.fork()
     if pid == 0:
+        for number in (signal.SIGINT, signal.SIGQUIT):  # ignored in whatever a shell starts in the background, hence perhaps in us
+            signal.signal(number, signal.SIG_DFL)
         os.execve(
             sys.executable,
             [sys.executable, "-m", "agent", "exec", "--", sys.executable, "-c", COUNTING],
