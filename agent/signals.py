@@ -43,6 +43,14 @@ def handed_on() -> frozenset[int]:
     return frozenset(number for number in signal.valid_signals() - NOT_HANDED_ON if signal.getsignal(number) is not signal.SIG_IGN)
 
 
+def name_of(number: int) -> str:
+    """`SIGSEGV` and the like, `SIG35` where the number has no name (real-time signals)."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
+
+
 def release() -> None:
     """Let through what was held."""
     if _inherited is not None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
 from collections import Counter
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads i
 from agent.parse.lines import Parser
 from agent.record import Batch, LogRecord, Origin, Severity, Value
 from agent.relay import Relay
-from agent.signals import as_inherited
+from agent.signals import as_inherited, name_of
 from agent.target.oom import memory_events, oom_kills
 from agent.telemetry import Drop
 
@@ -73,13 +72,8 @@ class Exit:
 
     @property
     def signal_name(self) -> str:
-        """`SIGSEGV` and the like, `SIG35` where the number has no name (real-time signals); empty when it exited by itself."""
-        if self.returncode >= 0:
-            return ""
-        try:
-            return signal.Signals(-self.returncode).name
-        except ValueError:
-            return f"SIG{-self.returncode}"
+        """As `signals.name_of`; empty when it exited by itself."""
+        return "" if self.returncode >= 0 else name_of(-self.returncode)
 
 
 class StartError(Exception):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import orjson
 
 from agent.record import LogRecord, Origin, Severity
+from agent.signals import name_of
 from agent.verdict.errors import EXIT
 
 if TYPE_CHECKING:
@@ -78,18 +79,10 @@ def ended_record(process: Observed, status: int | None, oom_kills: int, now_ns: 
         more |= {"process.exit.code": code} | ({"process.exit.requested": True} if asked else {})
         severity = Severity.INFO if code == 0 or asked else Severity.ERROR
         return _record(process, EXIT, severity, f"{_who(process)} exited with code {code}", now_ns, **more)
-    name = signal_name(-code)
+    name = name_of(-code)
     asked = name in ASKED
     more |= {"process.exit.signal": name} | ({"process.exit.requested": True} if asked else {})
     return _record(process, EXIT, Severity.INFO if asked else Severity.FATAL, f"{_who(process)} was ended by {name}", now_ns, **more)
-
-
-def signal_name(number: int) -> str:
-    """`SIGSEGV` and the like, `SIG35` where the number has no name (real-time signals)."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"SIG{number}"
 
 
 def _who(process: Observed) -> str:
