@@ -17,6 +17,8 @@ _VALUES: Final = 256
 _KEYS: Final = 512
 ENTRIES: Final = 16_384
 """Values remembered of all keys together: some 5 MiB."""
+USUAL: Final = 2048
+"""Bytes: what is longer is too rare to remember anything of."""
 _LONGEST: Final = 128
 """Longer texts hardly ever repeat and are not remembered."""
 _MAX_INT: Final = 2**63
@@ -112,6 +114,28 @@ def booleans(key: str) -> tuple[bytes, bytes]:
     return attribute(key, value=False), attribute(key, value=True)
 
 
+class Heads(dict[int, bytes]):
+    """Length in bytes of a text → what stands before it."""
+
+    __slots__ = ("_whole",)
+
+    def __init__(self, whole: Callable[[str], bytes]) -> None:
+        self._whole = whole
+
+    def __missing__(self, size: int) -> bytes:
+        """Encode a text of that length, and take it away again."""
+        whole = self._whole(" " * size)
+        head = whole[: len(whole) - size]
+        if size < USUAL:
+            self[size] = head
+        return head
+
+
+def text_heads(key: str) -> Heads:
+    """What stands before the text in an attribute of this name."""
+    return Heads(lambda text: attribute(key, text))
+
+
 class Texts(dict["Value", bytes]):
     """One key's texts → the whole encoded attribute, which is a head that depends on the text's length, and the text."""
 
@@ -119,18 +143,14 @@ class Texts(dict["Value", bytes]):
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._heads: dict[int, bytes] = {}
+        self._heads = text_heads(key)
 
     def __missing__(self, text: str) -> bytes:
         """Encode one."""
-        raw = text.encode("utf-8", "backslashreplace")
-        size = len(raw)
-        if size > _LONGEST:
+        raw = text_bytes(text)
+        if len(raw) > _LONGEST:  # nor is the head of its length worth remembering: `Tables.full` does not count them
             return attribute(self._key, text)
-        head = self._heads.get(size)
-        if head is None:
-            head = self._heads[size] = attribute(self._key, " " * size)[:-size] if size else attribute(self._key, "")
-        made = head + raw
+        made = self._heads[len(raw)] + raw
         if len(self) < _VALUES:
             self[text] = made
         return made

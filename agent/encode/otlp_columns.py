@@ -6,39 +6,30 @@ from itertools import repeat
 from struct import pack
 from typing import TYPE_CHECKING, Final, cast
 
-from agent.encode.any_value import ENTRIES, Integers, KeyTable, attribute, booleans, delimited, float_head, text_bytes, varint
+from agent.encode.any_value import (
+    ENTRIES,
+    USUAL,
+    Heads,
+    Integers,
+    KeyTable,
+    attribute,
+    booleans,
+    delimited,
+    float_head,
+    text_bytes,
+    text_heads,
+    varint,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from agent.columns import Columns
     from agent.record import Origin, Value
 
-USUAL: Final = 2048
 RECORD_HEADS: Final = tuple(b"\x12" + varint(size) for size in range(USUAL))
 """ScopeLogs.log_records = 2: tag and length of a record of usual size."""
-
-
-class Heads(dict[int, bytes]):
-    """Length in bytes of a text → what stands before it."""
-
-    __slots__ = ("_whole",)
-
-    def __init__(self, whole: Callable[[str], bytes]) -> None:
-        self._whole = whole
-
-    def __missing__(self, size: int) -> bytes:
-        """Encode a text of that length, and take it away again."""
-        whole = self._whole(" " * size)
-        head = whole[: len(whole) - size]
-        if size < USUAL:
-            self[size] = head
-        return head
-
-
-def _text_heads(key: str) -> Heads:
-    return Heads(lambda text: attribute(key, text))
 
 
 def _body(text: str) -> bytes:
@@ -67,7 +58,7 @@ class ColumnEncoder:
         self._forget()
 
     def _forget(self) -> None:
-        self._texts = KeyTable(_text_heads)
+        self._texts = KeyTable(text_heads)
         self._integers = KeyTable(Integers)
         self._floats = KeyTable(float_head)
         self._booleans = KeyTable(booleans)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from agent import __version__
 from agent.columns import Block, Records
-from agent.encode.any_value import Tables, attribute, delimited, key_value, value_of, varint
-from agent.encode.otlp_columns import RECORD_HEADS, USUAL, Levels
+from agent.encode.any_value import USUAL, Tables, attribute, delimited, key_value, value_of, varint
+from agent.encode.otlp_columns import RECORD_HEADS, Levels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
