@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from agent.testing.sentry_server import read_store
+from tests.support.memory_cgroup import limited_cgroup
 from tests.support.sentry import SentryProcess, agent_environment, run_exec
 
-MEMORY = Path("/sys/fs/cgroup/memory")
-UNIFIED = Path("/sys/fs/cgroup")
-LIMIT = 160 << 20
 HOG = "import time\nprint('eating', flush=True)\nkept = []\nwhile True:\n    kept.append(bytearray(10_000_000))\n    time.sleep(0.01)\n"
 
 
@@ -111,22 +107,9 @@ def test_an_exception_in_a_thread_is_not_the_exit(sentry, tmp_path):
 
 @pytest.fixture
 def cgroup():
-    """A cgroup with a memory limit; skips where none may be made."""
-    unified = (UNIFIED / "cgroup.controllers").exists()
-    folder = (UNIFIED if unified else MEMORY) / f"outrider-test-{os.getpid()}"
-    try:
-        folder.mkdir()
-        (folder / ("memory.max" if unified else "memory.limit_in_bytes")).write_text(str(LIMIT))
-    except OSError as error:
-        if folder.exists():
-            folder.rmdir()
-        pytest.skip(f"no cgroup with a memory limit can be made here: {error}")
-    yield folder
-    for _ in range(100):
-        try:
-            return folder.rmdir()
-        except OSError:
-            time.sleep(0.05)
+    """A cgroup with a memory limit."""
+    with limited_cgroup() as folder:
+        yield folder
 
 
 def test_a_program_that_is_killed_for_its_memory(sentry, tmp_path, cgroup):
