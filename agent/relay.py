@@ -148,6 +148,7 @@ class Relay:
         with self._changed:
             self._keeping = False
             self._changed.notify()
+            self._backlog.end()
             left = self._backlog.take(sys.maxsize)
         self._arrived.set()
         return left.lost + left.data.count(b"\n") + bool(left.data and not left.data.endswith(b"\n"))

@@ -208,6 +208,17 @@ async def test_abandoned_it_passes_on_and_keeps_nothing(pipes):
     assert (waiting, await one.passed(3), await one.relay.take()) == (3, b"ee\n", None)
 
 
+async def test_abandoned_it_counts_a_line_of_which_the_beginning_is_gone(pipes):
+    """What was given up of a line whose end has not come is a lost line, too."""
+    one = pipes(room=8, patience=0.0)
+    os.write(one.write, b"one\n" + b"x" * 20)
+    assert await one.passed(24) == b"one\n" + b"x" * 20
+    while not one.relay._backlog._torn:  # noqa: ASYNC110 - the thread tells nobody
+        await asyncio.sleep(0.001)
+
+    assert one.relay.abandon() == 2
+
+
 async def test_closed_it_leaves_nothing(pipes):
     """The thread ends although the pipe stays open, and orders that come later go nowhere."""
     one = pipes()
