@@ -175,8 +175,8 @@ PLAYS = {
     **dict.fromkeys(("spool.before_evict", "spool.after_evict"), Play(die_when_full)),
     **dict.fromkeys(("spool.before_vacuum", "spool.after_vacuum"), Play(die_when_emptied, ONCE)),
     **dict.fromkeys(("spool.before_checkpoint", "spool.after_checkpoint"), Play(die_with_a_short_log, SELDOM)),
-    "tail.rotation_closed": Play(die_when_impatient, ONCE, rotate_every=400),
-    "tail.truncated": Play(die_under_load, SELDOM, rotate_every=400),
+    "tail.rotation_closed": Play(die_when_impatient, SELDOM, rotate_every=200),
+    "tail.truncated": Play(die_under_load, SELDOM, rotate_every=200),
     "intake.part_stored": Play(die_in_a_narrow_spool, SELDOM, agent=("tests.torture.buggy_agent", "none")),
 }
 FIRST = frozenset({"spool.migrate"})
