@@ -158,3 +158,54 @@ def test_seen_unread_written_renamed_and_compressed_over_kills(rig, tmp_path):
     rig.restart()
     rig.drain()
     assert rig.bodies() == ["one", "two", "and more", "three"]
+
+
+def step(rig, tick, change):
+    """A fifth of a second passes; the directory changes between the reading of it and the question where its files are."""
+    rig.now += 0.2
+    rig.tail._listings.get(str(rig.root)).refresh()
+    change()
+    os.utime(rig.root, (EPOCH, EPOCH + tick))
+    rig.tail._succession.run({str(rig.root)}, rig.now)
+
+
+@pytest.fixture
+def rotated(rig, tmp_path):
+    """A file that was read, lies beside its successor, and is not open. What is said of it from now on is new."""
+    path = tmp_path / "app.log"
+    write(path, "one\n", 1)
+    rig.drain()
+    rotate(path, compressed=False)
+    write(path, "two\n", 2)
+    rig.restart()
+    rig.batches.take_notices()
+    return tmp_path / "app.log.1"
+
+
+def removed(rig):
+    """How many files were taken for removed."""
+    return sum(notice.event == "removed" for notice in rig.batches.take_notices())
+
+
+def test_a_file_that_is_listed_is_never_taken_for_removed(rig, tmp_path, rotated):
+    """Twenty seconds long it has another name each time that it is asked for: it is there all the same, and known when it comes to rest."""
+    for number in range(1, 101):
+        step(rig, number, lambda number=number: rotated.with_name(f"app.log.{number}").rename(rotated.with_name(f"app.log.{number + 1}")))
+    taken_for_removed = removed(rig)
+
+    assert rig.drain() == ["two"]
+    assert taken_for_removed == 0
+    assert [stream.place.path for stream in rig.tail.table.streams.values()] == [str(tmp_path / "app.log.101"), str(tmp_path / "app.log")]
+    assert not rig.drops
+
+
+def test_a_file_that_is_not_listed_is_taken_for_removed_in_the_end(rig, rotated):
+    """In a directory that never rests no reading is certain: it is looked for, for ten seconds, and then it is gone."""
+    rotated.unlink()
+    for number in range(1, 50):
+        step(rig, number, lambda: None)
+    before = removed(rig)
+    for number in range(50, 60):
+        step(rig, number, lambda: None)
+
+    assert (before, removed(rig)) == (0, 1)
