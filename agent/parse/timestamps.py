@@ -20,11 +20,13 @@ NS: Final = 1_000_000_000
 EARLIEST: Final = 100_000_000 * NS
 LATEST: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LOCAL_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - for times without a zone
+_MICROSECOND: Final = timedelta(microseconds=1)
 _SCALES: Final = ((100_000_000_000, NS), (100_000_000_000_000, 1_000_000), (100_000_000_000_000_000, 1_000))
 """Below this number the unit has this many nanoseconds: 10^11 s is the year 5138, 10^11 ms is 1973."""
 
 _ISO: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9})\d*)?)? ?(?:(Z|z|UTC|GMT)|([+-])(\d\d):?(\d\d)?)?", re.ASCII
+    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d)(:?)(\d\d)(?:\5(\d\d)(?:[.,](\d{1,9})\d*)?)? ?(?:Z|z|UTC|GMT|([+-])(\d\d):?(\d\d)?)?", re.ASCII
 )
 _TAIL: Final = re.compile(r"[.,](\d{1,9})\d*(Z|[+-]\d\d:\d\d)?", re.ASCII)
 _NUMBER: Final = re.compile(r"(\d{1,20})(?:\.(\d{0,9})\d*)?", re.ASCII)
@@ -43,7 +45,7 @@ def parse_time(value: Value) -> int:
 
 def from_text(text: str) -> int:
     """Nanoseconds of an ISO 8601 text or of a number in a text; 0 if it is neither."""
-    if not 18 < len(text) < 28 or text[4] != "-":
+    if not 18 < len(text) < 28 or text[16] != ":":  # anywhere else a datetime would hide digits that it can't hold
         return _from_parts(text)
     try:
         moment = _from_iso(text)
@@ -51,7 +53,7 @@ def from_text(text: str) -> int:
         return _from_parts(text)
     if len(text) == 27 and text[26] != "Z":  # seven digits without a zone: one more than a datetime holds
         return _from_parts(text)
-    nanoseconds = round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6) * 1000
+    nanoseconds = (moment - (_EPOCH if moment.tzinfo else _LOCAL_EPOCH)) // _MICROSECOND * 1000
     return nanoseconds if EARLIEST <= nanoseconds <= LATEST else 0
 
 
@@ -74,13 +76,14 @@ def bounded(nanoseconds: int) -> int:
 
 
 class _Seconds(dict[str, int]):
-    """A time to the second, with its zone → nanoseconds: most lines share theirs with the line before."""
+    """A time to the second, with its zone → nanoseconds, 0 = it is none: most lines share theirs with the line before."""
 
     def __missing__(self, text: str) -> int:
         """Work one out."""
         if len(self) >= 1024:
             self.clear()
-        made = self[text] = from_text(text)
+        time_ns = from_text(text)
+        made = self[text] = 0 if time_ns % NS else time_ns
         return made
 
 
@@ -99,8 +102,8 @@ def _from_parts(text: str) -> int:
 
 
 def _from_match(match: re.Match[str]) -> int:
-    year, month, day, hour, minute = (int(match[group]) for group in range(1, 6))
-    second = int(match[6] or 0)
+    year, month, day, hour, minute = (int(match[group]) for group in (1, 2, 3, 4, 6))
+    second = int(match[7] or 0)
     try:
         moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC) + timedelta(seconds=second > 59)
         moment -= _offset(match)
@@ -108,7 +111,7 @@ def _from_match(match: re.Match[str]) -> int:
         return 0
     passed = moment - _EPOCH
     whole = passed.days * 86400 + passed.seconds
-    return bounded(whole * NS + int((match[7] or "0").ljust(9, "0"))) if second <= 60 else 0
+    return bounded(whole * NS + int((match[8] or "0").ljust(9, "0"))) if second <= 60 else 0
 
 
 def _offset(match: re.Match[str]) -> timedelta:
