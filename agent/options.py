@@ -22,7 +22,11 @@ _SIZE: Final = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))? ?([kKMGT]i?)?B?")
 _POWER: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _DURATION: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^/?#\s]+(?=@)")
+_QUERY_SECRET: Final = re.compile(
+    r"(?<=[?&])([^=&#\s]{0,64}(?:passw|pwd|secret|token|key|auth|signature|credential|session|jwt)[^=&#\s]{0,64}=|sig=)[^&#\s]+",
+    re.IGNORECASE,
+)
 _LONGEST: Final = 366 * 86400.0
 _LARGEST: Final = 1 << 60
 
@@ -110,8 +114,8 @@ def _readable(path: Path) -> Path:
 
 
 def mask_url(text: str) -> str:
-    """The text with the user and password of every URL in it masked."""
-    return _CREDENTIALS.sub(MASK, text)
+    """The text with the user and password of every URL in it masked, and what its query says under a name for secrets."""
+    return _QUERY_SECRET.sub(rf"\1{MASK}", _CREDENTIALS.sub(MASK, text))
 
 
 _DURATION_SCHEMA: Final = {

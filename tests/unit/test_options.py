@@ -136,3 +136,16 @@ def test_mask_url():
     """User and password of every URL in a text are masked, and nothing else of it."""
     assert mask_url("redis://:pw@host/0 and https://a:b@c/?q=d@e") == "redis://**********@host/0 and https://**********@c/?q=d@e"
     assert mask_url("http://host/a@b") == "http://host/a@b"
+    assert mask_url("http://host?a@b") == "http://host?a@b"
+
+
+def test_mask_url_masks_a_password_to_its_end():
+    """An @ within the password is no end of it: what follows is the password's as well, as whoever connects has it."""
+    assert mask_url("http://user:p@ss@host/a") == "http://**********@host/a"
+
+
+def test_mask_url_masks_secrets_in_the_query():
+    """A token in a query is as secret as a password; what says nothing of the kind stays readable."""
+    url = "https://host/x?full=1&api_key=abc&X-Token=d%20e&page=2&sig=f#top"
+    assert mask_url(url) == "https://host/x?full=1&api_key=**********&X-Token=**********&page=2&sig=**********#top"
+    assert mask_url("https://host/token=1?a=key") == "https://host/token=1?a=key"

@@ -36,7 +36,7 @@ class HttpProbeConfig(ComponentConfig):
     """What to ask for, and what to expect."""
 
     url: HttpUrl
-    """What to ask for. A user and password in it are sent, and shown nowhere."""
+    """What to ask for. A user and password in it are sent and shown nowhere, and so is what its query has under a name such as `token`."""
     method: Literal["GET", "HEAD", "POST", "OPTIONS"] = "GET"
     """With POST, an empty body is sent unless `body` has one."""
     headers: Headers = {}  # noqa: RUF012 - pydantic copies it
