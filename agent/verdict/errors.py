@@ -15,6 +15,7 @@ from agent.columns import Block, Records
 from agent.encode.sentry_frames import is_in_app
 from agent.error_event import Crumb, ErrorEvent, Mechanism, Message
 from agent.parse.exceptions import ExceptionInfo
+from agent.parse.limits import TRUNCATED
 from agent.parse.traceback import parse_fatal_error, parse_traceback
 from agent.parse.traceback_json import from_structured
 from agent.record import LogRecord, Severity
@@ -216,7 +217,8 @@ def _is_alone(record: LogRecord, exception: ExceptionInfo) -> bool:
     if record.severity_text or STACKTRACE not in record.attributes or not isinstance(record.body, str):
         return False
     title = f"{exception.qualified}: {exception.value}".removesuffix(": ")
-    return record.body == title or record.body.startswith((_HEADER, "Exception in thread", "Exception ignored"))
+    same = record.body[:SHORT] == title[:SHORT] if TRUNCATED in record.attributes else record.body == title  # they are cut apart
+    return same or record.body.startswith((_HEADER, "Exception in thread", "Exception ignored"))
 
 
 def ends_the_interpreter(record: LogRecord, event: ErrorEvent) -> bool:

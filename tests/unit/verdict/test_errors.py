@@ -96,6 +96,14 @@ def test_an_uncaught_exception():
     assert to_event(on_stderr, SUBJECT, Rules()).message is None
 
 
+def test_an_uncaught_exception_with_a_long_message():
+    """Also where the message is too long to be kept, nobody has caught it: its exit code is no second issue."""
+    (one,) = records_of(TRACEBACK.replace("7", "x" * 300_000).encode())
+    event = to_event(one, SUBJECT, Rules())
+    assert (one.attributes["log.truncated"], event.mechanism.type, event.message) == (True, "excepthook", None)
+    assert ends_the_interpreter(one, event)
+
+
 def test_a_traceback_in_the_text():
     """A traceback within a message is taken out of it."""
     event = to_event(record("job 7 died\n" + TRACEBACK), SUBJECT, Rules())
