@@ -68,3 +68,12 @@ async def test_a_slow_collector_gets_all_that_the_child_wrote(capfd, monkeypatch
 
     assert [record.body for record in sink.records if len(record.body) == 99] == [f"{n:099}" for n in range(5000)]
     capfd.readouterr()
+
+
+async def test_the_last_record_says_when_it_began():
+    """A command that says nothing has begun when it was started, not when it ended: its session and its check-in last as long as it did."""
+    sink, before = Sink(), time.time_ns()
+    await collect("import time; time.sleep(0.5)", sink.emit)
+
+    [record] = sink.records
+    assert before <= record.attributes["process.began"] < record.time_ns - 400_000_000
