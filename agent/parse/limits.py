@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from agent.parse.exceptions import CAUSE, CONTEXT, GROUP_HEADER, HEADER
 from agent.parse.reasons import ATTRIBUTE_LIMIT, OVERSIZED
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from agent.record import Value
 
 MAX_TEXT: Final = 65_536
-"""Characters of one body or attribute; the rest is cut off, and the record says so with `TRUNCATED`."""
+"""Characters of one body or attribute; the rest is cut off (see `cut`), and the record says so with `TRUNCATED`."""
 MAX_ATTRIBUTES: Final = 128
 """Attributes of one record: backends refuse whole requests for more. The rest is counted in `dropped_attributes_count`."""
 MAX_DEPTH: Final = 64
@@ -23,6 +24,11 @@ MAX_JOINED_BYTES: Final = 1 << 20
 TRUNCATED: Final = "log.truncated"
 """Attribute, true where a text of the record was cut."""
 
+_OLDEST: Final = MAX_TEXT // 4
+"""Characters of a long traceback's beginning that are kept at most."""
+_NEWEST: Final = MAX_TEXT - _OLDEST - len(HEADER)
+"""Of its end."""
+_FRAME: Final = "\n  File "
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -71,7 +77,7 @@ def limited(parsed: Parsed) -> Parsed:
 def shortened(value: Value) -> Value:
     """The value itself, or, if a text in it is too long, a copy with that text cut."""
     if isinstance(value, (str, bytes)):
-        return value if len(value) <= MAX_TEXT else value[:MAX_TEXT]
+        return value if len(value) <= MAX_TEXT else cut(value) if isinstance(value, str) else value[:MAX_TEXT]
     if isinstance(value, list):
         items = [shortened(item) for item in value]
         return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
@@ -79,3 +85,16 @@ def shortened(value: Value) -> Value:
         entries = {key: shortened(item) for key, item in value.items()}
         return entries if any(entries[key] is not item for key, item in value.items()) else value
     return value
+
+
+def cut(text: str) -> str:
+    """The beginning of a long text; of a traceback also its end: the newest frames, and which exception it was."""
+    header = text.find(HEADER, 0, _OLDEST)
+    first, rest = text.rfind(_FRAME, 0, _OLDEST), text.find(_FRAME, len(text) - _NEWEST)
+    if header < 0 or min(first, rest) < 0 or GROUP_HEADER in text[: first + MAX_TEXT]:  # a group's exception stands above its members
+        return text[:MAX_TEXT]
+    gone = text[first:rest]
+    if CAUSE not in gone and CONTEXT not in gone:
+        return text[:first] + text[rest:]
+    link = text.find(f"\n{HEADER}", len(text) - _NEWEST)  # the frames of two exceptions are no one stack
+    return text[:header] + (text[link + 1 :] if link >= 0 else HEADER + text[rest:])

@@ -1,0 +1,61 @@
+"""Long texts are cut where least is lost: of a traceback the newest frames and the exception stay."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from agent.parse.limits import MAX_TEXT, cut
+from agent.parse.traceback import parse_traceback
+from tests.support.sentry import records_of
+
+
+def traceback(frames: int, final: str, name: str = "f") -> str:
+    """The text of an exception with so many frames that no interpreter folds."""
+    lines = "".join(f'  File "/app/pkg/module.py", line {number}, in {name}{number}\n    go({number})\n' for number in range(frames))
+    return f"Traceback (most recent call last):\n{lines}{final}\n"
+
+
+CAUSED = "\nThe above exception was the direct cause of the following exception:\n\n"
+LONG = traceback(3000, "KeyError: 7")
+
+
+def test_a_long_stack_loses_its_middle():
+    """The oldest frames, the newest ones and the exception are told; no frame is made of halves of two."""
+    text = cut(LONG)
+    error = parse_traceback(text)
+    numbers = [frame.lineno for frame in error.frames]
+    assert MAX_TEXT * 0.9 < len(text) <= MAX_TEXT
+    assert (error.type, error.value) == ("KeyError", "7")
+    assert (numbers[0], numbers[-1]) == (0, 2999)
+    assert numbers == sorted(set(numbers))
+    assert all((frame.function, frame.source_line) == (f"f{frame.lineno}", f"go({frame.lineno})") for frame in error.frames)
+
+
+@pytest.mark.parametrize("newer", [3, 900, 3000])
+def test_a_long_chain_loses_its_oldest_links(newer):
+    """What ended the program is told with its own frames, and with none of an older exception's."""
+    text = cut("failed: " + LONG + CAUSED + traceback(newer, "ValueError: at last", "g"))
+    error = parse_traceback(text)
+    assert text.startswith("failed: Traceback")
+    assert len(text) <= MAX_TEXT
+    assert (error.type, error.value, error.frames[-1].lineno) == ("ValueError", "at last", newer - 1)
+    assert {frame.function[0] for frame in error.frames} == {"g"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x" * 100_000, traceback(3, "KeyError: " + "x" * 100_000), "  + Exception Group " + LONG, "x" * 40_000 + LONG, "x\n" * 60_000],
+    ids=["no traceback", "long message", "group", "far inside", "lines"],
+)
+def test_all_else_is_cut_at_its_end(text):
+    """Where the beginning says most, it is what stays."""
+    assert cut(text) == text[:MAX_TEXT]
+
+
+def test_a_long_traceback_in_a_field_still_names_its_exception():
+    """Wherever a logger puts it, the record says that it was cut, and tells of the exception."""
+    (record,) = records_of(json.dumps({"level": "error", "event": "failed", "exception": LONG}).encode())
+    assert record.attributes["log.truncated"] is True
+    assert parse_traceback(record.attributes["exception"]).type == "KeyError"
