@@ -42,7 +42,7 @@ def _follows(path: str, others: Iterable[str]) -> bool:
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """A fix for a word that isn't one of the known: the closest, or all of them."""
-    candidates = sorted(known)
+    candidates = sorted(set(known))
     close = closest(word, candidates, cutoff=0.75)
     return f"did you mean {close!r}?" if close else "known are " + ", ".join(candidates)
 

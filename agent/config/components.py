@@ -121,11 +121,23 @@ def _load(kind: Kind, name: str, site: Site, key: str) -> registry.ComponentClas
 def check_names(tree: Tree, kinds: Mapping[Kind, list[Entry | None]]) -> None:
     """Refuse a name that two entries have: names are the keys of positions and cursors."""
     taken: dict[str, str] = {}
-    routes = [((kind, index), entry) for kind, entries in kinds.items() for index, entry in enumerate(entries)]
-    for route, entry in routes:
-        if entry is not None and entry.name in taken:
-            Site(tree, route).fault(
-                ("name",), f"{entry.name!r} is already the name of {taken[entry.name]}", "give one of the two another `name`"
-            )
-        elif entry is not None:
-            taken[entry.name] = dotted(route)
+    for kind, entries in kinds.items():
+        for index, entry in enumerate(entries):
+            name = _name_meant(kind, index, tree) if entry is None else entry.name
+            if name in taken:
+                Site(tree, (kind, index)).fault(
+                    ("name",), f"{name!r} is already the name of {taken[name]}", "give one of the two another `name`"
+                )
+            elif name:
+                taken[name] = dotted((kind, index))
+
+
+def _name_meant(kind: Kind, index: int, tree: Tree) -> str:
+    """The name that an entry will have once what is wrong with it is put right; empty if that can't be told."""
+    listed = tree.data.get(kind)
+    raw = listed[index] if isinstance(listed, list) else None
+    if not isinstance(raw, dict):
+        return ""
+    name, type_ = raw.get("name"), raw.get("type", "")
+    found = _default_name(type_, raw) if name is None and isinstance(type_, str) else name
+    return found if isinstance(found, str) else ""

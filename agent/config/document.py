@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.reader import ReaderError
 
 from agent.config.interpolate import substitute
 from agent.config.tree import Data, Fault, Place, Route, Tree, dotted
@@ -33,8 +34,13 @@ def parse(text: bytes, source: str, env: Mapping[str, str]) -> Tree:
     try:
         root = yaml.compose(text.decode())
     except UnicodeDecodeError as error:
-        line = text.count(b"\n", 0, error.start) + 1
-        tree.faults.append(Fault(Place(source, line, 1), "", "is not UTF-8 text", "save the file as UTF-8"))
+        place = _place_after(text[: error.start].decode(), source)
+        tree.faults.append(Fault(place, "", "is not UTF-8 text", "save the file as UTF-8"))
+    except ReaderError as error:
+        characters = text.decode()
+        place = _place_after(characters[: error.position], source)
+        fix = "remove it, or write it as an escape in double quotes"
+        tree.faults.append(Fault(place, "", f"is not YAML: the character {characters[error.position]!r} is not allowed", fix))
     except MarkedYAMLError as error:
         tree.faults.append(_syntax_fault(error, source))
     except (YAMLError, RecursionError) as error:
@@ -89,6 +95,9 @@ class _Reader:
                 continue
             key = str(key_node.value)
             here = (*route, key)
+            if key_node.tag == _CORE + "merge":
+                self._fault(key_node, here, "merge keys are not read", "write the options out; an alias may stand for a value")
+                continue
             if key in result:
                 first = self._tree.keys[here]
                 self._fault(key_node, here, f"the key is already there in line {first.line}", "keep one of the two")
@@ -149,6 +158,11 @@ def _syntax_fault(error: MarkedYAMLError, source: str) -> Fault:
     place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source, 1, 1)
     what = _one_line(error.problem or error.context or "syntax error")
     return Fault(place, "", f"is not YAML: {what}", "check indentation, quotes and colons here")
+
+
+def _place_after(before: str, source: str) -> Place:
+    """The place of what comes after a text."""
+    return Place(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 def _one_line(text: str) -> str:

@@ -163,3 +163,17 @@ def test_substitute_lists_its_variables():
     assert substitute("$$5", {}) == ("$5", (), ())
     assert substitute("${A}${B}", {"A": "1", "B": "2"}) == ("12", ("A", "B"), ())
     assert substitute("${A", {"A": "1"}).problems == ("'${A' is no reference to an environment variable",)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        (b"a: 1\nb: \xc3\xa4\xff", (2, 5), "is not UTF-8 text"),
+        (b"a: 1\n# \xc3\xa4\nb: c\x07", (3, 5), "is not YAML: the character '\\x07' is not allowed"),
+        (b"\xff", (1, 1), "is not UTF-8 text"),
+    ],
+)
+def test_a_wrong_byte_is_found(text: bytes, place: tuple[int, int], message: str):
+    """What is no UTF-8 or no character of YAML's is reported where it stands, in characters."""
+    (fault,) = parse(text, "f.yaml", {}).faults
+    assert (fault.place, fault.message) == (Place("f.yaml", *place), message)
