@@ -19,6 +19,8 @@ from agent.parse.plain import parse as as_text
 from agent.parse.reasons import TOO_DEEP
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from agent.parse.parsed import Parsed
     from agent.record import Value
 
@@ -37,7 +39,7 @@ def parse(line: bytes, now_ns: int) -> Parsed | None:
     """The record of a line, or None if it is no JSON object."""
     if line.lstrip()[:1] != b"{":
         return None
-    if too_deep(line):
+    if too_deep(line) and not _is_flat_at_last(line):
         return as_text(line, now_ns)._replace(reasons=(TOO_DEEP,))
     fields = decode(line)
     return None if fields is None else named.promote(fields)
@@ -63,6 +65,21 @@ def too_deep(line: bytes) -> bool:
         depth += (byte in b"{[") - (byte in b"}]")
         deepest = max(deepest, depth)
     return deepest > MAX_DEPTH
+
+
+def _is_flat_at_last(line: bytes) -> bool:
+    """Whether all that is deep was the value of a name that comes again: the last one is the record's, as with any such name."""
+    try:
+        level = [orjson.loads(line)]
+    except orjson.JSONDecodeError:
+        return False
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _values(outer) if isinstance(inner, (dict, list))]
+    return not level
+
+
+def _values(outer: dict[str, Value] | list[Value]) -> Iterable[Value]:
+    return outer.values() if isinstance(outer, dict) else outer
 
 
 def _patiently(line: bytes) -> dict[str, Value] | None:
