@@ -8,7 +8,6 @@ What lies before 1973 or beyond 2262 is no time but an uptime, a zero or an over
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -64,7 +63,7 @@ def from_int(number: int) -> int:
 
 def from_float(number: float) -> int:
     """As `from_int`, for a fraction: exact to the microsecond, which is all that a double holds."""
-    if not math.isfinite(number):
+    if not 0 < number <= LATEST:  # also what is no number, and what would overflow
         return 0
     unit = next((unit for limit, unit in _SCALES if number < limit), 1)
     return bounded(round(number * (unit // 1000)) * 1000 if unit > 1 else int(number))

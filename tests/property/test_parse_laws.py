@@ -247,6 +247,7 @@ def wrapped(lines: list[bytes], form: str) -> list[bytes]:
 
 @settings(max_examples=200)
 @given(st.lists(OBJECTS | st.just({"event": "no time"}), max_size=12), st.sampled_from(["cri", "docker"]), st.integers(0, 12))
+@example([{"timestamp": -1.797693134862316e302, "level": "info", "event": "e"}], "cri", 0)
 def test_the_fast_reader_of_containers_equals_its_reference(objects, form, at):
     """With a reader that finds no line simple, the same records come out."""
     inner = [json.dumps(fields).encode() for fields in objects]
