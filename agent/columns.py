@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import NamedTuple, Self, overload
 
-from agent.record import LogRecord, Value
+from agent.record import LogRecord, Origin, Value
 
 
 class Columns(NamedTuple):
@@ -36,16 +37,42 @@ class Columns(NamedTuple):
     """8 bytes each; None: no record has one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Some lines of a block, which may become records later: they keep nothing else of it alive."""
+
+    lines: Sequence[tuple[int, bytes]]
+    """(offset, line)."""
+    origin: Origin
+    make: Callable[[Sequence[tuple[int, bytes]]], Sequence[LogRecord]]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __iter__(self) -> Iterator[LogRecord]:
+        return iter(self.make(self.lines))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the lines."""
+        return sum([len(line) for _, line in self.lines])
+
+    def since(self, index: int) -> Lines:
+        """Without the first ones."""
+        return Lines(self.lines[index:], self.origin, self.make)
+
+
 class Block(Sequence[LogRecord]):
     """The records of consecutive lines of one origin. Immutable."""
 
-    __slots__ = ("_made", "_make", "lines", "severities", "wire")
+    __slots__ = ("_made", "_make", "lines", "origin", "severities", "wire")
 
     def __init__(
         self,
         lines: Sequence[tuple[int, bytes]],
         wire: bytes,
         severities: bytes,
+        origin: Origin,
         make: Callable[[Sequence[tuple[int, bytes]]], Sequence[LogRecord]],
     ) -> None:
         self.lines = lines
@@ -54,6 +81,7 @@ class Block(Sequence[LogRecord]):
         """What stands for all of them in an `ExportLogsServiceRequest`: the fields `ScopeLogs.log_records`."""
         self.severities = severities
         """One byte for the severity of each."""
+        self.origin = origin
         self._make = make
         self._made: Sequence[LogRecord] | None = None
 
@@ -73,6 +101,15 @@ class Block(Sequence[LogRecord]):
         if self._made is not None:
             return self._made[index]
         return self._make(self.lines[index]) if isinstance(index, slice) else self._make([self.lines[index]])[0]
+
+    def some(self, places: Sequence[int]) -> Sequence[LogRecord]:
+        """Those at these places, ascending; no others are made."""
+        lines, made = self.lines, self._made
+        return self._make([lines[place] for place in places]) if made is None else [made[place] for place in places]
+
+    def last(self, count: int) -> Lines:
+        """The lines of the last ones; `count` is positive."""
+        return Lines(self.lines[-count:], self.origin, self._make)
 
 
 class Records(Sequence[LogRecord]):
@@ -156,3 +193,25 @@ class Records(Sequence[LogRecord]):
 
     def __repr__(self) -> str:
         return f"Records({list(self)!r})"
+
+
+def segments_of(records: Sequence[LogRecord]) -> Sequence[Sequence[LogRecord]]:
+    """What records consist of, in order: blocks, and others."""
+    return records.segments if isinstance(records, Records) else [records]
+
+
+def last(records: Sequence[LogRecord], count: int) -> list[Lines | Sequence[LogRecord]]:
+    """The last records, in order; none of a block is made."""
+    found: list[Lines | Sequence[LogRecord]] = []
+    for segment in reversed(segments_of(records)):
+        if count <= 0:
+            break
+        found.append(segment.last(count) if isinstance(segment, Block) else segment[-count:])
+        count -= len(segment)
+    return found[::-1]
+
+
+def first_origin(records: Sequence[LogRecord]) -> Origin:
+    """Where the first record comes from; there must be one."""
+    first = segments_of(records)[0]
+    return first.origin if isinstance(first, Block) else first[0].origin

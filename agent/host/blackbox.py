@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from agent.columns import last
 from agent.encode.sentry_event import timestamp
 from agent.error_event import Attachment
 from agent.verdict.errors import STACKTRACE, level_name
+from agent.verdict.last import Last
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,16 +33,17 @@ class BlackBox:
     """What was last said and measured, per source; bounded in every direction."""
 
     def __init__(self) -> None:
-        self._lines: OrderedDict[str, deque[Line]] = OrderedDict()
+        self._lines: OrderedDict[str, Last[Line]] = OrderedDict()
         self._samples: deque[tuple[int, Mapping[str, float]]] = deque(maxlen=MAX_SAMPLES)
 
     def remember(self, source: str, records: Sequence[LogRecord]) -> None:
         """Take the last of a source's records; they are redacted already."""
-        lines = self._lines.setdefault(source, deque(maxlen=MAX_LINES))
+        lines = self._lines.setdefault(source, Last(MAX_LINES, shortened))
         self._lines.move_to_end(source)
         while len(self._lines) > MAX_SOURCES:
             self._lines.popitem(last=False)
-        lines.extend(shortened(record) for record in records[-MAX_LINES:])
+        for part in last(records, MAX_LINES):
+            lines.extend(part)
 
     def sample(self, time_ns: int, figures: Mapping[str, float]) -> None:
         """Take what was measured at a moment (nanoseconds since the Unix epoch)."""
@@ -60,7 +63,7 @@ class BlackBox:
 
 
 def shortened(record: LogRecord) -> Line:
-    """What is kept of a record: called for most records, so it makes no text of it."""
+    """What is kept of a record: called for many records, so it makes no text of it."""
     body = record.body if isinstance(record.body, str) else str(record.body)
     stack = record.attributes.get(STACKTRACE)
     text = f"{body[:LONGEST_LINE]}\n{stack}" if isinstance(stack, str) else body

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
 
+from agent.columns import first_origin
 from agent.encode.sentry_envelope import Envelope, Item, decode, dump, encode, make
 from agent.encode.sentry_event import encode_event, occurrences, timestamp
 from agent.encode.sentry_items import client_report, identifier, logs, payload
@@ -185,7 +186,7 @@ class Detector:
         before = self._crumbs.take(source, records)
         self._box.remember(source, records)
         state = self._sources[source]
-        begins = self._setup.reporting.wanted and CHILD_RUN not in state.runs and is_child(records[0])
+        begins = self._setup.reporting.wanted and CHILD_RUN not in state.runs and is_child(first_origin(records))
         if not errors and not begins:
             yield Detected(self._logs(records))
             return
@@ -333,10 +334,10 @@ class Detector:
     def _take_error(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
         setup = self._setup
         event = to_event(record, setup.subject, setup.rules)
-        speaker = state if is_child(record) else self._sources[TARGET]
-        runs = speaker.runs | findings.runs if is_child(record) else speaker.runs
+        speaker = state if is_child(record.origin) else self._sources[TARGET]
+        runs = speaker.runs | findings.runs if is_child(record.origin) else speaker.runs
         self._remember(speaker, runs, record, event)
-        if is_child(record) and event.fatal is not None and speaker.fatal_ns:
+        if is_child(record.origin) and event.fatal is not None and speaker.fatal_ns:
             state.fatal = event.fatal  # the process is dying: its end will tell of it
             return
         self._note(findings, event, crumbs)
@@ -354,7 +355,7 @@ class Detector:
 
     def _take_exit(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
         setup, ending, now_ns = self._setup, read_ending(record), record.time_ns or record.observed_ns
-        place = CHILD_RUN if is_child(record) else RUN + record.origin.key
+        place = CHILD_RUN if is_child(record.origin) else RUN + record.origin.key
         since = now_ns - LAST_WORDS_NS
         uncaught, died, fatal = state.uncaught_ns > since, state.fatal_ns > since, state.fatal
         state.uncaught_ns, state.fatal_ns, state.fatal = 0, 0, None

@@ -100,7 +100,8 @@ class Reader:
         for group in columns:
             for place, (severity, _) in zip(group.places, group.levels, strict=True):
                 severities[place] = severity
-        return Block(lines[:size], _encoder.encode(columns, size, self._origin, self._observed_ns), bytes(severities), self._records)
+        wire = _encoder.encode(columns, size, self._origin, self._observed_ns)
+        return Block(lines[:size], wire, bytes(severities), self._origin, self._records)
 
     def _columns(self, groups: Iterable[Group], lines: Lines) -> list[Columns]:
         """The columns of the groups in which all lines are ordinary."""

@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from agent.columns import Lines, last
 from agent.verdict.errors import crumb_of
+from agent.verdict.last import Last
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from agent.error_event import Crumb
-    from agent.record import LogRecord
+    from agent.record import LogRecord, Origin
 
 MAX_TRAILS: Final = 64
 """Trails that are remembered: the ones that were followed last."""
+_NEAR: Final = 4
+"""So many times as many records as there may be crumbs are looked through: those of other trails may lie between."""
 
 
-def is_child(record: LogRecord) -> bool:
-    """Whether a record is the wrapped command's, or about it."""
-    return record.origin.key.startswith("child:")
+def is_child(origin: Origin) -> bool:
+    """Whether a record from there is the wrapped command's, or about it."""
+    return origin.key.startswith("child:")
 
 
-def trail(source: str, record: LogRecord) -> str:
+def trail(source: str, origin: Origin) -> str:
     """What a record is a crumb for: its file; of the wrapped command all that it says and how it ends."""
-    return source if is_child(record) else record.origin.key
+    return source if is_child(origin) else origin.key
+
+
+def by_trail(source: str, parts: Iterable[Lines | Sequence[LogRecord]]) -> Mapping[str, Sequence[Lines | Sequence[LogRecord]]]:
+    """Parts of records, each trail's in their order; in the order in which the trails appear."""
+    found: dict[str, list[Lines | Sequence[LogRecord]]] = {}
+    for part in parts:
+        if isinstance(part, Lines):
+            found.setdefault(trail(source, part.origin), []).append(part)
+            continue
+        records: dict[str, list[LogRecord]] = {}
+        for record in part:
+            records.setdefault(trail(source, record.origin), []).append(record)
+        for key, some in records.items():
+            found.setdefault(key, []).append(some)
+    return found
 
 
 class Crumbs:
@@ -33,17 +52,17 @@ class Crumbs:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._kept: OrderedDict[str, deque[Crumb]] = OrderedDict()
+        self._kept: OrderedDict[str, Last[Crumb]] = OrderedDict()
 
     def take(self, source: str, records: Sequence[LogRecord]) -> Batch:
         """Remember the last of a batch's records; return what one can ask for those before each of them."""
-        last: dict[str, list[LogRecord]] = {}
-        for record in records[-4 * self._limit :] if self._limit else ():
-            last.setdefault(trail(source, record), []).append(record)
-        before = {key: tuple(self._kept.get(key, ())) for key in last}
-        for key, some in last.items():
-            self._kept.setdefault(key, deque(maxlen=self._limit)).extend(crumb_of(record) for record in some[-self._limit :])
+        found = by_trail(source, last(records, _NEAR * self._limit))
+        before = {key: self._kept[key].copy() for key in found if key in self._kept}
+        for key, parts in found.items():
+            kept = self._kept.setdefault(key, Last(self._limit, crumb_of))
             self._kept.move_to_end(key)
+            for part in parts:
+                kept.extend(part)
         while len(self._kept) > MAX_TRAILS:
             self._kept.popitem(last=False)
         return Batch(source, records, before, self._limit)
@@ -55,7 +74,7 @@ class Batch:
 
     source: str
     records: Sequence[LogRecord]
-    before: Mapping[str, tuple[Crumb, ...]]
+    before: Mapping[str, Last[Crumb]]
     limit: int
 
     def of(self, index: int) -> LazyCrumbs:
@@ -73,9 +92,9 @@ class LazyCrumbs:
     def __call__(self) -> tuple[Crumb, ...]:
         """The records of the same trail before this one, the oldest first."""
         batch = self.batch
-        key = trail(batch.source, batch.records[self.index])
         if not batch.limit:
             return ()
-        near = batch.records[max(0, self.index - 4 * batch.limit) : self.index]
-        own = tuple(crumb_of(record) for record in near if trail(batch.source, record) == key)
+        key = trail(batch.source, batch.records[self.index].origin)
+        near = batch.records[max(0, self.index - _NEAR * batch.limit) : self.index]
+        own = tuple(crumb_of(record) for record in near if trail(batch.source, record.origin) == key)
         return (*batch.before.get(key, ()), *own)[-batch.limit :]

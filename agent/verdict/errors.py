@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from agent.columns import Block, Records
+from agent.columns import Block, segments_of
 from agent.encode.sentry_frames import is_in_app
 from agent.error_event import Crumb, ErrorEvent, Mechanism, Message
 from agent.parse.exceptions import ExceptionInfo
@@ -69,13 +69,13 @@ class Rules:
 
     def among(self, records: Sequence[LogRecord]) -> Iterator[tuple[int, LogRecord]]:
         """Those that may be errors, with their places: of a block, without making records of the others."""
-        first = 0
-        for segment in records.segments if isinstance(records, Records) else [records]:
-            if isinstance(segment, Block) and self.pattern is None:
-                severities = enumerate(segment.severities)
-                yield from ((first + place, segment[place]) for place, severity in severities if not 0 < severity < self.level)
-            else:
+        first, usual = 0, bytes(range(1, self.level))
+        for segment in segments_of(records):
+            if not isinstance(segment, Block) or self.pattern is not None:
                 yield from enumerate(segment, first)
+            elif segment.severities.translate(None, usual):
+                places = [place for place, severity in enumerate(segment.severities) if not 0 < severity < self.level]
+                yield from zip((first + place for place in places), segment.some(places), strict=True)
             first += len(segment)
 
     def concerns(self, record: LogRecord) -> bool:

@@ -1,0 +1,84 @@
+"""The last records of something, kept for the rare case that somebody asks: of blocks only their lines, which become records then. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from agent.columns import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from agent.record import LogRecord
+
+T = TypeVar("T")
+
+LONGEST_LINE: Final = 2048
+"""Bytes of a line as it was read that are kept, on average; where lines are longer, what is wanted of them is made at once."""
+
+
+class Last(Generic[T]):
+    """What `make` takes from each of the last `limit` records; at most `limit * LONGEST_LINE` bytes of lines wait for it."""
+
+    __slots__ = ("_limit", "_make", "_parts", "_rows", "_size")
+
+    def __init__(self, limit: int, make: Callable[[LogRecord], T]) -> None:
+        self._limit = limit
+        self._make = make
+        self._parts: deque[tuple[int, Lines | Sequence[T]]] = deque()
+        """Each with the bytes of its lines."""
+        self._rows = self._size = 0
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def __iter__(self) -> Iterator[T]:
+        """The oldest first."""
+        for _, part in self._parts:
+            yield from map(self._make, part) if isinstance(part, Lines) else part
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of the lines that are kept."""
+        return self._size
+
+    def copy(self) -> Last[T]:
+        """What is known now."""
+        made = Last(self._limit, self._make)
+        made._parts, made._rows, made._size = self._parts.copy(), self._rows, self._size
+        return made
+
+    def extend(self, records: Lines | Sequence[LogRecord]) -> None:
+        """Add some at the end, and forget as many at the beginning as there are too many."""
+        if not records or not self._limit:
+            return
+        if isinstance(records, Lines):
+            self._append(records.since(max(0, len(records) - self._limit)))
+        else:
+            self._append(tuple(map(self._make, records[-self._limit :])))
+        while self._rows > self._limit:
+            self._forget(self._rows - self._limit)
+        if self._size > self._limit * LONGEST_LINE:
+            self._settle()
+
+    def _append(self, part: Lines | Sequence[T]) -> None:
+        size = part.size if isinstance(part, Lines) else 0
+        self._parts.append((size, part))
+        self._size += size
+        self._rows += len(part)
+
+    def _forget(self, surplus: int) -> None:
+        """Some of the oldest part, or all of it."""
+        size, oldest = self._parts.popleft()
+        left = oldest.since(surplus) if isinstance(oldest, Lines) else oldest[surplus:]
+        remaining = left.size if isinstance(left, Lines) else 0
+        if left:
+            self._parts.appendleft((remaining, left))
+        self._rows -= len(oldest) - len(left)
+        self._size -= size - remaining
+
+    def _settle(self) -> None:
+        """Make all of it: its lines are too long to wait."""
+        self._parts = deque([(0, tuple(self))])
+        self._size = 0

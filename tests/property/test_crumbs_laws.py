@@ -1,0 +1,130 @@
+"""Laws of what went before: keeping lines and making records of them when asked gives what making all records at once would."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.columns import Block, Records, segments_of
+from agent.host.blackbox import MAX_LINES, BlackBox, line_of, newest, shortened
+from agent.parse.json_columns import Reader
+from agent.record import Origin
+from agent.redact import Redactor
+from agent.verdict.crumbs import Crumbs, trail
+from agent.verdict.errors import crumb_of
+from agent.verdict.last import LONGEST_LINE, Last
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.error_event import Crumb
+    from agent.record import LogRecord
+
+pytestmark = pytest.mark.property
+
+TIME = "2026-11-22T10:00:00.{:06d}Z"
+SECRET = "hunter2-correct-horse"
+TEXTS = st.text(max_size=12) | st.sampled_from(
+    ["x" * 3000, f"login password={SECRET} failed", f"Authorization: Bearer {SECRET}", "é" * 600]
+)
+FIELDS = st.fixed_dictionaries(
+    {"event": TEXTS, "level": st.sampled_from(["info", "error", "odd", "debug"])},
+    optional={
+        "password": st.just(SECRET),
+        "logger": TEXTS,
+        "n": st.integers() | TEXTS,
+        "nested": st.dictionaries(TEXTS, TEXTS, max_size=2),
+    },
+)
+ORIGINS = st.sampled_from([Origin("file:a"), Origin("file:b"), Origin("child:7:1:stdout"), Origin("child:7:2:stderr")])
+
+
+class Piece(NamedTuple):
+    """Some lines of one origin, and how often they are repeated."""
+
+    origin: Origin
+    fields: list[dict[str, object]]
+    times: int
+
+
+PIECES = st.builds(Piece, ORIGINS, st.lists(FIELDS, min_size=1, max_size=5), st.sampled_from([1, 1, 3, 40, 90]))
+BATCHES = st.lists(st.tuples(st.sampled_from(["app", "child"]), st.lists(PIECES, min_size=1, max_size=4)), min_size=1, max_size=5)
+
+
+def records_of(pieces: Sequence[Piece]) -> Records:
+    """Records, in blocks where the reader makes some, without secrets, as the intake gives them to the detector."""
+    records = Records()
+    for piece in pieces:
+        reader = Reader(piece.origin, 7)
+        lines = [
+            (at, json.dumps({"timestamp": TIME.format(at), **fields}).encode()) for at, fields in enumerate(piece.fields * piece.times)
+        ]
+        few = len(lines) // 3
+        records += reader.rows(lines[:few])
+        records += reader.read(lines[few : 2 * few])
+        records += reader.read(lines[2 * few :])
+    redacted, _ = Redactor().redact(records, None)
+    return Records(redacted)
+
+
+class Eager:
+    """What went before, as one would write it who need not save work."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.kept: dict[str, deque[Crumb]] = {}
+        self.lines: dict[str, deque[tuple[int, int, str]]] = {}
+
+    def take(self, source: str, records: Sequence[LogRecord]) -> dict[str, tuple[Crumb, ...]]:
+        """Remember a batch; return what was known before it of its newest records' trails."""
+        newest_ones = list(records)[-4 * self.limit :] if self.limit else []
+        before = {key: tuple(self.kept.get(key, ())) for key in {trail(source, record.origin) for record in newest_ones}}
+        for record in newest_ones:
+            self.kept.setdefault(trail(source, record.origin), deque(maxlen=self.limit)).append(crumb_of(record))
+        self.lines.setdefault(source, deque(maxlen=MAX_LINES)).extend(map(shortened, records))
+        return before
+
+    def crumbs(self, source: str, records: Sequence[LogRecord], before: dict[str, tuple[Crumb, ...]], index: int) -> tuple[Crumb, ...]:
+        """Those of one record."""
+        key = trail(source, records[index].origin)
+        near = list(records)[max(0, index - 4 * self.limit) : index] if self.limit else []
+        own = [crumb_of(record) for record in near if trail(source, record.origin) == key]
+        return tuple([*before.get(key, ()), *own][-self.limit :]) if self.limit else ()
+
+
+@settings(max_examples=100, deadline=None)
+@given(BATCHES, st.sampled_from([0, 1, 3, 50]), st.data())
+def test_lazy_equals_eager(batches, limit, data):
+    """Breadcrumbs and last lines are the same, whatever lay in blocks, and hold no secret."""
+    crumbs, box, eager = Crumbs(limit), BlackBox(), Eager(limit)
+    for source, pieces in batches:
+        records = records_of(pieces)
+        before, batch = eager.take(source, records), crumbs.take(source, records)
+        box.remember(source, records)
+        for index in data.draw(st.lists(st.integers(0, len(records) - 1), max_size=3)):
+            made = batch.of(index)()
+            assert made == eager.crumbs(source, records, before, index)
+            assert SECRET not in repr(made)
+        attached = [one.body for one in box.attachments(source)]
+        assert attached == [newest([line_of(line) for line in eager.lines[source]], 48 * 1024)]
+        assert SECRET.encode() not in attached[0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(PIECES, min_size=1, max_size=6), st.integers(0, 60))
+def test_what_waits_is_bounded(pieces, limit):
+    """No more rows and bytes of lines are kept than allowed, and they are the last ones."""
+    kept, whole = Last(limit, shortened), []
+    for piece in pieces:
+        records = records_of([piece])
+        whole += records
+        for segment in segments_of(records):
+            kept.extend(segment.last(len(segment)) if isinstance(segment, Block) else segment)
+            assert len(kept) <= limit
+            assert kept.waiting <= limit * LONGEST_LINE
+    assert list(kept) == [shortened(record) for record in whole[len(whole) - min(limit, len(whole)) :]]
