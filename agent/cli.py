@@ -217,7 +217,7 @@ def spool_dead_letters(state_dir: Path, *, as_json: bool, show: int | None, requ
         _guarded(lambda: store.discard(discard))
         click.echo(f"dead letter {discard} is gone")
     else:
-        cli_spool.show_dead_letters(store, as_json=as_json)
+        _guarded(lambda: cli_spool.show_dead_letters(store, as_json=as_json))
 
 
 def _store(state_dir: Path, config: Path | None = None) -> Store:

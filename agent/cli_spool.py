@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import gzip
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlencode
 
 import click
 
+from agent.errors import OutriderError
 from agent.host.control import NotRunningError, ask_bytes, ask_json, stream_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from agent.record import Signal
+    from agent.spool.values import SpoolEvent
 
 
 class Store(Protocol):
@@ -28,8 +30,8 @@ class Store(Protocol):
     def export(self, signal: Signal, progress: Callable[[int], None]) -> Iterable[bytes]:
         """Rows as lines of JSON."""
 
-    def dead_letters(self) -> list[Mapping[str, object]]:
-        """The list."""
+    def dead_letters(self, after: int = 0) -> list[Mapping[str, object]]:
+        """A page of the list, from behind a number; an empty page is its end."""
 
     def body(self, number: int) -> bytes:
         """The gzip'd body of a dead letter."""
@@ -62,9 +64,9 @@ class Running:
             progress(count)
             yield line.rstrip(b"\n")
 
-    def dead_letters(self) -> list[Mapping[str, object]]:
+    def dead_letters(self, after: int = 0) -> list[Mapping[str, object]]:
         """See `Store`."""
-        found = self._get("/spool/dead-letters")
+        found = self._get(f"/spool/dead-letters?after={after}")
         return found if isinstance(found, list) else []
 
     def body(self, number: int) -> bytes:
@@ -98,6 +100,8 @@ class Stopped:
 
         self._spool = OfflineSpool(state_dir, configured=frozenset(configured))
         click.get_current_context().call_on_close(self._spool.close)
+        for event in self._spool.events:
+            click.echo(f"outrider: warning: {_told(event)}", err=True)
 
     def stat(self) -> Mapping[str, object]:
         """See `Store`."""
@@ -107,9 +111,9 @@ class Stopped:
         """See `Store`."""
         return (line.encode() for line in self._spool.export(signal, progress))
 
-    def dead_letters(self) -> list[Mapping[str, object]]:
+    def dead_letters(self, after: int = 0) -> list[Mapping[str, object]]:
         """See `Store`."""
-        return [letter._asdict() for letter in self._spool.dead_letters()]
+        return [letter._asdict() for letter in self._spool.dead_letters(after)]
 
     def body(self, number: int) -> bytes:
         """See `Store`."""
@@ -143,7 +147,26 @@ def show_stat(store: Store, *, as_json: bool) -> None:
         _print_json(found)
         return
     for key, value in found.items():
-        click.echo(f"{key:<14} {value:,}" if isinstance(value, int) else f"{key:<14} {value}")
+        for text in _texts(key, value):
+            click.echo(f"{key:<14} {text}".rstrip())
+
+
+def _texts(key: str, value: object) -> list[str]:
+    """A figure as a person reads it; of several, each on a line of its own."""
+    if isinstance(value, list | tuple):
+        return [text for one in value for text in _texts(key, one)]
+    if isinstance(value, dict):
+        return ["  ".join(f"{name} {one:,}" if isinstance(one, int) else str(one) for name, one in value.items())]
+    if isinstance(value, int):
+        time = datetime.fromtimestamp(value // 10**9, UTC) if key.endswith("_ns") else None
+        return [time.isoformat() if time else f"{value:,}"]
+    return ["" if value is None else str(value)]
+
+
+def _told(event: SpoolEvent) -> str:
+    """What was found when the file was opened: damage, and what became of it."""
+    words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in type(event).__name__)
+    return f"spool:{words}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(event).items())
 
 
 def write_export(store: Store, signal: Signal) -> None:
@@ -156,7 +179,7 @@ def write_export(store: Store, signal: Signal) -> None:
 
 def show_dead_letters(store: Store, *, as_json: bool) -> None:
     """Print the list."""
-    found = store.dead_letters()
+    found = list(_all_letters(store))
     if as_json:
         _print_json(found)
         return
@@ -167,13 +190,23 @@ def show_dead_letters(store: Store, *, as_json: bool) -> None:
         click.echo("no dead letters")
 
 
+def _all_letters(store: Store) -> Iterator[Mapping[str, object]]:
+    after = 0
+    while page := store.dead_letters(after):
+        yield from page
+        after = int(str(page[-1]["id"]))
+
+
 def write_body(store: Store, number: int) -> None:
-    """Write one dead letter's request to standard output, as OTLP/JSON where it is OTLP."""
+    """Write one dead letter's request to standard output, as OTLP/JSON where it is OTLP. OutriderError: there is none, or it is damaged."""
     from agent.spool.export import body_to_json  # noqa: PLC0415 - its protobuf classes cost 4 MiB
 
-    signal = next((str(one["signal"]) for one in store.dead_letters() if one["id"] == number), "")
-    body = gzip.decompress(store.body(number))
-    click.echo(body_to_json(signal, body))
+    signal = next((str(one["signal"]) for one in store.dead_letters(number - 1) if one["id"] == number), "")
+    body = store.body(number)
+    try:
+        click.echo(body_to_json(signal, body))
+    except ValueError as error:
+        raise OutriderError(f"dead letter {number} is damaged: {error}") from error
 
 
 def _print_json(value: object) -> None:

@@ -24,7 +24,7 @@ def spool_routes(spool: Spool) -> Routes:
     return {
         "GET /spool/stat": routes.stat,
         "GET /spool/export": routes.export,
-        "GET /spool/dead-letters": routes.dead_letters,
+        "GET /spool/dead-letters": _refusing(routes.dead_letters),
         "GET /spool/dead-letters/body": _refusing(routes.body),
         "POST /spool/dead-letters/requeue": _refusing(routes.requeue),
         "POST /spool/dead-letters/discard": _refusing(routes.discard),
@@ -53,9 +53,10 @@ class SpoolRoutes:
         async for line in self._spool.export(signal):
             yield line.encode() + b"\n"
 
-    async def dead_letters(self, _request: Request) -> Response:
-        """The list, oldest first."""
-        return _json([letter._asdict() for letter in await self._spool.dead_letters()])
+    async def dead_letters(self, request: Request) -> Response:
+        """A page of the list, oldest first, from behind the one with the number `after`; an empty page is its end."""
+        after = _number(request, "after") if "after" in request.query else 0
+        return _json([letter._asdict() for letter in await self._spool.dead_letters(after)])
 
     async def body(self, request: Request) -> Response:
         """The gzip'd body of one."""
@@ -85,8 +86,8 @@ def _refusing(handler: Callable[[Request], Awaitable[Response]]) -> Handler:
     return answer
 
 
-def _number(request: Request) -> int:
-    text = request.query.get("id", "")
+def _number(request: Request, name: str = "id") -> int:
+    text = request.query.get(name, "")
     if not (text.isascii() and text.isdigit()):
         raise OutriderError(f"{text!r} is not the number of a dead letter")
     return int(text)

@@ -30,6 +30,8 @@ def to_json(row: Row) -> str:
 
 def body_to_json(signal: str, body: bytes) -> str:
     """The same for a gzip'd body of a signal, as of a dead letter."""
+    from google.protobuf.message import DecodeError  # noqa: PLC0415 only when somebody exports
+
     try:
         raw = zlib.decompress(body, 31)
         request = _REQUESTS[signal]() if signal in _REQUESTS else None
@@ -38,6 +40,8 @@ def body_to_json(signal: str, body: bytes) -> str:
         request.ParseFromString(raw)
     except zlib.error as error:
         raise ValueError(f"not gzip: {error}") from error
+    except DecodeError as error:
+        raise ValueError(f"not a request of {signal}") from error
     return json.dumps(_otlp(request), ensure_ascii=False, separators=(",", ":"))
 
 

@@ -104,7 +104,8 @@ class Ledger:
         )
 
 
-class Cursor(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Cursor:
     """How far one destination is with one signal."""
 
     destination: str

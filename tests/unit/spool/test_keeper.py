@@ -11,7 +11,7 @@ from agent.spool import commands, database, rows
 from agent.spool.ballast import Ballast
 from agent.spool.database import Database, Trouble
 from agent.spool.digest import pack
-from agent.spool.values import State, StateChanged
+from agent.spool.values import Cursor, State, StateChanged
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_stat_says_how_it_is(desk):
     desk.put(b"x" * 100, records=3)
     stat = commands.stat(desk.keeper)
     assert (stat.state, stat.rows, stat.records, stat.dead_letters, stat.orphans) == (State.OK, 1, 3, 0, ())
-    assert [tuple(cursor) for cursor in stat.cursors] == [("a", "logs", 0, 3)]
+    assert stat.cursors == (Cursor("a", "logs", 0, 3),)
     assert stat.used <= stat.quota == 64 << 20
     assert stat.oldest_ns > 1_700_000_000 * 10**9
     assert stat.ballast_size == desk.store.granted.ballast

@@ -1,0 +1,115 @@
+"""`outrider spool …` as a person calls it, over the store of an agent that does not run, and what the running one answers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+from agent import cli_spool
+from agent.cli import cli
+from agent.record import Payload, Signal
+from agent.server.messages import Request
+from agent.server.spool_routes import spool_routes
+from agent.spool.keeper import FILE
+from agent.spool.spool import Spool
+from agent.spool.values import DeadLetter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def request(text: str) -> bytes:
+    """A request with one record."""
+    message = ExportLogsServiceRequest()
+    message.resource_logs.add().scope_logs.add().log_records.add().body.string_value = text
+    return message.SerializeToString()
+
+
+@pytest.fixture
+async def state(tmp_path: Path) -> Path:
+    """The state directory of a stopped agent: one dead letter that is right, one that is no request, and a row that waits."""
+    spool = await Spool.open(tmp_path)
+    await spool.register("otlp", [Signal.LOGS])
+    for body in (request("refused"), b"\xff\xff\xff", request("waits")):
+        await spool.append("files", [Payload(Signal.LOGS, 1, body)], {}, {}, replayable=True)
+    for _ in range(2):
+        await spool.settle("otlp", await spool.next_row("otlp", Signal.LOGS), sent=0, dead=[DeadLetter("HTTP 400", 1)])
+    await spool.close()
+    return tmp_path
+
+
+def outrider(state: Path, *words: str, code: int = 0) -> tuple[str, str]:
+    """Standard output and standard error of `outrider spool …`."""
+    result = CliRunner().invoke(cli, ["spool", *words, "--state-dir", str(state)])
+    assert (result.exit_code, None if isinstance(result.exception, SystemExit) else result.exception) == (code, None)
+    return result.stdout, result.stderr
+
+
+def test_a_dead_letter_is_shown(state: Path):
+    """`--show` writes the refused request as OTLP/JSON; of one that cannot be read it says so, as of one that is not there."""
+    shown, _ = outrider(state, "dead-letters", "--show", "1")
+    (record,) = json.loads(shown)["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    assert record["body"] == {"stringValue": "refused"}
+    assert outrider(state, "dead-letters", "--show", "2", code=70)[1] == "outrider: dead letter 2 is damaged: not a request of logs\n"
+    assert outrider(state, "dead-letters", "--show", "3", code=70)[1] == "outrider: there is no dead letter 3\n"
+
+
+def test_dead_letters_are_listed(state: Path):
+    """The list says where each was going and why it was refused; as JSON it is one list."""
+    listed, _ = outrider(state, "dead-letters")
+    assert [line.split() for line in listed.splitlines()] == [
+        [str(number), "otlp", "logs", "row", str(number), "1", "records", "HTTP", "400"] for number in (1, 2)
+    ]
+    assert [one["id"] for one in json.loads(outrider(state, "dead-letters", "--json")[0])] == [1, 2]
+
+
+def test_all_dead_letters_are_listed_page_by_page(capsys: pytest.CaptureFixture[str]):
+    """A store gives them out in pages: the list goes on until a page is empty."""
+
+    class Pages(cli_spool.Running):
+        def __init__(self) -> None:
+            self.asked: list[int] = []
+
+        def dead_letters(self, after: int = 0) -> list[dict[str, object]]:
+            self.asked.append(after)
+            return [{"id": after + 5}, {"id": after + 9}] if after < 18 else []
+
+    store = Pages()
+    cli_spool.show_dead_letters(store, as_json=True)
+    assert [one["id"] for one in json.loads(capsys.readouterr().out)] == [5, 9, 14, 18]
+    assert store.asked == [0, 9, 18]
+
+
+async def test_the_running_agent_gives_pages(state: Path):
+    """It lists what is behind a number, and refuses what is none."""
+    spool = await Spool.open(state)
+    ask = spool_routes(spool)["GET /spool/dead-letters"]
+    answers = [await ask(Request("GET", "/spool/dead-letters", {"after": after})) for after in ("0", "1", "2")]
+    assert [[one["id"] for one in json.loads(bytes(answer.body))] for answer in answers] == [[1, 2], [2], []]
+    assert (await ask(Request("GET", "/spool/dead-letters", {"after": "x"}))).status == 400
+    await spool.close()
+
+
+def test_figures_are_for_people_and_for_machines(state: Path):
+    """`stat` writes one cursor per line and times as times; its JSON has the cursors as objects."""
+    lines = {line.split()[0]: line.split(maxsplit=1)[1:] for line in outrider(state, "stat")[0].splitlines()}
+    assert lines["cursors"] == ["otlp  logs  seq 2  pending 1"]
+    assert lines["oldest_ns"][0].endswith("+00:00")
+    assert lines["quota"] == ["1,073,741,824"]
+    found = json.loads(outrider(state, "stat", "--json")[0])
+    assert found["cursors"] == [{"destination": "otlp", "signal": "logs", "seq": 2, "pending": 1}]
+
+
+def test_damage_is_told(state: Path):
+    """Whoever opens a damaged file sets it aside and saves what can be saved; the person at the terminal hears of it."""
+    file = state / FILE
+    file.write_bytes(b"no database" * 1000)
+    _, told = outrider(state, "stat")
+    assert told.startswith("outrider: warning: spool: salvage report: reason ")
+    (aside,) = state.glob("spool.corrupt-*.db")
+    assert str(aside) in told
+    assert outrider(state, "stat")[1] == ""
