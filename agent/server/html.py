@@ -96,15 +96,15 @@ def _destination(one: DestinationFacts, now_ns: int) -> Sequence[Cell]:
 
 
 def _sources(status: Status) -> str:
-    head = ("source", "type", "state", "records accepted", "lag", "dropped or changed")
+    head = ("source", "type", "state", "records accepted", "newest record", "dropped or changed")
     return _table("Sources", head, (_source(one) for one in status.sources), "None configured.")
 
 
 def _source(one: SourceFacts) -> Sequence[Cell]:
     drops = ", ".join(f"{reason} {count:,}" for reason, count in sorted(one.drops.items()))
-    lag = "" if one.lag_seconds is None else span(one.lag_seconds)
+    newest = "" if one.lag_seconds is None else f"{span(one.lag_seconds)} ago"
     running = state("running" if one.running else "not running")
-    return (one.name, one.type, Html(f"{running} {escape(one.reason)}") if one.reason else running, one.accepted, lag, drops)
+    return (one.name, one.type, Html(f"{running} {escape(one.reason)}") if one.reason else running, one.accepted, newest, drops)
 
 
 def _spool(spool: SpoolFacts, now_ns: int) -> str:

@@ -22,6 +22,7 @@ class SourceFacts:
     """Why it does not run."""
     accepted: int = 0
     pending: int = 0
+    """In the spool, delivered or not: the newest rows stay to be looked at."""
     lag_seconds: float | None = None
     """How old the newest stored record is; None = none seen."""
     drops: Mapping[str, int] = field(default_factory=dict)

@@ -18,7 +18,7 @@ def status_text(facts: object) -> str:
         "",
         f"spool {spool['state']}: {spool['used']:,} of {spool['quota']:,} bytes, {spool['rows']} rows, {spool['dead_letters']} dead letters",
     ]
-    lines += _table("source", ("accepted", "pending", "lag"), [_source(one) for one in facts["sources"]])
+    lines += _table("source", ("accepted", "stored", "newest record", "dropped or changed"), [_source(one) for one in facts["sources"]])
     lines += _table(
         "destination", ("state", "sent", "pending", "rejected", "dead", "evicted"), [_destination(one) for one in facts["destinations"]]
     )
@@ -43,10 +43,10 @@ def printable(text: str) -> str:
 
 
 def _source(one: Mapping[str, object]) -> tuple[object, ...]:
-    lag = one["lag_seconds"]
-    drops = one["drops"]
-    extra = f"  ({', '.join(f'{count} {reason}' for reason, count in drops.items())})" if isinstance(drops, dict) and drops else ""
-    return one["name"], one["accepted"], one["pending"], f"{lag:.1f} s" if isinstance(lag, float) else f"-{extra}"
+    lag, drops = one["lag_seconds"], one["drops"]
+    newest = f"{lag:,.1f} s ago" if isinstance(lag, float) else "-"
+    dropped = ", ".join(f"{reason} {count:,}" for reason, count in sorted(drops.items())) if isinstance(drops, dict) else ""
+    return one["name"], one["accepted"], one["pending"], newest, dropped
 
 
 def _destination(one: Mapping[str, object]) -> tuple[object, ...]:
