@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.parse.exceptions import ExceptionInfo, FatalError
 from agent.parse.limits import MAX_JOINED_BYTES, MAX_JOINED_LINES, to_text
 from agent.parse.parsed import Parsed
 from agent.parse.severity import ERROR
 from agent.parse.traceback import parse_fatal_error, parse_traceback
+from agent.parse.traceback_extent import LATE_NS, MAX_DOUBTFUL_BYTES, MAX_DOUBTS, is_whole
 from agent.parse.traceback_lines import ANSI
 
 STACKTRACE: Final = "exception.stacktrace"
@@ -22,6 +23,52 @@ _Told = ExceptionInfo | FatalError | None
 
 NOWHERE: Final = Parsed(None, {})
 """The base of lines that nobody wrapped."""
+
+
+class Doubt(NamedTuple):
+    """A line that may be more of a traceback's message: where it begins, where its last piece does, and what a wrapper knows of it."""
+
+    offset: int
+    end: int
+    line: bytes
+    base: Parsed
+
+
+class Doubts:
+    """The lines behind an open traceback that are held back until it is known whether they are its own; bounded in number, size and age."""
+
+    __slots__ = ("_lines", "_since_ns", "_size")
+
+    def __init__(self) -> None:
+        self._lines: list[Doubt] = []
+        self._size = 0
+        self._since_ns = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    @property
+    def lines(self) -> list[bytes]:
+        """What they say."""
+        return [doubt.line for doubt in self._lines]
+
+    def sure(self, now_ns: int) -> None:
+        """A line was surely the traceback's: how long one may be in doubt counts from here."""
+        self._since_ns = now_ns
+
+    def has_room(self, now_ns: int) -> bool:
+        """Whether one more may be held back. A clock that was set back is no reason against."""
+        return len(self._lines) < MAX_DOUBTS and self._size < MAX_DOUBTFUL_BYTES and now_ns - self._since_ns <= LATE_NS
+
+    def add(self, doubt: Doubt) -> None:
+        """Hold a line back."""
+        self._lines.append(doubt)
+        self._size += len(doubt.line)
+
+    def take(self) -> list[Doubt]:
+        """All of them, in order; from here on they are the caller's."""
+        taken, self._lines, self._size = self._lines, [], 0
+        return taken
 
 
 class Open:
@@ -56,6 +103,14 @@ class Open:
     def lines(self) -> tuple[bytes, ...]:
         """All lines, in the order they are told in: what the redactor's search must see."""
         return (self.first, *self._lines, *self._stack)
+
+    def unfinished(self) -> bool:
+        """Whether its traceback is what an interpreter printed of an exception that nobody caught, and its message may go on."""
+        stack = _uncoloured(to_text(b"\n".join(self._stack)).rstrip("\n"))
+        error = _told(stack)
+        if not isinstance(error, ExceptionInfo) or is_whole(error.qualified, error.value):
+            return False
+        return _is_uncaught(stack, error)
 
     def add(self, offset: int, line: bytes) -> None:
         """Join a line of text."""

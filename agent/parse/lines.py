@@ -82,13 +82,13 @@ class Parser:
         """Offset of the oldest record that is not complete: a position must not pass it. None: everything was returned."""
         return _resume_at(self._waiting, self._writers.open_offset())
 
-    def flush(self, observed_ns: int) -> Records:
-        """Close what is open: the source is at its end, was rotated, or has been silent for long enough.
+    def flush(self, observed_ns: int, *, ended: bool = False) -> Records:
+        """Close what is open: the source is at its end, was rotated, or has been silent for long enough. `ended`: nothing will follow.
 
         Give `Batch.text=None` with what it returns. Counts go into those of the next chunk, or `take_drops`.
         """
         records = Records()
-        self._writers.close(observed_ns, self._waiting)
+        self._writers.close(observed_ns, self._waiting, ended=ended)
         self._release(records, observed_ns)
         return records
 

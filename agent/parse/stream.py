@@ -1,7 +1,8 @@
 """One writer's lines → the meaning of each, with what belongs together joined.
 
     line ──▶ clean ──▶ traceback? ──no──▶ written in the format of the file? ──no──▶ in another? ──no──▶ more of the open record, or plain
-                          └─▶ joined to the open record
+                          ├─▶ joined to the open record
+                          └─▶ in doubt ──▶ held back, until it is joined or is a line like any other
 
 A record of a text format stays open until the next line says that it is over; a JSON line is complete as it stands.
 """
@@ -11,11 +12,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.parse.formats import BY_NAME, PLAIN, Format, Rest, detect
-from agent.parse.joining import NOWHERE, Open, placed
+from agent.parse.joining import NOWHERE, Doubt, Doubts, Open, placed
 from agent.parse.limits import MAX_ATTRIBUTES, MAX_TEXT, is_utf8, limited
 from agent.parse.plain import parse as as_text
 from agent.parse.reasons import INVALID_UTF8, JOIN_LIMIT, NUL_GAP
 from agent.parse.traceback import Joint, TracebackJoiner
+from agent.parse.traceback_extent import Ending, is_message
 
 if TYPE_CHECKING:
     from agent.parse.parsed import Parsed
@@ -51,7 +53,7 @@ UNKNOWN: Final = Known()
 class Stream:
     """The lines of one writer, in order. `fixed`: the known format is the only one (and plain text, where a line is not written so)."""
 
-    __slots__ = ("_at", "_base", "_block", "_fixed", "_format", "_joiner", "_now_ns", "_open", "_rest", "_rival", "_votes")
+    __slots__ = ("_at", "_base", "_block", "_doubts", "_fixed", "_format", "_joiner", "_now_ns", "_open", "_rest", "_rival", "_votes")
 
     def __init__(self, known: Known = UNKNOWN, *, fixed: bool = False) -> None:
         self._format = BY_NAME.get(known.name)
@@ -60,6 +62,7 @@ class Stream:
         self._votes = known.votes
         self._joiner = TracebackJoiner(self._begins_record)
         self._open: Open | None = None
+        self._doubts = Doubts()
         self._rest = Rest.NONE
         self._block = 0
         self._base = NOWHERE
@@ -81,6 +84,11 @@ class Stream:
         """The record that may still grow."""
         return self._open
 
+    @property
+    def open_lines(self) -> list[bytes]:
+        """The lines that are in no complete record."""
+        return [*self._open.lines, *self._doubts.lines] if self._open is not None else []
+
     def feed(self, offset: int, line: bytes, now_ns: int, out: list[Item], base: Parsed = NOWHERE, *, end: int | None = None) -> None:
         """Take the next line; append what is complete to `out`. `base` says what a wrapper knows of the line, `end` where its last piece is."""
         self._now_ns, self._base, self._at = now_ns, base, offset if end is None else end
@@ -89,7 +97,7 @@ class Stream:
             out.append(Item(offset, offset, NUL_GAP))
         cleaned = cleaned.removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf")
         if not cleaned.strip():
-            self._blank(cleaned)
+            self._blank(cleaned, out)
         elif self._block and self._open:
             self._grow_block(cleaned, out)
         else:
@@ -101,33 +109,84 @@ class Stream:
         parsed = as_text(line)
         self._emit(offset, parsed._replace(reasons=(*parsed.reasons, reason)), len(line), out)
 
-    def close(self, out: list[Item]) -> None:
-        """Complete the open record, if there is one."""
-        if self._open is not None:
-            self._emit_open(self._open, out)
-        self._open = None
-        self._block = 0
+    def close(self, out: list[Item], *, ended: bool = False) -> None:
+        """Complete the open record, if there is one. `ended`: nothing will follow; otherwise it may be only that nothing does now."""
+        self._decide(Ending.GONE if ended else Ending.SILENCE, out)
+        self._close_record(out)
         self._joiner.reset()
 
-    def _blank(self, line: bytes) -> None:
+    def _blank(self, line: bytes, out: list[Item]) -> None:
         """An empty line is no record; it may be a part of one."""
         joint = self._joiner.feed(line) if self._joiner.open else Joint.OUTSIDE
-        if self._open is not None and joint is Joint.CONTINUE:
+        if joint is Joint.DOUBT:
+            self._doubt(self._at, line, out)
+        elif self._open is not None and joint is Joint.CONTINUE:
+            self._confirm(self._open)
             self._open.add_trace(self._at, line)
-        elif self._open is not None and (self._rest is Rest.ANY or self._block):
+        else:
+            self._decide(Ending.ANOTHER, out)
+            self._pad(line)
+
+    def _pad(self, line: bytes) -> None:
+        if self._open is not None and (self._rest is Rest.ANY or self._block):
             self._open.add(self._at, line)
 
     def _text(self, offset: int, line: bytes, out: list[Item]) -> None:
         joint = self._joiner.feed(line) if self._joiner.open or line[:1] != b"{" else Joint.OUTSIDE
-        if joint is Joint.START:
-            self._start_trace(offset, line, out)
+        if joint is Joint.DOUBT:
+            self._doubt(offset, line, out)
         elif joint is Joint.CONTINUE and self._open is not None:
+            self._confirm(self._open)
             self._grow_trace(offset, line, self._open, out)
+        elif joint is Joint.OUTSIDE and self._joiner.open and self._open is not None:
+            self._amid(offset, line, out)
+        else:
+            self._decide(Ending.ANOTHER, out)
+            (self._start_trace if joint is Joint.START else self._record)(offset, line, out)
+
+    def _doubt(self, offset: int, line: bytes, out: list[Item]) -> None:
+        """Hold the line back, unless that has lasted for too long."""
+        if self._open is not None and not self._open.full and self._doubts.has_room(self._now_ns):
+            self._doubts.add(Doubt(offset, self._at, line, self._base))
+            return
+        self._joiner.reset()
+        self._decide(Ending.NO_END, out)
+        self._release(offset, line, out)
+
+    def _confirm(self, record: Open) -> None:
+        """The traceback goes on: what was in doubt is a part of it."""
+        self._doubts.sure(self._now_ns)
+        if self._doubts:
+            for doubt in self._doubts.take():
+                record.add_trace(doubt.end, doubt.line)
+
+    def _decide(self, ending: Ending, out: list[Item]) -> None:
+        """What was in doubt is the open traceback's message, or lines like any others; nothing can confirm it any more."""
+        if not self._doubts or self._open is None:
+            return
+        record, structured = self._open, self._format not in (None, PLAIN)
+        if is_message(ending, structured=structured, unfinished=record.unfinished):
+            self._confirm(record)
+            return
+        self._close_record(out)
+        here = self._at, self._base
+        for doubt in self._doubts.take():
+            self._at, self._base = doubt.end, doubt.base
+            self._release(doubt.offset, doubt.line, out)
+        self._at, self._base = here
+
+    def _release(self, offset: int, line: bytes, out: list[Item]) -> None:
+        """Take a line that is no traceback's, as the joiner knows already."""
+        if not line.strip():
+            self._pad(line)
+        elif self._block and self._open:
+            self._grow_block(line, out)
         else:
             self._record(offset, line, out)
 
     def _start_trace(self, offset: int, line: bytes, out: list[Item]) -> None:
         """A traceback belongs to the text record right before it; otherwise it is a record by itself."""
+        self._doubts.sure(self._now_ns)
         if self._open is not None and not self._open.traced:
             self._open.add_trace(self._at, line)
             return
@@ -141,20 +200,31 @@ class Stream:
         else:
             record.add_trace(self._at, line)
 
-    def _record(self, offset: int, line: bytes, out: list[Item]) -> None:
-        found, parsed = self._read(line)
-        if parsed is not None and not is_utf8(line):
-            parsed = parsed._replace(reasons=(*parsed.reasons, INVALID_UTF8))
+    def _amid(self, offset: int, line: bytes, out: list[Item]) -> None:
+        """Another writer's line in the middle of a traceback."""
+        found, parsed = self._read_whole(line)
         if parsed is None or (found is PLAIN and self._continues(line)):
             self._grow(offset, line, out)
-        elif self._joiner.open and self._open is not None:  # another writer's line in the middle of a traceback
+        else:
             self._emit(offset, parsed, len(line), out)
+
+    def _record(self, offset: int, line: bytes, out: list[Item]) -> None:
+        found, parsed = self._read_whole(line)
+        if parsed is None or (found is PLAIN and self._continues(line)):
+            self._grow(offset, line, out)
         else:
             self._close_record(out)
             if found.rest is Rest.NONE:
                 self._emit(offset, parsed, len(line), out)
             else:
                 self._begin(offset, line, parsed, found.rest)
+
+    def _read_whole(self, line: bytes) -> tuple[Format, Parsed | None]:
+        """As `_read`, with what is to be counted of the bytes."""
+        found, parsed = self._read(line)
+        if parsed is not None and not is_utf8(line):
+            parsed = parsed._replace(reasons=(*parsed.reasons, INVALID_UTF8))
+        return found, parsed
 
     def _read(self, line: bytes) -> tuple[Format, Parsed | None]:
         """The format a line is written in with its meaning; (plain, None) if it is only more of the record before."""

@@ -52,27 +52,30 @@ class Joint(Enum):
     START = auto()
     """It begins one (an open one has ended before it)."""
     CONTINUE = auto()
-    """It belongs to the open one."""
+    """It belongs to the open one, and so do the lines in doubt above it."""
+    DOUBT = auto()
+    """Perhaps more of the open one's message. Hold it back: CONTINUE confirms it; before END, START or the last line `is_message` decides."""
     END = auto()
     """It does not belong: the open one ended before it."""
     OUTSIDE = auto()
     """It has nothing to do with any. While `open`, another writer's line in the middle of one."""
 
 
-_JOINTS: Final = {Kind.END: Joint.END, Kind.STRAY: Joint.OUTSIDE, Kind.OUTSIDE: Joint.OUTSIDE}
+_JOINTS: Final = {Kind.END: Joint.END, Kind.DOUBT: Joint.DOUBT, Kind.STRAY: Joint.OUTSIDE, Kind.OUTSIDE: Joint.OUTSIDE}
 
 
 class TracebackJoiner:
     """Feed it the lines of one source in order.
 
     `next_record` is the source's own test for the first line of a record; it settles whether an unindented line below
-    an exception line is more of the message. Without it every such line is a record of its own.
+    an exception line is more of the message; where it can't tell, the line is in doubt. Without it every such line is a
+    record of its own.
     """
 
     __slots__ = ("_grammar", "_lines", "open")
 
     def __init__(self, next_record: Callable[[bytes], bool | None] | None = None) -> None:
-        self._grammar = Grammar(_on_text(next_record) if next_record else unindented)
+        self._grammar = Grammar(_on_text(next_record), patient=True) if next_record else Grammar(unindented)
         self._lines = 0
         self.open = False
         """Whether a traceback is open behind the last line that was fed."""

@@ -20,6 +20,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from agent.parse.exceptions import CAUSE, CONTEXT, GROUP_HEADER, HEADER
+from agent.parse.traceback_extent import closes_bracket, expects_more, is_more, is_other, opens_bracket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +68,8 @@ class Kind(Enum):
     REPEATED = auto()
     FINAL = auto()
     MESSAGE = auto()
+    DOUBT = auto()
+    """Perhaps more of the message: it is, if a token follows that goes on with the traceback (see `traceback_extent`)."""
     BLANK = auto()
     SEPARATOR = auto()
     MEMBER = auto()
@@ -122,15 +125,31 @@ class Grammar:
 
     `next_record` decides the one thing the text does not: whether an unindented line below an exception line is
     another record (true) or more of the message (false). None = it can't tell: then it is another record, but one that
-    ends no group whose box is open. With `embedded` a header inside a message belongs to the
+    ends no group whose box is open; for a `patient` reader, who holds such lines back until they are decided, it is in
+    doubt. With `embedded` a header inside a message belongs to the
     message (the text is known to be one traceback); without, it begins another traceback.
     """
 
-    __slots__ = ("_blanks", "_embedded", "_logging", "_next_record", "_prefix", "_prefix_open", "_stray", "depth", "phase")
+    __slots__ = (
+        "_blanks",
+        "_doubts",
+        "_embedded",
+        "_expecting",
+        "_logging",
+        "_next_record",
+        "_opened",
+        "_patient",
+        "_prefix",
+        "_prefix_open",
+        "_stray",
+        "depth",
+        "phase",
+    )
 
-    def __init__(self, next_record: Callable[[str], bool | None] = unindented, *, embedded: bool = False) -> None:
+    def __init__(self, next_record: Callable[[str], bool | None] = unindented, *, embedded: bool = False, patient: bool = False) -> None:
         self._next_record = next_record
         self._embedded = embedded
+        self._patient = patient
         self.reset()
 
     def reset(self, phase: Phase = Phase.IDLE) -> None:
@@ -139,6 +158,9 @@ class Grammar:
         self.depth = 0
         self._blanks = 0
         self._stray = 0
+        self._doubts = 0
+        self._opened = False
+        self._expecting = False
         self._logging = False
         self._prefix = ""
         self._prefix_open = False
@@ -151,7 +173,10 @@ class Grammar:
         if self._begins_another(line):
             return self._begin(line)
         box = self._box(line) if self.depth and "+-" in line else None
-        return box or self._HANDLERS[self.phase](self, line)
+        token = box or self._HANDLERS[self.phase](self, line)
+        if self._doubts and token.kind not in (Kind.DOUBT, Kind.STRAY):
+            self._doubts = 0
+        return token
 
     # --- outside -----------------------------------------------------------------------------------------------------
 
@@ -301,6 +326,7 @@ class Grammar:
         quoted = not match[2] and match[1].endswith("RemoteTraceback")
         self.phase = Phase.QUOTED if quoted else Phase.MESSAGE
         self._blanks = 0
+        self._expecting = self._patient and expects_more(text)
         return self._belongs(Token(Kind.FINAL, text, self.depth, match))
 
     def _gap(self, text: str) -> Token:
@@ -322,23 +348,50 @@ class Grammar:
         if not self.depth and (text == _STACK_INFO or (self._logging and text == "Call stack:")):
             self.phase = Phase.CALL_STACK
             return Token(Kind.NOISE, text)
-        if not self.depth and self._next(text) is not False:
-            return self._end(line)
-        return self._blank_or_message(text)
+        if not self.depth and (is_next := self._next(text)) is not False:
+            return self._end(line) if is_next or not self._patient else self._doubtful(text)
+        return self._blank_or_message(text, marked=self.depth > 0)
 
     def _without_margin(self, line: str) -> Token:
         """A line in an open box that is not in it: the C printer of 3.11 and 3.12 prints so what a message has of further lines."""
         is_next = self._next(line)
         if is_next is None:
-            return self._stray_line(line)
+            return self._doubtful(line) if self._patient else self._stray_line(line)
         return self._end(line) if is_next else self._blank_or_message(line)
 
-    def _blank_or_message(self, text: str) -> Token:
+    def _blank_or_message(self, text: str, *, marked: bool = False) -> Token:
+        """A line that is blank, indented or (`marked`) within its box's margin. Behind lines in doubt it is one of them, or confirms them."""
+        if self._doubts and not marked and not self._confirms(text):
+            return self._doubt(text)
         if not text:
             self._blanks += 1
             return Token(Kind.BLANK, text, self.depth)
+        return self._message(text)
+
+    def _message(self, text: str) -> Token:
         self._blanks = 0
+        self._expecting = self._patient and expects_more(text)
         return Token(Kind.MESSAGE, text, self.depth)
+
+    def _doubtful(self, text: str) -> Token:
+        """A line at the left edge, of which the caller can't tell whether it begins a record."""
+        if _PREAMBLE.match(text) or _FATAL.match(text) or is_other(text):
+            return self._stray_line(text) if self.depth else self._end(text)
+        marked = not self._blanks and (self._expecting or is_more(text))
+        sure = self._confirms(text) if self._doubts else marked
+        return self._message(text) if sure else self._doubt(text)
+
+    def _confirms(self, text: str) -> bool:
+        """Whether the lines in doubt are explained by this one: it closes what they opened, or it is indented below a single one."""
+        if self._opened:
+            return closes_bracket(text)
+        return self._doubts == 1 and not self._blanks and unindented(text) is False and not text.isspace()
+
+    def _doubt(self, text: str) -> Token:
+        self._opened = opens_bracket(text) if not self._doubts else self._opened
+        self._doubts += 1
+        self._blanks = 0 if text else self._blanks + 1
+        return Token(Kind.DOUBT, text, self.depth)
 
     def _next(self, text: str) -> bool | None:
         return self._next_record(text) if text and unindented(text) is None else False

@@ -108,12 +108,12 @@ class Writers:
         self._container, self._strays = container, 0
         self._join(offset, wrapped, now_ns, out)
 
-    def close(self, now_ns: int, out: list[Item]) -> None:
-        """Complete all that is open."""
+    def close(self, now_ns: int, out: list[Item], *, ended: bool = False) -> None:
+        """Complete all that is open; `ended`: because nothing will follow."""
         for name in tuple(self._pieces):
             self._line(name, self._pieces.pop(name), now_ns, out)
         for stream in self._streams.values():
-            stream.close(out)
+            stream.close(out, ended=ended)
 
     def open_offset(self) -> int | None:
         """Offset of the oldest line that is not in a complete record."""
@@ -122,7 +122,7 @@ class Writers:
 
     def open_lines(self) -> list[bytes]:
         """The lines of all open records."""
-        return [line for stream in self._streams.values() if stream.open for line in stream.open.lines]
+        return [line for stream in self._streams.values() for line in stream.open_lines]
 
     def _stray(self, offset: int, line: bytes, now_ns: int, out: list[Item]) -> None:
         """A line that nobody wrapped. In a container's file it is damaged; a few of them, and it is a container's file no more."""

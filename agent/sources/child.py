@@ -295,10 +295,10 @@ class _Stream:
     async def _finish(self, emit: Callable[[Batch], Awaitable[None]], context: Context, lost: int = 0) -> None:
         """Nothing follows what is held back: it is as complete as it gets."""
         await self._parse(self._lines.end(), emit, context)
-        await self._flush(emit, context, lost)
+        await self._flush(emit, context, lost, ended=not lost)
 
-    async def _flush(self, emit: Callable[[Batch], Awaitable[None]], context: Context, lost: int = 0) -> None:
-        records = self._parser.flush(context.clock.wall_ns())
+    async def _flush(self, emit: Callable[[Batch], Awaitable[None]], context: Context, lost: int = 0, *, ended: bool = False) -> None:
+        records = self._parser.flush(context.clock.wall_ns(), ended=ended)
         await _emit(emit, Batch(records=records, drops=_counted(self._parser.take_drops(), {Drop.BUFFER_FULL: lost})))
 
 

@@ -1,0 +1,98 @@
+r"""How far a message reaches where no line says so: below the exception line of a bare stream.
+
+`raise ValueError("first\nsecond")` prints `second` at the left edge, like any line that a program prints itself. What is sure is decided
+line by line: in a chain or a box the message goes on until the separator or the border; an indented line, or what its neighbours mark as a
+part (`is_more`), is the message's. All else is in doubt: it is held back until something tells, and then `is_message` decides on the whole of
+it, once.
+
+Why so: a message cut off after its first line hides the reason of a failure (pydantic, SQLAlchemy, a subprocess's output). An ordinary line
+that is taken for a part of it changes neither type nor frames, so the issue is the same, and it stays in the record's text. Hence doubt
+is decided for the message where a process has most likely died (nobody caught the exception, or the stream ended), and
+against it where the program goes on: it printed an exception that it had caught, or it keeps writing. Either way the harm is bounded by
+`MAX_DOUBTS` lines and `LATE_NS`.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_DOUBTS: Final = 128
+"""Lines in doubt that are held back: more of them are a program's that goes on. Nearly all messages are shorter."""
+MAX_DOUBTFUL_BYTES: Final = 65_536
+LATE_NS: Final = 1_000_000_000
+"""An exception is printed at one go: what is read so many nanoseconds after its last sure line is none of it, and nothing waits longer."""
+_EXPECTS: Final = (":", ",", "(", "[", "{", "\\")
+_PAIRS: Final = {"[": "]", "(": ")", "{": "}"}
+_CLOSERS: Final = frozenset(_PAIRS.values())
+_OTHERS: Final = re.compile(
+    r"\S.*?:\d+: (?:[\w.]+\.)?\w*Warning\b"  # `warnings`, which also comes from a dying interpreter
+    r"|\[?(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b(?:\]| *[-|:])",
+)
+_WHOLE: Final = re.compile(
+    r"KeyError: (['\"]).*\1|KeyError: [\w.-]+|ZeroDivisionError: .*by zero|KeyboardInterrupt: |RecursionError: maximum recursion depth .*"
+    r"|\w+: \[Errno \d+\] .*|NameError: name '\w+' is not defined.*|(?:ModuleNotFound|Import)Error: (?:No module named|cannot import name) .*"
+    r"|AttributeError: .* has no attribute '\w+'.*|IndexError: [a-z]+ index out of range|TypeError: .*(?: object is not |\(\) (?:takes|missing) ).*",
+)
+"""What says of itself that it is at its end, as CPython 3.8 to 3.14 word it."""
+
+
+class Ending(Enum):
+    """What came behind the lines in doubt."""
+
+    GONE = auto()
+    """Nothing: the stream has ended, hence its program as well."""
+    SILENCE = auto()
+    """Nothing so far: whoever wrote them has said all of it."""
+    ANOTHER = auto()
+    """What is surely something else: a record, another traceback."""
+    NO_END = auto()
+    """More and more, or later ones: somebody keeps writing."""
+
+
+def is_message(ending: Ending, *, structured: bool, unfinished: Callable[[], bool]) -> bool:
+    """Whether all the lines in doubt are more of the message.
+
+    `structured`: the program's own records are of a format that these lines are not written in, so there is nobody else to have written
+    them. `unfinished`: the traceback is one that an interpreter prints of an exception that nobody caught, and its message may have more
+    lines (`is_whole` says of some that they have none); asked only where it matters, since it takes reading the traceback.
+    """
+    if ending is Ending.NO_END:
+        return False
+    return ending is Ending.GONE or structured or unfinished()
+
+
+def is_whole(name: str, message: str) -> bool:
+    """Whether an exception is one that the interpreter or the standard library words itself, in one line (only notes may follow it)."""
+    return _WHOLE.fullmatch(f"{name}: {message}") is not None
+
+
+def is_other(text: str) -> bool:
+    """Whether a line that is in no known format is nevertheless something of its own: a warning, or what begins with a level."""
+    return _OTHERS.match(text) is not None
+
+
+def expects_more(text: str) -> bool:
+    """Whether a line of a message can hardly be its last: it ends in the middle, or its exception line has nothing behind the colon."""
+    return text.rstrip().endswith(_EXPECTS)
+
+
+def is_more(text: str) -> bool:
+    """Whether a line can hardly be a beginning: `}`, `[SQL: …]`, `(Background on this error at: …)`, the last line of a list."""
+    first, last = text[:1], text[-1:]
+    return first in _CLOSERS or (first in ("[", "(") and last == _PAIRS[first]) or closes_bracket(text)
+
+
+def opens_bracket(text: str) -> bool:
+    """Whether a line begins what another will have to close: `[SQL: SELECT *`."""
+    return text[:1] in _PAIRS and text.count(text[0]) > text.count(_PAIRS[text[0]])
+
+
+def closes_bracket(text: str) -> bool:
+    """Whether a line ends what an earlier one began."""
+    last = text[-1:]
+    return last in ("]", "}") and text.count(last) > text.count("[" if last == "]" else "{")
