@@ -35,7 +35,7 @@ from agent.verdict.errors import EXIT, ends_the_interpreter, event_id, key_of, t
 from agent.verdict.exits import Ending, exit_event, kill_event, loop_event, note_end, read_ending, told_already
 from agent.verdict.monitors import Monitors
 from agent.verdict.observed import OOM_KILLED, STARTED
-from agent.verdict.runs import RUN, Run, stored_runs
+from agent.verdict.runs import RUN, Run, began_ns, stored_runs
 from agent.verdict.storms import PREFIX, Budget, Choice, Limits, Storms
 
 if TYPE_CHECKING:
@@ -177,6 +177,8 @@ class Detector:
         self._crumbs = Crumbs(setup.crumbs)
         self._monitors = Monitors(setup.reporting)
         self._probes: Sequence[ProbePoller] = ()
+        self._silent: Run | None = None
+        """Of the wrapped command, while it has said nothing."""
 
     @contextlib.asynccontextmanager
     async def judge(self, source: str, records: Sequence[LogRecord]) -> AsyncIterator[Detected]:
@@ -186,7 +188,9 @@ class Detector:
         before = self._crumbs.take(source, records)
         self._box.remember(source, records)
         state = self._sources[source]
-        begins = self._setup.reporting.wanted and CHILD_RUN not in state.runs and is_child(first_origin(records))
+        of_child = is_child(first_origin(records))
+        self._silent = None if of_child else self._silent
+        begins = of_child and self._setup.reporting.wanted and CHILD_RUN not in state.runs
         if not errors and not begins:
             yield Detected(self._logs(records))
             return
@@ -201,6 +205,10 @@ class Detector:
     def watch(self, probes: Sequence[ProbePoller]) -> None:
         """Check in for these probes."""
         self._probes = probes if self._setup.reporting.check_ins else ()
+
+    def started(self, key: str, began_ns: int) -> None:
+        """The wrapped command runs: the next tick tells of that, if nothing that it says has done so by then."""
+        self._silent = Run(identifier(key, "run"), began_ns, self._setup.reporting, holder=HOLDER)
 
     async def run(self) -> None:
         """Look after the windows until cancelled."""
@@ -218,6 +226,7 @@ class Detector:
     async def tick(self) -> None:
         """Tell of the windows that are over; take a sample for the black box; check in."""
         self._sample()
+        await self._begin_silent()
         await self._keep_runs()
         await self._close(all_of_them=False)
         for probe in self._probes:
@@ -264,7 +273,7 @@ class Detector:
         reporting = self._setup.reporting
         if not reporting.wanted:
             return
-        run = Run(key, _began(record), reporting, holder=holder)
+        run = Run(key, began_ns(record), reporting, holder=holder)
         findings.runs[place] = run
         findings.payloads += run.begin()
 
@@ -279,6 +288,18 @@ class Detector:
                 with contextlib.suppress(SpoolError):  # the next start does it
                     await self._spool.append(CHILD, told, {CHILD_RUN: None}, {}, replayable=False)
                     del state.runs[CHILD_RUN]
+
+    async def _begin_silent(self) -> None:
+        """Tell that the command runs, before anybody misses its check-in."""
+        state = self._sources[CHILD]
+        async with state.lock:
+            await self._restored(CHILD, state)
+            run, self._silent = self._silent, None
+            if run is None or CHILD_RUN in state.runs or not self._setup.reporting.wanted:
+                return
+            with contextlib.suppress(SpoolError):  # what it says first does it
+                await self._spool.append(CHILD, run.begin(), {CHILD_RUN: run.dump()}, {}, replayable=False)
+                state.runs[CHILD_RUN] = run
 
     async def _keep_runs(self) -> None:
         """Store how many errors there were in runs: their ends tell it, whoever sees them."""
@@ -464,9 +485,3 @@ def _of_process(record: LogRecord) -> bool:
     """Whether a record tells of a process, and is ours: a workload can write anything, but not from there."""
     name = record.attributes.get("event.name")
     return name in _PROCESS and record.origin.key.startswith(("child:", "process:")) and "log.iostream" not in record.origin.attributes
-
-
-def _began(record: LogRecord) -> int:
-    """When the process of a record began, nanoseconds since the Unix epoch."""
-    began = record.attributes.get("process.began")
-    return began if isinstance(began, int) else record.time_ns or record.observed_ns

@@ -81,6 +81,8 @@ class Wrapped:
                 return None
             self.child = child
             self._living = life.create_task(self._live(child))
+        if builder.detector is not None and self.child.exited is not None and not self.child.exited.done():
+            builder.detector.started(f"{self.NAME}:{self.child.pid}:{self.child.began_ns}", self.child.began_ns)
         builder.roots.follow(self.child.pid, self._host.clock.wall_ns())
         options = ProcessTreeConfig(target=f"pid:{self.child.pid}")
         return SamplerEntry(type="process_tree", name="process_tree", options=options, interval=SAMPLE_EVERY)

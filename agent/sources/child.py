@@ -115,7 +115,7 @@ class Child:
         """Done when all its output was passed on: only storing is left."""
         self._asked: set[int] = set()
         """Signals that were handed on to it."""
-        self._began_ns = 0
+        self.began_ns = 0
         """When it was started, nanoseconds since the Unix epoch."""
         self._memory: Path | None = None
         self._oom_kills = 0
@@ -146,7 +146,7 @@ class Child:
             for number in pipes:
                 relays[number] = self._relay(pipes[number][0], number)
                 relays[number].start()
-            self._began_ns = self._context.clock.wall_ns()
+            self.began_ns = self._context.clock.wall_ns()
             self._process = popen(self._config.command, pipes[1][1], pipes[2][1])
         except BaseException:
             for relay in relays.values():
@@ -223,7 +223,7 @@ class Child:
         attributes: dict[str, Value] = {
             "event.name": "outrider.process.exited",
             "process.pid": self.pid,
-            "process.began": self._began_ns,
+            "process.began": self.began_ns,
             "process.executable.name": os.path.basename(self._config.command[0]),  # noqa: PTH119 - argv[0] is a string, not a path of ours
         }
         if how.signal_name:

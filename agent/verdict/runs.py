@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from agent.encode.sentry_envelope import Item
-    from agent.record import Payload
+    from agent.record import LogRecord, Payload
     from agent.verdict.exits import Ending
 
 RUN: Final = f"{PREFIX}run:"
@@ -54,6 +54,18 @@ def stored_runs(positions: Mapping[str, bytes], reporting: Reporting) -> Iterato
         if name.startswith(RUN):
             key, started_ns, errors, holder = orjson.loads(value)
             yield name, Run(key, started_ns, reporting, errors, holder)
+
+
+def began_ns(record: LogRecord) -> int:
+    """When the process of a record began: as our own records of processes say, or as the key of the command's output does; not what it logs.
+
+    Keys: `child:PID:NANOSECONDS:STREAM`, `child:PID:exit`, `process:…`; of another one it is when the record was seen.
+    """
+    parts = record.origin.key.split(":")
+    if "log.iostream" not in record.origin.attributes:
+        told = record.attributes.get("process.began")
+        return told if isinstance(told, int) else record.observed_ns
+    return int(parts[2]) if len(parts) == 4 and parts[2].isdigit() else record.observed_ns
 
 
 @dataclass(slots=True)

@@ -168,6 +168,27 @@ async def test_a_run_in_one_batch(make, spool):
     assert not any(RUN in key for key in spool.stored[CHILD])
 
 
+async def test_a_silent_command_checks_in(make, spool):
+    """A command that says nothing for long has begun all the same, once, so that nobody misses its check-in; its own words tell it otherwise."""
+    reporting = Reporting("strategy", LABELS, sessions=True, check_ins=True)
+    detector = make(reporting=reporting)
+    detector.started("child:7:1", NOW_NS - 10**9)
+    await detector.tick()
+    await feed(detector, spool, [plain("at last", key="child:7:1:stdout")], CHILD)
+    await detector.tick()
+    assert [(one["init"], one["started"][-10:]) for one in spool.items("session")] == [(True, "19.000000Z")]
+
+    await feed(detector, spool, [exited()._replace(time_ns=NOW_NS + 10**9)], CHILD)
+    await detector.tick()
+    assert [(one["status"], one.get("duration")) for one in spool.items("check_in")] == [("in_progress", None), ("ok", 2.0)]
+
+    late = make(reporting=reporting)
+    late.started("child:8:1", NOW_NS)
+    await feed(late, spool, [plain("up", key="child:8:1:stdout"), exited()], CHILD)
+    await late.tick()
+    assert [one["status"] for one in spool.items("session")] == ["ok", "exited"] * 2
+
+
 async def test_a_clock_that_is_set_back(make, spool):
     """A run that ends before it began, by the clock, ends: Sentry takes the update with the higher number. A probe checks in all the same."""
     clock = FakeClock()
