@@ -7,20 +7,18 @@ import time
 from collections.abc import Coroutine, Mapping
 
 import aiohttp
+from structlog.stdlib import get_logger
 
 from strategy_agent.account import Account
 from strategy_agent.aio import every
 from strategy_agent.bots import MeanReversionBot, MomentumBot
-from strategy_agent.brokers.client import Broker, BrokerError, BrokerRegistry
-from strategy_agent.brokers.stream import Stream
+from strategy_agent.brokers.client import Broker, BrokerError, BrokerRegistry, Stream
 from strategy_agent.desk import OrderDesk
 from strategy_agent.events import Outlets
-from strategy_agent.logs import get_logger
-from strategy_agent.model import Book, Fill, Tick
+from strategy_agent.model import Book, Fill, Frame, Tick
 from strategy_agent.orderbook import OrderBookCache
 from strategy_agent.router import StrategyRouter
 from strategy_agent.trader import Trader
-from strategy_agent.wire import Frame
 
 HEARTBEAT = 1.0
 CLOCK_SYNC = 1.0
@@ -35,13 +33,16 @@ class Agent:
         self._session = session
         self._metrics = outlets.metrics
         self._events = outlets.events
+        router = StrategyRouter()
+        for bot in (MomentumBot(), MeanReversionBot()):
+            router.register_bot(bot)
         self._registry = BrokerRegistry()
         for name, url in brokers.items():
             self._registry.register(Broker(name, url, session))
         self._account = Account()
         self._books = OrderBookCache(self._fetch_book, store=outlets.store)
         self._desk = OrderDesk(self._registry, self._account, outlets)
-        self._trader = Trader(_make_router(), self._account, self._books, self._desk, outlets)
+        self._trader = Trader(router, self._account, self._books, self._desk, outlets)
         self._stalled_until = 0.0
 
     def jobs(self) -> list[Coroutine[None, None, None]]:
@@ -116,10 +117,9 @@ class Agent:
 
     async def _heartbeat(self, lateness: float) -> None:
         self._metrics.loop_lag.set(lateness)
-        self._desk.expire(time.monotonic())
-        self.refresh()
-        log.info("heartbeat", **self.summary())
-        self._events.publish("heartbeat", **self.summary())
+        summary = self.summary()
+        log.info("heartbeat", **summary)
+        self._events.publish("heartbeat", **summary)
 
     async def _sync_clocks(self, _: float) -> None:
         for broker in self._registry.values():
@@ -131,10 +131,3 @@ class Agent:
                 continue
             broker.report(ok=True, up=True)
             self._metrics.clock_offset.labels(broker.name).set(offset)
-
-
-def _make_router() -> StrategyRouter:
-    router = StrategyRouter()
-    router.register_bot(MomentumBot())
-    router.register_bot(MeanReversionBot())
-    return router

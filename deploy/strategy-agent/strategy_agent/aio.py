@@ -1,4 +1,4 @@
-"""What asyncio and aiohttp leave to everybody to write again: background tasks, regular work, servers."""
+"""What asyncio and aiohttp leave to everybody to write again: background tasks, regular work, patience, servers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Self
 
 from aiohttp import web
+
+
+class PortError(OSError):
+    """A port cannot be had."""
 
 
 class Tasks:
@@ -47,10 +51,15 @@ async def every(seconds: float, action: Callable[[float], Awaitable[None]]) -> N
         await action(max(0.0, loop.time() - due))
 
 
+def backoff(attempt: int, *, base: float = 0.05, limit: float = 1.0) -> float:
+    """Return the seconds to wait before attempt ``attempt`` (from 1): doubling up to ``limit``."""
+    return min(limit, base * 2.0 ** min(attempt - 1, 16))
+
+
 async def listen(routes: list[web.RouteDef], host: str, port: int, *, patience: float) -> web.AppRunner:
     """Serve ``routes``; ``patience`` is what open connections get when the runner is cleaned up, in seconds.
 
-    Raises ``OSError`` if the port cannot be had, and leaves nothing behind then.
+    Raises :class:`PortError` if the port cannot be had, and leaves nothing behind then.
     """
     application = web.Application()
     application.add_routes(routes)
@@ -58,9 +67,9 @@ async def listen(routes: list[web.RouteDef], host: str, port: int, *, patience: 
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
-    except OSError:
+    except OSError as error:
         await runner.cleanup()
-        raise
+        raise PortError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     return runner
 
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from msgspec import structs
+import msgspec
 
 from strategy_agent import __version__
 from strategy_agent.config import ServiceConfig, between, parse_duration, parse_symbols
@@ -65,7 +65,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
            help=f"make something go wrong; may be repeated. NAME is one of {', '.join(KINDS)}")  # fmt: skip
     option("--oom-limit-mb", type=between(int, 16, 65536, "MB"), metavar="MB",
            help="where the oom fault ends if the kernel does not (%(default)s)")  # fmt: skip
-    parser.set_defaults(command=_run, **{**structs.asdict(DEFAULTS), "faults": []})
+    parser.set_defaults(command=_run, **{**msgspec.structs.asdict(DEFAULTS), "faults": []})
 
 
 def _add_healthcheck(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +83,8 @@ def _run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         return _fail(EX_CANTCREAT, f"cannot write the log file: {error}")
     # Imported late, so that --help and healthcheck answer at once.
-    from strategy_agent.service import PortError, run_service  # noqa: PLC0415
+    from strategy_agent.aio import PortError  # noqa: PLC0415
+    from strategy_agent.service import run_service  # noqa: PLC0415
 
     try:
         asyncio.run(run_service(config, os.environ))
@@ -93,8 +94,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> ServiceConfig:
-    values = {name: getattr(arguments, name) for name in ServiceConfig.__struct_fields__}
-    return ServiceConfig(**{**values, "faults": tuple(arguments.faults)})
+    return msgspec.convert(arguments, ServiceConfig, from_attributes=True)
 
 
 def _healthcheck(arguments: argparse.Namespace) -> int:

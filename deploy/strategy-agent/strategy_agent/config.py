@@ -9,18 +9,24 @@ import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
-
-if TYPE_CHECKING:
-    from strategy_agent.faults import Fault
 
 N = TypeVar("N", int, float)
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,31}")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Fault(Struct, frozen=True):
+    """A fault, when it happens (seconds after the start), its checked argument, and how it was asked for."""
+
+    name: str
+    start: float
+    argument: float | str
+    asked: str
 
 
 class ServiceConfig(Struct, frozen=True):

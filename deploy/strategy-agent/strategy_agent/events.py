@@ -1,34 +1,47 @@
-"""What the agent reports to; and events for other programs: orders, fills, regime changes and heartbeats.
+"""Events for other programs: orders, fills, regime changes and heartbeats; with Redis also the books that agents share.
 
 An event is JSON: ``{"seq": 12, "type": "fill", "at": 1700000000.1, …}``. ``seq`` counts from 1 without gaps, so that
-a reader of the pub/sub channel, which is told everything at most once, can see what it missed.
+a reader of the pub/sub channel, which is told everything at most once, can see what it missed. The stream is the
+durable copy (trimmed to about ``STREAM_LENGTH`` entries). While Redis is away, events wait in a bounded queue; what
+does not fit is dropped and counted.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
+import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 from opentelemetry.trace import Tracer
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from strategy_agent.aio import backoff
 from strategy_agent.metrics import Metrics
+from strategy_agent.model import Book, WireError, decode, encode
 from strategy_agent.orderbook import BookStore
+
+STREAM = "strategy-agent:stream"
+CHANNEL = "strategy-agent:events"
+BOOK_KEY = "strategy-agent:book:"
+STREAM_LENGTH = 10_000
+QUEUE_LENGTH = 1_000
+BOOK_TTL_MS = 5_000
+BOOK_PATIENCE = 0.05
+"""Seconds that a tick waits for the shared books: the broker itself is not far away."""
+
+FAILURES = (RedisError, OSError)
 
 Value = str | float | int | bool | None
 
 
-class EventSink(Protocol):
-    """Where events go. ``publish`` returns at once and never raises."""
+class Events:
+    """Where events go. These go nowhere: the agent runs without Redis."""
 
     def publish(self, kind: str, **fields: Value) -> None:
-        """Hand an event over."""
-
-
-class NoEvents:
-    """Goes nowhere: the agent runs without Redis."""
-
-    def publish(self, kind: str, **fields: Value) -> None:
-        """Forget the event."""
+        """Hand an event over; returns at once and never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,81 @@ class Outlets:
     """Where the agent reports to. ``store`` is the shared order-book store, if there is one."""
 
     metrics: Metrics
-    events: EventSink
+    events: Events
     tracer: Tracer
     store: BookStore | None = None
+
+
+def connect(url: str) -> Redis:
+    """Return a client that gives up soon: a trading loop cannot wait for its event log."""
+    return Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0, decode_responses=True)
+
+
+class RedisEvents(Events):
+    """Events on Redis, delivered by :meth:`run`; what is lost, and whether Redis is there, is a metric."""
+
+    def __init__(self, client: Redis, metrics: Metrics) -> None:
+        self._client = client
+        self._metrics = metrics
+        self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_LENGTH)
+        self._published = 0
+
+    def publish(self, kind: str, **fields: Value) -> None:
+        """Queue an event; a full queue drops it, and its number shows the gap."""
+        self._published += 1
+        event = {"seq": self._published, "type": kind, "at": round(time.time(), 6), **fields}
+        try:
+            self._queue.put_nowait(json.dumps(event))
+        except asyncio.QueueFull:
+            self._metrics.events_dropped.labels("queue_full").inc()
+
+    async def run(self) -> None:
+        """Deliver in order, retrying each event until Redis takes it."""
+        while True:
+            event, attempt = await self._queue.get(), 0
+            while not await self._send(event):
+                attempt += 1
+                await asyncio.sleep(backoff(attempt))
+            self._queue.task_done()
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until everything is delivered, at most ``timeout`` seconds; count what is left as lost."""
+        try:
+            await asyncio.wait_for(self._queue.join(), timeout)
+        except TimeoutError:
+            in_delivery = 1
+            self._metrics.events_dropped.labels("shutdown").inc(self._queue.qsize() + in_delivery)
+
+    async def _send(self, event: str) -> bool:
+        try:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.xadd(STREAM, {"payload": event}, maxlen=STREAM_LENGTH, approximate=True)
+                pipeline.publish(CHANNEL, event)
+                await pipeline.execute()
+        except FAILURES:
+            self._metrics.redis_up.set(0)
+            return False
+        self._metrics.redis_up.set(1)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class RedisBooks:
+    """A :class:`~strategy_agent.orderbook.BookStore` on Redis; answers None while Redis is away."""
+
+    client: Redis
+
+    async def get(self, symbol: str) -> Book | None:
+        """Return the stored book, or None if there is none, none readable, or no Redis."""
+        try:
+            async with asyncio.timeout(BOOK_PATIENCE):
+                text = await self.client.get(BOOK_KEY + symbol)
+            return None if text is None else decode(text, Book)
+        except (*FAILURES, WireError):
+            return None
+
+    async def put(self, book: Book) -> None:
+        """Store a book for a few seconds; a cache that cannot be written is only a slower cache."""
+        with suppress(*FAILURES):
+            async with asyncio.timeout(BOOK_PATIENCE):
+                await self.client.set(BOOK_KEY + book.symbol, encode(book), px=BOOK_TTL_MS)

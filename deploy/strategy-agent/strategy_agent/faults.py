@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from math import inf
 
 from msgspec import Struct
+from structlog.stdlib import get_logger
 
-from strategy_agent.config import between, parse_duration
-from strategy_agent.logs import get_logger
+from strategy_agent.config import Fault, between, parse_duration
 
 DEFAULT_START = 5.0
 MEGABYTE = 1024 * 1024
@@ -46,15 +46,6 @@ class InjectedCrashError(RuntimeError):
 
 class PositionMismatchError(Exception):
     """Our position differs from the broker's."""
-
-
-class Fault(Struct, frozen=True):
-    """A fault, when it happens (seconds after the start), its checked argument, and how it was asked for."""
-
-    name: str
-    start: float
-    argument: float | str
-    asked: str
 
 
 @dataclass(frozen=True, slots=True)

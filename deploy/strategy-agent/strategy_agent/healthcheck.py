@@ -8,7 +8,7 @@ from urllib.request import urlopen
 
 from msgspec import Struct
 
-from strategy_agent.wire import WireError, decode
+from strategy_agent.model import WireError, decode
 
 
 class Progress(Struct, frozen=True):

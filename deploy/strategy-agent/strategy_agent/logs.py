@@ -14,20 +14,12 @@ from pathlib import Path
 
 import structlog
 from opentelemetry import trace
-from structlog.processors import ExceptionRenderer, JSONRenderer
-from structlog.stdlib import ProcessorFormatter
+from structlog.processors import ExceptionRenderer, JSONRenderer, TimeStamper
+from structlog.stdlib import BoundLogger, LoggerFactory, ProcessorFormatter
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 LEADING = ("timestamp", "level", "event", "logger")
-
-Log = structlog.stdlib.BoundLogger
-
-
-def get_logger(name: str) -> Log:
-    """Return the logger of a module."""
-    log: Log = structlog.stdlib.get_logger(name)
-    return log
 
 
 def add_trace_context(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -47,10 +39,19 @@ def lead_with_what_matters(_: WrappedLogger, __: str, event: EventDict) -> Event
 SHARED: list[Processor] = [
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    TimeStamper(fmt="iso", utc=True),
     add_trace_context,
 ]
 """What every line goes through, whether it comes from structlog or from the standard library."""
+
+FORM: list[Processor] = [
+    ProcessorFormatter.remove_processors_meta,
+    # Without the local variables: they may hold what must not be written down.
+    ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+    lead_with_what_matters,
+    JSONRenderer(),
+]
+"""How every line is then written."""
 
 
 def configure_logging(level: str = "INFO", log_file: Path | None = None) -> None:
@@ -61,19 +62,11 @@ def configure_logging(level: str = "INFO", log_file: Path | None = None) -> None
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
     if log_file is not None:
         handlers.append(WatchedFileHandler(log_file, encoding="utf-8"))
-    # Without the local variables: they may hold what must not be written down.
-    tracebacks = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
-    form: list[Processor] = [
-        ProcessorFormatter.remove_processors_meta,
-        tracebacks,
-        lead_with_what_matters,
-        JSONRenderer(),
-    ]
     for handler in handlers:
-        handler.setFormatter(ProcessorFormatter(foreign_pre_chain=SHARED, processors=form))
+        handler.setFormatter(ProcessorFormatter(foreign_pre_chain=SHARED, processors=FORM))
     logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *SHARED, ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=LoggerFactory(),
+        wrapper_class=BoundLogger,
     )

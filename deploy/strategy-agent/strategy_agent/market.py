@@ -10,8 +10,8 @@ from itertools import cycle
 from random import Random
 
 from msgspec import Struct
+from structlog.stdlib import get_logger
 
-from strategy_agent.logs import get_logger
 from strategy_agent.model import Tick
 
 

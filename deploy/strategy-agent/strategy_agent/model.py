@@ -1,17 +1,20 @@
-"""The values that the parts exchange: frozen, without I/O, without behaviour beyond arithmetic.
+"""The values that the parts exchange, frozen and without behaviour beyond arithmetic; and their JSON.
 
-Prices are quoted in the account's currency, quantities in units of the symbol, instants in Unix seconds. What comes
-over a socket is checked against these types (see :mod:`strategy_agent.wire`), their bounds included.
+Prices are quoted in the account's currency, quantities in units of the symbol, instants in Unix seconds. Whatever a
+peer sends becomes a value of the expected type, bounds included, or a :class:`WireError` that names the field. Numbers
+are finite and text is Unicode: neither NaN nor half a surrogate pair is JSON to msgspec.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 from math import isfinite
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
+import msgspec
 from msgspec import Meta, Struct
 
+T = TypeVar("T")
 Positive = Annotated[float, Meta(gt=0)]
 
 
@@ -113,3 +116,40 @@ class Book(Struct, frozen=True):
     at: float
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
+
+
+class Clock(Struct, frozen=True):
+    """A venue's time in Unix seconds."""
+
+    now: float
+
+
+class Refusal(Struct, frozen=True):
+    """Why a venue does not do what it was asked: a fixed word, and what else there is to say."""
+
+    reason: str
+    detail: str = ""
+
+
+class Frame(Struct, Generic[T], frozen=True):
+    """Item ``seq`` of a stream. Without ``data`` it says that everything up to ``seq`` is gone for good."""
+
+    seq: int
+    data: T | None = None
+
+
+class WireError(ValueError):
+    """A peer sent something else than the protocol says."""
+
+
+def encode(value: Struct) -> str:
+    """Return the JSON text of a value."""
+    return msgspec.json.encode(value).decode()
+
+
+def decode(text: str | bytes, kind: type[T]) -> T:
+    """Return the value of type ``kind`` in ``text``; fields that the type does not have are ignored."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise WireError(str(error)) from error

@@ -56,9 +56,8 @@ class RiskInputs(NamedTuple):
 
 def risk_tier(inputs: RiskInputs, limits: RiskLimits) -> RiskTier:
     """Return the tier: the worst of the three dimensions. A figure that is not a number halts."""
-    steps = (limits.exposure, limits.drawdown, limits.volatility)
-    pairs = zip(inputs, steps, strict=True)
-    return RiskTier(max(sum(not value < step for step in begins) for value, begins in pairs))
+    dimensions = zip(inputs, (limits.exposure, limits.drawdown, limits.volatility), strict=True)
+    return RiskTier(max(sum(not value < step for step in steps) for value, steps in dimensions))
 
 
 def next_tier(current: RiskTier, inputs: RiskInputs, limits: RiskLimits) -> RiskTier:
@@ -85,23 +84,16 @@ class KillSwitch(Struct):
         return True
 
 
-class Intent(Struct, frozen=True):
-    """What a veto is decided on: the order's effect and the moment it comes in."""
-
-    tier: RiskTier
-    reduces: bool
-    tick_age: float
-    in_flight: int
-
-
-def veto(intent: Intent, kill_switch: KillSwitch, limits: RiskLimits) -> Veto | None:
-    """Return the reason not to send the order, or None. The kill switch stops reductions, too."""
+def veto(
+    kill_switch: KillSwitch, limits: RiskLimits, tier: RiskTier, *, reduces: bool, tick_age: float, in_flight: int
+) -> Veto | None:
+    """Return the reason not to send an order, or None. The kill switch stops those that reduce a position, too."""
     if kill_switch.on:
         return Veto.KILL_SWITCH
-    if not intent.tick_age <= limits.max_tick_age:
+    if not tick_age <= limits.max_tick_age:
         return Veto.STALE_TICK
-    if intent.in_flight >= limits.max_in_flight:
+    if in_flight >= limits.max_in_flight:
         return Veto.TOO_MANY_IN_FLIGHT
-    if intent.tier >= RiskTier.HIGH and not intent.reduces:
+    if tier >= RiskTier.HIGH and not reduces:
         return Veto.RISK_TIER
     return None

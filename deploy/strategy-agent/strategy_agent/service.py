@@ -20,15 +20,15 @@ import aiohttp
 from aiohttp import web
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from structlog.stdlib import get_logger
 
 from strategy_agent.agent import Agent
 from strategy_agent.aio import Tasks, listen, port_of
 from strategy_agent.brokers.behaviour import CALM, CHAOS
 from strategy_agent.brokers.paper import Market, PaperBroker
 from strategy_agent.config import ServiceConfig
-from strategy_agent.events import NoEvents, Outlets
+from strategy_agent.events import Events, Outlets, RedisBooks, RedisEvents, connect
 from strategy_agent.faults import Target, run_fault
-from strategy_agent.logs import get_logger
 from strategy_agent.market import SCENARIOS, drive_market
 from strategy_agent.metrics import Metrics
 from strategy_agent.tracing import make_tracer_provider
@@ -37,10 +37,6 @@ DRAIN = 2.0
 VENUE_NAMES = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta")
 
 log = get_logger(__name__)
-
-
-class PortError(Exception):
-    """The HTTP port cannot be had."""
 
 
 async def run_service(
@@ -62,9 +58,10 @@ async def run_service(
         session = await stack.enter_async_context(aiohttp.ClientSession())
         agent = Agent(session, {venue.name: venue.url for venue in venues}, outlets)
         stack.push_async_callback(agent.close)
-        port = await _serve(stack, config, health_routes(agent, outlets.metrics))
-        _announce(config, port)
-        ready(port)
+        server = await listen(health_routes(agent, outlets.metrics), config.host, config.port, patience=0.5)
+        stack.push_async_callback(server.cleanup)
+        _announce(config, port_of(server))
+        ready(port_of(server))
         target = Target(venues[0].outage, agent.stall, config.oom_limit_mb)
         driving = drive_market(market.publish, scenario, config.seed, config.symbols, config.rate)
         faults = (run_fault(fault, target) for fault in config.faults)
@@ -102,9 +99,7 @@ async def _open_outlets(stack: AsyncExitStack, config: ServiceConfig, environ: M
     tracer = provider.get_tracer("strategy_agent")
     if config.redis_url is None:
         log.info("events_off", reason="no --redis-url")
-        return Outlets(metrics, NoEvents(), tracer)
-    from strategy_agent.redis_io import RedisBooks, RedisEvents, connect  # noqa: PLC0415 - slow, seldom wanted
-
+        return Outlets(metrics, Events(), tracer)
     client = connect(config.redis_url)
     stack.push_async_callback(client.aclose)
     events = RedisEvents(client, metrics)
@@ -112,15 +107,6 @@ async def _open_outlets(stack: AsyncExitStack, config: ServiceConfig, environ: M
     delivery.spawn(events.run(), name="events")
     stack.push_async_callback(events.drain, DRAIN)
     return Outlets(metrics, events, tracer, RedisBooks(client))
-
-
-async def _serve(stack: AsyncExitStack, config: ServiceConfig, routes: list[web.RouteDef]) -> int:
-    try:
-        runner = await listen(routes, config.host, config.port, patience=0.5)
-    except OSError as error:
-        raise PortError(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from error
-    stack.push_async_callback(runner.cleanup)
-    return port_of(runner)
 
 
 def _announce(config: ServiceConfig, port: int) -> None:

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
+from structlog.stdlib import get_logger
 
 from strategy_agent import __version__
-from strategy_agent.logs import get_logger
 
 EXPORT_TIMEOUT = 2.0
 """Seconds for an export with its retries, unless the environment says otherwise; the usual 10 delay the exit, too."""

@@ -7,15 +7,15 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from msgspec import Struct, structs
+from structlog.stdlib import get_logger
 
 from strategy_agent.account import Account
 from strategy_agent.brokers.client import BrokerError
 from strategy_agent.desk import OrderDesk
 from strategy_agent.events import Outlets
-from strategy_agent.logs import get_logger
 from strategy_agent.model import AccountData, Book, Decision, Order, Regime, Side, Tick
 from strategy_agent.orderbook import OrderBookCache
-from strategy_agent.risk import Intent, KillSwitch, RiskInputs, RiskLimits, RiskTier, Veto, next_tier, veto
+from strategy_agent.risk import KillSwitch, RiskInputs, RiskLimits, RiskTier, Veto, next_tier, veto
 from strategy_agent.router import StrategyRouter, is_price
 
 log = get_logger(__name__)
@@ -43,12 +43,11 @@ class Vitals:
 
 @dataclass(slots=True)
 class _Lane:
-    """Per symbol: how many ticks and orders there were, and the tick of the last order."""
+    """Per symbol: the risk tier, how many orders there were, and how many ticks must pass before the next."""
 
-    ticks: int = 0
-    orders: int = 0
-    last_order: int = -1_000_000
     tier: RiskTier = RiskTier.LOW
+    orders: int = 0
+    cooldown: int = 0
 
 
 def spread(book: Book) -> float:
@@ -85,45 +84,41 @@ class Trader:
 
     async def on_tick(self, tick: Tick) -> None:
         """Take one tick in, to the point where an order is on its way or will not be."""
-        started = time.perf_counter()
+        metrics = self.out.metrics
         if not is_price(tick.price):
-            self.out.metrics.bad_ticks.labels(self.out.metrics.symbol(tick.symbol)).inc()
+            metrics.bad_ticks.labels(metrics.symbol(tick.symbol)).inc()
             return
-        age = self._arrive(tick)
-        account = self.account.mark(tick.symbol, tick.price)
-        decision = self.router.process_tick(tick.symbol, tick.price, account)
-        self.out.metrics.tick_to_signal.observe(time.perf_counter() - started)
+        with metrics.tick_to_signal.time():
+            age = self._arrive(tick)
+            account = self.account.mark(tick.symbol, tick.price)
+            decision = self.router.process_tick(tick.symbol, tick.price, account)
         self._decided(decision)
         self._assess(tick.symbol, account)
         await self._trade(decision, account, age)
 
     def _arrive(self, tick: Tick) -> float:
         now = time.time()
-        symbol = self.out.metrics.symbol(tick.symbol)
-        self._lanes[tick.symbol].ticks += 1
         self.vitals.ticks += 1
         self.vitals.last_tick_at = now
-        self.out.metrics.ticks.labels(symbol).inc()
-        self.out.metrics.last_tick.labels(symbol).set(now)
+        metrics, symbol = self.out.metrics, self.out.metrics.symbol(tick.symbol)
+        metrics.ticks.labels(symbol).inc()
+        metrics.last_tick.labels(symbol).set(now)
         age = max(0.0, now - tick.sent_at)
-        self.out.metrics.tick_age.observe(age)
+        metrics.tick_age.observe(age)
         return age
 
     def _decided(self, decision: Decision) -> None:
-        before = self.vitals.last.get(decision.symbol)
+        before = self.vitals.last.get(decision.symbol, decision)
         self.vitals.last[decision.symbol] = decision
         self.vitals.decisions += 1
         self.vitals.last_decision_at = time.time()
-        self.out.metrics.decisions.labels(self.out.metrics.symbol(decision.symbol)).inc()
         self.out.metrics.note_decision(decision)
         log.debug("decision", **_rounded(decision))
-        if before is not None and before.regime is not decision.regime:
-            self._announce(before.regime, decision)
-
-    def _announce(self, before: Regime, decision: Decision) -> None:
-        level = log.warning if decision.regime is Regime.CRASH else log.info
-        level("regime_changed", previous=before.value, **_rounded(decision))
-        self.out.events.publish("regime", symbol=decision.symbol, previous=before.value, regime=decision.regime.value)
+        if before.regime is not decision.regime:
+            level = log.warning if decision.regime is Regime.CRASH else log.info
+            level("regime_changed", previous=before.regime.value, **_rounded(decision))
+            change = {"previous": before.regime.value, "regime": decision.regime.value}
+            self.out.events.publish("regime", symbol=decision.symbol, **change)
 
     def _assess(self, symbol: str, account: AccountData) -> None:
         lane = self._lanes[symbol]
@@ -139,18 +134,16 @@ class Trader:
             self.out.events.publish("kill_switch", reason="drawdown")
 
     async def _trade(self, decision: Decision, account: AccountData, age: float) -> None:
-        lane = self._lanes[decision.symbol]
-        position = self.account.position(decision.symbol)
+        lane, position = self._lanes[decision.symbol], self.account.position(decision.symbol)
         quantity = plan_trade(decision, position, account.equity, self.rules)
-        if quantity == 0.0 or lane.ticks - lane.last_order < self.rules.cooldown:
+        lane.cooldown -= 1
+        if quantity == 0.0 or lane.cooldown > 0:
             return
-        lane.last_order = lane.ticks
+        lane.cooldown = self.rules.cooldown
         reduces = abs(position + quantity) < abs(position)
-        intent = Intent(lane.tier, reduces, age, self.desk.in_flight)
-        reason = veto(intent, self.kill_switch, self.limits)
-        if reason is None:
-            reason = await self._order(decision, quantity, lane)
-        if reason is not None:
+        in_flight = self.desk.in_flight
+        reason = veto(self.kill_switch, self.limits, lane.tier, reduces=reduces, tick_age=age, in_flight=in_flight)
+        if reason := reason or await self._order(decision, quantity, lane):
             self.out.metrics.vetoes.labels(reason.value).inc()
             log.info("order_vetoed", symbol=decision.symbol, quantity=quantity, reason=reason.value)
 

@@ -25,13 +25,11 @@ import aiohttp
 from redis.asyncio import Redis
 
 from strategy_agent.aio import Tasks
-from strategy_agent.brokers.client import Broker
+from strategy_agent.brokers.client import Broker, Stream
 from strategy_agent.brokers.paper import Market, PaperBroker
-from strategy_agent.brokers.stream import Stream
-from strategy_agent.events import Value
+from strategy_agent.events import Events, Value
 from strategy_agent.metrics import Metrics
-from strategy_agent.model import Book, Level, Tick
-from strategy_agent.wire import Frame
+from strategy_agent.model import Book, Frame, Level, Tick
 
 T = TypeVar("T")
 Line = dict[str, object]
@@ -67,7 +65,7 @@ class FakeClock:
 
 
 @dataclass(slots=True)
-class RecordingEvents:
+class RecordingEvents(Events):
     """An event sink that keeps what it is given."""
 
     published: list[tuple[str, dict[str, Value]]] = field(default_factory=list)

@@ -26,8 +26,7 @@ from strategy_agent.aio import Tasks, listen, port_of
 from strategy_agent.brokers import behaviour as rules
 from strategy_agent.brokers.behaviour import CALM, Behaviour, RejectReason
 from strategy_agent.brokers.tape import Tape
-from strategy_agent.model import Ack, Fill, Order, Tick
-from strategy_agent.wire import Clock, Frame, Refusal, WireError, decode, encode
+from strategy_agent.model import Ack, Clock, Fill, Frame, Order, Refusal, Tick, WireError, decode, encode
 
 REMEMBERED_ORDERS = 10_000
 STATUS = {RejectReason.RATE_LIMITED: 429, RejectReason.MALFORMED: 400}

@@ -9,10 +9,10 @@ from typing import Self, cast
 
 import pytest
 
-from strategy_agent import redis_io
+from strategy_agent import events as module
 from strategy_agent.aio import Tasks
+from strategy_agent.events import BOOK_KEY, CHANNEL, STREAM, RedisBooks, RedisEvents, connect
 from strategy_agent.metrics import Metrics
-from strategy_agent.redis_io import BOOK_KEY, CHANNEL, STREAM, RedisBooks, RedisEvents, connect
 from tests.support import RedisServer, events_on, eventually, make_book
 
 
@@ -86,7 +86,7 @@ async def test_events_wait_while_redis_is_away(redis_server: RedisServer) -> Non
 
 async def test_what_does_not_fit_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A full queue drops the newest event with a reason; the numbers show where."""
-    monkeypatch.setattr(redis_io, "QUEUE_LENGTH", 3)
+    monkeypatch.setattr(module, "QUEUE_LENGTH", 3)
     sink = Sink("redis://127.0.0.1:1")
     for _ in range(5):
         sink.events.publish("heartbeat")
@@ -109,7 +109,7 @@ async def test_books_are_shared(redis_server: RedisServer) -> None:
     book = make_book(at=12.5)
     await RedisBooks(client).put(book)
     assert await RedisBooks(client).get("BTC-USD") == book
-    assert 0 < await client.pttl(BOOK_KEY + "BTC-USD") <= redis_io.BOOK_TTL_MS
+    assert 0 < await client.pttl(BOOK_KEY + "BTC-USD") <= module.BOOK_TTL_MS
     assert await RedisBooks(client).get("ETH-USD") is None
     await client.aclose()
 

@@ -14,8 +14,7 @@ from strategy_agent.brokers.behaviour import Behaviour
 from strategy_agent.brokers.client import Broker
 from strategy_agent.brokers.paper import Market, PaperBroker
 from strategy_agent.brokers.tape import Tape
-from strategy_agent.model import Tick
-from strategy_agent.wire import Frame, encode
+from strategy_agent.model import Frame, Tick, encode
 from tests.support import Follower, eventually, numbers, print_trades, ticks_of
 
 

@@ -14,8 +14,7 @@ from strategy_agent.account import Account
 from strategy_agent.brokers.behaviour import CALM, CHAOS, Behaviour
 from strategy_agent.brokers.client import Broker, BrokerError
 from strategy_agent.brokers.paper import Market, PaperBroker
-from strategy_agent.model import Fill, Order, Side
-from strategy_agent.wire import Frame
+from strategy_agent.model import Fill, Frame, Order, Side
 from tests.support import Follower, eventually
 
 BROKERS = 4

@@ -13,16 +13,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategy_agent.account import Account
+from strategy_agent.aio import backoff
 from strategy_agent.brokers import behaviour as rules
 from strategy_agent.brokers.behaviour import Behaviour
-from strategy_agent.brokers.client import Broker
-from strategy_agent.brokers.stream import GapError, Stream, backoff
+from strategy_agent.brokers.client import Broker, GapError, Stream
 from strategy_agent.faults import parse_fault
 from strategy_agent.metrics import Metrics
-from strategy_agent.model import Ack, Book, Decision, Fill, Order, Regime, Side, Tick
-from strategy_agent.risk import Intent, KillSwitch, RiskInputs, RiskLimits, RiskTier, next_tier, risk_tier, veto
+from strategy_agent.model import (
+    Ack,
+    Book,
+    Clock,
+    Decision,
+    Fill,
+    Frame,
+    Order,
+    Refusal,
+    Regime,
+    Side,
+    Tick,
+    WireError,
+    decode,
+    encode,
+)
+from strategy_agent.risk import KillSwitch, RiskInputs, RiskLimits, RiskTier, next_tier, risk_tier, veto
 from strategy_agent.trader import TradingRules, plan_trade
-from strategy_agent.wire import Clock, Frame, Refusal, WireError, decode, encode
 
 names = st.text(min_size=1, max_size=20)
 quantities = st.floats(1e-6, 1e6)
@@ -110,7 +124,8 @@ def test_a_tier_is_never_below_what_the_figures_say(
 @given(st.sampled_from(RiskTier), st.booleans(), st.floats(), st.integers(0, 100))
 def test_a_tripped_switch_lets_nothing_pass(tier: RiskTier, reduces: bool, age: float, in_flight: int) -> None:
     """Whatever the intent, the kill switch vetoes it."""
-    assert veto(Intent(tier, reduces, age, in_flight), KillSwitch("drawdown"), RiskLimits()) is not None
+    switch = KillSwitch("drawdown")
+    assert veto(switch, RiskLimits(), tier, reduces=reduces, tick_age=age, in_flight=in_flight) is not None
 
 
 @given(orders)

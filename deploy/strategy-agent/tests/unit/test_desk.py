@@ -16,7 +16,7 @@ from opentelemetry.trace import StatusCode
 from strategy_agent import desk as module
 from strategy_agent.account import Account
 from strategy_agent.brokers.client import Broker, BrokerError, BrokerRegistry
-from strategy_agent.desk import FILL_DEADLINE, OrderDesk
+from strategy_agent.desk import OrderDesk
 from strategy_agent.events import Outlets
 from strategy_agent.metrics import Metrics
 from strategy_agent.model import Ack, Fill, Order, Side
@@ -82,6 +82,10 @@ class Rig:
         """Wait for the acknowledgement."""
         await eventually(lambda: bool(self.events.published), "an answer from the broker")
 
+    async def over(self) -> None:
+        """Wait for the end of every order's life."""
+        await eventually(lambda: not self.desk._tasks, "the end of the order")
+
 
 def fill(quantity: float = 2.0, *, last: bool = True) -> Fill:
     """Return a fill of the order."""
@@ -105,6 +109,7 @@ async def test_an_order_lives_until_its_last_fill(make_rig: Callable[..., Rig]) 
     await rig.desk.on_fill("alpha", fill(1.5))
     assert (rig.desk.in_flight, rig.account.position("BTC-USD")) == (0, 2.0)
     assert rig.events.kinds() == ["order", "fill", "fill"]
+    await rig.over()
     assert rig.value("submit_to_ack_seconds_count") == rig.value("ack_to_fill_seconds_count") == 1
 
 
@@ -114,6 +119,7 @@ async def test_the_spans_of_an_order_form_one_trace(make_rig: Callable[..., Rig]
     rig.desk.submit(ORDER)
     await rig.acknowledged()
     await rig.desk.on_fill("alpha", fill())
+    await rig.over()
     order = rig.span("order")
     assert order.attributes is not None
     assert (order.attributes["order.client_order_id"], order.attributes["broker.name"]) == ("BTC-USD-1", "alpha")
@@ -132,7 +138,7 @@ async def test_a_passing_refusal_is_retried_with_the_same_id(make_rig: Callable[
     await rig.acknowledged()
     assert rig.client.submitted == [ORDER, ORDER]
     assert rig.value("retries_total", broker="alpha", reason=reason) == 1
-    await rig.desk.on_fill("alpha", fill())
+    await rig.desk.close()
 
 
 async def test_retries_are_bounded(make_rig: Callable[..., Rig]) -> None:
@@ -152,6 +158,7 @@ async def test_a_refusal_ends_the_order(make_rig: Callable[..., Rig]) -> None:
     assert rig.desk.in_flight == 0
     assert rig.value("rejects_total", broker="alpha", reason="insufficient_margin") == 1
     assert rig.events.published[0][1]["state"] == "rejected"
+    await rig.over()
     assert rig.span("order").status.status_code is StatusCode.ERROR
     assert rig.registry["alpha"].up
 
@@ -180,20 +187,35 @@ async def test_a_fill_may_overtake_its_acknowledgement(make_rig: Callable[..., R
     rig.desk.submit(ORDER)
     await rig.desk.on_fill("alpha", fill())
     await eventually(lambda: "order" in rig.events.kinds(), "the acknowledgement")
+    await rig.over()
     assert rig.desk.in_flight == 0
     assert begun.names == ["order", "order.submit"]
     assert {span.name for span in rig.exporter.get_finished_spans()} == set(begun.names)
 
 
-async def test_an_order_without_a_fill_expires(make_rig: Callable[..., Rig]) -> None:
+async def test_an_order_without_a_fill_expires(make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to the deadline an order is waited for, after it it is given up and counted."""
+    monkeypatch.setattr(module, "FILL_DEADLINE", 0.1)
     rig = make_rig()
+    submitted = time.monotonic()
     rig.desk.submit(ORDER)
     await rig.acknowledged()
-    rig.desk.expire(time.monotonic() + FILL_DEADLINE - 5)
     assert rig.desk.in_flight == 1
-    rig.desk.expire(time.monotonic() + FILL_DEADLINE + 1)
+    await eventually(lambda: rig.desk.in_flight == 0, "the deadline")
+    assert time.monotonic() - submitted >= 0.1
     assert rig.value("rejects_total", broker="alpha", reason="fill_timeout") == 1
+    await rig.over()
+    assert rig.span("order").status.status_code is StatusCode.ERROR
+
+
+async def test_a_fill_without_an_answer_finishes_the_order(make_rig: Callable[..., Rig]) -> None:
+    """An order that was filled is not rejected because the answer to its submission was lost."""
+    rig = make_rig("unreachable")
+    rig.desk.submit(ORDER)
+    await rig.desk.on_fill("alpha", fill())
+    await rig.over()
+    assert rig.value("rejects_total", broker="alpha", reason="unreachable") is None
+    assert rig.span("order").status.status_code is StatusCode.UNSET
 
 
 async def test_closing_accounts_for_what_hangs(make_rig: Callable[..., Rig]) -> None:
@@ -202,6 +224,16 @@ async def test_closing_accounts_for_what_hangs(make_rig: Callable[..., Rig]) -> 
     rig.client.hang = True
     rig.desk.submit(ORDER)
     await eventually(lambda: bool(rig.client.submitted), "the submission")
+    await rig.desk.close()
+    assert rig.desk.in_flight == 0
+    assert rig.value("rejects_total", broker="alpha", reason="shutdown") == 1
+
+
+async def test_closing_accounts_for_what_has_not_begun(make_rig: Callable[..., Rig]) -> None:
+    """An order submitted in the last moment is counted as shut down, too."""
+    rig = make_rig()
+    rig.client.hang = True
+    rig.desk.submit(ORDER)
     await rig.desk.close()
     assert rig.desk.in_flight == 0
     assert rig.value("rejects_total", broker="alpha", reason="shutdown") == 1

@@ -12,7 +12,8 @@ from math import inf
 import pytest
 
 from strategy_agent import faults as module
-from strategy_agent.faults import DEADLY, KINDS, Fault, InjectedCrashError, Target, parse_fault, run_fault
+from strategy_agent.config import Fault
+from strategy_agent.faults import DEADLY, KINDS, InjectedCrashError, Target, parse_fault, run_fault
 
 
 class Broken:

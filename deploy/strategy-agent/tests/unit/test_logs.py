@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import structlog
 from opentelemetry.sdk.trace import TracerProvider
+from structlog.stdlib import get_logger
 
-from strategy_agent.logs import configure_logging, get_logger
+from strategy_agent.logs import configure_logging
 
 Line = dict[str, object]
 

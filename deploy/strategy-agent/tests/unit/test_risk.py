@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from math import nan
 
 import pytest
 
-from strategy_agent.risk import Intent, KillSwitch, RiskInputs, RiskLimits, RiskTier, Veto, next_tier, risk_tier, veto
+from strategy_agent.risk import KillSwitch, RiskInputs, RiskLimits, RiskTier, Veto, next_tier, risk_tier, veto
 
 LIMITS = RiskLimits()
 
@@ -45,37 +47,43 @@ def test_a_tier_is_left_later_than_it_is_entered(current: RiskTier, drawdown: fl
     assert next_tier(current, RiskInputs(0, drawdown, 0), LIMITS) is tier
 
 
-def intent(
-    tier: RiskTier = RiskTier.LOW, *, reduces: bool = False, tick_age: float = 0.0, in_flight: int = 0
-) -> Intent:
-    """Return an intent with nothing against it unless told."""
-    return Intent(tier, reduces, tick_age, in_flight)
+def ask(
+    tier: RiskTier = RiskTier.LOW,
+    *,
+    reduces: bool = False,
+    tick_age: float = 0.0,
+    in_flight: int = 0,
+    switch: KillSwitch | None = None,
+) -> Veto | None:
+    """Return the verdict on an order with nothing against it unless told."""
+    switch = switch or KillSwitch()
+    return veto(switch, LIMITS, tier, reduces=reduces, tick_age=tick_age, in_flight=in_flight)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "answer"),
+    ("verdict", "answer"),
     [
-        (intent(), None),
-        (intent(RiskTier.ELEVATED), None),
-        (intent(RiskTier.HIGH), Veto.RISK_TIER),
-        (intent(RiskTier.HALTED), Veto.RISK_TIER),
-        (intent(RiskTier.HALTED, reduces=True), None),
-        (intent(tick_age=2.0), None),
-        (intent(tick_age=2.1), Veto.STALE_TICK),
-        (intent(tick_age=nan), Veto.STALE_TICK),
-        (intent(in_flight=16), Veto.TOO_MANY_IN_FLIGHT),
+        (partial(ask), None),
+        (partial(ask, RiskTier.ELEVATED), None),
+        (partial(ask, RiskTier.HIGH), Veto.RISK_TIER),
+        (partial(ask, RiskTier.HALTED), Veto.RISK_TIER),
+        (partial(ask, RiskTier.HALTED, reduces=True), None),
+        (partial(ask, tick_age=2.0), None),
+        (partial(ask, tick_age=2.1), Veto.STALE_TICK),
+        (partial(ask, tick_age=nan), Veto.STALE_TICK),
+        (partial(ask, in_flight=16), Veto.TOO_MANY_IN_FLIGHT),
     ],
 )
-def test_vetoes(wanted: Intent, answer: Veto | None) -> None:
+def test_vetoes(verdict: Callable[[], Veto | None], answer: Veto | None) -> None:
     """From HIGH on only reductions pass; old ticks and too many open orders stop everything."""
-    assert veto(wanted, KillSwitch(), LIMITS) is answer
+    assert verdict() is answer
 
 
 def test_the_kill_switch_stops_reductions_too() -> None:
     """After it tripped, no order at all is sent."""
     switch = KillSwitch()
     assert switch.trip("drawdown")
-    assert veto(intent(reduces=True), switch, LIMITS) is Veto.KILL_SWITCH
+    assert ask(reduces=True, switch=switch) is Veto.KILL_SWITCH
 
 
 def test_the_first_reason_of_the_kill_switch_stays() -> None:

@@ -8,10 +8,9 @@ from typing import NoReturn, Self, cast
 import aiohttp
 import pytest
 
-from strategy_agent.brokers.client import Broker
-from strategy_agent.brokers.stream import GapError, backoff
-from strategy_agent.model import Tick
-from strategy_agent.wire import Frame
+from strategy_agent.aio import backoff
+from strategy_agent.brokers.client import Broker, GapError
+from strategy_agent.model import Frame, Tick
 from tests.support import Follower, eventually, numbers
 
 Line = MutableMapping[str, object]

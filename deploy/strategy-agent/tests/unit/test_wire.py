@@ -7,8 +7,7 @@ import json
 import pytest
 from msgspec import Struct, to_builtins
 
-from strategy_agent.model import Ack, Book, Fill, Order, Side, Tick
-from strategy_agent.wire import Frame, WireError, decode, encode
+from strategy_agent.model import Ack, Book, Fill, Frame, Order, Side, Tick, WireError, decode, encode
 from tests.support import make_book
 
 TICK = Tick("BTC-USD", 100.5, 12.0)
