@@ -232,8 +232,9 @@ def ends_the_interpreter(record: LogRecord, event: ErrorEvent) -> bool:
 
 
 def logger_of(record: LogRecord) -> str:
-    """The logger's name, where a field tells it."""
-    found = (record.attributes.get(key) for key in LOGGERS)
+    """The logger's name, where a field tells it, flat or nested as in ECS."""
+    nested = record.attributes.get("log")
+    found = (*(record.attributes.get(key) for key in LOGGERS), nested.get("logger") if isinstance(nested, dict) else None)
     return next((name[:LONGEST_LOGGER] for name in found if isinstance(name, str) and name), "")
 
 

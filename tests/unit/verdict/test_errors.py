@@ -256,6 +256,13 @@ def test_what_ends_an_interpreter():
     assert not ends_the_interpreter(logged, to_event(logged, SUBJECT, Rules()))
 
 
+def test_names_of_loggers():
+    """Each library has its own field for it, ECS a nested one; what is no name does not count."""
+    fields = ({"logger": "a.b"}, {"name": "a.b"}, {"log.logger": "a.b"}, {"log": {"logger": "a.b"}})
+    assert {to_event(record(**one), SUBJECT, Rules()).logger for one in fields} == {"a.b"}
+    assert {to_event(record(**one), SUBJECT, Rules()).logger for one in ({"log": "a.b"}, {"log": {"logger": 7}}, {"name": 7})} == {""}
+
+
 def test_long_names_of_loggers():
     """A logger's name is bounded: it is in every breadcrumb."""
     assert len(crumb_of(record("x", logger="l" * 10_000)).category) == 128
