@@ -42,8 +42,7 @@ class BlackBox:
         self._lines.move_to_end(source)
         while len(self._lines) > MAX_SOURCES:
             self._lines.popitem(last=False)
-        for part in last(records, MAX_LINES):
-            lines.extend(part)
+        lines.extend(last(records, MAX_LINES))
 
     def sample(self, time_ns: int, figures: Mapping[str, float]) -> None:
         """Take what was measured at a moment (nanoseconds since the Unix epoch)."""

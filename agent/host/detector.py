@@ -184,7 +184,7 @@ class Detector:
     async def judge(self, source: str, records: Sequence[LogRecord]) -> AsyncIterator[Detected]:
         """Look at redacted records; one batch of a source at a time if there are errors in it."""
         concerns = self._setup.rules.concerns
-        errors = [index for index, record in self._setup.rules.among(records) if concerns(record) or _of_process(record)]
+        errors = [(index, record) for index, record in self._setup.rules.among(records) if concerns(record) or _of_process(record)]
         before = self._crumbs.take(source, records)
         self._box.remember(source, records)
         state = self._sources[source]
@@ -198,8 +198,8 @@ class Detector:
             findings = _Findings(source, (await self._restored(source, state)).begin(), [*self._logs(records)])
             if begins and CHILD_RUN not in state.runs:
                 self._begin(findings, CHILD_RUN, event_id(records[0], self._setup.subject, "run"), records[0], HOLDER)
-            for index in errors:
-                self._take(findings, state, records[index], before.of(index))
+            for index, record in errors:
+                self._take(findings, state, record, before.of(index))
             yield self._detected(findings, state)
 
     def watch(self, probes: Sequence[ProbePoller]) -> None:

@@ -33,6 +33,8 @@ FEWEST: Final = 128
 """Where ordinary lines come in runs of fewer than half of this, they are read row by row: most of what is read ahead would be in vain."""
 _SCATTERED: Final = 5
 """With fewer lines than this with the same names, on average, columns cost more than they save."""
+_FEW: Final = 16
+"""Fewer lines than this are sooner read row by row."""
 _TEXTS: Final = frozenset((str,))
 _DOUBLES: Final = frozenset((float,))
 _OBJECTS: Final = frozenset((dict,))
@@ -108,7 +110,9 @@ class Reader:
         return [made for group in groups if (made := _columns_of(group, lines, self._more)) is not None]
 
     def _records(self, lines: Lines) -> list[LogRecord]:
-        """The same once more as records."""
+        """The same once more as records: mostly of few lines, such as the errors among many."""
+        if len(lines) < _FEW:
+            return self.rows(lines)
         groups, _ = _grouped(lines)
         placed = [pair for group in self._columns(groups, lines) for pair in zip(group.places, self._rows(group, lines), strict=True)]
         return [record for _, record in sorted(placed, key=itemgetter(0))]

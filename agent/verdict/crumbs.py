@@ -61,8 +61,7 @@ class Crumbs:
         for key, parts in found.items():
             kept = self._kept.setdefault(key, Last(self._limit, crumb_of))
             self._kept.move_to_end(key)
-            for part in parts:
-                kept.extend(part)
+            kept.extend(parts)
         while len(self._kept) > MAX_TRAILS:
             self._kept.popitem(last=False)
         return Batch(source, records, before, self._limit)

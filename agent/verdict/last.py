@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from agent.columns import Lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from agent.record import LogRecord
 
@@ -49,18 +49,25 @@ class Last(Generic[T]):
         made._parts, made._rows, made._size = self._parts.copy(), self._rows, self._size
         return made
 
-    def extend(self, records: Lines | Sequence[LogRecord]) -> None:
-        """Add some at the end, and forget as many at the beginning as there are too many."""
-        if not records or not self._limit:
-            return
-        if isinstance(records, Lines):
-            self._append(records.since(max(0, len(records) - self._limit)))
-        else:
-            self._append(tuple(map(self._make, records[-self._limit :])))
+    def extend(self, parts: Iterable[Lines | Sequence[LogRecord]]) -> None:
+        """Add records at the end, and forget as many at the beginning as there are too many."""
+        for part in reversed(self._newest(parts)):
+            self._append(part if isinstance(part, Lines) else tuple(map(self._make, part)))
         while self._rows > self._limit:
             self._forget(self._rows - self._limit)
         if self._size > self._limit * LONGEST_LINE:
             self._settle()
+
+    def _newest(self, parts: Iterable[Lines | Sequence[LogRecord]]) -> list[Lines | Sequence[LogRecord]]:
+        """What will be kept of them, the newest first: nothing is made of the others."""
+        found: list[Lines | Sequence[LogRecord]] = []
+        room = self._limit
+        for part in reversed(list(parts)):
+            first = max(0, len(part) - room)
+            if first < len(part):
+                found.append(part.since(first) if isinstance(part, Lines) else part[first:])
+            room -= len(part) - first
+        return found
 
     def _append(self, part: Lines | Sequence[T]) -> None:
         size = part.size if isinstance(part, Lines) else 0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.columns import Block, Records, segments_of
+from agent.columns import Block, Lines, Records, segments_of
 from agent.host.blackbox import MAX_LINES, BlackBox, line_of, newest, shortened
 from agent.parse.json_columns import Reader
 from agent.record import Origin
@@ -123,8 +123,10 @@ def test_what_waits_is_bounded(pieces, limit):
     for piece in pieces:
         records = records_of([piece])
         whole += records
-        for segment in segments_of(records):
-            kept.extend(segment.last(len(segment)) if isinstance(segment, Block) else segment)
+        parts = [segment.last(len(segment)) if isinstance(segment, Block) else segment for segment in segments_of(records)]
+        for some in (parts[:1], parts[1:]):
+            kept.extend(some)
             assert len(kept) <= limit
             assert kept.waiting <= limit * LONGEST_LINE
     assert list(kept) == [shortened(record) for record in whole[len(whole) - min(limit, len(whole)) :]]
+    assert sum(part.size for _, part in kept._parts if isinstance(part, Lines)) == kept.waiting
