@@ -59,8 +59,7 @@ class Keeper:
     def __init__(self, directory: Path, quota_bytes: int, closing: threading.Event) -> None:
         """Take the directory; SpoolLockedError names who has it, ConfigError if its format is newer than ours or the quota absurd."""
         quota.limits(quota_bytes)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.chmod(0o700)
+        _make(directory)
         self.directory = directory
         self.state, self.reason = State.OK, ""
         self.events: list[SpoolEvent] = []
@@ -344,6 +343,16 @@ class Keeper:
         self._lock.mark(wal=False)
         self.store.db.close()
         self._lock.release()
+
+
+def _make(directory: Path) -> None:
+    """Make the directory, for us alone; an empty one that is there becomes ours. One that holds something keeps its mode: it may be `/tmp`."""
+    try:
+        directory.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        with contextlib.suppress(PermissionError):  # the root of a volume belongs to whoever mounted it
+            if not any(directory.iterdir()):
+                directory.chmod(0o700)
 
 
 def _room(directory: Path) -> int:

@@ -168,6 +168,30 @@ async def test_only_the_owner_can_read(tmp_path):
     await spool.close()
 
 
+@pytest.mark.parametrize(("holds", "mode"), [((), 0o700), (("other",), 0o777)])
+async def test_a_directory_of_others_is_left_as_it_is(tmp_path, holds, mode):
+    """An empty directory becomes ours; one that holds something, as `/tmp` does, keeps its mode. Our files are 0600 in either."""
+    tmp_path.chmod(0o777)
+    for name in holds:
+        (tmp_path / name).touch(0o644)
+    spool = await Spool.open(tmp_path)
+    assert tmp_path.stat().st_mode & 0o777 == mode
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir() if file.name not in holds} == {0o600}
+    await spool.close()
+
+
+async def test_a_directory_that_is_not_ours_serves(tmp_path, monkeypatch):
+    """The root of a volume belongs to whoever mounted it: that its mode can't be changed is no reason to refuse."""
+
+    def refuse(*_arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(type(tmp_path), "chmod", refuse)
+    spool = await Spool.open(tmp_path)
+    await put(spool, logs(), durable=True)
+    await spool.close()
+
+
 async def test_what_an_exporter_remembers_moves_with_its_cursor(spool):
     """Positions of a destination are stored when a row is settled, not when it is settled again; no source of that name sees them."""
     await spool.register("otlp", [Signal.LOGS])
