@@ -1,6 +1,10 @@
 """Passes the bytes of a pipe on to a descriptor of ours, and keeps a copy of them for whoever collects it.
 
 Passing on comes first: a collector that can't keep up holds the writer back as a full pipe would, one that is stuck only for a moment.
+
+The writer does not learn what becomes of what we pass on: where our own reader has gone (EPIPE: `outrider exec -- command | head -1`) or the disk
+is full (ENOSPC), it goes on, all that it says is kept, and the lines that were not passed on whole are counted. Whoever observes a service is
+not to end it because somebody stopped looking at its output; a command of a pipeline that is to end with its reader needs no agent around it.
 """
 
 from __future__ import annotations
@@ -33,6 +37,42 @@ class Piece(NamedTuple):
     """Lines that are not there, or not whole, right before `data`."""
     skipped: int = 0
     """Their bytes."""
+    unwritten: int = 0
+    """Lines, of those that were given so far, that could not be passed on, or not whole."""
+
+
+class Torn:
+    """Counts the lines of which not every byte came through, given what did and what did not, in order."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+        self._is_torn = False
+        """Something is missing of the line whose end is still to come."""
+
+    def __bool__(self) -> bool:
+        """Whether there are any that were not taken."""
+        return self._lines > 0
+
+    def came(self, data: bytes) -> None:
+        """These bytes came through."""
+        if self._is_torn and b"\n" in data:
+            self.end()
+
+    def went(self, data: bytes) -> None:
+        """These did not."""
+        if data:
+            self._lines += data.count(b"\n")
+            self._is_torn = not data.endswith(b"\n")
+
+    def end(self) -> None:
+        """The line has ended."""
+        self._lines += self._is_torn
+        self._is_torn = False
+
+    def take(self) -> int:
+        """How many there are since the last time."""
+        lines, self._lines = self._lines, 0
+        return lines
 
 
 class Backlog:
@@ -108,6 +148,7 @@ class Relay:
         """`source` is ours from now on. `ended` is called on the running loop once all that counts was passed on."""
         self._source, self._sink = source, sink
         self._backlog = Backlog(room)
+        self._unwritten = Torn()
         self._patience = patience
         self._ended = ended
         self._loop = asyncio.get_running_loop()
@@ -130,10 +171,10 @@ class Relay:
         """The next bytes, waiting for them; None at the end. Cancelled, it has taken nothing."""
         while True:
             with self._changed:
-                if self._backlog:
+                if self._backlog or self._unwritten:
                     self._stuck = False
                     self._changed.notify()
-                    return self._backlog.take(BITE)
+                    return self._backlog.take(BITE)._replace(unwritten=self._unwritten.take())
                 if not self._keeping:
                     return None
                 self._arrived.clear()
@@ -195,9 +236,9 @@ class Relay:
 
     def _pass_chunk(self, most: int, *, keep: bool) -> int:
         chunk = os.read(self._source, most)
-        write_all(self._sink, chunk)
+        rest = write_all(self._sink, chunk)
         if keep and chunk:
-            self._keep(chunk)
+            self._keep(chunk, rest)
         return len(chunk)
 
     def _heard(self) -> bytes:
@@ -206,20 +247,23 @@ class Relay:
             return os.read(self._bell, 1)
         return b""
 
-    def _keep(self, chunk: bytes) -> None:
-        """Add to the backlog. Full, it is waited for as long as somebody takes from it, else once, for `patience`."""
+    def _keep(self, chunk: bytes, rest: bytes) -> None:
+        """Add to the backlog, and count what could not be passed on. Full, it is waited for as long as somebody takes from it, else once, for `patience`."""
         with self._changed:
             if not self._backlog.fits(len(chunk)) and not self._stuck:
                 self._stuck = not self._changed.wait_for(lambda: self._backlog.fits(len(chunk)) or not self._keeping, self._patience)
             if self._keeping:
                 idle = not self._backlog
                 self._backlog.put(chunk)
+                self._unwritten.came(chunk[: len(chunk) - len(rest)])
+                self._unwritten.went(rest)
                 if idle:
                     self._call(self._arrived.set)
 
     def _end(self) -> None:
         with self._changed:
             self._backlog.end()
+            self._unwritten.end()
             self._keeping = False
         self.passed.set()
         self._call(self._arrived.set)
@@ -253,8 +297,8 @@ def in_pipe(fd: int) -> int:
     return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
-def write_all(fd: int, chunk: bytes) -> None:
-    """Write it all, waiting as the writer itself would wait. When our own reader has gone (EPIPE) that isn't for the writer to notice."""
+def write_all(fd: int, chunk: bytes) -> bytes:
+    """Write it all, waiting as the writer itself would wait; return the rest that could not be written."""
     view = memoryview(chunk)
     while view:
         try:
@@ -264,4 +308,5 @@ def write_all(fd: int, chunk: bytes) -> None:
             poll.register(fd, select.POLLOUT)
             poll.poll()
         except OSError:
-            return
+            break
+    return bytes(view)

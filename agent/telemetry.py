@@ -63,6 +63,8 @@ class Drop(StrEnum):
     SPOOL_OVERSIZE = "spool_oversize"
     SPOOL_FAILED = "spool_failed"
     BUFFER_FULL = "buffer_full"
+    # collected, but our own output took it no more
+    NOT_PASSED_ON = "not_passed_on"
     # stored, and then damaged
     CORRUPT = "corrupt"
     DEAD_LETTER_LIMIT = "dead_letter_limit"

@@ -268,6 +268,8 @@ class _Stream:
         self._origin = origin
         self._parser = Parser(format_)
         self._lines = LineCutter(LONGEST)
+        self._unwritten = 0
+        """Lines that were not passed on, and are not counted yet."""
 
     async def collect(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
         """Cut lines, parse them, emit; an open record is closed after a quiet moment, at a gap and at the end."""
@@ -275,6 +277,7 @@ class _Stream:
             if piece.lost:
                 await self._finish(emit, context, piece.lost)
                 self._lines.skip(piece.skipped)
+            self._unwritten += piece.unwritten
             await self._parse(self._lines.feed(piece.data), emit, context)
         await self._finish(emit, context)
 
@@ -289,7 +292,7 @@ class _Stream:
     async def _parse(self, lines: list[tuple[int, bytes]], emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
         if lines:
             records, drops = self._parser.parse_chunk(lines, self._origin, context.clock.wall_ns())
-            drops = _counted(drops, {Drop.OVERSIZED: self._lines.take_cut()})
+            drops = _counted(drops, {Drop.OVERSIZED: self._lines.take_cut(), Drop.NOT_PASSED_ON: self._take_unwritten()})
             await _emit(emit, Batch(records=records, drops=drops, text=self._parser.text))
 
     async def _finish(self, emit: Callable[[Batch], Awaitable[None]], context: Context, lost: int = 0) -> None:
@@ -299,7 +302,12 @@ class _Stream:
 
     async def _flush(self, emit: Callable[[Batch], Awaitable[None]], context: Context, lost: int = 0, *, ended: bool = False) -> None:
         records = self._parser.flush(context.clock.wall_ns(), ended=ended)
-        await _emit(emit, Batch(records=records, drops=_counted(self._parser.take_drops(), {Drop.BUFFER_FULL: lost})))
+        more: dict[str, int] = {Drop.BUFFER_FULL: lost, Drop.NOT_PASSED_ON: self._take_unwritten()}
+        await _emit(emit, Batch(records=records, drops=_counted(self._parser.take_drops(), more)))
+
+    def _take_unwritten(self) -> int:
+        unwritten, self._unwritten = self._unwritten, 0
+        return unwritten
 
 
 async def _emit(emit: Callable[[Batch], Awaitable[None]], batch: Batch) -> None:

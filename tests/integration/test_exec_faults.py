@@ -114,6 +114,21 @@ def test_a_store_that_is_stuck_holds_no_output_up_and_what_is_given_up_is_counte
     assert b'"last"' in exported
 
 
+def test_output_that_nobody_takes_is_stored_and_counted(tmp_path):
+    """On a full disk, or with the reader of a pipe gone, the command goes on; each line that was not passed on is counted."""
+    read, closed = os.pipe()
+    os.close(read)
+    script = "for n in 1 2 3; do echo out$n; echo err$n >&2; done; exit 3"
+    with open("/dev/full", "wb") as full, popen(tmp_path, "sh", "-c", script, stdout=full, stderr=closed) as process:
+        os.close(closed)
+        code = process.wait(timeout=30)
+    exported = outrider("spool", "export", state=tmp_path / "state").stdout.decode()
+
+    assert code == 3
+    assert [line for line in ("out1", "out2", "out3", "err1", "err2", "err3") if f'"stringValue":"{line}"' not in exported] == []
+    assert drops(tmp_path) == {"not_passed_on": 6}
+
+
 def drops(tmp_path):
     """What a later agent says was lost of the command's output."""
     with popen(tmp_path, "sleep", "30", stderr=subprocess.DEVNULL) as process:

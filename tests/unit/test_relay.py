@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
+import itertools
 import os
 import threading
 
 import pytest
 
 from agent import relay as module
-from agent.relay import Backlog, Relay, write_all
+from agent.relay import Backlog, Piece, Relay, Torn, write_all
 
 
 def lines(first, last, size=10):
@@ -25,8 +27,8 @@ def test_what_is_put_is_taken_in_order():
     for chunk in (b"one\n", b"two", b"\nthree"):
         backlog.put(chunk)
 
-    assert backlog.take(8) == (b"one\ntwo", 0, 0)
-    assert backlog.take(1) == (b"\nthree", 0, 0)
+    assert backlog.take(8) == (b"one\ntwo", 0, 0, 0)
+    assert backlog.take(1) == (b"\nthree", 0, 0, 0)
     assert not backlog
 
 
@@ -37,7 +39,7 @@ def test_the_oldest_lines_make_room_for_the_newest():
     for at in range(0, len(text), 7):
         backlog.put(text[at : at + 7])
 
-    data, lost, skipped = backlog.take(1000)
+    data, lost, skipped, _ = backlog.take(1000)
 
     assert data == text[skipped:]
     assert (skipped % 10, lost) == (0, skipped // 10)
@@ -51,7 +53,7 @@ def test_a_line_longer_than_all_room_is_one_line():
         backlog.put(b"x" * 20)
     backlog.put(b"end\nnext\n")
 
-    assert backlog.take(1000) == (b"next\n", 1, 404)
+    assert backlog.take(1000) == (b"next\n", 1, 404, 0)
 
 
 def test_a_line_without_an_end_counts_at_the_end():
@@ -62,7 +64,7 @@ def test_a_line_without_an_end_counts_at_the_end():
     backlog.end()
     backlog.end()
 
-    assert backlog.take(1000) == (b"", 1, 80)
+    assert backlog.take(1000) == (b"", 1, 80, 0)
 
 
 def test_a_line_whose_beginning_was_taken_counts_as_well():
@@ -73,7 +75,21 @@ def test_a_line_whose_beginning_was_taken_counts_as_well():
     backlog.put(b"ning\n" + lines(0, 2))
     backlog.put(lines(2, 4))
 
-    assert backlog.take(1000) == (lines(2, 4), 3, 25)
+    assert backlog.take(1000) == (lines(2, 4), 3, 25, 0)
+
+
+@pytest.mark.parametrize("text", [b"a\nb\ncd", b"\n\nab\n"])
+def test_a_line_of_which_any_byte_went_is_counted_once(text):
+    """Whichever bytes those are, however many pieces they come in."""
+    for fate in itertools.product([True, False], repeat=len(text)):
+        torn = Torn()
+        for byte, gone in zip(text, fate, strict=True):
+            (torn.went if gone else torn.came)(bytes([byte]))
+        torn.end()
+        ends = list(itertools.accumulate((byte == 10 for byte in text), initial=0))
+
+        assert torn.take() == len({number for number, gone in zip(ends, fate, strict=False) if gone})
+        assert not torn
 
 
 class Pipes:
@@ -115,12 +131,17 @@ def pipes():
         one.close()
 
 
+async def pieces(relay):
+    """Everything to the end, as one piece."""
+    every = Piece(b"")
+    while (piece := await relay.take()) is not None:
+        every = Piece(*(one + more for one, more in zip(every, piece, strict=True)))
+    return every
+
+
 async def collect(relay):
     """Everything to the end: bytes, lost lines."""
-    data, lost = b"", 0
-    while (piece := await relay.take()) is not None:
-        data, lost = data + piece.data, lost + piece.lost
-    return data, lost
+    return (await pieces(relay))[:2]
 
 
 async def test_bytes_are_passed_on_and_kept(pipes):
@@ -195,6 +216,31 @@ async def test_finish_waits_for_a_reader_that_is_slow(pipes, monkeypatch):
     await one.ended.wait()
 
 
+async def test_what_a_full_disk_or_a_gone_reader_does_not_take_is_kept_and_counted(pipes, monkeypatch):
+    """The writer goes on; lines that are not there, or not whole, are counted each once, the last one without an end as well."""
+    room = iter([3, errno.ENOSPC, 100, errno.EPIPE])
+    one = pipes()
+
+    def take_some(fd, data, real=os.write):
+        if fd != one.sink:
+            return real(fd, data)
+        if (size := next(room)) in {errno.ENOSPC, errno.EPIPE}:
+            raise OSError(size, os.strerror(size))
+        return real(fd, data[:size])
+
+    monkeypatch.setattr(os, "write", take_some)
+    got = []
+    for text in (b"1\n2\n3\n4", b"4\n5\n", b"6\n7"):
+        os.write(one.write, text)
+        got.append(await one.relay.take())
+    os.close(one.write)
+    last = await pieces(one.relay)
+
+    assert got == [(b"1\n2\n3\n4", 0, 0, 2), (b"4\n5\n", 0, 0, 1), (b"6\n7", 0, 0, 1)]
+    assert last == (b"", 0, 0, 1)
+    assert await one.passed(7) == b"1\n24\n5\n"
+
+
 async def test_abandoned_it_passes_on_and_keeps_nothing(pipes):
     """So many lines were waiting; `take` is at its end."""
     one = pipes()
@@ -243,9 +289,10 @@ def test_a_non_blocking_output_gets_every_byte():
 
     reader = threading.Thread(target=drain)
     reader.start()
-    module.write_all(write, data)
+    rest = module.write_all(write, data)
     os.close(write)
     reader.join(timeout=10)
     os.close(read)
 
     assert b"".join(got) == data
+    assert rest == b""

@@ -73,6 +73,14 @@ async def test_a_gap_is_counted_and_nothing_is_joined_over_it():
     assert sink.drops == {"buffer_full": 3}
 
 
+async def test_what_was_not_passed_on_is_a_record_and_is_counted():
+    """The last count comes without a line."""
+    sink = await collect(Piece(b"one\ntwo\nthr", unwritten=2), b"ee", Piece(b"", unwritten=1))
+
+    assert told(sink) == [("one", 0), ("two", 4), ("three", 8)]
+    assert sink.drops == {"not_passed_on": 3}
+
+
 async def test_a_gap_ends_a_traceback():
     """What follows a gap is no part of a traceback before it."""
     sink = await collect(TRACEBACK[:60], Piece(b"    later()\n", lost=1, skipped=9))
