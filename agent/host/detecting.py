@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -41,19 +42,25 @@ class LaterMaker:
 
     def __init__(self) -> None:
         self._maker: EventMaker | None = None
+        self._loading = asyncio.Lock()
 
-    def make(self, event: Mapping[str, Value]) -> bytes:
+    async def make(self, event: Mapping[str, Value]) -> bytes:
         """The event as JSON, completed and scrubbed."""
-        if self._maker is None:
-            from agent.encode.sentry_client import EventMaker  # noqa: PLC0415 - see above
-
-            self._maker = EventMaker()
+        async with self._loading:
+            if self._maker is None:  # the import takes a third of a second: in a thread, so that everything else goes on
+                self._maker = await asyncio.to_thread(_load)
         return self._maker.make(event)
 
     def close(self) -> None:
         """Let go of the SDK's client, if there is one."""
         if self._maker is not None:
             self._maker.close()
+
+
+def _load() -> EventMaker:
+    from agent.encode.sentry_client import EventMaker  # noqa: PLC0415 - see above
+
+    return EventMaker()
 
 
 def build_detector(settings: Settings, host: Host, clean: Callable[[str], str], roots: Roots) -> Detector:

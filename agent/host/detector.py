@@ -92,8 +92,8 @@ class DetectorSpool(Protocol):
 class Making(Protocol):
     """What completes and scrubs events: sentry-sdk."""
 
-    def make(self, event: Mapping[str, Value]) -> bytes:
-        """The event as JSON."""
+    async def make(self, event: Mapping[str, Value]) -> bytes:
+        """The event as JSON. The first one may take long, but does not hold the event loop."""
 
     def close(self) -> None:
         """Let go of what it holds."""
@@ -199,7 +199,7 @@ class Detector:
             if begins and CHILD_RUN not in state.runs:
                 self._begin(findings, CHILD_RUN, event_id(records[0], self._setup.subject, "run"), records[0], HOLDER)
             for index, record in errors:
-                self._take(findings, state, record, before.of(index))
+                await self._take(findings, state, record, before.of(index))
             yield self._detected(findings, state)
 
     def watch(self, probes: Sequence[ProbePoller]) -> None:
@@ -336,23 +336,23 @@ class Detector:
         runs = {place: None if run is None else run.dump() for place, run in findings.runs.items()}
         return Detected(findings.payloads, {**draft.positions(), **findings.positions, **runs}, {}, commit)
 
-    def _take(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
+    async def _take(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
         """Make of a record what it tells of. Whatever is wrong with one, it is stored as a log record, and the others are looked at."""
         try:
             name = record.attributes.get("event.name") if _of_process(record) else None
             if name == EXIT:
-                self._take_exit(findings, state, record, crumbs)
+                await self._take_exit(findings, state, record, crumbs)
             elif name == STARTED:
                 self._begin(findings, RUN + record.origin.key, record.origin.key, record)
             elif name == OOM_KILLED:
-                self._note(findings, kill_event(record, self._setup.subject), crumbs)
+                await self._note(findings, kill_event(record, self._setup.subject), crumbs)
             else:
-                self._take_error(findings, state, record, crumbs)
+                await self._take_error(findings, state, record, crumbs)
         except Exception as error:  # noqa: BLE001 - the host: a record that breaks us must not stop its source for ever
             findings.counts["failed"] += 1
             self._telemetry.emit(DetectionFailed(findings.source, describe(error)))
 
-    def _take_error(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
+    async def _take_error(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
         setup = self._setup
         event = to_event(record, setup.subject, setup.rules)
         speaker = state if is_child(record.origin) else self._sources[TARGET]
@@ -361,7 +361,7 @@ class Detector:
         if is_child(record.origin) and event.fatal is not None and speaker.fatal_ns:
             state.fatal = event.fatal  # the process is dying: its end will tell of it
             return
-        self._note(findings, event, crumbs)
+        await self._note(findings, event, crumbs)
 
     def _remember(self, speaker: _Source, runs: Mapping[str, Run | None], record: LogRecord, event: ErrorEvent) -> None:
         """Count an error in the runs of who has most likely made it, and note whether it sounds like last words."""
@@ -374,7 +374,7 @@ class Detector:
         speaker.fatal_ns = record.observed_ns if dying else 0
         speaker.uncaught_ns = record.observed_ns if ends_the_interpreter(record, event) else 0
 
-    def _take_exit(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
+    async def _take_exit(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
         setup, ending, now_ns = self._setup, read_ending(record), record.time_ns or record.observed_ns
         place = CHILD_RUN if is_child(record.origin) else RUN + record.origin.key
         since = now_ns - LAST_WORDS_NS
@@ -386,18 +386,18 @@ class Detector:
             findings.runs[place] = None
             findings.payloads += run.end(ending, now_ns, uncaught=told)
         if ending.bad and not told:
-            self._note(findings, exit_event(record, ending, setup.subject, fatal=fatal, in_app=setup.rules.in_app), crumbs)
+            await self._note(findings, exit_event(record, ending, setup.subject, fatal=fatal, in_app=setup.rules.in_app), crumbs)
         if ending.suspicious or (told and not ending.good):
-            self._count_end(findings, state, record, ending)
+            await self._count_end(findings, state, record, ending)
 
-    def _count_end(self, findings: _Findings, state: _Source, record: LogRecord, ending: Ending) -> None:
+    async def _count_end(self, findings: _Findings, state: _Source, record: LogRecord, ending: Ending) -> None:
         """Note a bad end, and tell if it makes a crash loop."""
         ends, loop = note_end(state.ends, record.time_ns or record.observed_ns)
         findings.positions[ENDS] = orjson.dumps(ends)
         if loop:
-            self._note(findings, loop_event(record, ends, self._setup.subject, ending.program))
+            await self._note(findings, loop_event(record, ends, self._setup.subject, ending.program))
 
-    def _note(self, findings: _Findings, event: ErrorEvent, crumbs: Callable[[], tuple[Crumb, ...]] = tuple) -> None:
+    async def _note(self, findings: _Findings, event: ErrorEvent, crumbs: Callable[[], tuple[Crumb, ...]] = tuple) -> None:
         """Send an error, or fold it. Only what is told wants breadcrumbs, and of a storm nearly nothing is."""
         other = () if event.service == self._setup.subject.service else (event.service,)
         key = key_of((*event.fingerprint, *other))
@@ -408,7 +408,7 @@ class Detector:
         if choice is Choice.FOLD_FIRST:
             findings.draft.keep(key, self._template(event))
         if choice is Choice.SEND:
-            findings.payloads.append(self._payload(findings.source, event))
+            findings.payloads.append(await self._payload(findings.source, event))
 
     def _template(self, event: ErrorEvent) -> bytes:
         """The event that a summary will be made of: it lies in the positions, so it must be small."""
@@ -419,12 +419,14 @@ class Detector:
         labels = self._labels(event.service)
         return encode_event(event, self._setup.scene, release=labels.get("release", ""), environment=labels.get("environment", ""))
 
-    def _payload(self, source: str, event: ErrorEvent) -> Payload:
-        items = [Item("event", self._maker.make(occurrences(self._encoded(event), 1, event.time_ns, event.time_ns)))]
+    async def _payload(self, source: str, event: ErrorEvent) -> Payload:
+        attached: Sequence[Attachment] = ()
         if not event.mechanism.handled or event.mechanism.synthetic or event.level == "fatal":
             self._sample()
             told_by_host = event.mechanism.synthetic and source != CHILD
-            items += [Item("attachment", one.body, _about(one)) for one in self._box.attachments("" if told_by_host else source)]
+            attached = self._box.attachments("" if told_by_host else source)
+        made = await self._maker.make(occurrences(self._encoded(event), 1, event.time_ns, event.time_ns))
+        items = [Item("event", made), *(Item("attachment", one.body, _about(one)) for one in attached)]
         return self._envelope(items, event.event_id, event.service)
 
     def _envelope(self, items: Sequence[Item], event_id: str, service: str) -> Payload:
@@ -444,7 +446,7 @@ class Detector:
     async def _close_one(self, source: str, storms: Storms, *, all_of_them: bool) -> None:
         draft = storms.begin()
         summaries = draft.close(self._clock.wall_ns(), all_of_them=all_of_them)
-        payloads = [self._summary(source, one) for one in summaries]
+        payloads = [await self._summary(source, one) for one in summaries]
         lost = storms.overflow
         draft.overflow = -lost
         if report := self._report(sum(one.window.folded - 1 for one in summaries), lost):
@@ -455,7 +457,7 @@ class Detector:
                 await self._spool.append(source, payloads, positions, {}, replayable=True)
                 draft.commit()
 
-    def _summary(self, source: str, summary: Summary) -> Payload:
+    async def _summary(self, source: str, summary: Summary) -> Payload:
         window = summary.window
         event: dict[str, Value] = orjson.loads(summary.event)
         number = identifier(source, summary.fingerprint, str(window.opened_ns))
@@ -463,7 +465,7 @@ class Detector:
         told |= {"event_id": number, "timestamp": timestamp(window.last_ns)}
         tags = told.get("tags")
         service = tags.get("service.name") if isinstance(tags, dict) else None
-        return self._envelope([Item("event", self._maker.make(told))], number, str(service or self._setup.subject.service))
+        return self._envelope([Item("event", await self._maker.make(told))], number, str(service or self._setup.subject.service))
 
     def _report(self, folded: int, dropped: int) -> Payload | None:
         """What no event of its own tells of."""

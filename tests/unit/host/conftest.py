@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.encode.sentry_client import EventMaker
 from agent.encode.sentry_frames import Scene
 from agent.host.blackbox import BlackBox
+from agent.host.detecting import LaterMaker
 from agent.host.detector import Detector, Setup
 from agent.testing.clock import FakeClock
 from agent.testing.context import make_context
@@ -32,7 +32,7 @@ def make(spool):
         context = make_context("errors", clock=clock or FakeClock())
         reporting = options.pop("reporting", Reporting("strategy", LABELS))
         setup = Setup(options.pop("rules", Rules()), options.pop("limits", Limits()), SUBJECT, Scene(), reporting, **options)
-        one = Detector(setup, maker=EventMaker(), box=BlackBox(), spool=spool, clock=context.clock, metrics=context.metrics,
+        one = Detector(setup, maker=LaterMaker(), box=BlackBox(), spool=spool, clock=context.clock, metrics=context.metrics,
                        telemetry=context.telemetry, figures=figures)  # fmt: skip
         made.append(one)
         return one
