@@ -21,13 +21,19 @@ from agent.options import Duration, OptionError, Secret
 if TYPE_CHECKING:
     from pathlib import Path
 
-_BCRYPT: Final = re.compile(r"\$2[abxy]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
+_BCRYPT: Final = re.compile(r"\$2[abxy]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
+DEAREST: Final = 16
+"""The highest bcrypt cost: some four seconds of a core per password, while a scrape waits for ten; each step takes twice as long."""
+_MAKE_ONE: Final = "make one with `htpasswd -nBC 10 \"\" | tr -d ':\\n'`"
 _FILES: Final = ("cert_file", "key_file", "client_ca_file")
 
 
 def _hash(value: Secret) -> Secret:
-    if not _BCRYPT.fullmatch(value.get_secret_value()):
-        raise OptionError("is not a bcrypt hash", "make one with `htpasswd -nBC 10 \"\" | tr -d ':\\n'`")
+    match = _BCRYPT.fullmatch(value.get_secret_value())
+    if not match:
+        raise OptionError("is not a bcrypt hash", _MAKE_ONE)
+    if int(match[1]) > DEAREST:
+        raise OptionError(f"has a bcrypt cost of {int(match[1])} and keeps a core busy for too long; at most {DEAREST}", _MAKE_ONE)
     return value
 
 

@@ -104,6 +104,20 @@ def test_certificate_and_key_may_stand_in_the_file(folder: Path):
     assert "PRIVATE" not in repr(web)
 
 
+def test_a_password_that_takes_too_long_to_check_is_refused(folder: Path):
+    """Any request, also one with a wrong password, would keep a core busy for so long; the fault names the cost, its bound and the remedy."""
+    users = "".join(f"  user{cost}: {HASH.replace('$04$', f'${cost:02}$')}\n" for cost in (4, 16, 17, 31))
+
+    faults = _faults(_web(folder, f"basic_auth_users:\n{users}"))
+
+    assert [fault.split(": ")[0] for fault in faults] == ["web.yml:4:11", "web.yml:5:11"]
+    assert "basic_auth_users.user17" in faults[0]
+    assert "bcrypt cost of 17" in faults[0]
+    assert "at most 16" in faults[0]
+    assert "htpasswd -nBC 10" in faults[0]
+    assert all(HASH[7:] not in fault for fault in faults)
+
+
 def test_all_faults_are_told_at_once_with_their_places(folder: Path):
     """Unknown keys, wrong values and files that are not there: each with line, column and what to write."""
     faults = _faults(
