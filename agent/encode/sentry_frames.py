@@ -31,6 +31,7 @@ _PACKAGES: Final = re.compile(r".*[\\/](?:site|dist)-packages[\\/](.*)", re.DOTA
 _STANDARD: Final = re.compile(r".*[\\/]lib(?:64)?[\\/](?:python|pypy)\d(?:\.\d+)?t?(?:\.zip)?[\\/](?:lib-dynload[\\/])?(.*)", re.DOTALL)
 _ON_WINDOWS: Final = re.compile(r"([A-Za-z]:\\.*\\)(?:Lib|DLLs)\\(.*)", re.DOTALL)
 _FROZEN: Final = re.compile(r"<frozen ([\w.]+)>")
+_CYTHON: Final = (".pyx", ".pxi", ".pxd")
 _RUNNERS: Final = frozenset({"runpy"})
 _SEPARATORS: Final = re.compile(r"[\\/]")
 _LATER_BUILTINS: Final = frozenset({"PythonFinalizationError"})
@@ -120,7 +121,7 @@ def main_file(frames: Sequence[Frame]) -> str | None:
 
 def encode_frame(frame: Frame, scene: Scene, *, is_main: bool = False) -> dict[str, Value]:
     """One frame."""
-    module = MAIN if is_main else module_of(frame.filename, scene.sources)
+    module = MAIN if is_main else module_of_compiled(frame) or module_of(frame.filename, scene.sources)
     encoded: dict[str, Value] = {
         "filename": short_name(frame.filename, module)[-LONGEST_NAME:],
         "abs_path": frame.filename[-LONGEST_NAME:],
@@ -157,6 +158,17 @@ def module_of_library(path: str) -> str:
     return dotted(library) if library is not None else ""
 
 
+def module_of_compiled(frame: Frame) -> str:
+    """Of Cython's code, which tells its functions with their modules, and its files below where their packages lie; "" of any other."""
+    path = frame.filename
+    if not path.endswith(_CYTHON) or os.path.isabs(path):
+        return ""
+    named = os.path.splitext(path)[0].replace("/", ".")
+    parts = frame.function.split(".")
+    classes = (index for index, part in enumerate(parts) if part[:1].isupper())
+    return named if frame.function.startswith(f"{named}.") else ".".join(parts[: next(classes, len(parts) - 1)])
+
+
 def module_of(path: str, sources: Sources) -> str:
     """The dotted name a file was most likely imported under; "" if it is no file."""
     if path in ("<string>", "<stdin>"):
@@ -181,7 +193,7 @@ def dotted(path: str) -> str:
 
 def short_name(path: str, module: str) -> str:
     """The file name relative to where its package lies (sentry-sdk: `filename_for_module`)."""
-    if not module or path.startswith("<"):
+    if not module or path.startswith("<") or path.endswith(_CYTHON):
         return path
     if "." not in module:
         return _SEPARATORS.split(path)[-1]

@@ -39,6 +39,22 @@ def test_names(path, told):
     assert (module, short_name(path, module), is_in_app(path, module, ())) == told
 
 
+@pytest.mark.parametrize(
+    ("path", "function", "module"),
+    [
+        ("numpy/random/_generator.pyx", "numpy.random._generator.Generator.choice", "numpy.random._generator"),
+        ("pandas/_libs/helper.pxi", "pandas._libs.hashtable.PyObjectHashTable.get_item", "pandas._libs.hashtable"),
+        ("fast.pyx", "fast.price", "fast"),
+        ("book.pxi", "pkg.fast.price", "pkg.fast"),
+        ("odd.pyx", "price", ""),
+    ],
+)
+def test_code_that_cython_compiled(path, function, module):
+    """Cython prints no path that exists, but says which module a function is in; file and module are those that sentry-sdk tells."""
+    told = encode_frame(Frame(path, 7, function), Scene())
+    assert (told["filename"], told.get("module", "")) == (path, module or "odd.pyx")
+
+
 def test_packages_are_found_on_disk(tmp_path):
     """A module's name begins at the first folder that is no package."""
     (tmp_path / "pkg" / "sub").mkdir(parents=True)
