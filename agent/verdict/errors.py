@@ -279,10 +279,17 @@ def fingerprint(template: str, exception: ExceptionInfo | None, in_app: tuple[st
         return (template,)
     links = list(_chain(exception))
     frames = [frame for link in links for frame in link.frames]
-    own = [frame for frame in frames if is_in_app(frame.filename, "", in_app)] or frames
+    own = [frame for frame in frames if _is_own(frame.filename, in_app)] or frames
     value = () if frames else (parametrise(exception.value)[0],)
     types = tuple(link.qualified or "(cut off)" for link in links)
     return tuple(part for part in (template, *types, *value, *_places(own)) if part)
+
+
+def _is_own(path: str, prefixes: tuple[str, ...]) -> bool:
+    """Whether a file is the workload's own; of a module's name by the path alone, as it must not matter what can be looked at."""
+    names = [name.replace(".", "/") for name in prefixes if not re.search(r"[\\/]", name)]
+    plain = path.replace("\\", "/")
+    return is_in_app(path, "", prefixes) or any(f"/{name}/" in plain or plain.endswith(f"/{name}.py") for name in names)
 
 
 def _chain(exception: ExceptionInfo) -> Iterable[ExceptionInfo]:

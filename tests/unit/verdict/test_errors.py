@@ -151,6 +151,17 @@ def test_library_frames_do_not_matter():
     assert of(TRACEBACK) == of(deeper)
 
 
+def test_modules_name_own_code():
+    """Where the configuration names modules, their frames tell kinds apart, wherever they are installed, and no others do."""
+    here, there = (
+        f'Traceback (most recent call last):\n  File "/v/site-packages/mine/a.py", line 3, in f\n  File "{path}", line 3, in g\nKeyError: 7\n'
+        for path in ("/app/other.py", "/app/another.py")
+    )
+    kinds = [{fingerprint("", read_exception(record(text)), own) for text in (here, there)} for own in ((), ("mine",), ("mine.a",))]
+    assert [len(kind) for kind in kinds] == [2, 1, 1]
+    assert kinds[1] == {("KeyError", "mine/a.py:f")}
+
+
 def test_the_depth_of_a_recursion_does_not_matter():
     """A recursion is one place, however deep it went."""
     frame = '  File "/app/pkg/a.py", line 3, in f\n    g()\n'
