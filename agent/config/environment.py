@@ -120,6 +120,7 @@ class _Builder:
             key, equals, value = pair.partition("=")
             if not equals or not key.strip():
                 self._fault("OTEL_RESOURCE_ATTRIBUTES", f"{pair!r} is no key=value pair", "write key=value,key=value")
+                continue
             attributes[unquote(key.strip())] = unquote(value.strip())
         return attributes
 

@@ -21,6 +21,8 @@ def _name(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+AttributeKey = Annotated[str, Field(min_length=1)]
+"""Not empty (OpenTelemetry specification, common/README.md, "Attribute")."""
 
 
 def is_loopback(host: str) -> bool:
@@ -44,7 +46,7 @@ class Service(Section):
 
     name: str = Field(default="unknown_service", min_length=1)
     """`service.name`. From the environment: `OTEL_SERVICE_NAME`."""
-    attributes: dict[str, str] = {}
+    attributes: dict[AttributeKey, str] = {}
     """More resource attributes, such as `deployment.environment.name`. From the environment: `OTEL_RESOURCE_ATTRIBUTES`."""
 
     def resource(self) -> dict[str, str]:

@@ -173,9 +173,10 @@ def _joined(attributes: Mapping[str, AnyValue]) -> dict[str, str]:
 
 @lru_cache(maxsize=1024)
 def label_name(key: str) -> str:
-    """The label for an attribute key."""
+    """The label for an attribute key. Those that begin with two underscores are Prometheus' own: it refuses `__name__` and drops the others."""
     name = _LABEL.sub("_", key)
-    return f"key_{name}" if name[:1].isdigit() or not name else name
+    reserved = name.startswith("__")
+    return f"key_{name.lstrip('_')}" if reserved or name[:1].isdigit() or not name else name
 
 
 @lru_cache(maxsize=1024)

@@ -118,6 +118,7 @@ def test_odd_units_and_labels_stay_valid():
     assert unit_word("k-W", "gauge") == "k_W"
     assert label_name("9.lives") == "key_9_lives"
     assert label_name("http.status-code") == "http_status_code"
+    assert [label_name(key) for key in ("__name__", "..x", "ä", "_x", "", "…")] == ["key_name__", "key_x", "_", "_x", "key_", "_"]
 
 
 @pytest.mark.parametrize("trouble", [None, SpoolError("gone"), TimeoutError()])
