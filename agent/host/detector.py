@@ -387,6 +387,8 @@ class Detector:
             findings.payloads += run.end(ending, now_ns, uncaught=told)
         if ending.bad and not told:
             await self._note(findings, exit_event(record, ending, setup.subject, fatal=fatal, in_app=setup.rules.in_app), crumbs)
+        if ending.killed_beside:
+            await self._note(findings, kill_event(record, setup.subject), crumbs)
         if ending.suspicious or (told and not ending.good):
             await self._count_end(findings, state, record, ending)
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 UNCAUGHT: Final = 1
 """The exit code of an interpreter that an exception ended (Python/pythonrun.c)."""
+SHELL_KILLED: Final = 128 + signal.SIGKILL
+"""The exit code of a shell whose last command a SIGKILL ended."""
 LOOP: Final = 3
 """So many bad ends within `LOOP_WINDOW_NS` are a crash loop."""
 LOOP_WINDOW_NS: Final = 600 * 10**9
@@ -61,8 +63,18 @@ class Ending:
 
     @property
     def out_of_memory(self) -> bool:
-        """Whether the kernel killed it for its memory: the cgroup has counted it, and nothing is known that speaks against it."""
-        return self.oom_kills > 0 and (self.unknown or self.signal_name == "SIGKILL")
+        """Whether the kernel killed it for its memory: the cgroup has counted it, and nothing is known that speaks against it.
+
+        A shell that waits for the program ends with `SHELL_KILLED` after it.
+        """
+        return self.oom_kills > 0 and (
+            self.unknown or self.signal_name == "SIGKILL" or (self.code == SHELL_KILLED and not self.signal_name)
+        )
+
+    @property
+    def killed_beside(self) -> bool:
+        """Whether the kernel killed others in its cgroup for their memory, while it ended in its own way."""
+        return self.oom_kills > 0 and not self.out_of_memory
 
     @property
     def session_status(self) -> str:
@@ -120,7 +132,8 @@ def exit_exception(ending: Ending, fatal: FatalError | None) -> ExceptionInfo:
     thread = (fatal.current or (fatal.threads[0] if fatal.threads else None)) if fatal else None
     frames = thread.frames if thread else ()
     if ending.out_of_memory:
-        value = f"{ending.program} was killed by the kernel for want of memory: its cgroup counted {ending.oom_kills} OOM kill(s)"
+        who = f"what {ending.program} ran" if ending.code else ending.program
+        value = f"{who} was killed by the kernel for want of memory: its cgroup counted {ending.oom_kills} OOM kill(s)"
         return ExceptionInfo("OutOfMemoryKill", "", value, frames)
     if ending.signal_name:
         meaning = signal.strsignal(signal_number(ending.signal_name)) or ""
@@ -160,7 +173,7 @@ def kill_event(record: LogRecord, subject: Subject) -> ErrorEvent:
     ending = read_ending(record)
     value = f"the kernel killed {ending.oom_kills} process(es) in the cgroup of {ending.program} for want of memory"
     return ErrorEvent(
-        event_id=event_id(record, subject),
+        event_id=event_id(record, subject, "oom kill"),
         time_ns=record.time_ns or record.observed_ns,
         level="fatal",
         fingerprint=("oom kill", ending.program),

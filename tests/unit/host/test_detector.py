@@ -168,6 +168,16 @@ async def test_a_run_in_one_batch(make, spool):
     assert not any(RUN in key for key in spool.stored[CHILD])
 
 
+async def test_an_oom_kill_that_the_command_survived(make, spool):
+    """A worker that the kernel kills for its memory is an issue, also where the command goes on and ends well; a bad end is one besides."""
+    for number, end in enumerate(({"process.exit.code": 0}, {"process.exit.code": 3}, {"process.exit.signal": "SIGSEGV"})):
+        last = exited(**end, **{"process.exit.oom_kills": 2})._replace(offset=number)
+        await feed(make(limits=Limits(per_fingerprint=9)), spool, [last], CHILD)
+    types = [event["exception"]["values"][0]["type"] for event in spool.items("event")]
+    assert types == ["OutOfMemoryKill", "NonZeroExit", "OutOfMemoryKill", "SIGSEGV", "OutOfMemoryKill"]
+    assert len({event["event_id"] for event in spool.items("event")}) == 5
+
+
 async def test_a_silent_command_checks_in(make, spool):
     """A command that says nothing for long has begun all the same, once, so that nobody misses its check-in; its own words tell it otherwise."""
     reporting = Reporting("strategy", LABELS, sessions=True, check_ins=True)

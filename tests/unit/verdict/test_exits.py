@@ -17,6 +17,8 @@ ENDINGS = {
     "killed": (Ending(signal_name="SIGKILL"), False, "abnormal", "SIGKILL"),
     "oom": (Ending(signal_name="SIGKILL", oom_kills=1), False, "crashed", "OutOfMemoryKill"),
     "oom, unseen": (Ending(oom_kills=1, unknown=True), False, "crashed", "OutOfMemoryKill"),
+    "oom, seen by a shell": (Ending(code=137, oom_kills=1), False, "crashed", "OutOfMemoryKill"),
+    "killed, seen by a shell": (Ending(code=137), False, "crashed", "NonZeroExit"),
     "a real-time signal": (Ending(signal_name="SIG35"), False, "crashed", "SIG35"),
     "oom elsewhere": (Ending(signal_name="SIGSEGV", oom_kills=1), False, "crashed", "SIGSEGV"),
     "terminated by a stranger": (Ending(signal_name="SIGTERM"), False, "exited", "SIGTERM"),
