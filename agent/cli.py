@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -26,7 +27,11 @@ T = TypeVar("T")
 EX_UNAVAILABLE: Final = 69
 EX_SOFTWARE: Final = 70
 EX_CANTCREAT: Final = 73
+EX_IOERR: Final = 74
 EX_CONFIG: Final = 78
+
+NO_PLACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What standard output says when what it goes to is full, or broken."""
 
 _config_option = click.option(
     "--config",
@@ -229,7 +234,12 @@ def _store(state_dir: Path, config: Path | None = None) -> Store:
 def main() -> None:
     """Entry point of the `outrider` command."""
     _hold_standard_descriptors()
-    cli(prog_name="outrider")
+    try:
+        cli(prog_name="outrider")
+    except OSError as error:
+        if error.errno not in NO_PLACE:
+            raise
+        _die(f"the output can't be written: {error.strerror}", EX_IOERR)
 
 
 def _hold_standard_descriptors() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,12 @@ def test_components():
     listed = json.loads(CliRunner().invoke(cli, ["components", "--json"]).stdout)
     assert {one["type"] for one in listed} == names
     assert all(option["path"] and option["type"] for one in listed for option in one["options"])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("command", ["components", "schema", "--help"])
+def test_a_full_disk_behind_standard_output_is_told_in_one_line(command: str):
+    """Output that finds no place ends the command with exit code 74 (EX_IOERR) and a sentence."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([sys.executable, "-m", "agent", command], stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
+    assert (done.returncode, done.stderr.decode()) == (74, "outrider: the output can't be written: No space left on device\n")
