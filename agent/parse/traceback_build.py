@@ -139,6 +139,8 @@ class Builder:
 
     def feed(self, token: Token) -> None:
         """Take the next token."""
+        if token.kind in (Kind.MEMBER, Kind.CLOSE):
+            _keep_blanks(self._chains[-1].links[-1])
         if token.kind is Kind.MEMBER:
             self._enter(token)
         elif token.kind is Kind.CLOSE:
@@ -150,8 +152,8 @@ class Builder:
     def finish(self, *, keep_blanks: bool = False) -> ExceptionInfo | None:
         """The value. `keep_blanks` counts blank lines at the end to the message (the text is known to be whole)."""
         draft = self._chains[-1].links[-1]
-        if keep_blanks and draft.message and not draft.loose:
-            draft.message += [""] * draft.blanks
+        if keep_blanks:
+            _keep_blanks(draft)
         self._leave_to(1)
         links = self._chains[0].links
         if not links[-1].qualified and not links[-1].limit and len(links) > 1 and not links[-1].frames:
@@ -203,6 +205,13 @@ def _is_placeholder(chain: _Chain) -> bool:
     """A box that holds "and N more exceptions" (or was cut off before it held anything)."""
     draft = chain.links[-1]
     return len(chain.links) == 1 and not (draft.qualified or draft.limit or draft.frames or draft.syntax)
+
+
+def _keep_blanks(draft: _Draft) -> None:
+    """The message is known to reach up to here, for instance to the border of its box."""
+    if draft.message and not draft.loose:
+        draft.message += [""] * draft.blanks
+        draft.blanks = 0
 
 
 def _end_message(draft: _Draft) -> None:

@@ -56,6 +56,19 @@ def test_a_program_that_raises(sentry, tmp_path):
     assert b"ZeroDivisionError" in done.stderr
 
 
+def test_a_message_of_many_lines(sentry, tmp_path):
+    """All lines of the messages of a chain are in the event, blank ones too; what the program had printed before is in none."""
+    program = "import sys\nprint('starting', file=sys.stderr)\ntry:\n    raise KeyError\nexcept KeyError:\n    try:\n        raise ValueError('a\\n\\nb')"
+    program += (
+        "\n    except ValueError as error:\n        raise RuntimeError('tool failed:\\nfirst\\n  second\\n\\nthird\\nfourth') from error"
+    )
+    done = run(sentry, tmp_path, sys.executable, "-c", program)
+    events = seen(sentry)
+    assert (done.returncode, only(events)["value"]) == (1, "tool failed:\nfirst\n  second\n\nthird\nfourth")
+    told = [(error["type"], error["value"]) for error in events[0]["exception"]["values"]]
+    assert told[:-1] == [("KeyError", ""), ("ValueError", "a\n\nb")]
+
+
 def test_a_program_that_segfaults(sentry, tmp_path):
     """A SIGSEGV is one fatal issue with the signal's number and, where faulthandler has printed one, the stack."""
     program = (

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agent.parse.exceptions import ExceptionInfo, Frame, Truncated, render
+from agent.parse.formats import PLAIN, detect
+from agent.parse.joining import STACKTRACE
+from agent.parse.lines import Parser
 from agent.parse.traceback import Joint, TracebackJoiner, find_tracebacks, parse_exception_text, parse_fatal_error, parse_traceback
 from agent.parse.traceback_build import split_type
+from agent.parse.traceback_extent import LATE_NS, is_other
 from agent.parse.traceback_json import from_structured
+from agent.parse.traceback_lines import Grammar
+from agent.record import LogRecord, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -242,6 +249,84 @@ def test_no_shape_of_json_raises(record: dict) -> None:
     if info is not None:
         assert repr(info)
         assert render(info)
+
+
+# --- a stream without a record format --------------------------------------------------------------------------------
+
+
+def chunk(text: str) -> list[tuple[int, bytes]]:
+    """The lines of a text with the offsets they have in a file."""
+    lines, offset = [], 0
+    for line in text.encode().removesuffix(b"\n").split(b"\n"):
+        lines.append((offset, line))
+        offset += len(line) + 1
+    return lines
+
+
+def on_a_stream(text: str, *, ended: bool = False) -> list[LogRecord]:
+    """The records of a whole stream."""
+    parser = Parser()
+    records, _ = parser.parse_chunk(chunk(text), Origin("f"), 1)
+    return [*records, *parser.flush(1, ended=ended)]
+
+
+def could_be_a_message_s(line: str) -> bool:
+    """Whether a line is not surely something else, wherever it stands: a record, a warning, a report; and is no control of a terminal's."""
+    begins = Grammar().feed(line).starts or line.endswith(HEADER) or is_other(line) or line == "Stack (most recent call last):"
+    return not begins and not any(mark in line for mark in "\0\r\x1b\ufeff\ud800") and detect(line.encode()) is PLAIN
+
+
+message_lines = st.lists(
+    (words | st.sampled_from(["[SQL: SELECT", "FROM t]", "{", "}", "  x", "KeyError: 'x'", "ends:", ""])).filter(could_be_a_message_s),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(plain(), message_lines)
+def test_at_the_end_of_a_stream_any_message_is_whole(info: ExceptionInfo, lines: list[str]) -> None:
+    """Of a stream that ends with a traceback every line below the exception line is its message's."""
+    info = replace(info, value="\n".join(lines).rstrip("\n"))
+    (record,) = on_a_stream(render(info), ended=True)
+    assert parse_traceback(str(record.attributes[STACKTRACE])) == info
+
+
+@given(plain(), message_lines, plain(), st.booleans())
+def test_in_the_middle_of_a_chain_any_message_is_whole(info: ExceptionInfo, lines: list[str], newest: ExceptionInfo, caused: bool) -> None:
+    """Up to the separator every line is the message's, whoever caught the exception and whatever follows the chain."""
+    older = replace(info, value="\n".join(lines))
+    newest = replace(newest, value="one line")
+    chain = replace(newest, cause=older) if caused else replace(newest, context=older)
+    record, other = on_a_stream(render(chain) + "INFO:root:next\n")
+    assert parse_traceback(str(record.attributes[STACKTRACE])) == chain
+    assert other.body == "next"
+
+
+def lines_of(record: LogRecord, first: str) -> list[str]:
+    """The lines that a record was told in; its first is that at its offset."""
+    stack = str(record.attributes[STACKTRACE]).split("\n") if STACKTRACE in record.attributes else []
+    return stack if stack and stack[0] == first else [*str(record.body).split("\n"), *stack]
+
+
+BARE_PIECES = [piece for piece in PIECES if could_be_a_message_s(piece) or HEADER in piece or Grammar().feed(piece).starts]
+bare_text = st.lists(st.sampled_from(BARE_PIECES) | st.sampled_from(["words", "more words", "  indented", ""]), max_size=40)
+
+
+@given(bare_text, st.lists(st.integers(0, 40), max_size=3), st.booleans())
+@settings(max_examples=500)
+def test_every_line_of_a_stream_is_in_one_record(lines: list[str], cuts: list[int], ended: bool) -> None:
+    """Whatever is held back, joined and given out, however late a part comes: no line with text is lost, doubled or changed."""
+    assume(any(lines))
+    parser, placed, records = Parser(), chunk("\n".join(lines)), []
+    edges = [0, *sorted(cuts), len(placed)]
+    for number, (start, end) in enumerate(pairwise(edges)):
+        more, _ = parser.parse_chunk(placed[start:end], Origin("f"), 1 + number * (LATE_NS + 1))
+        records += more
+    records += parser.flush(1, ended=ended)
+    first = {offset: line.decode() for offset, line in placed}
+    found = [line for record in records for line in lines_of(record, first[record.offset])]
+    assert Counter(line.rstrip() for line in found if line.strip()) == Counter(line.rstrip() for line in lines if line.strip())
+    assert [record.offset for record in records] == sorted({record.offset for record in records})
 
 
 # --- linear time, counted in steps, not in seconds -------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """Writes the corpus: tracebacks printed by real interpreters, with what those interpreters know of the exceptions.
 
-    make_corpus.py 3.8=/path/to/python3.8 3.14=/path/to/python3.14 …
+    make_corpus.py [PREFIX] 3.8=/path/to/python3.8 3.14=/path/to/python3.14 …
 
 For each version and case: `<case>.txt` as `sys.excepthook` prints it, `<case>.module.txt` as the `traceback` module
-does where that differs, `<case>.colour.txt` in colours (3.13 on). `expected.json` has a line for each case: types,
+does where that differs, `<case>.colour.txt` in colours (3.13 on). With a prefix only the cases that begin so are written,
+and the others stay as some other release of the same version printed them. `expected.json` has a line for each case: types,
 messages and frames from a walk over the traceback objects, so that the tests do not lean on our parser. Paths are
 made neutral.
 """
@@ -63,15 +64,21 @@ class Interpreter:
 
 
 class Corpus:
-    """The files of one version."""
+    """The files of one version whose names begin with a prefix; those of others are left alone."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prefix: str = "") -> None:
         self.folder = folder
-        self.expected: dict[str, object] = {}
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        self.prefix = prefix
+        folder.mkdir(exist_ok=True)
+        told = folder / "expected.json"
+        known = json.loads(told.read_text()) if told.exists() else {}
+        self.expected: dict[str, object] = {name: value for name, value in known.items() if not name.startswith(prefix)}
+        for path in folder.glob(f"{prefix}*.txt"):
+            path.unlink()
 
     def write(self, name: str, text: bytes, expected: object) -> None:
+        if not name.startswith(self.prefix):
+            return
         (self.folder / f"{name}.txt").write_bytes(text)
         self.expected[name.partition(".")[0]] = expected
 
@@ -92,6 +99,15 @@ def make_cases(interpreter: Interpreter, corpus: Corpus) -> None:
             corpus.write(f"{name}.colour", colour, expected)
 
 
+def make_bare(interpreter: Interpreter, corpus: Corpus) -> None:
+    for name in interpreter.names("import sys; sys.argv = ['bare.py', '', '/dev/null', '']; import bare; print(*bare.BARE)"):
+        hook, expected = interpreter.run("bare.py", name, "hook")
+        module, _ = interpreter.run("bare.py", name, "module")
+        corpus.write(name, hook, expected)
+        if module != hook:
+            corpus.write(f"{name}.module", module, expected)
+
+
 def make_others(interpreter: Interpreter, corpus: Corpus) -> None:
     names = "import sys; sys.argv = ['driver.py', '', '/dev/null', '']; import hooks; print(*hooks.HOOKS)"
     for name in interpreter.names(names):
@@ -101,7 +117,8 @@ def make_others(interpreter: Interpreter, corpus: Corpus) -> None:
 
 
 def main() -> None:
-    for argument in sys.argv[1:]:
+    prefix = next((argument for argument in sys.argv[1:] if "=" not in argument), "")
+    for argument in [argument for argument in sys.argv[1:] if "=" in argument]:
         version, _, python = argument.partition("=")
         with tempfile.TemporaryDirectory() as directory:
             app = Path(directory).resolve() / "app"
@@ -109,8 +126,9 @@ def main() -> None:
             interpreter = Interpreter(python, app)
             if interpreter.version != version:
                 raise SystemExit(f"{python} is {interpreter.version}, not {version}")
-            corpus = Corpus(HERE / version)
+            corpus = Corpus(HERE / version, prefix)
             make_cases(interpreter, corpus)
+            make_bare(interpreter, corpus)
             make_others(interpreter, corpus)
             corpus.close()
             print(version, len(list(corpus.folder.glob("*.txt"))), "texts")

@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from agent.parse.exceptions import ExceptionInfo, Frame, render
+from agent.parse.joining import STACKTRACE
+from agent.parse.lines import Parser
 from agent.parse.traceback import Joint, TracebackJoiner, find_tracebacks, parse_exception_text, parse_fatal_error, parse_traceback
+from agent.parse.traceback_joiner import may_open
+from agent.parse.traceback_lines import ANSI
+from agent.record import Origin
 
 CORPUS = Path(__file__).parents[2] / "golden" / "tracebacks"
 TEXTS = sorted(path for path in CORPUS.glob("3.*/*.txt") if not path.name.startswith("fatal_"))
@@ -18,6 +23,8 @@ VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 QUOTING = ("message_with_traceback",)
 """Cases whose message quotes a traceback: in a stream of lines that begins another one, see the test of the joiner."""
 IN_STREAM = [path for path in TEXTS if path.name.partition(".")[0] not in QUOTING]
+BARE = [path for path in TEXTS if path.name.startswith("bare_")]
+"""What dying programs print on a stream that has nothing else."""
 RECORD = b"2026-11-22 14:00:00 INFO the next record\n"
 DEPTH_LIMIT = 10
 """CPython prints no group nested deeper than this many boxes."""
@@ -55,8 +62,12 @@ def expected_of(path: Path) -> dict:
 
 def read_value(path: Path) -> ExceptionInfo | None:
     """The value; a chain that begins with an exception without traceback is read where a field holds nothing else."""
-    headless = case_of(path).endswith("_never_raised") or case_of(path) == "syntax_error_never_raised_cause"
-    return (parse_exception_text if headless else parse_traceback)(read(path))
+    return (parse_exception_text if is_headless(path) else parse_traceback)(read(path))
+
+
+def is_headless(path: Path) -> bool:
+    """Whether a text begins with an exception that was never raised."""
+    return case_of(path).endswith("_never_raised") or case_of(path) == "syntax_error_never_raised_cause"
 
 
 def read(path: Path) -> str:
@@ -200,3 +211,38 @@ def test_a_fatal_error_reads_as_the_program_told_before_it_died(path: Path) -> N
         frames = expected["threads"][thread.ident]
         assert unfolded(thread.frames) == frames[-100:]
         assert thread.truncated is (len(frames) > 100)
+
+
+def on_a_bare_stream(data: bytes, *, ended: bool) -> list[str]:
+    """The stack traces of the records that a stream without a record format holds; every record must have one."""
+    parser, lines, offset = Parser(), [], 0
+    for line in data.removesuffix(b"\n").split(b"\n"):
+        lines.append((offset, line))
+        offset += len(line) + 1
+    records, _ = parser.parse_chunk(lines, Origin("f"), 1)
+    return [str(record.attributes[STACKTRACE]) for record in [*records, *parser.flush(2, ended=ended)]]
+
+
+@pytest.mark.parametrize("path", BARE, ids=name_of)
+@pytest.mark.parametrize("ended", [False, True], ids=["silent", "ended"])
+def test_on_a_bare_stream_a_dying_program_s_message_is_whole(path: Path, ended: bool) -> None:
+    """All links, members and notes have all their lines, whether the stream ends or only falls silent; two such texts are two errors."""
+    texts = on_a_bare_stream(path.read_bytes() * 2, ended=ended)
+    assert len(texts) == 2
+    for text in texts:
+        assert_same(parse_traceback(text), without_last_blanks(expected_of(path)))
+
+
+def without_last_blanks(expected: dict) -> dict:
+    """A stream does not tell the newlines that a message ends in from blank lines behind it."""
+    return {**expected, "value": expected["value"].rstrip("\n")}
+
+
+@pytest.mark.parametrize("path", IN_STREAM, ids=name_of)
+def test_on_a_stream_that_ends_every_text_is_one_error(path: Path) -> None:
+    """Whatever an interpreter printed last, each line of it is the error's, but for one above that was never raised."""
+    data = path.read_bytes()
+    if case_of(path).startswith("logg") or is_headless(path) or not may_open(data.partition(b"\n")[0]):
+        return
+    (text,) = on_a_bare_stream(data, ended=True)
+    assert parse_traceback(text) == parse_traceback(ANSI.sub("", data.decode()).rstrip("\n"))
