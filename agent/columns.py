@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import NamedTuple, Self, overload
+from typing import Final, NamedTuple, Self, overload
 
 from agent.record import LogRecord, Origin, Value
 
@@ -37,6 +37,10 @@ class Columns(NamedTuple):
     """8 bytes each; None: no record has one."""
 
 
+_OVERHEAD: Final = 128
+"""Bytes of memory that a line takes besides its own: the headers of two objects and a pair, and a place in a list."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lines:
     """Some lines of a block, which may become records later: they keep nothing else of it alive."""
@@ -54,8 +58,8 @@ class Lines:
 
     @property
     def size(self) -> int:
-        """Bytes of the lines."""
-        return sum([len(line) for _, line in self.lines])
+        """Bytes of memory that the lines take, about."""
+        return sum([len(line) for _, line in self.lines]) + _OVERHEAD * len(self.lines)
 
     def since(self, index: int) -> Lines:
         """Without the first ones."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -11,7 +11,7 @@ from agent.columns import last
 from agent.encode.sentry_event import timestamp
 from agent.error_event import Attachment
 from agent.verdict.errors import STACKTRACE, level_name
-from agent.verdict.last import Last
+from agent.verdict.last import LastOfEach
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,6 @@ Line = tuple[int, int, str]
 MAX_LINES: Final = 300
 LONGEST_LINE: Final = 2048
 MAX_SAMPLES: Final = 120
-MAX_SOURCES: Final = 64
 MAX_BYTES: Final = 64 * 1024
 """Of all attachments of an event together."""
 _LINES_SHARE: Final = MAX_BYTES * 3 // 4
@@ -33,16 +32,12 @@ class BlackBox:
     """What was last said and measured, per source; bounded in every direction."""
 
     def __init__(self) -> None:
-        self._lines: OrderedDict[str, Last[Line]] = OrderedDict()
+        self._lines = LastOfEach(MAX_LINES, shortened)
         self._samples: deque[tuple[int, Mapping[str, float]]] = deque(maxlen=MAX_SAMPLES)
 
     def remember(self, source: str, records: Sequence[LogRecord]) -> None:
         """Take the last of a source's records; they are redacted already."""
-        lines = self._lines.setdefault(source, Last(MAX_LINES, shortened))
-        self._lines.move_to_end(source)
-        while len(self._lines) > MAX_SOURCES:
-            self._lines.popitem(last=False)
-        lines.extend(last(records, MAX_LINES))
+        self._lines.extend(source, last(records, MAX_LINES))
 
     def sample(self, time_ns: int, figures: Mapping[str, float]) -> None:
         """Take what was measured at a moment (nanoseconds since the Unix epoch)."""
@@ -51,7 +46,7 @@ class BlackBox:
 
     def attachments(self, source: str) -> tuple[Attachment, ...]:
         """What is known now: the newest lines of the source ("" = of all) and the newest samples, in `MAX_BYTES` together."""
-        lines = self._lines.get(source, ()) if source else sorted(line for some in self._lines.values() for line in some)
+        lines = self._lines.of(source) if source else sorted(self._lines)
         text = newest([line_of(line) for line in lines], _LINES_SHARE)
         found = [Attachment("last_lines.txt", "text/plain", text)] if text else []
         samples = _rows(self._samples)

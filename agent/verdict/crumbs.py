@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agent.columns import Lines, last
 from agent.verdict.errors import crumb_of
-from agent.verdict.last import Last
+from agent.verdict.last import LastOfEach
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from agent.error_event import Crumb
     from agent.record import LogRecord, Origin
+    from agent.verdict.last import Last
 
-MAX_TRAILS: Final = 64
-"""Trails that are remembered: the ones that were followed last."""
 _NEAR: Final = 4
 """So many times as many records as there may be crumbs are looked through: those of other trails may lie between."""
 
@@ -52,18 +50,14 @@ class Crumbs:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._kept: OrderedDict[str, Last[Crumb]] = OrderedDict()
+        self._kept = LastOfEach(limit, crumb_of)
 
     def take(self, source: str, records: Sequence[LogRecord]) -> Batch:
         """Remember the last of a batch's records; return what one can ask for those before each of them."""
         found = by_trail(source, last(records, _NEAR * self._limit))
-        before = {key: self._kept[key].copy() for key in found if key in self._kept}
+        before = {key: self._kept.of(key) for key in found}
         for key, parts in found.items():
-            kept = self._kept.setdefault(key, Last(self._limit, crumb_of))
-            self._kept.move_to_end(key)
-            kept.extend(parts)
-        while len(self._kept) > MAX_TRAILS:
-            self._kept.popitem(last=False)
+            self._kept.extend(key, parts)
         return Batch(source, records, before, self._limit)
 
 

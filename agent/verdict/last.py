@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from agent.columns import Lines
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LONGEST_LINE: Final = 2048
-"""Bytes of a line as it was read that are kept, on average; where lines are longer, what is wanted of them is made at once."""
+MAX_KEYS: Final = 64
+"""Keys that are remembered: the ones that were followed last."""
+MAX_WAITING: Final = 2 << 20
+"""Bytes of the lines that wait, of all keys together."""
+MAX_LINE: Final = 2048
+"""Bytes of a waiting line, on average over a key's; where lines are longer, what is wanted of them is made at once."""
 
 
 class Last(Generic[T]):
-    """What `make` takes from each of the last `limit` records; at most `limit * LONGEST_LINE` bytes of lines wait for it."""
+    """What `make` takes from each of the last `limit` records; at most `limit * MAX_LINE` bytes of lines wait for it."""
 
     __slots__ = ("_limit", "_make", "_parts", "_rows", "_size")
 
@@ -40,7 +44,7 @@ class Last(Generic[T]):
 
     @property
     def waiting(self) -> int:
-        """Bytes of the lines that are kept."""
+        """Bytes of memory that the lines take."""
         return self._size
 
     def copy(self) -> Last[T]:
@@ -55,8 +59,14 @@ class Last(Generic[T]):
             self._append(part if isinstance(part, Lines) else tuple(map(self._make, part)))
         while self._rows > self._limit:
             self._forget(self._rows - self._limit)
-        if self._size > self._limit * LONGEST_LINE:
-            self._settle()
+        if self._size > self._limit * MAX_LINE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Make all of it, so that no lines wait."""
+        if self._size:
+            self._parts = deque([(0, tuple(self))])
+            self._size = 0
 
     def _newest(self, parts: Iterable[Lines | Sequence[LogRecord]]) -> list[Lines | Sequence[LogRecord]]:
         """What will be kept of them, the newest first: nothing is made of the others."""
@@ -85,7 +95,47 @@ class Last(Generic[T]):
         self._rows -= len(oldest) - len(left)
         self._size -= size - remaining
 
+
+class LastOfEach(Generic[T]):
+    """The last records of each key: of a file, of a source."""
+
+    __slots__ = ("_kept", "_limit", "_make")
+
+    def __init__(self, limit: int, make: Callable[[LogRecord], T]) -> None:
+        self._limit = limit
+        self._make = make
+        self._kept: OrderedDict[str, Last[T]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __iter__(self) -> Iterator[T]:
+        """Of all keys, one after the other."""
+        for kept in self._kept.values():
+            yield from kept
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of memory that the lines of all keys take."""
+        return sum([kept.waiting for kept in self._kept.values()])
+
+    def of(self, key: str) -> Last[T]:
+        """What is known now of a key."""
+        return self._kept[key].copy() if key in self._kept else Last(self._limit, self._make)
+
+    def extend(self, key: str, parts: Iterable[Lines | Sequence[LogRecord]]) -> None:
+        """Add records of a key, and forget the key that was silent for the longest time if there are too many."""
+        kept = self._kept.setdefault(key, Last(self._limit, self._make))
+        self._kept.move_to_end(key)
+        kept.extend(parts)
+        while len(self._kept) > MAX_KEYS:
+            self._kept.popitem(last=False)
+        if self.waiting > MAX_WAITING:
+            self._settle()
+
     def _settle(self) -> None:
-        """Make all of it: its lines are too long to wait."""
-        self._parts = deque([(0, tuple(self))])
-        self._size = 0
+        """Leave no lines waiting of the keys that were silent for the longest time, so that there is room for a while."""
+        for kept in self._kept.values():
+            kept.settle()
+            if self.waiting <= MAX_WAITING // 2:
+                break

@@ -17,7 +17,7 @@ from agent.record import Origin
 from agent.redact import Redactor
 from agent.verdict.crumbs import Crumbs, trail
 from agent.verdict.errors import crumb_of
-from agent.verdict.last import LONGEST_LINE, Last
+from agent.verdict.last import MAX_LINE, Last
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,6 +127,6 @@ def test_what_waits_is_bounded(pieces, limit):
         for some in (parts[:1], parts[1:]):
             kept.extend(some)
             assert len(kept) <= limit
-            assert kept.waiting <= limit * LONGEST_LINE
+            assert kept.waiting <= limit * MAX_LINE
     assert list(kept) == [shortened(record) for record in whole[len(whole) - min(limit, len(whole)) :]]
     assert sum(part.size for _, part in kept._parts if isinstance(part, Lines)) == kept.waiting

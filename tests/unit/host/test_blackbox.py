@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from agent.host.blackbox import MAX_BYTES, MAX_SAMPLES, MAX_SOURCES, BlackBox
+from agent.host.blackbox import MAX_BYTES, MAX_SAMPLES, BlackBox
 from agent.record import LogRecord, Origin, Severity
+from agent.verdict.last import MAX_KEYS
 from tests.support.sentry import NOW_NS
 
 
@@ -36,7 +37,7 @@ def test_bounds():
     attachments = box.attachments("s199")
     assert [one.filename for one in attachments] == ["last_lines.txt", "resources.jsonl"]
     assert sum(len(one.body) for one in attachments) <= MAX_BYTES
-    assert len(box._lines) == MAX_SOURCES
+    assert len(box._lines) == MAX_KEYS
     assert len(box._samples) <= MAX_SAMPLES
     assert json.loads(attachments[1].body.splitlines()[-1])["figure7"] == 999.0
 
