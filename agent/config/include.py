@@ -20,14 +20,17 @@ def include(tree: Tree, parse: Callable[[bytes, str], Tree]) -> None:
     """Add the files that a tree includes, in the order of their names; the faults of all go into the tree."""
     raw = tree.data.pop(KEY, None)
     patterns = [raw] if isinstance(raw, str) else raw or []
-    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+    if not isinstance(patterns, list):
         tree.faults.append(
             Fault(tree.value_place((KEY,)), KEY, f"must be a list of file names, not {kind_of(raw)}", "as in [conf.d/*.yaml]")
         )
         return
     for index, pattern in enumerate(patterns):
         place = tree.value_place((KEY, index))
-        for name in _matching(tree, str(pattern), place):
+        if not isinstance(pattern, str):
+            tree.faults.append(Fault(place, dotted((KEY, index)), f"must be text, not {kind_of(pattern)}", "as in conf.d/*.yaml"))
+            continue
+        for name in _matching(tree, pattern, place):
             _add(tree, name, place, parse)
 
 

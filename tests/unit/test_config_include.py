@@ -79,8 +79,17 @@ def test_what_can_be_included(folder):
     ]
 
 
-@pytest.mark.parametrize("value", ["5", "{a: b}", "[1]", "[[a]]"])
-def test_what_include_may_be(folder, value):
-    """Only names are included."""
-    (fault,) = faults(folder("main.yaml", f"include: {value}\n"))
-    assert "include: must be a list of file names" in fault
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("5", "main.yaml:1:10: include: must be a list of file names, not a number"),
+        ("{a: b}", "main.yaml:1:10: include: must be a list of file names, not a mapping"),
+        ("[main.*l, 1]", "main.yaml:1:20: include[1]: must be text, not a number"),
+        ("[[a]]", "main.yaml:1:11: include[0]: must be text, not a list"),
+    ],
+)
+def test_what_include_may_be(folder, value, message):
+    """Only names are included; what is none is told where it stands, and the others are included all the same."""
+    found = faults(folder("main.yaml", f"include: {value}\n"))
+    assert message in found
+    assert ("main.yaml:1:1: include: an included file includes no others" in found) == ("main" in value)
