@@ -219,3 +219,15 @@ def first_origin(records: Sequence[LogRecord]) -> Origin:
     """Where the first record comes from; there must be one."""
     first = segments_of(records)[0]
     return first.origin if isinstance(first, Block) else first[0].origin
+
+
+def unusual(records: Sequence[LogRecord], usual: bytes) -> Iterator[tuple[int, LogRecord]]:
+    """Records with their places: of a block only those whose severity is not among the usual ones; no others are made."""
+    first = 0
+    for segment in segments_of(records):
+        if not isinstance(segment, Block) or not usual:
+            yield from enumerate(segment, first)
+        elif segment.severities.translate(None, usual):
+            places = [place for place, severity in enumerate(segment.severities) if severity not in usual]
+            yield from zip((first + place for place in places), segment.some(places), strict=True)
+        first += len(segment)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
 
-from agent.columns import first_origin
+from agent.columns import first_origin, unusual
 from agent.encode.sentry_envelope import Envelope, Item, decode, dump, encode, make
 from agent.encode.sentry_event import encode_event, occurrences, timestamp
 from agent.encode.sentry_items import client_report, identifier, logs, payload
@@ -255,7 +255,7 @@ class Detector:
 
     def _logs(self, records: Sequence[LogRecord]) -> list[Payload]:
         least = self._setup.logs
-        some = [] if least is None else [record for record in records if record.severity >= least]
+        some = [] if least is None else [record for _, record in unusual(records, bytes(range(least))) if record.severity >= least]
         by_service: defaultdict[str, list[LogRecord]] = defaultdict(list)
         for record in some:
             by_service[self._setup.subject.of(record)].append(record)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from agent.columns import Block, segments_of
+from agent.columns import unusual
 from agent.encode.sentry_frames import is_in_app
 from agent.error_event import Crumb, ErrorEvent, Mechanism, Message
 from agent.parse.exceptions import ExceptionInfo
@@ -69,14 +69,7 @@ class Rules:
 
     def among(self, records: Sequence[LogRecord]) -> Iterator[tuple[int, LogRecord]]:
         """Those that may be errors, with their places: of a block, without making records of the others."""
-        first, usual = 0, bytes(range(1, self.level))
-        for segment in segments_of(records):
-            if not isinstance(segment, Block) or self.pattern is not None:
-                yield from enumerate(segment, first)
-            elif segment.severities.translate(None, usual):
-                places = [place for place, severity in enumerate(segment.severities) if not 0 < severity < self.level]
-                yield from zip((first + place for place in places), segment.some(places), strict=True)
-            first += len(segment)
+        return unusual(records, bytes(range(1, self.level)) if self.pattern is None else b"")
 
     def concerns(self, record: LogRecord) -> bool:
         """Whether a record is an error. Called for every record, so the usual answer comes first."""

@@ -7,7 +7,7 @@ import json
 import orjson
 import pytest
 
-from agent.columns import Block, Columns, Records
+from agent.columns import Block, Columns, Records, first_origin, unusual
 from agent.encode.any_value import ENTRIES
 from agent.encode.otlp_columns import ColumnEncoder
 from agent.parse.json_columns import Reader
@@ -82,6 +82,19 @@ def test_errors_are_found_in_a_block_as_in_a_list():
     assert [place for place, _ in found] == [1, 6, 9]
     assert all(isinstance(record, LogRecord) for _, record in found)
     assert len(list(rules.among(records))) < len(records)
+
+
+@pytest.mark.parametrize("usual", [b"", bytes(range(17)), bytes(range(1, 17)), bytes(range(25))])
+def test_of_a_block_only_unusual_severities_are_looked_at(usual):
+    """All records that lie in no block, and of blocks those whose severity is none of the usual; with their places."""
+    records = mixed()
+    found = list(unusual(records, usual))
+    unmade = [segment._made is None for segment in records.segments if isinstance(segment, Block)]
+
+    assert found == [(place, one) for place, one in enumerate(list(records)) if place == 4 or one.severity not in usual]
+    assert unmade == [bool(usual)] * 2
+    assert list(unusual(records, usual)) == found
+    assert [first_origin(records), first_origin(records[4:])] == [ORIGIN, ORIGIN]
 
 
 def ordinary(**fields: object) -> bytes:
