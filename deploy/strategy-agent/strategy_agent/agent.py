@@ -7,16 +7,16 @@ import time
 from collections.abc import Coroutine, Mapping
 
 import aiohttp
+from msgspec import structs
 from structlog.stdlib import get_logger
 
-from strategy_agent.account import Account
 from strategy_agent.aio import every
 from strategy_agent.bots import MeanReversionBot, MomentumBot
 from strategy_agent.brokers.client import Broker, BrokerError, BrokerRegistry, Stream
-from strategy_agent.desk import OrderDesk
-from strategy_agent.events import Outlets
+from strategy_agent.desk import Account, OrderDesk
 from strategy_agent.model import Book, Fill, Frame, Tick
 from strategy_agent.orderbook import OrderBookCache
+from strategy_agent.outlets import Outlets
 from strategy_agent.router import StrategyRouter
 from strategy_agent.trader import Trader
 
@@ -31,8 +31,7 @@ class Agent:
 
     def __init__(self, session: aiohttp.ClientSession, brokers: Mapping[str, str], outlets: Outlets) -> None:
         self._session = session
-        self._metrics = outlets.metrics
-        self._events = outlets.events
+        self._out = outlets
         router = StrategyRouter()
         for bot in (MomentumBot(), MeanReversionBot()):
             router.register_bot(bot)
@@ -49,7 +48,7 @@ class Agent:
         """Return what must run for as long as the agent lives."""
         # The feed moves to another broker when its own is away; all venues print the same tape, so that its
         # position remains valid. A broker's fills are on no other.
-        ticks = Stream("ticks", Frame[Tick], self._registry.select, self._on_tick, self._session, self._metrics)
+        ticks = Stream("ticks", Frame[Tick], self._registry.select, self._on_tick, self._session, self._out.metrics)
         return [
             ticks.run(),
             *(self._fill_stream(broker).run() for broker in self._registry.values()),
@@ -67,29 +66,22 @@ class Agent:
 
     def describe(self) -> dict[str, object]:
         """Return what ``/health`` says."""
-        vitals = self._trader.vitals
-        return {
-            "last_tick_at": vitals.last_tick_at,
-            "last_decision_at": vitals.last_decision_at,
-            "ticks": vitals.ticks,
-            "decisions": vitals.decisions,
-            "regime": {symbol: decision.regime.value for symbol, decision in vitals.last.items()},
-            "kill_switch": self._trader.kill_switch.reason,
-            "brokers": {broker.name: broker.up for broker in self._registry.values()},
-        }
+        brokers = {broker.name: broker.up for broker in self._registry.values()}
+        kill_switch = self._trader.kill_switch.reason
+        return {**structs.asdict(self._trader.vitals), "kill_switch": kill_switch, "brokers": brokers}
 
     def refresh(self) -> None:
         """Bring the gauges up to date that nothing else sets."""
         for broker in self._registry.values():
-            self._metrics.broker_up.labels(broker.name).set(broker.up)
-        for symbol in self._trader.vitals.last:
+            self._out.metrics.broker_up.labels(broker.name).set(broker.up)
+        for symbol in self._trader.vitals.regime:
             if (age := self._books.age(symbol)) is not None:
-                self._metrics.book_age.labels(self._metrics.symbol(symbol)).set(age)
-        self._metrics.cache_hit_ratio.set(self._books.hit_rate)
-        self._metrics.equity.set(self._account.equity)
-        self._metrics.drawdown.set(self._account.standing.drawdown)
-        self._metrics.kill_switch.set(self._trader.kill_switch.on)
-        self._metrics.in_flight.set(self._desk.in_flight)
+                self._out.metrics.book_age.labels(self._out.metrics.symbol(symbol)).set(age)
+        self._out.metrics.cache_hit_ratio.set(self._books.hit_rate)
+        self._out.metrics.equity.set(self._account.equity)
+        self._out.metrics.drawdown.set(self._account.standing.drawdown)
+        self._out.metrics.kill_switch.set(self._trader.kill_switch.on)
+        self._out.metrics.in_flight.set(self._desk.in_flight)
 
     def summary(self) -> dict[str, float | None]:
         """Return the figures of a heartbeat."""
@@ -105,7 +97,7 @@ class Agent:
         }
 
     def _fill_stream(self, broker: Broker) -> Stream[Fill]:
-        return Stream("fills", Frame[Fill], lambda: broker, self._desk.on_fill, self._session, self._metrics)
+        return Stream("fills", Frame[Fill], lambda: broker, self._desk.on_fill, self._session, self._out.metrics)
 
     async def _on_tick(self, _: str, tick: Tick) -> None:
         while (left := self._stalled_until - time.monotonic()) > 0:  # noqa: ASYNC110 - it may be moved meanwhile
@@ -116,10 +108,10 @@ class Agent:
         return await self._registry.select().book(symbol)
 
     async def _heartbeat(self, lateness: float) -> None:
-        self._metrics.loop_lag.set(lateness)
+        self._out.metrics.loop_lag.set(lateness)
         summary = self.summary()
         log.info("heartbeat", **summary)
-        self._events.publish("heartbeat", **summary)
+        self._out.events.publish("heartbeat", **summary)
 
     async def _sync_clocks(self, _: float) -> None:
         for broker in self._registry.values():
@@ -130,4 +122,4 @@ class Agent:
                 broker.report(ok=False)
                 continue
             broker.report(ok=True, up=True)
-            self._metrics.clock_offset.labels(broker.name).set(offset)
+            self._out.metrics.clock_offset.labels(broker.name).set(offset)

@@ -75,5 +75,4 @@ async def listen(routes: list[web.RouteDef], host: str, port: int, *, patience: 
 
 def port_of(runner: web.AppRunner) -> int:
     """Return the port that a runner listens on."""
-    port: int = runner.addresses[0][1]
-    return port
+    return int(runner.addresses[0][1])

@@ -10,21 +10,29 @@ import argparse
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import urlopen
 
 import msgspec
+from msgspec import Struct, structs
 
 from strategy_agent import __version__
 from strategy_agent.config import ServiceConfig, between, parse_duration, parse_symbols
 from strategy_agent.faults import KINDS, parse_fault
-from strategy_agent.healthcheck import check_health
 from strategy_agent.logs import configure_logging
 from strategy_agent.market import SCENARIOS
+from strategy_agent.model import WireError, decode
 
-EX_UNAVAILABLE = 69
-EX_CANTCREAT = 73
 DEFAULTS = ServiceConfig()
+
+
+class Progress(Struct, frozen=True):
+    """What the check reads of ``/health``."""
+
+    last_tick_at: float | None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +73,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
            help=f"make something go wrong; may be repeated. NAME is one of {', '.join(KINDS)}")  # fmt: skip
     option("--oom-limit-mb", type=between(int, 16, 65536, "MB"), metavar="MB",
            help="where the oom fault ends if the kernel does not (%(default)s)")  # fmt: skip
-    parser.set_defaults(command=_run, **{**msgspec.structs.asdict(DEFAULTS), "faults": []})
+    parser.set_defaults(command=_run, **{**structs.asdict(DEFAULTS), "faults": []})
 
 
 def _add_healthcheck(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         configure_logging(config.log_level, config.log_file)
     except OSError as error:
-        return _fail(EX_CANTCREAT, f"cannot write the log file: {error}")
+        return _fail(os.EX_CANTCREAT, f"cannot write the log file: {error}")
     # Imported late, so that --help and healthcheck answer at once.
     from strategy_agent.aio import PortError  # noqa: PLC0415
     from strategy_agent.service import run_service  # noqa: PLC0415
@@ -89,7 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         asyncio.run(run_service(config, os.environ))
     except PortError as error:
-        return _fail(EX_UNAVAILABLE, str(error))
+        return _fail(os.EX_UNAVAILABLE, str(error))
     return 0
 
 
@@ -110,6 +118,24 @@ def _scenarios(_: argparse.Namespace) -> int:
         phases = ", ".join(f"{phase.name} {phase.ticks}" for phase in scenario.phases)
         sys.stdout.write(f"{scenario.name}: {phases}\n")
     return 0
+
+
+def check_health(url: str, *, timeout: float, max_tick_age: float | None = None) -> str | None:
+    """Return what is wrong with the service at ``url``, or None."""
+    try:
+        with urlopen(url, timeout=timeout) as response:  # noqa: S310 - the scheme is checked by the caller
+            progress = decode(response.read(), Progress)
+    except (OSError, HTTPException, WireError) as error:
+        return f"no answer from {url}: {error}"
+    return None if max_tick_age is None else stale(progress.last_tick_at, time.time(), max_tick_age)
+
+
+def stale(last_tick_at: float | None, now: float, max_tick_age: float) -> str | None:
+    """Return what is wrong with the last tick, or None; all in Unix seconds."""
+    if last_tick_at is None:
+        return "no tick yet"
+    age = now - last_tick_at
+    return f"last tick {age:.1f} s ago, more than {max_tick_age:g} s" if age > max_tick_age else None
 
 
 def _fail(code: int, message: str) -> int:

@@ -1,4 +1,6 @@
-"""The order desk: an order's life, from submission to its last fill, is one task; every way it can end is counted.
+"""The order desk: an order's life, from submission to its last fill, is one task; and the account that fills go to.
+
+Every way in which an order can end is counted.
 
 submitted ──ack──▶ working ──last fill──▶ done
     │                 └──no fill in time──▶ rejected
@@ -9,18 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from msgspec import structs
 from opentelemetry.trace import Span, Status, StatusCode, use_span
 from structlog.stdlib import BoundLogger, get_logger
 
-from strategy_agent.account import Account
 from strategy_agent.aio import Tasks
 from strategy_agent.brokers.behaviour import RejectReason
 from strategy_agent.brokers.client import Broker, BrokerError, BrokerRegistry
-from strategy_agent.events import Outlets
-from strategy_agent.model import Ack, Fill, Order
+from strategy_agent.model import AccountData, Ack, Fill, Order
+from strategy_agent.outlets import Outlets
 
 ATTEMPTS = 3
 RETRY_PAUSE = 0.1
@@ -29,6 +31,46 @@ FILL_DEADLINE = 30.0
 """Seconds from submission to the last fill, after which an order is given up."""
 
 log = get_logger(__name__)
+
+
+class Account:
+    """Books fills and marks positions to the market; ``standing`` is the account as of the last mark."""
+
+    def __init__(self, cash: float = 100_000.0) -> None:
+        self.standing = AccountData(cash, cash)
+        self._cash = cash
+        self._positions: defaultdict[str, float] = defaultdict(float)
+        self._marks: dict[str, float] = {}
+
+    def book(self, fill: Fill) -> None:
+        """Move quantity and money as the fill says."""
+        signed = fill.side.sign * fill.quantity
+        self._positions[fill.symbol] += signed
+        self._cash -= signed * fill.price
+        self._marks.setdefault(fill.symbol, fill.price)
+
+    def mark(self, symbol: str, price: float) -> AccountData:
+        """Value the symbol's position at ``price`` and return the account as it stands then."""
+        self._marks[symbol] = price
+        self.standing = AccountData(self.equity, max(self.standing.peak_equity, self.equity))
+        return self.standing
+
+    @property
+    def equity(self) -> float:
+        """Cash and the value of all positions."""
+        return self._cash + sum(self.notional(symbol) for symbol in self._positions)
+
+    def position(self, symbol: str) -> float:
+        """Return the signed quantity held."""
+        return self._positions.get(symbol, 0.0)
+
+    def notional(self, symbol: str) -> float:
+        """Return the signed value of the position at the last mark."""
+        return self.position(symbol) * self._marks.get(symbol, 0.0)
+
+    def exposure(self, symbol: str) -> float:
+        """Return the size of the position as a fraction of the equity; 1 when there is no equity left."""
+        return abs(self.notional(symbol)) / self.equity if self.equity > 0 else 1.0
 
 
 @dataclass(slots=True)
@@ -60,7 +102,11 @@ class OrderDesk:
 
     def submit(self, order: Order) -> None:
         """Start an order's life at the broker that does best."""
-        working = self._working[order.client_order_id] = self._begin(order, self.registry.select())
+        broker, named = self.registry.select(), structs.asdict(order)
+        attributes = {"broker.name": broker.name} | {f"order.{name}": value for name, value in named.items()}
+        span = self.out.tracer.start_span("order", attributes=attributes)
+        working = Working(order, broker, span, log.bind(broker=broker.name, **named))
+        self._working[order.client_order_id] = working
         self.out.metrics.orders.labels(self.out.metrics.symbol(order.symbol), order.side.value).inc()
         self._tasks.spawn(self._live(working), name=f"order {order.client_order_id}")
 
@@ -85,12 +131,6 @@ class OrderDesk:
         """Abandon the orders under way."""
         await asyncio.sleep(0)  # a task that is cancelled before it began could not account for its order
         await self._tasks.cancel()
-
-    def _begin(self, order: Order, broker: Broker) -> Working:
-        names = structs.asdict(order)
-        attributes = {f"order.{name}": value for name, value in names.items()}
-        span = self.out.tracer.start_span("order", attributes={**attributes, "broker.name": broker.name})
-        return Working(order, broker, span, log.bind(broker=broker.name, **names))
 
     async def _live(self, working: Working) -> None:
         with use_span(working.span, end_on_exit=True):

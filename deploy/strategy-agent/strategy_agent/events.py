@@ -1,4 +1,4 @@
-"""Events for other programs: orders, fills, regime changes and heartbeats; with Redis also the books that agents share.
+"""Redis: events for other programs, and the order books that agents share. Imported only when a URL is configured.
 
 An event is JSON: ``{"seq": 12, "type": "fill", "at": 1700000000.1, …}``. ``seq`` counts from 1 without gaps, so that
 a reader of the pub/sub channel, which is told everything at most once, can see what it missed. The stream is the
@@ -14,14 +14,12 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from opentelemetry.trace import Tracer
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from strategy_agent.aio import backoff
-from strategy_agent.metrics import Metrics
 from strategy_agent.model import Book, WireError, decode, encode
-from strategy_agent.orderbook import BookStore
+from strategy_agent.outlets import Events, Metrics, Value
 
 STREAM = "strategy-agent:stream"
 CHANNEL = "strategy-agent:events"
@@ -33,25 +31,6 @@ BOOK_PATIENCE = 0.05
 """Seconds that a tick waits for the shared books: the broker itself is not far away."""
 
 FAILURES = (RedisError, OSError)
-
-Value = str | float | int | bool | None
-
-
-class Events:
-    """Where events go. These go nowhere: the agent runs without Redis."""
-
-    def publish(self, kind: str, **fields: Value) -> None:
-        """Hand an event over; returns at once and never raises."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outlets:
-    """Where the agent reports to. ``store`` is the shared order-book store, if there is one."""
-
-    metrics: Metrics
-    events: Events
-    tracer: Tracer
-    store: BookStore | None = None
 
 
 def connect(url: str) -> Redis:

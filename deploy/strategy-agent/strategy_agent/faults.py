@@ -34,6 +34,9 @@ MEGABYTE = 1024 * 1024
 OOM_STEP_MB = 16
 OOM_PAUSE = 0.05
 BURST_PAUSE = 0.02
+FOREVER = 1e9
+"""Seconds that no process sees the end of, and that a clock can still be told."""
+
 DEADLY = tuple(f"SIG{name}" for name in ("SEGV", "ABRT", "BUS", "FPE", "ILL", "KILL", "TERM", "INT", "QUIT", "HUP"))
 """Signals that kill who does not handle them; the crash fault takes the handler away."""
 
@@ -77,9 +80,7 @@ async def run_fault(fault: Fault, target: Target) -> None:
 
 
 async def _hang(argument: float | str, _: Target) -> None:
-    until = time.monotonic() + float(argument)
-    while (left := until - time.monotonic()) > 0:
-        time.sleep(min(left, 60.0))  # noqa: ASYNC251 - blocking the loop is the fault
+    time.sleep(min(float(argument), FOREVER))  # noqa: ASYNC251 - blocking the loop is the fault
 
 
 async def _crash(argument: float | str, _: Target) -> None:

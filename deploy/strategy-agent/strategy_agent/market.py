@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
-from itertools import cycle
+from itertools import chain, cycle
 from random import Random
 
 from msgspec import Struct
@@ -92,11 +92,9 @@ def price_path(scenario: Scenario, seed: int, symbol: str) -> Iterator[MarketPoi
 
 
 def market(scenario: Scenario, seed: int, symbols: tuple[str, ...]) -> Iterator[MarketPoint]:
-    """Yield the steps of all symbols in turn."""
+    """Return the steps of all symbols in turn."""
     paths = [price_path(scenario, seed, symbol) for symbol in symbols]
-    while True:
-        for path in paths:
-            yield next(path)
+    return chain.from_iterable(zip(*paths, strict=True))
 
 
 async def drive_market(

@@ -31,19 +31,13 @@ class Veto(StrEnum):
 CAUTION = 4 / 3
 """A tier is left only when this many times the danger would not reach it, so that it does not flicker."""
 
-Steps = tuple[float, float, float]
+TIERS = ((0.25, 0.4, 0.6), (0.02, 0.05, 0.1), (6e-4, 1.5e-3, 1e-2))
+"""Where ``ELEVATED``, ``HIGH`` and ``HALTED`` begin, by each of the :class:`RiskInputs`."""
 
-
-class RiskLimits(Struct, frozen=True):
-    """Where the tiers begin (ELEVATED, HIGH, HALTED), as fractions; and the limits on single orders."""
-
-    exposure: Steps = (0.25, 0.4, 0.6)
-    drawdown: Steps = (0.02, 0.05, 0.1)
-    volatility: Steps = (6e-4, 1.5e-3, 1e-2)
-    kill_drawdown: float = 0.1
-    max_tick_age: float = 2.0
-    max_in_flight: int = 16
-    max_spread: float = 0.01
+KILL_DRAWDOWN = 0.1
+MAX_TICK_AGE = 2.0
+MAX_IN_FLIGHT = 16
+MAX_SPREAD = 0.01
 
 
 class RiskInputs(NamedTuple):
@@ -54,16 +48,16 @@ class RiskInputs(NamedTuple):
     volatility: float
 
 
-def risk_tier(inputs: RiskInputs, limits: RiskLimits) -> RiskTier:
+def risk_tier(inputs: RiskInputs) -> RiskTier:
     """Return the tier: the worst of the three dimensions. A figure that is not a number halts."""
-    dimensions = zip(inputs, (limits.exposure, limits.drawdown, limits.volatility), strict=True)
-    return RiskTier(max(sum(not value < step for step in steps) for value, steps in dimensions))
+    reached = (sum(not value < step for step in steps) for value, steps in zip(inputs, TIERS, strict=True))
+    return RiskTier(max(reached))
 
 
-def next_tier(current: RiskTier, inputs: RiskInputs, limits: RiskLimits) -> RiskTier:
+def next_tier(current: RiskTier, inputs: RiskInputs) -> RiskTier:
     """Return the tier that follows ``current``: up at once, down only as far as a third more danger would allow."""
     cautious = RiskInputs(*(CAUTION * value for value in inputs))
-    return max(risk_tier(inputs, limits), min(current, risk_tier(cautious, limits)))
+    return max(risk_tier(inputs), min(current, risk_tier(cautious)))
 
 
 class KillSwitch(Struct):
@@ -84,15 +78,13 @@ class KillSwitch(Struct):
         return True
 
 
-def veto(
-    kill_switch: KillSwitch, limits: RiskLimits, tier: RiskTier, *, reduces: bool, tick_age: float, in_flight: int
-) -> Veto | None:
+def veto(kill_switch: KillSwitch, tier: RiskTier, *, reduces: bool, tick_age: float, in_flight: int) -> Veto | None:
     """Return the reason not to send an order, or None. The kill switch stops those that reduce a position, too."""
     if kill_switch.on:
         return Veto.KILL_SWITCH
-    if not tick_age <= limits.max_tick_age:
+    if not tick_age <= MAX_TICK_AGE:
         return Veto.STALE_TICK
-    if in_flight >= limits.max_in_flight:
+    if in_flight >= MAX_IN_FLIGHT:
         return Veto.TOO_MANY_IN_FLIGHT
     if tier >= RiskTier.HIGH and not reduces:
         return Veto.RISK_TIER

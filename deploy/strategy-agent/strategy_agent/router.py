@@ -55,9 +55,7 @@ class _Lane:
             return
         move = features.tick_return / features.volatility
         for name, signal in self.signals.items():
-            if name not in self.scores:
-                self.scores[name] = ExponentialMean(half_life)
-            self.scores[name].update(tanh(signal * move))
+            self.scores.setdefault(name, ExponentialMean(half_life)).update(tanh(signal * move))
 
     def quality(self, name: str) -> float:
         """Return how right the bot has been lately, in [0, 1]."""

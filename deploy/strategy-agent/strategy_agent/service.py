@@ -27,10 +27,9 @@ from strategy_agent.aio import Tasks, listen, port_of
 from strategy_agent.brokers.behaviour import CALM, CHAOS
 from strategy_agent.brokers.paper import Market, PaperBroker
 from strategy_agent.config import ServiceConfig
-from strategy_agent.events import Events, Outlets, RedisBooks, RedisEvents, connect
 from strategy_agent.faults import Target, run_fault
 from strategy_agent.market import SCENARIOS, drive_market
-from strategy_agent.metrics import Metrics
+from strategy_agent.outlets import Events, Metrics, Outlets
 from strategy_agent.tracing import make_tracer_provider
 
 DRAIN = 2.0
@@ -60,8 +59,10 @@ async def run_service(
         stack.push_async_callback(agent.close)
         server = await listen(health_routes(agent, outlets.metrics), config.host, config.port, patience=0.5)
         stack.push_async_callback(server.cleanup)
-        _announce(config, port_of(server))
-        ready(port_of(server))
+        port = port_of(server)
+        run = {"scenario": config.scenario, "seed": config.seed, "rate": config.rate, "symbols": config.symbols}
+        log.info("service_started", **run, brokers=names, url=f"http://{config.host}:{port}")
+        ready(port)
         target = Target(venues[0].outage, agent.stall, config.oom_limit_mb)
         driving = drive_market(market.publish, scenario, config.seed, config.symbols, config.rate)
         faults = (run_fault(fault, target) for fault in config.faults)
@@ -100,6 +101,8 @@ async def _open_outlets(stack: AsyncExitStack, config: ServiceConfig, environ: M
     if config.redis_url is None:
         log.info("events_off", reason="no --redis-url")
         return Outlets(metrics, Events(), tracer)
+    from strategy_agent.events import RedisBooks, RedisEvents, connect  # noqa: PLC0415 - slow, seldom wanted
+
     client = connect(config.redis_url)
     stack.push_async_callback(client.aclose)
     events = RedisEvents(client, metrics)
@@ -107,18 +110,6 @@ async def _open_outlets(stack: AsyncExitStack, config: ServiceConfig, environ: M
     delivery.spawn(events.run(), name="events")
     stack.push_async_callback(events.drain, DRAIN)
     return Outlets(metrics, events, tracer, RedisBooks(client))
-
-
-def _announce(config: ServiceConfig, port: int) -> None:
-    log.info(
-        "service_started",
-        scenario=config.scenario,
-        seed=config.seed,
-        rate=config.rate,
-        symbols=list(config.symbols),
-        brokers=list(VENUE_NAMES[: config.brokers]),
-        url=f"http://{config.host}:{port}",
-    )
 
 
 async def _work(jobs: list[Coroutine[None, None, None]], stop: asyncio.Event, duration: float | None) -> None:

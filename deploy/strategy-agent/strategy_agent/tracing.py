@@ -32,10 +32,9 @@ log = get_logger(__name__)
 
 def make_tracer_provider(environ: Mapping[str, str]) -> TracerProvider:
     """Return a provider with the exporter that the environment asks for, or with none."""
-    attributes = {"service.version": __version__}
-    if not environ.get("OTEL_SERVICE_NAME"):
-        attributes["service.name"] = "strategy-agent"
-    provider = TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
+    name = environ.get("OTEL_SERVICE_NAME") or "strategy-agent"
+    resource = Resource.create({"service.name": name, "service.version": __version__})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     exporter = environ.get("OTEL_TRACES_EXPORTER", "otlp")
     if exporter == "console":
         provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=sys.stderr)))

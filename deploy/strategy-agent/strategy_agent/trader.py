@@ -9,36 +9,34 @@ from dataclasses import dataclass, field
 from msgspec import Struct, structs
 from structlog.stdlib import get_logger
 
-from strategy_agent.account import Account
 from strategy_agent.brokers.client import BrokerError
-from strategy_agent.desk import OrderDesk
-from strategy_agent.events import Outlets
+from strategy_agent.desk import Account, OrderDesk
 from strategy_agent.model import AccountData, Book, Decision, Order, Regime, Side, Tick
 from strategy_agent.orderbook import OrderBookCache
-from strategy_agent.risk import KillSwitch, RiskInputs, RiskLimits, RiskTier, Veto, next_tier, veto
+from strategy_agent.outlets import Outlets
+from strategy_agent.risk import KILL_DRAWDOWN, MAX_SPREAD, KillSwitch, RiskInputs, RiskTier, Veto, next_tier, veto
 from strategy_agent.router import StrategyRouter, is_price
 
 log = get_logger(__name__)
 
 
-class TradingRules(Struct, frozen=True):
-    """Sizes as fractions of the equity; ``cooldown`` in ticks of the symbol between two of its orders."""
+MAX_POSITION = 0.2
+MIN_TRADE = 0.01
+MAX_TRADE = 0.05
+"""Sizes as fractions of the equity."""
 
-    max_position: float = 0.2
-    min_trade: float = 0.01
-    max_trade: float = 0.05
-    cooldown: int = 25
+COOLDOWN = 25
+"""Ticks of a symbol between two of its orders."""
 
 
-@dataclass(slots=True)
-class Vitals:
+class Vitals(Struct):
     """What ``/health`` shows: whether the agent gets anywhere, not whether it merely runs."""
 
     last_tick_at: float | None = None
     last_decision_at: float | None = None
     ticks: int = 0
     decisions: int = 0
-    last: dict[str, Decision] = field(default_factory=dict)
+    regime: dict[str, Regime] = {}
 
 
 @dataclass(slots=True)
@@ -55,15 +53,15 @@ def spread(book: Book) -> float:
     return 1.0 - book.bids[0].price / book.asks[0].price if book.bids and book.asks else 1.0
 
 
-def plan_trade(decision: Decision, position: float, equity: float, rules: TradingRules) -> float:
+def plan_trade(decision: Decision, position: float, equity: float) -> float:
     """Return the signed quantity to trade so that the position approaches the wanted one; 0 for nothing."""
     if equity <= 0 or decision.price <= 0:
         return 0.0
-    wanted = decision.signal * decision.allocation_scalar * rules.max_position * equity
+    wanted = decision.signal * decision.allocation_scalar * MAX_POSITION * equity
     missing = wanted - position * decision.price
-    if abs(missing) < rules.min_trade * equity:
+    if abs(missing) < MIN_TRADE * equity:
         return 0.0
-    limit = rules.max_trade * equity
+    limit = MAX_TRADE * equity
     return round(max(-limit, min(limit, missing)) / decision.price, 6)
 
 
@@ -76,8 +74,6 @@ class Trader:
     books: OrderBookCache
     desk: OrderDesk
     out: Outlets
-    rules: TradingRules = field(default_factory=TradingRules)
-    limits: RiskLimits = field(default_factory=RiskLimits)
     kill_switch: KillSwitch = field(default_factory=KillSwitch)
     vitals: Vitals = field(default_factory=Vitals)
     _lanes: defaultdict[str, _Lane] = field(default_factory=lambda: defaultdict(_Lane))
@@ -108,41 +104,39 @@ class Trader:
         return age
 
     def _decided(self, decision: Decision) -> None:
-        before = self.vitals.last.get(decision.symbol, decision)
-        self.vitals.last[decision.symbol] = decision
+        before = self.vitals.regime.get(decision.symbol, decision.regime)
+        self.vitals.regime[decision.symbol] = decision.regime
         self.vitals.decisions += 1
         self.vitals.last_decision_at = time.time()
         self.out.metrics.note_decision(decision)
         log.debug("decision", **_rounded(decision))
-        if before.regime is not decision.regime:
+        if before is not decision.regime:
             level = log.warning if decision.regime is Regime.CRASH else log.info
-            level("regime_changed", previous=before.regime.value, **_rounded(decision))
-            change = {"previous": before.regime.value, "regime": decision.regime.value}
-            self.out.events.publish("regime", symbol=decision.symbol, **change)
+            level("regime_changed", previous=before, **_rounded(decision))
+            self.out.events.publish("regime", symbol=decision.symbol, previous=before, regime=decision.regime)
 
     def _assess(self, symbol: str, account: AccountData) -> None:
         lane = self._lanes[symbol]
         volatility = self.router.features(symbol).volatility
         inputs = RiskInputs(self.account.exposure(symbol), account.drawdown, volatility)
-        tier = next_tier(lane.tier, inputs, self.limits)
+        tier = next_tier(lane.tier, inputs)
         if tier is not lane.tier:
             log.info("risk_tier_changed", symbol=symbol, previous=lane.tier.name, tier=tier.name)
             lane.tier = tier
         self.out.metrics.risk_tier.labels(self.out.metrics.symbol(symbol)).set(tier)
-        if account.drawdown >= self.limits.kill_drawdown and self.kill_switch.trip("drawdown"):
+        if account.drawdown >= KILL_DRAWDOWN and self.kill_switch.trip("drawdown"):
             log.error("kill_switch_on", reason="drawdown", drawdown=round(account.drawdown, 4))
             self.out.events.publish("kill_switch", reason="drawdown")
 
     async def _trade(self, decision: Decision, account: AccountData, age: float) -> None:
         lane, position = self._lanes[decision.symbol], self.account.position(decision.symbol)
-        quantity = plan_trade(decision, position, account.equity, self.rules)
+        quantity = plan_trade(decision, position, account.equity)
         lane.cooldown -= 1
         if quantity == 0.0 or lane.cooldown > 0:
             return
-        lane.cooldown = self.rules.cooldown
+        lane.cooldown = COOLDOWN
         reduces = abs(position + quantity) < abs(position)
-        in_flight = self.desk.in_flight
-        reason = veto(self.kill_switch, self.limits, lane.tier, reduces=reduces, tick_age=age, in_flight=in_flight)
+        reason = veto(self.kill_switch, lane.tier, reduces=reduces, tick_age=age, in_flight=self.desk.in_flight)
         if reason := reason or await self._order(decision, quantity, lane):
             self.out.metrics.vetoes.labels(reason.value).inc()
             log.info("order_vetoed", symbol=decision.symbol, quantity=quantity, reason=reason.value)
@@ -153,7 +147,7 @@ class Trader:
             book = await self.books.get(decision.symbol)
         except BrokerError:
             return Veto.NO_BOOK
-        if spread(book) > self.limits.max_spread:
+        if spread(book) > MAX_SPREAD:
             return Veto.WIDE_SPREAD
         lane.orders += 1
         side = Side.BUY if quantity > 0 else Side.SELL

@@ -27,9 +27,8 @@ from redis.asyncio import Redis
 from strategy_agent.aio import Tasks
 from strategy_agent.brokers.client import Broker, Stream
 from strategy_agent.brokers.paper import Market, PaperBroker
-from strategy_agent.events import Events, Value
-from strategy_agent.metrics import Metrics
 from strategy_agent.model import Book, Frame, Level, Tick
+from strategy_agent.outlets import Events, Metrics, Value
 
 T = TypeVar("T")
 Line = dict[str, object]

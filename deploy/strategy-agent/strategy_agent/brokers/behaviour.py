@@ -1,22 +1,27 @@
 """How a paper venue treats what it is sent: pure decisions, all of them functions of the seed.
 
-Order ids and frame numbers name the draws (see :mod:`strategy_agent.dice`), so that a run meets the same rejects,
-latencies and gaps whatever its timing.
+A sequential generator makes the outcome of an order depend on the arrival of all orders before it, and arrival over a
+network is not repeatable. Here a draw depends on its seed and its name, never on who drew before; order ids and frame
+numbers name the draws. So order 17 of seed 7 is rejected in every run, or in none, whatever its timing.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from hashlib import blake2b
 from math import exp, log
+from statistics import NormalDist
 
 from msgspec import Struct
 
-from strategy_agent import dice
 from strategy_agent.model import Book, Fill, Level, Order, Side
 
 TICK_SIZE = 0.01
 DEPTH = 5
 MAX_NOTIONAL = 1_000_000.0
+
+_STANDARD_NORMAL = NormalDist()
+_STEPS = 2**52
 
 
 class RejectReason(StrEnum):
@@ -48,6 +53,22 @@ CALM = Behaviour()
 CHAOS = Behaviour(reject_ratio=0.05, rate_limit_ratio=0.05, gap_ratio=0.002, disconnect_ratio=0.0002)
 
 
+def uniform(*name: object) -> float:
+    """Return a number in (0, 1) that is a pure function of ``name``."""
+    digest = blake2b("\x1f".join(map(str, name)).encode(), digest_size=8).digest()
+    return ((int.from_bytes(digest, "big") >> 12) + 0.5) / _STEPS
+
+
+def normal(*name: object) -> float:
+    """Return a standard normal number that is a pure function of ``name``."""
+    return _STANDARD_NORMAL.inv_cdf(uniform(*name))
+
+
+def happens(ratio: float, *name: object) -> bool:
+    """Say whether an event of probability ``ratio`` happens under ``name``."""
+    return uniform(*name) < ratio
+
+
 def ack_latency(behaviour: Behaviour, name: str, client_order_id: str) -> float:
     """Return the seconds until an order is answered. ``name`` is the venue's seed and name, here as below."""
     return _lognormal(behaviour.ack_latency, behaviour.latency_spread, name, "ack", client_order_id)
@@ -59,10 +80,10 @@ def refusal(behaviour: Behaviour, name: str, order: Order, price: float | None, 
         return RejectReason.UNKNOWN_SYMBOL
     if order.quantity * price > MAX_NOTIONAL:
         return RejectReason.TOO_LARGE
-    if dice.happens(behaviour.rate_limit_ratio, name, "429", order.client_order_id, attempt):
+    if happens(behaviour.rate_limit_ratio, name, "429", order.client_order_id, attempt):
         return RejectReason.RATE_LIMITED
-    if dice.happens(behaviour.reject_ratio, name, "reject", order.client_order_id):
-        margin = dice.happens(0.5, name, "reason", order.client_order_id)
+    if happens(behaviour.reject_ratio, name, "reject", order.client_order_id):
+        margin = happens(0.5, name, "reason", order.client_order_id)
         return RejectReason.INSUFFICIENT_MARGIN if margin else RejectReason.PRICE_BAND
     return None
 
@@ -71,8 +92,8 @@ def plan_fills(behaviour: Behaviour, name: str, order: Order, book: Book) -> lis
     """Return (delay in seconds, fill) in order of time; the quantities add up to the order's, but for rounding."""
     delay = _lognormal(behaviour.fill_latency, behaviour.latency_spread, name, "fill", order.client_order_id)
     parts = [order.quantity]
-    if dice.happens(behaviour.partial_ratio, name, "partial", order.client_order_id):
-        part = round(order.quantity * dice.uniform(name, "part", order.client_order_id), 6)
+    if happens(behaviour.partial_ratio, name, "partial", order.client_order_id):
+        part = round(order.quantity * uniform(name, "part", order.client_order_id), 6)
         part = part if 0 < part < order.quantity else order.quantity / 2
         parts = [part, order.quantity - part]
     return [(delay, _fill(order, book, part, last=number == len(parts))) for number, part in enumerate(parts, 1)]
@@ -101,7 +122,7 @@ def make_book(name: str, symbol: str, price: float, seq: int, at: float) -> Book
         return tuple(
             Level(
                 price=round(max(price + direction * TICK_SIZE * step, TICK_SIZE), 4),
-                quantity=round(1 + 99 * dice.uniform(name, symbol, seq, direction * step), 3),
+                quantity=round(1 + 99 * uniform(name, symbol, seq, direction * step), 3),
             )
             for step in range(1, DEPTH + 1)
         )
@@ -111,13 +132,13 @@ def make_book(name: str, symbol: str, price: float, seq: int, at: float) -> Book
 
 def drops_frame(behaviour: Behaviour, name: str, topic: str, seq: int) -> bool:
     """Say whether the venue forgets to send this frame, which the client sees as a sequence gap."""
-    return dice.happens(behaviour.gap_ratio, name, topic, "gap", seq)
+    return happens(behaviour.gap_ratio, name, topic, "gap", seq)
 
 
 def cuts_connection(behaviour: Behaviour, name: str, topic: str, seq: int) -> bool:
     """Say whether the venue drops the connection before this frame."""
-    return dice.happens(behaviour.disconnect_ratio, name, topic, "cut", seq)
+    return happens(behaviour.disconnect_ratio, name, topic, "cut", seq)
 
 
 def _lognormal(median: float, spread: float, *name: object) -> float:
-    return exp(log(median) + spread * dice.normal(*name)) if median > 0 else 0.0
+    return exp(log(median) + spread * normal(*name)) if median > 0 else 0.0

@@ -21,8 +21,8 @@ from structlog.stdlib import get_logger
 
 from strategy_agent.aio import backoff
 from strategy_agent.brokers.behaviour import RejectReason
-from strategy_agent.metrics import Metrics
 from strategy_agent.model import Ack, Book, Clock, Frame, Order, Refusal, WireError, decode, encode
+from strategy_agent.outlets import Metrics
 from strategy_agent.stats import ExponentialMean
 
 T = TypeVar("T")
@@ -50,12 +50,7 @@ class Broker:
         self.up = True
         self._url = url
         self._session = session
-        self._failures = ExponentialMean(half_life=20)
-
-    @property
-    def preference(self) -> tuple[bool, float]:
-        """Sort key: reachable first, then the fewest failures in tenths."""
-        return (not self.up, round(self._failures.value, 1))
+        self.failures = ExponentialMean(half_life=20)
 
     def report(self, *, ok: bool, up: bool | None = None) -> None:
         """Note the outcome of one exchange.
@@ -63,7 +58,7 @@ class Broker:
         That the broker is away (``up=False``) is for its streams to say: they keep trying, and so also notice when
         it is back. That it is there may be said by whoever had an answer on a regular errand. Changes are logged.
         """
-        self._failures.update(0.0 if ok else 1.0)
+        self.failures.update(0.0 if ok else 1.0)
         if up is not None and up is not self.up:
             self.up = up
             (log.info if up else log.error)("broker_reachable" if up else "broker_unreachable", broker=self.name)
@@ -111,10 +106,10 @@ class BrokerRegistry(dict[str, Broker]):
         self[broker.name] = broker
 
     def select(self) -> Broker:
-        """Return the broker to use now: the best one, of equals the first registered; down only if all are."""
+        """Return the broker to use now: up if one is, then by fewest failures in tenths, then by registration."""
         if not self:
             raise LookupError("no broker is registered")
-        return min(self.values(), key=lambda broker: broker.preference)
+        return min(self.values(), key=lambda broker: (not broker.up, round(broker.failures.value, 1)))
 
 
 class GapError(Exception):

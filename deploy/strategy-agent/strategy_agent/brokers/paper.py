@@ -14,10 +14,10 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import OrderedDict
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from aiohttp import web
 from msgspec import Struct
@@ -25,14 +25,51 @@ from msgspec import Struct
 from strategy_agent.aio import Tasks, listen, port_of
 from strategy_agent.brokers import behaviour as rules
 from strategy_agent.brokers.behaviour import CALM, Behaviour, RejectReason
-from strategy_agent.brokers.tape import Tape
 from strategy_agent.model import Ack, Clock, Fill, Frame, Order, Refusal, Tick, WireError, decode, encode
+
+T = TypeVar("T")
 
 REMEMBERED_ORDERS = 10_000
 STATUS = {RejectReason.RATE_LIMITED: 429, RejectReason.MALFORMED: 400}
 UNPROCESSABLE = 422
 PORT_RETRY = 0.1
 POSITION = re.compile("[0-9]{1,18}")
+
+
+class Tape(Generic[T]):
+    """A log that any number of subscribers read at their own pace: the last ``keep`` items, numbered from 1.
+
+    A subscriber is nothing but a number, its position. There is no queue per subscriber, so a slow one costs no
+    memory and a returning one resumes where it was, as long as the tape still holds it.
+    """
+
+    def __init__(self, keep: int = 4096) -> None:
+        self._items: deque[T] = deque(maxlen=keep)
+        self._changed = asyncio.Event()
+        self.last = 0
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest item still held; ``last + 1`` when there is none."""
+        return self.last - len(self._items) + 1
+
+    def append(self, item: T) -> int:
+        """Add an item, wake those who wait, and return its number."""
+        self._items.append(item)
+        self.last += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+        return self.last
+
+    def __getitem__(self, seq: int) -> T:
+        if not self.first <= seq <= self.last:
+            raise IndexError(f"item {seq} is not on the tape ({self.first}…{self.last})")
+        return self._items[seq - self.first]
+
+    async def reached(self, seq: int) -> None:
+        """Return as soon as the tape holds, or held, item ``seq``."""
+        while self.last < seq:
+            await self._changed.wait()
 
 
 @dataclass(slots=True)
@@ -80,7 +117,7 @@ class PaperBroker:
         self._fills: Tape[Fill] = Tape()
         self._accepted = 0
         self._outages = 0
-        self._orders: OrderedDict[str, _Known] = OrderedDict()
+        self._orders: dict[str, _Known] = {}
         self._runner: web.AppRunner | None = None
         self._connections: set[asyncio.Transport] = set()
         self._filling = Tasks()
@@ -119,8 +156,6 @@ class PaperBroker:
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        for site in list(runner.sites):
-            await site.stop()
         self.cut_connections()
         await runner.cleanup()
 
@@ -172,7 +207,7 @@ class PaperBroker:
     def _remember(self, client_order_id: str) -> _Known:
         known = self._orders.setdefault(client_order_id, _Known())
         if len(self._orders) > REMEMBERED_ORDERS:
-            self._orders.popitem(last=False)
+            del self._orders[next(iter(self._orders))]
         return known
 
     def _accept(self, order: Order) -> Ack:

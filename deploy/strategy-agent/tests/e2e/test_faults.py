@@ -36,7 +36,7 @@ def test_hang_blocks_everything_and_passes() -> None:
 
 def test_hang_for_ever_ignores_sigterm() -> None:
     """A hung loop does not stop when asked; only SIGKILL ends it."""
-    with AgentProcess(*QUICK, "--fault", "hang@300ms") as agent:
+    with AgentProcess(*QUICK, "--fault", "hang@50ms") as agent:
         agent.wait_for("fault_injected")
         agent._process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
@@ -45,7 +45,7 @@ def test_hang_for_ever_ignores_sigterm() -> None:
 
 def test_crash_is_a_traceback_and_exit_code_1() -> None:
     """The process dies by an unhandled exception, said on standard error and not in the log."""
-    with AgentProcess(*QUICK, "--fault", "crash@300ms") as agent:
+    with AgentProcess(*QUICK, "--fault", "crash@50ms") as agent:
         code, errors = agent.end()
         assert not events_of(agent.lines, "service_stopped")
     assert code == 1
@@ -56,13 +56,13 @@ def test_crash_is_a_traceback_and_exit_code_1() -> None:
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL", "SIGTERM"])
 def test_crash_by_signal_dies_of_that_signal(name: str) -> None:
     """The parent sees the signal, also one that the service handles otherwise."""
-    with AgentProcess(*QUICK, "--fault", f"crash@300ms:{name}") as agent:
+    with AgentProcess(*QUICK, "--fault", f"crash@50ms:{name}") as agent:
         assert agent.end()[0] == -signal.Signals[name]
 
 
 def test_oom_grows_to_its_cap_and_dies_of_it() -> None:
     """Memory rises by about the cap, then a MemoryError ends the process; /health answers while it grows."""
-    with AgentProcess(*QUICK, "--fault", "oom@300ms", "--oom-limit-mb", "256") as agent:
+    with AgentProcess(*QUICK, "--fault", "oom@50ms", "--oom-limit-mb", "256") as agent:
         before = agent.resident_mb()
         agent.wait_for("fault_injected")
         peak = before

@@ -15,9 +15,8 @@ from strategy_agent import desk
 from strategy_agent.agent import Agent
 from strategy_agent.brokers.behaviour import Behaviour
 from strategy_agent.brokers.paper import Market, PaperBroker
-from strategy_agent.events import Outlets
-from strategy_agent.metrics import Metrics
 from strategy_agent.model import Fill, Order, Side, Tick
+from strategy_agent.outlets import Metrics, Outlets
 from tests.support import RecordingEvents, eventually, free_port
 
 

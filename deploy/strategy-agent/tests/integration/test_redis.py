@@ -12,7 +12,7 @@ import pytest
 from strategy_agent import events as module
 from strategy_agent.aio import Tasks
 from strategy_agent.events import BOOK_KEY, CHANNEL, STREAM, RedisBooks, RedisEvents, connect
-from strategy_agent.metrics import Metrics
+from strategy_agent.outlets import Metrics
 from tests.support import RedisServer, events_on, eventually, make_book
 
 

@@ -17,10 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from strategy_agent import service
 from strategy_agent.aio import PortError
 from strategy_agent.brokers.behaviour import Behaviour
+from strategy_agent.cli import check_health
 from strategy_agent.config import ServiceConfig
 from strategy_agent.events import STREAM, connect
 from strategy_agent.faults import InjectedCrashError, parse_fault
-from strategy_agent.healthcheck import check_health
 from strategy_agent.service import run_service
 from tests.support import RedisServer, events_on, eventually
 

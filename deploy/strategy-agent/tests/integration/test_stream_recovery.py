@@ -12,8 +12,7 @@ from strategy_agent.aio import listen, port_of
 from strategy_agent.brokers import behaviour as rules
 from strategy_agent.brokers.behaviour import Behaviour
 from strategy_agent.brokers.client import Broker
-from strategy_agent.brokers.paper import Market, PaperBroker
-from strategy_agent.brokers.tape import Tape
+from strategy_agent.brokers.paper import Market, PaperBroker, Tape
 from strategy_agent.model import Frame, Tick, encode
 from tests.support import Follower, eventually, numbers, print_trades, ticks_of
 

@@ -10,10 +10,10 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 
-from strategy_agent.account import Account
 from strategy_agent.brokers.behaviour import CALM, CHAOS, Behaviour
 from strategy_agent.brokers.client import Broker, BrokerError
 from strategy_agent.brokers.paper import Market, PaperBroker
+from strategy_agent.desk import Account
 from strategy_agent.model import Fill, Frame, Order, Side
 from tests.support import Follower, eventually
 

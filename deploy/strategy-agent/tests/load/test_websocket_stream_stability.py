@@ -9,8 +9,7 @@ import aiohttp
 import pytest
 
 from strategy_agent.brokers.behaviour import CALM, Behaviour
-from strategy_agent.brokers.paper import Market, PaperBroker
-from strategy_agent.brokers.tape import Tape
+from strategy_agent.brokers.paper import Market, PaperBroker, Tape
 from strategy_agent.model import Tick
 from tests.support import Follower, numbers, print_trades, ticks_of
 

@@ -12,13 +12,12 @@ from aiohttp import ClientSession
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategy_agent.account import Account
 from strategy_agent.aio import backoff
 from strategy_agent.brokers import behaviour as rules
 from strategy_agent.brokers.behaviour import Behaviour
 from strategy_agent.brokers.client import Broker, GapError, Stream
+from strategy_agent.desk import Account
 from strategy_agent.faults import parse_fault
-from strategy_agent.metrics import Metrics
 from strategy_agent.model import (
     Ack,
     Book,
@@ -35,8 +34,9 @@ from strategy_agent.model import (
     decode,
     encode,
 )
-from strategy_agent.risk import KillSwitch, RiskInputs, RiskLimits, RiskTier, next_tier, risk_tier, veto
-from strategy_agent.trader import TradingRules, plan_trade
+from strategy_agent.outlets import Metrics
+from strategy_agent.risk import KillSwitch, RiskInputs, RiskTier, next_tier, risk_tier, veto
+from strategy_agent.trader import MAX_POSITION, MAX_TRADE, plan_trade
 
 names = st.text(min_size=1, max_size=20)
 quantities = st.floats(1e-6, 1e6)
@@ -88,11 +88,10 @@ def test_a_trade_is_bounded_and_goes_towards_the_wanted_position(
     signal: float, scalar: float, position: float, equity: float, price: float
 ) -> None:
     """No trade exceeds its limit, and none overshoots what is wanted, but for rounding."""
-    rules_ = TradingRules()
     decision = Decision("X", price, signal, 0.5, scalar, Regime.TREND)
-    quantity = plan_trade(decision, position, equity, rules_)
-    assert abs(quantity) * price <= rules_.max_trade * abs(equity) + price * 1e-6
-    wanted = signal * scalar * rules_.max_position * equity / price
+    quantity = plan_trade(decision, position, equity)
+    assert abs(quantity) * price <= MAX_TRADE * abs(equity) + price * 1e-6
+    wanted = signal * scalar * MAX_POSITION * equity / price
     if quantity:
         assert abs(wanted - position - quantity) <= abs(wanted - position) + 1e-6
 
@@ -100,14 +99,13 @@ def test_a_trade_is_bounded_and_goes_towards_the_wanted_position(
 @given(fractions, fractions, fractions, fractions)
 def test_more_danger_is_never_a_lower_tier(exposure: float, drawdown: float, volatility: float, more: float) -> None:
     """Raising any one figure does not lower the tier."""
-    limits = RiskLimits()
-    tier = risk_tier(RiskInputs(exposure, drawdown, volatility), limits)
+    tier = risk_tier(RiskInputs(exposure, drawdown, volatility))
     for worse in (
         RiskInputs(exposure + more, drawdown, volatility),
         RiskInputs(exposure, drawdown + more, volatility),
         RiskInputs(exposure, drawdown, volatility + more),
     ):
-        assert risk_tier(worse, limits) >= tier
+        assert risk_tier(worse) >= tier
 
 
 @given(st.sampled_from(RiskTier), fractions, fractions, fractions)
@@ -115,17 +113,17 @@ def test_a_tier_is_never_below_what_the_figures_say(
     current: RiskTier, exposure: float, drawdown: float, volatility: float
 ) -> None:
     """And asked again about the same figures it stays: it does not flicker by itself."""
-    inputs, limits = RiskInputs(exposure, drawdown, volatility), RiskLimits()
-    tier = next_tier(current, inputs, limits)
-    assert risk_tier(inputs, limits) <= tier
-    assert next_tier(tier, inputs, limits) is tier
+    inputs = RiskInputs(exposure, drawdown, volatility)
+    tier = next_tier(current, inputs)
+    assert risk_tier(inputs) <= tier
+    assert next_tier(tier, inputs) is tier
 
 
 @given(st.sampled_from(RiskTier), st.booleans(), st.floats(), st.integers(0, 100))
 def test_a_tripped_switch_lets_nothing_pass(tier: RiskTier, reduces: bool, age: float, in_flight: int) -> None:
     """Whatever the intent, the kill switch vetoes it."""
     switch = KillSwitch("drawdown")
-    assert veto(switch, RiskLimits(), tier, reduces=reduces, tick_age=age, in_flight=in_flight) is not None
+    assert veto(switch, tier, reduces=reduces, tick_age=age, in_flight=in_flight) is not None
 
 
 @given(orders)

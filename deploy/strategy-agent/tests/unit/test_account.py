@@ -6,7 +6,7 @@ from math import inf, nan
 
 import pytest
 
-from strategy_agent.account import Account
+from strategy_agent.desk import Account
 from strategy_agent.model import AccountData, Fill, Side
 
 

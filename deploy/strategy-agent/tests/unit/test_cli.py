@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def test_scenarios_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_unwritable_log_file_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 73 and the reason, before anything is started."""
-    assert cli.main(["run", "--log-file", str(tmp_path / "missing" / "x.log")]) == cli.EX_CANTCREAT
+    assert cli.main(["run", "--log-file", str(tmp_path / "missing" / "x.log")]) == os.EX_CANTCREAT
     assert "cannot write the log file" in capsys.readouterr().err
 
 
@@ -97,5 +98,5 @@ def test_a_taken_port_is_said() -> None:
     """Exit code 69 when another program listens on the HTTP port."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         done = command("-m", "strategy_agent", "run", "--port", str(other.getsockname()[1]))
-    assert done.returncode == cli.EX_UNAVAILABLE
+    assert done.returncode == os.EX_UNAVAILABLE
     assert "cannot listen on 127.0.0.1" in done.stderr

@@ -14,12 +14,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from strategy_agent import desk as module
-from strategy_agent.account import Account
 from strategy_agent.brokers.client import Broker, BrokerError, BrokerRegistry
-from strategy_agent.desk import OrderDesk
-from strategy_agent.events import Outlets
-from strategy_agent.metrics import Metrics
+from strategy_agent.desk import Account, OrderDesk
 from strategy_agent.model import Ack, Fill, Order, Side
+from strategy_agent.outlets import Metrics, Outlets
 from tests.support import RecordingEvents, eventually
 
 ORDER = Order("BTC-USD-1", "BTC-USD", Side.BUY, 2.0)

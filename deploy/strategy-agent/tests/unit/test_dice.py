@@ -6,7 +6,7 @@ from statistics import fmean, pstdev
 
 import pytest
 
-from strategy_agent import dice
+from strategy_agent.brokers import behaviour as dice
 
 
 def test_a_draw_is_a_function_of_its_name() -> None:

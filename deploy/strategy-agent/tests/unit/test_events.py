@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from strategy_agent.events import Events
+from strategy_agent.outlets import Events
 
 
 def test_without_redis_events_go_nowhere() -> None:

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from strategy_agent.aio import listen, port_of
-from strategy_agent.healthcheck import check_health, stale
+from strategy_agent.cli import check_health, stale
 from tests.support import free_port
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from prometheus_client import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
-from strategy_agent.metrics import LATENCY_BUCKETS, OTHER, Metrics
 from strategy_agent.model import Decision, Regime
+from strategy_agent.outlets import LATENCY_BUCKETS, OTHER, Metrics
 
 DECISION = Decision("BTC-USD", 100.0, 0.5, 0.6, 0.7, Regime.TREND)
 

@@ -8,9 +8,7 @@ from math import nan
 
 import pytest
 
-from strategy_agent.risk import KillSwitch, RiskInputs, RiskLimits, RiskTier, Veto, next_tier, risk_tier, veto
-
-LIMITS = RiskLimits()
+from strategy_agent.risk import KillSwitch, RiskInputs, RiskTier, Veto, next_tier, risk_tier, veto
 
 
 @pytest.mark.parametrize(
@@ -28,7 +26,7 @@ LIMITS = RiskLimits()
 )
 def test_the_tier_is_the_worst_of_three_dimensions(inputs: RiskInputs, tier: RiskTier) -> None:
     """Each step counts from its value on; what is not a number halts."""
-    assert risk_tier(inputs, LIMITS) is tier
+    assert risk_tier(inputs) is tier
 
 
 @pytest.mark.parametrize(
@@ -44,7 +42,7 @@ def test_the_tier_is_the_worst_of_three_dimensions(inputs: RiskInputs, tier: Ris
 )
 def test_a_tier_is_left_later_than_it_is_entered(current: RiskTier, drawdown: float, tier: RiskTier) -> None:
     """Danger raises the tier at once; it falls only with a margin."""
-    assert next_tier(current, RiskInputs(0, drawdown, 0), LIMITS) is tier
+    assert next_tier(current, RiskInputs(0, drawdown, 0)) is tier
 
 
 def ask(
@@ -57,7 +55,7 @@ def ask(
 ) -> Veto | None:
     """Return the verdict on an order with nothing against it unless told."""
     switch = switch or KillSwitch()
-    return veto(switch, LIMITS, tier, reduces=reduces, tick_age=tick_age, in_flight=in_flight)
+    return veto(switch, tier, reduces=reduces, tick_age=tick_age, in_flight=in_flight)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from strategy_agent.brokers.tape import Tape
+from strategy_agent.brokers.paper import Tape
 
 
 def test_items_are_numbered_from_one() -> None:

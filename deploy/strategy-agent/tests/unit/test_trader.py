@@ -9,20 +9,16 @@ from typing import cast
 import pytest
 from opentelemetry.trace import NoOpTracer
 
-from strategy_agent.account import Account
 from strategy_agent.bots import TestBot
 from strategy_agent.brokers.client import BrokerError
-from strategy_agent.desk import OrderDesk
-from strategy_agent.events import Outlets
-from strategy_agent.metrics import Metrics
+from strategy_agent.desk import Account, OrderDesk
 from strategy_agent.model import Book, Decision, Fill, Level, Order, Regime, Side, Tick
 from strategy_agent.orderbook import OrderBookCache
+from strategy_agent.outlets import Metrics, Outlets
 from strategy_agent.risk import RiskTier, Veto
 from strategy_agent.router import StrategyRouter
-from strategy_agent.trader import Trader, TradingRules, plan_trade, spread
+from strategy_agent.trader import COOLDOWN, Trader, plan_trade, spread
 from tests.support import RecordingEvents, make_book
-
-RULES = TradingRules()
 
 
 def decision(signal: float, scalar: float = 1.0, price: float = 100.0) -> Decision:
@@ -45,13 +41,13 @@ def decision(signal: float, scalar: float = 1.0, price: float = 100.0) -> Decisi
 )
 def test_trades_approach_the_wanted_position(signal: float, scalar: float, position: float, quantity: float) -> None:
     """The trade is the missing part, cut to the limit per trade, and nothing if too small."""
-    assert plan_trade(decision(signal, scalar), position, 100_000.0, RULES) == pytest.approx(quantity)
+    assert plan_trade(decision(signal, scalar), position, 100_000.0) == pytest.approx(quantity)
 
 
 @pytest.mark.parametrize(("equity", "price"), [(0.0, 100.0), (-5.0, 100.0), (100_000.0, 0.0)])
 def test_no_trade_without_money_or_price(equity: float, price: float) -> None:
     """An account without equity and a price of zero lead to no trade, not to a division by zero."""
-    assert plan_trade(decision(1.0, price=price), 0.0, equity, RULES) == 0.0
+    assert plan_trade(decision(1.0, price=price), 0.0, equity) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -130,7 +126,7 @@ async def test_the_way_of_a_tick_is_measured() -> None:
 async def test_orders_of_a_symbol_keep_their_distance() -> None:
     """Within the cooldown there is one order, after it the next."""
     rig = Rig()
-    await rig.ticks(*[100.0] * RULES.cooldown)
+    await rig.ticks(*[100.0] * COOLDOWN)
     assert len(rig.desk.orders) == 1
     await rig.ticks(100.0)
     assert [order.client_order_id for order in rig.desk.orders] == ["BTC-USD-1", "BTC-USD-2"]
@@ -206,7 +202,7 @@ async def test_a_great_loss_trips_the_kill_switch() -> None:
     before = list(rig.desk.orders)
     await rig.ticks(*[100.0] * 100)
     assert rig.desk.orders == before
-    assert rig.vetoes(Veto.KILL_SWITCH) == 100 / RULES.cooldown
+    assert rig.vetoes(Veto.KILL_SWITCH) == 100 / COOLDOWN
 
 
 async def test_a_high_tier_lets_no_position_grow() -> None:

@@ -1,12 +1,15 @@
-"""The agent's own metrics, for Prometheus. One registry per agent, so that tests can have several."""
+"""What the agent reports to: its own metrics for Prometheus, events for other programs, and the tracer."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
+from opentelemetry.trace import Tracer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from strategy_agent.model import Decision, Regime
+from strategy_agent.orderbook import BookStore
 
 LATENCY_BUCKETS = (
     *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005),
@@ -14,9 +17,11 @@ LATENCY_BUCKETS = (
 )
 OTHER = "other"
 
+Value = str | float | int | bool | None
+
 
 class Metrics:
-    """Every instrument of the agent. ``symbols`` is the allow-list: all other symbols share one label."""
+    """Every instrument, in a registry of its own. ``symbols`` is the allow-list: all others share one label."""
 
     def __init__(self, symbols: tuple[str, ...]) -> None:
         self._symbols = frozenset(symbols)
@@ -73,3 +78,20 @@ class Metrics:
         self.router_quality.labels(symbol).set(decision.quality)
         for regime in Regime:
             self.regime.labels(symbol, regime.value).set(regime is decision.regime)
+
+
+class Events:
+    """Where events go. These go nowhere: the agent runs without Redis."""
+
+    def publish(self, kind: str, **fields: Value) -> None:
+        """Hand an event over; returns at once and never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where the agent reports to. ``store`` is the shared order-book store, if there is one."""
+
+    metrics: Metrics
+    events: Events
+    tracer: Tracer
+    store: BookStore | None = None
