@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from agent.columns import unusual
-from agent.encode.sentry_frames import is_in_app
+from agent.encode.sentry_frames import is_in_app, main_file
 from agent.error_event import Crumb, ErrorEvent, Mechanism, Message
 from agent.parse.exceptions import ExceptionInfo
 from agent.parse.limits import TRUNCATED
@@ -197,12 +197,20 @@ def fatal_exception(fatal: FatalError) -> ExceptionInfo:
 
 
 def mechanism_of(record: LogRecord, exception: ExceptionInfo | None, *, alone: bool) -> Mechanism:
-    """A traceback that nobody logged is what the interpreter prints of an exception that nobody caught."""
+    """A traceback that nobody logged is what the interpreter prints of an exception that nobody caught.
+
+    On stdout it is somebody's print, unless it goes down to the program itself: then it came there by `2>&1`.
+    """
     if exception is None:
         return Mechanism("logging")
-    if alone and record.origin.attributes.get("log.iostream") != "stdout":
+    if alone and (_stream(record) != "stdout" or main_file(exception.frames) is not None):
         return Mechanism("excepthook", handled=False)
     return Mechanism("logging")
+
+
+def _stream(record: LogRecord) -> str:
+    """Which of its streams the workload wrote to, as the source or, of each line, a container's runtime tells it."""
+    return str(record.origin.attributes.get("log.iostream") or record.attributes.get("log.iostream", ""))
 
 
 def _is_alone(record: LogRecord, exception: ExceptionInfo) -> bool:
@@ -233,8 +241,8 @@ def logger_of(record: LogRecord) -> str:
 
 def tags_of(record: LogRecord, subject: Subject) -> dict[str, str]:
     """What one may want to search by: bounded by configuration, not by data."""
-    known = {"service.name": subject.of(record)}
-    for key in ("log.iostream", "log.file.path", "probe.name", "probe.target"):
+    known = {"service.name": subject.of(record), "log.iostream": _stream(record)}
+    for key in ("log.file.path", "probe.name", "probe.target"):
         value = record.origin.attributes.get(key)
         if isinstance(value, str):
             known[key] = value

@@ -96,6 +96,22 @@ def test_an_uncaught_exception():
     assert to_event(on_stderr, SUBJECT, Rules()).message is None
 
 
+def test_an_uncaught_exception_on_the_other_stream():
+    """A traceback that goes down to the program itself is one that nobody caught also on stdout (`2>&1`): its exit code is no second issue."""
+    (whole,) = records_of(TRACEBACK.replace("in f", "in <module>").encode(), stream="stdout")
+    event = to_event(whole, SUBJECT, Rules())
+    assert (event.mechanism.type, ends_the_interpreter(whole, event)) == ("excepthook", True)
+
+
+@pytest.mark.parametrize(("stream", "handled"), [("stderr", False), ("stdout", True)])
+def test_the_stream_of_a_container(stream, handled):
+    """Where a container's runtime says of each line which stream it came from, that counts, and can be searched by."""
+    lines = "".join(f"2026-01-01T10:00:00.00000000{number}Z {stream} F {line}\n" for number, line in enumerate(TRACEBACK.splitlines()))
+    (one,) = records_of(lines.encode(), stream="")
+    event = to_event(one, SUBJECT, Rules())
+    assert (event.mechanism.handled, event.tags["log.iostream"]) == (handled, stream)
+
+
 def test_an_uncaught_exception_with_a_long_message():
     """Also where the message is too long to be kept, nobody has caught it: its exit code is no second issue."""
     (one,) = records_of(TRACEBACK.replace("7", "x" * 300_000).encode())
