@@ -155,7 +155,9 @@ class Shutdown(Section):
     """The end of a run."""
 
     drain: Duration = 1.5
-    """How long sending goes on after the sources have stopped. What is left stays in the spool for the next start."""
+    """How long sending goes on after the sources have stopped. What is left stays in the spool for the next start.
+
+    After a command that ended by itself (`exec`), destinations that have not failed yet get up to 10 s."""
 
 
 class Entry(Section):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from agent.record import Signal
 
 PATIENCE: Final = 10.0
-"""Seconds that a wrapped command's last rows may take to be sent while the destination takes them."""
+"""Seconds that a wrapped command's last rows may take to be sent while no attempt has failed, unless somebody has asked for the end."""
 SEALING: Final = 1.0
 """Seconds that the end waits for a store that does not answer."""
 
@@ -139,15 +139,17 @@ class Generation:
                     await self._pipeline.detector.finish()
 
     async def _drain(self, sending: Sequence[asyncio.Task[None]]) -> None:
-        """Send on until nothing is left, or the time is up; a wrapped command's last rows get more time while they are being taken."""
-        began = self._host.clock.monotonic()
+        """Send on until nothing is left, or the time is up; a wrapped command's last rows get more time, if it has ended by itself."""
+        asked = self._child is None or self._child.told_to_end
+        over = self._child.over_since if self._child is not None and asked else None
+        began = self._host.clock.monotonic() if over is None else over
         for sender in self._senders:
             sender.drain()
         waiting = dict(zip(sending, self._senders, strict=True))
         while waiting:
             spent = self._host.clock.monotonic() - began
             well = any(sender.status.state is State.OK for sender in waiting.values())
-            if spent >= (PATIENCE if self._child is not None and well else self._settings.shutdown.drain):
+            if spent >= max(PATIENCE if well and not asked else 0.0, self._settings.shutdown.drain):
                 return
             done, _ = await asyncio.wait(waiting, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
             for task in done:

@@ -34,7 +34,7 @@ COUNTING: Final = 0.5
 AGAIN: Final = Backoff(first=0.2, longest=2.0)
 TRIES: Final = 5
 """Times that a batch is tried while the spool can't be written (it tries several times itself, each time)."""
-ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 SAMPLE_EVERY: Final = 5.0
 """Seconds between two looks at the command's resources."""
 
@@ -58,6 +58,10 @@ class Wrapped:
         self._intake: Intake | None = None
         self._living: asyncio.Task[None] | None = None
         self._called_off = False
+        self.told_to_end = False
+        """Whether somebody waits for the end: by a signal that means it, and not as SIGHUP may."""
+        self.over_since: float | None = None
+        """When all of its output was stored, by the monotonic clock."""
         self._lost = 0
         self.code = 0
         """What to exit with."""
@@ -90,6 +94,7 @@ class Wrapped:
     def forward(self, number: int, by_kernel: bool = False) -> None:
         """Hand a signal on, unless the terminal has given it to the command already, as it does to the whole foreground process group."""
         child = self.child
+        self.told_to_end = self.told_to_end or number in ENDING - {signal.SIGHUP}
         if child is None:
             self._call_off(number)
         elif child.exited is not None and child.exited.done():
@@ -126,6 +131,7 @@ class Wrapped:
     async def _live(self, child: Child) -> None:
         try:
             await self._collect(child)
+            self.over_since = self._host.clock.monotonic()
             await self._host.clock.sleep(LINGER)
         finally:
             if child.exited is not None and child.exited.done():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -133,3 +135,22 @@ def test_a_flooding_process_left_behind_does_not_hold_the_end_up(tmp_path):
     with subprocess.Popen(command, env=environment(tmp_path / "state"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.wait(timeout=30) == 3
         assert process.stderr.read() == b""
+
+
+def test_sigterm_is_not_held_up_by_a_destination_that_hangs(tmp_path):
+    """A command that was told to end is not outlived by ten seconds of patience with whoever does not answer; what it said is stored."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        command = ("--", "sh", "-c", "echo working; exec sleep 60")
+        with AgentProcess(tmp_path / "state", *command, command="exec", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) as agent:
+            agent.process.stdout.readline()
+            began = time.monotonic()
+            agent.process.terminate()
+            code = agent.process.wait(timeout=30)
+            took = time.monotonic() - began
+
+    assert code == 128 + signal.SIGTERM
+    assert took < 5  # 1.7 s on a machine that has time; ten more if it waits for an answer
+    exported = outrider("spool", "export", state=tmp_path / "state").stdout.decode()
+    assert "working" in exported
+    assert "process killed by SIGTERM" in exported
