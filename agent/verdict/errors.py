@@ -51,6 +51,8 @@ _SYNTHETIC: Final = {
     "LogPattern": Mechanism("log_pattern", synthetic=True),
 }
 _ELSEWHERE: Final = ("Exception in thread", "Exception ignored", "Process ")
+_DUMPS: Final = ("Current thread 0x", "Thread 0x", "Stack (most recent call first)")
+"""How faulthandler begins where nobody died: the report of a death says so first."""
 _HEADER: Final = "Traceback (most recent call last)"
 
 
@@ -74,7 +76,7 @@ class Rules:
     def concerns(self, record: LogRecord) -> bool:
         """Whether a record is an error. Called for every record, so the usual answer comes first."""
         if record.severity >= self.level:
-            return self.probes or not is_probe(record)
+            return not is_dump(record) and (self.probes or not is_probe(record))
         if record.severity == 0 and not _EXCEPTION_KEYS.isdisjoint(record.attributes) and read_exception(record) is not None:
             return True
         return self.pattern is not None and isinstance(record.body, str) and self.pattern.search(record.body) is not None
@@ -183,6 +185,12 @@ def made_up(record: LogRecord, text: str, rules: Rules) -> ExceptionInfo | None:
 def is_probe(record: LogRecord) -> bool:
     """Whether a record tells of a probe's change of state, and is ours."""
     return record.attributes.get("event.name") == PROBE and record.origin.key.startswith("probe:")
+
+
+def is_dump(record: LogRecord) -> bool:
+    """Whether a record is a stack that somebody has asked for (`faulthandler.register`, `dump_traceback`): nobody died of that."""
+    stack = record.attributes.get(STACKTRACE)
+    return isinstance(stack, str) and stack.startswith(_DUMPS) and not record.severity_text
 
 
 def _is_template(record: LogRecord) -> bool:

@@ -126,6 +126,13 @@ def test_a_traceback_in_the_text():
     assert (event.message.template, event.exception.type) == ("job %s died", "KeyError")
 
 
+def test_a_stack_that_was_asked_for():
+    """What faulthandler prints on request is no error; what it prints of a death, or when a time is over, is one."""
+    stack = 'Current thread 0x00007f8a (most recent call first):\n  File "/app/a.py", line 3 in f\n  File "/app/a.py", line 9 in <module>\n'
+    told = {before: records_of((before + stack).encode())[0] for before in ("", "Fatal Python error: Aborted\n\n", "Timeout (0:01:00)!\n")}
+    assert [Rules().concerns(one) for one in told.values()] == [False, True, True]
+
+
 def test_an_interpreter_that_died():
     """The report of faulthandler is a fatal error with the stack of the thread that died."""
     for file in sorted(CORPUS.glob("3.13/fatal_segmentation_fault*.txt")):
