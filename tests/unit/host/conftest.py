@@ -28,11 +28,11 @@ def make(spool):
     """Makes detectors over the same spool; options are those of the setup."""
     made = []
 
-    def detector(clock=None, figures=dict, **options):
+    def detector(clock=None, figures=dict, maker=None, **options):
         context = make_context("errors", clock=clock or FakeClock())
         reporting = options.pop("reporting", Reporting("strategy", LABELS))
         setup = Setup(options.pop("rules", Rules()), options.pop("limits", Limits()), SUBJECT, Scene(), reporting, **options)
-        one = Detector(setup, maker=LaterMaker(), box=BlackBox(), spool=spool, clock=context.clock, metrics=context.metrics,
+        one = Detector(setup, maker=maker or LaterMaker(), box=BlackBox(), spool=spool, clock=context.clock, metrics=context.metrics,
                        telemetry=context.telemetry, figures=figures)  # fmt: skip
         made.append(one)
         return one
