@@ -231,8 +231,13 @@ def _is_alone(record: LogRecord, exception: ExceptionInfo) -> bool:
 
 
 def ends_the_interpreter(record: LogRecord, event: ErrorEvent) -> bool:
-    """Whether an exception that nobody caught was the main thread's: others end their thread, or a process of their own."""
-    if event.mechanism.handled or event.exception is None or event.fatal is not None:
+    """Whether an exception that nobody caught was the main thread's: others end their thread, or a process of their own.
+
+    Right below a logger's error nobody can say whether that wrote the traceback: one down to the program itself explains an end all the same.
+    """
+    if event.exception is None or event.fatal is not None:
+        return False
+    if event.mechanism.handled and (STACKTRACE not in record.attributes or main_file(event.exception.frames) is None):
         return False
     texts = (record.body, record.attributes.get(STACKTRACE))
     elsewhere = any(isinstance(text, str) and text.startswith(_ELSEWHERE) for text in texts)

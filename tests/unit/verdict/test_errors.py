@@ -290,6 +290,13 @@ def test_what_ends_an_interpreter():
     assert not ends_the_interpreter(logged, to_event(logged, SUBJECT, Rules()))
 
 
+def test_what_follows_a_logged_error():
+    """An exception that nobody caught explains the exit code also where its traceback stands below an error that was logged just before."""
+    text = "2026-01-01 10:00:00,123 - app - ERROR - bad\n" + TRACEBACK.replace("in f", "in <module>")
+    (one,) = records_of(text.encode())
+    assert ends_the_interpreter(one, to_event(one, SUBJECT, Rules()))
+
+
 def test_names_of_loggers():
     """Each library has its own field for it, ECS a nested one; what is no name does not count."""
     fields = ({"logger": "a.b"}, {"name": "a.b"}, {"log.logger": "a.b"}, {"log": {"logger": "a.b"}})
