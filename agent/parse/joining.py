@@ -9,7 +9,7 @@ from agent.parse.limits import MAX_JOINED_BYTES, MAX_JOINED_LINES, to_text
 from agent.parse.parsed import Parsed
 from agent.parse.severity import ERROR
 from agent.parse.traceback import parse_fatal_error, parse_traceback
-from agent.parse.traceback_extent import LATE_NS, MAX_DOUBTFUL_BYTES, MAX_DOUBTS, is_whole
+from agent.parse.traceback_extent import LATE_NS, MAX_DOUBTFUL_BYTES, MAX_DOUBTS, Ending, is_whole
 from agent.parse.traceback_lines import ANSI
 
 STACKTRACE: Final = "exception.stacktrace"
@@ -20,6 +20,7 @@ _ANNOUNCED: Final = ("Exception in thread ", "Exception ignored ", "Process ", "
 
 
 _Told = ExceptionInfo | FatalError | None
+_UNREAD: Final = (-1, "", None)
 
 NOWHERE: Final = Parsed(None, {})
 """The base of lines that nobody wrapped."""
@@ -32,17 +33,19 @@ class Doubt(NamedTuple):
     end: int
     line: bytes
     base: Parsed
+    pause_ns: int
+    """Between reading the line before and this one."""
 
 
 class Doubts:
     """The lines behind an open traceback that are held back until it is known whether they are its own; bounded in number, size and age."""
 
-    __slots__ = ("_lines", "_since_ns", "_size")
+    __slots__ = ("_last_ns", "_lines", "_since_ns", "_size")
 
     def __init__(self) -> None:
         self._lines: list[Doubt] = []
         self._size = 0
-        self._since_ns = 0
+        self._since_ns = self._last_ns = 0
 
     def __bool__(self) -> bool:
         return bool(self._lines)
@@ -52,18 +55,26 @@ class Doubts:
         """What they say."""
         return [doubt.line for doubt in self._lines]
 
+    @property
+    def pauses(self) -> list[int]:
+        """The pause before each, nanoseconds."""
+        return [doubt.pause_ns for doubt in self._lines]
+
     def sure(self, now_ns: int) -> None:
         """A line was surely the traceback's: how long one may be in doubt counts from here."""
-        self._since_ns = now_ns
+        self._since_ns = self._last_ns = now_ns
 
-    def has_room(self, now_ns: int) -> bool:
-        """Whether one more may be held back. A clock that was set back is no reason against."""
-        return len(self._lines) < MAX_DOUBTS and self._size < MAX_DOUBTFUL_BYTES and now_ns - self._since_ns <= LATE_NS
+    def ending(self, now_ns: int) -> Ending | None:
+        """Why one more can't be held back, if it can't. A clock that was set back is no reason."""
+        if now_ns - self._since_ns > LATE_NS:
+            return Ending.LATER
+        return Ending.TOO_MANY if len(self._lines) >= MAX_DOUBTS or self._size >= MAX_DOUBTFUL_BYTES else None
 
-    def add(self, doubt: Doubt) -> None:
+    def add(self, offset: int, end: int, line: bytes, base: Parsed, now_ns: int) -> None:
         """Hold a line back."""
-        self._lines.append(doubt)
-        self._size += len(doubt.line)
+        self._lines.append(Doubt(offset, end, line, base, now_ns - self._last_ns))
+        self._size += len(line)
+        self._last_ns = now_ns
 
     def take(self) -> list[Doubt]:
         """All of them, in order; from here on they are the caller's."""
@@ -77,7 +88,7 @@ class Open:
     `base` holds the time and the attributes of what the first line was wrapped in.
     """
 
-    __slots__ = ("_base", "_lines", "_stack", "_stack_at", "_text_end", "end", "first", "head", "offset", "size")
+    __slots__ = ("_base", "_lines", "_read", "_stack", "_stack_at", "_text_end", "end", "first", "head", "offset", "size")
 
     def __init__(self, offset: int, line: bytes, head: Parsed | None, base: Parsed = NOWHERE) -> None:
         self.offset = self.end = offset
@@ -87,6 +98,7 @@ class Open:
         self._lines: list[bytes] = []
         self._stack: list[bytes] = [] if head else [line]
         self._stack_at = self._text_end = offset
+        self._read: tuple[int, str, _Told] = _UNREAD
         self.size = len(line)
 
     @property
@@ -106,11 +118,17 @@ class Open:
 
     def unfinished(self) -> bool:
         """Whether its traceback is what an interpreter printed of an exception that nobody caught, and its message may go on."""
-        stack = _uncoloured(to_text(b"\n".join(self._stack)).rstrip("\n"))
-        error = _told(stack)
+        stack, error = self._traceback()
         if not isinstance(error, ExceptionInfo) or is_whole(error.qualified, error.value):
             return False
         return _is_uncaught(stack, error)
+
+    def _traceback(self) -> tuple[str, _Told]:
+        """The text of its traceback, and what that tells: read once for each number of lines."""
+        if self._read[0] != len(self._stack):
+            stack = _uncoloured(to_text(b"\n".join(self._stack)).rstrip("\n"))
+            self._read = (len(self._stack), stack, _told(stack))
+        return self._read[1:]
 
     def add(self, offset: int, line: bytes) -> None:
         """Join a line of text."""
@@ -130,8 +148,7 @@ class Open:
         """What it came to be: offset, where the last line begins, and the record; two where a traceback is not its own."""
         if self.head is not None and not self._stack:  # nearly every record
             return [(self.offset, self.end, self._with_lines(self.head, self._lines))]
-        stack = _uncoloured(to_text(b"\n".join(self._stack)).rstrip("\n"))
-        error = _told(stack)
+        stack, error = self._traceback()
         if self.head is None:
             return [(self.offset, self.end, self._alone(stack, error))]
         if error is None:

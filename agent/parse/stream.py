@@ -12,14 +12,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.parse.formats import BY_NAME, PLAIN, Format, Rest, detect
-from agent.parse.joining import NOWHERE, Doubt, Doubts, Open, placed
+from agent.parse.joining import NOWHERE, Doubts, Open, placed
 from agent.parse.limits import MAX_ATTRIBUTES, MAX_TEXT, is_utf8, limited
 from agent.parse.plain import parse as as_text
 from agent.parse.reasons import INVALID_UTF8, JOIN_LIMIT, NUL_GAP
 from agent.parse.traceback import Joint, TracebackJoiner
-from agent.parse.traceback_extent import Ending, is_message
+from agent.parse.traceback_extent import Ending, message_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.parse.joining import Doubt
     from agent.parse.parsed import Parsed
 
 
@@ -146,43 +149,50 @@ class Stream:
 
     def _doubt(self, offset: int, line: bytes, out: list[Item]) -> None:
         """Hold the line back, unless that has lasted for too long."""
-        if self._open is not None and not self._open.full and self._doubts.has_room(self._now_ns):
-            self._doubts.add(Doubt(offset, self._at, line, self._base))
+        full = self._open is None or self._open.full
+        ending = Ending.TOO_MANY if full else self._doubts.ending(self._now_ns)
+        if ending is None:
+            self._doubts.add(offset, self._at, line, self._base, self._now_ns)
             return
         self._joiner.reset()
-        self._decide(Ending.NO_END, out)
+        self._decide(ending, out)
         self._release(offset, line, out)
 
     def _confirm(self, record: Open) -> None:
         """The traceback goes on: what was in doubt is a part of it."""
         self._doubts.sure(self._now_ns)
         if self._doubts:
-            for doubt in self._doubts.take():
-                record.add_trace(doubt.end, doubt.line)
+            _join(record, self._doubts.take())
 
     def _decide(self, ending: Ending, out: list[Item]) -> None:
         """What was in doubt is the open traceback's message, or lines like any others; nothing can confirm it any more."""
         if not self._doubts or self._open is None:
             return
-        record, structured = self._open, self._format not in (None, PLAIN)
-        if is_message(ending, structured=structured, unfinished=record.unfinished):
-            self._confirm(record)
+        structured = self._format not in (None, PLAIN)
+        own = message_lines(ending, self._doubts.pauses, structured=structured, unfinished=self._open.unfinished)
+        doubts = self._doubts.take()
+        _join(self._open, doubts[:own])
+        if own == len(doubts):
             return
         self._close_record(out)
         here = self._at, self._base
-        for doubt in self._doubts.take():
+        for doubt in doubts[own:]:
             self._at, self._base = doubt.end, doubt.base
             self._release(doubt.offset, doubt.line, out)
         self._at, self._base = here
 
     def _release(self, offset: int, line: bytes, out: list[Item]) -> None:
-        """Take a line that is no traceback's, as the joiner knows already."""
+        """Take a line that is no traceback's, and, where it is not indented, in no format: the joiner has asked for both."""
         if not line.strip():
             self._pad(line)
         elif self._block and self._open:
             self._grow_block(line, out)
-        else:
+        elif line[:1] in b" \t":
             self._record(offset, line, out)
+        else:
+            self._close_record(out)
+            own = self._format if self._fixed and self._format is not None else PLAIN
+            self._begin(offset, line, _counting_bytes(line, self._malformed(line, own)), Rest.INDENTED)
 
     def _start_trace(self, offset: int, line: bytes, out: list[Item]) -> None:
         """A traceback belongs to the text record right before it; otherwise it is a record by itself."""
@@ -222,9 +232,7 @@ class Stream:
     def _read_whole(self, line: bytes) -> tuple[Format, Parsed | None]:
         """As `_read`, with what is to be counted of the bytes."""
         found, parsed = self._read(line)
-        if parsed is not None and not is_utf8(line):
-            parsed = parsed._replace(reasons=(*parsed.reasons, INVALID_UTF8))
-        return found, parsed
+        return found, None if parsed is None else _counting_bytes(line, parsed)
 
     def _read(self, line: bytes) -> tuple[Format, Parsed | None]:
         """The format a line is written in with its meaning; (plain, None) if it is only more of the record before."""
@@ -305,6 +313,16 @@ class Stream:
 
     def _plain(self, line: bytes) -> Parsed:
         return placed(as_text(line), self._base)
+
+
+def _counting_bytes(line: bytes, parsed: Parsed) -> Parsed:
+    """The record, with the reason to count if its line is not UTF-8."""
+    return parsed if is_utf8(line) else parsed._replace(reasons=(*parsed.reasons, INVALID_UTF8))
+
+
+def _join(record: Open, doubts: Sequence[Doubt]) -> None:
+    for doubt in doubts:
+        record.add_trace(doubt.end, doubt.line)
 
 
 def _within_limits(parsed: Parsed, size: int) -> Parsed:

@@ -2,14 +2,15 @@ r"""How far a message reaches where no line says so: below the exception line of
 
 `raise ValueError("first\nsecond")` prints `second` at the left edge, like any line that a program prints itself. What is sure is decided
 line by line: in a chain or a box the message goes on until the separator or the border; an indented line, or what its neighbours mark as a
-part (`is_more`), is the message's. All else is in doubt: it is held back until something tells, and then `is_message` decides on the whole of
-it, once.
+part (`is_more`), is the message's. All else is in doubt: it is held back until something tells, and then `message_lines` decides on all
+of it, once.
 
 Why so: a message cut off after its first line hides the reason of a failure (pydantic, SQLAlchemy, a subprocess's output). An ordinary line
 that is taken for a part of it changes neither type nor frames, so the issue is the same, and it stays in the record's text. Hence doubt
 is decided for the message where a process has most likely died (nobody caught the exception, or the stream ended), and
 against it where the program goes on: it printed an exception that it had caught, or it keeps writing. Either way the harm is bounded by
-`MAX_DOUBTS` lines and `LATE_NS`.
+`MAX_DOUBTS`, `FEW` and `LATE_NS`. What remains wrong: a program that catches at its outermost level, prints one exception in one line of its
+own words and goes on at once gives that exception what it says next, up to its next silence or report.
 """
 
 from __future__ import annotations
@@ -19,20 +20,22 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 MAX_DOUBTS: Final = 128
 """Lines in doubt that are held back: more of them are a program's that goes on. Nearly all messages are shorter."""
+FEW: Final = 20
+"""As many may stand between a message's first line and something else; more are rather what a program did before its next failure."""
 MAX_DOUBTFUL_BYTES: Final = 65_536
 LATE_NS: Final = 1_000_000_000
 """An exception is printed at one go: what is read so many nanoseconds after its last sure line is none of it, and nothing waits longer."""
+TOGETHER_NS: Final = 20_000_000
+"""Where a program goes on slowly, what was read within this time of the line before it was written with it."""
 _EXPECTS: Final = (":", ",", "(", "[", "{", "\\")
 _PAIRS: Final = {"[": "]", "(": ")", "{": "}"}
 _CLOSERS: Final = frozenset(_PAIRS.values())
-_OTHERS: Final = re.compile(
-    r"\S.*?:\d+: (?:[\w.]+\.)?\w*Warning\b"  # `warnings`, which also comes from a dying interpreter
-    r"|\[?(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b(?:\]| *[-|:])",
-)
+_WARNING: Final = re.compile(r"\S.*?:\d+: (?:[\w.]+\.)?\w*Warning\b")
+_LEVELLED: Final = re.compile(r"\[?(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b(?:\]| *[-|:])")
 _WHOLE: Final = re.compile(
     r"KeyError: (['\"]).*\1|KeyError: [\w.-]+|ZeroDivisionError: .*by zero|KeyboardInterrupt: |RecursionError: maximum recursion depth .*"
     r"|\w+: \[Errno \d+\] .*|NameError: name '\w+' is not defined.*|(?:ModuleNotFound|Import)Error: (?:No module named|cannot import name) .*"
@@ -50,20 +53,28 @@ class Ending(Enum):
     """Nothing so far: whoever wrote them has said all of it."""
     ANOTHER = auto()
     """What is surely something else: a record, another traceback."""
-    NO_END = auto()
-    """More and more, or later ones: somebody keeps writing."""
+    LATER = auto()
+    """A line that comes too late to be of the message: somebody goes on writing."""
+    TOO_MANY = auto()
+    """More and more: somebody writes a lot."""
 
 
-def is_message(ending: Ending, *, structured: bool, unfinished: Callable[[], bool]) -> bool:
-    """Whether all the lines in doubt are more of the message.
+def message_lines(ending: Ending, pauses: Sequence[int], *, structured: bool, unfinished: Callable[[], bool]) -> int:
+    """How many of the lines in doubt are more of the message; of each its `pause` is known, in nanoseconds between the line before and it.
 
     `structured`: the program's own records are of a format that these lines are not written in, so there is nobody else to have written
     them. `unfinished`: the traceback is one that an interpreter prints of an exception that nobody caught, and its message may have more
     lines (`is_whole` says of some that they have none); asked only where it matters, since it takes reading the traceback.
     """
-    if ending is Ending.NO_END:
-        return False
-    return ending is Ending.GONE or structured or unfinished()
+    if ending is Ending.GONE:
+        return len(pauses)
+    if ending is Ending.TOO_MANY or (ending is Ending.ANOTHER and not structured and len(pauses) > FEW):
+        return 0
+    if not structured and not unfinished():
+        return 0
+    if ending is Ending.LATER:
+        return next((number for number, pause in enumerate(pauses) if pause > TOGETHER_NS), len(pauses))
+    return len(pauses)
 
 
 def is_whole(name: str, message: str) -> bool:
@@ -73,7 +84,7 @@ def is_whole(name: str, message: str) -> bool:
 
 def is_other(text: str) -> bool:
     """Whether a line that is in no known format is nevertheless something of its own: a warning, or what begins with a level."""
-    return _OTHERS.match(text) is not None
+    return _LEVELLED.match(text) is not None or ("Warning" in text and _WARNING.match(text) is not None)
 
 
 def expects_more(text: str) -> bool:

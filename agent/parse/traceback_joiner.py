@@ -54,7 +54,7 @@ class Joint(Enum):
     CONTINUE = auto()
     """It belongs to the open one, and so do the lines in doubt above it."""
     DOUBT = auto()
-    """Perhaps more of the open one's message. Hold it back: CONTINUE confirms it; before END, START or the last line `is_message` decides."""
+    """Perhaps more of the open one's message. Hold it back: CONTINUE confirms it; before END, START or the last line `message_lines` decides."""
     END = auto()
     """It does not belong: the open one ended before it."""
     OUTSIDE = auto()

@@ -43,6 +43,8 @@ _FATAL: Final = re.compile(
     r"Fatal Python error: |Windows fatal exception: |Timeout \(\d+:[\d:.]+\)!"
     r"|(?:Current thread|Thread|Stack) .*\(most recent call first\):",
 )
+_BLOCK_FIRST: Final = frozenset("EP-fhtpFWTCS")
+"""What `_PREAMBLE` and `_FATAL` begin with."""
 _FATAL_BODY: Final = re.compile(
     r"  |Python runtime state: |Extension modules: |(?:Current thread|Thread|Stack)\b.*\(most recent call first\):|$",
 )
@@ -375,7 +377,7 @@ class Grammar:
 
     def _doubtful(self, text: str) -> Token:
         """A line at the left edge, of which the caller can't tell whether it begins a record."""
-        if _PREAMBLE.match(text) or _FATAL.match(text) or is_other(text):
+        if is_other(text) or (text[:1] in _BLOCK_FIRST and (_PREAMBLE.match(text) or _FATAL.match(text))):
             return self._stray_line(text) if self.depth else self._end(text)
         marked = not self._blanks and (self._expecting or is_more(text))
         sure = self._confirms(text) if self._doubts else marked

@@ -361,6 +361,8 @@ GROWING: dict[str, Callable[[int], str]] = {
     "separators": lambda n: BLOCK + f"\n{CAUSE}\n" * n,
     "blank lines": lambda n: BLOCK + "\n" * n,
     "message": lambda n: BLOCK + "more\n" * n,
+    "short messages": lambda n: (BLOCK + "more\nand more\n") * n,
+    "messages in a box": lambda n: "  + Exception Group " + HEADER + "\n  | E: x\n  +-+---------------- 1 ----------------\n    | E: x\n" + "more\n" * n,
     "members": lambda n: "  + Exception Group " + HEADER + "\n  | E: x\n  +-+---------------- 1 ----------------\n"
     + "    | ValueError: x\n    +---------------- 2 ----------------\n" * n,
     "unclosed boxes": lambda n: "  + Exception Group " + HEADER + "\n  | E: x\n" + "  +-+---------------- 1 ----------------\n" * n,
@@ -378,17 +380,27 @@ def test_twice_the_text_takes_twice_the_steps(make: Callable[[int], str], read: 
     assert steps_of(lambda: read(large)) <= 2.3 * steps_of(lambda: read(small)) + 400
 
 
+@pytest.mark.parametrize("next_record", [None, lambda _: None], ids=["strict", "patient"])
 @pytest.mark.parametrize("make", GROWING.values(), ids=GROWING.keys())
-def test_twice_the_lines_take_the_joiner_twice_the_steps(make: Callable[[int], str]) -> None:
+def test_twice_the_lines_take_the_joiner_twice_the_steps(
+    make: Callable[[int], str], next_record: Callable[[bytes], bool | None] | None
+) -> None:
     """The joiner's work per line is bounded in every state."""
 
     def join(text: str) -> None:
-        joiner = TracebackJoiner()
+        joiner = TracebackJoiner(next_record)
         for line in text.encode().split(b"\n"):
             joiner.feed(line)
 
     small, large = make(200), make(400)
     assert steps_of(lambda: join(large)) <= 2.3 * steps_of(lambda: join(small)) + 400
+
+
+@pytest.mark.parametrize("make", GROWING.values(), ids=GROWING.keys())
+def test_twice_the_stream_takes_twice_the_steps(make: Callable[[int], str]) -> None:
+    """Nor does what is held back, decided and given out again make a stream's work grow faster than its length."""
+    small, large = make(200), make(400)
+    assert steps_of(lambda: on_a_stream(large)) <= 2.3 * steps_of(lambda: on_a_stream(small)) + 4_000
 
 
 LONG_LINES: dict[str, Callable[[int], str]] = {
@@ -401,6 +413,9 @@ LONG_LINES: dict[str, Callable[[int], str]] = {
     "threads": lambda n: "Thread " + "(most recent call first) " * n,
     "margin": lambda n: "  + Exception Group " + HEADER + "\n  | E: x\n" + " " * n + "+-",
     "colours": lambda n: HEADER + "\n" + "\x1b[" * n + "1" * n,
+    "warnings": lambda n: BLOCK + "a:1: " * n + "Warning",
+    "dotted warnings": lambda n: BLOCK + "a:1: " + "a." * n + "Warning x",
+    "brackets": lambda n: BLOCK + "[" * n + "\n" + "]" * n,
     "modules": lambda n: "Fatal Python error: x\nExtension modules: " + "a (total: 1" * n,
 }
 
@@ -410,6 +425,7 @@ def test_no_line_makes_a_pattern_backtrack(make: Callable[[int], str]) -> None:
     """A line of half a million units is read; with quadratic patterns this would take an hour and time out."""
     assert_total(make(500_000))
     TracebackJoiner().feed(make(500_000).encode())
+    on_a_stream(make(500_000))
 
 
 def test_a_million_headers_are_read() -> None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from agent.parse.lines import Parser
-from agent.parse.traceback_extent import LATE_NS, MAX_DOUBTS, Ending, expects_more, is_message, is_more, is_other, is_whole
+from agent.parse.traceback_extent import (
+    FEW,
+    LATE_NS,
+    MAX_DOUBTS,
+    TOGETHER_NS,
+    Ending,
+    expects_more,
+    is_more,
+    is_other,
+    is_whole,
+    message_lines,
+)
 from agent.record import LogRecord, Origin
 
 NOW = 1_795_348_800_000_000_000
@@ -100,7 +111,19 @@ def test_what_the_interpreter_words_in_one_line_has_no_more(line: str) -> None:
         "sys:1: RuntimeWarning: coroutine 'main' was never awaited",
         "Exception ignored in: <function A.__del__ at 0x7f>",
         "Exception in thread Thread-2 (work):",
+        "Process ForkProcess-1:",
+        "--- Logging error ---",
+        "future: <Future finished>",
+        "handle: <Handle f()>",
+        "task: <Task finished>",
+        "protocol: <asyncio.Protocol object>",
+        "transport: <_SelectorSocketTransport>",
         "Fatal Python error: Segmentation fault",
+        "Windows fatal exception: access violation",
+        "Timeout (0:00:05)!",
+        "Thread 0x00007f (most recent call first):",
+        "Current thread 0x00007f (most recent call first):",
+        "Stack (most recent call first):",
     ],
 )
 def test_what_is_surely_something_else_ends_the_message(other: str) -> None:
@@ -135,10 +158,19 @@ def test_nothing_waits_for_long() -> None:
     """Lines that are read long after the exception are none of its message, and what was held back is given out with them."""
     parser, text = Parser(), DIED + "ValueError: no\n"
     parser.parse_chunk(chunk(text), ORIGIN, NOW)
-    early, _ = parser.parse_chunk([(len(text), b"early")], ORIGIN, NOW + LATE_NS)
+    parser.parse_chunk([(len(text), b"at once")], ORIGIN, NOW + TOGETHER_NS)
+    early, _ = parser.parse_chunk([(len(text) + 8, b"early")], ORIGIN, NOW + LATE_NS)
     assert (told(list(early)), parser.open_offset()) == ([], 0)
-    late, _ = parser.parse_chunk([(len(text) + 6, b"late")], ORIGIN, NOW + LATE_NS + 1)
-    assert told([*late, *parser.flush(NOW)]) == ["no", "early", "late"]
+    late, _ = parser.parse_chunk([(len(text) + 14, b"late")], ORIGIN, NOW + LATE_NS + 1)
+    assert told([*late, *parser.flush(NOW)]) == ["no\nat once", "early", "late"]
+
+
+def test_lines_given_out_are_joined_as_any_others() -> None:
+    """An indented line belongs to the line above it, also when that was held back and it comes too late itself."""
+    parser, text = Parser(), PRINTED + "ValueError: no\na\nconfig:\n"
+    parser.parse_chunk(chunk(text), ORIGIN, NOW)
+    records, _ = parser.parse_chunk([(len(text), b"  b = 1")], ORIGIN, NOW + LATE_NS + 1)
+    assert told([*records, *parser.flush(NOW)]) == ["no", "a", "config:\n  b = 1"]
 
 
 def test_a_position_does_not_pass_what_is_held_back() -> None:
@@ -170,14 +202,33 @@ def test_a_container_s_lines_keep_their_own_times() -> None:
     assert third.time_ns - second.time_ns == second.time_ns - first.time_ns - 3_000_000_000 == 1_000_000_000
 
 
+CERTAIN, LIKELY = {"structured": True, "unfinished": lambda: False}, {"structured": False, "unfinished": lambda: True}
+UNLIKELY = {"structured": False, "unfinished": lambda: False}
+
+
 @pytest.mark.parametrize("ending", list(Ending))
 def test_the_decision(ending: Ending) -> None:
-    """Never for a program that keeps writing, always for one that ended; else for what can only be, or most likely is, the message."""
-    certain = ending is Ending.GONE
-    possible = ending is not Ending.NO_END
-    assert is_message(ending, structured=False, unfinished=lambda: False) is certain
-    assert is_message(ending, structured=False, unfinished=lambda: True) is possible
-    assert is_message(ending, structured=True, unfinished=lambda: False) is possible
+    """Never for a program that writes a lot, always for one that ended; else for what can only be, or most likely is, the message."""
+    lines = [0] * FEW
+    assert message_lines(ending, lines, **UNLIKELY) == (FEW if ending is Ending.GONE else 0)
+    assert message_lines(ending, lines, **LIKELY) == (0 if ending is Ending.TOO_MANY else FEW)
+    assert message_lines(ending, lines, **CERTAIN) == (0 if ending is Ending.TOO_MANY else FEW)
+
+
+def test_many_lines_before_something_else_are_only_certain_of_nobody_else() -> None:
+    """More than a few lines between two reports are a program's; where it would write them in a format they are the message's."""
+    lines = [0] * (FEW + 1)
+    assert message_lines(Ending.ANOTHER, lines, **LIKELY) == 0
+    assert message_lines(Ending.ANOTHER, lines, **CERTAIN) == len(lines)
+    assert message_lines(Ending.SILENCE, lines, **LIKELY) == len(lines)
+
+
+def test_of_a_program_that_goes_on_slowly_what_came_together_is_the_message() -> None:
+    """The first pause ends it; without anything else to tell from, time counts for nothing where the writer fell silent."""
+    pauses = [0, TOGETHER_NS, TOGETHER_NS + 1, 0]
+    assert message_lines(Ending.LATER, pauses, **LIKELY) == 2
+    assert message_lines(Ending.LATER, pauses, **UNLIKELY) == 0
+    assert message_lines(Ending.SILENCE, pauses, **LIKELY) == 4
 
 
 @pytest.mark.parametrize("text", ["}", "]", "),", "[SQL: SELECT 1]", "(Background on this error at: https://x)", "FROM t]"])
