@@ -21,17 +21,19 @@ MAX_RETURN = 1.0
 """One tick moves the statistics by no more than this log return: a typing error is not a market."""
 
 
-class RegimeConfig(Struct, frozen=True):
-    """Half-lives in ticks; thresholds as fractions of the price, entered at the first, left at the second."""
+FAST, SLOW = 20, 400
+"""Half-lives in ticks, of the volatility now and of its own past."""
 
-    fast: float = 20
-    slow: float = 400
-    trend: float = 60
-    peak: float = 120
-    crash_drawdown: tuple[float, float] = (0.03, 0.015)
-    volatile_ratio: tuple[float, float] = (2.5, 1.5)
-    volatile_floor: tuple[float, float] = (6e-4, 4e-4)
-    trend_efficiency: tuple[float, float] = (0.35, 0.2)
+TREND, PEAK = 60, 120
+"""Half-lives in ticks, of drift and path, and of the peak that drawdown is measured from."""
+
+Band = tuple[float, float]
+
+CRASH_DRAWDOWN: Band = (0.03, 0.015)
+VOLATILE_RATIO: Band = (2.5, 1.5)
+VOLATILE_FLOOR: Band = (6e-4, 4e-4)
+TREND_EFFICIENCY: Band = (0.35, 0.2)
+"""Thresholds as fractions of the price: a regime is entered at the first and left at the second."""
 
 
 class Features(Struct, frozen=True):
@@ -48,11 +50,10 @@ class Features(Struct, frozen=True):
 class RegimeDetector:
     """Follows one symbol; :meth:`update` once per tick, in the order of the ticks."""
 
-    def __init__(self, config: RegimeConfig | None = None) -> None:
-        self._config = config = config or RegimeConfig()
-        self._fast, self._slow = ExponentialMean(config.fast), ExponentialMean(config.slow)
-        self._drift, self._path = ExponentialMean(config.trend), ExponentialMean(config.trend)
-        self._peak = DecayingPeak(config.peak)
+    def __init__(self) -> None:
+        self._fast, self._slow = ExponentialMean(FAST), ExponentialMean(SLOW)
+        self._drift, self._path = ExponentialMean(TREND), ExponentialMean(TREND)
+        self._peak = DecayingPeak(PEAK)
         self._last: float | None = None
         self._seen = 0
         self.regime = Regime.RANGE
@@ -61,7 +62,7 @@ class RegimeDetector:
     def update(self, price: float) -> Regime:
         """Take the next price (finite, above zero) in and return the regime."""
         self.features = self._measure(log(price))
-        self.regime = classify(self.regime, self.features, self._config)
+        self.regime = classify(self.regime, self.features)
         return self.regime
 
     def _measure(self, level: float) -> Features:
@@ -73,7 +74,7 @@ class RegimeDetector:
         drift = self._drift.update(tick_return)
         path = self._path.update(abs(tick_return))
         self._seen += 1
-        warm = clamp(self._seen / self._config.trend)  # a few ticks always lead somewhere
+        warm = clamp(self._seen / TREND)  # a few ticks always lead somewhere
         return Features(
             tick_return=tick_return,
             volatility=volatility,
@@ -84,18 +85,18 @@ class RegimeDetector:
         )
 
 
-def classify(current: Regime, features: Features, config: RegimeConfig) -> Regime:
+def classify(current: Regime, features: Features) -> Regime:
     """Return the regime that follows ``current``; the most dangerous one that applies wins."""
 
-    def over(value: float, band: tuple[float, float], regime: Regime) -> bool:
+    def over(value: float, band: Band, regime: Regime) -> bool:
         return value >= band[1 if current is regime else 0]
 
-    if over(features.drawdown, config.crash_drawdown, Regime.CRASH):
+    if over(features.drawdown, CRASH_DRAWDOWN, Regime.CRASH):
         return Regime.CRASH
-    if over(features.volatility_ratio, config.volatile_ratio, Regime.VOLATILE) or over(
-        features.volatility, config.volatile_floor, Regime.VOLATILE
+    if over(features.volatility_ratio, VOLATILE_RATIO, Regime.VOLATILE) or over(
+        features.volatility, VOLATILE_FLOOR, Regime.VOLATILE
     ):
         return Regime.VOLATILE
-    if over(features.efficiency, config.trend_efficiency, Regime.TREND):
+    if over(features.efficiency, TREND_EFFICIENCY, Regime.TREND):
         return Regime.TREND
     return Regime.RANGE

@@ -7,13 +7,13 @@ uses no tick that has not arrived. The order in which bots were registered canno
 
 from __future__ import annotations
 
+from collections import defaultdict
+from functools import partial
 from math import fsum, isfinite, tanh
-
-from msgspec import Struct
 
 from strategy_agent.bots import Bot, MarketData
 from strategy_agent.model import AccountData, Decision, Regime
-from strategy_agent.regime import Features, RegimeConfig, RegimeDetector
+from strategy_agent.regime import Features, RegimeDetector
 from strategy_agent.stats import ExponentialMean, clamp
 
 NEUTRAL_QUALITY = 0.5
@@ -26,54 +26,45 @@ REGIME_SCALE = {Regime.TREND: 1.0, Regime.RANGE: 0.7, Regime.VOLATILE: 0.35, Reg
 """The share of capital that a regime allows, before anything else cuts it."""
 
 
-class RouterConfig(Struct, frozen=True):
-    """How strongly stress scales down.
+QUALITY_HALF_LIFE = 100
+"""In ticks."""
 
-    ``target_volatility``: per-tick volatility up to which nothing is cut.
-    ``max_drawdown``: account drawdown at which nothing is allocated. ``quality_half_life``: in ticks.
-    """
-
-    target_volatility: float = 4e-4
-    max_drawdown: float = 0.1
-    quality_half_life: float = 100
-    regime: RegimeConfig = RegimeConfig()
+MAX_DRAWDOWN = 0.1
+"""The account's drawdown at which nothing is allocated."""
 
 
 class _Lane:
     """What the router remembers of one symbol: the regime, and per bot its last signal and its score."""
 
-    __slots__ = ("detector", "scores", "signals")
-
-    def __init__(self, config: RegimeConfig) -> None:
-        self.detector = RegimeDetector(config)
+    def __init__(self) -> None:
+        self.detector = RegimeDetector()
         self.signals: dict[str, float] = {}
-        self.scores: dict[str, ExponentialMean] = {}
+        self.scores = defaultdict[str, ExponentialMean](partial(ExponentialMean, QUALITY_HALF_LIFE))
 
-    def settle(self, features: Features, half_life: float) -> None:
+    def settle(self, features: Features) -> None:
         """Credit or debit every bot for its last signal, in volatilities, squashed to [-1, 1]."""
         if features.volatility <= 0:
             return
         move = features.tick_return / features.volatility
         for name, signal in self.signals.items():
-            self.scores.setdefault(name, ExponentialMean(half_life)).update(tanh(signal * move))
+            self.scores[name].update(tanh(signal * move))
 
     def quality(self, name: str) -> float:
         """Return how right the bot has been lately, in [0, 1]."""
-        score = self.scores.get(name)
-        return NEUTRAL_QUALITY if score is None else clamp(0.5 + 0.5 * tanh(3.0 * score.value))
+        return clamp(NEUTRAL_QUALITY + 0.5 * tanh(3.0 * self.scores[name].value))
 
 
 class StrategyRouter:
     """Turns ticks into decisions.
 
     :meth:`register_bot` at any time, :meth:`process_tick` per tick. Neither raises on any number; a second bot
-    of the same name is an error.
+    of the same name is an error. Up to ``target_volatility``, per tick, the market is calm enough to cut nothing.
     """
 
-    def __init__(self, config: RouterConfig | None = None) -> None:
-        self._config = config or RouterConfig()
+    def __init__(self, target_volatility: float = 4e-4) -> None:
+        self._target_volatility = target_volatility
         self._bots: dict[str, Bot] = {}
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes = defaultdict[str, _Lane](_Lane)
 
     def register_bot(self, bot: Bot) -> None:
         """Add a bot; raises ``ValueError`` if its name is taken."""
@@ -83,16 +74,16 @@ class StrategyRouter:
 
     def process_tick(self, symbol: str, price: float, account_data: AccountData) -> Decision:
         """Return the decision for this tick; flat (signal and scalar 0) when ``price`` cannot be one."""
-        lane = self._lanes.get(symbol)
-        if lane is None:
-            lane = self._lanes[symbol] = _Lane(self._config.regime)
+        lane = self._lanes[symbol]
         if not is_price(price):
             return Decision(symbol, price, 0.0, NEUTRAL_QUALITY, 0.0, lane.detector.regime)
         regime = lane.detector.update(price)
-        lane.settle(lane.detector.features, self._config.quality_half_life)
-        lane.signals = self._ask(MarketData(symbol, price, regime, lane.detector.features))
+        features = lane.detector.features
+        lane.settle(features)
+        data = MarketData(symbol, price, regime, features)
+        lane.signals = {name: _sane(bot.get_signal(data)) for name, bot in self._bots.items()}
         signal, quality = combine(lane.signals, {name: lane.quality(name) for name in lane.signals})
-        scalar = self._allocate(regime, quality, lane.detector.features.volatility, account_data.drawdown)
+        scalar = self._allocate(regime, quality, features.volatility, account_data.drawdown)
         return Decision(symbol, price, signal, quality, scalar, regime)
 
     def features(self, symbol: str) -> Features:
@@ -100,13 +91,10 @@ class StrategyRouter:
         lane = self._lanes.get(symbol)
         return lane.detector.features if lane else Features()
 
-    def _ask(self, data: MarketData) -> dict[str, float]:
-        return {name: _sane(bot.get_signal(data)) for name, bot in self._bots.items()}
-
     def _allocate(self, regime: Regime, quality: float, volatility: float, drawdown: float) -> float:
-        target = self._config.target_volatility
+        target = self._target_volatility
         calm = target / volatility if volatility > target else 1.0
-        solvent = 1.0 - drawdown / self._config.max_drawdown
+        solvent = 1.0 - drawdown / MAX_DRAWDOWN
         return clamp(REGIME_SCALE[regime] * clamp(2.0 * quality) * calm * clamp(solvent))
 
 

@@ -38,7 +38,6 @@ class BrokerError(Exception):
 
     def __init__(self, broker: str, reason: str, detail: str = "") -> None:
         super().__init__(f"{broker}: {reason}" + (f" ({detail})" if detail else ""))
-        self.broker = broker
         self.reason = reason
 
 

@@ -81,7 +81,6 @@ def agent() -> Iterator[AgentProcess]:
     """Yield an agent that has begun to trade, as in the reader's other terminal."""
     with AgentProcess("--rate", "500") as agent:
         agent.wait_for("order_filled")
-        agent.wait_for("heartbeat")
         yield agent
 
 

@@ -32,10 +32,8 @@ def test_it_fails_when_an_expectation_does_not_hold() -> None:
     """A router that does not see crashes is found out: exit code 1, and the sentence that does not hold."""
     blind = (
         "import sys, stress_test_router as stress; "
-        "from strategy_agent.regime import RegimeConfig; "
-        "from strategy_agent.router import RouterConfig, StrategyRouter; "
-        "config = RouterConfig(regime=RegimeConfig(crash_drawdown=(2.0, 2.0))); "
-        "stress.StrategyRouter = lambda: StrategyRouter(config); "
+        "from strategy_agent import regime; "
+        "regime.CRASH_DRAWDOWN = (2.0, 2.0); "
         "sys.exit(stress.main([]))"
     )
     done = command("-c", blind)

@@ -7,7 +7,7 @@ from math import isfinite
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategy_agent.regime import RegimeConfig, RegimeDetector, classify
+from strategy_agent.regime import RegimeDetector, classify
 from strategy_agent.stats import DecayingPeak, ExponentialMean, clamp
 
 bounded = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=100)
@@ -59,7 +59,7 @@ def test_features_are_finite_and_in_range(prices: list[float]) -> None:
 @given(real_prices)
 def test_classification_settles_at_once(prices: list[float]) -> None:
     """Asked again about the same features, the regime stays: it does not flicker by itself."""
-    detector, config = RegimeDetector(), RegimeConfig()
+    detector = RegimeDetector()
     for price in prices:
         regime = detector.update(price)
-        assert classify(regime, detector.features, config) is regime
+        assert classify(regime, detector.features) is regime

@@ -9,11 +9,9 @@ import pytest
 
 from strategy_agent.market import SCENARIOS, price_path
 from strategy_agent.model import Regime
-from strategy_agent.regime import Features, RegimeConfig, RegimeDetector, classify
+from strategy_agent.regime import VOLATILE_FLOOR, Features, RegimeDetector, classify
 
 pytestmark = pytest.mark.router
-
-CONFIG = RegimeConfig()
 
 
 def regimes(scenario: str, ticks: int, seed: int = 7) -> list[Regime]:
@@ -59,7 +57,7 @@ def test_a_market_wilder_than_it_used_to_be_is_volatile() -> None:
     moving(calm, 1e-4, 2000)
     moving(wild, 5e-4, 2000)
     assert moving(calm, 5e-4, 40) is Regime.VOLATILE
-    assert calm.features.volatility < CONFIG.volatile_floor[0]
+    assert calm.features.volatility < VOLATILE_FLOOR[0]
     assert moving(wild, 5e-4, 40) is Regime.RANGE
 
 
@@ -122,7 +120,7 @@ def test_there_is_no_look_ahead() -> None:
 )
 def test_the_most_dangerous_regime_that_applies_wins(features: Features, regime: Regime) -> None:
     """Crash before volatile before trend before range, each from its threshold on."""
-    assert classify(Regime.RANGE, features, CONFIG) is regime
+    assert classify(Regime.RANGE, features) is regime
 
 
 @pytest.mark.parametrize(
@@ -135,5 +133,5 @@ def test_the_most_dangerous_regime_that_applies_wins(features: Features, regime:
 )
 def test_a_regime_is_left_later_than_it_is_entered(regime: Regime, features: Features) -> None:
     """Between its two thresholds a regime stays if it holds and does not begin if it does not."""
-    assert classify(regime, features, CONFIG) is regime
-    assert classify(Regime.RANGE, features, CONFIG) is Regime.RANGE
+    assert classify(regime, features) is regime
+    assert classify(Regime.RANGE, features) is Regime.RANGE

@@ -14,7 +14,7 @@ import pytest
 from strategy_agent.bots import MarketData, MeanReversionBot, MomentumBot, TestBot
 from strategy_agent.market import SCENARIOS, price_path
 from strategy_agent.model import AccountData, Decision, Regime
-from strategy_agent.router import NEUTRAL_QUALITY, RouterConfig, StrategyRouter, combine, is_price
+from strategy_agent.router import NEUTRAL_QUALITY, StrategyRouter, combine, is_price
 
 pytestmark = pytest.mark.router
 
@@ -85,7 +85,7 @@ def test_a_bot_is_judged_by_what_came_after_its_signal() -> None:
 )
 def test_every_regime_allows_its_share(scenario: str, ticks: int, regime: Regime, scalar: float) -> None:
     """With a calm market, a solvent account and bots that are right, the scalar is that of the regime."""
-    router = StrategyRouter(RouterConfig(target_volatility=1.0))
+    router = StrategyRouter(target_volatility=1.0)
     for signal in (1.0, -1.0):
         router.register_bot(TestBot(signal, f"bot {signal}"))
     decision = run(router, scenario, ticks)[-1]
@@ -116,7 +116,7 @@ def test_volatility_beyond_the_target_scales_down_in_proportion() -> None:
     volatility = measured.features("BTC-USD").volatility
 
     def scalar(target: float) -> float:
-        router = StrategyRouter(RouterConfig(target_volatility=target))
+        router = StrategyRouter(target_volatility=target)
         for signal in (1.0, -1.0):
             router.register_bot(TestBot(signal, f"bot {signal}"))
         return run(router, "hf-noise", 500)[-1].allocation_scalar
