@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
@@ -104,9 +105,15 @@ def _http_url(value: str) -> str:
 
 
 def _readable(path: Path) -> Path:
-    if not path.exists():
-        raise OptionError(f"no such file: {path}", "create it or correct the path")
-    if not path.is_file():
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise OptionError(f"no such file: {path}", "create it or correct the path") from error
+    except PermissionError as error:
+        raise OptionError(f"may not be looked at: {path}", f"let user {os.geteuid()} read it, and search its directories") from error
+    except (OSError, ValueError) as error:  # too long, as a whole certificate is; characters that no name has; a loop
+        raise OptionError("is not the name of a file that can be looked at", "write the file's name, not its content") from error
+    if not stat.S_ISREG(mode):
         raise OptionError(f"not a regular file: {path}", "name a file")
     if not os.access(path, os.R_OK):
         raise OptionError(f"may not be read: {path}", f"let user {os.geteuid()} read it")

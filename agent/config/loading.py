@@ -69,7 +69,7 @@ def _check_web(tree: Tree, settings: Settings | None) -> None:
     """Find the faults of the `web.config` as well, whatever else is wrong."""
     section = tree.data.get("server")
     name = section.get("web_config") if isinstance(section, dict) else None
-    if not isinstance(name, str) or not os.access(name, os.R_OK) or not os.path.isfile(name):  # noqa: PTH113 - said already, if so
+    if not isinstance(name, str) or not _can_be_read(name):
         return
     from agent.config.web import read_web  # noqa: PLC0415 - TLS, and the YAML reader
 
@@ -82,6 +82,14 @@ def _check_web(tree: Tree, settings: Settings | None) -> None:
     if settings is not None and not closed and not is_loopback(split_address(settings.server.listen)[0]):
         fix = "add basic_auth_users there, set bearer_token, or write `insecure: true` under `server`"
         Site(tree, ("server",)).fault(("listen",), f"can be reached from outside, and {name} lets everybody in", fix)
+
+
+def _can_be_read(name: str) -> bool:
+    """Whether it is a file that can be read; if not, its option has said so already."""
+    try:
+        return os.access(name, os.R_OK) and Path(name).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _read(path: Path, env: Mapping[str, str]) -> Tree:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -117,8 +118,33 @@ def test_readable_file(tmp_path):
     assert adapter.validate_python(str(file)) == file
     with pytest.raises(ValidationError, match="not a regular file"):
         adapter.validate_python(tmp_path)
-    with pytest.raises(ValidationError, match="no such file"):
-        adapter.validate_python(tmp_path / "none")
+    for missing in (tmp_path / "none", file / "below"):
+        with pytest.raises(ValidationError, match="no such file"):
+            adapter.validate_python(missing)
+
+
+@pytest.mark.parametrize(
+    "name", ["-----BEGIN CERTIFICATE-----\n" + 4096 * "A", "a\0b", "\ud83d", "loop"], ids=["content", "nul", "surrogate", "loop"]
+)
+def test_what_is_no_name_of_a_file(tmp_path, monkeypatch, name):
+    """A certificate in place of its file's name, and what else no file is called, is refused with a fix and without what was written."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ValidationError, match="is not the name of a file") as caught:
+        TypeAdapter(ReadableFile).validate_python(Path(name))
+    (error,) = caught.value.errors()
+    assert error["ctx"]["error"].fix == "write the file's name, not its content"
+
+
+def test_a_file_that_may_not_be_looked_at(tmp_path, monkeypatch):
+    """A file in a directory that we may not search is refused like one that we may not read."""
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(tmp_path), "stat", refuse)
+    with pytest.raises(ValidationError, match="may not be looked at"):
+        TypeAdapter(ReadableFile).validate_python(tmp_path / "ca.pem")
 
 
 class Holder(BaseModel):
