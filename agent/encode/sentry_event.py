@@ -177,7 +177,8 @@ def _thread(thread: ThreadStack, scene: Scene) -> Json:
 
 
 def occurrences(event: Mapping[str, Value], count: int, first_ns: int, last_ns: int) -> Json:
-    """The event as that of `count` errors between two times."""
+    """The event as that of `count` errors between two times. It says so first: of more than ten extras sentry-sdk keeps the first ten."""
     extra = event.get("extra")
     told: Json = {"count": count, "first": timestamp(first_ns), "last": timestamp(last_ns)}
-    return {**event, "extra": {**(extra if isinstance(extra, dict) else {}), "occurrences": told}}
+    others = {key: value for key, value in extra.items() if key != "occurrences"} if isinstance(extra, dict) else {}
+    return {**event, "extra": {"occurrences": told, **others}}

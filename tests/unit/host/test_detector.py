@@ -71,6 +71,20 @@ async def test_what_was_folded_is_told_when_the_window_is_over(make, spool):
     assert spool.stored["app"] == {}
 
 
+async def test_a_storm_of_records_with_many_fields(make, spool):
+    """However many fields its records have, and whatever they are called, a summary has the number and the times."""
+    clock = FakeClock()
+    detector = make(clock, limits=Limits(window_ns=10**9))
+    fields = {f"field{number}": number for number in range(30)} | {"occurrences": "mine"}
+    for offset in range(4):
+        await feed(detector, spool, [plain("broken", Severity.ERROR, offset, **fields)])
+    await clock.advance(2)
+    await detector.tick()
+    told = [event["extra"]["occurrences"] for event in spool.items("event")]
+    assert [one["count"] for one in told] == [1, 3]
+    assert all(one["first"] and one["last"] for one in told)
+
+
 async def test_a_full_spool_keeps_the_summary_waiting(make, spool):
     """A summary that could not be stored is told later, once."""
     clock = FakeClock()
