@@ -197,7 +197,7 @@ class ComponentRecovered(Event):
 class RecordsDropped(Event):
     """Records were lost, shortened or not understood. The spool counts them, in the transaction that stores the rest."""
 
-    name = "records dropped"
+    name = "records dropped or changed"
     level = Level.WARNING
     labels = ("source", "reason")
     source: str

@@ -43,7 +43,7 @@ def read(path: Path | None, env: Mapping[str, str]) -> Loaded:
     unused = [unused_warning(route, around) for route in tree.fill(around) if around.value_place(route).source not in tree.referenced]
     unknown = [Fault(Place(name), "", "is no variable of this program", suggest(name, VARIABLES)) for name in unknown_variables(env)]
     settings = settings_of(tree)
-    return Loaded(settings, (*unused, *unknown, *_secrets_in(tree, settings)))
+    return Loaded(settings, tuple(sorted((*unused, *unknown, *_secrets_in(tree, settings)))))
 
 
 def from_environment(env: Mapping[str, str]) -> Settings:

@@ -41,7 +41,12 @@ RECORDS: Final = {key: Metric(f"outrider.records.{key}", Kind.COUNTER, "{record}
 PENDING: Final = Metric(
     "outrider.records.pending", Kind.GAUGE, "{record}", "Records stored and not yet at their end, counted from the rows."
 )
-DROPPED: Final = Metric("outrider.records.dropped", Kind.COUNTER, "{record}", "Records that could not be read, or not whole, by reason.")
+DROPPED: Final = Metric(
+    "outrider.records.dropped",
+    Kind.COUNTER,
+    "{record}",
+    "Records that were not read, not whole, or not understood and stored as plain text, by reason.",
+)
 
 
 def jobs(settings: Settings, host: Host, pipeline: Pipeline) -> Iterable[tuple[str, Callable[[], Awaitable[None]]]]:

@@ -117,12 +117,14 @@ def test_unknown_keys_at_depth():
 
 
 def test_warnings_of_a_file(tmp_path):
-    """A literal secret of a configured component is among the warnings of the whole."""
+    """A literal secret of a configured component is among the warnings of the whole, which come in the order of the file."""
     file = tmp_path / "f.yaml"
-    file.write_text("exporters:\n  - type: otlp_http\n    endpoint: http://c\n    headers: {authorization: hunter2}\n")
+    url = "probes: [{url: 'http://u:pw@h/'}]"
+    file.write_text(f"exporters:\n  - type: otlp_http\n    endpoint: http://c\n    headers: {{authorization: hunter2}}\n{url}\n")
     settings, warnings = read(file, {})
     assert [(warning.place.line, warning.place.column, warning.path) for warning in warnings] == [
-        (4, 30, "exporters[0].headers.authorization")
+        (4, 30, "exporters[0].headers.authorization"),
+        (5, 16, "probes[0].url"),
     ]
     assert "hunter2" not in f"{settings!r}{settings.model_dump_json()}{warnings}"
 

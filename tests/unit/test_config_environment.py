@@ -149,7 +149,7 @@ def test_the_environment_fills_what_the_file_leaves_out(tmp_path):
     settings, warnings = read(file, env)
     assert settings.service.resource() == {"service.name": "shop", "team": "a", "zone": "z"}
     assert (settings.server.listen, str(settings.state_dir), settings.exporters) == ("localhost:1", "/s", ())
-    assert sorted(str(warning).partition(" (fix")[0] for warning in warnings) == [
+    assert [str(warning).partition(" (fix")[0] for warning in warnings] == [
         "OTEL_EXPORTER_OTLP_ENDPOINT: is ignored, because the file sets exporters",
         "OTEL_RESOURCE_ATTRIBUTES: is ignored, because the file sets service.attributes.team",
         "OUTRIDER_LISTEN: is ignored, because the file sets server.listen",
