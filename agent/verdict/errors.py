@@ -40,6 +40,10 @@ LONGEST_LOGGER: Final = 128
 SHORT: Final = 512
 """Characters of a breadcrumb's message."""
 MAX_EXTRA: Final = 50
+MAX_TAGS: Final = 30
+"""Of the resource's attributes: an event has room for some more than these."""
+_HAVE_A_PLACE: Final = frozenset({"service.name", "service.version", "host.name", "deployment.environment", "deployment.environment.name"})
+"""Attributes of the resource that an event tells elsewhere."""
 LONGEST_EXTRA: Final = 2048
 _EXCEPTION_KEYS: Final = frozenset(
     {"exception", "exc_info", "exc_text", "error.stack_trace", "error.stack", "stack_trace", "traceback", STACKTRACE, "record", "text"}
@@ -88,6 +92,8 @@ class Subject:
 
     service: str
     server_name: str
+    tags: tuple[tuple[str, str], ...] = ()
+    """What else the resource says of the service."""
 
     def of(self, record: LogRecord) -> str:
         """The service that a record is about: it may say so itself (`service.name`, flat or nested as in ECS)."""
@@ -254,7 +260,8 @@ def logger_of(record: LogRecord) -> str:
 
 def tags_of(record: LogRecord, subject: Subject) -> dict[str, str]:
     """What one may want to search by: bounded by configuration, not by data."""
-    known = {"service.name": subject.of(record), "log.iostream": _stream(record)}
+    service = subject.of(record)
+    known = {**dict(subject.tags if service == subject.service else ()), "service.name": service, "log.iostream": _stream(record)}
     for key in ("log.file.path", "probe.name", "probe.target"):
         value = record.origin.attributes.get(key)
         if isinstance(value, str):
@@ -330,7 +337,8 @@ def key_of(parts: Iterable[str]) -> str:
 def resource_subject(resource: Mapping[str, str], hostname: str) -> Subject:
     """Whom the errors are about: the workload's host is what its resource says; ours only if it can be no other."""
     names = ("host.name", "k8s.pod.name", "container.id", "service.instance.id")
-    return Subject(resource.get("service.name", ""), next((resource[name] for name in names if resource.get(name)), hostname))
+    tags = tuple((name, value) for name, value in resource.items() if name not in _HAVE_A_PLACE)[:MAX_TAGS]
+    return Subject(resource.get("service.name", ""), next((resource[name] for name in names if resource.get(name)), hostname), tags)
 
 
 def release_of(resource: Mapping[str, str]) -> str:

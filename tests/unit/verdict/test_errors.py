@@ -224,6 +224,15 @@ def test_the_workloads_host():
     assert resource_subject({}, "me").server_name == "me"
 
 
+def test_tags_of_the_resource():
+    """What the resource says and the event has no place for can be searched by; of another service it is not told."""
+    resource = {"service.name": "a", "service.version": "1", "host.name": "h", "k8s.pod.name": "p"}
+    subject = resource_subject(resource, "me")
+    assert to_event(record(), subject, Rules()).tags == {"service.name": "a", "k8s.pod.name": "p", "log.iostream": ""}
+    assert "k8s.pod.name" not in to_event(record(**{"service.name": "b"}), subject, Rules()).tags
+    assert len(resource_subject({f"key{number}": "x" for number in range(100)}, "me").tags) == 30
+
+
 def test_release_and_environment():
     """A release is `name@version`; either spelling of the environment counts."""
     assert release_of({"service.name": "a", "service.version": "1.2"}) == "a@1.2"
