@@ -79,7 +79,9 @@ def collect(store: Store, destination: str) -> Collected:
     """
     gone = [key for key in store.cursors if key[0] == destination and key not in store.registered]
     if not gone:
-        raise OutriderError(f"{destination!r} has no cursor that this agent's configuration does not use; orphans: {orphans(store)}")
+        known = any(destination == name for name, _ in store.cursors)
+        reason = "is still in the configuration: remove it there first" if known else "is not known to this spool"
+        raise OutriderError(f"{destination!r} {reason}; what can be forgotten: {', '.join(orphans(store)) or 'nothing'}")
     evicted = 0
     for line, records in ledger.pending(store.db.connection).items():
         if line[1:] in gone:

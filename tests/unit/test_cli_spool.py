@@ -104,6 +104,16 @@ def test_figures_are_for_people_and_for_machines(state: Path):
     assert found["cursors"] == [{"destination": "otlp", "signal": "logs", "seq": 2, "pending": 1}]
 
 
+def test_what_cannot_be_forgotten_is_told(state: Path):
+    """`gc` tells a destination that the configuration still has from one that nobody knows, and names those that it would forget."""
+    assert outrider(state, "gc", "other", code=70)[1] == "outrider: 'other' is not known to this spool; what can be forgotten: otlp\n"
+    file = state / "f.yaml"
+    file.write_text("exporters: [{type: otlp_http, name: otlp, endpoint: 'http://h'}]\n")
+    _, told = outrider(state, "gc", "otlp", "--config", str(file), code=70)
+    assert "'otlp' is still in the configuration: remove it there first; what can be forgotten: nothing\n" in told
+    assert outrider(state, "gc", "otlp")[0] == "otlp: forgotten; 1 records it had not got are counted as evicted\n"
+
+
 def test_damage_is_told(state: Path):
     """Whoever opens a damaged file sets it aside and saves what can be saved; the person at the terminal hears of it."""
     file = state / FILE

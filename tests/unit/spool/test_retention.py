@@ -67,11 +67,11 @@ def test_orphan_holds_rows_until_collected(desk):
     assert desk.ledger().violations() == ()
 
 
-@pytest.mark.parametrize("name", ["a", "unknown"])
-def test_only_orphans_can_be_collected(desk, name):
+@pytest.mark.parametrize(("name", "reason"), [("a", "is still in the configuration"), ("unknown", "is not known to this spool")])
+def test_only_orphans_can_be_collected(desk, name, reason):
     """A configured destination, or one that never was, is refused."""
     desk.register("a")
-    with pytest.raises(OutriderError, match="has no cursor that"):
+    with pytest.raises(OutriderError, match=f"'{name}' {reason}.*: nothing$"):
         desk.do(lambda store: commands.collect(store, name))
 
 
