@@ -17,8 +17,8 @@ TYPE: Final = "exception.type"
 MESSAGE: Final = "exception.message"
 _ANNOUNCED: Final = ("Exception in thread ", "Exception ignored ", "Process ", "Fatal Python error: ", "Windows fatal exception: ")
 """What the interpreter prints before a traceback, and a logger never."""
-
-
+_BEGINNINGS: Final = ("<module>", "_bootstrap", "_bootstrap_inner")
+"""Where a program and a thread begin; a thread's announcement may be torn off when two of them die together."""
 _Told = ExceptionInfo | FatalError | None
 _UNREAD: Final = (-1, "", None)
 
@@ -88,7 +88,7 @@ class Open:
     `base` holds the time and the attributes of what the first line was wrapped in.
     """
 
-    __slots__ = ("_base", "_lines", "_read", "_stack", "_stack_at", "_text_end", "end", "first", "head", "offset", "size")
+    __slots__ = ("_base", "_lines", "_read", "_stack", "_stack_at", "_text_end", "end", "first", "head", "offset", "resumed", "size")
 
     def __init__(self, offset: int, line: bytes, head: Parsed | None, base: Parsed = NOWHERE) -> None:
         self.offset = self.end = offset
@@ -100,6 +100,8 @@ class Open:
         self._stack_at = self._text_end = offset
         self._read: tuple[int, str, _Told] = _UNREAD
         self.size = len(line)
+        self.resumed = False
+        """Whether it has gone on already behind another one that stood in its middle."""
 
     @property
     def full(self) -> bool:
@@ -116,10 +118,18 @@ class Open:
         """All lines, in the order they are told in: what the redactor's search must see."""
         return (self.first, *self._lines, *self._stack)
 
+    @property
+    def stack(self) -> tuple[bytes, ...]:
+        """The lines of its traceback."""
+        return tuple(self._stack)
+
     def unfinished(self) -> bool:
-        """Whether its traceback is what an interpreter printed of an exception that nobody caught, and its message may go on."""
+        """Whether its traceback is what an interpreter printed of an exception that nobody caught, and its message may go on.
+
+        Without frames the message tells one error from another, so it had better be too short.
+        """
         stack, error = self._traceback()
-        if not isinstance(error, ExceptionInfo) or is_whole(error.qualified, error.value):
+        if not isinstance(error, ExceptionInfo) or not error.frames or is_whole(error.qualified, error.value):
             return False
         return _is_uncaught(stack, error)
 
@@ -203,7 +213,7 @@ def _is_uncaught(stack: str, error: _Told) -> bool:
     if stack.startswith(_ANNOUNCED) or not isinstance(error, ExceptionInfo):
         return True
     first = error.frames[0] if error.frames else None
-    return error.syntax is not None if first is None else first.function == "<module>" or first.filename == "<frozen runpy>"
+    return error.syntax is not None if first is None else first.function in _BEGINNINGS or first.filename == "<frozen runpy>"
 
 
 def _headless(stack: str, error: _Told) -> Parsed:

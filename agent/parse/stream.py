@@ -18,6 +18,7 @@ from agent.parse.plain import parse as as_text
 from agent.parse.reasons import INVALID_UTF8, JOIN_LIMIT, NUL_GAP
 from agent.parse.traceback import Joint, TracebackJoiner
 from agent.parse.traceback_extent import Ending, message_lines
+from agent.parse.traceback_joiner import goes_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,8 @@ _BLOCK_BEGIN: Final = b"-----BEGIN "
 _BLOCK_END: Final = b"-----END "
 _BLOCK_LINES: Final = 200
 """A PEM block is one thing, so that a key in it is seen as one; it has no more lines than this."""
+_MOST_SUSPENDED: Final = 8
+"""Threads that die together interrupt one another's tracebacks; more than so many are not told apart."""
 
 
 class Known(NamedTuple):
@@ -56,7 +59,21 @@ UNKNOWN: Final = Known()
 class Stream:
     """The lines of one writer, in order. `fixed`: the known format is the only one (and plain text, where a line is not written so)."""
 
-    __slots__ = ("_at", "_base", "_block", "_doubts", "_fixed", "_format", "_joiner", "_now_ns", "_open", "_rest", "_rival", "_votes")
+    __slots__ = (
+        "_at",
+        "_base",
+        "_block",
+        "_doubts",
+        "_fixed",
+        "_format",
+        "_joiner",
+        "_now_ns",
+        "_open",
+        "_rest",
+        "_rival",
+        "_suspended",
+        "_votes",
+    )
 
     def __init__(self, known: Known = UNKNOWN, *, fixed: bool = False) -> None:
         self._format = BY_NAME.get(known.name)
@@ -66,6 +83,7 @@ class Stream:
         self._joiner = TracebackJoiner(self._begins_record)
         self._open: Open | None = None
         self._doubts = Doubts()
+        self._suspended: list[Open] = []
         self._rest = Rest.NONE
         self._block = 0
         self._base = NOWHERE
@@ -83,14 +101,20 @@ class Stream:
         return self._format is not None and self._format.name == "json"
 
     @property
-    def open(self) -> Open | None:
-        """The record that may still grow."""
-        return self._open
+    def open_offset(self) -> int | None:
+        """Where the oldest record begins that may still grow."""
+        if self._suspended:
+            return min(record.offset for record in self._growing)
+        return None if self._open is None else self._open.offset
 
     @property
     def open_lines(self) -> list[bytes]:
         """The lines that are in no complete record."""
-        return [*self._open.lines, *self._doubts.lines] if self._open is not None else []
+        return [*[line for record in self._growing for line in record.lines], *self._doubts.lines]
+
+    @property
+    def _growing(self) -> list[Open]:
+        return [] if self._open is None else [*self._suspended, self._open]
 
     def feed(self, offset: int, line: bytes, now_ns: int, out: list[Item], base: Parsed = NOWHERE, *, end: int | None = None) -> None:
         """Take the next line; append what is complete to `out`. `base` says what a wrapper knows of the line, `end` where its last piece is."""
@@ -135,6 +159,8 @@ class Stream:
             self._open.add(self._at, line)
 
     def _text(self, offset: int, line: bytes, out: list[Item]) -> None:
+        if self._suspended and self._joiner.complete:
+            self._resume(line, out)
         joint = self._joiner.feed(line) if self._joiner.open or line[:1] != b"{" else Joint.OUTSIDE
         if joint is Joint.DOUBT:
             self._doubt(offset, line, out)
@@ -194,13 +220,30 @@ class Stream:
             own = self._format if self._fixed and self._format is not None else PLAIN
             self._begin(offset, line, _counting_bytes(line, self._malformed(line, own)), Rest.INDENTED)
 
+    def _resume(self, line: bytes, out: list[Item]) -> None:
+        """Behind the exception line of a traceback that stood in the middle of another one, a line may go on with that."""
+        if self._open is None or not goes_on(line):
+            return
+        resumed = self._suspended.pop()
+        outer, self._suspended = self._suspended, []
+        self._decide(Ending.ANOTHER, out)
+        self._close_record(out)
+        self._open, self._suspended, self._rest = resumed, outer, Rest.NONE
+        resumed.resumed = True
+        self._joiner = TracebackJoiner(self._begins_record)
+        for before in resumed.stack:
+            self._joiner.feed(before)
+
     def _start_trace(self, offset: int, line: bytes, out: list[Item]) -> None:
         """A traceback belongs to the text record right before it; otherwise it is a record by itself."""
         self._doubts.sure(self._now_ns)
         if self._open is not None and not self._open.traced:
             self._open.add_trace(self._at, line)
             return
-        self._close_record(out)
+        if self._joiner.interrupted and self._open is not None and not self._open.resumed and len(self._suspended) < _MOST_SUSPENDED:
+            self._suspended.append(self._open)
+        else:
+            self._close_record(out)
         self._begin(offset, line, None, Rest.NONE)
 
     def _grow_trace(self, offset: int, line: bytes, record: Open, out: list[Item]) -> None:
@@ -288,6 +331,10 @@ class Stream:
 
     def _close_record(self, out: list[Item]) -> None:
         """As `close`, but the traceback reader knows already where it stands."""
+        if self._suspended:
+            suspended, self._suspended = self._suspended, []
+            for record in suspended:
+                self._emit_open(record, out)
         if self._open is not None:
             self._emit_open(self._open, out)
         self._open = None

@@ -36,6 +36,8 @@ _PAIRS: Final = {"[": "]", "(": ")", "{": "}"}
 _CLOSERS: Final = frozenset(_PAIRS.values())
 _WARNING: Final = re.compile(r"\S.*?:\d+: (?:[\w.]+\.)?\w*Warning\b")
 _LEVELLED: Final = re.compile(r"\[?(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b(?:\]| *[-|:])")
+_THREAD: Final = re.compile(r"Thread-\d+(?: \([^)]*\))?:")
+"""What is left of "Exception in thread …" where two threads print it at once."""
 _WHOLE: Final = re.compile(
     r"KeyError: (['\"]).*\1|KeyError: [\w.-]+|ZeroDivisionError: .*by zero|KeyboardInterrupt: |RecursionError: maximum recursion depth .*"
     r"|\w+: \[Errno \d+\] .*|NameError: name '\w+' is not defined.*|(?:ModuleNotFound|Import)Error: (?:No module named|cannot import name) .*"
@@ -84,7 +86,9 @@ def is_whole(name: str, message: str) -> bool:
 
 def is_other(text: str) -> bool:
     """Whether a line that is in no known format is nevertheless something of its own: a warning, or what begins with a level."""
-    return _LEVELLED.match(text) is not None or ("Warning" in text and _WARNING.match(text) is not None)
+    return (
+        _LEVELLED.match(text) is not None or _THREAD.fullmatch(text) is not None or ("Warning" in text and _WARNING.match(text) is not None)
+    )
 
 
 def expects_more(text: str) -> bool:

@@ -7,6 +7,7 @@ A position may be stored only before the first line of an open traceback; `open`
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,8 @@ _OPENINGS: Final = (
     b"Process ",
 )
 _FIRST: Final = frozenset(opening[:1] for opening in _OPENINGS)
+_STACK_LINE: Final = re.compile(rb'  File ".*", line \d+, in |  \[Previous line repeated |(?:[^\W\d]\w*\.)*[A-Z]\w*(?:: |$)')
+_LEVEL: Final = re.compile(rb"(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b")
 
 
 def may_open(line: bytes) -> bool:
@@ -44,6 +47,11 @@ def may_open(line: bytes) -> bool:
     if b"(most recent call " in line or b"RemoteTraceback:" in line:
         return True
     return line[:1] in _FIRST and line.startswith(_OPENINGS)
+
+
+def goes_on(line: bytes) -> bool:
+    """Whether a line looks like one of a stack that was interrupted: a frame, its source, or the exception line."""
+    return line.startswith(b"    ") or (_STACK_LINE.match(line) is not None and _LEVEL.match(line) is None)
 
 
 class Joint(Enum):
@@ -72,13 +80,15 @@ class TracebackJoiner:
     record of its own.
     """
 
-    __slots__ = ("_grammar", "_lines", "open")
+    __slots__ = ("_grammar", "_lines", "interrupted", "open")
 
     def __init__(self, next_record: Callable[[bytes], bool | None] | None = None) -> None:
         self._grammar = Grammar(_on_text(next_record), patient=True) if next_record else Grammar(unindented)
         self._lines = 0
         self.open = False
         """Whether a traceback is open behind the last line that was fed."""
+        self.interrupted = False
+        """Whether the last START came in the middle of a stack: the exception line of the one before may be still to come."""
 
     @property
     def complete(self) -> bool:
@@ -106,9 +116,10 @@ class TracebackJoiner:
         if self._lines >= MAX_LINES:
             self.reset()
             return Joint.END
+        in_stack = self._grammar.phase is Phase.STACK and not self._grammar.depth
         token = self._grammar.feed(clean(line.removesuffix(b"\n").decode("utf-8", "surrogateescape")))
         if token.starts:
-            self.open, self._lines = True, 1
+            self.open, self._lines, self.interrupted = True, 1, in_stack
             return Joint.START
         self._lines += 1
         self.open = self._grammar.phase is not Phase.IDLE

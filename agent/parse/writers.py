@@ -117,7 +117,7 @@ class Writers:
 
     def open_offset(self) -> int | None:
         """Offset of the oldest line that is not in a complete record."""
-        offsets = [stream.open.offset for stream in self._streams.values() if stream.open]
+        offsets = [at for stream in self._streams.values() if (at := stream.open_offset) is not None]
         return min([*offsets, *(pieces.offset for pieces in self._pieces.values())], default=None)
 
     def open_lines(self) -> list[bytes]:

@@ -363,6 +363,7 @@ GROWING: dict[str, Callable[[int], str]] = {
     "message": lambda n: BLOCK + "more\n" * n,
     "short messages": lambda n: (BLOCK + "more\nand more\n") * n,
     "messages in a box": lambda n: "  + Exception Group " + HEADER + "\n  | E: x\n  +-+---------------- 1 ----------------\n    | E: x\n" + "more\n" * n,
+    "interruptions": lambda n: (HEADER + "\n" + FRAMES) * 8 + (HEADER + "\n" + FRAMES + "ValueError: x\n" + FRAMES) * n,
     "members": lambda n: "  + Exception Group " + HEADER + "\n  | E: x\n  +-+---------------- 1 ----------------\n"
     + "    | ValueError: x\n    +---------------- 2 ----------------\n" * n,
     "unclosed boxes": lambda n: "  + Exception Group " + HEADER + "\n  | E: x\n" + "  +-+---------------- 1 ----------------\n" * n,

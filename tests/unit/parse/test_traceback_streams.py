@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agent.parse.traceback import parse_traceback
+from agent.verdict.errors import Rules, Subject, to_event
 from tests.support.sentry import records_of
 
 GROUP = b"""\
@@ -160,3 +163,42 @@ def test_a_chunk_of_many_records_tears_none() -> None:
     records = records_of((LOGGED + b"second line\n") * 3000)
     assert {record.body for record in records} == {"it broke\nsecond line"}
     assert len(records) == 3000
+
+
+INTERLEAVED = sorted((Path(__file__).parents[2] / "golden" / "tracebacks" / "interleaved").glob("*.txt"))
+THREADS = {
+    ("ValueError", "from one"): ["_bootstrap_inner", "run", "one", "deep", "deep", "deep"],
+    ("KeyError", "'two'"): ["_bootstrap_inner", "run", "two"],
+}
+
+
+@pytest.mark.parametrize("path", INTERLEAVED, ids=lambda path: path.stem)
+def test_a_traceback_that_another_one_interrupts_goes_on_behind_it(path: Path) -> None:
+    """Of two threads that die together each exception has its own type, message and frames, where the text can tell them apart."""
+    found = {}
+    for record in records_of(path.read_bytes()):
+        info = parse_traceback(str(record.attributes.get("exception.stacktrace", "")))
+        if info is not None:
+            found[info.type, info.value] = [frame.function for frame in info.frames]
+    assert found == THREADS
+
+
+def test_a_traceback_that_is_interrupted_for_ever_is_cut_off() -> None:
+    """One whose process was killed in its middle stays what it was, and the next one is whole."""
+    first = b'Traceback (most recent call last):\n  File "/srv/app/b.py", line 1, in g\n'
+    records = records_of(first + SIMPLE + b"INFO:root:next\n" + SIMPLE)
+    assert [record.attributes.get("exception.stacktrace", "") for record in records][:1] == [first.decode().rstrip("\n")]
+    assert [record.attributes.get("exception.type") for record in records] == [None, "ValueError", "ValueError"]
+    assert records[-1].body == "next"
+
+
+def test_an_ordinary_line_in_a_message_does_not_change_the_issue() -> None:
+    """What a program prints below an exception is at worst a part of its message: type, frames and fingerprint stay the same."""
+    died = SIMPLE.replace(b"in f", b"in <module>")
+    short, long = (records_of(died + more)[0] for more in (b"", b"starting again\n"))
+    first, second = (to_event(record, Subject("strategy", "host"), Rules()) for record in (short, long))
+    assert long.attributes["exception.message"] == "no\nstarting again"
+    assert first.fingerprint == second.fingerprint
+    assert first.exception is not None
+    assert second.exception is not None
+    assert (first.exception.type, first.exception.frames) == (second.exception.type, second.exception.frames)
