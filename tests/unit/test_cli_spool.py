@@ -84,6 +84,20 @@ def test_all_dead_letters_are_listed_page_by_page(capsys: pytest.CaptureFixture[
     assert store.asked == [0, 9, 18]
 
 
+def test_an_agent_that_knows_no_pages_is_asked_twice(capsys: pytest.CaptureFixture[str]):
+    """One that runs since before an upgrade gives the same list whatever is asked for: it is shown once."""
+
+    class Whole(cli_spool.Running):
+        def __init__(self) -> None:
+            pass
+
+        def dead_letters(self, after: int = 0) -> list[dict[str, object]]:
+            return [{"id": 5}, {"id": 9}]
+
+    cli_spool.show_dead_letters(Whole(), as_json=True)
+    assert [one["id"] for one in json.loads(capsys.readouterr().out)] == [5, 9]
+
+
 async def test_the_running_agent_gives_pages(state: Path):
     """It lists what is behind a number, and refuses what is none."""
     spool = await Spool.open(state)
