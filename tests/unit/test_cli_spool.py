@@ -91,7 +91,7 @@ def test_an_agent_that_knows_no_pages_is_asked_twice(capsys: pytest.CaptureFixtu
         def __init__(self) -> None:
             pass
 
-        def dead_letters(self, after: int = 0) -> list[dict[str, object]]:
+        def dead_letters(self, after: int = 0) -> list[dict[str, object]]:  # noqa: ARG002 - that it does not look is the point
             return [{"id": 5}, {"id": 9}]
 
     cli_spool.show_dead_letters(Whole(), as_json=True)
