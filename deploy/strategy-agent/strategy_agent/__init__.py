@@ -5,6 +5,4 @@ It exists to be observed: it logs, measures, traces and fails in the ways a real
 
 from __future__ import annotations
 
-__all__ = ["__version__"]
-
 __version__ = "0.1.0"

@@ -14,7 +14,7 @@ from strategy_agent.aio import every
 from strategy_agent.bots import MeanReversionBot, MomentumBot
 from strategy_agent.brokers.client import Broker, BrokerError, BrokerRegistry, Stream
 from strategy_agent.desk import Account, OrderDesk
-from strategy_agent.model import Book, Fill, Frame, Tick
+from strategy_agent.model import Fill, Frame, Tick
 from strategy_agent.orderbook import OrderBookCache
 from strategy_agent.outlets import Outlets
 from strategy_agent.router import StrategyRouter
@@ -39,7 +39,7 @@ class Agent:
         for name, url in brokers.items():
             self._registry.register(Broker(name, url, session))
         self._account = Account()
-        self._books = OrderBookCache(self._fetch_book, store=outlets.store)
+        self._books = OrderBookCache(lambda symbol: self._registry.select().book(symbol), store=outlets.store)
         self._desk = OrderDesk(self._registry, self._account, outlets)
         self._trader = Trader(router, self._account, self._books, self._desk, outlets)
         self._stalled_until = 0.0
@@ -103,9 +103,6 @@ class Agent:
         while (left := self._stalled_until - time.monotonic()) > 0:  # noqa: ASYNC110 - it may be moved meanwhile
             await asyncio.sleep(left)
         await self._trader.on_tick(tick)
-
-    async def _fetch_book(self, symbol: str) -> Book:
-        return await self._registry.select().book(symbol)
 
     async def _heartbeat(self, lateness: float) -> None:
         self._out.metrics.loop_lag.set(lateness)

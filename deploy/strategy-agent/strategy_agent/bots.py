@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from functools import partial
 from math import tanh
 from typing import ClassVar, Protocol
 
@@ -68,13 +70,11 @@ class MeanReversionBot:
     name = "mean-reversion"
 
     def __init__(self, half_life: float = 100) -> None:
-        self._half_life = half_life
-        self._means: dict[str, ExponentialMean] = {}
+        self._means = defaultdict[str, ExponentialMean](partial(ExponentialMean, half_life))
 
     def get_signal(self, data: MarketData) -> float:
         """Return the opposite of the squashed distance."""
-        mean = self._means.setdefault(data.symbol, ExponentialMean(self._half_life))
-        away = data.price / mean.update(data.price) - 1.0
+        away = data.price / self._means[data.symbol].update(data.price) - 1.0
         if data.regime is Regime.CRASH or data.features.volatility <= 0:
             return 0.0
         return -tanh(away / (4.0 * data.features.volatility))

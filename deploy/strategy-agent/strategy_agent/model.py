@@ -64,7 +64,8 @@ class AccountData(Struct, frozen=True):
 class Decision(Struct, frozen=True):
     """The router's answer to one tick.
 
-    ``signal`` is in [-1, 1] (short to long), ``quality`` and ``allocation_scalar`` are in [0, 1].
+    ``signal`` is in [-1, 1] (short to long), ``quality`` and ``allocation_scalar`` are in [0, 1], ``volatility`` is
+    per tick, in log returns.
     """
 
     symbol: str
@@ -73,6 +74,7 @@ class Decision(Struct, frozen=True):
     quality: float
     allocation_scalar: float
     regime: Regime
+    volatility: float = 0.0
 
 
 class Order(Struct, frozen=True):

@@ -84,12 +84,7 @@ class StrategyRouter:
         lane.signals = {name: _sane(bot.get_signal(data)) for name, bot in self._bots.items()}
         signal, quality = combine(lane.signals, {name: lane.quality(name) for name in lane.signals})
         scalar = self._allocate(regime, quality, features.volatility, account_data.drawdown)
-        return Decision(symbol, price, signal, quality, scalar, regime)
-
-    def features(self, symbol: str) -> Features:
-        """Return what the symbol's ticks amount to; the neutral features for one never seen."""
-        lane = self._lanes.get(symbol)
-        return lane.detector.features if lane else Features()
+        return Decision(symbol, price, signal, quality, scalar, regime, features.volatility)
 
     def _allocate(self, regime: Regime, quality: float, volatility: float, drawdown: float) -> float:
         target = self._target_volatility

@@ -89,7 +89,7 @@ class Trader:
             account = self.account.mark(tick.symbol, tick.price)
             decision = self.router.process_tick(tick.symbol, tick.price, account)
         self._decided(decision)
-        self._assess(tick.symbol, account)
+        self._assess(decision, account)
         await self._trade(decision, account, age)
 
     def _arrive(self, tick: Tick) -> float:
@@ -115,10 +115,9 @@ class Trader:
             level("regime_changed", previous=before, **_rounded(decision))
             self.out.events.publish("regime", symbol=decision.symbol, previous=before, regime=decision.regime)
 
-    def _assess(self, symbol: str, account: AccountData) -> None:
-        lane = self._lanes[symbol]
-        volatility = self.router.features(symbol).volatility
-        inputs = RiskInputs(self.account.exposure(symbol), account.drawdown, volatility)
+    def _assess(self, decision: Decision, account: AccountData) -> None:
+        symbol, lane = decision.symbol, self._lanes[decision.symbol]
+        inputs = RiskInputs(self.account.exposure(symbol), account.drawdown, decision.volatility)
         tier = next_tier(lane.tier, inputs)
         if tier is not lane.tier:
             log.info("risk_tier_changed", symbol=symbol, previous=lane.tier.name, tier=tier.name)

@@ -154,10 +154,9 @@ class PaperBroker:
     async def stop(self) -> None:
         """Stop listening and cut what is connected."""
         runner, self._runner = self._runner, None
-        if runner is None:
-            return
-        self.cut_connections()
-        await runner.cleanup()
+        if runner is not None:
+            self.cut_connections()
+            await runner.cleanup()
 
     async def outage(self, seconds: float) -> None:
         """Be gone for ``seconds``, then come back; later if another outage lasts or something else has the port."""

@@ -111,9 +111,7 @@ def test_drawdown_scales_down_to_nothing(equity: float, expected: float) -> None
 
 def test_volatility_beyond_the_target_scales_down_in_proportion() -> None:
     """Half of the target that the market has leaves half of what the regime allows; more than it has cuts nothing."""
-    measured = router_of(1.0)
-    run(measured, "hf-noise", 500)
-    volatility = measured.features("BTC-USD").volatility
+    volatility = run(router_of(1.0), "hf-noise", 500)[-1].volatility
 
     def scalar(target: float) -> float:
         router = StrategyRouter(target_volatility=target)
@@ -201,11 +199,6 @@ def test_a_tick_costs_the_same_whatever_came_before() -> None:
         sizes.append(memory(router))
     assert max(costs[-100:]) <= max(costs[100:200])
     assert set(sizes[2:]) == {sizes[2]}
-
-
-def test_features_of_an_unknown_symbol_are_neutral() -> None:
-    """Asking for a symbol without ticks is answered, not an error."""
-    assert StrategyRouter().features("nowhere").volatility == 0.0
 
 
 def test_combine_weighs_by_squared_quality() -> None:
