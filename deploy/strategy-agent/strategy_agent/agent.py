@@ -67,8 +67,7 @@ class Agent:
     def describe(self) -> dict[str, object]:
         """Return what ``/health`` says."""
         brokers = {broker.name: broker.up for broker in self._registry.values()}
-        kill_switch = self._trader.kill_switch.reason
-        return {**structs.asdict(self._trader.vitals), "kill_switch": kill_switch, "brokers": brokers}
+        return {**structs.asdict(self._trader.vitals), "brokers": brokers}
 
     def refresh(self) -> None:
         """Bring the gauges up to date that nothing else sets."""
@@ -80,7 +79,7 @@ class Agent:
         self._out.metrics.cache_hit_ratio.set(self._books.hit_rate)
         self._out.metrics.equity.set(self._account.equity)
         self._out.metrics.drawdown.set(self._account.standing.drawdown)
-        self._out.metrics.kill_switch.set(self._trader.kill_switch.on)
+        self._out.metrics.kill_switch.set(self._trader.vitals.kill_switch is not None)
         self._out.metrics.in_flight.set(self._desk.in_flight)
 
     def summary(self) -> dict[str, float | None]:

@@ -114,7 +114,7 @@ class OrderDesk:
         """Book a fill. Also one of an order that is no longer followed: the money has moved all the same."""
         self.account.book(fill)
         self.out.metrics.fills.labels(self.out.metrics.symbol(fill.symbol)).inc()
-        self._publish("fill", fill.client_order_id, symbol=fill.symbol, price=fill.price, quantity=fill.quantity)
+        self.out.events.publish("fill", **structs.asdict(fill))
         working = self._working.get(fill.client_order_id)
         if working is None:
             log.warning("fill_of_unknown_order", broker=broker, client_order_id=fill.client_order_id)
@@ -155,7 +155,7 @@ class OrderDesk:
         working.broker.report(ok=True)
         self.out.metrics.submit_to_ack.observe(acked - submitted)
         working.log.info("order_acknowledged", order_id=ack.order_id)
-        self._publish("order", ack.client_order_id, state="acknowledged", order_id=ack.order_id)
+        self.out.events.publish("order", **structs.asdict(ack), state="acknowledged")
         # The fill may have overtaken the acknowledgement: they travel on two connections.
         if not working.done.is_set():
             with self.out.tracer.start_as_current_span("order.fill"):
@@ -175,12 +175,10 @@ class OrderDesk:
 
     def _reject(self, working: Working, reason: str) -> None:
         # A fill may have finished the order although the answer to its submission was lost.
-        if self._working.pop(working.order.client_order_id, None) is None:
+        client_order_id = working.order.client_order_id
+        if self._working.pop(client_order_id, None) is None:
             return
         self.out.metrics.rejects.labels(working.broker.name, reason).inc()
-        self._publish("order", working.order.client_order_id, state="rejected", reason=reason)
+        self.out.events.publish("order", client_order_id=client_order_id, state="rejected", reason=reason)
         working.log.warning("order_rejected", reason=reason)
         working.span.set_status(Status(StatusCode.ERROR, reason))
-
-    def _publish(self, kind: str, client_order_id: str, **fields: str | float) -> None:
-        self.out.events.publish(kind, client_order_id=client_order_id, **fields)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
-from msgspec import Struct
-
 
 class RiskTier(IntEnum):
     """How dangerous a symbol is now. From ``HIGH`` on, only orders that reduce the position pass."""
@@ -35,6 +33,8 @@ TIERS = ((0.25, 0.4, 0.6), (0.02, 0.05, 0.1), (6e-4, 1.5e-3, 1e-2))
 """Where ``ELEVATED``, ``HIGH`` and ``HALTED`` begin, by each of the :class:`RiskInputs`."""
 
 KILL_DRAWDOWN = 0.1
+"""The account's drawdown from which on all trading is stopped, for the rest of the process's life."""
+
 MAX_TICK_AGE = 2.0
 MAX_IN_FLIGHT = 16
 MAX_SPREAD = 0.01
@@ -60,27 +60,9 @@ def next_tier(current: RiskTier, inputs: RiskInputs) -> RiskTier:
     return max(risk_tier(inputs), min(current, risk_tier(cautious)))
 
 
-class KillSwitch(Struct):
-    """Stops all trading for the rest of the process's life; the first reason stays."""
-
-    reason: str | None = None
-
-    @property
-    def on(self) -> bool:
-        """Whether trading is stopped."""
-        return self.reason is not None
-
-    def trip(self, reason: str) -> bool:
-        """Stop trading; returns whether this call did it."""
-        if self.on:
-            return False
-        self.reason = reason
-        return True
-
-
-def veto(kill_switch: KillSwitch, tier: RiskTier, *, reduces: bool, tick_age: float, in_flight: int) -> Veto | None:
+def veto(tier: RiskTier, *, killed: bool, reduces: bool, tick_age: float, in_flight: int) -> Veto | None:
     """Return the reason not to send an order, or None. The kill switch stops those that reduce a position, too."""
-    if kill_switch.on:
+    if killed:
         return Veto.KILL_SWITCH
     if not tick_age <= MAX_TICK_AGE:
         return Veto.STALE_TICK

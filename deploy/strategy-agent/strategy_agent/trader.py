@@ -14,7 +14,7 @@ from strategy_agent.desk import Account, OrderDesk
 from strategy_agent.model import AccountData, Book, Decision, Order, Regime, Side, Tick
 from strategy_agent.orderbook import OrderBookCache
 from strategy_agent.outlets import Outlets
-from strategy_agent.risk import KILL_DRAWDOWN, MAX_SPREAD, KillSwitch, RiskInputs, RiskTier, Veto, next_tier, veto
+from strategy_agent.risk import KILL_DRAWDOWN, MAX_SPREAD, RiskInputs, RiskTier, Veto, next_tier, veto
 from strategy_agent.router import StrategyRouter, is_price
 
 log = get_logger(__name__)
@@ -30,13 +30,14 @@ COOLDOWN = 25
 
 
 class Vitals(Struct):
-    """What ``/health`` shows: whether the agent gets anywhere, not whether it merely runs."""
+    """What ``/health`` shows: whether the agent gets anywhere, and why not if the kill switch stopped all trading."""
 
     last_tick_at: float | None = None
     last_decision_at: float | None = None
     ticks: int = 0
     decisions: int = 0
     regime: dict[str, Regime] = {}
+    kill_switch: str | None = None
 
 
 @dataclass(slots=True)
@@ -74,7 +75,6 @@ class Trader:
     books: OrderBookCache
     desk: OrderDesk
     out: Outlets
-    kill_switch: KillSwitch = field(default_factory=KillSwitch)
     vitals: Vitals = field(default_factory=Vitals)
     _lanes: defaultdict[str, _Lane] = field(default_factory=lambda: defaultdict(_Lane))
 
@@ -123,7 +123,8 @@ class Trader:
             log.info("risk_tier_changed", symbol=symbol, previous=lane.tier.name, tier=tier.name)
             lane.tier = tier
         self.out.metrics.risk_tier.labels(self.out.metrics.symbol(symbol)).set(tier)
-        if account.drawdown >= KILL_DRAWDOWN and self.kill_switch.trip("drawdown"):
+        if account.drawdown >= KILL_DRAWDOWN and self.vitals.kill_switch is None:
+            self.vitals.kill_switch = "drawdown"
             log.error("kill_switch_on", reason="drawdown", drawdown=round(account.drawdown, 4))
             self.out.events.publish("kill_switch", reason="drawdown")
 
@@ -135,7 +136,8 @@ class Trader:
             return
         lane.cooldown = COOLDOWN
         reduces = abs(position + quantity) < abs(position)
-        reason = veto(self.kill_switch, lane.tier, reduces=reduces, tick_age=age, in_flight=self.desk.in_flight)
+        killed, in_flight = self.vitals.kill_switch is not None, self.desk.in_flight
+        reason = veto(lane.tier, killed=killed, reduces=reduces, tick_age=age, in_flight=in_flight)
         if reason := reason or await self._order(decision, quantity, lane):
             self.out.metrics.vetoes.labels(reason.value).inc()
             log.info("order_vetoed", symbol=decision.symbol, quantity=quantity, reason=reason.value)

@@ -35,7 +35,7 @@ from strategy_agent.model import (
     encode,
 )
 from strategy_agent.outlets import Metrics
-from strategy_agent.risk import KillSwitch, RiskInputs, RiskTier, next_tier, risk_tier, veto
+from strategy_agent.risk import RiskInputs, RiskTier, next_tier, risk_tier, veto
 from strategy_agent.trader import MAX_POSITION, MAX_TRADE, plan_trade
 
 names = st.text(min_size=1, max_size=20)
@@ -122,8 +122,7 @@ def test_a_tier_is_never_below_what_the_figures_say(
 @given(st.sampled_from(RiskTier), st.booleans(), st.floats(), st.integers(0, 100))
 def test_a_tripped_switch_lets_nothing_pass(tier: RiskTier, reduces: bool, age: float, in_flight: int) -> None:
     """Whatever the intent, the kill switch vetoes it."""
-    switch = KillSwitch("drawdown")
-    assert veto(switch, tier, reduces=reduces, tick_age=age, in_flight=in_flight) is not None
+    assert veto(tier, killed=True, reduces=reduces, tick_age=age, in_flight=in_flight) is not None
 
 
 @given(orders)

@@ -8,7 +8,7 @@ from math import nan
 
 import pytest
 
-from strategy_agent.risk import KillSwitch, RiskInputs, RiskTier, Veto, next_tier, risk_tier, veto
+from strategy_agent.risk import RiskInputs, RiskTier, Veto, next_tier, risk_tier, veto
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,10 @@ def ask(
     reduces: bool = False,
     tick_age: float = 0.0,
     in_flight: int = 0,
-    switch: KillSwitch | None = None,
+    killed: bool = False,
 ) -> Veto | None:
     """Return the verdict on an order with nothing against it unless told."""
-    switch = switch or KillSwitch()
-    return veto(switch, tier, reduces=reduces, tick_age=tick_age, in_flight=in_flight)
+    return veto(tier, killed=killed, reduces=reduces, tick_age=tick_age, in_flight=in_flight)
 
 
 @pytest.mark.parametrize(
@@ -79,13 +78,4 @@ def test_vetoes(verdict: Callable[[], Veto | None], answer: Veto | None) -> None
 
 def test_the_kill_switch_stops_reductions_too() -> None:
     """After it tripped, no order at all is sent."""
-    switch = KillSwitch()
-    assert switch.trip("drawdown")
-    assert ask(reduces=True, switch=switch) is Veto.KILL_SWITCH
-
-
-def test_the_first_reason_of_the_kill_switch_stays() -> None:
-    """Tripping it again changes nothing."""
-    switch = KillSwitch()
-    assert (switch.trip("drawdown"), switch.trip("operator")) == (True, False)
-    assert switch.reason == "drawdown"
+    assert ask(reduces=True, killed=True) is Veto.KILL_SWITCH

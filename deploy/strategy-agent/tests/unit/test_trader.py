@@ -197,11 +197,12 @@ async def test_a_great_loss_trips_the_kill_switch() -> None:
     rig = Rig()
     rig.account.book(Fill("x", "BTC-USD", Side.BUY, 900.0, 100.0, last=True))
     await rig.ticks(100.0, 85.0)
-    assert rig.trader.kill_switch.reason == "drawdown"
+    assert rig.trader.vitals.kill_switch == "drawdown"
     assert ("kill_switch", {"reason": "drawdown"}) in rig.events.published
     before = list(rig.desk.orders)
-    await rig.ticks(*[100.0] * 100)
+    await rig.ticks(*[100.0] * 100, 85.0)
     assert rig.desk.orders == before
+    assert rig.events.kinds().count("kill_switch") == 1
     assert rig.vetoes(Veto.KILL_SWITCH) == 100 / COOLDOWN
 
 
@@ -213,7 +214,7 @@ async def test_a_high_tier_lets_no_position_grow() -> None:
     await rig.ticks(100.0)
     assert (rig.desk.orders, rig.vetoes(Veto.RISK_TIER)) == ([], 1)
     assert rig.metrics.registry.get_sample_value("strategy_risk_tier", {"symbol": "BTC-USD"}) == RiskTier.HIGH
-    assert not rig.trader.kill_switch.on
+    assert rig.trader.vitals.kill_switch is None
 
 
 async def test_a_regime_change_is_announced() -> None:
