@@ -94,6 +94,15 @@ class Builder:
 
         return build_detector(self._settings, self._host, self._redactor.text, self.roots)
 
+    def settling(self) -> float:
+        """Seconds of silence after which log files have given out what was written last, an open record (a traceback) included."""
+        entries = [entry for entry in self._settings.sources if entry.type == "log_files"]
+        if not entries:
+            return 0.0
+        from agent.sources.log_files import LogFiles  # noqa: PLC0415 - only where it is configured, and loaded then anyhow
+
+        return max(one.record_idle + 3 * one.poll_interval for entry in entries if isinstance(one := entry.options, LogFiles.Config))
+
     def build(self) -> Pipeline:
         """Every configured component, unstarted."""
         settings = self._settings

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 LINGER: Final = 0.5
 """Seconds that files are read on after the command has ended: more than two polls, so that its last lines are among them."""
+LONGEST_LINGER: Final = 3.0
+"""Seconds that this may become, so that a traceback at a file's end is among them too: it counts as complete when nothing follows for a while."""
 STORING: Final = 10.0
 """Seconds within which a command's output is stored once all of it was passed on: its end is not to wait for a disk for ever."""
 COUNTING: Final = 0.5
@@ -63,6 +65,7 @@ class Wrapped:
         self.over_since: float | None = None
         """When all of its output was stored, by the monotonic clock."""
         self._lost = 0
+        self._settling = 0.0
         self.code = 0
         """What to exit with."""
 
@@ -74,6 +77,7 @@ class Wrapped:
         if self._called_off:
             return None
         self._intake = builder.intake(self.NAME, replayable=False)
+        self._settling = min(builder.settling(), LONGEST_LINGER)
         if self.child is None:
             child = Child(self._config, builder.context(self.NAME))
             try:
@@ -132,7 +136,7 @@ class Wrapped:
         try:
             await self._collect(child)
             self.over_since = self._host.clock.monotonic()
-            await self._host.clock.sleep(LINGER)
+            await self._host.clock.sleep(LINGER if self.told_to_end else max(LINGER, self._settling))
         finally:
             if child.exited is not None and child.exited.done():
                 self.code = child.exited.result().code

@@ -137,6 +137,18 @@ def test_a_flooding_process_left_behind_does_not_hold_the_end_up(tmp_path):
         assert process.stderr.read() == b""
 
 
+def test_a_traceback_at_the_end_of_a_log_file_is_stored(tmp_path):
+    """What a command logs last, into a file, is mostly why it ended: it is stored although a traceback counts as complete only after a while."""
+    log = tmp_path / "app.log"
+    script = f"import logging; logging.basicConfig(filename={str(log)!r}, format='%(asctime)s %(levelname)s %(name)s: %(message)s')\n"
+    script += "try: 1 / 0\nexcept ZeroDivisionError: logging.exception('it broke')"
+    with OtlpProcess(tmp_path / "store") as server:
+        variables = {"OUTRIDER_LOG_FILES": str(log), "OTEL_EXPORTER_OTLP_ENDPOINT": server.url}
+        execute(tmp_path, sys.executable, "-c", script, **variables)
+
+        assert sorted(bodies_of(server)) == ["it broke", "process exited with code 0"]
+
+
 def test_sigterm_is_not_held_up_by_a_destination_that_hangs(tmp_path):
     """A command that was told to end is not outlived by ten seconds of patience with whoever does not answer; what it said is stored."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

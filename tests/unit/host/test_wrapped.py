@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
+from agent.config import load
 from agent.host import bare
 from agent.host import wrapped as module
+from agent.host.pipeline import Builder
 from agent.host.wrapped import Wrapped
 from agent.record import Batch
 from agent.sources.child import ChildConfig, Exit
@@ -50,7 +52,7 @@ async def test_a_mistake_in_collecting_neither_ends_the_agent_nor_the_commands_o
             raise mistakes.pop()
         kept.extend(record.body for record in batch.records)
 
-    builder = Mock(context=Mock(return_value=context))
+    builder = Mock(context=Mock(return_value=context), settling=Mock(return_value=0.0))
     builder.intake.return_value.emit = emit
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGCHLD, wrapped.reap)
@@ -212,3 +214,29 @@ async def test_what_was_given_up_at_the_end_is_counted_in_the_ledger():
     await wrapped._account(0)
 
     assert counted == [{"spool_failed": 5}]
+
+
+@pytest.mark.parametrize(("told", "settling", "wanted"), [(False, 0.0, 0.5), (False, 1.6, 1.6), (False, 60.0, 3.0), (True, 60.0, 0.5)])
+async def test_files_settle_after_the_command_unless_somebody_waits_for_the_end(told, settling, wanted):
+    """What a file said last is waited for as long as its record may have more lines, but not for ever, nor after a SIGTERM."""
+    host = make_context("child")
+    slept = []
+    host.clock.sleep = AsyncMock(side_effect=slept.append)
+    wrapped = Wrapped(config("app"), host, Mock())
+    wrapped.child, wrapped.told_to_end = Mock(pid=7), told
+    wrapped.attach(Mock(detector=None, settling=Mock(return_value=settling)), Mock())
+    child = Ended()
+    child.run, child.give_up = AsyncMock(), Mock(return_value=0)
+    await wrapped._live(child)
+    assert slept == [wanted]
+
+
+def test_how_long_files_take_to_settle(tmp_path):
+    """As long as an open record waits for more, and three looks; without files there is nothing to wait for."""
+    file = tmp_path / "f.yaml"
+    for text, wanted in (
+        ("{}", 0.0),
+        ("sources: [{type: log_files, include: [a], record_idle: 2s, poll_interval: 100ms}, {type: stdin}]", 2.3),
+    ):
+        file.write_text(text)
+        assert Builder(load(file, {}), Mock()).settling() == pytest.approx(wanted)
