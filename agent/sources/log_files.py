@@ -313,6 +313,8 @@ class Batches:
                 self._positions[key] = stream.position(stream.saved.offset, stream.saved.parser, None).encode()
         for key in table.forgotten:
             self._positions[key] = None
+        for key, horizon in table.moved_horizons.items():
+            self._positions[key] = horizon.encode() if horizon else None
         if table.forgotten:
             self._parsers = {stream: known for stream, known in self._parsers.items() if stream.key in table.streams}
             self._open.intersection_update(self._parsers)
@@ -320,7 +322,7 @@ class Batches:
             self._stored_serial = table.next_serial
             self._positions[SERIAL] = b"%d" % table.next_serial
         self._drops.update(table.drops)
-        table.changed, table.forgotten, table.drops = {}, [], Counter()
+        table.changed, table.forgotten, table.moved_horizons, table.drops = {}, [], {}, Counter()
 
 
 def origin_of(stream: Stream) -> Origin:

@@ -38,8 +38,8 @@ class Candidates:
         """Paths that are told to be unreadable, so that it is told once."""
         self._unsure: dict[str, tuple[int, int]] = {}
         """Inodes by directory and by file, where the two don't agree."""
-        self.dismissed: set[tuple[int, int]] = set()
-        """Rotated files from before our time, that nobody asks for."""
+        self.dismissed: dict[tuple[int, int], int] = {}
+        """Rotated files from before our time, that nobody asks for, and when they were last written: the inode may be used anew."""
         self.suspects: set[str] = set()
         """Directories to be looked at again, also if nothing changes in them: what a file there is was not clear yet."""
         self.moving: set[str] = set()
@@ -144,6 +144,23 @@ class Candidates:
             home = os.path.join(listing.path, base)
             for name in names if home in self._table.by_home else ():
                 entry = listing.entries[name]
-                id_ = listing.device, entry.inode
-                if entry.is_file and id_ not in self._table.by_id and (home in losers or id_ not in self.dismissed):
-                    yield os.path.join(listing.path, name), home
+                path = os.path.join(listing.path, name)
+                is_unknown = entry.is_file and (listing.device, entry.inode) not in self._table.by_id
+                if is_unknown and (home in losers or not self._is_dismissed(path, (listing.device, entry.inode))):
+                    yield path, home
+
+    def _is_dismissed(self, path: str, id_: tuple[int, int]) -> bool:
+        if id_ not in self.dismissed:
+            return False
+        status = regular(path)
+        if status is None or status.id != id_ or status.mtime_ns == self.dismissed[id_]:
+            return True
+        del self.dismissed[id_]
+        return False
+
+    def newest_beside(self, home: str) -> int:
+        """When (ns) the rotated files that are there, and that no glob asks for, were written last; 0 = there are none."""
+        directory, base = os.path.split(home)
+        paths = (os.path.join(directory, name) for name in self._listings.get(directory).rotated().get(base, ()))
+        files = (regular(path) for path in paths if not self._globs.match(path))
+        return max((file.mtime_ns for file in files if file and file.id not in self._table.by_id), default=0)

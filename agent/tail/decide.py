@@ -52,12 +52,12 @@ def is_same_file(place: Place, path: str, generation: int) -> bool:
     return generation == place.generation
 
 
-def may_be_unread(place: Place, mtime_ns: int, candidate: Candidate) -> bool:
-    """Whether a file may hold a content of which nothing was read: there is nothing to compare but the time of the last write.
+def may_be_unread(place: Place, size: int, mtime_ns: int, candidate: Candidate) -> bool:
+    """Whether a file may hold a content of which nothing was read: there is nothing to compare but its size and the time of the last write.
 
     What was plain may have been written after it was seen. A compressed one that is gone is nowhere else.
     """
-    return not place.gzip and candidate.found.mtime_ns >= mtime_ns
+    return not place.gzip and candidate.found.mtime_ns >= mtime_ns and (candidate.gzip or candidate.found.size >= size)
 
 
 def is_beside(home: str, path: str) -> bool:
@@ -65,22 +65,14 @@ def is_beside(home: str, path: str) -> bool:
     return os.path.dirname(path) == os.path.dirname(home) and (path == home or is_rotated(os.path.basename(home), os.path.basename(path)))
 
 
-def by_age(candidate: Candidate) -> tuple[bool, int, int, bool]:
-    """Sort key: oldest content first, live files last. Renaming and compressing keep the time of the last write."""
-    number = rotation_number(candidate.found.path)
-    return number is None and not candidate.gzip, candidate.found.mtime_ns, -(number or 0), candidate.gzip
+def by_age(candidate: Candidate) -> tuple[object, ...]:
+    """Sort key: oldest content first, live files last. Renaming and compressing keep the time of the last write.
 
-
-def is_newer(candidate: Candidate, last_path: str, last_mtime_ns: int) -> bool:
-    """Whether a rotated file was written after what was read last at its home.
-
-    Told by the time of the last write, but for compressed files, whose time may be that of the compression: by the numbers, if both
-    have one. A number says nothing where nothing was read, or where the file is not there any more: its path is empty then.
+    Where that is the same, because the clock ticks every few milliseconds only, numbers go down with time, and dates and counts go up.
     """
-    number, than = rotation_number(candidate.found.path), rotation_number(last_path)
-    if number is not None and than is not None and (candidate.gzip or candidate.found.mtime_ns == last_mtime_ns):
-        return number < than
-    return candidate.found.mtime_ns >= last_mtime_ns  # the clock of a file system ticks every few milliseconds only
+    path = candidate.found.path
+    number = rotation_number(path)
+    return number is None and not candidate.gzip, candidate.found.mtime_ns, -(number or 0), candidate.gzip, len(path), path
 
 
 def bytes_missed(size: int, offset: int, copied: int = 0) -> int:

@@ -19,6 +19,7 @@ MARKER: Final = 256
 """Bytes."""
 _VERSION: Final = 1
 _GZIP, _MID_LINE, _DRAINED, _CAUSE = 1, 2, 4, 8
+_TIME: Final = struct.Struct("<q")
 _LAYOUT: Final = struct.Struct("<BBQQQQQqHH16s16sHH")
 
 
@@ -106,6 +107,29 @@ class Position(NamedTuple):
             self.head.length, self.marker.length, self.head.hash, self.marker.hash, len(name), len(path),
         )  # fmt: skip
         return b"".join((fixed, name, path, self.parser))
+
+
+class Horizon(NamedTuple):
+    """Where our time begins at a home: rotated files that were last written until then, and are not known, are not read."""
+
+    home: str
+    mtime_ns: int
+
+    @property
+    def key(self) -> str:
+        """A name for it that is text, as a path need not be."""
+        return blake2b(fsencode(self.home), digest_size=16).hexdigest()
+
+    def encode(self) -> bytes:
+        """The bytes for the spool."""
+        return _TIME.pack(self.mtime_ns) + fsencode(self.home)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Horizon:
+        """Read `encode`'s bytes back; PositionError on anything else."""
+        if len(data) <= _TIME.size:
+            raise PositionError(f"a stored horizon of {len(data)} bytes is too short")
+        return cls(fsdecode(data[_TIME.size :]), *_TIME.unpack_from(data))
 
 
 def decode(data: bytes) -> Position:

@@ -61,7 +61,7 @@ def is_copy_of_lost(stream: Stream, candidate: Candidate, reader: Reader, genera
     if candidate.found.id == stream.place.id and stream.place.generation in (0, generation):
         return False  # what a file holds after it was emptied is no copy of what it held
     if stream.offset == 0:
-        return may_be_unread(stream.place, stream.mtime_ns, candidate)
+        return may_be_unread(stream.place, stream.size, stream.mtime_ns, candidate)
     if isinstance(reader, GzipReader):
         return may_be_compressed(stream, reader)
     if candidate.found.size < stream.offset:  # what we read last was written after the copy was made

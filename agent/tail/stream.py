@@ -268,7 +268,10 @@ class Stream:
             return self.saved.head
         if len(self._start) >= length:
             return Digest.of(self._start[:length])
-        return Digest.of(reader.read(0, length)) if reader else self.saved.head
+        if reader is None:
+            return self.saved.head
+        head = Digest.of(reader.read(0, length))
+        return head if self._is_still(reader) or not self.saved.head.length else self.saved.head
 
     def _marker_before(self, offset: int, reader: Reader | None) -> Digest:
         if offset == self.offset:
@@ -276,7 +279,13 @@ class Stream:
         start = max(0, offset - MARKER)
         if reader is None or (isinstance(reader, GzipReader) and not reader.remembers(start)):
             return NOTHING  # a compressed content does not change: its head will do
-        return Digest.of(reader.read(start, offset - start))
+        marker = Digest.of(reader.read(start, offset - start))
+        return marker if self._is_still(reader) else NOTHING
+
+    def _is_still(self, reader: Reader) -> bool:
+        """Whether what a file was just asked for is of this content: it may have been emptied since it was read."""
+        tail = self._tail
+        return self.place.gzip or not tail or reader.read(self.offset - len(tail), len(tail)) == tail
 
     def read(self, reader: Reader, room: int, most: int, max_line: int) -> Piece | None:
         """Take whole lines: at most `most`, from about `room` bytes. None = none has an end yet.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.crash import crash_point
 from agent.tail.candidates import Candidates
-from agent.tail.decide import by_age, bytes_missed, is_newer
+from agent.tail.decide import by_age, bytes_missed
 from agent.tail.names import is_rotated, without_gzip
 from agent.tail.open import inode_generation
 from agent.tail.pool import Peek
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _RESTLESS: Final = 2.0
 """Seconds after which a file that is still being written is taken for what it is by then."""
+_PATIENT: Final = 10.0
+"""Seconds after which a home is read although each look finds another thing there that is not clear: rather in disorder than too late."""
 _MISSING: Final = 10.0
 """Seconds after which a file is taken for removed, in a directory that changes so fast that no reading of it is certain."""
 
@@ -42,8 +44,6 @@ class Sighting(NamedTuple):
 
     since: int
     """The serial that was next when it was seen first, or last in change: what has a lower one was there before."""
-    was_newer: bool
-    """Whether it was newer than all that was read before, when it was seen first."""
     first: float
     """When it was seen first, monotonic seconds."""
     size: int
@@ -62,12 +62,14 @@ class Succession:
         self._candidates = Candidates(table, globs, listings, options)
         self._mistaken: set[tuple[Stream, tuple[int, int]]] = set()
         """Files that looked like a lost content but were not."""
-        self._unsettled_before: dict[str, float] = {}
+        self._unsettled_before: dict[str, dict[object, float]] = {}
+        self._restless: dict[str, float] = {}
+        """Homes at which no look found everything clear, and since when."""
         self._missing: dict[Stream, float] = {}
         """Contents that are not where they were and were not found yet, and since when."""
         self._sightings: dict[tuple[int, int], Sighting] = {}
-        self.unsettled: dict[str, float] = {}
-        """Homes beside which a file is being written that looks rotated, and since when."""
+        self.unsettled: dict[str, dict[object, float]] = {}
+        """Homes beside which it is not clear yet what something is: what, and since when."""
         self.suspects = self._candidates.suspects
         self.now = 0.0
 
@@ -77,15 +79,16 @@ class Succession:
         directories = list(directories)
         self.suspects.difference_update(directories)
         self._unsettled_before = self.unsettled
-        self.unsettled = {home: since for home, since in self.unsettled.items() if os.path.dirname(home) not in directories}
+        self.unsettled = {home: what for home, what in self.unsettled.items() if os.path.dirname(home) not in directories}
         for directory in directories:
             self._locate(self._listings.get(directory))
         listings = [self._listings.get(directory) for directory in directories]
         self._test({home for listing in listings for _, home in self._candidates.rotated(listing)})
         candidates = sorted(self._candidates.find(directories), key=by_age)
         for home in self._candidates.moving:
-            self._unsettle(home)
+            self._unsettle(home, home)
         self._settle(candidates, from_end=from_end)
+        self._restless = {home: self._restless.get(home, now) for home in self.unsettled}
 
     # -- known contents, by inode
 
@@ -127,13 +130,14 @@ class Succession:
         if is_gone or is_at(path, stream):
             self._missing.pop(stream)
             return False
-        self._unsettle(stream.home)
+        self._unsettle(stream.home, stream)
         self.suspects.add(listing.path)
         return True
 
-    def _unsettle(self, home: str) -> None:
-        """Take no decision at a home before the next look: what comes first may be what was not clear yet."""
-        self.unsettled[home] = self._unsettled_before.get(home, self.now)
+    def _unsettle(self, home: str, what: object) -> None:
+        """Take no decision at a home before the next look: what comes first may be what is not clear yet."""
+        since = self._unsettled_before.get(home, {}).get(what, self.now)
+        self.unsettled.setdefault(home, {})[what] = since
 
     def _relocate(self, stream: Stream, path: str) -> None:
         crash_point("tail.rotation_found")
@@ -173,9 +177,10 @@ class Succession:
         self._pool.release(stream)
 
     def is_unsettled(self, home: str) -> bool:
-        """Whether to read nothing of a home, because a file beside it is still being written: but not for long."""
-        since = self.unsettled.get(home)
-        return since is not None and self.now - since < _RESTLESS
+        """Whether to read nothing of a home, because it is not clear what comes first: but for no file for long."""
+        if self.now - self._restless.get(home, self.now) >= _PATIENT:
+            return False
+        return any(self.now - since < _RESTLESS for since in self.unsettled.get(home, {}).values())
 
     def was_mistaken(self, stream: Stream) -> None:
         """A file was taken for a lost content, and is not."""
@@ -209,13 +214,14 @@ class Succession:
         rest = [one for one in candidates if not self._attempt(one, self._wait) and not self._attempt(one, self._claim)]
         self._count_missed()
         for candidate in rest:
-            self._judge(candidate, self._sightings.pop(candidate.found.id), from_end=from_end)
+            del self._sightings[candidate.found.id]
+            self._judge(candidate, from_end=from_end)
 
     def _wait(self, candidate: Candidate) -> bool:
         """Whether to wait for what becomes of a file: it is still being written, or may be the copy of one that is still being read."""
-        if self.is_unsettled(candidate.home) or not (candidate.is_live or self._sightings[candidate.found.id].at_rest):
-            self._unsettle(candidate.home)
-        elif not self._is_copy_of_living(candidate):
+        if not (candidate.is_live or self._sightings[candidate.found.id].at_rest):
+            self._unsettle(candidate.home, candidate.found.id)
+        elif not self.is_unsettled(candidate.home) and not self._is_copy_of_living(candidate):
             return False
         self._suspect(candidate)
         return True
@@ -227,33 +233,24 @@ class Succession:
         if live_mtime_ns is not None and file.mtime_ns >= live_mtime_ns:
             since += new  # it was written after the live file was, so that was there before it, though both are seen only now
         if before is None:
-            return Sighting(since, self._came_between(candidate, since), self.now, file.size, file.mtime_ns, at_rest=False)
+            return Sighting(since, self.now, file.size, file.mtime_ns, at_rest=False)
         if (before.size, before.mtime_ns) == (file.size, file.mtime_ns):
             return before._replace(at_rest=before.at_rest or before.first < self.now)
         return before._replace(since=since, size=file.size, mtime_ns=file.mtime_ns, at_rest=self.now - before.first > _RESTLESS)
 
-    def _judge(self, candidate: Candidate, sighting: Sighting, *, from_end: bool) -> None:
-        """This is nothing that is known."""
-        if candidate.included or sighting.was_newer or self._came_between(candidate, sighting.since):
+    def _judge(self, candidate: Candidate, *, from_end: bool) -> None:
+        """This is nothing that is known: it is from before our time, or was the live file for a while when nobody looked."""
+        if candidate.included or candidate.found.mtime_ns > self._table.horizon(candidate.home):
             self._begin(candidate, from_end=from_end and candidate.included)
         else:
-            self._candidates.dismissed.add(candidate.found.id)
-
-    def _came_between(self, candidate: Candidate, seen_since: int) -> bool:
-        """Whether a rotated file was the live one for a while, when nobody looked: after what was known when it was seen first."""
-        before = [stream for stream in self._table.by_home[candidate.home] if stream.serial < seen_since]
-        if not before:
-            return False
-        last = before[-1]
-        is_proven = last.state is State.PLACED and last.offset > 0
-        return is_newer(candidate, last.place.path if is_proven else "", last.saved.mtime_ns)
+            self._candidates.dismissed[candidate.found.id] = candidate.found.mtime_ns
 
     def _attempt(self, candidate: Candidate, check: Callable[[Candidate], bool]) -> bool:
         """Check; a file that cannot be read now is left for later, for to take it for a new one might repeat everything."""
         try:
             return check(candidate)
         except FileNotFoundError:  # it has another name by now
-            self._unsettle(candidate.home)
+            self._unsettle(candidate.home, candidate.found.id)
             self._suspect(candidate)
             return True
         except OSError as error:
@@ -283,6 +280,8 @@ class Succession:
         self._table.notices.append(Notice("compressed" if candidate.gzip else "copied", candidate.found.path))
         if not candidate.gzip and size < stream.offset:
             stream.cut_back(size, reader)
+        if not stream.offset:  # what is begun later in this look is put before it or behind it by the time of its last write
+            stream.size, stream.mtime_ns = size, candidate.found.mtime_ns
         self._table.move(stream, place_of(candidate))
 
     def _is_copy_of_living(self, candidate: Candidate) -> bool:
@@ -309,6 +308,8 @@ class Succession:
                 return False
 
     def _begin(self, candidate: Candidate, *, from_end: bool) -> None:
+        if candidate.home not in self._table.by_home:
+            self._table.raise_horizon(candidate.home, self._candidates.newest_beside(candidate.home))
         stream = self._table.add(candidate.name, candidate.home, self._place_of(candidate), self.now)
         stream.size, stream.mtime_ns = candidate.found.size, candidate.found.mtime_ns
         if not candidate.is_live:
@@ -330,8 +331,8 @@ class Succession:
         """What was written before a rotation comes first, also where what came later was known before: as long as nothing of that was read."""
         unread = [one for one in self._table.by_home[new.home] if one is not new and not one.offset]
         for stream in unread:
-            is_live = stream.place.path == new.home and stream.state is State.PLACED
-            if is_live or stream.mtime_ns > new.mtime_ns:
+            was_live = stream.place.path == new.home
+            if (was_live and stream.state is State.PLACED) or (stream.mtime_ns, was_live) > (new.mtime_ns, False):
                 self._table.put_last(stream)
 
     def _skip_present(self, stream: Stream) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.tail.names import possible_bases
-from agent.tail.position import Cause, decode
+from agent.tail.position import Cause, Horizon, decode
 from agent.tail.stream import State, Stream
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SERIAL: Final = "@next"
 """The key under which the number of the next stream is stored; that it is there means that this is not the first start ever."""
+HORIZONS: Final = "@before-"
+"""Keys under which horizons are stored begin with this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,14 @@ class Table:
         self.touched: list[Stream] = []
         """Streams that came or moved: to be polled at once."""
         self.forgotten: list[str] = []
+        self._horizons: dict[str, Horizon] = {}
+        self.moved_horizons: dict[str, Horizon | None] = {}
+        """By the key under which they are to be stored; None = not any more."""
         self.drops: Counter[str] = Counter()
         self.notices: list[Notice] = []
-        for key in sorted(stored.keys() - {SERIAL}, key=_serial_of):
+        for horizon in (Horizon.decode(stored[key]) for key in stored if key.startswith(HORIZONS)):
+            self._horizons[horizon.home] = horizon
+        for key in sorted((key for key in stored if not key.startswith("@")), key=_serial_of):
             saved = decode(stored[key])
             self._enter(Stream(key, saved.name, homes.of(saved.name), saved.place, serial=_serial_of(key), saved=saved))
 
@@ -142,8 +149,28 @@ class Table:
         self.by_home[stream.home].remove(stream)
         if not self.by_home[stream.home]:
             del self.by_home[stream.home]
+            self._move_horizon(stream.home, 0)
+        elif stream.offset:
+            self.raise_horizon(stream.home, stream.mtime_ns)
         self.changed.pop(stream.key, None)
         self.forgotten.append(stream.key)
+
+    def horizon(self, home: str) -> int:
+        """Time (ns) before which what was written last is not for us: older than our time, or read and forgotten."""
+        known = self._horizons.get(home)
+        return known.mtime_ns if known else 0
+
+    def raise_horizon(self, home: str, mtime_ns: int) -> None:
+        """Nothing that was last written until then, and is not known, is to be read at this home."""
+        if mtime_ns > self.horizon(home):
+            self._move_horizon(home, mtime_ns)
+
+    def _move_horizon(self, home: str, mtime_ns: int) -> None:
+        if mtime_ns:
+            horizon = self._horizons[home] = Horizon(home, mtime_ns)
+            self.moved_horizons[HORIZONS + horizon.key] = horizon
+        elif gone := self._horizons.pop(home, None):
+            self.moved_horizons[HORIZONS + gone.key] = None
 
     def _unindex(self, stream: Stream) -> None:
         if self.by_id.get(stream.place.id) is stream:

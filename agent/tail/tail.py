@@ -135,8 +135,13 @@ class Tail:
             self._drop(stream)
 
     def _patience(self, stream: Stream) -> float:
-        """What nothing was read of could be taken for anything, if it was live; a rotated file is known by its inode and its time."""
-        return self.options.forget_after if stream.offset or stream.place.path != stream.home else _UNREAD_PATIENCE
+        """What nothing was read of could be taken for anything, if it was live; a rotated file is known by its inode and its time.
+
+        The last one of a home stays longer, for with it is forgotten that what was rotated there is for us.
+        """
+        was_live = stream.place.path == stream.home
+        is_spare = was_live and not stream.offset and len(self.table.by_home[stream.home]) > 1
+        return _UNREAD_PATIENCE if is_spare else self.options.forget_after
 
     def _drop(self, stream: Stream) -> None:
         self._busy.pop(stream, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.tail.position import NOTHING, Cause, Digest, Place, Position, PositionError, decode
+from agent.tail.position import NOTHING, Cause, Digest, Horizon, Place, Position, PositionError, decode
 
 PLACE = Place("/l/a\udcff.log.1.gz", 2**63, 2**40, 7, gzip=True)
 FULL = Position(
@@ -31,3 +31,14 @@ def test_digest():
     assert not any(Digest.of(b"ab").fits(data) for data in (b"", b"a", b"ac", b"abc"))
     assert Digest.of(b"") == NOTHING
     assert NOTHING.fits(b"")
+
+
+def test_horizon():
+    """Where our time begins at a home is read back as it was, under a name that is text; garbage is refused."""
+    horizon = Horizon("/l/a\udcff.log", -5)
+    assert Horizon.decode(horizon.encode()) == horizon
+    assert horizon.key.isascii()
+    assert horizon.key != Horizon("/l/b.log", -5).key
+    for data in (b"", b"12345678"):
+        with pytest.raises(PositionError):
+            Horizon.decode(data)
