@@ -116,6 +116,6 @@ class Agent:
                 offset = await broker.clock_offset()
             except BrokerError:
                 broker.report(ok=False)
-                continue
-            broker.report(ok=True, up=True)
-            self._out.metrics.clock_offset.labels(broker.name).set(offset)
+            else:
+                broker.report(ok=True, up=True)
+                self._out.metrics.clock_offset.labels(broker.name).set(offset)

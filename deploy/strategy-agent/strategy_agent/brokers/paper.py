@@ -85,11 +85,6 @@ class Market:
         self.last[tick.symbol] = (seq, tick)
         return seq
 
-    def price(self, symbol: str) -> float | None:
-        """Return the last trade's price."""
-        known = self.last.get(symbol)
-        return known[1].price if known else None
-
 
 @dataclass(slots=True)
 class _Known:
@@ -193,8 +188,8 @@ class PaperBroker:
             return _refuse(RejectReason.MALFORMED, detail=str(error))
         known = self._remember(order.client_order_id)
         known.attempts += 1
-        price = self._market.price(order.symbol)
-        reason = rules.refusal(self._behaviour, self._dice, order, price, known.attempts)
+        _, last = self._market.last.get(order.symbol, (0, None))
+        reason = rules.refusal(self._behaviour, self._dice, order, last.price if last else None, known.attempts)
         await asyncio.sleep(rules.ack_latency(self._behaviour, self._dice, order.client_order_id))
         if known.ack is not None:  # also when the same order came again while this one was waiting
             return _answer(known.ack)
