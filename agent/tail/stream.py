@@ -205,7 +205,7 @@ class Stream:
             self.let_go()
             self.drained = False
         self.place = place
-        self.state, self.cause, self.more = State.PLACED, Cause.NONE, True
+        self.state, self.cause, self.more = State.PLACED, Cause.NONE, not self.drained
 
     def let_go(self) -> None:
         """The file is not the one any more, or not certainly: compare before reading on."""

@@ -89,6 +89,7 @@ class Succession:
             self._unsettle(home, home)
         self._settle(candidates, from_end=from_end)
         self._restless = {home: self._restless.get(home, now) for home in self.unsettled}
+        self._missing = {stream: since for stream, since in self._missing.items() if stream.key in self._table.streams}
 
     # -- known contents, by inode
 
@@ -211,7 +212,9 @@ class Succession:
         live = {one.home: one.found.mtime_ns for one in candidates if one.is_live}
         for candidate in candidates:
             self._sightings[candidate.found.id] = self._sight(candidate, live.get(candidate.home), len(candidates))
-        rest = [one for one in candidates if not self._attempt(one, self._wait) and not self._attempt(one, self._claim)]
+        rest = candidates  # what is there at the very first look is passed over at once: after a kill it could not be told from what came since
+        if not from_end:
+            rest = [one for one in candidates if not self._attempt(one, self._wait) and not self._attempt(one, self._claim)]
         self._count_missed()
         for candidate in rest:
             del self._sightings[candidate.found.id]

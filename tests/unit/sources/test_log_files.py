@@ -416,6 +416,26 @@ def test_link_out_of_the_allowed_directories(tmp_path, rig):
     assert rig("in/*.log", allowed_roots=(str(outside),)).drain() == ["1"]
 
 
+@pytest.mark.parametrize("killed", [True, False])
+def test_start_at_end_of_rotated_files(tmp_path, rig, killed):
+    """Rotated files that a glob asks for are there at the start, too, whether they are compressed or not; what comes then is read."""
+    append(tmp_path / "a.log.1", "1")
+    (tmp_path / "a.log.2.gz").write_bytes(gzip.compress(b"0\n"))
+    append(tmp_path / "a.log", "2")
+    one = rig("*", start_at="end")
+    one.step()
+    if killed:
+        one.restart()
+    assert one.drain() == []
+    os.rename(tmp_path / "a.log.2.gz", tmp_path / "a.log.3.gz")
+    (tmp_path / "a.log.2.gz").write_bytes(gzip.compress(b"1\n"))
+    (tmp_path / "a.log.1").unlink()
+    os.rename(tmp_path / "a.log", tmp_path / "a.log.1")
+    append(tmp_path / "a.log.1", "3")
+    append(tmp_path / "a.log", "4")
+    assert one.drain() == ["3", "4"]
+
+
 def test_start_at_end(tmp_path, rig):
     """What is there at the very first start is left out; what comes later, also in new files, is read whole."""
     with (tmp_path / "a.log").open("w") as file:
