@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from agent.parse.exceptions import ExceptionInfo, FatalError
@@ -19,6 +20,8 @@ _ANNOUNCED: Final = ("Exception in thread ", "Exception ignored ", "Process ", "
 """What the interpreter prints before a traceback, and a logger never."""
 _BEGINNINGS: Final = ("<module>", "_bootstrap", "_bootstrap_inner")
 """Where a program and a thread begin; a thread's announcement may be torn off when two of them die together."""
+_HEADED: Final = re.compile(r"(?:\s*\+ Exception Group |\s*)Traceback \(most recent call last\):\s*$")
+"""How a logger's line ends that a traceback begins in."""
 _Told = ExceptionInfo | FatalError | None
 _UNREAD: Final = (-1, "", None)
 
@@ -88,7 +91,21 @@ class Open:
     `base` holds the time and the attributes of what the first line was wrapped in.
     """
 
-    __slots__ = ("_base", "_lines", "_read", "_stack", "_stack_at", "_text_end", "end", "first", "head", "offset", "resumed", "size")
+    __slots__ = (
+        "_base",
+        "_begun",
+        "_lines",
+        "_read",
+        "_stack",
+        "_stack_at",
+        "_text_end",
+        "end",
+        "first",
+        "head",
+        "offset",
+        "resumed",
+        "size",
+    )
 
     def __init__(self, offset: int, line: bytes, head: Parsed | None, base: Parsed = NOWHERE) -> None:
         self.offset = self.end = offset
@@ -97,6 +114,7 @@ class Open:
         self._base = base
         self._lines: list[bytes] = []
         self._stack: list[bytes] = [] if head else [line]
+        self._begun = False
         self._stack_at = self._text_end = offset
         self._read: tuple[int, str, _Told] = _UNREAD
         self.size = len(line)
@@ -154,6 +172,11 @@ class Open:
         self._stack.append(line)
         self.size += len(line) + 1
 
+    def begin_trace(self) -> None:
+        """The first line is the first one of a traceback as well: a logger was given the text of one."""
+        self._stack = [self.first]
+        self._begun = True
+
     def close(self) -> list[tuple[int, int, Parsed]]:
         """What it came to be: offset, where the last line begins, and the record; two where a traceback is not its own."""
         if self.head is not None and not self._stack:  # nearly every record
@@ -162,7 +185,10 @@ class Open:
         if self.head is None:
             return [(self.offset, self.end, self._alone(stack, error))]
         if error is None:
-            return [(self.offset, self.end, self._with_lines(self.head, [*self._lines, *self._stack]))]
+            lines = self._stack[1:] if self._begun else [*self._lines, *self._stack]
+            return [(self.offset, self.end, self._with_lines(self.head, lines))]
+        if self._begun:
+            return [(self.offset, self.end, _with_traceback(_named(self.head, error), stack, error))]
         head = self._with_lines(self.head, self._lines)
         if head.severity < ERROR and _is_uncaught(stack, error):
             return [(self.offset, self._text_end, head), (self._stack_at, self.end, self._alone(stack, error))]
@@ -187,6 +213,14 @@ def placed(parsed: Parsed, base: Parsed) -> Parsed:
     if base is NOWHERE:
         return parsed
     return parsed._replace(time_ns=parsed.time_ns or base.time_ns, attributes={**base.attributes, **parsed.attributes})
+
+
+def _named(head: Parsed, error: _Told) -> Parsed:
+    """The record of a logger that was given a traceback to write: its message is what stands before that, and the exception's own line."""
+    if not isinstance(error, ExceptionInfo) or not error.type:
+        return head
+    title = f"{error.qualified}: {error.value}".removesuffix(": ")
+    return head._replace(body=f"{_HEADED.sub('', head.body) if isinstance(head.body, str) else ''} {title}".strip())
 
 
 def _with_traceback(parsed: Parsed, stack: str, error: _Told) -> Parsed:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from agent.parse.exceptions import HEADER
 from agent.parse.formats import BY_NAME, PLAIN, Format, Rest, detect
 from agent.parse.joining import NOWHERE, Doubts, Open, placed
 from agent.parse.limits import MAX_ATTRIBUTES, MAX_TEXT, is_utf8, limited
@@ -37,6 +38,9 @@ class Item(NamedTuple):
 
 CHANGE_AFTER: Final = 3
 """So many lines running in another format, and the file has changed to it. (Each of them was already read by its own.)"""
+_HEADER: Final = HEADER.encode()
+_BARE: Final = (b"Traceback (", b"  + Exception Group Traceback (")
+"""How a traceback begins that stands in a line of its own."""
 _BLOCK_BEGIN: Final = b"-----BEGIN "
 _BLOCK_END: Final = b"-----END "
 _BLOCK_LINES: Final = 200
@@ -235,16 +239,24 @@ class Stream:
             self._joiner.feed(before)
 
     def _start_trace(self, offset: int, line: bytes, out: list[Item]) -> None:
-        """A traceback belongs to the text record right before it; otherwise it is a record by itself."""
+        """A traceback belongs to the text record right before it; otherwise it is a record by itself, or what a logger was given to write."""
         self._doubts.sure(self._now_ns)
-        if self._open is not None and not self._open.traced:
+        head = self._logged(line) if _HEADER in line and not line.startswith(_BARE) else None
+        if head is None and self._open is not None and not self._open.traced:
             self._open.add_trace(self._at, line)
             return
         if self._joiner.interrupted and self._open is not None and not self._open.resumed and len(self._suspended) < _MOST_SUSPENDED:
             self._suspended.append(self._open)
         else:
             self._close_record(out)
-        self._begin(offset, line, None, Rest.NONE)
+        self._begin(offset, line, head, Rest.NONE)
+        if head is not None and self._open is not None:
+            self._open.begin_trace()
+
+    def _logged(self, line: bytes) -> Parsed | None:
+        """What a logger says in the line that a traceback begins in (`log.error(traceback.format_exc())`), None if no logger wrote it."""
+        found, parsed = self._read_whole(line)
+        return parsed if found.rest is Rest.ANY else None
 
     def _grow_trace(self, offset: int, line: bytes, record: Open, out: list[Item]) -> None:
         if record.full:

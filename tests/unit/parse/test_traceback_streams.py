@@ -202,3 +202,42 @@ def test_an_ordinary_line_in_a_message_does_not_change_the_issue() -> None:
     assert first.exception is not None
     assert second.exception is not None
     assert (first.exception.type, first.exception.frames) == (second.exception.type, second.exception.frames)
+
+
+TOLD = "Traceback (most recent call last):\n  File \"/srv/app/a.py\", line 3, in f\n    g()\nKeyError: 'k'"
+LAYOUTS = {
+    "name before level": "2026-01-01 10:00:00,1{} - app.x - {} - ",
+    "level, name": "2026-01-01 10:00:00,1{} {} app.x: ",
+    "brackets": "[2026-01-01 10:00:00 +000{}] [7] [{}] ",
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("words", ["", "it failed: "])
+def test_a_traceback_that_a_logger_was_given_to_write(layout, words):
+    """`log.warning(traceback.format_exc())` is the logger's record, with its level and time, and nothing of the record before it."""
+    lines = [layout.format(1, "INFO") + "starting", layout.format(2, "WARNING") + words + TOLD, "", layout.format(3, "INFO") + "going on"]
+    before, told, after = records_of("\n".join(lines).encode())
+    assert (before.body, after.body, told.body) == ("starting", "going on", f"{words}KeyError: 'k'")
+    assert (told.severity, told.severity_text, told.time_ns > 0) == (13, "WARNING", True)
+    assert told.attributes["exception.type"] == "KeyError"
+    assert "exception.type" not in {**before.attributes, **after.attributes}
+
+
+def test_each_line_of_a_traceback_written_by_a_logger():
+    """Also where the logger was given the lines one by one, they are one record."""
+    prefix = "2026-01-01 10:00:00,123 - app.x - ERROR - "
+    lines = [prefix + line for line in ("starting", *TOLD.split("\n"))]
+    before, told, after = records_of("\n".join([*lines, LOGGED.decode()]).encode())
+    assert (before.body, told.body, after.body) == ("starting", "KeyError: 'k'", "it broke")
+    assert (told.attributes["exception.type"], told.severity_text) == ("KeyError", "ERROR")
+
+
+def test_a_logged_traceback_that_is_cut_off():
+    """Without an exception's line it is told what there is, once."""
+    cut = TOLD.rpartition("\n")[0]
+    one, after = records_of(b"2026-01-01 10:00:00,123 - app.x - ERROR - it failed: " + cut.encode() + b"\n" + LOGGED)
+    assert (one.body, one.severity_text, after.body) == ("it failed: Traceback (most recent call last):", "ERROR", "it broke")
+    assert parse_traceback(one.attributes["exception.stacktrace"]).truncated.incomplete
+    (one, after) = records_of(b"2026-01-01 10:00:00,123 - app.x - ERROR - Traceback (most recent call last):\n" + LOGGED)
+    assert (one.body, "exception.stacktrace" in one.attributes, after.body) == ("Traceback (most recent call last):", False, "it broke")
