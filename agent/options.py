@@ -104,6 +104,29 @@ def _http_url(value: str) -> str:
     return value
 
 
+def local_path(text: str) -> str:
+    """The same, if it can be a path: without NUL, of bytes that a name can have. A `~` is refused, for whose home it means depends on who asks."""
+    if "\0" in text or not _is_encodable(text):
+        raise OptionError("is no path: it holds characters that no name has", "remove them")
+    if text.startswith("~"):
+        raise OptionError("begins with ~, which only a shell expands", "write the whole path, as in /home/…, or begin with ./")
+    return text
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _path(value: object) -> object:
+    if isinstance(value, str) and any("\udc80" <= character <= "\udcff" for character in local_path(value)):
+        raise OptionError("is not valid UTF-8", "give it a name that is")  # SQLite takes no other, nor does JSON
+    return value
+
+
 def _readable(path: Path) -> Path:
     try:
         mode = path.stat().st_mode
@@ -141,5 +164,7 @@ Address = Annotated[str, AfterValidator(_address)]
 """`host:port` or `[v6]:port`."""
 HttpUrl = Annotated[str, AfterValidator(_http_url), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
 """An absolute http or https URL, kept as it was written."""
+FilePath = Annotated[Path, BeforeValidator(_path)]
+"""The path of something that need not exist."""
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 """A regular file that exists and that we may read."""

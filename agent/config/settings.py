@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
 from agent.component import ComponentConfig  # noqa: TC001 - pydantic reads it
-from agent.options import Address, Duration, Interval, OptionError, ReadableFile, Secret, Size, split_address
+from agent.options import Address, Duration, FilePath, Interval, OptionError, ReadableFile, Secret, Size, split_address
 from agent.parse.patterns import Pattern  # noqa: TC001 - pydantic reads it
 from agent.redact import RedactConfig
 
@@ -199,7 +199,7 @@ class Settings(Section):
     """Further files, as in `[conf.d/*.yaml]`, relative to this one: their lists are joined to this one's, anything else is set once."""
     service: Service = Service()
     """Who the workload is: the OpenTelemetry resource that everything is sent with."""
-    state_dir: Path = Path(".outrider")
+    state_dir: FilePath = Path(".outrider")
     """Directory of the spool, its lock and the agent's socket. From the environment: `OUTRIDER_STATE_DIR`."""
     spool: Spool = Spool()
     """The store between sources and destinations, in `state_dir`."""

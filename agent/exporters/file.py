@@ -11,7 +11,6 @@ import base64
 import json
 import os
 import zlib
-from pathlib import Path  # noqa: TC003 - pydantic reads it
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from google.protobuf.json_format import MessageToDict
@@ -22,10 +21,12 @@ from pydantic import Field
 
 from agent.component import Accepted, ComponentConfig, Context
 from agent.errors import RetryableError
-from agent.options import Size  # noqa: TC001 - as above
+from agent.options import FilePath, Size  # noqa: TC001 - pydantic reads them
 from agent.record import Row, Signal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from google.protobuf.message import Message
 
 TYPES: Final[dict[Signal, type[Message]]] = {Signal.LOGS: LogsData, Signal.METRICS: MetricsData, Signal.TRACES: TracesData}
@@ -36,7 +37,7 @@ IDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
 class FileConfig(ComponentConfig):
     """Options of the `file` exporter."""
 
-    directory: Path
+    directory: FilePath
     """Where the files are; made if it is missing."""
     max_size: Size = Field(default=100 << 20, ge=1 << 16)
     """A file that would grow beyond this is renamed to `….1`, that one to `….2`, and so on."""

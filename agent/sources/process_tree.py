@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 
 from agent.component import ComponentConfig, Context
 from agent.metrics import Kind, Metric, Observation
+from agent.options import FilePath  # noqa: TC001 - pydantic reads it
 from agent.target.find import check_target, finder
 from agent.target.measure import add_cpu, add_figures
 from agent.target.processes import Reader, mounted
@@ -60,7 +61,7 @@ class ProcessTreeConfig(ComponentConfig):
     """Whose resources: `pid:N`, `pidfile:PATH`, `name:REGEX` (searched in the command line) or `cgroup:PATH` (its members)."""
     children: bool = True
     """Count the target's descendants as well."""
-    proc_dir: Path = Field(default=Path("/proc"))
+    proc_dir: FilePath = Field(default=Path("/proc"))
     """Where the process table is mounted; `/host/proc`, say, where a container shows the machine's there."""
 
     @field_validator("target")
