@@ -19,14 +19,10 @@ from opentelemetry.trace import Span, Status, StatusCode, use_span
 from structlog.stdlib import BoundLogger, get_logger
 
 from strategy_agent.aio import Tasks
-from strategy_agent.brokers.behaviour import RejectReason
 from strategy_agent.brokers.client import Broker, BrokerError, BrokerRegistry
-from strategy_agent.model import AccountData, Ack, Fill, Order
+from strategy_agent.model import AccountData, Fill, Order
 from strategy_agent.outlets import Outlets
 
-ATTEMPTS = 3
-RETRY_PAUSE = 0.1
-RETRIED = frozenset({RejectReason.RATE_LIMITED.value, "timeout"})
 FILL_DEADLINE = 30.0
 """Seconds from submission to the last fill, after which an order is given up."""
 
@@ -150,7 +146,7 @@ class OrderDesk:
         working.log.info("order_submitted")
         submitted = time.monotonic()
         with self.out.tracer.start_as_current_span("order.submit"):
-            ack = await self._submit(working.order, working.broker)
+            ack = await working.broker.submit(working.order)
         acked = time.monotonic()
         working.broker.report(ok=True)
         self.out.metrics.submit_to_ack.observe(acked - submitted)
@@ -161,17 +157,6 @@ class OrderDesk:
             with self.out.tracer.start_as_current_span("order.fill"):
                 await working.done.wait()
             self.out.metrics.ack_to_fill.observe(time.monotonic() - acked)
-
-    async def _submit(self, order: Order, broker: Broker) -> Ack:
-        for attempt in range(1, ATTEMPTS):
-            try:
-                return await broker.submit(order)
-            except BrokerError as error:
-                if error.reason not in RETRIED:
-                    raise
-                self.out.metrics.retries.labels(broker.name, error.reason).inc()
-                await asyncio.sleep(RETRY_PAUSE * attempt)
-        return await broker.submit(order)
 
     def _reject(self, working: Working, reason: str) -> None:
         # A fill may have finished the order although the answer to its submission was lost.

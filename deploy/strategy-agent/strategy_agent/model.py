@@ -78,7 +78,7 @@ class Decision(Struct, frozen=True):
 
 
 class Order(Struct, frozen=True):
-    """A market order. The id is the client's, so that a repeated submission is recognised."""
+    """A market order. The id is the client's."""
 
     client_order_id: str
     symbol: str

@@ -43,7 +43,6 @@ class Metrics:
         self.fills = counter("fills", "Fills received", ["symbol"])
         self.rejects = counter("rejects", "Orders that ended without a fill", ["broker", "reason"])
         self.vetoes = counter("vetoes", "Orders not sent", ["reason"])
-        self.retries = counter("retries", "Submissions repeated", ["broker", "reason"])
         self.events_dropped = counter("events_dropped", "Events lost before Redis", ["reason"])
 
         self.broker_up = gauge("broker_up", "1 while the broker can be reached", ["broker"])

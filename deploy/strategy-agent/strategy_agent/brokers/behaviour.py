@@ -74,13 +74,13 @@ def ack_latency(behaviour: Behaviour, name: str, client_order_id: str) -> float:
     return _lognormal(behaviour.ack_latency, behaviour.latency_spread, name, "ack", client_order_id)
 
 
-def refusal(behaviour: Behaviour, name: str, order: Order, price: float | None, attempt: int) -> RejectReason | None:
+def refusal(behaviour: Behaviour, name: str, order: Order, price: float | None) -> RejectReason | None:
     """Return why an order is refused, or None; ``price`` is that of the last trade, None if there was none."""
     if price is None:
         return RejectReason.UNKNOWN_SYMBOL
     if order.quantity * price > MAX_NOTIONAL:
         return RejectReason.TOO_LARGE
-    if happens(behaviour.rate_limit_ratio, name, "429", order.client_order_id, attempt):
+    if happens(behaviour.rate_limit_ratio, name, "429", order.client_order_id):
         return RejectReason.RATE_LIMITED
     if happens(behaviour.reject_ratio, name, "reject", order.client_order_id):
         margin = happens(0.5, name, "reason", order.client_order_id)

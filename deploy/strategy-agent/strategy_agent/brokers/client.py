@@ -67,7 +67,7 @@ class Broker:
         return f"{self._url}/v1/stream/{topic}"
 
     async def submit(self, order: Order) -> Ack:
-        """Submit an order. Submitting the same id again is harmless and gives the same acknowledgement."""
+        """Submit an order."""
         return await self._call("POST", "/v1/orders", Ack, encode(order))
 
     async def book(self, symbol: str) -> Book:

@@ -2,7 +2,7 @@
 
     GET  /v1/time             {"now": seconds}
     GET  /v1/book/{symbol}    the order book; 404 for a symbol without a trade yet
-    POST /v1/orders           201 and the acknowledgement; 200 if the id is known; 400, 422 or 429 and {"reason"}
+    POST /v1/orders           201 and the acknowledgement; 400, 422 or 429 and {"reason"}
     GET  /v1/stream/{topic}   WebSocket, topic ``ticks`` or ``fills``; ``?after=N`` resumes behind frame N
 
 A frame is ``{"seq": N, "data": {…}}``; ``{"seq": N, "data": null}`` says that frames up to N are gone for good. Who
@@ -29,7 +29,6 @@ from strategy_agent.model import Ack, Clock, Fill, Frame, Order, Refusal, Tick, 
 
 T = TypeVar("T")
 
-REMEMBERED_ORDERS = 10_000
 STATUS = {RejectReason.RATE_LIMITED: 429, RejectReason.MALFORMED: 400}
 UNPROCESSABLE = 422
 PORT_RETRY = 0.1
@@ -86,14 +85,6 @@ class Market:
         return seq
 
 
-@dataclass(slots=True)
-class _Known:
-    """What a venue remembers of an order: how often it came, and the answer if it was taken on."""
-
-    attempts: int = 0
-    ack: Ack | None = None
-
-
 class PaperBroker:
     """One venue. ``async with`` starts and stops it; :meth:`outage` takes it away for a while.
 
@@ -112,7 +103,6 @@ class PaperBroker:
         self._fills: Tape[Fill] = Tape()
         self._accepted = 0
         self._outages = 0
-        self._orders: dict[str, _Known] = {}
         self._runner: web.AppRunner | None = None
         self._connections: set[asyncio.Transport] = set()
         self._filling = Tasks()
@@ -186,28 +176,14 @@ class PaperBroker:
             order = decode(await request.read(), Order)
         except WireError as error:
             return _refuse(RejectReason.MALFORMED, detail=str(error))
-        known = self._remember(order.client_order_id)
-        known.attempts += 1
         _, last = self._market.last.get(order.symbol, (0, None))
-        reason = rules.refusal(self._behaviour, self._dice, order, last.price if last else None, known.attempts)
+        reason = rules.refusal(self._behaviour, self._dice, order, last.price if last else None)
         await asyncio.sleep(rules.ack_latency(self._behaviour, self._dice, order.client_order_id))
-        if known.ack is not None:  # also when the same order came again while this one was waiting
-            return _answer(known.ack)
         if reason is not None:
             return _refuse(reason)
-        known.ack = self._accept(order)
-        return _answer(known.ack, status=201)
-
-    def _remember(self, client_order_id: str) -> _Known:
-        known = self._orders.setdefault(client_order_id, _Known())
-        if len(self._orders) > REMEMBERED_ORDERS:
-            del self._orders[next(iter(self._orders))]
-        return known
-
-    def _accept(self, order: Order) -> Ack:
         self._accepted += 1
         self._filling.spawn(self._fill(order), name=f"fill {order.client_order_id}")
-        return Ack(order.client_order_id, f"{self.name}-{self._accepted}")
+        return _answer(Ack(order.client_order_id, f"{self.name}-{self._accepted}"), status=201)
 
     async def _fill(self, order: Order) -> None:
         seq, tick = self._market.last[order.symbol]

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from strategy_agent.aio import listen, port_of
-from strategy_agent.brokers import client, paper
+from strategy_agent.brokers import client
 from strategy_agent.brokers.behaviour import Behaviour
 from strategy_agent.brokers.client import Broker, BrokerError
 from strategy_agent.brokers.paper import Market, PaperBroker
@@ -51,37 +51,13 @@ async def test_an_order_is_acknowledged_with_the_venues_id(market: Market, sessi
     assert (ack.client_order_id, ack.order_id) == ("BTC-USD-1", "alpha-1")
 
 
-async def test_a_repeated_order_is_recognised(market: Market, session: aiohttp.ClientSession) -> None:
-    """The same id gives the same acknowledgement and no second fill."""
-    async with PaperBroker("alpha", market, behaviour=FAST) as venue:
-        broker = client_of(venue, session)
-        first = await broker.submit(order())
-        assert await broker.submit(order()) == first
-        await eventually(lambda: not venue._filling, "the end of filling")
-        assert venue._fills.last == 1
-
-
-async def test_an_order_repeated_while_it_is_judged_is_recognised(
-    market: Market, session: aiohttp.ClientSession
-) -> None:
-    """Also of two submissions at the same time only one counts."""
-    async with PaperBroker("alpha", market, behaviour=FAST) as venue:
-        broker = client_of(venue, session)
-        acks = await asyncio.gather(*(broker.submit(order()) for _ in range(5)))
-        await eventually(lambda: not venue._filling, "the end of filling")
-        assert venue._fills.last == 1
-    assert {ack.order_id for ack in acks} == {"alpha-1"}
-
-
-async def test_order_ids_stay_unique_when_old_orders_are_forgotten(
-    market: Market, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The venue's memory is bounded; its numbering is not."""
-    monkeypatch.setattr(paper, "REMEMBERED_ORDERS", 3)
+async def test_order_ids_are_unique(market: Market, session: aiohttp.ClientSession) -> None:
+    """The venue numbers what it takes on, and fills each of them once."""
     async with PaperBroker("alpha", market, behaviour=FAST) as venue:
         broker = client_of(venue, session)
         ids = [(await broker.submit(order(number))).order_id for number in range(6)]
-        assert len(venue._orders) == 3
+        await eventually(lambda: not venue._filling, "the end of filling")
+        assert venue._fills.last == 6
     assert ids == [f"alpha-{number}" for number in range(1, 7)]
 
 

@@ -18,7 +18,7 @@ def order(number: int = 1, quantity: float = 1.0, side: Side = Side.BUY) -> Orde
 
 def reasons(behaviour: Behaviour, count: int = 2000) -> list[RejectReason | None]:
     """Return the verdict on so many orders."""
-    return [rules.refusal(behaviour, NAME, order(number), 100.0, 1) for number in range(count)]
+    return [rules.refusal(behaviour, NAME, order(number), 100.0) for number in range(count)]
 
 
 def test_a_calm_venue_takes_every_sound_order() -> None:
@@ -34,19 +34,19 @@ def test_rejects_come_as_often_as_asked_with_both_reasons() -> None:
     assert set(refused) == {RejectReason.INSUFFICIENT_MARGIN, RejectReason.PRICE_BAND}
 
 
-def test_a_rate_limit_is_drawn_anew_for_every_attempt() -> None:
-    """An order that meets the limit gets through on a later attempt."""
-    behaviour = Behaviour(rate_limit_ratio=0.5)
-    verdicts = [rules.refusal(behaviour, NAME, order(), 100.0, attempt) for attempt in range(1, 20)]
-    assert set(verdicts) == {None, RejectReason.RATE_LIMITED}
+def test_the_rate_limit_comes_as_often_as_asked() -> None:
+    """Half of the orders meet a limit of one half, and nothing else stands in their way."""
+    found = reasons(Behaviour(rate_limit_ratio=0.5))
+    assert set(found) == {None, RejectReason.RATE_LIMITED}
+    assert found.count(RejectReason.RATE_LIMITED) / len(found) == pytest.approx(0.5, abs=0.05)
 
 
 def test_verdicts_depend_on_the_seed_and_on_nothing_else() -> None:
     """The same venue decides the same whatever came before; another seed decides otherwise."""
     behaviour = Behaviour(reject_ratio=0.5)
-    first = [rules.refusal(behaviour, NAME, order(n), 100.0, 1) for n in range(50)]
-    backwards = [rules.refusal(behaviour, NAME, order(n), 100.0, 1) for n in reversed(range(50))][::-1]
-    other = [rules.refusal(behaviour, "8:alpha", order(n), 100.0, 1) for n in range(50)]
+    first = [rules.refusal(behaviour, NAME, order(n), 100.0) for n in range(50)]
+    backwards = [rules.refusal(behaviour, NAME, order(n), 100.0) for n in reversed(range(50))][::-1]
+    other = [rules.refusal(behaviour, "8:alpha", order(n), 100.0) for n in range(50)]
     assert first == backwards
     assert first != other
 
@@ -57,7 +57,7 @@ def test_verdicts_depend_on_the_seed_and_on_nothing_else() -> None:
 )
 def test_impossible_orders_are_refused_always(quantity: float, price: float | None, reason: RejectReason) -> None:
     """A symbol without a trade and an order beyond all size are refused by the calmest venue."""
-    assert rules.refusal(CALM, NAME, order(quantity=quantity), price, 1) is reason
+    assert rules.refusal(CALM, NAME, order(quantity=quantity), price) is reason
 
 
 def test_latency_spreads_around_its_median() -> None:

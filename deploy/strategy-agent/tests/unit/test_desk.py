@@ -91,9 +91,8 @@ def fill(quantity: float = 2.0, *, last: bool = True) -> Fill:
 
 
 @pytest.fixture
-def make_rig(session: aiohttp.ClientSession, spans: Spans, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rig]:
-    """Return a maker of rigs whose broker follows a script; retries do not wait."""
-    monkeypatch.setattr(module, "RETRY_PAUSE", 0.0)
+def make_rig(session: aiohttp.ClientSession, spans: Spans) -> Callable[..., Rig]:
+    """Return a maker of rigs whose broker follows a script."""
     return lambda *script: Rig(ScriptedBroker(session, *script), spans)
 
 
@@ -128,33 +127,15 @@ async def test_the_spans_of_an_order_form_one_trace(make_rig: Callable[..., Rig]
         assert parent.span_id == order.context.span_id
 
 
-@pytest.mark.parametrize("reason", ["rate_limited", "timeout"])
-async def test_a_passing_refusal_is_retried_with_the_same_id(make_rig: Callable[..., Rig], reason: str) -> None:
-    """Rate limits and time-outs are tried again, so that the broker can recognise the repetition."""
+@pytest.mark.parametrize("reason", ["insufficient_margin", "rate_limited", "timeout"])
+async def test_a_refusal_ends_the_order(make_rig: Callable[..., Rig], reason: str) -> None:
+    """A refusal is final: counted by reason, published, and the order's span is marked as failed."""
     rig = make_rig(reason)
     rig.desk.submit(ORDER)
     await rig.acknowledged()
-    assert rig.client.submitted == [ORDER, ORDER]
-    assert rig.value("retries_total", broker="alpha", reason=reason) == 1
-    await rig.desk.close()
-
-
-async def test_retries_are_bounded(make_rig: Callable[..., Rig]) -> None:
-    """After three attempts the order is rejected for the last reason."""
-    rig = make_rig(*["rate_limited"] * 10)
-    rig.desk.submit(ORDER)
-    await rig.acknowledged()
-    assert len(rig.client.submitted) == 3
-    assert rig.value("rejects_total", broker="alpha", reason="rate_limited") == 1
-
-
-async def test_a_refusal_ends_the_order(make_rig: Callable[..., Rig]) -> None:
-    """A final refusal is counted by reason, published, and marks the order's span as failed."""
-    rig = make_rig("insufficient_margin")
-    rig.desk.submit(ORDER)
-    await rig.acknowledged()
     assert rig.desk.in_flight == 0
-    assert rig.value("rejects_total", broker="alpha", reason="insufficient_margin") == 1
+    assert rig.client.submitted == [ORDER]
+    assert rig.value("rejects_total", broker="alpha", reason=reason) == 1
     assert rig.events.published[0][1]["state"] == "rejected"
     await rig.over()
     assert rig.span("order").status.status_code is StatusCode.ERROR
