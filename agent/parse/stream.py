@@ -39,6 +39,7 @@ class Item(NamedTuple):
 CHANGE_AFTER: Final = 3
 """So many lines running in another format, and the file has changed to it. (Each of them was already read by its own.)"""
 _HEADER: Final = HEADER.encode()
+_SYSLOG: Final = BY_NAME["syslog"]
 _BARE: Final = (b"Traceback (", b"  + Exception Group Traceback (")
 """How a traceback begins that stands in a line of its own."""
 _BLOCK_BEGIN: Final = b"-----BEGIN "
@@ -254,8 +255,10 @@ class Stream:
             self._open.begin_trace()
 
     def _logged(self, line: bytes) -> Parsed | None:
-        """What a logger says in the line that a traceback begins in (`log.error(traceback.format_exc())`), None if no logger wrote it."""
+        """What a logger (or syslog) says in the line that a traceback begins in (`log.error(traceback.format_exc())`), None if none wrote it."""
         found, parsed = self._read_whole(line)
+        if parsed is not None and found is _SYSLOG:  # the level is that of all the service prints
+            return parsed._replace(severity=0, severity_text="")
         return parsed if found.rest is Rest.ANY else None
 
     def _grow_trace(self, offset: int, line: bytes, record: Open, out: list[Item]) -> None:

@@ -144,6 +144,7 @@ class Grammar:
         "_prefix",
         "_prefix_open",
         "_stray",
+        "_whole",
         "depth",
         "phase",
     )
@@ -166,14 +167,16 @@ class Grammar:
         self._logging = False
         self._prefix = ""
         self._prefix_open = False
+        self._whole = ""
 
     def feed(self, line: str) -> Token:
         """Classify the next line (already `clean`, no newline)."""
         if self.phase is Phase.IDLE:
             return self._idle(line)
-        line = self._unprefixed(line)
+        whole, line = line, self._unprefixed(line)
         if self._begins_another(line):
-            return self._begin(line)
+            return self._begin(whole)
+        self._whole = "" if line is whole else whole
         box = self._box(line) if self.depth and "+-" in line else None
         token = box or self._HANDLERS[self.phase](self, line)
         if self._doubts and token.kind not in (Kind.DOUBT, Kind.STRAY):
@@ -219,12 +222,10 @@ class Grammar:
         return at_the_edge and (self.phase is Phase.STACK or not self._embedded)
 
     def _unprefixed(self, line: str) -> str:
-        if not self._prefix:
-            return line
         if self._prefix_open:
             self._prefix_open = False
             self._prefix = self._prefix if line.startswith(self._prefix + "  ") else ""
-        return line.removeprefix(self._prefix)
+        return line.removeprefix(self._prefix) if self._prefix else line
 
     def _end(self, line: str) -> Token:
         """The open traceback is over; the line may begin the next."""
@@ -396,7 +397,11 @@ class Grammar:
         return Token(Kind.DOUBT, text, self.depth)
 
     def _next(self, text: str) -> bool | None:
-        return self._next_record(text) if text and unindented(text) is None else False
+        if not text or unindented(text) is False:
+            return False
+        if self._whole and self._next_record(self._whole) and not (self._expecting or is_more(text)):
+            return True  # a logger that was given the lines one by one went on to its next record
+        return self._next_record(text)
 
     def _in_quoted(self, line: str) -> Token:
         """The text of a worker's traceback, which multiprocessing passes on as a message between triple quotes."""

@@ -241,3 +241,28 @@ def test_a_logged_traceback_that_is_cut_off():
     assert parse_traceback(one.attributes["exception.stacktrace"]).truncated.incomplete
     (one, after) = records_of(b"2026-01-01 10:00:00,123 - app.x - ERROR - Traceback (most recent call last):\n" + LOGGED)
     assert (one.body, "exception.stacktrace" in one.attributes, after.body) == ("Traceback (most recent call last):", False, "it broke")
+
+
+PREFIXES = {
+    "python": "2026-01-01 10:00:00,123 - app.x - ERROR - ",
+    "timed": "2026-01-01 10:00:00 ",
+    "syslog": "Nov 22 10:00:00 host app[1]: ",
+    "syslog with a level": "<14>Nov 22 10:00:00 host app[1]: ",
+}
+
+
+@pytest.mark.parametrize("prefix", PREFIXES.values(), ids=PREFIXES)
+def test_what_is_logged_in_the_same_moment_is_no_more_of_a_traceback(prefix):
+    """Of lines with one and the same prefix, those behind the exception's are records of their own, and so is the next traceback."""
+    lines = [prefix + line for line in ("starting", *TOLD.split("\n"), "giving up", *TOLD.split("\n"), *TOLD.split("\n"), "bye")]
+    records = records_of("\n".join(lines).encode())
+    assert [record.body for record in records] == ["starting", "KeyError: 'k'", "giving up", "KeyError: 'k'", "KeyError: 'k'", "bye"]
+    assert all(record.time_ns for record in records)
+    assert [record.severity for record in records if "exception.type" in record.attributes] == [17, 17, 17]
+
+
+def test_lines_with_the_prefix_of_a_traceback_that_go_on_with_its_message():
+    """What is indented or closes a bracket is the message's also where each line has the logger's prefix."""
+    prefix = PREFIXES["python"]
+    told, after = records_of("\n".join(prefix + line for line in (*TOLD.split("\n"), "  more of it", "}", "giving up")).encode())
+    assert (told.body, after.body) == ("KeyError: 'k'\n  more of it\n}", "giving up")
