@@ -1,8 +1,8 @@
-"""The order desk: an order's life, from submission to its last fill, is one task; and the account that fills go to.
+"""The order desk: an order's life, from submission to its fill, is one task; and the account that fills go to.
 
 Every way in which an order can end is counted.
 
-submitted ──ack──▶ working ──last fill──▶ done
+submitted ──ack──▶ working ──fill──▶ done
     │                 └──no fill in time──▶ rejected
     └──refused, unreachable──▶ rejected
 """
@@ -24,7 +24,7 @@ from strategy_agent.model import AccountData, Fill, Order
 from strategy_agent.outlets import Outlets
 
 FILL_DEADLINE = 30.0
-"""Seconds from submission to the last fill, after which an order is given up."""
+"""Seconds from submission to the fill, after which an order is given up."""
 
 log = get_logger(__name__)
 
@@ -77,7 +77,6 @@ class Working:
     broker: Broker
     span: Span
     log: BoundLogger
-    filled: float = 0.0
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -111,17 +110,13 @@ class OrderDesk:
         self.account.book(fill)
         self.out.metrics.fills.labels(self.out.metrics.symbol(fill.symbol)).inc()
         self.out.events.publish("fill", **structs.asdict(fill))
-        working = self._working.get(fill.client_order_id)
+        working = self._working.pop(fill.client_order_id, None)
         if working is None:
             log.warning("fill_of_unknown_order", broker=broker, client_order_id=fill.client_order_id)
             return
-        working.filled += fill.quantity
         with use_span(working.span):
-            event = "order_filled" if fill.last else "order_partially_filled"
-            working.log.info(event, price=round(fill.price, 4), filled=round(working.filled, 6))
-        if fill.last:
-            del self._working[fill.client_order_id]
-            working.done.set()
+            working.log.info("order_filled", price=round(fill.price, 4))
+        working.done.set()
 
     async def close(self) -> None:
         """Abandon the orders under way."""

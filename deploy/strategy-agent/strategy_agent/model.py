@@ -94,14 +94,13 @@ class Ack(Struct, frozen=True):
 
 
 class Fill(Struct, frozen=True):
-    """A part or the whole of an order was traded; ``last`` closes the order."""
+    """An order was traded, the whole of it."""
 
     client_order_id: str
     symbol: str
     side: Side
     quantity: Positive
     price: Positive
-    last: bool
 
 
 class Level(Struct, frozen=True):

@@ -33,7 +33,7 @@ class Metrics:
         self.tick_to_signal = histogram("tick_to_signal_seconds", "Tick received to decision made")
         self.signal_to_order = histogram("signal_to_order_seconds", "Decision made to order submitted")
         self.submit_to_ack = histogram("submit_to_ack_seconds", "Order submitted to acknowledged")
-        self.ack_to_fill = histogram("ack_to_fill_seconds", "Order acknowledged to completely filled")
+        self.ack_to_fill = histogram("ack_to_fill_seconds", "Order acknowledged to filled")
         self.tick_age = histogram("tick_age_seconds", "Age of ticks on arrival, by the agent's clock")
 
         self.ticks = counter("ticks", "Ticks received", ["symbol"])

@@ -42,7 +42,6 @@ class Behaviour(Struct, frozen=True):
     rate_limit_ratio: float = 0.0
     gap_ratio: float = 0.0
     disconnect_ratio: float = 0.0
-    partial_ratio: float = 0.2
     ack_latency: float = 0.002
     fill_latency: float = 0.01
     latency_spread: float = 0.5
@@ -88,31 +87,15 @@ def refusal(behaviour: Behaviour, name: str, order: Order, price: float | None) 
     return None
 
 
-def plan_fills(behaviour: Behaviour, name: str, order: Order, book: Book) -> list[tuple[float, Fill]]:
-    """Return (delay in seconds, fill) in order of time; the quantities add up to the order's, but for rounding."""
-    delay = _lognormal(behaviour.fill_latency, behaviour.latency_spread, name, "fill", order.client_order_id)
-    parts = [order.quantity]
-    if happens(behaviour.partial_ratio, name, "partial", order.client_order_id):
-        part = round(order.quantity * uniform(name, "part", order.client_order_id), 6)
-        part = part if 0 < part < order.quantity else order.quantity / 2
-        parts = [part, order.quantity - part]
-    return [(delay, _fill(order, book, part, last=number == len(parts))) for number, part in enumerate(parts, 1)]
+def fill_latency(behaviour: Behaviour, name: str, client_order_id: str) -> float:
+    """Return the seconds from an order's acknowledgement until it is filled."""
+    return _lognormal(behaviour.fill_latency, behaviour.latency_spread, name, "fill", client_order_id)
 
 
-def _fill(order: Order, book: Book, quantity: float, *, last: bool) -> Fill:
-    price = walk(book, order.side, quantity)
-    return Fill(order.client_order_id, order.symbol, order.side, quantity, price, last)
-
-
-def walk(book: Book, side: Side, quantity: float) -> float:
-    """Return the mean price for ``quantity``; what exceeds the book trades at its last level."""
-    levels = book.asks if side is Side.BUY else book.bids
-    left, paid = quantity, 0.0
-    for level in levels:
-        taken = min(left, level.quantity)
-        paid += taken * level.price
-        left -= taken
-    return (paid + left * levels[-1].price) / quantity
+def make_fill(order: Order, book: Book) -> Fill:
+    """Return the fill of the whole order, at the best price of the other side."""
+    price = (book.asks if order.side is Side.BUY else book.bids)[0].price
+    return Fill(order.client_order_id, order.symbol, order.side, order.quantity, price)
 
 
 def make_book(name: str, symbol: str, price: float, seq: int, at: float) -> Book:

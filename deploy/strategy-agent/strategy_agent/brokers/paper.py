@@ -188,9 +188,8 @@ class PaperBroker:
     async def _fill(self, order: Order) -> None:
         seq, tick = self._market.last[order.symbol]
         book = rules.make_book(self._dice, order.symbol, tick.price, seq, time.time())
-        for delay, fill in rules.plan_fills(self._behaviour, self._dice, order, book):
-            await asyncio.sleep(delay)
-            self._fills.append(fill)
+        await asyncio.sleep(rules.fill_latency(self._behaviour, self._dice, order.client_order_id))
+        self._fills.append(rules.make_fill(order, book))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         topic, after = request.match_info["topic"], request.query.get("after", "0")

@@ -99,7 +99,7 @@ async def test_the_state_is_shown_before_every_look(market: Market, session: aio
     async with PaperBroker("alpha", market) as venue:
         agent, metrics, _ = make_agent(session, {"alpha": venue.url})
         agent._account.mark("BTC-USD", 100.0)
-        agent._account.book(Fill("x", "BTC-USD", Side.BUY, 500.0, 100.0, last=True))
+        agent._account.book(Fill("x", "BTC-USD", Side.BUY, 500.0, 100.0))
         await agent._on_tick("alpha", Tick("BTC-USD", 60.0, time.time()))
         await agent._books.get("BTC-USD")
         await agent._books.get("BTC-USD")

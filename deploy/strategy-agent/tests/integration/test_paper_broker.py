@@ -21,7 +21,7 @@ from strategy_agent.brokers.paper import Market, PaperBroker
 from strategy_agent.model import Order, Side
 from tests.support import START_PRICE, eventually, free_port
 
-FAST = Behaviour(ack_latency=0.0, fill_latency=0.0, partial_ratio=0.0)
+FAST = Behaviour(ack_latency=0.0, fill_latency=0.0)
 
 
 def order(number: int = 1, quantity: float = 1.0, symbol: str = "BTC-USD") -> Order:
@@ -232,7 +232,7 @@ async def test_the_venue_waits_for_its_port(market: Market) -> None:
 
 async def test_orders_under_way_are_filled_after_an_outage(market: Market, session: aiohttp.ClientSession) -> None:
     """What was acknowledged before the outage is filled during it."""
-    behaviour = Behaviour(ack_latency=0.0, fill_latency=0.05, latency_spread=0.0, partial_ratio=0.0)
+    behaviour = Behaviour(ack_latency=0.0, fill_latency=0.05, latency_spread=0.0)
     async with PaperBroker("alpha", market, behaviour=behaviour) as venue:
         await client_of(venue, session).submit(order())
         await venue.outage(0.1)

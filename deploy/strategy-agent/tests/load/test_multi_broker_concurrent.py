@@ -73,9 +73,10 @@ async def trade(
         for (outcomes, _), follower, venue in zip(results, followers, venues, strict=True):
             await eventually(lambda venue=venue: not venue._filling, "the last fill")  # type: ignore[misc]
             venue._behaviour = CALM  # a gap at the very end shows with the next frame only
-            venue._fills.append(Fill("the end", "X", Side.BUY, 1.0, 1.0, last=False))
+            venue._fills.append(Fill("the end", "X", Side.BUY, 1.0, 1.0))
             await follower.reach(venue._fills.last)
-            assert sum(fill.last for fill in follower.seen) == outcomes["acknowledged"]
+            *fills, _ = follower.seen
+            assert len(fills) == outcomes["acknowledged"]
     return [(outcomes, follower.seen) for (outcomes, _), follower in zip(results, followers, strict=True)]
 
 

@@ -43,31 +43,20 @@ quantities = st.floats(1e-6, 1e6)
 prices = st.floats(0.01, 1e6)
 sides = st.sampled_from(Side)
 orders = st.builds(Order, names, names, sides, quantities)
-behaviours = st.builds(Behaviour, partial_ratio=st.floats(0, 1), fill_latency=st.floats(0, 1))
+behaviours = st.builds(Behaviour, fill_latency=st.floats(0, 1))
 fractions = st.floats(0, 2)
 
 
 @given(behaviours, names, orders, prices)
-def test_fills_add_up_and_only_the_last_closes(behaviour: Behaviour, name: str, order: Order, price: float) -> None:
-    """For any order the parts make the whole, each is above zero, and delays are not below zero."""
+def test_a_fill_is_the_whole_order_and_gains_nothing(
+    behaviour: Behaviour, name: str, order: Order, price: float
+) -> None:
+    """For any order: its quantity, at a price above zero that is no better than the best, after no negative time."""
     book = rules.make_book(name, order.symbol, price, 1, 0.0)
-    plan = rules.plan_fills(behaviour, name, order, book)
-    fills = [fill for _, fill in plan]
-    assert sum(fill.quantity for fill in fills) == pytest.approx(order.quantity)
-    assert all(fill.quantity > 0 and fill.price > 0 for fill in fills)
-    assert [fill.last for fill in fills] == [False] * (len(fills) - 1) + [True]
-    assert all(delay >= 0 for delay, _ in plan)
-
-
-@given(names, prices, quantities, sides)
-def test_trading_costs_never_gain(name: str, price: float, quantity: float, side: Side) -> None:
-    """Who buys pays at least the best ask, who sells gets at most the best bid."""
-    book = rules.make_book(name, "X", price, 1, 0.0)
-    paid = rules.walk(book, side, quantity)
-    if side is Side.BUY:
-        assert paid >= book.asks[0].price * (1 - 1e-12)
-    else:
-        assert paid <= book.bids[0].price * (1 + 1e-12)
+    fill = rules.make_fill(order, book)
+    assert fill.quantity == order.quantity
+    assert fill.price >= book.asks[0].price if order.side is Side.BUY else 0 < fill.price <= book.bids[0].price
+    assert rules.fill_latency(behaviour, name, order.client_order_id) >= 0
 
 
 @given(st.lists(st.tuples(sides, st.floats(0.1, 100), st.floats(1, 1000)), max_size=30), st.floats(1, 1000))
@@ -77,7 +66,7 @@ def test_an_account_neither_makes_nor_loses_money_by_itself(
     """Equity is the start plus what every trade is worth at the last price, however they are ordered."""
     account = Account(1000.0)
     for side, quantity, price in trades:
-        account.book(Fill("x", "X", side, quantity, price, last=True))
+        account.book(Fill("x", "X", side, quantity, price))
     account.mark("X", last)
     gained = sum(side.sign * quantity * (last - price) for side, quantity, price in trades)
     assert account.equity == pytest.approx(1000.0 + gained, abs=1e-6)
@@ -145,9 +134,7 @@ json_values = st.recursive(
     max_leaves=10,
 )
 documents = st.dictionaries(
-    st.sampled_from(
-        ["client_order_id", "symbol", "side", "quantity", "price", "sent_at", "bids", "asks", "at", "last"]
-    ),
+    st.sampled_from(["client_order_id", "symbol", "side", "quantity", "price", "sent_at", "bids", "asks", "at"]),
     json_values,
 )
 

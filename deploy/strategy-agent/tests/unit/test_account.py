@@ -12,7 +12,7 @@ from strategy_agent.model import AccountData, Fill, Side
 
 def fill(side: Side, quantity: float, price: float) -> Fill:
     """Return a complete fill."""
-    return Fill("BTC-USD-1", "BTC-USD", side, quantity, price, last=True)
+    return Fill("BTC-USD-1", "BTC-USD", side, quantity, price)
 
 
 def test_a_round_trip_earns_the_difference() -> None:

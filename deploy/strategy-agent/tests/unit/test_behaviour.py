@@ -6,9 +6,10 @@ import pytest
 
 from strategy_agent.brokers import behaviour as rules
 from strategy_agent.brokers.behaviour import CALM, Behaviour, RejectReason
-from strategy_agent.model import Book, Level, Order, Side
+from strategy_agent.model import Book, Fill, Level, Order, Side
 
 NAME = "7:alpha"
+BOOK = Book("X", 0.0, (Level(99.0, 1.0), Level(98.0, 1.0)), (Level(101.0, 1.0), Level(102.0, 1.0)))
 
 
 def order(number: int = 1, quantity: float = 1.0, side: Side = Side.BUY) -> Order:
@@ -67,19 +68,24 @@ def test_latency_spreads_around_its_median() -> None:
     assert sum(latency > CALM.ack_latency for latency in latencies) / 1000 == pytest.approx(0.5, abs=0.06)
 
 
+def test_fills_take_their_own_time() -> None:
+    """The time until a fill has its own median, and is drawn apart from that until the acknowledgement."""
+    latencies = [rules.fill_latency(CALM, NAME, f"BTC-USD-{n}") for n in range(1000)]
+    acks = [rules.ack_latency(Behaviour(ack_latency=CALM.fill_latency), NAME, f"BTC-USD-{n}") for n in range(1000)]
+    assert sum(latency > CALM.fill_latency for latency in latencies) / 1000 == pytest.approx(0.5, abs=0.06)
+    assert latencies != acks
+
+
 def test_no_latency_means_none() -> None:
     """A median of 0 switches latency off."""
-    assert rules.ack_latency(Behaviour(ack_latency=0), NAME, "BTC-USD-1") == 0.0
+    silent = Behaviour(ack_latency=0, fill_latency=0)
+    assert rules.ack_latency(silent, NAME, "BTC-USD-1") == rules.fill_latency(silent, NAME, "BTC-USD-1") == 0.0
 
 
-@pytest.mark.parametrize("partial_ratio", [0.0, 1.0])
-def test_fills_add_up_to_the_order(partial_ratio: float) -> None:
-    """In one part or in two, the whole quantity is filled, and only the last fill closes the order."""
-    book = rules.make_book(NAME, "BTC-USD", 100.0, 1, 0.0)
-    fills = [fill for _, fill in rules.plan_fills(Behaviour(partial_ratio=partial_ratio), NAME, order(), book)]
-    assert len(fills) == 1 + partial_ratio
-    assert sum(fill.quantity for fill in fills) == pytest.approx(1.0)
-    assert [fill.last for fill in fills] == [False] * (len(fills) - 1) + [True]
+@pytest.mark.parametrize(("side", "price"), [(Side.BUY, 101.0), (Side.SELL, 99.0)])
+def test_an_order_is_filled_whole_at_the_best_price(side: Side, price: float) -> None:
+    """Who buys pays the best ask, who sells gets the best bid, for all that was ordered."""
+    assert rules.make_fill(order(3, 4.0, side), BOOK) == Fill("BTC-USD-3", "BTC-USD", side, 4.0, price)
 
 
 def test_the_book_surrounds_the_last_trade() -> None:
@@ -96,24 +102,6 @@ def test_the_book_of_a_worthless_symbol_has_no_negative_price() -> None:
     """Near zero the bids stay at one tick."""
     book = rules.make_book(NAME, "X", 0.01, 1, 0.0)
     assert min(level.price for level in book.bids) == rules.TICK_SIZE
-
-
-BOOK = Book("X", 0.0, (Level(99.0, 1.0), Level(98.0, 1.0)), (Level(101.0, 1.0), Level(102.0, 1.0)))
-
-
-@pytest.mark.parametrize(
-    ("side", "quantity", "price"),
-    [
-        (Side.BUY, 1.0, 101.0),
-        (Side.BUY, 2.0, 101.5),
-        (Side.BUY, 4.0, 101.75),
-        (Side.SELL, 0.5, 99.0),
-        (Side.SELL, 2.0, 98.5),
-    ],
-)
-def test_orders_walk_the_book(side: Side, quantity: float, price: float) -> None:
-    """Each level gives what it has; what exceeds the book trades at its last level."""
-    assert rules.walk(BOOK, side, quantity) == pytest.approx(price)
 
 
 def test_gaps_and_cuts_are_drawn_per_frame() -> None:

@@ -85,9 +85,9 @@ class Rig:
         await eventually(lambda: not self.desk._tasks, "the end of the order")
 
 
-def fill(quantity: float = 2.0, *, last: bool = True) -> Fill:
-    """Return a fill of the order."""
-    return Fill(ORDER.client_order_id, ORDER.symbol, ORDER.side, quantity, 100.0, last)
+def fill() -> Fill:
+    """Return the fill of the order."""
+    return Fill(ORDER.client_order_id, ORDER.symbol, ORDER.side, ORDER.quantity, 100.0)
 
 
 @pytest.fixture
@@ -96,16 +96,15 @@ def make_rig(session: aiohttp.ClientSession, spans: Spans) -> Callable[..., Rig]
     return lambda *script: Rig(ScriptedBroker(session, *script), spans)
 
 
-async def test_an_order_lives_until_its_last_fill(make_rig: Callable[..., Rig]) -> None:
-    """Submitted, acknowledged, filled in two parts: only then is it done, booked and its spans are ended."""
+async def test_an_order_lives_until_its_fill(make_rig: Callable[..., Rig]) -> None:
+    """Submitted, acknowledged, filled: only then is it done, booked and its spans are ended."""
     rig = make_rig()
     rig.desk.submit(ORDER)
     await rig.acknowledged()
-    await rig.desk.on_fill("alpha", fill(0.5, last=False))
     assert rig.desk.in_flight == 1
-    await rig.desk.on_fill("alpha", fill(1.5))
+    await rig.desk.on_fill("alpha", fill())
     assert (rig.desk.in_flight, rig.account.position("BTC-USD")) == (0, 2.0)
-    assert rig.events.kinds() == ["order", "fill", "fill"]
+    assert rig.events.kinds() == ["order", "fill"]
     await rig.over()
     assert rig.value("submit_to_ack_seconds_count") == rig.value("ack_to_fill_seconds_count") == 1
 

@@ -195,7 +195,7 @@ async def test_too_many_orders_in_flight_hold_back_the_next() -> None:
 async def test_a_great_loss_trips_the_kill_switch() -> None:
     """From the drawdown limit on nothing is traded, and an event says why."""
     rig = Rig()
-    rig.account.book(Fill("x", "BTC-USD", Side.BUY, 900.0, 100.0, last=True))
+    rig.account.book(Fill("x", "BTC-USD", Side.BUY, 900.0, 100.0))
     await rig.ticks(100.0, 85.0)
     assert rig.trader.vitals.kill_switch == "drawdown"
     assert ("kill_switch", {"reason": "drawdown"}) in rig.events.published
@@ -209,8 +209,8 @@ async def test_a_great_loss_trips_the_kill_switch() -> None:
 async def test_a_high_tier_lets_no_position_grow() -> None:
     """After a loss of 6 % nothing new is bought, the tier is shown, and the switch has not tripped."""
     rig = Rig()
-    rig.account.book(Fill("x", "ETH-USD", Side.BUY, 600.0, 100.0, last=True))
-    rig.account.book(Fill("y", "ETH-USD", Side.SELL, 600.0, 90.0, last=True))
+    rig.account.book(Fill("x", "ETH-USD", Side.BUY, 600.0, 100.0))
+    rig.account.book(Fill("y", "ETH-USD", Side.SELL, 600.0, 90.0))
     await rig.ticks(100.0)
     assert (rig.desk.orders, rig.vetoes(Veto.RISK_TIER)) == ([], 1)
     assert rig.metrics.registry.get_sample_value("strategy_risk_tier", {"symbol": "BTC-USD"}) == RiskTier.HIGH

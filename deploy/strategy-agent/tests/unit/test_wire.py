@@ -13,7 +13,7 @@ from tests.support import make_book
 TICK = Tick("BTC-USD", 100.5, 12.0)
 ORDER = Order("BTC-USD-1", "BTC-USD", Side.BUY, 2.5)
 ACK = Ack("BTC-USD-1", "alpha-1")
-FILL = Fill("BTC-USD-1", "BTC-USD", Side.SELL, 2.5, 100.0, last=True)
+FILL = Fill("BTC-USD-1", "BTC-USD", Side.SELL, 2.5, 100.0)
 
 
 @pytest.mark.parametrize("value", [TICK, ORDER, ACK, FILL, make_book()], ids=lambda value: type(value).__name__)
@@ -78,9 +78,3 @@ def test_a_wrong_book_is_refused(levels: object) -> None:
     """Levels must be a list of objects with price and quantity."""
     with pytest.raises(WireError):
         decode(json.dumps({"symbol": "BTC-USD", "at": 1.0, "bids": levels, "asks": []}), Book)
-
-
-def test_last_must_be_a_boolean() -> None:
-    """A number does not pass for the flag that closes an order."""
-    with pytest.raises(WireError, match="Expected `bool`, got `int`"):
-        decode(json.dumps({**to_builtins(FILL), "last": 1}), Fill)
