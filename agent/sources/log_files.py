@@ -12,20 +12,20 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from agent.columns import Records
 from agent.component import ComponentConfig
 from agent.crash import crash_point
 from agent.metrics import Kind, Metric, Observation
-from agent.options import Duration, Interval, Size  # noqa: TC001 - pydantic needs them at run time
+from agent.options import Duration, Interval, OptionError, Size, local_path
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.parse.limits import TRUNCATED
 from agent.parse.lines import Parser
 from agent.record import Batch, Origin
-from agent.tail.names import glob_root, printable
+from agent.tail.names import compile_glob, glob_root, printable
 from agent.tail.stream import State
 from agent.tail.table import SERIAL, Options
 from agent.tail.tail import Tail
@@ -62,6 +62,22 @@ PARTIAL: Final = "log.partial"
 """Attribute, true on the two records of a line whose writer was silent in its middle."""
 
 
+def _absolute(path: str) -> str:
+    return os.path.abspath(local_path(path))
+
+
+def _glob(pattern: str) -> str:
+    try:
+        compile_glob(pattern)
+    except ValueError as error:
+        raise OptionError(f"is no glob: {error}", "correct it, or write [[] for a bracket") from error
+    return pattern
+
+
+LocalPath = Annotated[str, AfterValidator(_absolute)]
+Glob = Annotated[LocalPath, AfterValidator(_glob)]
+
+
 class LogFiles:
     """A source of log records: see the module."""
 
@@ -70,9 +86,9 @@ class LogFiles:
     class Config(ComponentConfig):
         """Options of a log file source."""
 
-        include: tuple[str, ...] = Field(min_length=1)
+        include: tuple[Glob, ...] = Field(min_length=1)
         """Globs of the files to follow; `**` goes through directories. Rotated files need not be included: they are followed anyhow."""
-        exclude: tuple[str, ...] = ()
+        exclude: tuple[Glob, ...] = ()
         """Globs of files to leave out."""
         start_at: Literal["beginning", "end"] = "beginning"
         """Where to begin in the files that exist when the agent starts for the first time ever; a file that comes later is read whole."""
@@ -80,7 +96,7 @@ class LogFiles:
         """Format of the lines; `auto` finds it per file."""
         follow_rotated: bool = True
         """Whether to read rotated files that came and went while the agent did not look, though no glob asks for them."""
-        allowed_roots: tuple[str, ...] = ()
+        allowed_roots: tuple[LocalPath, ...] = ()
         """Directories that links may lead to, besides those of the globs. Elsewhere only links of root and to the link owner's own files are followed."""
         poll_interval: Interval = 0.2
         """How often files are looked at."""
@@ -102,11 +118,6 @@ class LogFiles:
         """Content of one gzip file at most."""
         max_gzip_ratio: int = Field(default=1000, ge=2)
         """How often a gzip file's size its content may be, beyond the first MiB."""
-
-        @field_validator("include", "exclude", "allowed_roots")
-        @classmethod
-        def _absolute(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(os.path.abspath(path) for path in paths)
 
     def __init__(self, config: Config, context: Context) -> None:
         self.config = config

@@ -11,6 +11,25 @@ from typing import Final
 
 GZIP_SUFFIXES: Final = (".gz", ".gzip")
 _MAGIC: Final = re.compile(r"[*?\[]")
+_ITEM: Final = r"(?:\[:[^\]:]*:\]|\[\.[^\]]*\.\]|\[=[^\]]*=\]|[^\]])"
+_GLYPH: Final = re.compile(rf"\[[!^]?+(?:\]|{_ITEM}){_ITEM}*\]|.", re.DOTALL)
+"""A class, or a single character; a bracket that nothing closes is one."""
+_MEMBER: Final = re.compile(r"\[:([^\]:]*):\]|(\[\..*?\.\]|\[=.*?=\])|(.)(?:-(.))?", re.DOTALL)
+_POSIX: Final = {
+    "alnum": "a-zA-Z0-9",
+    "alpha": "a-zA-Z",
+    "blank": r" \t",
+    "cntrl": r"\x00-\x1f\x7f",
+    "digit": "0-9",
+    "graph": r"\x21-\x7e",
+    "lower": "a-z",
+    "print": r"\x20-\x7e",
+    "punct": r"\x21-\x2f\x3a-\x40\x5b-\x60\x7b-\x7e",
+    "space": r"\t-\r ",
+    "upper": "A-Z",
+    "xdigit": "0-9A-Fa-f",
+}
+"""The classes of POSIX (Base Definitions, 7.3.1) in its own locale."""
 _STAMP: Final = re.compile(r"[-._](?:\d+(?:T\d+)?Z?|old|bak|backup|prev|orig|save)$")
 _NUMBER: Final = re.compile(r"\.(\d{1,6})$")
 
@@ -18,7 +37,8 @@ _NUMBER: Final = re.compile(r"\.(\d{1,6})$")
 def compile_glob(pattern: str) -> re.Pattern[str]:
     """Translate a glob over whole paths: `*` and `?` stay within a name, `**` crosses directories, `[…]` is a class.
 
-    As in a shell, a wildcard at the beginning of a name does not match a leading dot.
+    As in a shell, a wildcard at the beginning of a name does not match a leading dot; `[[:digit:]]` and its like are those of ASCII.
+    ValueError: a class that can't be meant so.
     """
     parts = pattern.split("/")
     last = len(parts) - 1
@@ -30,7 +50,7 @@ def _translate_part(part: str, *, last: bool) -> str:
     if part == "**":
         return r"(?:(?!\.)[^/]+/)*(?!\.)[^/]+" if last else r"(?:(?!\.)[^/]+/)*"
     hidden = r"(?!\.)" if _MAGIC.match(part) else ""
-    return hidden + "".join(map(_translate_glyph, re.findall(r"\[[!^]?\]?[^\]]*\]|.", part, re.DOTALL))) + ("" if last else "/")
+    return hidden + "".join(map(_translate_glyph, _GLYPH.findall(part))) + ("" if last else "/")
 
 
 def _translate_glyph(glyph: str) -> str:
@@ -38,10 +58,33 @@ def _translate_glyph(glyph: str) -> str:
         return "[^/]*"
     if glyph == "?":
         return "[^/]"
-    if len(glyph) > 1:
-        inside = glyph[1:-1].replace("\\", "\\\\")
-        return f"(?!/)[^{inside[1:]}]" if inside[:1] in ("!", "^") else f"[{inside}]"
-    return re.escape(glyph)
+    return _translate_class(glyph) if len(glyph) > 1 else re.escape(glyph)
+
+
+def _translate_class(glyph: str) -> str:
+    """A class as `re` understands it: every character escaped, for `re` has ranges, escapes and set operations of its own."""
+    negated = glyph[1] in "!^"
+    members = "".join(_translate_member(match, glyph) for match in _MEMBER.finditer(glyph[1 + negated : -1]))
+    return f"(?!/)[{'^' * negated}{members}]"
+
+
+def _translate_member(match: re.Match[str], glyph: str) -> str:
+    named, other, first, last = match.groups()
+    if other:
+        raise ValueError(f"{glyph} has a collating symbol or an equivalence class, which are not supported")
+    if first is None:
+        if named not in _POSIX:
+            raise ValueError(f"{glyph} names no class of POSIX: there are {', '.join(_POSIX)}")
+        return _POSIX[named]
+    if last is None:
+        return _escape(first)
+    if first > last:
+        raise ValueError(f"{glyph} has a range that goes backwards: {first}-{last}")
+    return f"{_escape(first)}-{_escape(last)}"
+
+
+def _escape(character: str) -> str:
+    return f"\\{character}" if character in r"\]^[-&~|" else character
 
 
 def glob_root(pattern: str) -> str:

@@ -42,3 +42,18 @@ def test_a_state_directory_is_utf8():
 def test_a_path_may_begin_with_a_tilde_behind_a_dot():
     """A directory can be called so."""
     assert str(read(None, {"OUTRIDER_STATE_DIR": "./~a"}).settings.state_dir) == "~a"
+
+
+LOG_FILES = "sources:\n- type: log_files\n  include:\n  - /l/*.log\n  - "
+
+
+def test_a_glob_that_cannot_be_meant_so_is_refused_at_its_place(tmp_path):
+    """The source was restarted with an error for ever, and read none of its other globs."""
+    said = faults(tmp_path, f'{LOG_FILES}"/l/[z-a]*.log"\n')
+    assert "f.yaml:5:5: sources[0].include[1]: is no glob: [z-a] has a range that goes backwards: z-a (fix: correct it" in said
+
+
+@pytest.mark.parametrize("glob", [r"~/*.log", r"/l/\0.log", r"/l/\ud800*"])
+def test_a_glob_of_what_no_path_can_be_is_refused(tmp_path, glob):
+    """Such a glob matched nothing, and nobody was told."""
+    assert "f.yaml:5:5: sources[0].include[1]: " in faults(tmp_path, f'{LOG_FILES}"{glob}"\n')

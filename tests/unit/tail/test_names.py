@@ -24,6 +24,24 @@ from agent.tail.names import compile_glob, glob_depth, glob_root, is_rotated, po
         ("/l/[!a-c].log", "/l/b.log", False),
         ("/l/[!a].log", "/l//.log", False),
         ("/l/[]].log", "/l/].log", True),
+        ("/l/[]", "/l/[]", True),
+        ("/l/[!]x", "/l/[!]x", True),
+        ("/l/[.-0].log", "/l//.log", False),
+        ("/l/[\\d].log", "/l/1.log", False),
+        ("/l/[\\d].log", "/l/\\.log", True),
+        ("/l/[a^].log", "/l/^.log", True),
+        ("/l/x[--0].log", "/l/x..log", True),
+        ("/l/[a&&b].log", "/l/&.log", True),
+        ("/l/[a||b~~c].log", "/l/|.log", True),
+        ("/l/x[[.].log", "/l/x[.log", True),
+        ("/l/[[a].log", "/l/[.log", True),
+        ("/l/[+-].log", "/l/-.log", True),
+        ("/l/[[:alpha:]_-][[:digit:]].log", "/l/b7.log", True),
+        ("/l/[[:alpha:]_-][[:digit:]].log", "/l/-7.log", True),
+        ("/l/[[:alpha:]_-][[:digit:]].log", "/l/:7.log", False),
+        ("/l/[![:space:]].log", "/l/ .log", False),
+        ("/l/[[:punct:]].log", "/l/[.log", True),
+        ("/l/[[:punct:]].log", "/l/a.log", False),
         ("/l/a+(b).log", "/l/a+(b).log", True),
         ("/l/[x", "/l/[x", True),
         ("/l/*.log", "/l/a\n.log", True),
@@ -33,6 +51,21 @@ from agent.tail.names import compile_glob, glob_depth, glob_root, is_rotated, po
 def test_glob(pattern, path, matches):
     """A glob matches what a shell would."""
     assert bool(compile_glob(pattern).match(path)) is matches
+
+
+@pytest.mark.parametrize(
+    ("pattern", "what"),
+    [
+        ("/l/[z-a].log", "a range that goes backwards: z-a"),
+        ("/l/[[:word:]].log", "no class of POSIX"),
+        ("/l/[[.a.]].log", "a collating symbol"),
+        ("/l/[[=a=]].log", "an equivalence class"),
+    ],
+)
+def test_a_class_that_cannot_be_meant_so_is_refused(pattern, what):
+    """The message quotes the class."""
+    with pytest.raises(ValueError, match=what):
+        compile_glob(pattern)
 
 
 @pytest.mark.parametrize(
