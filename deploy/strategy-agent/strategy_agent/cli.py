@@ -71,8 +71,6 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     option("--redis-url", type=_redis_url, metavar="URL", help="send events and share books there: redis://HOST:PORT")
     option("--fault", dest="faults", action="append", type=parse_fault, metavar="NAME[@START][:ARGUMENT]",
            help=f"make something go wrong; may be repeated. NAME is one of {', '.join(KINDS)}")  # fmt: skip
-    option("--oom-limit-mb", type=between(int, 16, 65536, "MB"), metavar="MB",
-           help="where the oom fault ends if the kernel does not (%(default)s)")  # fmt: skip
     parser.set_defaults(command=_run, **{**structs.asdict(DEFAULTS), "faults": []})
 
 

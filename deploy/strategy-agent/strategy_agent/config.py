@@ -25,7 +25,7 @@ class Fault(Struct, frozen=True):
 
     name: str
     start: float
-    argument: float | str
+    argument: float
     asked: str
 
 
@@ -44,7 +44,6 @@ class ServiceConfig(Struct, frozen=True):
     log_level: str = "info"
     redis_url: str | None = None
     faults: tuple[Fault, ...] = ()
-    oom_limit_mb: int = 512
 
 
 def parse_duration(text: str) -> float:

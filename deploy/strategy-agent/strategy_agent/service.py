@@ -63,7 +63,7 @@ async def run_service(
         run = {"scenario": config.scenario, "seed": config.seed, "rate": config.rate, "symbols": config.symbols}
         log.info("service_started", **run, brokers=names, url=f"http://{config.host}:{port}")
         ready(port)
-        target = Target(venues[0].outage, agent.stall, config.oom_limit_mb)
+        target = Target(venues[0].outage, agent.stall)
         driving = drive_market(market.publish, scenario, config.seed, config.symbols, config.rate)
         faults = (run_fault(fault, target) for fault in config.faults)
         await _work([*agent.jobs(), driving, *faults], stop, config.duration)

@@ -165,7 +165,7 @@ def test_too_much_memory_ends_the_container_alone(engine: Engine, network: str) 
     """The kernel kills what exceeds the memory limit: code 137, and not the word of an agent that stopped itself."""
     name = f"{network}-greedy"
     options = engine.restrictions(network, memory="160m")
-    greedy = ("run", "--fault", "oom@500ms", "--oom-limit-mb", "4096")
+    greedy = ("run", "--fault", "oom@500ms:4096")
     engine.do("run", "--detach", "--name", name, *options, "--memory-swap", "160m", IMAGE, *greedy)
     engine.wait_until(lambda: engine.state(name)["Status"] == "exited", "it is killed", name)
     assert engine.state(name)["ExitCode"] == 128 + signal.SIGKILL

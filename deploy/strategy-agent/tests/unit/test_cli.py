@@ -29,7 +29,7 @@ def test_every_option_arrives() -> None:
     given = config(
         *("--scenario", "hf-noise", "--seed", "3", "--rate", "50", "--symbols", "A,B", "--brokers", "3"),
         *("--host", "0.0.0.0", "--port", "0", "--duration", "30s", "--log-file", "x.log", "--log-level", "debug"),  # noqa: S104
-        *("--redis-url", "redis://r", "--fault", "hang@1s", "--fault", "crash", "--oom-limit-mb", "64"),
+        *("--redis-url", "redis://r", "--fault", "hang@1s", "--fault", "crash"),
     )
     assert given == ServiceConfig(
         scenario="hf-noise",
@@ -44,7 +44,6 @@ def test_every_option_arrives() -> None:
         log_level="debug",
         redis_url="redis://r",
         faults=(parse_fault("hang@1s"), parse_fault("crash")),
-        oom_limit_mb=64,
     )
 
 
@@ -63,7 +62,7 @@ def test_every_option_arrives() -> None:
         (["run", "--symbols", "btc"], "'btc' is not a list of 1 to 20 symbols"),
         (["run", "--duration", "soon"], "'soon' is not a duration"),
         (["run", "--fault", "explode"], "no fault 'explode'; there are hang"),
-        (["run", "--oom-limit-mb", "1"], "1 is not within 16 and 65536 MB"),
+        (["run", "--fault", "oom:1"], "1 is not within 16 and 65536 MB"),
         (["healthcheck", "--url", "ftp://x"], "'ftp://x' is not an http:// or https:// URL"),
         ([], "the following arguments are required: COMMAND"),
     ],
