@@ -147,9 +147,14 @@ class Open:
         Without frames the message tells one error from another, so it had better be too short.
         """
         stack, error = self._traceback()
-        if not isinstance(error, ExceptionInfo) or not error.frames or is_whole(error.qualified, error.value):
+        if not isinstance(error, ExceptionInfo) or not error.frames or self.whole():
             return False
         return _is_uncaught(stack, error)
+
+    def whole(self) -> bool:
+        """Whether its traceback's message is one that has no more lines."""
+        _, error = self._traceback()
+        return isinstance(error, ExceptionInfo) and is_whole(error.qualified, error.value)
 
     def _traceback(self) -> tuple[str, _Told]:
         """The text of its traceback, and what that tells: read once for each number of lines."""

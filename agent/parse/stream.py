@@ -200,7 +200,7 @@ class Stream:
         if not self._doubts or self._open is None:
             return
         structured = self._format not in (None, PLAIN)
-        own = message_lines(ending, self._doubts.pauses, structured=structured, unfinished=self._open.unfinished)
+        own = message_lines(ending, self._doubts.pauses, structured=structured, unfinished=self._open.unfinished, whole=self._open.whole)
         doubts = self._doubts.take()
         _join(self._open, doubts[:own])
         if own == len(doubts):

@@ -7,10 +7,12 @@ of it, once.
 
 Why so: a message cut off after its first line hides the reason of a failure (pydantic, SQLAlchemy, a subprocess's output). An ordinary line
 that is taken for a part of it changes neither type nor frames, so the issue is the same, and it stays in the record's text. Hence doubt
-is decided for the message where a process has most likely died (nobody caught the exception, or the stream ended), and
-against it where the program goes on: it printed an exception that it had caught, or it keeps writing. Either way the harm is bounded by
-`MAX_DOUBTS`, `FEW` and `LATE_NS`. What remains wrong: a program that catches at its outermost level, prints one exception in one line of its
-own words and goes on at once gives that exception what it says next, up to its next silence or report.
+is decided for the message where a process has most likely died (nobody caught the exception, or the stream ended), and against it where
+the program goes on: it printed an exception that it had caught, or it keeps writing. What the interpreter itself words in one line
+(`is_whole`) takes nothing that is in doubt: programs print such an exception, say a last word and end well. Either way the harm is
+bounded by `MAX_DOUBTS`, `FEW` and `LATE_NS`. What remains wrong: a program that catches at its outermost level, prints one exception in one
+line of its own words and goes on at once gives that exception what it says next, up to its next silence or report; and a note on an
+exception that the interpreter worded is a record of its own.
 """
 
 from __future__ import annotations
@@ -61,15 +63,17 @@ class Ending(Enum):
     """More and more: somebody writes a lot."""
 
 
-def message_lines(ending: Ending, pauses: Sequence[int], *, structured: bool, unfinished: Callable[[], bool]) -> int:
+def message_lines(
+    ending: Ending, pauses: Sequence[int], *, structured: bool, unfinished: Callable[[], bool], whole: Callable[[], bool]
+) -> int:
     """How many of the lines in doubt are more of the message; of each its `pause` is known, in nanoseconds between the line before and it.
 
     `structured`: the program's own records are of a format that these lines are not written in, so there is nobody else to have written
     them. `unfinished`: the traceback is one that an interpreter prints of an exception that nobody caught, and its message may have more
-    lines (`is_whole` says of some that they have none); asked only where it matters, since it takes reading the traceback.
+    lines; `whole`: it surely has none (`is_whole`). Both are asked only where it matters, since it takes reading the traceback.
     """
     if ending is Ending.GONE:
-        return len(pauses)
+        return 0 if not structured and whole() else len(pauses)
     if ending is Ending.TOO_MANY or (ending is Ending.ANOTHER and not structured and len(pauses) > FEW):
         return 0
     if not structured and not unfinished():

@@ -97,7 +97,10 @@ def test_at_the_end_of_a_process_all_is_the_message() -> None:
 )
 def test_what_the_interpreter_words_in_one_line_has_no_more(line: str) -> None:
     """Such a message ends with its line, so the next ones are the program's."""
-    assert [record.body for record in read(f"{DIED}{line}\nstarting again\n")] == [line, "starting again"]
+    text = f"{DIED}{line}\nstarting again\n"
+    assert [record.body for record in read(text)] == [line, "starting again"]
+    assert [record.body for record in read(text, ended=True)] == [line, "starting again"]
+    assert [record.body for record in read(text.replace(DIED, PRINTED), ended=True)] == [line, "starting again"]
 
 
 @pytest.mark.parametrize(
@@ -202,8 +205,10 @@ def test_a_container_s_lines_keep_their_own_times() -> None:
     assert third.time_ns - second.time_ns == second.time_ns - first.time_ns - 3_000_000_000 == 1_000_000_000
 
 
-CERTAIN, LIKELY = {"structured": True, "unfinished": lambda: False}, {"structured": False, "unfinished": lambda: True}
-UNLIKELY = {"structured": False, "unfinished": lambda: False}
+CERTAIN = {"structured": True, "unfinished": lambda: False, "whole": lambda: True}
+LIKELY = {"structured": False, "unfinished": lambda: True, "whole": lambda: False}
+UNLIKELY = {"structured": False, "unfinished": lambda: False, "whole": lambda: False}
+NEVER = {"structured": False, "unfinished": lambda: False, "whole": lambda: True}
 
 
 @pytest.mark.parametrize("ending", list(Ending))
@@ -213,6 +218,7 @@ def test_the_decision(ending: Ending) -> None:
     assert message_lines(ending, lines, **UNLIKELY) == (FEW if ending is Ending.GONE else 0)
     assert message_lines(ending, lines, **LIKELY) == (0 if ending is Ending.TOO_MANY else FEW)
     assert message_lines(ending, lines, **CERTAIN) == (0 if ending is Ending.TOO_MANY else FEW)
+    assert message_lines(ending, lines, **NEVER) == 0
 
 
 def test_many_lines_before_something_else_are_only_certain_of_nobody_else() -> None:
