@@ -57,8 +57,8 @@ class Agent:
         ]
 
     def stall(self, seconds: float) -> None:
-        """Handle no tick for so long; of several stalls the one that lasts longest counts."""
-        self._stalled_until = max(self._stalled_until, time.monotonic() + seconds)
+        """Handle no tick for so long."""
+        self._stalled_until = time.monotonic() + seconds
 
     async def close(self) -> None:
         """Abandon orders under way, accounting for each."""
@@ -99,7 +99,7 @@ class Agent:
         return Stream("fills", Frame[Fill], lambda: broker, self._desk.on_fill, self._session, self._out.metrics)
 
     async def _on_tick(self, _: str, tick: Tick) -> None:
-        while (left := self._stalled_until - time.monotonic()) > 0:  # noqa: ASYNC110 - it may be moved meanwhile
+        if (left := self._stalled_until - time.monotonic()) > 0:
             await asyncio.sleep(left)
         await self._trader.on_tick(tick)
 

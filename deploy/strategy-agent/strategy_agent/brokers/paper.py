@@ -102,7 +102,6 @@ class PaperBroker:
         self._behaviour = behaviour
         self._fills: Tape[Fill] = Tape()
         self._accepted = 0
-        self._outages = 0
         self._runner: web.AppRunner | None = None
         self._connections: set[asyncio.Transport] = set()
         self._filling = Tasks()
@@ -144,12 +143,10 @@ class PaperBroker:
             await runner.cleanup()
 
     async def outage(self, seconds: float) -> None:
-        """Be gone for ``seconds``, then come back; later if another outage lasts or something else has the port."""
-        self._outages += 1
+        """Be gone for ``seconds``, then come back; later if something else has the port meanwhile."""
         await self.stop()
         await asyncio.sleep(seconds)
-        self._outages -= 1
-        while not (self.up or self._outages):
+        while not self.up:
             try:
                 await self.start()
             except OSError:

@@ -206,16 +206,6 @@ async def test_an_outage_refuses_and_then_passes(market: Market, session: aiohtt
         await broker.book("BTC-USD")
 
 
-async def test_a_short_outage_does_not_end_a_long_one(market: Market) -> None:
-    """Two at once last until both are over."""
-    async with PaperBroker("alpha", market, behaviour=FAST) as venue:
-        long = asyncio.create_task(venue.outage(0.2))
-        await venue.outage(0.01)
-        assert not venue.up
-        await long
-        assert venue.up
-
-
 async def test_the_venue_waits_for_its_port(market: Market) -> None:
     """If something else took the port meanwhile, the venue comes back when it is free again."""
     async with PaperBroker("alpha", market) as venue:
