@@ -57,15 +57,6 @@ def test_the_lines_of_an_order_share_a_trace() -> None:
     assert {"order_submitted", "order_acknowledged", "order_filled"} <= {line["event"] for line in own}
 
 
-def test_spans_leave_by_the_usual_variables() -> None:
-    """With the console exporter the spans of an order's life are on standard error."""
-    with AgentProcess(*QUICK, environ={"OTEL_TRACES_EXPORTER": "console"}) as agent:
-        agent.wait_for("order_filled")
-        _, errors = agent.terminate()
-    for name in ("order", "order.submit", "order.fill"):
-        assert f'"name": "{name}"' in errors
-
-
 def test_the_health_check_command() -> None:
     """Exit code 0 and one word for a healthy agent, 1 and the reason for one that makes no progress."""
     with AgentProcess(*QUICK, "--fault", "stall@500ms") as agent:

@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from strategy_agent.tracing import make_tracer_provider
-from tests.support import free_port
+from tests.support import AgentProcess, free_port
 
 
 class Collector:
@@ -75,3 +75,14 @@ def test_spans_arrive_at_the_endpoint(collector: Collector, monkeypatch: pytest.
     assert path == "/v1/traces"
     assert attributes["service.name"] == "strategy-agent"
     assert [span.name for scope in resource_spans.scope_spans for span in scope.spans] == ["order"]
+
+
+def test_the_spans_of_an_orders_life_leave_the_process(collector: Collector) -> None:
+    """What a running agent was given as endpoint has received order, submission and fill when it has ended."""
+    with AgentProcess("--rate", "500", environ={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}) as agent:
+        agent.wait_for("order_filled")
+        assert agent.terminate() == (0, "")
+    scopes = [
+        scope for _, request in collector.received for each in request.resource_spans for scope in each.scope_spans
+    ]
+    assert {"order", "order.submit", "order.fill"} <= {span.name for scope in scopes for span in scope.spans}
