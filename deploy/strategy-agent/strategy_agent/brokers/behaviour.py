@@ -18,7 +18,6 @@ from strategy_agent.model import Book, Fill, Level, Order, Side
 
 TICK_SIZE = 0.01
 DEPTH = 5
-MAX_NOTIONAL = 1_000_000.0
 
 _STANDARD_NORMAL = NormalDist()
 _STEPS = 2**52
@@ -31,7 +30,6 @@ class RejectReason(StrEnum):
     INSUFFICIENT_MARGIN = "insufficient_margin"
     PRICE_BAND = "price_band"
     UNKNOWN_SYMBOL = "unknown_symbol"
-    TOO_LARGE = "too_large"
     MALFORMED = "malformed"
 
 
@@ -77,8 +75,6 @@ def refusal(behaviour: Behaviour, name: str, order: Order, price: float | None) 
     """Return why an order is refused, or None; ``price`` is that of the last trade, None if there was none."""
     if price is None:
         return RejectReason.UNKNOWN_SYMBOL
-    if order.quantity * price > MAX_NOTIONAL:
-        return RejectReason.TOO_LARGE
     if happens(behaviour.rate_limit_ratio, name, "429", order.client_order_id):
         return RejectReason.RATE_LIMITED
     if happens(behaviour.reject_ratio, name, "reject", order.client_order_id):

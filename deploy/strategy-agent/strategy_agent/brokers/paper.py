@@ -227,7 +227,4 @@ def _answer(value: Struct, *, status: int = 200) -> web.Response:
 
 
 def _refuse(reason: RejectReason, *, status: int | None = None, detail: str = "") -> web.Response:
-    response = _answer(Refusal(reason.value, detail), status=status or STATUS.get(reason, UNPROCESSABLE))
-    if reason is RejectReason.RATE_LIMITED:
-        response.headers["Retry-After"] = "1"
-    return response
+    return _answer(Refusal(reason.value, detail), status=status or STATUS.get(reason, UNPROCESSABLE))
