@@ -17,7 +17,7 @@ from pydantic import field_validator
 
 from agent.columns import Block, Records
 from agent.component import ComponentConfig
-from agent.redact_rules import AS_OPTION, COOKIES, IN_TEXT, SHAPES, hints, names_number, names_secret, normal
+from agent.redact_rules import AS_ITEMS, AS_OPTION, COOKIES, IN_TEXT, SHAPES, hints, names_number, names_secret, normal, option_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +63,7 @@ class Redactor:
         self._keys = _Keys(self._config)
         self._shapes = [(shape.rule, re2.compile(shape.pattern)) for shape in SHAPES]
         self._shapes += [(CUSTOM_RULE, re2.compile(pattern)) for pattern in self._config.patterns]
-        self._named = [re2.compile(pattern) for pattern in (COOKIES, IN_TEXT, AS_OPTION)]
+        self._named = [re2.compile(pattern) for pattern in (COOKIES, IN_TEXT, AS_OPTION, AS_ITEMS)]
 
     def redact(self, records: Sequence[LogRecord], text: bytes | None = None) -> tuple[Sequence[LogRecord], dict[str, int]]:
         """The records without their secrets, and how many were taken out by which rule.
@@ -123,10 +123,17 @@ class Redactor:
         if isinstance(value, str):
             return self._text(value, counts)
         if isinstance(value, list):
-            return [self._value(item, counts) for item in value]
+            return [self._item(before, item, counts) for before, item in zip((None, *value), value, strict=False)]
         if isinstance(value, dict):
             return {key: self._entry(key, item, counts) for key, item in value.items()}
         return value
+
+    def _item(self, before: Value, item: Value, counts: Counter[str]) -> Value:
+        """An item of a list; behind an option with a secret's name (`["--password", "…"]`) it is that option's argument."""
+        name = option_name(before) if type(before) is str and before[:1] == "-" else ""
+        if not name or not self._keys[name] or (type(item) is str and _is_no_secret(name, item)):
+            return self._value(item, counts)
+        return self._masked(item, counts, numbers=not names_number(name))
 
     def _masked(self, value: Value, counts: Counter[str], *, numbers: bool) -> Value:
         """The value with each leaf replaced that could tell something; booleans, nulls and empty texts do not."""
@@ -180,6 +187,11 @@ class _Keys(dict[str, bool]):
         if len(key) <= 128:
             self[key] = made
         return made
+
+
+def _is_no_secret(option: str, argument: str) -> bool:
+    """Whether what follows an option is another one, or a number that counts."""
+    return argument[:1] == "-" or (argument.isdigit() and names_number(option))
 
 
 def _replacer(rule: str, counts: Counter[str]) -> Callable[[re2.Match[str]], str]:

@@ -37,6 +37,7 @@ _ABOUT: Final = re.compile(
 )
 _COUNTABLE: Final = re.compile(r"(?:^|_)tokens(?:_|$)")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_OPTION: Final = re.compile(r"--?([A-Za-z][\w.-]*)", re.ASCII)
 _PUNCTUATION: Final = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -84,6 +85,9 @@ IN_TEXT: Final = rf"""(?i)([\w.-]*(?:{"|".join(_NAMES)})[\w.-]*)(\\*["']?\s*(?:=
 """`password=…`, `"api_key": "…"`, `token => …` in running text: key, what stands between, value."""
 AS_OPTION: Final = rf"""(?i)(--[\w-]*(?:{"|".join(_NAMES)})[\w-]*)(\s+)([^\s-][^\s]*)"""
 """`--password …` in a command line."""
+_QUOTED_ITEM: Final = r"""(\\+["'][^"'\\-][^"'\\]*|"(?:[^"\\-]|\\.)(?:[^"\\]|\\.)*|'(?:[^'\\-]|\\.)(?:[^'\\]|\\.)*)"""
+AS_ITEMS: Final = rf"""(?i)(--[\w-]*(?:{"|".join(_NAMES)})[\w-]*)(\\*["']\s*,\s*){_QUOTED_ITEM}"""
+"""The same as a program's arguments are printed: `'--password', '…'`."""
 COOKIES: Final = r"""(?i)\b((?:set-)?cookie)(\\*["']?\s*[=:]\s*\\*["']?)([^\r\n"'\\]+)"""
 """A header with cookies goes to the end of its line."""
 
@@ -100,6 +104,12 @@ def names_secret(key: str) -> bool:
     """Whether what stands under this key is a secret."""
     words = normal(key)
     return _SENSITIVE.search(words) is not None and _ABOUT.search(words) is None
+
+
+def option_name(argument: str) -> str:
+    """The name of an option whose argument comes next on the command line; empty where none does, as for `--name=…`."""
+    match = _OPTION.fullmatch(argument)
+    return match[1] if match else ""
 
 
 def names_number(key: str) -> bool:

@@ -157,6 +157,32 @@ def test_secrets_are_found_at_any_depth():
     assert found == {"request": {"headers": [{"Authorization": REDACTED}, {"Accept": "x"}], "url": "redis://:[REDACTED]@h/0"}}
 
 
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["run", "--password", "hunter2", "-v"], ["run", "--password", REDACTED, "-v"]),
+        (["run", "-token", "hunter2"], ["run", "-token", REDACTED]),
+        (["--api-key", 12345], ["--api-key", REDACTED]),
+        (["--password=hunter2", "file"], ["--password=[REDACTED]", "file"]),
+        (["--password", "--url=redis://:hunter2@h"], ["--password", "--url=redis://:[REDACTED]@h"]),
+        (["--password", "hunter2", "hunter3"], ["--password", REDACTED, "hunter3"]),
+        ([["--password", "hunter2"]], [["--password", REDACTED]]),
+    ],
+)
+def test_the_argument_of_a_secret_option_is_replaced_in_a_list(argv, expected):
+    """A command line is often logged as the list that it is."""
+    assert redacted(argv=argv).attributes == {"argv": expected}
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["--max-tokens", "512"], ["--max-tokens", 512], ["- password changed", "bob"], ["password", "bob"], ["--password"], ["-p", "80"]],
+)
+def test_what_only_looks_like_the_argument_of_a_secret_option_is_left(argv):
+    """Numbers that count, sentences, and what stands behind no option."""
+    assert redacted(argv=argv).attributes == {"argv": argv}
+
+
 # --- texts -------------------------------------------------------------------------------------------------------------
 
 TEXTS = {
@@ -172,6 +198,9 @@ TEXTS = {
     "amqp://guest:hunter2@mq": "amqp://guest:[REDACTED]@mq",
     "https://0123456789abcdef0123456789abcdef@o1.ingest.sentry.io/2": "https://[REDACTED]@o1.ingest.sentry.io/2",
     "run --password hunter2 --verbose": "run --password [REDACTED] --verbose",
+    "Popen(['run', '--password', 'hun ter2', '-v'])": "Popen(['run', '--password', '[REDACTED]', '-v'])",
+    'argv ["--api-key","hun\\"ter2"]': 'argv ["--api-key","[REDACTED]"]',
+    'argv [\\"--api-key\\", \\"hunter2\\"]': 'argv [\\"--api-key\\", \\"[REDACTED]\\"]',
     "key -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- end": "key [REDACTED] end",
     "cut -----BEGIN PRIVATE KEY-----\nMIIEvQIBADANB": "cut [REDACTED]",
     "jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl.": "jwt [REDACTED].",
@@ -187,6 +216,7 @@ HARMLESS_TEXTS = (
     "sk-learn 1.5 loaded; task-1234567890",
     "AKIA is a prefix",
     "author: somebody, session ended",
+    "['--password', '--verbose']",
 )
 
 
