@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from agent.parse.exceptions import ExceptionInfo, FatalError
 from agent.parse.limits import MAX_JOINED_BYTES, MAX_JOINED_LINES, to_text
 from agent.parse.parsed import Parsed
-from agent.parse.severity import ERROR
+from agent.parse.severity import ERROR, WARN
 from agent.parse.traceback import parse_fatal_error, parse_traceback
 from agent.parse.traceback_extent import LATE_NS, MAX_DOUBTFUL_BYTES, MAX_DOUBTS, Ending, is_whole
 from agent.parse.traceback_lines import ANSI
@@ -256,10 +256,11 @@ def _is_uncaught(stack: str, error: _Told) -> bool:
 
 
 def _headless(stack: str, error: _Told) -> Parsed:
-    """A traceback that nobody introduced: what the interpreter prints of an exception that nobody caught."""
+    """A traceback that nobody introduced: what the interpreter prints of an exception that nobody caught, or stacks that somebody asked for."""
     if isinstance(error, ExceptionInfo) and error.type:
         return Parsed(f"{error.qualified}: {error.value}".removesuffix(": "), {}, severity=ERROR)
-    return Parsed(stack.split("\n", 1)[0], {}, severity=ERROR)
+    asked_for = isinstance(error, FatalError) and not error.reason  # the program lives on
+    return Parsed(stack.split("\n", 1)[0], {}, severity=WARN if asked_for else ERROR)
 
 
 def _uncoloured(text: str) -> str:

@@ -266,3 +266,16 @@ def test_lines_with_the_prefix_of_a_traceback_that_go_on_with_its_message():
     prefix = PREFIXES["python"]
     told, after = records_of("\n".join(prefix + line for line in (*TOLD.split("\n"), "  more of it", "}", "giving up")).encode())
     assert (told.body, after.body) == ("KeyError: 'k'\n  more of it\n}", "giving up")
+
+
+@pytest.mark.parametrize(
+    ("before", "severity"),
+    [("", 13), ("Fatal Python error: Aborted\n\n", 17), ("Timeout (0:01:00)!\n", 17)],
+    ids=["asked", "death", "time"],
+)
+def test_stacks_that_somebody_asked_for_are_a_warning(before, severity):
+    """What faulthandler prints on request ends nothing, so it is told below an error; a death and a time that is over are errors."""
+    stack = 'Current thread 0x00007f8a (most recent call first):\n  File "/srv/app/a.py", line 3 in f\n'
+    quiet, dump, after = records_of(("starting\n" + before + stack + "going on\n").encode())
+    assert (quiet.body, dump.severity, after.body) == ("starting", severity, "going on")
+    assert dump.attributes["exception.stacktrace"] == (before + stack).rstrip()
