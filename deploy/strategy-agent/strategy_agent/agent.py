@@ -71,16 +71,12 @@ class Agent:
 
     def refresh(self) -> None:
         """Bring the gauges up to date that nothing else sets."""
-        for broker in self._registry.values():
-            self._out.metrics.broker_up.labels(broker.name).set(broker.up)
         for symbol in self._trader.vitals.regime:
             if (age := self._books.age(symbol)) is not None:
                 self._out.metrics.book_age.labels(self._out.metrics.symbol(symbol)).set(age)
         self._out.metrics.cache_hit_ratio.set(self._books.hit_rate)
-        self._out.metrics.equity.set(self._account.equity)
         self._out.metrics.drawdown.set(self._account.standing.drawdown)
         self._out.metrics.kill_switch.set(self._trader.vitals.kill_switch is not None)
-        self._out.metrics.in_flight.set(self._desk.in_flight)
 
     def summary(self) -> dict[str, float | None]:
         """Return the figures of a heartbeat."""
@@ -103,13 +99,12 @@ class Agent:
             await asyncio.sleep(left)
         await self._trader.on_tick(tick)
 
-    async def _heartbeat(self, lateness: float) -> None:
-        self._out.metrics.loop_lag.set(lateness)
+    async def _heartbeat(self) -> None:
         summary = self.summary()
         log.info("heartbeat", **summary)
         self._out.events.publish("heartbeat", **summary)
 
-    async def _sync_clocks(self, _: float) -> None:
+    async def _sync_clocks(self) -> None:
         for broker in self._registry.values():
             # Also what lets a broker that failed, and is avoided or taken to be away, prove itself again.
             try:

@@ -41,14 +41,11 @@ class Tasks:
         await self.cancel()
 
 
-async def every(seconds: float, action: Callable[[float], Awaitable[None]]) -> None:
-    """Call ``action(lateness)`` every ``seconds`` until cancelled; lateness is how long the loop kept us waiting."""
-    loop = asyncio.get_running_loop()
-    due = loop.time()
+async def every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+    """Call ``action`` until cancelled, with ``seconds`` in between; what a busy loop held up is not made up for."""
     while True:
-        due = max(due + seconds, loop.time())
-        await asyncio.sleep(due - loop.time())
-        await action(max(0.0, loop.time() - due))
+        await asyncio.sleep(seconds)
+        await action()
 
 
 def backoff(attempt: int, *, base: float = 0.05, limit: float = 1.0) -> float:

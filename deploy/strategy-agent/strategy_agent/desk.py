@@ -102,13 +102,11 @@ class OrderDesk:
         span = self.out.tracer.start_span("order", attributes=attributes)
         working = Working(order, broker, span, log.bind(broker=broker.name, **named))
         self._working[order.client_order_id] = working
-        self.out.metrics.orders.labels(self.out.metrics.symbol(order.symbol), order.side.value).inc()
         self._tasks.spawn(self._live(working), name=f"order {order.client_order_id}")
 
     async def on_fill(self, broker: str, fill: Fill) -> None:
         """Book a fill. Also one of an order that is no longer followed: the money has moved all the same."""
         self.account.book(fill)
-        self.out.metrics.fills.labels(self.out.metrics.symbol(fill.symbol)).inc()
         self.out.events.publish("fill", **structs.asdict(fill))
         working = self._working.pop(fill.client_order_id, None)
         if working is None:

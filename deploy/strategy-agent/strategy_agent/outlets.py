@@ -36,16 +36,10 @@ class Metrics:
         self.ack_to_fill = histogram("ack_to_fill_seconds", "Order acknowledged to filled")
         self.tick_age = histogram("tick_age_seconds", "Age of ticks on arrival, by the agent's clock")
 
-        self.ticks = counter("ticks", "Ticks received", ["symbol"])
         self.bad_ticks = counter("bad_ticks", "Ticks whose price cannot be one", ["symbol"])
-        self.decisions = counter("decisions", "Decisions made", ["symbol"])
-        self.orders = counter("orders", "Orders submitted", ["symbol", "side"])
-        self.fills = counter("fills", "Fills received", ["symbol"])
         self.rejects = counter("rejects", "Orders that ended without a fill", ["broker", "reason"])
-        self.vetoes = counter("vetoes", "Orders not sent", ["reason"])
         self.events_dropped = counter("events_dropped", "Events lost before Redis", ["reason"])
 
-        self.broker_up = gauge("broker_up", "1 while the broker can be reached", ["broker"])
         self.reconnects = counter("reconnects", "Stream connections ended", ["broker", "topic", "reason"])
         self.gaps = counter("sequence_gaps", "Stream frames skipped and asked for again", ["broker", "topic"])
         self.lost = counter("frames_lost", "Stream frames gone for good", ["broker", "topic"])
@@ -54,16 +48,12 @@ class Metrics:
         self.book_age = gauge("book_age_seconds", "Age of the order book in use", ["symbol"])
         self.redis_up = gauge("redis_up", "1 while Redis takes events")
 
-        self.last_tick = gauge("last_tick_timestamp_seconds", "When the last tick arrived", ["symbol"])
         self.regime = gauge("regime", "1 for the regime the market is in", ["symbol", "regime"])
         self.allocation_scalar = gauge("allocation_scalar", "Share of capital allowed", ["symbol"])
         self.router_quality = gauge("router_quality", "How right the bots have been", ["symbol"])
         self.risk_tier = gauge("risk_tier", "0 low, 1 elevated, 2 high, 3 halted", ["symbol"])
-        self.equity = gauge("equity", "Account value")
         self.drawdown = gauge("drawdown_ratio", "Loss since the equity's peak")
         self.kill_switch = gauge("kill_switch", "1 while all trading is stopped")
-        self.in_flight = gauge("orders_in_flight", "Orders submitted and not finished")
-        self.loop_lag = gauge("event_loop_lag_seconds", "How late the event loop ran the last heartbeat")
 
     def symbol(self, symbol: str) -> str:
         """Return the label for a symbol."""
@@ -72,7 +62,6 @@ class Metrics:
     def note_decision(self, decision: Decision) -> None:
         """Show a decision."""
         symbol = self.symbol(decision.symbol)
-        self.decisions.labels(symbol).inc()
         self.allocation_scalar.labels(symbol).set(decision.allocation_scalar)
         self.router_quality.labels(symbol).set(decision.quality)
         for regime in Regime:

@@ -96,11 +96,8 @@ class Trader:
         now = time.time()
         self.vitals.ticks += 1
         self.vitals.last_tick_at = now
-        metrics, symbol = self.out.metrics, self.out.metrics.symbol(tick.symbol)
-        metrics.ticks.labels(symbol).inc()
-        metrics.last_tick.labels(symbol).set(now)
         age = max(0.0, now - tick.sent_at)
-        metrics.tick_age.observe(age)
+        self.out.metrics.tick_age.observe(age)
         return age
 
     def _decided(self, decision: Decision) -> None:
@@ -139,7 +136,6 @@ class Trader:
         killed, in_flight = self.vitals.kill_switch is not None, self.desk.in_flight
         reason = veto(lane.tier, killed=killed, reduces=reduces, tick_age=age, in_flight=in_flight)
         if reason := reason or await self._order(decision, quantity, lane):
-            self.out.metrics.vetoes.labels(reason.value).inc()
             log.info("order_vetoed", symbol=decision.symbol, quantity=quantity, reason=reason.value)
 
     async def _order(self, decision: Decision, quantity: float, lane: _Lane) -> Veto | None:

@@ -24,7 +24,7 @@ def test_a_run_from_start_to_sigterm() -> None:
         agent.wait_for("order_filled")
         health = agent.health()
         assert health["pid"] == agent.pid
-        assert "strategy_fills_total" in agent.get("/metrics")
+        assert "strategy_ack_to_fill_seconds_count" in agent.get("/metrics")
         code, errors = agent.terminate()
         stopped = agent.lines[-1]
     assert (code, errors) == (0, "")

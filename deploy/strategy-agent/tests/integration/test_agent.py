@@ -31,7 +31,7 @@ async def test_clocks_are_compared_per_broker(market: Market, session: aiohttp.C
     """The offset of every broker that answers is shown; one that does not is skipped."""
     async with PaperBroker("alpha", market, behaviour=Behaviour(clock_skew=1.5)) as venue:
         agent, metrics, _ = make_agent(session, {"alpha": venue.url, "beta": f"http://127.0.0.1:{free_port()}"})
-        await agent._sync_clocks(0.0)
+        await agent._sync_clocks()
     value = metrics.registry.get_sample_value
     assert value("strategy_clock_offset_seconds", {"broker": "alpha"}) == pytest.approx(1.5, abs=0.2)
     assert value("strategy_clock_offset_seconds", {"broker": "beta"}) is None
@@ -45,7 +45,7 @@ async def test_a_failing_broker_proves_itself_again(market: Market, session: aio
             agent._registry["alpha"].report(ok=False)
         assert agent._registry.select().name == "beta"
         for _ in range(100):
-            await agent._sync_clocks(0.0)
+            await agent._sync_clocks()
         assert agent._registry.select().name == "alpha"
 
 
@@ -56,17 +56,20 @@ async def test_a_broker_that_answers_is_not_away(
     async with PaperBroker("alpha", market) as venue:
         agent, _, _ = make_agent(session, {"alpha": venue.url})
         agent._registry["alpha"].report(ok=False, up=False)
-        await agent._sync_clocks(0.0)
+        await agent._sync_clocks()
         assert agent.describe()["brokers"] == {"alpha": True}
     assert [line["event"] for line in logs] == ["broker_unreachable", "broker_reachable"]
 
 
-async def test_a_heartbeat_is_a_gauge_a_line_and_an_event(market: Market, session: aiohttp.ClientSession) -> None:
-    """It shows how late the loop was, and what the agent stands at."""
+async def test_a_heartbeat_is_a_line_and_an_event(
+    market: Market, session: aiohttp.ClientSession, logs: list[MutableMapping[str, object]]
+) -> None:
+    """Both show what the agent stands at."""
     async with PaperBroker("alpha", market) as venue:
-        agent, metrics, events = make_agent(session, {"alpha": venue.url})
-        await agent._heartbeat(0.25)
-    assert metrics.registry.get_sample_value("strategy_event_loop_lag_seconds") == 0.25
+        agent, _, events = make_agent(session, {"alpha": venue.url})
+        await agent._heartbeat()
+    assert [line["event"] for line in logs] == ["heartbeat"]
+    assert agent.summary().items() <= logs[0].items()
     assert events.published == [("heartbeat", agent.summary())]
     assert agent.summary()["tick_age"] is None
 
@@ -94,7 +97,7 @@ async def test_a_stall_for_ever_has_no_end(session: aiohttp.ClientSession) -> No
 
 
 async def test_the_state_is_shown_before_every_look(market: Market, session: aiohttp.ClientSession) -> None:
-    """Money, loss, kill switch, orders under way and the books' use are gauges of what is now."""
+    """Loss, kill switch and the books' use are gauges of what is now."""
     async with PaperBroker("alpha", market) as venue:
         agent, metrics, _ = make_agent(session, {"alpha": venue.url})
         agent._account.mark("BTC-USD", 100.0)
@@ -102,13 +105,10 @@ async def test_the_state_is_shown_before_every_look(market: Market, session: aio
         await agent._on_tick("alpha", Tick("BTC-USD", 60.0, time.time()))
         await agent._books.get("BTC-USD")
         await agent._books.get("BTC-USD")
-        agent._desk.submit(Order("BTC-USD-1", "BTC-USD", Side.BUY, 1.0))
         agent.refresh()
         value = metrics.registry.get_sample_value
-        assert value("strategy_equity") == 80_000.0
         assert value("strategy_drawdown_ratio") == pytest.approx(0.2)
         assert value("strategy_kill_switch") == 1
-        assert value("strategy_orders_in_flight") == 1
         assert value("strategy_book_cache_hit_ratio") == pytest.approx(agent._books.hit_rate)
         age = value("strategy_book_age_seconds", {"symbol": "BTC-USD"})
         assert age is not None

@@ -90,7 +90,7 @@ def samples(text: str) -> dict[str, float]:
 
 
 async def test_metrics_tell_what_matters(session: aiohttp.ClientSession, logs: Logs) -> None:
-    """After the first fill the latency chain has been measured and the flow counted; the state is all there."""
+    """After the first fill the latency chain has been measured, and the state is all there."""
     async with running(CONFIG) as url:
         await eventually(lambda: having(logs, "order_filled") and having(logs, "heartbeat"), "an order and a heartbeat")
         found: dict[str, float] = {}
@@ -100,8 +100,7 @@ async def test_metrics_tell_what_matters(session: aiohttp.ClientSession, logs: L
     for name in (
         *("tick_to_signal_seconds_count", "signal_to_order_seconds_count", "submit_to_ack_seconds_count"),
         *("ack_to_fill_seconds_count", "tick_age_seconds_count", "tick_age_seconds_sum"),
-        *("ticks_total", "decisions_total", "orders_total", "fills_total", "broker_up", "regime", "equity"),
-        *("allocation_scalar", "router_quality", "last_tick_timestamp_seconds", "book_age_seconds"),
+        *("regime", "allocation_scalar", "router_quality", "book_age_seconds"),
         *("book_cache_hit_ratio", "clock_offset_seconds"),
     ):
         assert found[f"strategy_{name}"] > 0, name
@@ -109,8 +108,6 @@ async def test_metrics_tell_what_matters(session: aiohttp.ClientSession, logs: L
         "risk_tier",
         "drawdown_ratio",
         "kill_switch",
-        "orders_in_flight",
-        "event_loop_lag_seconds",
         "redis_up",
     ):
         assert f"strategy_{name}" in found, name
