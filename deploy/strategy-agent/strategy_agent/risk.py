@@ -20,8 +20,6 @@ class Veto(StrEnum):
 
     KILL_SWITCH = "kill_switch"
     RISK_TIER = "risk_tier"
-    STALE_TICK = "stale_tick"
-    TOO_MANY_IN_FLIGHT = "too_many_in_flight"
     WIDE_SPREAD = "wide_spread"
     NO_BOOK = "no_book"
 
@@ -35,9 +33,8 @@ TIERS = ((0.25, 0.4, 0.6), (0.02, 0.05, 0.1), (6e-4, 1.5e-3, 1e-2))
 KILL_DRAWDOWN = 0.1
 """The account's drawdown from which on all trading is stopped, for the rest of the process's life."""
 
-MAX_TICK_AGE = 2.0
-MAX_IN_FLIGHT = 16
 MAX_SPREAD = 0.01
+"""Of best bid and best ask, as a fraction of the ask."""
 
 
 class RiskInputs(NamedTuple):
@@ -60,14 +57,10 @@ def next_tier(current: RiskTier, inputs: RiskInputs) -> RiskTier:
     return max(risk_tier(inputs), min(current, risk_tier(cautious)))
 
 
-def veto(tier: RiskTier, *, killed: bool, reduces: bool, tick_age: float, in_flight: int) -> Veto | None:
+def veto(tier: RiskTier, *, killed: bool, reduces: bool) -> Veto | None:
     """Return the reason not to send an order, or None. The kill switch stops those that reduce a position, too."""
     if killed:
         return Veto.KILL_SWITCH
-    if not tick_age <= MAX_TICK_AGE:
-        return Veto.STALE_TICK
-    if in_flight >= MAX_IN_FLIGHT:
-        return Veto.TOO_MANY_IN_FLIGHT
     if tier >= RiskTier.HIGH and not reduces:
         return Veto.RISK_TIER
     return None

@@ -85,20 +85,18 @@ class Trader:
             metrics.bad_ticks.labels(metrics.symbol(tick.symbol)).inc()
             return
         with metrics.tick_to_signal.time():
-            age = self._arrive(tick)
+            self._arrive(tick)
             account = self.account.mark(tick.symbol, tick.price)
             decision = self.router.process_tick(tick.symbol, tick.price, account)
         self._decided(decision)
         self._assess(decision, account)
-        await self._trade(decision, account, age)
+        await self._trade(decision, account)
 
-    def _arrive(self, tick: Tick) -> float:
+    def _arrive(self, tick: Tick) -> None:
         now = time.time()
         self.vitals.ticks += 1
         self.vitals.last_tick_at = now
-        age = max(0.0, now - tick.sent_at)
-        self.out.metrics.tick_age.observe(age)
-        return age
+        self.out.metrics.tick_age.observe(max(0.0, now - tick.sent_at))
 
     def _decided(self, decision: Decision) -> None:
         before = self.vitals.regime.get(decision.symbol, decision.regime)
@@ -125,7 +123,7 @@ class Trader:
             log.error("kill_switch_on", reason="drawdown", drawdown=round(account.drawdown, 4))
             self.out.events.publish("kill_switch", reason="drawdown")
 
-    async def _trade(self, decision: Decision, account: AccountData, age: float) -> None:
+    async def _trade(self, decision: Decision, account: AccountData) -> None:
         lane, position = self._lanes[decision.symbol], self.account.position(decision.symbol)
         quantity = plan_trade(decision, position, account.equity)
         lane.cooldown -= 1
@@ -133,8 +131,7 @@ class Trader:
             return
         lane.cooldown = COOLDOWN
         reduces = abs(position + quantity) < abs(position)
-        killed, in_flight = self.vitals.kill_switch is not None, self.desk.in_flight
-        reason = veto(lane.tier, killed=killed, reduces=reduces, tick_age=age, in_flight=in_flight)
+        reason = veto(lane.tier, killed=self.vitals.kill_switch is not None, reduces=reduces)
         if reason := reason or await self._order(decision, quantity, lane):
             log.info("order_vetoed", symbol=decision.symbol, quantity=quantity, reason=reason.value)
 

@@ -71,7 +71,6 @@ class FakeDesk:
     """Takes orders and fills them at the next tick if told."""
 
     orders: list[Order] = field(default_factory=list)
-    in_flight: int = 0
 
     def submit(self, order: Order) -> None:
         """Take note."""
@@ -164,14 +163,6 @@ async def test_unlisted_symbols_share_one_label() -> None:
     assert value("strategy_allocation_scalar", {"symbol": "DOGE-USD"}) is None
 
 
-async def test_an_old_tick_is_not_traded_on(logs: Logs) -> None:
-    """What arrives late updates the statistics but leads to no order."""
-    rig = Rig()
-    await rig.ticks(100.0, age=60.0)
-    assert (rig.desk.orders, vetoes(logs)) == ([], [Veto.STALE_TICK])
-    assert rig.trader.vitals.decisions == 1
-
-
 async def test_without_a_book_there_is_no_order(logs: Logs) -> None:
     """If the broker gives no book, the order is vetoed, and the log says why."""
     rig = Rig()
@@ -185,14 +176,6 @@ async def test_a_wide_spread_is_not_crossed(logs: Logs) -> None:
     rig = Rig(book=make_book(at=time.time(), bid=90.0, ask=110.0))
     await rig.ticks(100.0)
     assert (rig.desk.orders, vetoes(logs)) == ([], [Veto.WIDE_SPREAD])
-
-
-async def test_too_many_orders_in_flight_hold_back_the_next(logs: Logs) -> None:
-    """With the desk full, nothing more is submitted."""
-    rig = Rig()
-    rig.desk.in_flight = 16
-    await rig.ticks(100.0)
-    assert (rig.desk.orders, vetoes(logs)) == ([], [Veto.TOO_MANY_IN_FLIGHT])
 
 
 async def test_a_great_loss_trips_the_kill_switch(logs: Logs) -> None:
