@@ -1,7 +1,7 @@
 """The time a record says of itself → nanoseconds since the Unix epoch, 0 = unknown.
 
-Texts: ISO 8601 and RFC 3339 with `T` or a space, `.` or `,` before the fraction, up to nanoseconds, `Z`, `+02`, `+0200`, `+02:00`, ` UTC`
-or nothing. A time without zone is taken as UTC: that is what containers run in, and guessing a zone from the agent's own would change the
+Texts: ISO 8601 and RFC 3339, extended or basic (`20260102T030405Z`), with a date of the month, the week or the year, `T`, `t` or a space, `24:00`,
+`.` or `,` before the fraction, up to nanoseconds, `Z`, `z`, `+02`, `+0200`, `+02:00`, ` UTC` or nothing. A date alone is no time: midnight would be made up. A time without zone is taken as UTC: that is what containers run in, and guessing a zone from the agent's own would change the
 meaning of a file with the place where it is read. Numbers: seconds, milli-, micro- or nanoseconds since the epoch, told apart by magnitude.
 What lies before 1973 or beyond 2262 is no time but an uptime, a zero or an overflow: unknown.
 """
@@ -9,7 +9,7 @@ What lies before 1973 or beyond 2262 is no time but an uptime, a zero or an over
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ _SCALES: Final = ((100_000_000_000, NS), (100_000_000_000_000, 1_000_000), (100_
 """Below this number the unit has this many nanoseconds: 10^11 s is the year 5138, 10^11 ms is 1973."""
 
 _ISO: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d)(:?)(\d\d)(?:\5(\d\d)(?:[.,](\d{1,9})\d*)?)? ?(?:Z|z|UTC|GMT|([+-])(\d\d):?(\d\d)?)?", re.ASCII
+    r"(\d{4})(-?)(\d\d)\2(\d\d)[Tt ](\d\d)(:?)(\d\d)(?:\6(\d\d)(?:[.,](\d{1,9})\d*)?)? ?(?:Z|z|UTC|GMT|([+-])(\d\d):?(\d\d)?)?",
+    re.ASCII,
 )
-_TAIL: Final = re.compile(r"[.,](\d{1,9})\d*(Z|[+-]\d\d:\d\d)?", re.ASCII)
+_WEEK_OR_DAY: Final = re.compile(r"(\d{4})-?(?:W(\d\d)-?([1-7])|(\d{3}))(?=[Tt ])", re.ASCII)
+_TAIL: Final = re.compile(r"[.,](\d{1,9})\d*([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 _NUMBER: Final = re.compile(r"(\d{1,20})(?:\.(\d{0,9})\d*)?", re.ASCII)
 
 _from_iso: Final = datetime.fromisoformat
@@ -97,27 +99,40 @@ def _from_parts(text: str) -> int:
         return _from_match(match)
     if match := _NUMBER.fullmatch(text):
         return _from_decimal(match[1], match[2] or "")
+    if match := _WEEK_OR_DAY.match(text.strip()):
+        return _from_week_or_day(match)
     return 0
 
 
 def _from_match(match: re.Match[str]) -> int:
-    year, month, day, hour, minute = (int(match[group]) for group in (1, 2, 3, 4, 6))
-    second = int(match[7] or 0)
+    year, month, day, hour, minute = (int(match[group]) for group in (1, 3, 4, 5, 7))
+    second, fraction = int(match[8] or 0), int((match[9] or "0").ljust(9, "0"))
+    ends_day = hour == 24 and not minute + second + fraction
     try:
-        moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC) + timedelta(seconds=second > 59)
-        moment -= _offset(match)
+        moment = datetime(year, month, day, 0 if ends_day else hour, minute, min(second, 59), tzinfo=UTC)
+        moment += timedelta(days=ends_day, seconds=second > 59) - _offset(match)
     except (ValueError, OverflowError):
         return 0
     passed = moment - _EPOCH
     whole = passed.days * 86400 + passed.seconds
-    return bounded(whole * NS + int((match[8] or "0").ljust(9, "0"))) if second <= 60 else 0
+    return bounded(whole * NS + fraction) if second <= 60 else 0
+
+
+def _from_week_or_day(match: re.Match[str]) -> int:
+    """A date of the week (`2026-W01-2`) or of the year (`2026-002`), turned into one of the month."""
+    year, week, weekday, day = (int(match[group] or 0) for group in (1, 2, 3, 4))
+    try:
+        found = date.fromisocalendar(year, week, weekday) if weekday else date(year, 1, 1) + timedelta(days=day - 1)
+    except (ValueError, OverflowError):
+        return 0
+    return _from_parts(found.isoformat() + match.string[match.end() :]) if weekday or (day and found.year == year) else 0
 
 
 def _offset(match: re.Match[str]) -> timedelta:
-    if match[9] is None:
+    if match[10] is None:
         return timedelta()
-    minutes = int(match[10]) * 60 + int(match[11] or 0)
-    return timedelta(minutes=-minutes if match[9] == "-" else minutes)
+    minutes = int(match[11]) * 60 + int(match[12] or 0)
+    return timedelta(minutes=-minutes if match[10] == "-" else minutes)
 
 
 def _from_decimal(whole: str, fraction: str) -> int:

@@ -15,10 +15,10 @@ from agent.parse.timestamps import EARLIEST, LATEST, from_text
 pytestmark = pytest.mark.property
 
 MOMENTS = st.datetimes(timezones=st.just(UTC))
-WRITTEN = st.tuples(st.sampled_from("T "), st.sampled_from([":", ":", ""]), st.sampled_from(".,"))
+WRITTEN = st.tuples(st.sampled_from("Tt "), st.sampled_from([":", ":", ""]), st.sampled_from(".,"))
 """What stands between day and hour, hour and minute, second and fraction."""
 ZONES = st.sampled_from(
-    [("", 0), ("Z", 0), (" UTC", 0), ("+02", 7200), ("+0200", 7200), ("+02:00", 7200), ("-05:30", -19800), (" +14:00", 50400)]
+    [("", 0), ("Z", 0), ("z", 0), (" UTC", 0), ("+02", 7200), ("+0200", 7200), ("+02:00", 7200), ("-05:30", -19800), (" +14:00", 50400)]
 )
 FRACTIONS = st.text("0123456789", max_size=12)
 
