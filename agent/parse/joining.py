@@ -6,7 +6,7 @@ import re
 from typing import Final, NamedTuple
 
 from agent.parse.exceptions import ExceptionInfo, FatalError
-from agent.parse.limits import MAX_JOINED_BYTES, MAX_JOINED_LINES, to_text
+from agent.parse.limits import MAX_JOINED_BYTES, MAX_JOINED_LINES, MAX_TEXT, cut, to_text
 from agent.parse.parsed import Parsed
 from agent.parse.severity import ERROR, WARN
 from agent.parse.traceback import parse_fatal_error, parse_traceback
@@ -22,6 +22,8 @@ _BEGINNINGS: Final = ("<module>", "_bootstrap", "_bootstrap_inner")
 """Where a program and a thread begin; a thread's announcement may be torn off when two of them die together."""
 _HEADED: Final = re.compile(r"(?:\s*\+ Exception Group |\s*)Traceback \(most recent call last\):\s*$")
 """How a logger's line ends that a traceback begins in."""
+_ITS_END: Final = 256
+"""Characters of a text by which its end is known again."""
 _Told = ExceptionInfo | FatalError | None
 _UNREAD: Final = (-1, "", None)
 
@@ -104,6 +106,7 @@ class Open:
         "head",
         "offset",
         "resumed",
+        "shortened",
         "size",
     )
 
@@ -120,6 +123,8 @@ class Open:
         self.size = len(line)
         self.resumed = False
         """Whether it has gone on already behind another one that stood in its middle."""
+        self.shortened = False
+        """Whether its traceback has lost lines already."""
 
     @property
     def full(self) -> bool:
@@ -176,6 +181,19 @@ class Open:
         self._stack_at = self._stack_at if self._stack else offset
         self._stack.append(line)
         self.size += len(line) + 1
+
+    def shorten(self) -> bool:
+        """Make room for a long traceback's end by leaving out what a record has no room for anyhow. False if that makes little room, or none."""
+        joined = b"\n".join(self._stack)
+        text = to_text(joined)
+        if len(text) <= MAX_TEXT or (kept := cut(text))[-_ITS_END:] != text[-_ITS_END:]:
+            return False
+        lines = kept.encode().split(b"\n")
+        if 4 * len(lines) > 3 * MAX_JOINED_LINES:  # to do this again for every few lines would take for ever
+            return False
+        self.size += len(kept.encode()) - len(joined)
+        self._stack, self._read, self.shortened = lines, _UNREAD, True
+        return not self.full
 
     def begin_trace(self) -> None:
         """The first line is the first one of a traceback as well: a logger was given the text of one."""

@@ -20,7 +20,7 @@ MAX_DEPTH: Final = 64
 """Nesting of a JSON value; deeper lines stay text."""
 MAX_JOINED_LINES: Final = 5_000
 MAX_JOINED_BYTES: Final = 1 << 20
-"""What may be joined into one record; what follows starts a record of its own."""
+"""What may be joined into one record; what follows starts a record of its own, but where a traceback can lose its middle instead."""
 TRUNCATED: Final = "log.truncated"
 """Attribute, true where a text of the record was cut."""
 
@@ -85,6 +85,13 @@ def shortened(value: Value) -> Value:
         entries = {key: shortened(item) for key, item in value.items()}
         return entries if any(entries[key] is not item for key, item in value.items()) else value
     return value
+
+
+def marked(parsed: Parsed) -> Parsed:
+    """The record, saying that a text of it was cut, if it does not yet."""
+    if TRUNCATED in parsed.attributes:
+        return parsed
+    return parsed._replace(attributes={**parsed.attributes, TRUNCATED: True}, reasons=(*parsed.reasons, OVERSIZED))
 
 
 def cut(text: str) -> str:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.parse.exceptions import HEADER
 from agent.parse.formats import BY_NAME, PLAIN, Format, Rest, detect
-from agent.parse.joining import NOWHERE, Doubts, Open, placed
-from agent.parse.limits import MAX_ATTRIBUTES, MAX_TEXT, is_utf8, limited
+from agent.parse.joining import NOWHERE, STACKTRACE, Doubts, Open, placed
+from agent.parse.limits import MAX_ATTRIBUTES, MAX_TEXT, is_utf8, limited, marked
 from agent.parse.plain import parse as as_text
 from agent.parse.reasons import INVALID_UTF8, JOIN_LIMIT, NUL_GAP
 from agent.parse.traceback import Joint, TracebackJoiner
@@ -262,7 +262,7 @@ class Stream:
         return parsed if found.rest is Rest.ANY else None
 
     def _grow_trace(self, offset: int, line: bytes, record: Open, out: list[Item]) -> None:
-        if record.full:
+        if record.full and not record.shorten():
             self._make_room(out)
             self._begin(offset, line, self._plain(line), Rest.INDENTED)
         else:
@@ -360,7 +360,8 @@ class Stream:
 
     def _emit_open(self, record: Open, out: list[Item]) -> None:
         for offset, end, parsed in record.close():
-            out.append(Item(offset, end, _within_limits(parsed, record.size)))
+            kept = _within_limits(parsed, record.size)
+            out.append(Item(offset, end, marked(kept) if record.shortened and STACKTRACE in kept.attributes else kept))
 
     def _begins_record(self, line: bytes) -> bool | None:
         """Whether an unindented line below an exception line begins a record. None: in a file of one-line records any line may."""

@@ -6,8 +6,10 @@ import json
 
 import pytest
 
-from agent.parse.limits import MAX_TEXT, cut
+from agent.parse.limits import MAX_JOINED_LINES, MAX_TEXT, cut
+from agent.parse.lines import Parser
 from agent.parse.traceback import parse_traceback
+from agent.record import LogRecord, Origin
 from tests.support.sentry import records_of
 
 
@@ -59,3 +61,41 @@ def test_a_long_traceback_in_a_field_still_names_its_exception():
     (record,) = records_of(json.dumps({"level": "error", "event": "failed", "exception": LONG}).encode())
     assert record.attributes["log.truncated"] is True
     assert parse_traceback(record.attributes["exception"]).type == "KeyError"
+
+
+NEXT = "2026-01-01 10:00:00,123 - app.x - ERROR - failed\n"
+BEYOND = {
+    "lines": traceback(MAX_JOINED_LINES * 4 // 5, "KeyError: 7"),
+    "bytes": traceback(900, "KeyError: 7").replace(")\n", ", " + "x" * 1500 + ")\n"),
+    "a chain": traceback(MAX_JOINED_LINES // 3, "ValueError: no", "g") + CAUSED + traceback(MAX_JOINED_LINES // 3, "KeyError: 7"),
+}
+
+
+def with_drops(text: str) -> tuple[list[LogRecord], dict[str, int]]:
+    """The records of a text whose last one is still open, and what was counted."""
+    lines = [(number, line) for number, line in enumerate(text.encode().split(b"\n"))]
+    records, drops = Parser("auto").parse_chunk(lines, Origin("file:test"), 1)
+    return list(records), dict(drops)
+
+
+@pytest.mark.parametrize("text", BEYOND.values(), ids=BEYOND)
+@pytest.mark.parametrize("before", ["", NEXT], ids=["bare", "logged"])
+def test_a_traceback_beyond_what_is_joined_still_names_its_exception(before, text):
+    """It is one record with the oldest frames (of the last exception) and the newest, says that it was cut, and is counted once."""
+    (record,), drops = with_drops(before + text + NEXT)
+    error = parse_traceback(record.attributes["exception.stacktrace"])
+    numbers = [frame.lineno for frame in error.frames]
+    assert (record.attributes["exception.type"], record.attributes["exception.message"], error.type) == ("KeyError", "7", "KeyError")
+    assert {frame.function[0] for frame in error.frames} == {"f"}
+    assert numbers == sorted(set(numbers))
+    assert f"go({numbers[-1]}" in error.frames[-1].source_line
+    assert numbers[-1] in (899, MAX_JOINED_LINES // 3 - 1, MAX_JOINED_LINES * 4 // 5 - 1)
+    assert (record.attributes["log.truncated"], drops) == (True, {"oversized": 1})
+
+
+def test_a_message_beyond_what_is_joined_loses_nothing():
+    """No frames stand in its end, so the rest of it is a record of its own."""
+    (told, more), drops = with_drops(NEXT + traceback(3, "ValueError: " + "x\n" * MAX_JOINED_LINES) + NEXT)
+    assert told.attributes["exception.type"] == "ValueError"
+    assert (told.attributes["exception.stacktrace"] + more.body).count("x") == MAX_JOINED_LINES
+    assert drops == {"join_limit": 1}
