@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -10,16 +11,19 @@ import orjson
 from agent.columns import last
 from agent.encode.sentry_event import timestamp
 from agent.error_event import Attachment
+from agent.record import LogRecord
 from agent.verdict.errors import STACKTRACE, level_name
 from agent.verdict.last import LastOfEach
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from agent.record import LogRecord
+    from collections.abc import Iterable
 
 Line = tuple[int, int, str]
 """Nanoseconds since the Unix epoch, SeverityNumber, text."""
+Sample = tuple[int, Mapping[str, float]]
+"""Nanoseconds since the Unix epoch, figures."""
+Judged = tuple[str, Sequence[LogRecord]]
+"""A batch with its source."""
 MAX_LINES: Final = 300
 LONGEST_LINE: Final = 2048
 MAX_SAMPLES: Final = 120
@@ -33,7 +37,7 @@ class BlackBox:
 
     def __init__(self) -> None:
         self._lines = LastOfEach(MAX_LINES, shortened)
-        self._samples: deque[tuple[int, Mapping[str, float]]] = deque(maxlen=MAX_SAMPLES)
+        self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
 
     def remember(self, source: str, records: Sequence[LogRecord]) -> None:
         """Take the last of a source's records; they are redacted already."""
@@ -44,16 +48,18 @@ class BlackBox:
         if figures:
             self._samples.append((time_ns, dict(figures)))
 
-    def attachments(self, source: str) -> tuple[Attachment, ...]:
-        """What is known now: the newest lines of the source ("" = of all) and the newest samples, in `MAX_BYTES` together."""
-        lines = self._lines.of(source) if source else sorted(self._lines)
-        text = newest([line_of(line) for line in lines], _LINES_SHARE)
+    def attachments(self, source: str, waiting: Iterable[Judged] = (), now: Sample | None = None) -> tuple[Attachment, ...]:
+        """What is known now: the newest lines of the source ("" = of all) and the newest samples, in `MAX_BYTES` together.
+
+        `waiting`: batches, each with its source, that are not remembered yet; `now`: a sample that is not to be remembered.
+        """
+        parts = [part for name, records in waiting if source in ("", name) for part in last(records, MAX_LINES)]
+        lines = [*(self._lines.of(source) if source else self._lines), *(shortened(record) for part in parts for record in part)]
+        text = newest([line_of(line) for line in (lines[-MAX_LINES:] if source else sorted(lines))], _LINES_SHARE)
         found = [Attachment("last_lines.txt", "text/plain", text)] if text else []
-        samples = _rows(self._samples)
-        while len(samples) > MAX_BYTES - _LINES_SHARE and self._samples:
-            self._samples.popleft()
-            samples = _rows(self._samples)
-        return (*found, Attachment("resources.jsonl", "application/x-ndjson", samples)) if samples else tuple(found)
+        samples = [*self._samples, *([now] if now and now[1] else ())][-MAX_SAMPLES:]
+        rows = newest([_row(sample) for sample in samples], MAX_BYTES - _LINES_SHARE)
+        return (*found, Attachment("resources.jsonl", "application/x-ndjson", rows)) if rows else tuple(found)
 
 
 def shortened(record: LogRecord) -> Line:
@@ -82,5 +88,6 @@ def newest(lines: Sequence[str], limit: int) -> bytes:
     return b"".join(reversed(kept))
 
 
-def _rows(samples: deque[tuple[int, Mapping[str, float]]]) -> bytes:
-    return b"".join(orjson.dumps({"time": timestamp(time_ns), **figures}) + b"\n" for time_ns, figures in samples)
+def _row(sample: Sample) -> str:
+    time_ns, figures = sample
+    return orjson.dumps({"time": timestamp(time_ns), **figures}).decode()

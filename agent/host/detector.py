@@ -9,11 +9,11 @@ A draft of the new state becomes the state only when the intake says that it is 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import uuid
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
@@ -24,6 +24,7 @@ from agent.encode.sentry_event import encode_event, occurrences, timestamp
 from agent.encode.sentry_items import client_report, identifier, logs, payload
 from agent.encode.sentry_trim import MAX_EVENT, fit
 from agent.errors import SpoolError
+from agent.host.findings import ENDS, Findings, Known
 from agent.host.intake import Detected
 from agent.host.observing import TARGET
 from agent.host.polling import State, describe, every
@@ -31,12 +32,13 @@ from agent.metrics import Kind, Metric
 from agent.record import Payload, Signal
 from agent.telemetry import DetectionFailed
 from agent.verdict.crumbs import Crumbs, is_child
-from agent.verdict.errors import EXIT, ends_the_interpreter, event_id, key_of, to_event
+from agent.verdict.errors import EXIT, event_id, key_of, to_event
 from agent.verdict.exits import Ending, exit_event, kill_event, loop_event, note_end, read_ending, told_already
 from agent.verdict.monitors import Monitors
 from agent.verdict.observed import OOM_KILLED, STARTED
 from agent.verdict.runs import RUN, Run, began_ns, stored_runs
 from agent.verdict.storms import PREFIX, Budget, Choice, Limits, Storms
+from agent.verdict.words import is_death
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -44,27 +46,22 @@ if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.encode.sentry_frames import Scene
     from agent.error_event import Attachment, Crumb, ErrorEvent
-    from agent.host.blackbox import BlackBox
+    from agent.host.blackbox import BlackBox, Sample
     from agent.host.polling import Look, ProbePoller
     from agent.metrics import Metrics
-    from agent.parse.exceptions import FatalError
     from agent.record import LogRecord, Value
     from agent.telemetry import Telemetry
     from agent.verdict.crumbs import LazyCrumbs
     from agent.verdict.errors import Rules, Subject
     from agent.verdict.runs import Reporting
-    from agent.verdict.storms import Draft, Summary
+    from agent.verdict.storms import Summary
 
 TICK: Final = 5.0
 """Seconds between two looks for windows that are over."""
 CHILD: Final = "child"
 """The source that is the command of `exec`."""
-ENDS: Final = f"{PREFIX}ends"
-"""The position that holds when the command has lately ended badly."""
 MAX_TEMPLATE: Final = 64 * 1024
 """Bytes of an event that is kept for a summary; a larger one is trimmed as far as that goes."""
-LAST_WORDS_NS: Final = 15 * 10**9
-"""How long before its end a process may have said why: it cleans up, and what it logs and that it is gone come on different ways."""
 HOLDER: Final = uuid.uuid4().hex
 """This process, among all that ever held the state directory."""
 CHILD_RUN: Final = f"{RUN}{CHILD}"
@@ -116,38 +113,6 @@ class Setup:
     """Sources that may have left windows open in an earlier run."""
 
 
-@dataclass(slots=True)
-class _Source:
-    """What is known of one source."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    storms: Storms | None = None
-    ends: list[int] = field(default_factory=list)
-    """When the wrapped command ended badly, nanoseconds since the Unix epoch."""
-    runs: dict[str, Run] = field(default_factory=dict)
-    """Those that are not over, by their positions' keys."""
-    uncaught_ns: int = 0
-    """When an exception was told of that nobody caught, if it was the last error; 0 = it was not. So is `fatal_ns`, of an interpreter's death."""
-    fatal_ns: int = 0
-    fatal: FatalError | None = None
-    """The death of the wrapped interpreter, which its exit will tell of."""
-    grown: bool = False
-    """Whether runs have more errors than is stored."""
-
-
-@dataclass(slots=True)
-class _Findings:
-    """What a batch leads to, before it is stored."""
-
-    source: str
-    draft: Draft
-    payloads: list[Payload] = field(default_factory=list)
-    positions: dict[str, bytes | None] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
-    runs: dict[str, Run | None] = field(default_factory=dict)
-    """Begun ones, and those that are over."""
-
-
 class Detector:
     """Implements the intake's `Detector`."""
 
@@ -173,7 +138,9 @@ class Detector:
         self._telemetry = telemetry
         self._figures = figures
         self._budget = Budget(setup.limits)
-        self._sources: defaultdict[str, _Source] = defaultdict(_Source)
+        self._sources: defaultdict[str, Known] = defaultdict(Known)
+        self._waiting: dict[object, tuple[str, Sequence[LogRecord]]] = {}
+        """Batches that are judged and not stored, in order."""
         self._crumbs = Crumbs(setup.crumbs)
         self._monitors = Monitors(setup.reporting)
         self._probes: Sequence[ProbePoller] = ()
@@ -185,22 +152,27 @@ class Detector:
         """Look at redacted records; one batch of a source at a time if there are errors in it."""
         concerns = self._setup.rules.concerns
         errors = [(index, record) for index, record in self._setup.rules.among(records) if concerns(record) or _of_process(record)]
-        before = self._crumbs.take(source, records)
-        self._box.remember(source, records)
         state = self._sources[source]
         of_child = is_child(first_origin(records))
-        self._silent = None if of_child else self._silent
         begins = of_child and self._setup.reporting.wanted and CHILD_RUN not in state.runs
-        if not errors and not begins:
-            yield Detected(self._logs(records))
-            return
-        async with state.lock:
-            findings = _Findings(source, (await self._restored(source, state)).begin(), [*self._logs(records)])
-            if begins and CHILD_RUN not in state.runs:
-                self._begin(findings, CHILD_RUN, event_id(records[0], self._setup.subject, "run"), records[0], HOLDER)
-            for index, record in errors:
-                await self._take(findings, state, record, before.of(index))
-            yield self._detected(findings, state)
+        keep = partial(self._keep, source, records, of_child=of_child)
+        waiting, ours = [*self._waiting.values()], object()
+        self._waiting[ours] = source, records
+        try:
+            if not errors and not begins:
+                yield Detected(self._logs(records), commit=keep)
+                return
+            before = self._crumbs.before(source, records, (record.origin for _, record in errors), waiting)
+            async with state.lock:
+                with (await self._restored(source, state)).begin() as draft:
+                    findings = Findings(source, state, state if of_child else self._sources[TARGET], draft, self._logs(records))
+                    if begins and CHILD_RUN not in state.runs:
+                        self._begin(findings, CHILD_RUN, event_id(records[0], self._setup.subject, "run"), records[0], HOLDER)
+                    for index, record in errors:
+                        await self._take(findings, record, before.of(index))
+                    yield self._detected(findings, keep)
+        finally:
+            del self._waiting[ours]
 
     def watch(self, probes: Sequence[ProbePoller]) -> None:
         """Check in for these probes."""
@@ -225,7 +197,7 @@ class Detector:
 
     async def tick(self) -> None:
         """Tell of the windows that are over; take a sample for the black box; check in."""
-        self._sample()
+        self._box.sample(*self._measured())
         await self._begin_silent()
         await self._keep_runs()
         await self._close(all_of_them=False)
@@ -241,7 +213,7 @@ class Detector:
         """Let go of the SDK's client."""
         self._maker.close()
 
-    async def _restored(self, source: str, state: _Source) -> Storms:
+    async def _restored(self, source: str, state: Known) -> Storms:
         if state.storms is None:
             stored = await self._spool.positions(source)
             ours = {key: value for key, value in stored.items() if key.startswith(PREFIX)}
@@ -249,9 +221,6 @@ class Detector:
             state.runs = dict(stored_runs(ours, self._setup.reporting))
             state.storms = Storms(self._setup.limits, self._budget, ours)
         return state.storms
-
-    def _sample(self) -> None:
-        self._box.sample(self._clock.wall_ns(), self._figures())
 
     def _logs(self, records: Sequence[LogRecord]) -> list[Payload]:
         least = self._setup.logs
@@ -269,7 +238,7 @@ class Detector:
         labels, ours = self._setup.reporting.labels, self._setup.subject.service
         return labels if service == ours else {key: value for key, value in labels.items() if key != "release"}
 
-    def _begin(self, findings: _Findings, place: str, key: str, record: LogRecord, holder: str = "") -> None:
+    def _begin(self, findings: Findings, place: str, key: str, record: LogRecord, holder: str = "") -> None:
         reporting = self._setup.reporting
         if not reporting.wanted:
             return
@@ -306,10 +275,12 @@ class Detector:
         for source, state in list(self._sources.items()):
             async with state.lock:
                 if state.grown and state.runs:
-                    with contextlib.suppress(SpoolError):  # the next look does it
-                        kept = {place: run.dump() for place, run in state.runs.items()}
+                    state.grown = False  # others may let them grow meanwhile
+                    kept = {place: run.dump() for place, run in state.runs.items()}
+                    try:
                         await self._spool.append(source, [], kept, {}, replayable=False)
-                state.grown = False
+                    except SpoolError:  # the next look does it
+                        state.grown = True
 
     async def _check_in(self, look: Look, interval: float) -> None:
         well = look.success if look.state is State.UNKNOWN else look.state is State.UP
@@ -322,84 +293,73 @@ class Detector:
 
     # --- records ------------------------------------------------------------------------------------------------------
 
-    def _detected(self, findings: _Findings, state: _Source) -> Detected:
-        draft, source = findings.draft, findings.source
+    def _keep(self, source: str, records: Sequence[LogRecord], *, of_child: bool) -> None:
+        """A batch is stored: it is what goes before the next."""
+        self._crumbs.keep(source, records)
+        self._box.remember(source, records)
+        if of_child:
+            self._silent = None
 
+    def _detected(self, findings: Findings, keep: Callable[[], None]) -> Detected:
         def commit() -> None:
-            draft.commit()
-            if ENDS in findings.positions:
-                state.ends = orjson.loads(findings.positions[ENDS] or b"[]")
-            state.runs = {place: run for place, run in (state.runs | findings.runs).items() if run is not None}
+            keep()
+            findings.apply()
             for outcome, count in findings.counts.items():
-                self._metrics.add(FOUND, count, {"source": source, "outcome": outcome})
+                self._metrics.add(FOUND, count, {"source": findings.source, "outcome": outcome})
+            for failure in findings.failures:
+                self._telemetry.emit(DetectionFailed(findings.source, failure))
 
-        runs = {place: None if run is None else run.dump() for place, run in findings.runs.items()}
-        return Detected(findings.payloads, {**draft.positions(), **findings.positions, **runs}, {}, commit)
+        return Detected(findings.payloads, findings.positions(), {}, commit)
 
-    async def _take(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
+    async def _take(self, findings: Findings, record: LogRecord, crumbs: LazyCrumbs) -> None:
         """Make of a record what it tells of. Whatever is wrong with one, it is stored as a log record, and the others are looked at."""
         try:
             name = record.attributes.get("event.name") if _of_process(record) else None
             if name == EXIT:
-                await self._take_exit(findings, state, record, crumbs)
+                await self._take_exit(findings, record, crumbs)
             elif name == STARTED:
                 self._begin(findings, RUN + record.origin.key, record.origin.key, record)
             elif name == OOM_KILLED:
                 await self._note(findings, kill_event(record, self._setup.subject), crumbs)
             else:
-                await self._take_error(findings, state, record, crumbs)
+                await self._take_error(findings, record, crumbs)
         except Exception as error:  # noqa: BLE001 - the host: a record that breaks us must not stop its source for ever
             findings.counts["failed"] += 1
-            self._telemetry.emit(DetectionFailed(findings.source, describe(error)))
+            findings.failures.append(describe(error))
 
-    async def _take_error(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
-        setup = self._setup
-        event = to_event(record, setup.subject, setup.rules)
-        speaker = state if is_child(record.origin) else self._sources[TARGET]
-        runs = speaker.runs | findings.runs if is_child(record.origin) else speaker.runs
-        self._remember(speaker, runs, record, event)
-        if is_child(record.origin) and event.fatal is not None and speaker.fatal_ns:
-            state.fatal = event.fatal  # the process is dying: its end will tell of it
-            return
-        await self._note(findings, event, crumbs)
+    async def _take_error(self, findings: Findings, record: LogRecord, crumbs: LazyCrumbs) -> None:
+        event = to_event(record, self._setup.subject, self._setup.rules)
+        findings.hear(record, event)
+        if is_child(record.origin) and is_death(event):
+            findings.keep_for_the_end(event)
+        else:
+            await self._note(findings, event, crumbs)
 
-    def _remember(self, speaker: _Source, runs: Mapping[str, Run | None], record: LogRecord, event: ErrorEvent) -> None:
-        """Count an error in the runs of who has most likely made it, and note whether it sounds like last words."""
-        if event.mechanism.synthetic:
-            return
-        for run in filter(None, runs.values()):
-            run.errors += 1
-            speaker.grown = True
-        dying = event.fatal is not None and not event.fatal.reason.startswith("Timeout")
-        speaker.fatal_ns = record.observed_ns if dying else 0
-        speaker.uncaught_ns = record.observed_ns if ends_the_interpreter(record, event) else 0
-
-    async def _take_exit(self, findings: _Findings, state: _Source, record: LogRecord, crumbs: LazyCrumbs) -> None:
+    async def _take_exit(self, findings: Findings, record: LogRecord, crumbs: LazyCrumbs) -> None:
         setup, ending, now_ns = self._setup, read_ending(record), record.time_ns or record.observed_ns
         place = CHILD_RUN if is_child(record.origin) else RUN + record.origin.key
-        since = now_ns - LAST_WORDS_NS
-        uncaught, died, fatal = state.uncaught_ns > since, state.fatal_ns > since, state.fatal
-        state.uncaught_ns, state.fatal_ns, state.fatal = 0, 0, None
-        told = told_already(ending, uncaught=uncaught, fatal=died and fatal is None)
-        run = (state.runs | findings.runs).get(place)  # one that says nothing begins and ends in one batch
+        words = findings.last_words()
+        told = told_already(ending, uncaught=words.uncaught(now_ns), fatal=words.died(now_ns))
+        run = findings.run(place)
         if run is not None:
             findings.runs[place] = None
             findings.payloads += run.end(ending, now_ns, uncaught=told)
         if ending.bad and not told:
-            await self._note(findings, exit_event(record, ending, setup.subject, fatal=fatal, in_app=setup.rules.in_app), crumbs)
+            event = exit_event(record, ending, setup.subject, fatal=words.fatal, in_app=setup.rules.in_app)
+            await self._note(findings, event, crumbs)
         if ending.killed_beside:
             await self._note(findings, kill_event(record, setup.subject), crumbs)
         if ending.suspicious or (told and not ending.good):
-            await self._count_end(findings, state, record, ending)
+            await self._count_end(findings, record, ending)
 
-    async def _count_end(self, findings: _Findings, state: _Source, record: LogRecord, ending: Ending) -> None:
+    async def _count_end(self, findings: Findings, record: LogRecord, ending: Ending) -> None:
         """Note a bad end, and tell if it makes a crash loop."""
-        ends, loop = note_end(state.ends, record.time_ns or record.observed_ns)
-        findings.positions[ENDS] = orjson.dumps(ends)
+        before = findings.own.ends if findings.ends is None else findings.ends
+        findings.ends, loop = note_end(before, record.time_ns or record.observed_ns)
         if loop:
-            await self._note(findings, loop_event(record, ends, self._setup.subject, ending.program))
+            await self._note(findings, loop_event(record, findings.ends, self._setup.subject, ending.program))
 
-    async def _note(self, findings: _Findings, event: ErrorEvent, crumbs: Callable[[], tuple[Crumb, ...]] = tuple) -> None:
+    async def _note(self, findings: Findings, event: ErrorEvent, crumbs: Callable[[], tuple[Crumb, ...]] = tuple) -> None:
         """Send an error, or fold it. Only what is told wants breadcrumbs, and of a storm nearly nothing is."""
         other = () if event.service == self._setup.subject.service else (event.service,)
         key = key_of((*event.fingerprint, *other))
@@ -411,6 +371,9 @@ class Detector:
             findings.draft.keep(key, self._template(event))
         if choice is Choice.SEND:
             findings.payloads.append(await self._payload(findings.source, event))
+
+    def _measured(self) -> Sample:
+        return self._clock.wall_ns(), self._figures()
 
     def _template(self, event: ErrorEvent) -> bytes:
         """The event that a summary will be made of: it lies in the positions, so it must be small."""
@@ -424,9 +387,8 @@ class Detector:
     async def _payload(self, source: str, event: ErrorEvent) -> Payload:
         attached: Sequence[Attachment] = ()
         if not event.mechanism.handled or event.mechanism.synthetic or event.level == "fatal":
-            self._sample()
             told_by_host = event.mechanism.synthetic and source != CHILD
-            attached = self._box.attachments("" if told_by_host else source)
+            attached = self._box.attachments("" if told_by_host else source, self._waiting.values(), self._measured())
         made = await self._maker.make(occurrences(self._encoded(event), 1, event.time_ns, event.time_ns))
         items = [Item("event", made), *(Item("attachment", one.body, _about(one)) for one in attached)]
         return self._envelope(items, event.event_id, event.service)
@@ -446,18 +408,18 @@ class Detector:
                     await self._close_one(source, state.storms, all_of_them=all_of_them)
 
     async def _close_one(self, source: str, storms: Storms, *, all_of_them: bool) -> None:
-        draft = storms.begin()
-        summaries = draft.close(self._clock.wall_ns(), all_of_them=all_of_them)
-        payloads = [await self._summary(source, one) for one in summaries]
-        lost = storms.overflow
-        draft.overflow = -lost
-        if report := self._report(sum(one.window.folded - 1 for one in summaries), lost):
-            payloads.append(report)
-        positions = draft.positions()
-        if positions:
-            with contextlib.suppress(SpoolError):  # nothing was stored: the next look does it
-                await self._spool.append(source, payloads, positions, {}, replayable=True)
-                draft.commit()
+        with storms.begin() as draft:
+            summaries = draft.close(self._clock.wall_ns(), all_of_them=all_of_them)
+            payloads = [await self._summary(source, one) for one in summaries]
+            lost = storms.overflow
+            draft.overflow = -lost
+            if report := self._report(sum(one.window.folded - 1 for one in summaries), lost):
+                payloads.append(report)
+            positions = draft.positions()
+            if positions:
+                with contextlib.suppress(SpoolError):  # nothing was stored: the next look does it
+                    await self._spool.append(source, payloads, positions, {}, replayable=True)
+                    draft.commit()
 
     async def _summary(self, source: str, summary: Summary) -> Payload:
         window = summary.window

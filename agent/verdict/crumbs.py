@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
-from agent.columns import Lines, last
+from agent.columns import Block, Lines, segments_of
+from agent.record import LogRecord
 from agent.verdict.errors import crumb_of
 from agent.verdict.last import LastOfEach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from agent.error_event import Crumb
-    from agent.record import LogRecord, Origin
+    from agent.record import Origin
     from agent.verdict.last import Last
 
-_NEAR: Final = 4
-"""So many times as many records as there may be crumbs are looked through: those of other trails may lie between."""
+Part = Lines | Sequence[LogRecord]
+_origin = attrgetter("origin")
 
 
 def is_child(origin: Origin) -> bool:
@@ -30,19 +34,36 @@ def trail(source: str, origin: Origin) -> str:
     return source if is_child(origin) else origin.key
 
 
-def by_trail(source: str, parts: Iterable[Lines | Sequence[LogRecord]]) -> Mapping[str, Sequence[Lines | Sequence[LogRecord]]]:
-    """Parts of records, each trail's in their order; in the order in which the trails appear."""
-    found: dict[str, list[Lines | Sequence[LogRecord]]] = {}
-    for part in parts:
-        if isinstance(part, Lines):
-            found.setdefault(trail(source, part.origin), []).append(part)
+def by_trail(source: str, records: Sequence[LogRecord], limit: int, end: int | None = None) -> Mapping[str, Sequence[Part]]:
+    """At least the last `limit` records before `end` of each trail, in order; of blocks their lines. The trail of the last record is the last."""
+    found: dict[str, list[Part]] = {}
+    rows: dict[str, int] = {}
+    for origin, part in _parts_backwards(records, limit, end):
+        key = trail(source, origin)
+        if rows.get(key, 0) < limit:
+            found.setdefault(key, []).append(part)
+            rows[key] = rows.get(key, 0) + len(part)
+    return {key: parts[::-1] for key, parts in reversed(found.items())}
+
+
+def _parts_backwards(records: Sequence[LogRecord], limit: int, end: int | None) -> Iterator[tuple[Origin, Part]]:
+    """Records of one origin that follow one another, no more than the last `limit` of them; the last ones first."""
+    first = len(records)
+    for segment in reversed(segments_of(records)):
+        first -= len(segment)
+        until = len(segment) if end is None else min(end - first, len(segment))
+        if until <= 0 or limit <= 0:
             continue
-        records: dict[str, list[LogRecord]] = {}
-        for record in part:
-            records.setdefault(trail(source, record.origin), []).append(record)
-        for key, some in records.items():
-            found.setdefault(key, []).append(some)
-    return found
+        if isinstance(segment, Block):
+            yield segment.origin, _lines(segment, max(0, until - limit), until)
+            continue
+        for origin, group in groupby(reversed(segment[:until]), _origin):
+            yield origin, list(islice(group, limit))[::-1]
+
+
+def _lines(block: Block, first: int, until: int) -> Lines:
+    lines = block.last(len(block) - first)
+    return lines if until == len(block) else replace(lines, lines=lines.lines[: until - first])
 
 
 class Crumbs:
@@ -52,12 +73,23 @@ class Crumbs:
         self._limit = limit
         self._kept = LastOfEach(limit, crumb_of)
 
-    def take(self, source: str, records: Sequence[LogRecord]) -> Batch:
-        """Remember the last of a batch's records; return what one can ask for those before each of them."""
-        found = by_trail(source, last(records, _NEAR * self._limit))
-        before = {key: self._kept.of(key) for key in found}
-        for key, parts in found.items():
+    def keep(self, source: str, records: Sequence[LogRecord]) -> None:
+        """Remember the last of a batch's records."""
+        for key, parts in by_trail(source, records, self._limit).items():
             self._kept.extend(key, parts)
+
+    def before(
+        self, source: str, records: Sequence[LogRecord], origins: Iterable[Origin], waiting: Iterable[tuple[str, Sequence[LogRecord]]] = ()
+    ) -> Batch:
+        """What one can ask for what went before records of a batch that are of these origins.
+
+        `waiting`: batches, each with its source, that went before and are not kept yet.
+        """
+        before = {key: self._kept.of(key) for key in {trail(source, origin) for origin in origins}}
+        for name, some in waiting:
+            for key, parts in by_trail(name, some, self._limit).items():
+                if key in before:
+                    before[key].extend(parts)
         return Batch(source, records, before, self._limit)
 
 
@@ -67,7 +99,7 @@ class Batch:
 
     source: str
     records: Sequence[LogRecord]
-    before: Mapping[str, Last[Crumb]]
+    earlier: Mapping[str, Last[Crumb]]
     limit: int
 
     def of(self, index: int) -> LazyCrumbs:
@@ -85,9 +117,7 @@ class LazyCrumbs:
     def __call__(self) -> tuple[Crumb, ...]:
         """The records of the same trail before this one, the oldest first."""
         batch = self.batch
-        if not batch.limit:
-            return ()
         key = trail(batch.source, batch.records[self.index].origin)
-        near = batch.records[max(0, self.index - _NEAR * batch.limit) : self.index]
-        own = tuple(crumb_of(record) for record in near if trail(batch.source, record.origin) == key)
-        return (*batch.before.get(key, ()), *own)[-batch.limit :]
+        found = batch.earlier[key].copy()
+        found.extend(by_trail(batch.source, batch.records, batch.limit, self.index).get(key, ()))
+        return tuple(found)

@@ -106,6 +106,7 @@ class Subject:
         return next((name[:LONGEST_LOGGER] for name in named if isinstance(name, str) and name), self.service)
 
 
+@lru_cache(maxsize=64)
 def level_name(severity: int) -> str:
     """Sentry's name of a SeverityNumber; of none: error."""
     return next((name for least, name in _LEVELS if severity >= least), "debug" if severity else "error")
@@ -253,9 +254,14 @@ def ends_the_interpreter(record: LogRecord, event: ErrorEvent) -> bool:
 
 def logger_of(record: LogRecord) -> str:
     """The logger's name, where a field tells it, flat or nested as in ECS."""
-    nested = record.attributes.get("log")
-    found = (*(record.attributes.get(key) for key in LOGGERS), nested.get("logger") if isinstance(nested, dict) else None)
-    return next((name[:LONGEST_LOGGER] for name in found if isinstance(name, str) and name), "")
+    attributes = record.attributes
+    for key in LOGGERS:
+        found = attributes.get(key)
+        if isinstance(found, str) and found:
+            return found[:LONGEST_LOGGER]
+    nested = attributes.get("log")
+    found = nested.get("logger") if isinstance(nested, dict) else None
+    return found[:LONGEST_LOGGER] if isinstance(found, str) else ""
 
 
 def tags_of(record: LogRecord, subject: Subject) -> dict[str, str]:

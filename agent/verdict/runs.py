@@ -9,7 +9,7 @@ knows how it ended. Sentry's crash-free rate counts only `crashed`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -68,7 +68,7 @@ def began_ns(record: LogRecord) -> int:
     return int(parts[2]) if len(parts) == 4 and parts[2].isdigit() else record.observed_ns
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Run:
     """A run that has begun."""
 
@@ -79,6 +79,10 @@ class Run:
     errors: int = 0
     holder: str = ""
     """The agent process whose child it is; "" if it is nobody's: then any agent may see its end."""
+
+    def with_more(self, errors: int) -> Run:
+        """It after some more errors."""
+        return replace(self, errors=self.errors + errors)
 
     def dump(self) -> bytes:
         """What is stored of it."""

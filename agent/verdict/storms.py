@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import orjson
 
@@ -85,10 +85,15 @@ class Budget:
 
     def take(self, now_ns: int) -> bool:
         """Whether one more event may be sent now."""
-        if not self._since <= now_ns < self._since + self._limits.window_ns:
+        if not self._spent or not self._since <= now_ns < self._since + self._limits.window_ns:
             self._since, self._spent = now_ns, 0
-        self._spent += 1
-        return self._spent <= self._limits.total
+        free = self._spent < self._limits.total
+        self._spent += free
+        return free
+
+    def give_back(self, count: int) -> None:
+        """So many are not sent after all."""
+        self._spent = max(0, self._spent - count)
 
 
 class Storms:
@@ -123,6 +128,8 @@ class Draft:
     events: dict[str, bytes | None] = field(default_factory=dict)
     overflow: int = 0
     """How many more were dropped; what a report has told is taken off."""
+    taken: int = 0
+    """Events that the budget keeps room for until the draft's context ends."""
 
     def note(self, fingerprint: str, time_ns: int, now_ns: int) -> Choice:
         """Decide on an error that happened at `time_ns`."""
@@ -133,7 +140,7 @@ class Draft:
             self.overflow += 1
             return Choice.DROP
         window = window or Window(now_ns)
-        if window.sent < self.state.limits.per_fingerprint and not window.folded and self.state.budget.take(now_ns):
+        if window.sent < self.state.limits.per_fingerprint and not window.folded and self._take(now_ns):
             self.windows[fingerprint] = replace(window, sent=window.sent + 1)
             return Choice.SEND
         self.windows[fingerprint] = window.fold(time_ns)
@@ -147,7 +154,7 @@ class Draft:
         """End the windows that are over; those that the budget has no room for stay open."""
         found: list[Summary] = []
         for fingerprint, window in self.state.over(now_ns, all_of_them=all_of_them):
-            if window.folded and not self.state.budget.take(now_ns) and not all_of_them:
+            if window.folded and not self._take(now_ns) and not all_of_them:
                 continue
             if window.folded:
                 found.append(Summary(fingerprint, window, self.state.events.get(fingerprint, b"")))
@@ -168,6 +175,20 @@ class Draft:
         _apply(self.state.windows, self.windows)
         _apply(self.state.events, self.events)
         self.state.overflow += self.overflow
+        self.taken = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the budget to others, unless this has become the state."""
+        self.state.budget.give_back(self.taken)
+        self.taken = 0
+
+    def _take(self, now_ns: int) -> bool:
+        free = self.state.budget.take(now_ns)
+        self.taken += free
+        return free
 
     def _window(self, fingerprint: str) -> Window | None:
         return self.windows[fingerprint] if fingerprint in self.windows else self.state.windows.get(fingerprint)

@@ -54,6 +54,43 @@ async def test_an_uncommitted_batch_is_forgotten(make, spool):
     assert ids[0] == ids[1]
 
 
+async def test_judging_again_changes_nothing(make, spool):
+    """However often a batch is judged before it is stored, its errors count once, its records are one breadcrumb each, its end is one issue."""
+    detector = make(reporting=Reporting("strategy", LABELS, sessions=True))
+    trace = [record._replace(origin=Origin("child:7:1:stderr", {"log.iostream": "stderr"})) for record in records_of(TRACEBACK)]
+    for batch in ([plain("up", key="child:7:1:stdout")], trace, [exited(**{"process.exit.code": 1})]):
+        for _ in range(3):
+            await feed(detector, spool, batch, CHILD, store=False)
+        await feed(detector, spool, batch, CHILD)
+    (event,) = spool.items("event")
+    assert [crumb["message"] for crumb in event["breadcrumbs"]["values"]] == ["up"]
+    assert spool.attachments()["last_lines.txt"].count(" up\n") == 1
+    assert [(one["status"], one["errors"]) for one in spool.items("session")] == [("ok", 0), ("crashed", 1)]
+
+
+async def test_what_is_about_to_be_stored_went_before(make, spool):
+    """What the command says on its other stream is a breadcrumb, and in the box, as soon as it is judged; no longer when it was given up."""
+    detector = make()
+    trace = [record._replace(origin=Origin("child:7:1:stderr", {"log.iostream": "stderr"})) for record in records_of(TRACEBACK)]
+    async with detector.judge(CHILD, [plain("last step", key="child:7:1:stdout")]):
+        await feed(detector, spool, trace, CHILD)
+    (event,) = spool.items("event")
+    assert [crumb["message"] for crumb in event["breadcrumbs"]["values"]] == ["last step"]
+    assert "last step" in spool.attachments()["last_lines.txt"]
+    await feed(detector, spool, [plain("it broke", Severity.ERROR, key="child:7:1:stdout")], CHILD)
+    assert [crumb["message"] for crumb in spool.items("event")[1]["breadcrumbs"]["values"]] == ["KeyError: 7"]
+
+
+async def test_a_file_that_is_early_in_a_batch(make, spool):
+    """What a file said is a breadcrumb of its next error however much others have said since, in the same batch and in the next."""
+    detector = make(crumbs=2)
+    noise = [plain(f"noise {number}", key="file:b") for number in range(100)]
+    await feed(detector, spool, [plain("first"), plain("second"), *noise])
+    await feed(detector, spool, [plain("third"), *noise, plain("it broke", Severity.ERROR)])
+    (event,) = spool.items("event")
+    assert [crumb["message"] for crumb in event["breadcrumbs"]["values"]] == ["second", "third"]
+
+
 async def test_what_was_folded_is_told_when_the_window_is_over(make, spool):
     """Equal errors are folded over batches, and over a kill; the summary has their number, a client report tells of it."""
     clock = FakeClock()
@@ -139,6 +176,25 @@ async def test_an_exit_that_a_traceback_explains(make, spool):
     assert [event["exception"]["values"][0]["type"] for event in spool.items("event")] == ["KeyError"]
     await feed(detector, spool, [exited(**{"process.exit.code": 3})], CHILD)
     assert spool.items("event")[1]["exception"]["values"][0]["type"] == "NonZeroExit"
+
+
+IGNORED = b"Exception ignored in: <function F.__del__ at 0x7f>\n" + TRACEBACK.replace(b"KeyError: 7", b"ValueError: late")
+TIMEOUT = b'Timeout (0:00:01)!\nThread 0x00007f (most recent call first):\n  File "/app/a.py", line 3 in f\n'
+
+
+async def test_last_words_and_what_follows_them(make, spool):
+    """What an interpreter says while it shuts down takes nothing back; a timeout of faulthandler's explains exit code 1, and no other."""
+    for text, code, types in (
+        (TRACEBACK + IGNORED, 1, ["KeyError", "ValueError"]),
+        (IGNORED, 1, ["ValueError", "NonZeroExit"]),
+        (TIMEOUT, 1, ["FatalPythonError"]),
+        (TIMEOUT, 3, ["FatalPythonError", "NonZeroExit"]),
+    ):
+        spool.rows.clear()
+        spool.stored.clear()
+        said = [one._replace(origin=Origin("child:7:1:stderr", {"log.iostream": "stderr"})) for one in records_of(text)]
+        await feed(make(), spool, [*said, exited(**{"process.exit.code": code})], CHILD)
+        assert [event["exception"]["values"][0]["type"] for event in spool.items("event")] == types
 
 
 async def test_a_crash_loop(make, spool):

@@ -69,6 +69,17 @@ async def test_a_session_outlives_the_agent(watched, spool):
     assert (first["sid"], first["init"], last["init"], last["status"], last["errors"]) == (last["sid"], True, False, "crashed", 1)
 
 
+async def test_errors_that_could_not_be_stored(watched, spool):
+    """How many errors there were in a session is stored at the next look if the spool did not take it at this one."""
+    detector = watched()
+    await feed(detector, spool, [started_record(PROCESS, NOW_NS)], TARGET)
+    await feed(detector, spool, [plain("it broke", Severity.ERROR)])
+    for spool.full in (True, False):
+        await detector.tick()
+    await feed(watched(), spool, [ended(11)], TARGET)
+    assert spool.items("session")[-1]["errors"] == 1
+
+
 async def test_a_session_that_was_not_stored(watched, spool):
     """A beginning that the spool did not take is told again, once it is."""
     detector = watched()

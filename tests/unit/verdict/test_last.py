@@ -44,8 +44,8 @@ def test_nothing_is_made_until_somebody_asks(made):
     """Block after block passes, and no line becomes a record; then only the last ones do."""
     crumbs = Crumbs(5)
     for first in range(0, 1000, 100):
-        crumbs.take("app", Records(block(first, 100)))
-    batch = crumbs.take("app", Records(block(1000, 2)))
+        crumbs.keep("app", Records(block(first, 100)))
+    batch = crumbs.before("app", Records(block(1000, 2)), [ORIGIN])
     assert made == []
     assert [crumb.message for crumb in batch.of(1)()] == ["e996", "e997", "e998", "e999", "e1000"]
     assert len(made) < 10

@@ -129,3 +129,18 @@ def test_summaries_keep_to_the_limit_for_all():
     assert len(draft.close(70 * SECOND)) == 2
     draft.commit()
     assert len(state.begin().close(71 * SECOND, all_of_them=True)) == 2
+
+
+def test_a_draft_that_was_not_stored_takes_no_budget():
+    """However many drafts are given up, as many events are sent as the limit allows; while they are open, no more than that."""
+    limits = Limits(total=2)
+    state = storms(limits)
+    for _ in range(9):
+        with state.begin() as draft:
+            assert draft.note("a", SECOND, SECOND) is Choice.SEND
+    with state.begin() as first, state.begin() as second, state.begin() as third:
+        choices = [draft.note(name, SECOND, SECOND) for draft, name in ((first, "a"), (second, "b"), (third, "c"))]
+        assert choices == [Choice.SEND, Choice.SEND, Choice.FOLD_FIRST]
+        first.commit()
+    with state.begin() as draft:
+        assert [draft.note(name, SECOND, SECOND) for name in "de"] == [Choice.SEND, Choice.FOLD_FIRST]
