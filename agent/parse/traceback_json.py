@@ -13,6 +13,7 @@ Dotted names are found flat and nested. No shape of JSON raises; one that tells 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from agent.parse.exceptions import NOT_TRUNCATED, ExceptionInfo, Frame, Truncated
@@ -40,6 +41,10 @@ _FIELDS: Final = (
 )
 _GROUPS: Final = frozenset({"ExceptionGroup", "BaseExceptionGroup"})
 _SKIPPED: Final = "Skipped frames: "
+MAX_REMEMBERED: Final = 8_192
+"""Characters of a text whose exception is kept: in a storm one and the same comes again and again."""
+_text_again: Final = lru_cache(maxsize=32)(parse_exception_text)
+_stack_again: Final = lru_cache(maxsize=32)(parse_traceback)
 
 
 def from_structured(attributes: Mapping[str, object]) -> ExceptionInfo | None:
@@ -56,10 +61,20 @@ def from_structured(attributes: Mapping[str, object]) -> ExceptionInfo | None:
 def _texts(attributes: Mapping[str, object]) -> ExceptionInfo | None:
     for key in _TEXT_KEYS:
         text = _text(_lookup(attributes, key))
-        info = parse_exception_text(text) if text else None
+        info = _of_text(text) if text else None
         if info is not None and (info.frames or info.type):
             return info
     return None
+
+
+def _of_text(text: str) -> ExceptionInfo | None:
+    """As `parse_exception_text`; one that was read lately is not read again."""
+    return _text_again(text) if len(text) <= MAX_REMEMBERED else parse_exception_text(text)
+
+
+def _of_stack(stack: str) -> ExceptionInfo | None:
+    """As `parse_traceback`; one that was read lately is not read again."""
+    return _stack_again(stack) if len(stack) <= MAX_REMEMBERED else parse_traceback(stack)
 
 
 def _text(value: object) -> str:
@@ -101,9 +116,9 @@ def _is_class(name: str) -> bool:
 
 def _assemble(qualified: str, message: str, stack: str) -> ExceptionInfo:
     """The text of the stack wins where it names the exception too; bare frames need the fields."""
-    info = parse_traceback(stack)
+    info = _of_stack(stack)
     if info is not None and info.type:
-        return replace(info, value=info.value or message)
+        return info if info.value or not message else replace(info, value=message)
     module, name = split_type(qualified.removeprefix("builtins.").removeprefix("__main__."))
     frames = info.frames if info else parse_stack(stack)
     return ExceptionInfo(name, module, message, frames, is_group=name in _GROUPS)

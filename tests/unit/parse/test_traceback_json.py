@@ -9,7 +9,7 @@ import pytest
 
 from agent.parse.exceptions import ExceptionInfo, Frame
 from agent.parse.traceback_build import MAX_BOXES, MAX_LINKS
-from agent.parse.traceback_json import from_structured
+from agent.parse.traceback_json import MAX_REMEMBERED, from_structured
 
 CORPUS = Path(__file__).parents[2] / "golden" / "tracebacks" / "structured"
 LINES = [(path.stem, json.loads(line)) for path in sorted(CORPUS.glob("*.jsonl")) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -220,3 +220,20 @@ def test_a_syntax_errors_place_is_not_told_twice() -> None:
     info = from_structured({"exception": [stack]})
     assert info is not None
     assert info.value == "'(' was never closed"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"exception": FULL}, {"exception.type": "ValueError", "exception.stacktrace": FULL}], ids=["text", "fields"]
+)
+def test_a_storm_of_one_text_is_read_once(fields):
+    """What is kept of a text is of a bounded number of short ones, and the value is the one that reading it anew gives."""
+    (key,) = [key for key in fields if key in ("exception", "exception.stacktrace")]
+    others = [fields | {key: FULL.replace("why", f"no {number}")} for number in range(100)]
+    first = from_structured(fields)
+    assert from_structured(dict(fields)) is first
+    assert [from_structured(other).value.strip() for other in others] == [f"no {number}" for number in range(100)]
+    again = from_structured(fields)
+    assert again is not first
+    assert again == first
+    long = fields | {key: FULL + "x" * MAX_REMEMBERED}
+    assert from_structured(long) is not from_structured(long)
