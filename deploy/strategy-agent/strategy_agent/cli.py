@@ -1,4 +1,4 @@
-"""The command line: ``run``, ``healthcheck``, ``scenarios``.
+"""The command line: ``run``, ``healthcheck``.
 
 Exit codes: 0 done, 1 unhealthy or crashed, 2 wrong usage, 69 the HTTP port is not available, 73 the log file cannot
 be written.
@@ -19,14 +19,15 @@ from urllib.request import urlopen
 import msgspec
 from msgspec import Struct, structs
 
-from strategy_agent import __version__
-from strategy_agent.config import ServiceConfig, between, parse_duration, parse_symbols
+from strategy_agent.config import ServiceConfig, between, parse_duration
 from strategy_agent.faults import KINDS, parse_fault
 from strategy_agent.logs import configure_logging
 from strategy_agent.market import SCENARIOS
 from strategy_agent.model import WireError, decode
 
 DEFAULTS = ServiceConfig()
+PATIENCE = 2.0
+"""Seconds that the health check waits for an answer."""
 
 
 class Progress(Struct, frozen=True):
@@ -47,12 +48,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="strategy-agent", description="A small, deterministic trading strategy agent with paper brokers."
     )
-    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="trade a scenario until stopped"))
     _add_healthcheck(commands.add_parser("healthcheck", help="ask a running agent; exit 0 or 1"))
-    scenarios = commands.add_parser("scenarios", help="list the market scenarios and their phases")
-    scenarios.set_defaults(command=_scenarios)
     return parser
 
 
@@ -61,13 +59,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     option("--scenario", choices=sorted(SCENARIOS), help="market (%(default)s)")
     option("--seed", type=int, help="makes market and venues repeatable (%(default)s)")
     option("--rate", type=between(float, 0.1, 5000, "ticks per second"), help="ticks a second in all (%(default)s)")
-    option("--symbols", type=parse_symbols, metavar="A,B", help="what to trade")
-    option("--brokers", type=int, choices=range(1, 9), help="paper venues (%(default)s)")
     option("--host", help="where /health and /metrics listen (%(default)s)")
     option("--port", type=between(int, 0, 65535, "as a port"), help="their port, 0 for any (%(default)s)")
-    option("--duration", type=parse_duration, metavar="TIME", help="stop by itself, e.g. 30s")
     option("--log-file", type=Path, metavar="PATH", help="log there as well as to standard output")
-    option("--log-level", choices=("debug", "info", "warning", "error"), help="(%(default)s)")
     option("--redis-url", type=_redis_url, metavar="URL", help="send events and share books there: redis://HOST:PORT")
     option("--fault", dest="faults", action="append", type=parse_fault, metavar="NAME[@START][:ARGUMENT]",
            help=f"make something go wrong; may be repeated. NAME is one of {', '.join(KINDS)}")  # fmt: skip
@@ -78,14 +72,13 @@ def _add_healthcheck(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_healthcheck)
     option = parser.add_argument
     option("--url", type=_http_url, default=f"http://{DEFAULTS.host}:{DEFAULTS.port}/health", help="(%(default)s)")
-    option("--timeout", type=parse_duration, default=2.0, metavar="TIME", help="(%(default)s s)")
     option("--max-tick-age", type=parse_duration, metavar="TIME", help="also fail if it makes no progress")
 
 
 def _run(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
     try:
-        configure_logging(config.log_level, config.log_file)
+        configure_logging(config.log_file)
     except OSError as error:
         return _fail(os.EX_CANTCREAT, f"cannot write the log file: {error}")
     # Imported late, so that --help and healthcheck answer at once.
@@ -104,24 +97,17 @@ def _config(arguments: argparse.Namespace) -> ServiceConfig:
 
 
 def _healthcheck(arguments: argparse.Namespace) -> int:
-    problem = check_health(arguments.url, timeout=arguments.timeout, max_tick_age=arguments.max_tick_age)
+    problem = check_health(arguments.url, arguments.max_tick_age)
     if problem is not None:
         return _fail(1, problem)
     sys.stdout.write("healthy\n")
     return 0
 
 
-def _scenarios(_: argparse.Namespace) -> int:
-    for scenario in SCENARIOS.values():
-        phases = ", ".join(f"{phase.name} {phase.ticks}" for phase in scenario.phases)
-        sys.stdout.write(f"{scenario.name}: {phases}\n")
-    return 0
-
-
-def check_health(url: str, *, timeout: float, max_tick_age: float | None = None) -> str | None:
+def check_health(url: str, max_tick_age: float | None = None) -> str | None:
     """Return what is wrong with the service at ``url``, or None."""
     try:
-        with urlopen(url, timeout=timeout) as response:  # noqa: S310 - the scheme is checked by the caller
+        with urlopen(url, timeout=PATIENCE) as response:  # noqa: S310 - the scheme is checked by the caller
             progress = decode(response.read(), Progress)
     except (OSError, HTTPException, WireError) as error:
         return f"no answer from {url}: {error}"

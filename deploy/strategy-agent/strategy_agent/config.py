@@ -1,4 +1,4 @@
-"""What the service can be told, and how durations, numbers and symbol lists are written.
+"""What the service can be told, and how durations and numbers are written.
 
 The parsers raise ``argparse.ArgumentTypeError`` with what is wrong, which is what a command line then shows.
 """
@@ -16,7 +16,6 @@ from msgspec import Struct
 N = TypeVar("N", int, float)
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
-_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,31}")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -30,18 +29,14 @@ class Fault(Struct, frozen=True):
 
 
 class ServiceConfig(Struct, frozen=True):
-    """One run. ``rate`` in ticks per second over all symbols, ``duration`` in seconds, ``port`` 0 for any free one."""
+    """One run. ``rate`` in ticks per second over all symbols, ``port`` 0 for any free one."""
 
     scenario: str = "flash-crash"
     seed: int = 7
     rate: float = 200.0
-    symbols: tuple[str, ...] = ("BTC-USD", "ETH-USD")
-    brokers: int = 2
     host: str = "127.0.0.1"
     port: int = 8090
-    duration: float | None = None
     log_file: Path | None = None
-    log_level: str = "info"
     redis_url: str | None = None
     faults: tuple[Fault, ...] = ()
 
@@ -52,14 +47,6 @@ def parse_duration(text: str) -> float:
     if match is None:
         raise ArgumentTypeError(f"{text!r} is not a duration; write 250ms, 20s, 1.5m or 1h")
     return float(match[1]) * _SECONDS[match[2] or "s"]
-
-
-def parse_symbols(text: str) -> tuple[str, ...]:
-    """Return the symbols of a comma-separated list: 1 to 20 of them, without repetition."""
-    symbols = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not (1 <= len(symbols) <= 20 and all(map(_SYMBOL.fullmatch, symbols))):
-        raise ArgumentTypeError(f"{text!r} is not a list of 1 to 20 symbols like BTC-USD,ETH-USD")
-    return symbols
 
 
 def between(kind: type[N], low: N, high: N, unit: str) -> Callable[[str], N]:

@@ -54,17 +54,18 @@ FORM: list[Processor] = [
 """How every line is then written."""
 
 
-def configure_logging(level: str = "INFO", log_file: Path | None = None) -> None:
-    """Send all logs to standard output and, if given, to ``log_file``; raises ``OSError`` if that cannot be opened.
+def configure_logging(log_file: Path | None = None) -> None:
+    """Send all logs from INFO on to standard output and, if given, to ``log_file``.
 
-    The file is reopened when it was moved away, so that it can be rotated by renaming.
+    Raises ``OSError`` if that cannot be opened. It is reopened when it was moved away, so that it can be rotated by
+    renaming.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
     if log_file is not None:
         handlers.append(WatchedFileHandler(log_file, encoding="utf-8"))
     for handler in handlers:
         handler.setFormatter(ProcessorFormatter(foreign_pre_chain=SHARED, processors=FORM))
-    logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *SHARED, ProcessorFormatter.wrap_for_formatter],
         logger_factory=LoggerFactory(),

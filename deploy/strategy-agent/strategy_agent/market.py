@@ -10,7 +10,6 @@ from itertools import chain, cycle
 from random import Random
 
 from msgspec import Struct
-from structlog.stdlib import get_logger
 
 from strategy_agent.model import Tick
 
@@ -65,8 +64,6 @@ START_PRICE = 100.0
 MAX_LAG = 1.0
 """Seconds behind schedule after which the driver forgets the past instead of flooding."""
 
-log = get_logger(__name__)
-
 
 class MarketPoint(Struct, frozen=True):
     """One step of a scenario; ``price`` is None while the feed is silent."""
@@ -103,15 +100,11 @@ async def drive_market(
     """Print the scenario's trades at ``rate`` per second, without drift, until cancelled."""
     loop = asyncio.get_running_loop()
     start = loop.time()
-    phase = ""
     for step, point in enumerate(market(scenario, seed, symbols)):
         ahead = start + step / rate - loop.time()
         if ahead > 0:
             await asyncio.sleep(ahead)
         elif ahead < -MAX_LAG:
             start -= ahead
-        if point.phase != phase:
-            phase = point.phase
-            log.debug("market_phase", phase=phase)
         if point.price is not None:
             publish(Tick(point.symbol, point.price, time.time()))

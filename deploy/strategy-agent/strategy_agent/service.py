@@ -33,7 +33,8 @@ from strategy_agent.outlets import Events, Metrics, Outlets
 from strategy_agent.tracing import make_tracer_provider
 
 DRAIN = 2.0
-VENUE_NAMES = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta")
+SYMBOLS = ("BTC-USD", "ETH-USD")
+VENUES = ("alpha", "beta")
 
 log = get_logger(__name__)
 
@@ -41,7 +42,7 @@ log = get_logger(__name__)
 async def run_service(
     config: ServiceConfig, environ: Mapping[str, str], *, ready: Callable[[int], None] = lambda _: None
 ) -> None:
-    """Run until a signal, until ``duration`` is over, or until a fault ends it; ``ready`` is told the HTTP port.
+    """Run until a signal or a fault ends it; ``ready`` is told the HTTP port.
 
     Raises :class:`PortError`, and whatever a crash fault raises.
     """
@@ -50,8 +51,7 @@ async def run_service(
         outlets = await _open_outlets(stack, config, environ)
         market, scenario = Market(), SCENARIOS[config.scenario]
         behaviour = CHAOS if scenario.venue_chaos else CALM
-        names = VENUE_NAMES[: config.brokers]
-        venues = [PaperBroker(name, market, seed=config.seed, behaviour=behaviour) for name in names]
+        venues = [PaperBroker(name, market, seed=config.seed, behaviour=behaviour) for name in VENUES]
         for venue in venues:
             await stack.enter_async_context(venue)
         session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -60,13 +60,13 @@ async def run_service(
         server = await listen(health_routes(agent, outlets.metrics), config.host, config.port, patience=0.5)
         stack.push_async_callback(server.cleanup)
         port = port_of(server)
-        run = {"scenario": config.scenario, "seed": config.seed, "rate": config.rate, "symbols": config.symbols}
-        log.info("service_started", **run, brokers=names, url=f"http://{config.host}:{port}")
+        run = {"scenario": config.scenario, "seed": config.seed, "rate": config.rate, "symbols": SYMBOLS}
+        log.info("service_started", **run, brokers=VENUES, url=f"http://{config.host}:{port}")
         ready(port)
         target = Target(venues[0].outage, agent.stall)
-        driving = drive_market(market.publish, scenario, config.seed, config.symbols, config.rate)
+        driving = drive_market(market.publish, scenario, config.seed, SYMBOLS, config.rate)
         faults = (run_fault(fault, target) for fault in config.faults)
-        await _work([*agent.jobs(), driving, *faults], stop, config.duration)
+        await _work([*agent.jobs(), driving, *faults], stop)
     log.info("service_stopped", **agent.summary())
 
 
@@ -94,7 +94,7 @@ def _stop_on_signal(stack: AsyncExitStack) -> asyncio.Event:
 
 
 async def _open_outlets(stack: AsyncExitStack, config: ServiceConfig, environ: Mapping[str, str]) -> Outlets:
-    metrics = Metrics(config.symbols)
+    metrics = Metrics(SYMBOLS)
     provider = make_tracer_provider(environ)
     stack.callback(provider.shutdown)
     tracer = provider.get_tracer("strategy_agent")
@@ -112,14 +112,11 @@ async def _open_outlets(stack: AsyncExitStack, config: ServiceConfig, environ: M
     return Outlets(metrics, events, tracer, RedisBooks(client))
 
 
-async def _work(jobs: list[Coroutine[None, None, None]], stop: asyncio.Event, duration: float | None) -> None:
+async def _work(jobs: list[Coroutine[None, None, None]], stop: asyncio.Event) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
-            try:
-                await asyncio.wait_for(stop.wait(), duration)
-            except TimeoutError:
-                log.info("duration_over", seconds=duration)
+            await stop.wait()
             for task in tasks:
                 task.cancel()
     except BaseExceptionGroup as failures:

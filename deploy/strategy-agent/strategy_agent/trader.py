@@ -104,7 +104,6 @@ class Trader:
         self.vitals.decisions += 1
         self.vitals.last_decision_at = time.time()
         self.out.metrics.note_decision(decision)
-        log.debug("decision", **_rounded(decision))
         if before is not decision.regime:
             level = log.warning if decision.regime is Regime.CRASH else log.info
             level("regime_changed", previous=before, **_rounded(decision))

@@ -41,8 +41,9 @@ def test_ctrl_c_is_a_clean_end_too() -> None:
 def test_every_line_of_output_is_a_log_line(tmp_path: Path) -> None:
     """Standard output is JSON throughout, with the fields that every line has, and the log file is its copy."""
     path = tmp_path / "agent.log"
-    with AgentProcess(*QUICK, "--duration", "500ms", "--log-file", str(path)) as agent:
-        assert agent.end()[0] == 0
+    with AgentProcess(*QUICK, "--log-file", str(path)) as agent:
+        agent.wait_for("order_filled")
+        assert agent.terminate()[0] == 0
         lines = agent.lines
     assert all({"timestamp", "level", "event", "logger"} <= line.keys() for line in lines)
     assert [json.loads(text) for text in path.read_text().splitlines()] == lines

@@ -136,17 +136,17 @@ async def test_the_health_check_follows_progress(logs: Logs) -> None:
     async with running(replace(CONFIG, faults=(parse_fault("stall@300ms"),))) as url:
         await eventually(lambda: having(logs, "fault_injected"), "the stall")
         await asyncio.sleep(0.3)
-        plain = await asyncio.to_thread(check_health, f"{url}/health", timeout=2.0)
-        strict = await asyncio.to_thread(check_health, f"{url}/health", timeout=2.0, max_tick_age=0.2)
+        plain = await asyncio.to_thread(check_health, f"{url}/health")
+        strict = await asyncio.to_thread(check_health, f"{url}/health", max_tick_age=0.2)
     assert plain is None
     assert strict is not None
     assert strict.startswith("last tick 0.")
 
 
-async def test_the_service_ends_by_itself_after_its_duration(logs: Logs) -> None:
-    """With a duration no signal is needed, the end is logged, and signals mean again what they meant."""
-    await asyncio.wait_for(run_service(replace(CONFIG, duration=0.3), {}), 10)
-    assert having(logs, "duration_over")
+async def test_the_service_ends_when_told(logs: Logs) -> None:
+    """After SIGTERM the end is logged, and signals mean again what they meant."""
+    async with running(CONFIG):
+        pass
     assert logs[-1]["event"] == "service_stopped"
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
@@ -178,6 +178,27 @@ async def test_a_lost_broker_is_replaced_and_returns(session: aiohttp.ClientSess
     assert after["ticks"] > during["ticks"]
 
 
+async def test_with_one_broker_only_its_loss_is_a_lost_feed(
+    session: aiohttp.ClientSession, logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without another broker ticks stop for the time, and what was missed is caught up with afterwards."""
+    monkeypatch.setattr(service, "VENUES", ("alpha",))
+
+    async def ticks(url: str) -> int:
+        return int(json.loads(await get(session, f"{url}/health"))["ticks"])
+
+    async with running(replace(CONFIG, scenario="quiet", faults=(parse_fault("broker-down@300ms:500ms"),))) as url:
+        await eventually(lambda: having(logs, "broker_unreachable"), "the loss")
+        await asyncio.sleep(0.2)  # what had arrived before is still being handled
+        first = await ticks(url)
+        await asyncio.sleep(0.1)
+        assert await ticks(url) == first
+        await eventually(lambda: having(logs, "broker_reachable"), "the return")
+        while await ticks(url) < first + 200:  # 0.5 s at 500 a second were missed
+            pass
+    assert not having(logs, "frames_lost")
+
+
 async def test_with_redis_events_arrive_there(redis_server: RedisServer, logs: Logs) -> None:
     """Orders, fills and heartbeats are found on the stream, also those of the last moment."""
     async with running(replace(CONFIG, redis_url=redis_server.url)):
@@ -207,5 +228,6 @@ async def test_the_last_events_arrive_too(
 
 async def test_without_redis_one_line_says_so(logs: Logs) -> None:
     """Events are off, with the reason, once."""
-    await run_service(replace(CONFIG, duration=0.2), {})
+    async with running(CONFIG):
+        pass
     assert [line["reason"] for line in logs if line["event"] == "events_off"] == ["no --redis-url"]

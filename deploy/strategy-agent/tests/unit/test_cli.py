@@ -27,21 +27,17 @@ def test_without_options_the_defaults_hold() -> None:
 def test_every_option_arrives() -> None:
     """Each option ends up in the configuration, with its type."""
     given = config(
-        *("--scenario", "hf-noise", "--seed", "3", "--rate", "50", "--symbols", "A,B", "--brokers", "3"),
-        *("--host", "0.0.0.0", "--port", "0", "--duration", "30s", "--log-file", "x.log", "--log-level", "debug"),  # noqa: S104
+        *("--scenario", "hf-noise", "--seed", "3", "--rate", "50"),
+        *("--host", "0.0.0.0", "--port", "0", "--log-file", "x.log"),  # noqa: S104
         *("--redis-url", "redis://r", "--fault", "hang@1s", "--fault", "crash"),
     )
     assert given == ServiceConfig(
         scenario="hf-noise",
         seed=3,
         rate=50.0,
-        symbols=("A", "B"),
-        brokers=3,
         host="0.0.0.0",  # noqa: S104
         port=0,
-        duration=30.0,
         log_file=Path("x.log"),
-        log_level="debug",
         redis_url="redis://r",
         faults=(parse_fault("hang@1s"), parse_fault("crash")),
     )
@@ -58,12 +54,10 @@ def test_every_option_arrives() -> None:
         (["run", "--port", "80.5"], "invalid literal for int() with base 10: '80.5'"),
         (["run", "--redis-url", "http://x"], "Redis URL must specify one of the following schemes"),
         (["run", "--redis-url", "redis://x:y"], "Port could not be cast to integer value as 'y'"),
-        (["run", "--brokers", "9"], "invalid choice: 9"),
-        (["run", "--symbols", "btc"], "'btc' is not a list of 1 to 20 symbols"),
-        (["run", "--duration", "soon"], "'soon' is not a duration"),
         (["run", "--fault", "explode"], "no fault 'explode'; there are hang"),
         (["run", "--fault", "oom:1"], "1 is not within 16 and 65536 MB"),
         (["healthcheck", "--url", "ftp://x"], "'ftp://x' is not an http:// or https:// URL"),
+        (["healthcheck", "--max-tick-age", "soon"], "'soon' is not a duration"),
         ([], "the following arguments are required: COMMAND"),
     ],
 )
@@ -73,12 +67,6 @@ def test_wrong_usage_is_explained(arguments: list[str], message: str, capsys: py
         cli.main(arguments)
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
-
-
-def test_scenarios_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each scenario is a line with its phases."""
-    assert cli.main(["scenarios"]) == 0
-    assert "flash-crash: calm 1500, crash 60, chaos 500, rebound 1200\n" in capsys.readouterr().out
 
 
 def test_an_unwritable_log_file_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""How durations and symbols are written."""
+"""How durations are written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError
 
 import pytest
 
-from strategy_agent.config import parse_duration, parse_symbols
+from strategy_agent.config import parse_duration
 
 
 @pytest.mark.parametrize(
@@ -22,15 +22,3 @@ def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
     """The message shows how durations are written."""
     with pytest.raises(ArgumentTypeError, match=r"write 250ms, 20s, 1.5m or 1h"):
         parse_duration(text)
-
-
-def test_symbols_are_listed_once_each() -> None:
-    """Spaces and repetitions do not matter, the order does."""
-    assert parse_symbols("ETH-USD, BTC-USD,ETH-USD,") == ("ETH-USD", "BTC-USD")
-
-
-@pytest.mark.parametrize("text", ["", ",", "btc", "A B", "A/../B", ",".join(f"S{n}" for n in range(21))])
-def test_wrong_symbols_are_refused(text: str) -> None:
-    """Neither none nor too many, and nothing that does not belong into a URL or a label."""
-    with pytest.raises(ArgumentTypeError, match="is not a list of 1 to 20 symbols"):
-        parse_symbols(text)

@@ -41,7 +41,7 @@ def lines(path: Path) -> list[Line]:
 
 def test_a_line_has_what_every_line_has(log_file: Path) -> None:
     """Time in ISO 8601 and UTC, level, event and logger come first, then the fields."""
-    configure_logging("info", log_file)
+    configure_logging(log_file)
     get_logger("strategy_agent.test").info("order_submitted", quantity=2.5)
     (line,) = lines(log_file)
     assert list(line) == ["timestamp", "level", "event", "logger", "quantity"]
@@ -51,22 +51,22 @@ def test_a_line_has_what_every_line_has(log_file: Path) -> None:
 
 def test_standard_output_and_file_say_the_same(log_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every line goes to both."""
-    configure_logging("info", log_file)
+    configure_logging(log_file)
     get_logger("t").info("twice")
     assert capsys.readouterr().out == log_file.read_text()
 
 
 def test_lines_below_the_level_are_not_written(log_file: Path) -> None:
-    """With level warning an info is dropped."""
-    configure_logging("warning", log_file)
-    get_logger("t").info("quiet")
-    get_logger("t").warning("loud")
+    """What is for debugging is dropped, what is information is not."""
+    configure_logging(log_file)
+    get_logger("t").debug("quiet")
+    get_logger("t").info("loud")
     assert [line["event"] for line in lines(log_file)] == ["loud"]
 
 
 def test_an_exception_is_typed_frames_without_locals(log_file: Path) -> None:
     """Type, value, cause and frames are data; local variables are not written down."""
-    configure_logging("info", log_file)
+    configure_logging(log_file)
     password = "hunter2"  # noqa: S105 - the point of the test
     try:
         try:
@@ -86,7 +86,7 @@ def test_an_exception_is_typed_frames_without_locals(log_file: Path) -> None:
 
 def test_libraries_log_in_the_same_form(log_file: Path) -> None:
     """What comes through the standard library has the same fields."""
-    configure_logging("info", log_file)
+    configure_logging(log_file)
     logging.getLogger("aiohttp.server").error("bad %s", "request")
     (line,) = lines(log_file)
     assert (line["event"], line["level"], line["logger"]) == ("bad request", "error", "aiohttp.server")
@@ -94,7 +94,7 @@ def test_libraries_log_in_the_same_form(log_file: Path) -> None:
 
 def test_inside_a_span_lines_carry_its_ids(log_file: Path) -> None:
     """Trace and span id are written in W3C form, and only inside a span."""
-    configure_logging("info", log_file)
+    configure_logging(log_file)
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("t")
     with tracer.start_as_current_span("order") as span:
         get_logger("t").info("inside")
@@ -108,7 +108,7 @@ def test_inside_a_span_lines_carry_its_ids(log_file: Path) -> None:
 
 def test_the_file_can_be_rotated_by_renaming(log_file: Path) -> None:
     """After it was moved away, lines go to a new file of the old name."""
-    configure_logging("info", log_file)
+    configure_logging(log_file)
     get_logger("t").info("before")
     log_file.rename(log_file.with_suffix(".1"))
     get_logger("t").info("after")
@@ -118,4 +118,4 @@ def test_the_file_can_be_rotated_by_renaming(log_file: Path) -> None:
 def test_a_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     """A missing folder is said at the start, not at the first line."""
     with pytest.raises(OSError, match="No such file"):
-        configure_logging("info", tmp_path / "missing" / "agent.log")
+        configure_logging(tmp_path / "missing" / "agent.log")
