@@ -154,7 +154,7 @@ class Detector:
         errors = [(index, record) for index, record in self._setup.rules.among(records) if concerns(record) or _of_process(record)]
         state = self._sources[source]
         of_child = is_child(first_origin(records))
-        begins = of_child and self._setup.reporting.wanted and CHILD_RUN not in state.runs
+        begins = of_child and self._setup.reporting.wanted and not _is_ours(state.runs.get(CHILD_RUN))
         keep = partial(self._keep, source, records, of_child=of_child)
         waiting, ours = [*self._waiting.values()], object()
         self._waiting[ours] = source, records
@@ -166,8 +166,8 @@ class Detector:
             async with state.lock:
                 with (await self._restored(source, state)).begin() as draft:
                     findings = Findings(source, state, state if of_child else self._sources[TARGET], draft, self._logs(records))
-                    if begins and CHILD_RUN not in state.runs:
-                        self._begin(findings, CHILD_RUN, event_id(records[0], self._setup.subject, "run"), records[0], HOLDER)
+                    if begins:
+                        self._begin_child(findings, records[0])
                     for index, record in errors:
                         await self._take(findings, record, before.of(index))
                     yield self._detected(findings, keep)
@@ -198,6 +198,7 @@ class Detector:
     async def tick(self) -> None:
         """Tell of the windows that are over; take a sample for the black box; check in."""
         self._box.sample(*self._measured())
+        await self._end_orphans()
         await self._begin_silent()
         await self._keep_runs()
         await self._close(all_of_them=False)
@@ -246,16 +247,25 @@ class Detector:
         findings.runs[place] = run
         findings.payloads += run.begin()
 
+    def _begin_child(self, findings: Findings, record: LogRecord) -> None:
+        """Begin the command's run with its first record."""
+        before = findings.own.runs.get(CHILD_RUN)
+        if not _is_ours(before):
+            findings.payloads += self._end_of_orphan(before) if before is not None else ()
+            self._begin(findings, CHILD_RUN, event_id(record, self._setup.subject, "run"), record, HOLDER)
+
+    def _end_of_orphan(self, run: Run) -> list[Payload]:
+        """Of the run of an earlier agent's command: that agent was killed, and nobody knows how the command ended."""
+        return run.end(Ending(unknown=True), self._clock.wall_ns(), uncaught=False)
+
     async def _end_orphans(self) -> None:
-        """End the run of an earlier agent's command: that agent was killed, and nobody knows how the command ended."""
-        state, lost = self._sources[CHILD], Ending(unknown=True)
+        state = self._sources[CHILD]
         async with state.lock:
             await self._restored(CHILD, state)
             run = state.runs.get(CHILD_RUN)
-            if run is not None and run.holder != HOLDER:
-                told = run.end(lost, self._clock.wall_ns(), uncaught=False)
-                with contextlib.suppress(SpoolError):  # the next start does it
-                    await self._spool.append(CHILD, told, {CHILD_RUN: None}, {}, replayable=False)
+            if run is not None and not _is_ours(run):
+                with contextlib.suppress(SpoolError):  # the next look does it
+                    await self._spool.append(CHILD, self._end_of_orphan(run), {CHILD_RUN: None}, {}, replayable=False)
                     del state.runs[CHILD_RUN]
 
     async def _begin_silent(self) -> None:
@@ -263,10 +273,10 @@ class Detector:
         state = self._sources[CHILD]
         async with state.lock:
             await self._restored(CHILD, state)
-            run, self._silent = self._silent, None
+            run = self._silent
             if run is None or CHILD_RUN in state.runs or not self._setup.reporting.wanted:
                 return
-            with contextlib.suppress(SpoolError):  # what it says first does it
+            with contextlib.suppress(SpoolError):  # the next look does it, or what it says first
                 await self._spool.append(CHILD, run.begin(), {CHILD_RUN: run.dump()}, {}, replayable=False)
                 state.runs[CHILD_RUN] = run
 
@@ -445,6 +455,10 @@ _OUTCOMES: Final = {Choice.SEND: "sent", Choice.FOLD: "folded", Choice.FOLD_FIRS
 
 def _about(attachment: Attachment) -> dict[str, Value]:
     return {"filename": attachment.filename, "content_type": attachment.content_type, "attachment_type": "event.attachment"}
+
+
+def _is_ours(run: Run | None) -> bool:
+    return run is not None and run.holder == HOLDER
 
 
 def _of_process(record: LogRecord) -> bool:

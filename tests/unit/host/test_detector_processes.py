@@ -9,7 +9,7 @@ from agent.host.observing import TARGET
 from agent.record import Origin, Severity
 from agent.verdict.observed import Observed, ended_record, killed_record, started_record
 from agent.verdict.runs import RUN, Reporting
-from tests.support.detecting import LABELS, TRACEBACK, feed, plain
+from tests.support.detecting import LABELS, TRACEBACK, exited, feed, plain
 from tests.support.sentry import NOW_NS, records_of
 
 PROCESS = Observed("boot", 7, 4711, NOW_NS - 10**9, "app")
@@ -169,3 +169,27 @@ async def test_the_command_of_an_agent_that_was_killed(make, spool):
     await after._end_orphans()
     assert [one["status"] for one in spool.items("session")] == ["ok", "abnormal"]
     assert [one["status"] for one in spool.items("check_in")] == ["in_progress"]
+
+
+async def test_an_orphan_s_end_that_could_not_be_stored(make, spool):
+    """Until the run of a killed agent's command has ended, it is not this command's: its end is told with the first words, or at the next look."""
+    reporting = Reporting("strategy", LABELS, sessions=True, check_ins=True)
+    await feed(make(reporting=reporting), spool, [plain("up", key="child:7:1:stdout")], CHILD)
+    stored = spool.stored[CHILD][f"{RUN}child"].replace(HOLDER.encode(), b"killed")
+    for speaks in (True, False):
+        spool.rows.clear()
+        spool.stored[CHILD][f"{RUN}child"] = stored
+        detector = make(reporting=reporting)
+        detector.started("child:8:1", NOW_NS)
+        spool.full = True
+        await detector.tick()
+        spool.full = False
+        if speaks:
+            await feed(detector, spool, [plain("up", key="child:8:1:stdout")], CHILD)
+        await detector.tick()
+        await detector.tick()
+        await feed(detector, spool, [exited()], CHILD)
+        first, *others = spool.items("session")
+        assert (first["status"], first["init"]) == ("abnormal", False)
+        assert [(one["status"], one["init"]) for one in others] == [("ok", True), ("exited", False)]
+        assert len({one["sid"] for one in (first, *others)}) == 2
