@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -32,12 +31,11 @@ log = logging.getLogger("stress_test_router")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One tick of a scenario with what the router made of it, and how many seconds that took."""
+    """One tick of a scenario with what the router made of it."""
 
     number: int
     phase: str
     decision: Decision
-    seconds: float
 
 
 Steps = Sequence[Step]
@@ -66,10 +64,7 @@ def sane(steps: Steps) -> bool:
     return all(isfinite(each.signal) for each in decisions) and all(0.0 <= value <= 1.0 for value in fractions)
 
 
-ALWAYS: Checks = {
-    "every figure is finite and within its range": sane,
-    "a tick takes less than 1 ms": lambda steps: fmean(step.seconds for step in steps) < 0.001,
-}
+ALWAYS: Checks = {"every figure is finite and within its range": sane}
 NO_CRASH: Checks = {"no crash is seen where none is": lambda steps: share(steps, Regime.CRASH) == 0}
 
 EXPECTATIONS: dict[str, Checks] = {
@@ -106,9 +101,7 @@ def simulate(scenario: Scenario, seed: int) -> list[Step]:
     steps = []
     for number, point in enumerate(islice(price_path(scenario, seed, "BTC-USD"), ticks), 1):
         if point.price is not None:
-            started = time.perf_counter()
-            decision = router.process_tick(point.symbol, point.price, AccountData())
-            steps.append(Step(number, point.phase, decision, time.perf_counter() - started))
+            steps.append(Step(number, point.phase, router.process_tick(point.symbol, point.price, AccountData())))
     return steps
 
 

@@ -10,9 +10,7 @@ services do. Whether the agent gets anywhere is in ``last_tick_at`` and ``last_d
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 
@@ -72,11 +70,9 @@ async def run_service(
 
 def health_routes(agent: Agent, metrics: Metrics) -> list[web.RouteDef]:
     """Return the routes of ``/health`` and ``/metrics``."""
-    started = time.time()
 
     async def health(_: web.Request) -> web.Response:
-        uptime = round(time.time() - started, 3)
-        return web.json_response({"status": "ok", "pid": os.getpid(), "uptime_s": uptime, **agent.describe()})
+        return web.json_response({"status": "ok", **agent.describe()})
 
     async def exposition(_: web.Request) -> web.Response:
         agent.refresh()

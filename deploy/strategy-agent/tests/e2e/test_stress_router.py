@@ -24,7 +24,7 @@ def test_it_shows_three_scenarios_and_a_verdict() -> None:
     assert len(found) == len(lines)
     assert {scenario for scenario, _ in found} == {"steady-trend", "flash-crash", "hf-noise"}
     assert {regime for _, regime in found} == {"trend", "range", "volatile", "crash"}
-    assert verdict.endswith("verdict: PASS (16 of 16 expectations held)")
+    assert verdict.endswith("verdict: PASS (13 of 13 expectations held)")
     assert done.returncode == 0
 
 
