@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Final, Protocol
+import zlib
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol
 
 from isal.igzip_lib import DECOMP_GZIP, IgzipDecompressor, IsalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WINDOW: Final = 64 * 1024
 """Bytes kept behind the point of reading in a gzip content."""
@@ -18,6 +23,9 @@ COMPARED: Final = 64 * 1024
 """Bytes from the beginning in which a copy must equal its original."""
 _COMPARED_END: Final = 4096
 _STEP: Final = 256 * 1024
+_PIECE: Final = 4096
+_SALVAGED: Final = 64 << 20
+"""Bytes of a member that are decompressed once more to come to what a damaged step had decoded: with more the step is given up."""
 _MAGIC: Final = b"\x1f\x8b"
 
 
@@ -85,8 +93,6 @@ class GzipReader:
 
     def __init__(self, fd: int, limit: int, ratio: int) -> None:
         self.fd = fd
-        self.damage = ""
-        self.is_bomb = False
         self._limit = limit
         self._ratio = ratio
         self._rewind()
@@ -123,6 +129,8 @@ class GzipReader:
         os.close(self.fd)
 
     def _rewind(self) -> None:
+        self.damage = ""
+        self.is_bomb = False
         self._buffer = bytearray()
         self._start = 0
         """Offset of the buffer in the content."""
@@ -131,6 +139,8 @@ class GzipReader:
         self._input = b""
         self._member: IgzipDecompressor | None = None
         self._members = 0
+        self._begun = (0, 0)
+        """Offsets in the content and in the file where the member begins."""
         self._complete = self._stuck = False
 
     def _forget(self, before: int) -> None:
@@ -148,6 +158,7 @@ class GzipReader:
             return self._step()
         except IsalError as error:  # type: ignore[misc]  # its stubs take it for an instance
             self.damage = str(error)
+            self._append(self._salvage())
             return False
 
     def _step(self) -> bool:
@@ -176,7 +187,20 @@ class GzipReader:
             self._complete, self.damage = True, "" if self._members else "not a gzip file"
         elif len(self._input) >= len(_MAGIC):
             self._member = IgzipDecompressor(flag=DECOMP_GZIP)
+            self._begun = self._start + len(self._buffer), self._fed - len(self._input)
         return self._member
+
+    def _salvage(self) -> bytes:
+        """What the step that failed had decoded: the member once more, without what of it was decoded before that step."""
+        begun, at = self._begun
+        known = self._start + len(self._buffer) - begun
+        if known > _SALVAGED:
+            return b""
+        decoded, found = 0, b""
+        for data in intact(self.fd, at):
+            decoded += len(data)
+            found += data[max(0, known - decoded + len(data)) :]
+        return found
 
     def _load(self) -> bytes:
         data = os.pread(self.fd, _STEP, self._fed)
@@ -188,6 +212,24 @@ class GzipReader:
         end = self._start + len(self._buffer)
         if end > self._limit or end > self._fed * self._ratio + (1 << 20):
             self.is_bomb, self.damage = True, f"inflates to more than {self._limit} bytes or {self._ratio} times its size"
+
+
+def intact(fd: int, at: int) -> Iterator[bytes]:
+    """All of a gzip member that can be decoded, from its beginning at an offset in the file.
+
+    Byte by byte where it is damaged, for what is decoded together with the damage is lost: that is rarely done, so that it may be slow.
+    """
+    member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    while not member.eof and (data := os.pread(fd, _PIECE, at)):
+        at += len(data)
+        before = member.copy()
+        try:
+            yield member.decompress(data)
+        except zlib.error:
+            with suppress(zlib.error):
+                for byte in data:
+                    yield before.decompress(bytes((byte,)))
+            return
 
 
 def equal_so_far(copy: Reader, original: Reader, size: int | None) -> bool:

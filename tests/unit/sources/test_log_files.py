@@ -552,6 +552,22 @@ def test_damaged_gzip(tmp_path, rig):
     assert one.drops == {"gzip_damaged": 2}
 
 
+@pytest.mark.parametrize("count", [2, 50_000])
+def test_a_compressed_file_with_a_wrong_checksum_is_read_to_its_end_once(tmp_path, rig, count):
+    """What was decoded is given out, although the file is counted as damaged; a new start repeats nothing."""
+    lines = [str(number) for number in range(count)]
+    packed = bytearray(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
+    packed[-6] ^= 1
+    (tmp_path / "a.log.gz").write_bytes(packed)
+    one = rig("*.gz")
+    one.drain()
+    assert one.bodies() == lines
+    assert one.drops == {"gzip_damaged": 1}
+    one.restart()
+    assert one.drain() == []
+    assert one.drops == {"gzip_damaged": 1}
+
+
 def test_gzip_bomb(tmp_path, rig):
     """A bomb ends early, and is counted."""
     one = rig("*.gz", max_gzip_ratio=100)

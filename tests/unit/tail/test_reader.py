@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import struct
 
 import pytest
 
@@ -101,6 +102,30 @@ def test_damaged(packed):
     data[-6] ^= 1
     reader = packed(bytes(data))
     assert everything(reader).startswith(LINES[:100])
+    assert reader.finished()
+    assert reader.damage
+
+
+@pytest.mark.parametrize("lines", [10, 100_000])
+@pytest.mark.parametrize("at", [-6, -2], ids=["checksum", "size"])
+@pytest.mark.parametrize("before", [b"", LINES], ids=["first", "second"])
+def test_wrong_checksum(packed, lines, at, before):
+    """Where only the checksum or the size at the end is wrong, everything is given out, and told to be damaged."""
+    content = LINES[: LINES.index(b"line %d\n" % lines)] if lines < 100_000 else LINES
+    member = bytearray(gzip.compress(content))
+    member[at] ^= 1
+    reader = packed((gzip.compress(before) if before else b"") + bytes(member) + gzip.compress(b"behind"))
+    assert everything(reader) == before + content
+    assert "checksum" in reader.damage
+    assert reader.read(0, 10) == LINES[:10]
+    assert everything(reader) == before + content
+
+
+def test_damaged_in_the_middle(packed):
+    """What stands before a byte that can't be decoded is given out, also where it is in the same step."""
+    header, block = gzip.compress(b"")[:10], b"\0" + struct.pack("<HH", 40_000, 40_000 ^ 0xFFFF) + LINES[:40_000]
+    reader = packed(header + block + b"\7 no type of block" + bytes(5000))
+    assert everything(reader) == LINES[:40_000]
     assert reader.finished()
     assert reader.damage
 
