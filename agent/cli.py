@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import click
 
 from agent import __version__, lean
-from agent.errors import ConfigError, OutriderError, SpoolLockedError, UnavailableError
+from agent.errors import ConfigError, NoInputError, OutriderError, SpoolLockedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+EX_USAGE: Final = 64
+EX_NOINPUT: Final = 66
 EX_UNAVAILABLE: Final = 69
 EX_SOFTWARE: Final = 70
 EX_CANTCREAT: Final = 73
@@ -115,13 +117,18 @@ def status(state_dir: Path, *, as_json: bool) -> None:
 @_state_option
 @_json_option
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
-@click.option("--severity", default="unspecified", help="This severity and worse: trace, debug, info, warn, error, fatal.")
+@click.option(
+    "--severity", default="unspecified", help="This severity and worse: trace, debug, info, warn, error, fatal, or as writers call them."
+)
 @click.option("--source", default="", help="Only what this source stored.")
 def logs(state_dir: Path, *, as_json: bool, follow: bool, severity: str, source: str) -> None:
     """Show the stored records, oldest first."""
     from agent.host.control import stream_lines  # noqa: PLC0415 - as above
+    from agent.parse.severity import from_name  # noqa: PLC0415 - as above
     from agent.server.text import record_text  # noqa: PLC0415 - as above
 
+    if severity.lower() != "unspecified" and not from_name(severity):
+        _die(f"no severity {severity!r}; there are trace, debug, info, warn, error, fatal", EX_USAGE)
     path = f"/logs?{urlencode({'severity': severity, 'source': source, 'follow': int(follow)})}"
 
     def show() -> None:
@@ -304,6 +311,8 @@ def _guarded(action: Callable[[], T]) -> T:
         _die(str(error), EX_CANTCREAT)
     except UnavailableError as error:
         _die(str(error), EX_UNAVAILABLE)
+    except NoInputError as error:
+        _die(str(error), EX_NOINPUT)
     except OutriderError as error:
         _die(str(error), EX_SOFTWARE)
 

@@ -20,6 +20,10 @@ class UnavailableError(OutriderError):
     """Something outside that the agent can't be without can't be had: its address is taken, its directory not writable. Exit code 69."""
 
 
+class NoInputError(OutriderError):
+    """What a command names is not there, or not to be had in that way. Exit code 66 (EX_NOINPUT)."""
+
+
 class SpoolError(OutriderError):
     """The spool did not take a commit, and certainly has not stored it: the caller may try again."""
 

@@ -10,7 +10,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from agent.errors import OutriderError, UnavailableError
+from agent.errors import NoInputError, OutriderError, UnavailableError
 from agent.server.messages import SOCKET
 
 if TYPE_CHECKING:
@@ -149,4 +149,6 @@ def _ask(connection: _UnixConnection, method: str, path: str) -> http.client.HTT
 
 def _refusal(status: int, body: bytes) -> OutriderError:
     words = body.decode(errors="replace").strip()[:500]
-    return OutriderError(words if status == http.HTTPStatus.BAD_REQUEST else f"the agent answers with status {status}: {words}")
+    if status == http.HTTPStatus.BAD_REQUEST:
+        return NoInputError(words)
+    return OutriderError(words if status == http.HTTPStatus.CONFLICT else f"the agent answers with status {status}: {words}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from agent.parse.severity import from_name
 from agent.record import Severity, Signal
 from agent.server.messages import JSON_LINES, Request, Response
 
@@ -19,30 +20,32 @@ if TYPE_CHECKING:
 
 PAGE: Final = 16
 """Rows that are read at a time: at most some MiB of memory."""
+UNSPECIFIED: Final = Severity.UNSPECIFIED.name.lower()
+KNOWN: Final = ", ".join(member.lower() for member in Severity.__members__)
 POLL: Final = 0.25
 """Seconds between two looks for new rows."""
 
 
 class LogsRoute:
-    """The route. Query: `follow`, `severity` (a name: this and worse), `source`, `after` (a row's number)."""
+    """The route. Query: `follow`, `severity` (a name as writers use it: this and worse), `source`, `after` (a row's number)."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
 
     async def __call__(self, request: Request) -> Response:
         """Stream what matches."""
-        name = request.query.get("severity", "unspecified").upper()
-        if name not in Severity.__members__:
-            known = ", ".join(member.lower() for member in Severity.__members__)
-            return Response(f"no severity {name.lower()!r}; there are {known}\n".encode(), 400)
+        name = request.query.get("severity", UNSPECIFIED)
+        least = from_name(name)
+        if not least and name.lower() != UNSPECIFIED:
+            return Response(f"no severity {name!r}; there are {KNOWN}\n".encode(), 400)
         after = request.query.get("after", "0")
         if not (after.isascii() and after.isdigit()):
             return Response(b"after is the number of a row\n", 400)
         follow = request.query.get("follow", "0") != "0"
-        lines = self._lines(Severity[name], request.query.get("source", ""), int(after), follow=follow)
+        lines = self._lines(least, request.query.get("source", ""), int(after), follow=follow)
         return Response(lines, content_type=JSON_LINES)
 
-    async def _lines(self, least: Severity, source: str, after: int, *, follow: bool) -> AsyncGenerator[bytes, None]:
+    async def _lines(self, least: int, source: str, after: int, *, follow: bool) -> AsyncGenerator[bytes, None]:
         while True:
             rows = await self._spool.tail(Signal.LOGS, after, PAGE)
             for row in rows:
@@ -55,7 +58,7 @@ class LogsRoute:
                 await asyncio.sleep(POLL)
 
 
-def matching(row: Row, least: Severity) -> Iterator[bytes]:
+def matching(row: Row, least: int) -> Iterator[bytes]:
     """The records of a row that are at least so severe, one JSON line each."""
     from agent.encode.otlp_decode import decode_logs  # noqa: PLC0415 - its protobuf classes cost 4 MiB, only while somebody reads
 

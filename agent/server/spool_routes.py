@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from agent.errors import OutriderError
+from agent.errors import NoInputError, OutriderError
 from agent.record import Signal
 from agent.server.messages import JSON, JSON_LINES, Request, Response
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def spool_routes(spool: Spool) -> Routes:
-    """The routes; the answers are JSON, an error is a text with status 400."""
+    """The routes; the answers are JSON, an error is a text with status 400 where what is asked for is not there, else 409."""
     routes = SpoolRoutes(spool)
     return {
         "GET /spool/stat": routes.stat,
@@ -81,7 +81,7 @@ def _refusing(handler: Callable[[Request], Awaitable[Response]]) -> Handler:
         try:
             return await handler(request)
         except OutriderError as error:
-            return Response(f"{error}\n".encode(), 400)
+            return Response(f"{error}\n".encode(), 400 if isinstance(error, NoInputError) else 409)
 
     return answer
 
@@ -89,7 +89,7 @@ def _refusing(handler: Callable[[Request], Awaitable[Response]]) -> Handler:
 def _number(request: Request, name: str = "id") -> int:
     text = request.query.get(name, "")
     if not (text.isascii() and text.isdigit()):
-        raise OutriderError(f"{text!r} is not the number of a dead letter")
+        raise NoInputError(f"{text!r} is not the number of a dead letter")
     return int(text)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 
-from agent.errors import OutriderError
+from agent.errors import NoInputError, OutriderError
 from agent.record import Signal
 from agent.spool import cursors, ledger, letters, rows, schema
 from agent.spool.database import log_of
@@ -75,13 +75,13 @@ def orphans(store: Store) -> tuple[str, ...]:
 def collect(store: Store, destination: str) -> Collected:
     """Forget the cursors of a destination that is configured no more (writes); what it had not got is counted as evicted.
 
-    OutriderError if it is configured, or unknown.
+    NoInputError if it is configured, or unknown.
     """
     gone = [key for key in store.cursors if key[0] == destination and key not in store.registered]
     if not gone:
         known = any(destination == name for name, _ in store.cursors)
         reason = "is still in the configuration: remove it there first" if known else "is not known to this spool"
-        raise OutriderError(f"{destination!r} {reason}; what can be forgotten: {', '.join(orphans(store)) or 'nothing'}")
+        raise NoInputError(f"{destination!r} {reason}; what can be forgotten: {', '.join(orphans(store)) or 'nothing'}")
     evicted = 0
     for line, records in ledger.pending(store.db.connection).items():
         if line[1:] in gone:
@@ -106,7 +106,7 @@ def dead_letters(store: Store, after: int = 0, limit: int = 1000) -> list[Stored
 
 
 def dead_letter_body(store: Store, number: int) -> bytes:
-    """Return the gzip'd body of a dead letter; OutriderError if there is none."""
+    """Return the gzip'd body of a dead letter; NoInputError if there is none."""
     return _letter(store, number).body
 
 
@@ -129,9 +129,9 @@ def requeue(store: Store, number: int) -> int:
 
 
 def discard(store: Store, number: int) -> None:
-    """Throw a dead letter away (writes); it stays counted as dead-lettered. OutriderError if there is none."""
+    """Throw a dead letter away (writes); it stays counted as dead-lettered. NoInputError if there is none."""
     if not letters.delete(store.db.connection, number):
-        raise OutriderError(f"there is no dead letter {number}")
+        raise NoInputError(f"there is no dead letter {number}")
 
 
 def tail(store: Store, signal: str, after: int, limit: int) -> list[Row]:
@@ -147,7 +147,7 @@ def recent(store: Store, signal: str, limit: int) -> list[Row]:
 def _letter(store: Store, number: int) -> letters.Letter:
     dead = letters.fetch(store.db.connection, number)
     if dead is None:
-        raise OutriderError(f"there is no dead letter {number}")
+        raise NoInputError(f"there is no dead letter {number}")
     return dead
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from agent.errors import OutriderError, SpoolError
+from agent.errors import NoInputError, OutriderError
 from agent.spool import commands, ledger
 from agent.spool.export import to_json
 from agent.spool.keeper import FILE, Keeper
@@ -30,10 +30,10 @@ class OfflineSpool:
     def __init__(self, directory: Path, *, configured: Collection[str] = (), quota_bytes: int = DEFAULT_QUOTA) -> None:
         """Open it. `configured` are the destinations that the configuration still has: the others are orphans.
 
-        SpoolLockedError: an agent runs, ask that one. SpoolError: there is no spool.
+        SpoolLockedError: an agent runs, ask that one. NoInputError: there is no spool.
         """
         if not (directory / FILE).exists():
-            raise SpoolError(f"there is no spool in {directory}")
+            raise NoInputError(f"there is no spool in {directory}")
         self._keeper = Keeper(directory, quota_bytes, threading.Event())
         store = self._keeper.store
         store.registered.update(key for key in store.cursors if key[0] in configured)

@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from agent import cli_spool
 from agent.cli import cli
 from agent.record import Payload, Signal
+from agent.server.logs import LogsRoute
 from agent.server.messages import Request
 from agent.server.spool_routes import spool_routes
 from agent.spool.keeper import FILE
@@ -55,7 +56,7 @@ def test_a_dead_letter_is_shown(state: Path):
     (record,) = json.loads(shown)["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
     assert record["body"] == {"stringValue": "refused"}
     assert outrider(state, "dead-letters", "--show", "2", code=70)[1] == "outrider: dead letter 2 is damaged: not a request of logs\n"
-    assert outrider(state, "dead-letters", "--show", "3", code=70)[1] == "outrider: there is no dead letter 3\n"
+    assert outrider(state, "dead-letters", "--show", "3", code=66)[1] == "outrider: there is no dead letter 3\n"
 
 
 def test_dead_letters_are_listed(state: Path):
@@ -105,6 +106,8 @@ async def test_the_running_agent_gives_pages(state: Path):
     answers = [await ask(Request("GET", "/spool/dead-letters", {"after": after})) for after in ("0", "1", "2")]
     assert [[one["id"] for one in json.loads(bytes(answer.body))] for answer in answers] == [[1, 2], [2], []]
     assert (await ask(Request("GET", "/spool/dead-letters", {"after": "x"}))).status == 400
+    body = spool_routes(spool)["GET /spool/dead-letters/body"]
+    assert (await body(Request("GET", "/spool/dead-letters/body", {"id": "9"}))).status == 400
     await spool.close()
 
 
@@ -120,12 +123,35 @@ def test_figures_are_for_people_and_for_machines(state: Path):
 
 def test_what_cannot_be_forgotten_is_told(state: Path):
     """`gc` tells a destination that the configuration still has from one that nobody knows, and names those that it would forget."""
-    assert outrider(state, "gc", "other", code=70)[1] == "outrider: 'other' is not known to this spool; what can be forgotten: otlp\n"
+    assert outrider(state, "gc", "other", code=66)[1] == "outrider: 'other' is not known to this spool; what can be forgotten: otlp\n"
     file = state / "f.yaml"
     file.write_text("exporters: [{type: otlp_http, name: otlp, endpoint: 'http://h'}]\n")
-    _, told = outrider(state, "gc", "otlp", "--config", str(file), code=70)
+    _, told = outrider(state, "gc", "otlp", "--config", str(file), code=66)
     assert "'otlp' is still in the configuration: remove it there first; what can be forgotten: nothing\n" in told
     assert outrider(state, "gc", "otlp")[0] == "otlp: forgotten; 1 records it had not got are counted as evicted\n"
+
+
+@pytest.mark.parametrize("command", ["stat", "export", "dead-letters", "gc otlp"])
+def test_where_there_is_no_spool_is_told_as_missing_input(tmp_path: Path, command: str):
+    """Exit code 66 (EX_NOINPUT): it is no fault of the program's."""
+    assert outrider(tmp_path, *command.split(), code=66)[1] == f"outrider: there is no spool in {tmp_path}\n"
+
+
+def test_an_unknown_severity_is_a_wrong_usage(tmp_path: Path):
+    """Exit code 64 (EX_USAGE) with the known ones, whether an agent runs or not; the names that records show are known."""
+    asked = [
+        CliRunner().invoke(cli, ["logs", "--severity", name, "--state-dir", str(tmp_path)]) for name in ("nonsense", "warning", "CRITICAL")
+    ]
+    assert [one.exit_code for one in asked] == [64, 69, 69]
+    assert asked[0].stderr == "outrider: no severity 'nonsense'; there are trace, debug, info, warn, error, fatal\n"
+
+
+async def test_the_running_agent_knows_the_usual_names_of_severities(state: Path):
+    """What records show, such as `warning`, can be asked for; what nobody calls a level is refused."""
+    spool = await Spool.open(state)
+    asked = [await LogsRoute(spool)(Request("GET", "/logs", {"severity": name})) for name in ("warning", "unspecified", "nonsense")]
+    assert [answer.status for answer in asked] == [200, 200, 400]
+    await spool.close()
 
 
 def test_damage_is_told(state: Path):

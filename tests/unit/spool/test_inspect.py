@@ -5,7 +5,7 @@ import json
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from agent.errors import OutriderError, SpoolError, SpoolLockedError
+from agent.errors import NoInputError, OutriderError, SpoolLockedError
 from agent.record import Payload, Signal
 from agent.spool.export import body_to_json
 from agent.spool.inspect import OfflineSpool
@@ -92,7 +92,7 @@ async def test_running_agent_has_the_spool_to_itself(state):
     with pytest.raises(SpoolLockedError, match="in use by process"):
         OfflineSpool(state)
     await spool.close()
-    with pytest.raises(SpoolError, match="no spool in"):
+    with pytest.raises(NoInputError, match="no spool in"):
         OfflineSpool(state / "elsewhere")
     assert not (state / "elsewhere").exists()
 
