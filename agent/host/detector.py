@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 
 TICK: Final = 5.0
 """Seconds between two looks for windows that are over."""
+PATIENCE: Final = 0.5
+"""Seconds that a look waits for a source: one whose batch waits for room in the spool, maybe for hours, is not to stop the look at the others."""
 CHILD: Final = "child"
 """The source that is the command of `exec`."""
 MAX_TEMPLATE: Final = 64 * 1024
@@ -283,8 +285,8 @@ class Detector:
     async def _keep_runs(self) -> None:
         """Store how many errors there were in runs: their ends tell it, whoever sees them."""
         for source, state in list(self._sources.items()):
-            async with state.lock:
-                if state.grown and state.runs:
+            async with state.free_within(PATIENCE) as free:
+                if free and state.grown and state.runs:
                     state.grown = False  # others may let them grow meanwhile
                     kept = {place: run.dump() for place, run in state.runs.items()}
                     try:
@@ -413,8 +415,8 @@ class Detector:
 
     async def _close(self, *, all_of_them: bool) -> None:
         for source, state in list(self._sources.items()):
-            async with state.lock:
-                if state.storms is not None:
+            async with state.free_within(None if all_of_them else PATIENCE) as free:
+                if free and state.storms is not None:
                     await self._close_one(source, state.storms, all_of_them=all_of_them)
 
     async def _close_one(self, source: str, storms: Storms, *, all_of_them: bool) -> None:

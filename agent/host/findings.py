@@ -6,6 +6,7 @@ A batch may be judged several times before the spool takes it, or never be store
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,8 @@ from agent.verdict.storms import PREFIX
 from agent.verdict.words import LastWords, words_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from agent.error_event import ErrorEvent
     from agent.record import LogRecord, Payload
     from agent.verdict.runs import Run
@@ -38,6 +41,20 @@ class Known:
     words: LastWords = field(default_factory=LastWords)
     grown: bool = False
     """Whether runs have more errors than is stored."""
+
+    @contextlib.asynccontextmanager
+    async def free_within(self, seconds: float | None) -> AsyncIterator[bool]:
+        """Whether no batch of the source is being stored, after so many seconds at most (None: any number); it is so until the context ends."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.lock.acquire()
+        except TimeoutError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self.lock.release()
 
     def grow(self, errors: int) -> None:
         """Count errors in all runs: whose they are nobody can say."""

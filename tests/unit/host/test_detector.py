@@ -137,6 +137,21 @@ async def test_a_full_spool_keeps_the_summary_waiting(make, spool):
     assert [event["extra"]["occurrences"]["count"] for event in spool.items("event")] == [1, 4]
 
 
+async def test_a_source_that_waits_holds_up_no_other(make, spool, monkeypatch):
+    """While a batch with an error waits for room in the spool, what was folded of other sources is told; then that of its source as well."""
+    monkeypatch.setattr("agent.host.detector.PATIENCE", 0.01)
+    clock = FakeClock()
+    detector = make(clock)
+    for source in ("app", "other"):
+        await feed(detector, spool, [plain("it broke", Severity.ERROR, number) for number in range(3)], source)
+    await clock.advance(61)
+    async with detector.judge("app", [plain("it broke", Severity.ERROR, 9)]):
+        await detector.tick()
+        assert len(spool.items("event")) == 3
+    await detector.tick()
+    assert [event["extra"]["occurrences"]["count"] for event in spool.items("event")] == [1, 1, 2, 2]
+
+
 async def test_the_end_tells_everything(make, spool):
     """At the end of a run open windows are told at once."""
     detector = make()
