@@ -44,7 +44,6 @@ class Drop(StrEnum):
     OVERSIZED = "oversized"
     ATTRIBUTE_LIMIT = "attribute_limit"
     JOIN_LIMIT = "join_limit"
-    DUPLICATE_KEY = "duplicate_key"
     # could not be read, or not whole
     NUL_GAP = "nul_gap"
     TRUNCATED_WINDOW = "truncated_window"
