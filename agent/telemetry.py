@@ -100,6 +100,7 @@ class Event:
     counter: ClassVar[Metric | None] = None
     labels: ClassVar[tuple[str, ...]] = ()
     """The fields that are attributes of the counter."""
+    folds: ClassVar[bool] = True  # whether repeats are told as one line: not where each answers somebody who waits
 
     def amount(self) -> int:
         """By how much the counter goes up: the field `count`, if the event has one."""
@@ -364,6 +365,7 @@ class ConfigRefused(Event):
     """The new configuration is wrong; the old one goes on."""
 
     name = "configuration refused"
+    folds = False
     level = Level.ERROR
     counter = RELOADS
     labels = ("outcome",)
@@ -483,7 +485,7 @@ class Telemetry:
             self._metrics.add(event.counter, event.amount(), attributes)
         now = self._clock.monotonic()
         self.flush()
-        if self._fold.admit((type(event), tuple(attributes.values())), event, now):
+        if not event.folds or self._fold.admit((type(event), tuple(attributes.values())), event, now):
             self._write(event, 0)
 
     def flush(self, *, everything: bool = False) -> None:

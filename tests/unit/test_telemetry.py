@@ -15,6 +15,7 @@ from agent.metrics import Metrics
 from agent.telemetry import (
     AgentStarted,
     ComponentFailed,
+    ConfigRefused,
     Drop,
     Event,
     Fold,
@@ -94,6 +95,16 @@ async def test_repeats_are_folded_and_counted(metrics, clock, lines):
     events.flush()
     assert [(line["error"], line.get("repeated")) for line in lines] == [("error 0", None), ("error 4", 4)]
     assert _counts(metrics)["outrider.component.failures"] == {(("component", "app"),): 5}
+
+
+def test_each_refused_configuration_is_told_at_once(metrics, clock, lines):
+    """Whoever has asked for a reload a second time waits for the answer, and the fault is another one."""
+    sink = Telemetry(metrics, clock)
+    for error in ("first", "second"):
+        sink.emit(ConfigRefused(error=error))
+    assert [line["error"] for line in lines] == ["first", "second"]
+    sink.flush(everything=True)
+    assert len(lines) == 2
 
 
 def test_different_labels_are_not_folded_together(metrics, clock, lines):
