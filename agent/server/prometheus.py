@@ -60,6 +60,8 @@ _ANNOTATION: Final = re.compile(r"\{[^}]*\}")
 _NAME: Final = re.compile(r"[^a-zA-Z0-9_]+")
 """A colon may stand in a name, but is meant for recording rules."""
 _LABEL: Final = re.compile(r"[^a-zA-Z0-9_]")
+_OPENMETRICS: Final = "application/openmetrics-text"
+_QUALITY: Final = re.compile(r";\s*q=([01](?:\.[0-9]{0,3})?)\s*(?:;|$)")
 _VERSIONS: Final = ("0.0.1", "0.0.4", "1.0.0")
 """The versions of both formats that Prometheus asks for: the first of OpenMetrics, which prometheus-client passes over, to the last of each."""
 
@@ -79,7 +81,7 @@ class MetricsPage:
                 async with asyncio.timeout(REFRESH_TIME):
                     await self._refresh()
         encode, content_type = choose_encoder(answerable(request.headers.get("accept", "")))
-        created = content_type.startswith("application/openmetrics-text")
+        created = content_type.startswith(_OPENMETRICS)
         return Response(encode(Collection(self._metrics, created=created)), content_type=content_type)
 
 
@@ -99,9 +101,23 @@ class Collection(Collector):
 def answerable(accept: str) -> str:
     """An `Accept` header without what prometheus-client would answer wrongly.
 
-    It does not look at `q=0` (RFC 9110, 12.4.2), takes any version above 1 for one that it writes, and breaks on one that is no number.
+    It does not look at `q` (RFC 9110, 12.4.2), takes any version above 1 for one that it writes, and breaks on one that is no number.
     """
-    return ",".join(item for item in accept.split(",") if _is_answerable(item))
+    items = [item for item in accept.split(",") if _is_answerable(item)]
+    if _weight(items, "text/plain") > _weight(items, _OPENMETRICS):
+        items = [item for item in items if _media_type(item) != _OPENMETRICS]
+    return ",".join(items)
+
+
+def _weight(items: list[str], media_type: str) -> float:
+    """How much a client wants a media type that it names: 0 to 1."""
+    return max(
+        (float(match[1]) if (match := _QUALITY.search(item)) else 1.0 for item in items if _media_type(item) == media_type), default=0.0
+    )
+
+
+def _media_type(item: str) -> str:
+    return item.partition(";")[0].strip()
 
 
 def _is_answerable(item: str) -> bool:
