@@ -357,8 +357,10 @@ class Detector:
             findings.runs[place] = None
             findings.payloads += run.end(ending, now_ns, uncaught=told)
         if ending.bad and not told:
-            event = exit_event(record, ending, setup.subject, fatal=words.fatal, in_app=setup.rules.in_app)
-            await self._note(findings, event, crumbs)
+            fatal = words.untold.fatal if words.untold else None
+            await self._note(findings, exit_event(record, ending, setup.subject, fatal=fatal, in_app=setup.rules.in_app), crumbs)
+        elif words.untold is not None:  # it was another interpreter's, a worker's say
+            await self._note(findings, words.untold, crumbs)
         if ending.killed_beside:
             await self._note(findings, kill_event(record, setup.subject), crumbs)
         if ending.suspicious or (told and not ending.good):

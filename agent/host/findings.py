@@ -95,7 +95,7 @@ class Findings:
 
     def keep_for_the_end(self, event: ErrorEvent) -> None:
         """Tell of a death only when it is over."""
-        self._words = self._words.then(LastWords(fatal=event.fatal))
+        self._words = self._words.then(LastWords(untold=event))
 
     def last_words(self) -> LastWords:
         """What was said before an end; nothing of it was said before the next."""

@@ -9,7 +9,6 @@ from agent.verdict.errors import ends_the_interpreter
 
 if TYPE_CHECKING:
     from agent.error_event import ErrorEvent
-    from agent.parse.exceptions import FatalError
     from agent.record import LogRecord
 
 LAST_WORDS_NS: Final = 15 * 10**9
@@ -24,12 +23,12 @@ class LastWords:
     """When it was last said that an exception ends the program, or faulthandler at its timeout; nanoseconds since the Unix epoch, 0 = never."""
     died_ns: int = 0
     """The same of an interpreter's death."""
-    fatal: FatalError | None = None
+    untold: ErrorEvent | None = None
     """The death that nobody was told of, as the end will tell of it."""
 
     def then(self, later: LastWords) -> LastWords:
         """Both together."""
-        return LastWords(max(self.uncaught_ns, later.uncaught_ns), max(self.died_ns, later.died_ns), later.fatal or self.fatal)
+        return LastWords(max(self.uncaught_ns, later.uncaught_ns), max(self.died_ns, later.died_ns), later.untold or self.untold)
 
     def uncaught(self, now_ns: int) -> bool:
         """Whether an exception explains an end at this moment."""
@@ -37,7 +36,7 @@ class LastWords:
 
     def died(self, now_ns: int) -> bool:
         """Whether a death that was told of explains an end at this moment."""
-        return self.fatal is None and self.died_ns > now_ns - LAST_WORDS_NS
+        return self.untold is None and self.died_ns > now_ns - LAST_WORDS_NS
 
 
 def words_of(record: LogRecord, event: ErrorEvent) -> LastWords:

@@ -212,6 +212,25 @@ async def test_last_words_and_what_follows_them(make, spool):
         assert [event["exception"]["values"][0]["type"] for event in spool.items("event")] == types
 
 
+DEATH = b'Fatal Python error: Aborted\n\nCurrent thread 0x00007f (most recent call first):\n  File "/app/a.py", line 3 in f\n'
+
+
+async def test_a_worker_s_death(make, spool):
+    """An interpreter's death is told with the end that it explains; where the command goes on and ends well, by itself."""
+    for text, end, types in (
+        (DEATH, {"process.exit.signal": "SIGABRT"}, ["SIGABRT"]),
+        (DEATH, {"process.exit.code": 0}, ["FatalPythonError"]),
+        (DEATH + TRACEBACK, {"process.exit.code": 1}, ["KeyError", "FatalPythonError"]),
+    ):
+        spool.rows.clear()
+        spool.stored.clear()
+        said = [one._replace(origin=Origin("child:7:1:stderr", {"log.iostream": "stderr"})) for one in records_of(text)]
+        detector = make()
+        await feed(detector, spool, said, CHILD)
+        await feed(detector, spool, [exited(**end)], CHILD)
+        assert [event["exception"]["values"][0]["type"] for event in spool.items("event")] == types
+
+
 async def test_a_crash_loop(make, spool):
     """The third bad end within ten minutes is a crash loop as well, also if the agent was started anew each time; the fourth is not again."""
     clock = FakeClock()
