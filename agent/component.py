@@ -158,6 +158,14 @@ class Observing(Protocol):
 
 
 @runtime_checkable
+class Doubtful(Protocol):
+    """Optional ability of a source: say what is allowed and perhaps not meant (`outrider check`)."""
+
+    def doubts(self) -> list[str]:
+        """One line each; reads, and opens nothing."""
+
+
+@runtime_checkable
 class Checkable(Protocol):
     """Optional ability of an exporter: say whether the destination would take a record now (`outrider check --send`)."""
 

@@ -8,7 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.clock import SystemClock
-from agent.component import Checkable
+from agent.component import Checkable, Doubtful
 from agent.encode.otlp_logs import LogEncoder
 from agent.errors import OutriderError, RejectedError
 from agent.host.pipeline import Builder, Host
@@ -55,11 +55,15 @@ async def _check(settings: Settings, send: bool) -> list[Finding]:
 
 def built(pipeline: Pipeline) -> Iterable[Finding]:
     """One line per component that could be built; one that can't be is told as a configuration error."""
-    names = [f"source {one.name}" for one in pipeline.sources]
-    names += [f"sampler {one.name}" for one in pipeline.samplers]
+    for one in pipeline.sources:
+        doubts = one.source.doubts() if isinstance(one.source, Doubtful) else []
+        yield Finding(f"source {one.name}", "; ".join(["built", *doubts]), well=True)
+    names = [f"sampler {one.name}" for one in pipeline.samplers]
     names += [f"probe {one.name}" for one in pipeline.probes]
     names += [f"exporter {name}" for name, _ in pipeline.exporters]
-    return [Finding(name, "built", well=True) for name in names] or [Finding("configuration", "valid, and nothing to do", well=True)]
+    yield from [Finding(name, "built", well=True) for name in names]
+    if not names and not pipeline.sources:
+        yield Finding("configuration", "valid, and nothing to do", well=True)
 
 
 async def ask(name: str, exporter: Exporter, settings: Settings) -> list[Finding]:

@@ -25,6 +25,7 @@ from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads i
 from agent.parse.limits import TRUNCATED
 from agent.parse.lines import Parser
 from agent.record import Batch, Origin
+from agent.tail.discover import matches
 from agent.tail.names import compile_glob, glob_root, printable
 from agent.tail.stream import State
 from agent.tail.table import SERIAL, Options
@@ -124,6 +125,10 @@ class LogFiles:
         self._context = context
         self._tail: Tail | None = None
         self._figures_at = 0.0
+
+    def doubts(self) -> list[str]:
+        """Globs that no file matches now."""
+        return [f"warning: no file matches {printable(glob)} now" for glob in self.config.include if not matches(glob, self.config.exclude)]
 
     async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Follow the files until cancelled."""

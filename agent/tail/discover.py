@@ -130,6 +130,12 @@ class Globs:
                 yield name
 
 
+def matches(include: str, exclude: Sequence[str]) -> bool:
+    """Whether there is anything now that a glob asks for."""
+    globs = Globs([include], exclude)
+    return any(globs.match(os.path.join(one.path, name)) for one in globs.directories(Listings()) for name in one.entries)
+
+
 class Listings:
     """All directories that are looked at, each read at most once per look."""
 

@@ -10,7 +10,7 @@ from agent.component import Accepted
 from agent.config import read
 from agent.encode import sentry_envelope
 from agent.errors import RetryableError
-from agent.host.checking import ask
+from agent.host.checking import ask, check_settings
 from agent.record import Signal
 from agent.testing.otlp_server import decode
 
@@ -47,6 +47,15 @@ async def test_every_kind_that_a_destination_takes_is_tried(settings):
     assert decode("/v1/logs", bodies[0]).resource_logs[0].scope_logs[0].log_records[0].body.string_value == "outrider check: a test record"
     names = [metric.name for scope in decode("/v1/metrics", bodies[1]).resource_metrics[0].scope_metrics for metric in scope.metrics]
     assert "outrider.check" in names
+
+
+def test_a_glob_that_no_file_matches_is_told(tmp_path):
+    """It is allowed, for files may come later, but mostly a mistake: the check says so and does not fail."""
+    (tmp_path / "a.log").touch()
+    globs = f"{tmp_path}/*.log,{tmp_path}/**/*.txt,{tmp_path}/no/such/*.log"
+    found = check_settings(read(None, {"OUTRIDER_STATE_DIR": str(tmp_path / "s"), "OUTRIDER_LOG_FILES": globs})[0], send=False)
+    told = f"built; warning: no file matches {tmp_path}/**/*.txt now; warning: no file matches {tmp_path}/no/such/*.log now"
+    assert [(one.outcome, one.well) for one in found] == [(told, True)]
 
 
 async def test_sentry_is_sent_an_event(settings):
