@@ -38,6 +38,11 @@ class ComponentConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+async def no_evictions() -> Mapping[str, int]:
+    """What a component that is no exporter is told."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What the host lends to a component."""
@@ -53,6 +58,8 @@ class Context:
     """The workload's OpenTelemetry resource attributes (`service.name`, …)."""
     positions: Callable[[], Awaitable[Mapping[str, bytes]]]
     """Reads this source's committed positions back. The only truth: call it at the start of every `run`. An exporter's are what it gave `Accepted`."""
+    evicted: Callable[[], Awaitable[Mapping[str, int]]] = no_evictions
+    """Records that made room for newer ones before this exporter had sent them, by signal; the counts only grow, also over restarts."""
 
 
 class Source(Protocol):

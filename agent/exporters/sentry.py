@@ -101,6 +101,7 @@ class Sentry:
     async def export(self, row: Row) -> Accepted:
         """Send one envelope; see the contract. What was dropped on the way is settled with the row."""
         losses = await self._account()
+        losses.note_evicted(await self._context.evicted())
         attempt = Attempt()
         try:
             accepted = await self._export(row, attempt)

@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from agent.record import Signal
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.record import Signal
-
 Counts = Counter[tuple[str, str]]
 """(reason, category) → how many."""
+EVICTED: Final = "cache_overflow"
+"""The reason for what a store for times without a network had no room for."""
 _DROPPED: Final = "dropped:"
 _TOLD: Final = "told:"
+_CATEGORIES: Final = {
+    signal.value: signal.value.partition(".")[2] for signal in Signal if signal.startswith("sentry.") and signal is not Signal.SENTRY_REPORT
+}
 
 
 @dataclass(slots=True)
@@ -43,6 +48,11 @@ class Losses:
         """`positions`: what was stored, as `settle` gave it."""
         self._counts = {key: _load(value) for key, value in positions.items()}
         self._reserved: Counts = Counter()
+        self._evicted: Counts = Counter()
+
+    def note_evicted(self, records: Mapping[str, int]) -> None:
+        """What made room in the spool, in all, by signal. That account is kept elsewhere; here stands only what of it was told."""
+        self._evicted = Counter({(EVICTED, category): records[signal] for signal, category in _CATEGORIES.items() if signal in records})
 
     def reserve(self, attempt: Attempt) -> Counts:
         """What is to be told, this attempt's own losses included: it goes with this attempt from now on."""
@@ -54,7 +64,7 @@ class Losses:
 
     def untold(self) -> Counts:
         """What the destination does not know yet."""
-        dropped, told = self._sum(_DROPPED), self._sum(_TOLD)
+        dropped, told = self._sum(_DROPPED) + self._evicted, self._sum(_TOLD)
         return dropped - told - self._reserved
 
     def abandon(self, attempt: Attempt) -> None:

@@ -150,7 +150,9 @@ class Builder:
 
     def context(self, name: str, place: str = "") -> Context:
         """What a component of this name is lent; `place`: where its positions stand, if not under its name."""
-        return Context(name, self._host.clock, self._host.metrics, self._host.telemetry, self._resource, self._positions(place or name))
+        host, spool = self._host, self._host.spool
+        positions = self._positions(place or name)
+        return Context(name, host.clock, host.metrics, host.telemetry, self._resource, positions, lambda: spool.evicted(name))
 
     def _positions(self, name: str) -> Callable[[], Awaitable[Mapping[str, bytes]]]:
         async def read() -> Mapping[str, bytes]:

@@ -23,6 +23,7 @@ _ADD: Final = {
     for column, weight in COLUMNS.items()
 }
 
+_EVICTED: Final = "SELECT signal, SUM(count) FROM losses WHERE kind = 'evicted' AND destination = ? GROUP BY signal"
 _LOSE: Final = """
 INSERT INTO losses(kind, source, destination, signal, reason, count) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET count = count + excluded.count"""
@@ -72,6 +73,11 @@ def lose(connection: apsw.Connection, kind: str, line: tuple[str, str, str], rea
 def note(connection: apsw.Connection, kind: str, line: tuple[str, str, str], reason: str, records: int) -> None:
     """Count a reason only."""
     connection.execute(_LOSE, (kind, *line, reason, records))
+
+
+def evicted(connection: apsw.Connection, destination: str) -> dict[str, int]:
+    """Records that made room for newer ones before this destination had them, by signal."""
+    return {str(signal): int(str(count)) for signal, count in connection.execute(_EVICTED, (destination,))}
 
 
 def drop(connection: apsw.Connection, source: str, drops: Mapping[str, int]) -> None:

@@ -93,6 +93,10 @@ class Spool:
         """Return the committed positions of a source."""
         return await self._worker.do(lambda store: positions_table.read(store.db.connection, source), writes=False)
 
+    async def evicted(self, destination: str) -> dict[str, int]:
+        """Return how many records made room for newer ones before this destination had them, by signal."""
+        return await self._worker.do(lambda store: ledger.evicted(store.db.connection, destination), writes=False)
+
     async def register(self, destination: str, signals: Iterable[Signal]) -> None:
         """Make sure that rows of these signals are kept for this destination; a new one starts at the oldest stored row."""
         names = [signal.value for signal in signals]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from agent.component import no_evictions
 from agent.encode.sentry_envelope import Item, make
 from agent.exporters.sentry import Sentry, SentryConfig
 from agent.parse.lines import Parser
@@ -46,9 +48,10 @@ def event_row(
     return make_row(make([Item("event", body), *extra], service=service, event_id=event_id), signal=Signal.SENTRY_ERROR, seq=seq)
 
 
-def exporter(dsn: str, *, clock=None, positions=no_positions, **options: object) -> Sentry:
+def exporter(dsn: str, *, clock=None, positions=no_positions, evicted=no_evictions, **options: object) -> Sentry:
     """An exporter to a DSN."""
-    return Sentry(SentryConfig(dsn=dsn, **options), make_context("sentry", clock=clock, positions=positions))
+    context = make_context("sentry", clock=clock, positions=positions)
+    return Sentry(SentryConfig(dsn=dsn, **options), replace(context, evicted=evicted))
 
 
 def agent_environment(state: Path, dsn: str, **more: str) -> dict[str, str]:

@@ -181,6 +181,22 @@ async def test_what_is_of_no_use_later_is_dropped_and_reported(server, sentry):
     assert reports(server) == [("ratelimit_backoff", "monitor", 2)]
 
 
+async def test_what_made_room_in_the_spool_is_reported(server):
+    """Errors that were evicted before they were sent are told of with the next envelope, once."""
+    evicted = {"sentry.error": 3, "logs": 7}
+
+    async def account():
+        return evicted
+
+    sentry = exporter(server.dsn(), evicted=account)
+    await sentry.export(event_row(BODY))
+    evicted["sentry.error"] = 4
+    await sentry.export(event_row(BODY, "1" * 32))
+    await sentry.export(event_row(BODY, "2" * 32))
+    await sentry.close()
+    assert reports(server) == [("cache_overflow", "error", 3), ("cache_overflow", "error", 1)]
+
+
 async def test_errors_are_not_held_for_ever(server):
     """An error that is limited for longer than `hold` becomes a dead letter, and is reported."""
     clock = FakeClock()

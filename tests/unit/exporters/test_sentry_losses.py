@@ -76,3 +76,15 @@ def test_nothing_is_stored_of_nothing():
     """An attempt without a loss changes no position."""
     assert Losses({}).settle(Signal.SENTRY_ERROR, Attempt(taken=True)) == {}
     assert Losses({}).settle(Signal.SENTRY_ERROR, Attempt(dropped=Counter({ERROR: 0}))) == {}
+
+
+def test_what_made_room_in_the_spool_is_told_once():
+    """Only what the destination would have got, and only what is new since it was told, also after a kill."""
+    losses = Losses({})
+    losses.note_evicted({"logs": 9, "sentry.error": 2, "sentry.internal": 1})
+    attempt = telling(losses)
+    assert attempt.reported == Counter({("cache_overflow", "error"): 2})
+    stored = losses.settle(Signal.SENTRY_ERROR, attempt)
+    again = Losses(stored)
+    again.note_evicted({"sentry.error": 5, "sentry.session": 1})
+    assert again.untold() == Counter({("cache_overflow", "error"): 3, ("cache_overflow", "session"): 1})

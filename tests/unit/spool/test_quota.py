@@ -7,6 +7,7 @@ import pytest
 from agent.errors import ConfigError, SpoolFullError, SpoolOversizeError
 from agent.record import Signal
 from agent.spool import quota
+from agent.spool.ledger import evicted
 
 MIB = 1 << 20
 
@@ -104,6 +105,9 @@ def test_oldest_rows_that_cannot_be_read_again_are_evicted_and_counted(open_desk
     assert desk.line("a", "child").evicted == desk.line("b", "child").evicted == desk.line("", "child").evicted > 0
     assert desk.next("a").seq == first
     assert {(loss.kind, loss.reason) for loss in ledger.losses} == {("evicted", "quota")}
+    told = desk.do(lambda store: evicted(store.db.connection, "a"))
+    assert told == {"logs": desk.line("a", "child").evicted}
+    assert desk.do(lambda store: evicted(store.db.connection, "c")) == {}
 
 
 def test_rows_nobody_takes_make_room(open_desk):
