@@ -97,6 +97,8 @@ class Stream:
     def __init__(self, key: str, name: str, home: str, place: Place, *, serial: int, saved: Position | None = None) -> None:
         self.key = key
         self.serial = serial
+        self.born = serial
+        """Its first serial in this life: it is known for as long as this says, also if it was put behind others."""
         self.name = name
         """The path it was found under."""
         self.home = home

@@ -298,7 +298,7 @@ class Succession:
             if stream.state is State.LOST or stream.place.gzip or not is_rotated(os.path.basename(stream.home), base):
                 continue
             is_its_gzip = candidate.gzip and (stream.state is State.HELD or without_gzip(candidate.found.path) == stream.place.path)
-            possible = is_its_gzip or (not stream.is_rotated and stream.serial < seen_since)
+            possible = is_its_gzip or (not stream.is_rotated and stream.born < seen_since)
             if possible and self._is_prefix(candidate, stream):
                 return True
         return False
