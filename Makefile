@@ -12,7 +12,8 @@ help: ## This list
 $(STAMP): pyproject.toml deploy/strategy-agent/pyproject.toml
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --group dev --editable . --editable 'deploy/strategy-agent[test]'
+	@# twice quiet: setuptools warns of every editable install; errors are still shown
+	@$(PY) -m pip install -qq --disable-pip-version-check --group dev --editable . --editable 'deploy/strategy-agent[test]'
 	@touch $@
 
 run: $(STAMP) ## The demo: a workload under Outrider's eyes; prints the status page's address
