@@ -46,8 +46,8 @@ class Torn:
 
     def __init__(self) -> None:
         self._lines = 0
-        self._is_torn = False
-        """Something is missing of the line whose end is still to come."""
+        self.is_open = False
+        """Something is missing of a line whose end is still to come."""
 
     def __bool__(self) -> bool:
         """Whether there are any that were not taken."""
@@ -55,19 +55,19 @@ class Torn:
 
     def came(self, data: bytes) -> None:
         """These bytes came through."""
-        if self._is_torn and b"\n" in data:
+        if self.is_open and b"\n" in data:
             self.end()
 
     def went(self, data: bytes) -> None:
         """These did not."""
         if data:
             self._lines += data.count(b"\n")
-            self._is_torn = not data.endswith(b"\n")
+            self.is_open = not data.endswith(b"\n")
 
     def end(self) -> None:
         """The line has ended."""
-        self._lines += self._is_torn
-        self._is_torn = False
+        self._lines += self.is_open
+        self.is_open = False
 
     def take(self) -> int:
         """How many there are since the last time."""
@@ -86,14 +86,12 @@ class Backlog:
         self._room = room
         self._chunks: deque[bytes] = deque()
         self._size = 0
-        self._lost = 0
+        self._gone = Torn()
         self._skipped = 0
-        self._torn = False
-        """What was given up last is the beginning of a line whose rest is still to come."""
 
     def __bool__(self) -> bool:
         """Whether there is something to take."""
-        return self._size > 0 or self._lost > 0
+        return self._size > 0 or bool(self._gone)
 
     def fits(self, size: int) -> bool:
         """Whether so many bytes more have room."""
@@ -105,13 +103,12 @@ class Backlog:
         self._size += len(chunk)
         while self._size > self._room:
             self._give_up(len(self._chunks[0]))
-        while self._torn and self._chunks:
+        while self._gone.is_open and self._chunks:
             self._give_up(self._chunks[0].find(b"\n") + 1 or len(self._chunks[0]))
 
     def end(self) -> None:
         """No more will come: a line whose beginning was given up has ended."""
-        self._lost += self._torn
-        self._torn = False
+        self._gone.end()
 
     def take(self, most: int) -> Piece:
         """Remove up to `most` bytes, at least one chunk if there is any, and what is to be known before them."""
@@ -122,9 +119,8 @@ class Backlog:
             room -= len(taken[-1])
         data = b"".join(taken)
         self._size -= len(data)
-        piece = Piece(data, self._lost, self._skipped)
-        self._lost = self._skipped = 0
-        return piece
+        skipped, self._skipped = self._skipped, 0
+        return Piece(data, self._gone.take(), skipped)
 
     def _give_up(self, size: int) -> None:
         """Remove the first bytes of the oldest chunk."""
@@ -134,8 +130,7 @@ class Backlog:
             self._chunks.appendleft(rest)
         self._size -= len(gone)
         self._skipped += len(gone)
-        self._lost += gone.count(b"\n")
-        self._torn = not gone.endswith(b"\n")
+        self._gone.went(gone)
 
 
 class Relay:

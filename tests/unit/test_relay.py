@@ -259,7 +259,7 @@ async def test_abandoned_it_counts_a_line_of_which_the_beginning_is_gone(pipes):
     one = pipes(room=8, patience=0.0)
     os.write(one.write, b"one\n" + b"x" * 20)
     assert await one.passed(24) == b"one\n" + b"x" * 20
-    while not one.relay._backlog._torn:  # noqa: ASYNC110 - the thread tells nobody
+    while not one.relay._backlog._gone.is_open:  # noqa: ASYNC110 - the thread tells nobody
         await asyncio.sleep(0.001)
 
     assert one.relay.abandon() == 2
