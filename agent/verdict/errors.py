@@ -48,7 +48,6 @@ LONGEST_EXTRA: Final = 2048
 _EXCEPTION_KEYS: Final = frozenset(
     {"exception", "exc_info", "exc_text", "error.stack_trace", "error.stack", "stack_trace", "traceback", STACKTRACE, "record", "text"}
 )
-_OF_TEXT: Final = ("exception.type", "exception.message", STACKTRACE)
 _LEVELS: Final = ((Severity.FATAL, "fatal"), (Severity.ERROR, "error"), (Severity.WARN, "warning"), (Severity.INFO, "info"))
 _SYNTHETIC: Final = {
     "ProbeDown": Mechanism("probe", synthetic=True),
@@ -120,25 +119,12 @@ def event_id(record: LogRecord, subject: Subject, purpose: str = "") -> str:
 
 def read_exception(record: LogRecord) -> ExceptionInfo | None:
     """The exception a record tells of: in its fields, or in its text."""
-    found = _from_attributes(record.attributes)
+    found = from_structured(record.attributes)
     if found is not None and not found.frames and not found.type[:1].isupper():
         found = None  # a field of such a name with any word in it, as in `"exception": "none"`
     if found is None and isinstance(record.body, str) and _HEADER in record.body:
         found = parse_traceback(record.body)
     return found
-
-
-def _from_attributes(attributes: Mapping[str, Value]) -> ExceptionInfo | None:
-    """The exception in a record's fields. Of a text record they are always the same three, and in a storm their values are, too."""
-    named = tuple(attributes.get(key) for key in _OF_TEXT)
-    if len(attributes) == len(_OF_TEXT) and all(isinstance(value, str) for value in named):
-        return _of_text(*(str(value) for value in named))
-    return from_structured(attributes)
-
-
-@lru_cache(maxsize=64)
-def _of_text(*values: str) -> ExceptionInfo | None:
-    return from_structured(dict(zip(_OF_TEXT, values, strict=True)))
 
 
 def read_fatal(record: LogRecord) -> FatalError | None:
