@@ -45,6 +45,51 @@ class Signal(StrEnum):
     SENTRY_REPORT = "sentry.internal"
 
 
+class Drop(StrEnum):
+    """Why a record, or a part of it, is not where it should be. The value is the `reason` label and the spool's counter."""
+
+    # read, but not understood: the record goes on as plain text
+    MALFORMED_JSON = "malformed_json"
+    MALFORMED_LOGFMT = "malformed_logfmt"
+    MALFORMED_CRI = "malformed_cri"
+    MALFORMED_DOCKER = "malformed_docker"
+    MALFORMED_SYSLOG = "malformed_syslog"
+    INVALID_UTF8 = "invalid_utf8"
+    BAD_TIMESTAMP = "bad_timestamp"
+    TOO_DEEP = "too_deep"
+    # read, and shortened
+    OVERSIZED = "oversized"
+    ATTRIBUTE_LIMIT = "attribute_limit"
+    JOIN_LIMIT = "join_limit"
+    # could not be read, or not whole
+    NUL_GAP = "nul_gap"
+    TRUNCATED_WINDOW = "truncated_window"
+    ROTATED_AWAY = "rotated_away"
+    GZIP_BOMB = "gzip_bomb"
+    GZIP_DAMAGED = "gzip_damaged"
+    UNREADABLE = "unreadable"
+    NOT_REGULAR = "not_regular"
+    # read, and taken out on purpose
+    REDACTED = "redacted"
+    FILTERED = "filtered"
+    # read, but there was no room, and it could not wait
+    EVICTED_QUOTA = "evicted_quota"
+    EVICTED_ORPHANED = "evicted_orphaned"
+    SPOOL_FULL = "spool_full"
+    SPOOL_OVERSIZE = "spool_oversize"
+    SPOOL_FAILED = "spool_failed"
+    BUFFER_FULL = "buffer_full"
+    # collected, but our own output took it no more
+    NOT_PASSED_ON = "not_passed_on"
+    # stored, and then damaged
+    CORRUPT = "corrupt"
+    DEAD_LETTER_LIMIT = "dead_letter_limit"
+    # refused by the destination
+    REJECTED = "rejected"
+    DEAD_LETTER = "dead_letter"
+    RATE_LIMITED = "rate_limited"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:
     """Where records come from: one object per file, stream or child, shared by all its records.
@@ -112,7 +157,7 @@ class Batch(NamedTuple):
     positions: Mapping[str, bytes | None] = {}
     """Position per key, opaque to everyone but the source; None forgets the key."""
     drops: Mapping[str, int] = {}
-    """What could not be read or understood: `telemetry.Drop` reason → count. Counted in the same transaction."""
+    """What could not be read or understood: `Drop` reason → count. Counted in the same transaction."""
     payloads: Sequence[Payload] = ()
     """What is encoded already (a receiver's request, a metric export)."""
     text: bytes | None = None

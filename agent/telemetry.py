@@ -1,6 +1,6 @@
-"""Our own events: one type each, which is a line in our log and a step of a counter at once; and the reasons why a record may be lost.
+"""Our own events: one type each, which is a line in our log and a step of a counter at once.
 
-To add an event, add a frozen dataclass below and emit it: `telemetry.emit(SourceFailed(source="app", error="…", retry_in=2.0))`. Its fields
+To add an event, add a frozen dataclass beside the code that emits it (or below, where several modules do) and emit it: `telemetry.emit(SourceFailed(source="app", error="…", retry_in=2.0))`. Its fields
 are the fields of the line; those that `labels` names are the attributes of the counter as well, so they must come from the configuration or
 from an enumeration, never from data. No field may hold a secret.
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, fields
-from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 import structlog
@@ -26,51 +25,6 @@ if TYPE_CHECKING:
 
     from agent.clock import Clock
     from agent.metrics import Metrics
-
-
-class Drop(StrEnum):
-    """Why a record, or a part of it, is not where it should be. The value is the `reason` label and the spool's counter."""
-
-    # read, but not understood: the record goes on as plain text
-    MALFORMED_JSON = "malformed_json"
-    MALFORMED_LOGFMT = "malformed_logfmt"
-    MALFORMED_CRI = "malformed_cri"
-    MALFORMED_DOCKER = "malformed_docker"
-    MALFORMED_SYSLOG = "malformed_syslog"
-    INVALID_UTF8 = "invalid_utf8"
-    BAD_TIMESTAMP = "bad_timestamp"
-    TOO_DEEP = "too_deep"
-    # read, and shortened
-    OVERSIZED = "oversized"
-    ATTRIBUTE_LIMIT = "attribute_limit"
-    JOIN_LIMIT = "join_limit"
-    # could not be read, or not whole
-    NUL_GAP = "nul_gap"
-    TRUNCATED_WINDOW = "truncated_window"
-    ROTATED_AWAY = "rotated_away"
-    GZIP_BOMB = "gzip_bomb"
-    GZIP_DAMAGED = "gzip_damaged"
-    UNREADABLE = "unreadable"
-    NOT_REGULAR = "not_regular"
-    # read, and taken out on purpose
-    REDACTED = "redacted"
-    FILTERED = "filtered"
-    # read, but there was no room, and it could not wait
-    EVICTED_QUOTA = "evicted_quota"
-    EVICTED_ORPHANED = "evicted_orphaned"
-    SPOOL_FULL = "spool_full"
-    SPOOL_OVERSIZE = "spool_oversize"
-    SPOOL_FAILED = "spool_failed"
-    BUFFER_FULL = "buffer_full"
-    # collected, but our own output took it no more
-    NOT_PASSED_ON = "not_passed_on"
-    # stored, and then damaged
-    CORRUPT = "corrupt"
-    DEAD_LETTER_LIMIT = "dead_letter_limit"
-    # refused by the destination
-    REJECTED = "rejected"
-    DEAD_LETTER = "dead_letter"
-    RATE_LIMITED = "rate_limited"
 
 
 FAILURES: Final = Metric("outrider.component.failures", Kind.COUNTER, "{failure}", "Times that a component raised and was started again.")

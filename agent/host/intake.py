@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from agent.crash import crash_point
 from agent.errors import SpoolFullError, SpoolOversizeError
 from agent.host import ahead
-from agent.record import Batch, Payload, Signal
-from agent.telemetry import Drop, RecordsDropped, ValuesRedacted
+from agent.record import Batch, Drop, Payload, Signal
+from agent.telemetry import RecordsDropped, ValuesRedacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

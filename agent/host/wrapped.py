@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 from agent.config.settings import SamplerEntry
 from agent.errors import SpoolError
 from agent.host.supervise import supervise
-from agent.record import Batch
+from agent.record import Batch, Drop
 from agent.retry import Backoff
 from agent.sources.child import Child, StartError
 from agent.sources.process_tree import ProcessTreeConfig
-from agent.telemetry import AgentImpaired, Drop, OutputLost
+from agent.telemetry import AgentImpaired, OutputLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import orjson
 
 from agent.parse.json_lines import decode, too_deep
-from agent.parse.reasons import MALFORMED_CRI, MALFORMED_DOCKER
 from agent.parse.timestamps import from_text
+from agent.record import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +102,7 @@ def unwrap_docker(line: bytes) -> Wrapped | None:
 
 
 CONTAINERS: Final = (
-    Container("docker", unwrap_docker, peek_docker, MALFORMED_DOCKER),
-    Container("cri", unwrap_cri, peek_cri, MALFORMED_CRI),
+    Container("docker", unwrap_docker, peek_docker, Drop.MALFORMED_DOCKER),
+    Container("cri", unwrap_cri, peek_cri, Drop.MALFORMED_CRI),
 )
 BY_NAME: Final = {container.name: container for container in CONTAINERS}

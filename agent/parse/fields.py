@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from agent.parse import severity, trace_context
 from agent.parse.limits import MAX_ATTRIBUTES
 from agent.parse.parsed import Parsed
-from agent.parse.reasons import BAD_TIMESTAMP
 from agent.parse.timestamps import parse_time
+from agent.record import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ def promote(fields: dict[str, Value]) -> Parsed:
     body = _body(fields, present.body)
     trace, span, flags = _trace_context(fields, present)
     doubtful = not time_ns and any(name in TIME[:5] for name in present.time)
-    return Parsed(body, fields, time_ns, level.number, level.text, trace, span, flags, reasons=(BAD_TIMESTAMP,) * doubtful)
+    return Parsed(body, fields, time_ns, level.number, level.text, trace, span, flags, reasons=(Drop.BAD_TIMESTAMP,) * doubtful)
 
 
 def take(fields: dict[str, Value], names: tuple[str, ...], understand: Callable[[Value], T | None]) -> T | None:

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.parse import json_lines, logfmt, plain, python_log, syslog
-from agent.parse.reasons import MALFORMED_JSON, MALFORMED_LOGFMT, MALFORMED_SYSLOG
+from agent.record import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,10 +38,10 @@ class Format(NamedTuple):
 
 PLAIN: Final = Format("plain", lambda _: True, plain.parse, rest=Rest.INDENTED)
 FORMATS: Final = (
-    Format("json", json_lines.sniff, json_lines.parse, MALFORMED_JSON),
+    Format("json", json_lines.sniff, json_lines.parse, Drop.MALFORMED_JSON),
     Format("python", python_log.sniff, python_log.parse, rest=Rest.ANY),
-    Format("syslog", syslog.sniff, syslog.parse, MALFORMED_SYSLOG),
-    Format("logfmt", logfmt.sniff, logfmt.parse, MALFORMED_LOGFMT),
+    Format("syslog", syslog.sniff, syslog.parse, Drop.MALFORMED_SYSLOG),
+    Format("logfmt", logfmt.sniff, logfmt.parse, Drop.MALFORMED_LOGFMT),
     Format("timed", python_log.sniff_timed, python_log.parse_timed, rest=Rest.ANY),
     PLAIN,
 )

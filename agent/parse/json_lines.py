@@ -16,7 +16,7 @@ import re2
 from agent.parse import fields as named
 from agent.parse.limits import MAX_DEPTH, without_surrogates
 from agent.parse.plain import parse as as_text
-from agent.parse.reasons import TOO_DEEP
+from agent.record import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +40,7 @@ def parse(line: bytes, now_ns: int) -> Parsed | None:
     if line.lstrip()[:1] != b"{":
         return None
     if too_deep(line) and not _is_flat_at_last(line):
-        return as_text(line, now_ns)._replace(reasons=(TOO_DEEP,))
+        return as_text(line, now_ns)._replace(reasons=(Drop.TOO_DEEP,))
     fields = decode(line)
     return None if fields is None else named.promote(fields)
 

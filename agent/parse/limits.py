@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from agent.parse.exceptions import CAUSE, CONTEXT, GROUP_HEADER, HEADER
-from agent.parse.reasons import ATTRIBUTE_LIMIT, OVERSIZED
+from agent.record import Drop
 
 if TYPE_CHECKING:
     from agent.parse.parsed import Parsed
@@ -65,12 +65,12 @@ def limited(parsed: Parsed) -> Parsed:
     if len(attributes) > MAX_ATTRIBUTES:
         dropped += len(attributes) - MAX_ATTRIBUTES
         attributes = dict(list(attributes.items())[:MAX_ATTRIBUTES])
-        reasons.append(ATTRIBUTE_LIMIT)
+        reasons.append(Drop.ATTRIBUTE_LIMIT)
     body = shortened(parsed.body)
     kept = {key: shortened(value) for key, value in attributes.items()}
     if body is not parsed.body or any(kept[key] is not value for key, value in attributes.items()):
         kept[TRUNCATED] = True
-        reasons.append(OVERSIZED)
+        reasons.append(Drop.OVERSIZED)
     return parsed._replace(body=body, attributes=kept, dropped_attributes=dropped, reasons=tuple(reasons))
 
 
@@ -91,7 +91,7 @@ def marked(parsed: Parsed) -> Parsed:
     """The record, saying that a text of it was cut, if it does not yet."""
     if TRUNCATED in parsed.attributes:
         return parsed
-    return parsed._replace(attributes={**parsed.attributes, TRUNCATED: True}, reasons=(*parsed.reasons, OVERSIZED))
+    return parsed._replace(attributes={**parsed.attributes, TRUNCATED: True}, reasons=(*parsed.reasons, Drop.OVERSIZED))
 
 
 def cut(text: str) -> str:

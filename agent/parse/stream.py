@@ -16,10 +16,10 @@ from agent.parse.formats import BY_NAME, PLAIN, Format, Rest, detect
 from agent.parse.joining import NOWHERE, STACKTRACE, Doubts, Open, placed
 from agent.parse.limits import MAX_ATTRIBUTES, MAX_TEXT, is_utf8, limited, marked
 from agent.parse.plain import parse as as_text
-from agent.parse.reasons import INVALID_UTF8, JOIN_LIMIT, NUL_GAP
 from agent.parse.traceback import Joint, TracebackJoiner
 from agent.parse.traceback_extent import Ending, message_lines
 from agent.parse.traceback_joiner import goes_on
+from agent.record import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +126,7 @@ class Stream:
         self._now_ns, self._base, self._at = now_ns, base, offset if end is None else end
         cleaned = line.strip(b"\0")
         if len(cleaned) != len(line):
-            out.append(Item(offset, offset, NUL_GAP))
+            out.append(Item(offset, offset, Drop.NUL_GAP))
         cleaned = cleaned.removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf")
         if not cleaned.strip():
             self._blank(cleaned, out)
@@ -341,7 +341,7 @@ class Stream:
     def _make_room(self, out: list[Item]) -> None:
         """Close the open record if nothing more may be joined to it; what follows is a record of its own."""
         if self._open is not None and self._open.full:
-            out.append(Item(self._open.offset, self._open.end, JOIN_LIMIT))
+            out.append(Item(self._open.offset, self._open.end, Drop.JOIN_LIMIT))
             self._close_record(out)
 
     def _close_record(self, out: list[Item]) -> None:
@@ -380,7 +380,7 @@ class Stream:
 
 def _counting_bytes(line: bytes, parsed: Parsed) -> Parsed:
     """The record, with the reason to count if its line is not UTF-8."""
-    return parsed if is_utf8(line) else parsed._replace(reasons=(*parsed.reasons, INVALID_UTF8))
+    return parsed if is_utf8(line) else parsed._replace(reasons=(*parsed.reasons, Drop.INVALID_UTF8))
 
 
 def _join(record: Open, doubts: Sequence[Doubt]) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from agent.parse.containers import BY_NAME, CONTAINERS, Container, Wrapped
 from agent.parse.limits import MAX_JOINED_BYTES
 from agent.parse.parsed import Parsed
-from agent.parse.reasons import JOIN_LIMIT, NUL_GAP
 from agent.parse.stream import CHANGE_AFTER, UNKNOWN, Item, Known, Stream
+from agent.record import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +104,7 @@ class Writers:
             self._stray(offset, line, now_ns, out)
             return
         if not line.startswith(bare[:1]):
-            out.append(Item(offset, offset, NUL_GAP))
+            out.append(Item(offset, offset, Drop.NUL_GAP))
         self._container, self._strays = container, 0
         self._join(offset, wrapped, now_ns, out)
 
@@ -152,7 +152,7 @@ class Writers:
             self._pieces[name] = pieces
             return
         if wrapped.partial:
-            out.append(Item(pieces.offset, pieces.end, JOIN_LIMIT))
+            out.append(Item(pieces.offset, pieces.end, Drop.JOIN_LIMIT))
         self._line(name, pieces, now_ns, out)
 
     def _line(self, name: str, pieces: Pieces, now_ns: int, out: list[Item]) -> None:

@@ -23,11 +23,10 @@ from agent.options import Duration, Size  # noqa: TC001 - pydantic reads them
 from agent.parse.cutter import LineCutter
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.parse.lines import Parser
-from agent.record import Batch, LogRecord, Origin, Severity, Value
+from agent.record import Batch, Drop, LogRecord, Origin, Severity, Value
 from agent.relay import Relay
 from agent.signals import as_inherited, name_of
 from agent.target.oom import memory_events, oom_kills
-from agent.telemetry import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

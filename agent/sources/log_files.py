@@ -24,13 +24,13 @@ from agent.options import Duration, Interval, OptionError, Size, local_path
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.parse.limits import TRUNCATED
 from agent.parse.lines import Parser
-from agent.record import Batch, Origin
+from agent.record import Batch, Drop, Origin
 from agent.tail.discover import matches
 from agent.tail.names import compile_glob, glob_root, printable
 from agent.tail.stream import State
 from agent.tail.table import SERIAL, Options
 from agent.tail.tail import Tail
-from agent.telemetry import Drop, FileChanged, FileFound, FileUnreadable
+from agent.telemetry import FileChanged, FileFound, FileUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

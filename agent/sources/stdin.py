@@ -21,9 +21,8 @@ from agent.options import Interval, Size  # noqa: TC001 - pydantic reads them
 from agent.parse.cutter import LineCutter
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.parse.lines import Parser
-from agent.record import Batch, Origin
+from agent.record import Batch, Drop, Origin
 from agent.relay import in_pipe
-from agent.telemetry import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

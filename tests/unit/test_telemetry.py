@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -10,13 +12,13 @@ from itertools import pairwise
 import pytest
 import structlog
 
-from agent import telemetry
+import agent
 from agent.metrics import Metrics
+from agent.record import Drop
 from agent.telemetry import (
     AgentStarted,
     ComponentFailed,
     ConfigRefused,
-    Drop,
     Event,
     Fold,
     Level,
@@ -53,7 +55,18 @@ def _structlog_defaults():
     structlog.reset_defaults()
 
 
-EVENTS = [value for value in vars(telemetry).values() if isinstance(value, type) and issubclass(value, Event) and value is not Event]
+MODULES = [
+    importlib.import_module(found.name) for found in pkgutil.walk_packages(agent.__path__, "agent.") if not found.name.endswith("__main__")
+]
+EVENTS = sorted(
+    {
+        value
+        for module in MODULES
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Event) and value is not Event
+    },
+    key=lambda event: event.__name__,
+)
 
 
 def _example(event: type[Event]) -> Event:

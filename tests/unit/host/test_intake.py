@@ -12,8 +12,8 @@ from agent.errors import SpoolError, SpoolFullError, SpoolOversizeError
 from agent.host.intake import Detected, Intake
 from agent.host.wrapped import TRIES, Wrapped
 from agent.metrics import Metrics
-from agent.record import Batch, LogRecord, Origin, Payload, Signal
-from agent.telemetry import Drop, Telemetry
+from agent.record import Batch, Drop, LogRecord, Origin, Payload, Signal
+from agent.telemetry import Telemetry
 from agent.testing.clock import FakeClock
 from agent.testing.otlp_server import decode
 

@@ -6,7 +6,7 @@ import pytest
 
 from agent.parse.json_lines import parse
 from agent.parse.limits import MAX_DEPTH
-from agent.parse.reasons import TOO_DEEP
+from agent.record import Drop
 
 
 def nested(lists):
@@ -14,7 +14,7 @@ def nested(lists):
     return b"[" * lists + b"1" + b"]" * lists
 
 
-@pytest.mark.parametrize(("lists", "reasons"), [(MAX_DEPTH - 1, ()), (MAX_DEPTH, (TOO_DEEP,)), (2000, (TOO_DEEP,))])
+@pytest.mark.parametrize(("lists", "reasons"), [(MAX_DEPTH - 1, ()), (MAX_DEPTH, (Drop.TOO_DEEP,)), (2000, (Drop.TOO_DEEP,))])
 def test_a_line_that_nests_too_deep_stays_text(lists, reasons):
     """The object counts as the first level; a line beyond the limit is kept whole, and counted."""
     line = b'{"event":"e","a":' + nested(lists) + b"}"
