@@ -72,7 +72,11 @@ def run(config: Path | None) -> None:
 def exec_(config: Path | None, command: tuple[str, ...]) -> None:
     """Run COMMAND, pass its output through, collect everything, and return its own exit code."""
     run_agent = _runtime()
-    sys.exit(_guarded(lambda: run_agent(_settings(config), reload=lambda: _settings(config), command=command)))
+
+    def settings() -> Settings:
+        return _settings(config).for_command(command)
+
+    sys.exit(_guarded(lambda: run_agent(settings(), reload=settings, command=command)))
 
 
 @cli.command()

@@ -166,7 +166,7 @@ class Observing(Protocol):
 
 @runtime_checkable
 class Doubtful(Protocol):
-    """Optional ability of a source: say what is allowed and perhaps not meant (`outrider check`)."""
+    """Optional ability of a source or an exporter: say what is allowed and perhaps not meant (`outrider check`)."""
 
     def doubts(self) -> list[str]:
         """One line each; reads, and opens nothing."""

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
 from agent.component import ComponentConfig  # noqa: TC001 - pydantic reads it
+from agent.encode.sentry_names import command_slug, is_slug
 from agent.options import Address, Duration, FilePath, Interval, OptionError, ReadableFile, Secret, Size, split_address
 from agent.parse.patterns import Pattern  # noqa: TC001 - pydantic reads it
 from agent.redact import RedactConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def _name(value: str) -> str:
     if not value or len(value) > 200 or not value.isprintable() or " " in value:
         raise OptionError("is not a name", "write up to 200 printable characters without spaces")
+    return value
+
+
+def _slug(value: str) -> str:
+    if value and not is_slug(value):
+        raise OptionError("is not a slug that Sentry takes", "write up to 50 of a-z, 0-9, _ and -, not digits alone, as in nightly-import")
     return value
 
 
@@ -128,6 +138,9 @@ class Errors(Section):
     """Check in for each probe and each run of `exec` as a cron monitor of Sentry's, which is made by that. Monitors may cost money."""
     schedule: str = ""
     """When the command of `exec` runs, as a crontab (`0 4 * * *`): makes its monitor. Without, the monitor must exist."""
+    monitor: Annotated[str, AfterValidator(_slug)] = ""
+    """The slug of the monitor of `exec`'s command; else one of the service, the program, its script and a hash of the command line, in which
+    dates and ids don't count: two commands of one service have two monitors."""
     logs: SentryLevel | None = None
     """Send records from this level on to Sentry Logs as well."""
 
@@ -225,3 +238,10 @@ class Settings(Section):
     """The command of `outrider exec`."""
     shutdown: Shutdown = Shutdown()
     """The end of a run."""
+
+    def for_command(self, command: Sequence[str]) -> Settings:
+        """These, with what follows from the command of `exec`: the slug of its monitor."""
+        if self.errors.monitor or not self.errors.check_ins:
+            return self
+        errors = self.errors.model_copy(update={"monitor": command_slug(self.service.name, command)})
+        return self.model_copy(update={"errors": errors})

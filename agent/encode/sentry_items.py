@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import uuid
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 NAMESPACE: Final = uuid.UUID("2a2a9d1e-7d0b-5f2c-8a60-54e0a1f6f3d7")
 """Of the ids made here; made up once."""
-LONGEST_SLUG: Final = 50
 LOGS_TYPE: Final = "application/vnd.sentry.items.log+json"
 _SEVERITY: Final = ((21, "fatal"), (17, "error"), (13, "warn"), (9, "info"), (5, "debug"), (1, "trace"))
 _INT64: Final = 1 << 63
@@ -29,12 +27,6 @@ _INT64: Final = 1 << 63
 def identifier(*parts: str) -> str:
     """An id of 32 hexadecimal digits that is the same for the same parts."""
     return uuid.uuid5(NAMESPACE, "\0".join(parts)).hex
-
-
-def slug(text: str) -> str:
-    """A name as Sentry takes it for a monitor."""
-    found = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-")
-    return found[:LONGEST_SLUG].strip("-") or "outrider"
 
 
 def interval_schedule(seconds: float) -> Json:

@@ -20,6 +20,7 @@ from agent.crash import crash_point
 from agent.encode.sentry_envelope import Envelope, EnvelopeError, decode, encode, json_item, make, relabel, seal
 from agent.encode.sentry_event import timestamp
 from agent.encode.sentry_items import client_report
+from agent.encode.sentry_names import changes, environment, environment_of, release, release_of
 from agent.encode.sentry_trim import fit, steps
 from agent.errors import PausedError, RejectedError, RetryableError, TooLargeError
 from agent.exporters.otlp_answer import retry_after, scrub
@@ -64,10 +65,14 @@ class SentryConfig(ComponentConfig):
 
     dsn: Annotated[Secret, AfterValidator(_dsn)]
     """The project's DSN, also with a path before the project. From the environment: `SENTRY_DSN`."""
-    environment: str = Field(default="", max_length=64)
-    """The environment that Sentry shows; else the resource's `deployment.environment.name`. From the environment: `SENTRY_ENVIRONMENT`."""
-    release: str = Field(default="", max_length=200)
-    """The release that Sentry shows; else `service.name@service.version`. From the environment: `SENTRY_RELEASE`."""
+    environment: str = ""
+    """The environment that Sentry shows; else the resource's `deployment.environment.name`. From the environment: `SENTRY_ENVIRONMENT`.
+
+    Sentry takes no `/` and no line's end in it, no more than 64 bytes, and not `none`: such a one is changed, as `outrider check` says."""
+    release: str = ""
+    """The release that Sentry shows; else `service.name@service.version`. From the environment: `SENTRY_RELEASE`.
+
+    Sentry takes no `/`, `\\`, tab and line's end in it, no more than 200 bytes, and not `latest`: such a one is changed, as `outrider check` says."""
     services: tuple[str, ...] = ()
     """Only what is about these services (`service.name`) goes to this project; none = all."""
     timeout: Interval = 10.0
@@ -112,6 +117,11 @@ class Sentry:
             losses.abandon(attempt)
             raise
         return replace(accepted, positions=losses.settle(row.signal, attempt))
+
+    def doubts(self) -> list[str]:
+        """Release and environment that Sentry would discard, and what is sent instead."""
+        config, resource = self._config, self._context.resource
+        return list(changes(config.release or release_of(resource), config.environment or environment_of(resource)))
 
     async def check(self) -> str:
         """Send a test event as the workload's, or, to a project that takes only others, as the first of those; say what came of it."""
@@ -171,7 +181,7 @@ class Sentry:
             envelope = decode(zlib.decompress(row.body, wbits=31))
         except EnvelopeError as error:
             raise RejectedError(f"no envelope: {error}") from error
-        return relabel(envelope, self._config.release, self._config.environment)
+        return relabel(envelope, release(self._config.release), environment(self._config.environment))
 
     def _allowed(self, envelope: Envelope) -> Envelope:
         """Without the attachments, while those are limited."""

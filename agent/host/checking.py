@@ -55,15 +55,15 @@ async def _check(settings: Settings, send: bool) -> list[Finding]:
 
 def built(pipeline: Pipeline) -> Iterable[Finding]:
     """One line per component that could be built; one that can't be is told as a configuration error."""
-    for one in pipeline.sources:
-        doubts = one.source.doubts() if isinstance(one.source, Doubtful) else []
-        yield Finding(f"source {one.name}", "; ".join(["built", *doubts]), well=True)
-    names = [f"sampler {one.name}" for one in pipeline.samplers]
-    names += [f"probe {one.name}" for one in pipeline.probes]
-    names += [f"exporter {name}" for name, _ in pipeline.exporters]
-    yield from [Finding(name, "built", well=True) for name in names]
-    if not names and not pipeline.sources:
-        yield Finding("configuration", "valid, and nothing to do", well=True)
+    parts: list[tuple[str, object]] = [(f"source {one.name}", one.source) for one in pipeline.sources]
+    parts += [(f"sampler {one.name}", one.sampler) for one in pipeline.samplers]
+    parts += [(f"probe {one.name}", one.probe) for one in pipeline.probes]
+    parts += [(f"exporter {name}", exporter) for name, exporter in pipeline.exporters]
+    for name, part in parts:
+        doubts = part.doubts() if isinstance(part, Doubtful) else []
+        yield Finding(name, "; ".join(["built", *(f"warning: {doubt}" for doubt in doubts)]), well=True)
+    if not parts:
+        yield Finding("configuration", NOTHING, well=True)
 
 
 async def ask(name: str, exporter: Exporter, settings: Settings) -> list[Finding]:
@@ -125,4 +125,8 @@ def _error(settings: Settings) -> Payload:
 
 
 TEXT: Final = "outrider check: a test record"
+NOTHING: Final = (
+    "valid, but nothing is configured to be read, measured or sent: write `sources`, `samplers`, `probes` and `exporters` in a file (-c), or set "
+    "OUTRIDER_LOG_FILES, OUTRIDER_TARGET, OUTRIDER_PROBES, OTEL_EXPORTER_OTLP_ENDPOINT, SENTRY_DSN"
+)
 EXAMPLES: Final = {Signal.LOGS: _log, Signal.METRICS: _metric, Signal.SENTRY_ERROR: _error}

@@ -7,13 +7,14 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from agent.encode.sentry_frames import NoSources, Scene
+from agent.encode.sentry_names import environment, environment_of, release, release_of
 from agent.encode.sentry_source import SourceFiles
 from agent.host.blackbox import BlackBox
 from agent.host.detector import CHILD, Detector, Setup
 from agent.host.observing import TARGET
 from agent.parse.patterns import compile_pattern
 from agent.record import Severity
-from agent.verdict.errors import Rules, environment_of, release_of, resource_subject
+from agent.verdict.errors import Rules, resource_subject
 from agent.verdict.runs import Reporting
 from agent.verdict.storms import Limits
 
@@ -110,12 +111,12 @@ def _any_of(patterns: Sequence[str]) -> Compiled | None:
 
 
 def _reporting(settings: Settings) -> Reporting:
-    """Release and environment are the resource's, or else the first Sentry destination's."""
+    """Release and environment are the resource's, or else the first Sentry destination's, as Sentry takes them."""
     resource, errors = settings.service.resource(), settings.errors
     given = [entry.options.model_dump(include={"release", "environment"}) for entry in settings.exporters if entry.type == "sentry"]
     labels = {
-        "release": release_of(resource) or next((one["release"] for one in given if one.get("release")), ""),
-        "environment": environment_of(resource) or next((one["environment"] for one in given if one.get("environment")), ""),
+        "release": release(release_of(resource) or next((one["release"] for one in given if one.get("release")), "")),
+        "environment": environment(environment_of(resource) or next((one["environment"] for one in given if one.get("environment")), "")),
     }
     known = {key: value for key, value in labels.items() if value}
-    return Reporting(settings.service.name, known, errors.sessions, errors.check_ins, errors.schedule)
+    return Reporting(settings.service.name, known, errors.sessions, errors.check_ins, errors.schedule, errors.monitor)

@@ -169,7 +169,7 @@ class ProbePoller:
         self.name = name
         self.last: Look | None = None
         self.state = State.UNKNOWN
-        self._probe = probe
+        self.probe = probe
         self._host = host
         self._emit = emit
         self.interval = interval
@@ -185,7 +185,7 @@ class ProbePoller:
             await every(self._host.clock, self.interval, self.look)
         finally:
             self._host.metrics.publish(self.name, ())
-            await self._probe.close()
+            await self.probe.close()
 
     async def look(self) -> None:
         """Look once, publish what was found, and tell if the state changed by it."""
@@ -195,7 +195,7 @@ class ProbePoller:
         self._looks.append(result.success)
         before, self.state = self.state, self._damping.next(self.state, self._looks)
         look = self.last = Look(
-            self.name, self._probe.target, self.state, result.success, result.reason, seconds, self._host.clock.wall_ns()
+            self.name, self.probe.target, self.state, result.success, result.reason, seconds, self._host.clock.wall_ns()
         )
         self._host.metrics.publish(self.name, self._observations(result, seconds))
         if worth_telling(before, self.state):
@@ -206,7 +206,7 @@ class ProbePoller:
     async def _result(self) -> ProbeResult:
         try:
             async with asyncio.timeout(self._timeout + GRACE):
-                return await self._probe.probe()
+                return await self.probe.probe()
         except TimeoutError:
             return ProbeResult(success=False, reason=f"no answer within {self._timeout:g} s")
         except Exception as error:  # noqa: BLE001 - the host: a probe that breaks has not seen its target
@@ -214,7 +214,7 @@ class ProbePoller:
             return ProbeResult(success=False, reason=f"the probe itself failed: {describe(error)}")
 
     def _observations(self, result: ProbeResult, seconds: float) -> list[Observation]:
-        labels = {"probe": self.name, "target": self._probe.target}
+        labels = {"probe": self.name, "target": self.probe.target}
         own = [
             Observation(SUCCESS, float(result.success)),
             Observation(DURATION, seconds),

@@ -128,7 +128,7 @@ class LogFiles:
 
     def doubts(self) -> list[str]:
         """Globs that no file matches now."""
-        return [f"warning: no file matches {printable(glob)} now" for glob in self.config.include if not matches(glob, self.config.exclude)]
+        return [f"no file matches {printable(glob)} now" for glob in self.config.include if not matches(glob, self.config.exclude)]
 
     async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Follow the files until cancelled."""

@@ -331,14 +331,3 @@ def resource_subject(resource: Mapping[str, str], hostname: str) -> Subject:
     names = ("host.name", "k8s.pod.name", "container.id", "service.instance.id")
     tags = tuple((name, value) for name, value in resource.items() if name not in _HAVE_A_PLACE)[:MAX_TAGS]
     return Subject(resource.get("service.name", ""), next((resource[name] for name in names if resource.get(name)), hostname), tags)
-
-
-def release_of(resource: Mapping[str, str]) -> str:
-    """`name@version`, as Sentry wants a release; "" without a version."""
-    version = resource.get("service.version", "")
-    return version if "@" in version or not version else f"{resource.get('service.name', '')}@{version}"
-
-
-def environment_of(resource: Mapping[str, str]) -> str:
-    """The environment, from either spelling of the convention."""
-    return resource.get("deployment.environment.name") or resource.get("deployment.environment", "")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from agent.encode.sentry_items import check_in, identifier, interval_schedule, payload, slug
+from agent.encode.sentry_items import check_in, identifier, interval_schedule, payload
+from agent.encode.sentry_names import slug
 from agent.record import Signal
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from agent.encode.sentry_items import check_in, crontab_schedule, identifier, payload, session, slug
+from agent.encode.sentry_items import check_in, crontab_schedule, identifier, payload, session
+from agent.encode.sentry_names import slug
 from agent.record import Signal
 from agent.verdict.storms import PREFIX
 
@@ -41,6 +42,8 @@ class Reporting:
     check_ins: bool = False
     schedule: str = ""
     """When the command runs, as a crontab; "" = the monitor exists already."""
+    monitor: str = ""
+    """The slug of the command's monitor; "" = that of the service."""
 
     @property
     def wanted(self) -> bool:
@@ -52,8 +55,8 @@ def stored_runs(positions: Mapping[str, bytes], reporting: Reporting) -> Iterato
     """The runs that were not over when the positions were stored, by their keys there."""
     for name, value in positions.items():
         if name.startswith(RUN):
-            key, started_ns, errors, holder = orjson.loads(value)
-            yield name, Run(key, started_ns, reporting, errors, holder)
+            key, started_ns, errors, holder, *monitor = orjson.loads(value)
+            yield name, Run(key, started_ns, reporting, errors, holder, *monitor)
 
 
 def began_ns(record: LogRecord) -> int:
@@ -79,6 +82,8 @@ class Run:
     errors: int = 0
     holder: str = ""
     """The agent process whose child it is; "" if it is nobody's: then any agent may see its end."""
+    monitor: str = ""
+    """Of the command that it is a run of, if an earlier agent began it."""
 
     def with_more(self, errors: int) -> Run:
         """It after some more errors."""
@@ -86,7 +91,10 @@ class Run:
 
     def dump(self) -> bytes:
         """What is stored of it."""
-        return orjson.dumps([self.key, self.started_ns, self.errors, self.holder])
+        return orjson.dumps([self.key, self.started_ns, self.errors, self.holder, self._monitor()])
+
+    def _monitor(self) -> str:
+        return self.monitor or self.reporting.monitor or slug(self.reporting.service)
 
     def begin(self) -> list[Payload]:
         """What is told at its beginning."""
@@ -118,7 +126,7 @@ class Run:
     def _check_in(self, status: str, now_ns: int, *, first: bool) -> Item:
         reporting = self.reporting
         return check_in(
-            slug(reporting.service),
+            self._monitor(),
             status,
             check_in_id=identifier(self.key, "check-in"),
             labels={key: value for key, value in reporting.labels.items() if key == "environment"},

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from agent.encode.sentry_envelope import Envelope, EnvelopeError, Item, decode, encode
 from agent.encode.sentry_event import encode_event
 from agent.encode.sentry_frames import Scene
-from agent.encode.sentry_items import logs, slug
+from agent.encode.sentry_items import logs
+from agent.encode.sentry_names import environment, release, slug
 from agent.encode.sentry_trim import steps
 from agent.exporters.sentry_dsn import parse_dsn
 from agent.exporters.sentry_limits import RateLimits, read_limits
@@ -113,6 +114,17 @@ def test_slugs(text):
     made = slug(text)
     assert 1 <= len(made) <= 50
     assert set(made) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-")
+    assert slug(made) == made
+
+
+@given(TEXT)
+def test_releases_and_environments(text):
+    """Any name is a release and an environment that Sentry takes, and such a one is not changed again."""
+    for made, longest, forbidden in ((release(text), 200, "/\\\r\n\f\t"), (environment(text), 64, "/\r\n\f\t")):
+        assert len(made.encode("utf-8", "replace")) <= longest
+        assert not set(forbidden) & set(made)
+        assert made.lower() not in (".", "..", "latest" if longest == 200 else "none")
+    assert (release(release(text)), environment(environment(text))) == (release(text), environment(text))
 
 
 @given(st.text(alphabet="ab 0123456789-:.%sdxfT", max_size=80))

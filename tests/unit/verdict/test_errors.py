@@ -13,12 +13,10 @@ from agent.verdict.errors import (
     Rules,
     crumb_of,
     ends_the_interpreter,
-    environment_of,
     event_id,
     fingerprint,
     level_name,
     read_exception,
-    release_of,
     resource_subject,
     to_event,
 )
@@ -231,14 +229,6 @@ def test_tags_of_the_resource():
     assert to_event(record(), subject, Rules()).tags == {"service.name": "a", "k8s.pod.name": "p", "log.iostream": ""}
     assert "k8s.pod.name" not in to_event(record(**{"service.name": "b"}), subject, Rules()).tags
     assert len(resource_subject({f"key{number}": "x" for number in range(100)}, "me").tags) == 30
-
-
-def test_release_and_environment():
-    """A release is `name@version`; either spelling of the environment counts."""
-    assert release_of({"service.name": "a", "service.version": "1.2"}) == "a@1.2"
-    assert release_of({"service.name": "a", "service.version": "b@3"}) == "b@3"
-    assert release_of({"service.name": "a"}) == ""
-    assert environment_of({"deployment.environment": "x"}) == environment_of({"deployment.environment.name": "x"}) == "x"
 
 
 def test_ids():

@@ -1,0 +1,113 @@
+r"""Names as Sentry takes them: monitor slugs, releases, environments. Pure.
+
+Sentry discards what it does not take, and says so to its project's owner only. So a name that it does not take is changed here, always in the
+same way, and two different names stay two wherever a name is an identity:
+
+    slug         a-z 0-9 _ - only, at most 50, not digits alone; one that is changed or cut ends in a hash of the whole name
+    of a command the service, the program and its script, and a hash of the whole command line but for dates, times and ids in it
+    release      each of / \ CR LF FF TAB becomes "-"; over 200 bytes it is cut and ends in a hash; ".", ".." and "latest" get "release-" before
+    environment  each of / CR LF FF TAB becomes "-"; over 64 bytes it is cut and ends in a hash; ".", ".." and "none" get "environment-" before
+
+The rules are those of Sentry's Relay (sentry-release-parser, `validate_release`, `validate_environment`) and of its monitors' `slug`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from itertools import pairwise
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+LONGEST_SLUG: Final = 50
+LONGEST_RELEASE: Final = 200
+LONGEST_ENVIRONMENT: Final = 64
+_HASH: Final = 8
+"""Hexadecimal digits of a hash."""
+_NOT_IN_RELEASES: Final = re.compile(r"[/\\\r\n\f\t]")
+_NOT_IN_ENVIRONMENTS: Final = re.compile(r"[/\r\n\f\t]")
+
+
+_SCRIPT: Final = re.compile(r"[\w./+-]{0,200}\.(?:py|sh|bash|js|mjs|cjs|ts|rb|pl|php|jar)")
+_PASSING: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[T\d:.Z+-]*"  # dates and times
+    r"|\d\d:\d\d[\d:.]*"
+    r"|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"  # UUIDs
+    r"|\b(?=[a-fA-F]{0,64}[0-9])[0-9a-fA-F]{8,64}\b"  # digests, times since the epoch, 20261129
+)
+"""What makes two runs of one command differ."""
+
+
+def slug(text: str) -> str:
+    """A monitor's slug for a name; another one for another name."""
+    plain = _plain(text)
+    if plain == text and 0 < len(plain) <= LONGEST_SLUG and not plain.isdigit():
+        return plain
+    return _hashed(plain, text)
+
+
+def command_slug(service: str, command: Sequence[str]) -> str:
+    """The slug of the monitor of a service's command: of the command line's words only the program and its script are shown in it."""
+    shown = [service, PurePath(command[0]).name]
+    script = next((word for word in command[1:] if _SCRIPT.fullmatch(word)), "")
+    module = next((after for word, after in pairwise(command) if word == "-m"), "")
+    shown += [name for name in (PurePath(script).name or module,) if name]
+    return _hashed(_plain("-".join(shown)), "\0".join([service, *(_PASSING.sub("?", word) for word in command)]))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-")
+
+
+def _hashed(plain: str, whole: str) -> str:
+    return f"{plain[: LONGEST_SLUG - _HASH - 1].strip('-') or 'outrider'}-{_hash(whole)}"
+
+
+def is_slug(text: str) -> bool:
+    """Whether Sentry takes a text as a monitor's slug as it is."""
+    return slug(text) == text
+
+
+def release(text: str) -> str:
+    """A release that Sentry takes; "" stays so."""
+    plain = _NOT_IN_RELEASES.sub("-", text.strip())
+    return _cut(f"release-{plain}" if plain in (".", "..") or plain.lower() == "latest" else plain, LONGEST_RELEASE)
+
+
+def environment(text: str) -> str:
+    """An environment that Sentry takes; "" stays so."""
+    plain = _NOT_IN_ENVIRONMENTS.sub("-", text.strip())
+    return _cut(f"environment-{plain}" if plain in (".", "..") or plain.lower() == "none" else plain, LONGEST_ENVIRONMENT)
+
+
+def release_of(resource: Mapping[str, str]) -> str:
+    """`name@version` of a resource; "" without a version. As it is written: see `release`."""
+    version = resource.get("service.version", "")
+    return version if "@" in version or not version else f"{resource.get('service.name', '')}@{version}"
+
+
+def environment_of(resource: Mapping[str, str]) -> str:
+    """The environment of a resource, from either spelling of the convention. As it is written: see `environment`."""
+    return resource.get("deployment.environment.name") or resource.get("deployment.environment", "")
+
+
+def changes(releases: str, environments: str) -> Iterator[str]:
+    """What is sent instead of a release and an environment, in a sentence for each that Sentry does not take as it is."""
+    for what, given, sent in (("release", releases, release(releases)), ("environment", environments, environment(environments))):
+        if given != sent:
+            yield f"Sentry does not take the {what} {given!r}: it is sent as {sent!r}"
+
+
+def _cut(text: str, longest: int) -> str:
+    """The text, or as many of its first bytes as leave room for a hash of it."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= longest:
+        return text
+    return f"{data[: longest - _HASH - 1].decode('utf-8', 'ignore')}-{_hash(text)}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:_HASH]
