@@ -31,8 +31,11 @@ class Mechanism:
     type: str = "generic"
     handled: bool = True
     """False if nobody caught it: the process or the thread died of it."""
-    synthetic: bool = False
-    """Whether the exception's type was made up by us: then Sentry does not group by it."""
+    own: bool = False
+    """Whether it is the agent's own judgement (an end, a probe, a pattern) and not an exception of the workload's.
+
+    That is not what Sentry calls `synthetic`: receivers leave type and value out of the title of such an event, and these two say what happened.
+    """
     signal: Signalled | None = None
 
 
@@ -74,8 +77,10 @@ class ErrorEvent:
     """Nanoseconds since the Unix epoch."""
     level: str
     """`fatal`, `error`, `warning`, `info` or `debug`."""
-    fingerprint: tuple[str, ...]
-    """Errors with the same one are one issue."""
+    group: tuple[str, ...]
+    """Errors with the same one are one problem: of a storm of them few are sent."""
+    fingerprint: tuple[str, ...] = ()
+    """What a receiver is to group by instead of its own grouping; empty = that does as well."""
     message: Message | None = None
     exception: ExceptionInfo | None = None
     fatal: FatalError | None = None

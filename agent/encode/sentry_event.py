@@ -128,8 +128,6 @@ def _place(error: ExceptionInfo, number: int, parent: int, source: str) -> Json:
 
 def _mechanism(mechanism: Mechanism) -> Json:
     encoded: Json = {"type": mechanism.type, "handled": mechanism.handled}
-    if mechanism.synthetic:
-        encoded["synthetic"] = True
     if mechanism.signal:
         encoded["meta"] = {"signal": {"number": mechanism.signal.number, "name": mechanism.signal.name}}
     return encoded

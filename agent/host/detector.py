@@ -32,8 +32,9 @@ from agent.metrics import Kind, Metric
 from agent.record import Payload, Signal
 from agent.telemetry import DetectionFailed
 from agent.verdict.crumbs import Crumbs, is_child
-from agent.verdict.errors import EXIT, event_id, key_of, to_event
+from agent.verdict.errors import EXIT, event_id, to_event
 from agent.verdict.exits import Ending, exit_event, kill_event, loop_event, note_end, read_ending, told_already
+from agent.verdict.grouping import key_of
 from agent.verdict.monitors import Monitors
 from agent.verdict.observed import OOM_KILLED, STARTED
 from agent.verdict.runs import RUN, Run, began_ns, stored_runs
@@ -376,7 +377,7 @@ class Detector:
     async def _note(self, findings: Findings, event: ErrorEvent, crumbs: Callable[[], tuple[Crumb, ...]] = tuple) -> None:
         """Send an error, or fold it. Only what is told wants breadcrumbs, and of a storm nearly nothing is."""
         other = () if event.service == self._setup.subject.service else (event.service,)
-        key = key_of((*event.fingerprint, *other))
+        key = key_of((*event.group, *other))
         choice = findings.draft.note(key, event.time_ns, self._clock.wall_ns())
         findings.counts[_OUTCOMES[choice]] += 1
         if choice in (Choice.SEND, Choice.FOLD_FIRST):
@@ -400,8 +401,8 @@ class Detector:
 
     async def _payload(self, source: str, event: ErrorEvent) -> Payload:
         attached: Sequence[Attachment] = ()
-        if not event.mechanism.handled or event.mechanism.synthetic or event.level == "fatal":
-            told_by_host = event.mechanism.synthetic and source != CHILD
+        if not event.mechanism.handled or event.mechanism.own or event.level == "fatal":
+            told_by_host = event.mechanism.own and source != CHILD
             attached = self._box.attachments("" if told_by_host else source, self._waiting.values(), self._measured())
         made = await self._maker.make(occurrences(self._encoded(event), 1, event.time_ns, event.time_ns))
         items = [Item("event", made), *(Item("attachment", one.body, _about(one)) for one in attached)]

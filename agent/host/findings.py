@@ -89,7 +89,7 @@ class Findings:
 
     def hear(self, record: LogRecord, event: ErrorEvent) -> None:
         """Count an error that somebody has made, and note whether it sounds like last words."""
-        if not event.mechanism.synthetic:
+        if not event.mechanism.own:
             self.errors += 1
             self._words = self._words.then(words_of(record, event))
 

@@ -5,31 +5,29 @@ A record is an error if its level says so, if it tells of an exception and has n
 
 from __future__ import annotations
 
-import re
 import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from agent.columns import unusual
-from agent.encode.sentry_frames import is_in_app, main_file
+from agent.encode.sentry_frames import main_file
 from agent.error_event import Crumb, ErrorEvent, Mechanism, Message
 from agent.parse.exceptions import ExceptionInfo
 from agent.parse.limits import TRUNCATED
 from agent.parse.traceback import parse_fatal_error, parse_traceback
 from agent.parse.traceback_json import from_structured
 from agent.record import LogRecord, Severity
+from agent.verdict.grouping import NAMESPACE, group_of, groups_itself
 from agent.verdict.templates import parametrise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from agent.parse.exceptions import FatalError, Frame
+    from agent.parse.exceptions import FatalError
     from agent.parse.patterns import Compiled
     from agent.record import Value
 
-NAMESPACE: Final = uuid.UUID("7f0b1c9e-5d0e-5b8e-9a43-0d6a3f1b2c11")
-"""Of the event ids; made up once."""
 STACKTRACE: Final = "exception.stacktrace"
 EXIT: Final = "outrider.process.exited"
 """`event.name` of a record that tells how a process ended."""
@@ -49,9 +47,9 @@ _EXCEPTION_KEYS: Final = frozenset(
     {"exception", "exc_info", "exc_text", "error.stack_trace", "error.stack", "stack_trace", "traceback", STACKTRACE, "record", "text"}
 )
 _LEVELS: Final = ((Severity.FATAL, "fatal"), (Severity.ERROR, "error"), (Severity.WARN, "warning"), (Severity.INFO, "info"))
-_SYNTHETIC: Final = {
-    "ProbeDown": Mechanism("probe", synthetic=True),
-    "LogPattern": Mechanism("log_pattern", synthetic=True),
+_OWN: Final = {
+    "ProbeDown": Mechanism("probe", own=True),
+    "LogPattern": Mechanism("log_pattern", own=True),
 }
 _ELSEWHERE: Final = ("Exception in thread", "Exception ignored", "Process ")
 _DUMPS: Final = ("Current thread 0x", "Thread 0x", "Stack (most recent call first)")
@@ -145,20 +143,23 @@ def to_event(record: LogRecord, subject: Subject, rules: Rules) -> ErrorEvent:
     text = record.body if isinstance(record.body, str) else "" if record.body is None else str(record.body)
     text = text.partition(_HEADER)[0].rstrip() or text
     template, params = parametrise(text)
-    found = made_up(record, text, rules) if exception is None else None
+    service = subject.of(record)
+    found = own_finding(record, entitled(service, text), rules) if exception is None else None
     known = "" if alone or (exception is not None and not _is_template(record)) else template
+    group = group_of(known, exception, rules.in_app) or group_of(template, None)
     return ErrorEvent(
         event_id=event_id(record, subject),
         time_ns=record.time_ns or record.observed_ns,
         level=level_name(record.severity),
-        fingerprint=fingerprint(known, exception, rules.in_app) or fingerprint(template, None),
+        group=group,
+        fingerprint=(found.type, *group) if found else () if fatal is None and groups_itself(exception) else group,
         message=None if alone else Message(template, params, text if params else ""),
         exception=found or exception,
         fatal=fatal,
-        mechanism=_SYNTHETIC[found.type] if found else mechanism_of(record, exception, alone=alone or fatal is not None),
+        mechanism=_OWN[found.type] if found else mechanism_of(record, exception, alone=alone or fatal is not None),
         logger=logger_of(record),
         server_name=subject.server_name,
-        service=subject.of(record),
+        service=service,
         tags=tags_of(record, subject),
         extra=extra_of(record),
         trace_id=record.trace_id.hex(),
@@ -166,7 +167,12 @@ def to_event(record: LogRecord, subject: Subject, rules: Rules) -> ErrorEvent:
     )
 
 
-def made_up(record: LogRecord, text: str, rules: Rules) -> ExceptionInfo | None:
+def entitled(service: str, text: str) -> str:
+    """The message of an issue that the agent makes itself: its title says which service it is about."""
+    return f"{service}: {text}" if service else text
+
+
+def own_finding(record: LogRecord, text: str, rules: Rules) -> ExceptionInfo | None:
     """The exception that stands for what is an error only by our or the user's judgement: a probe's change, the find of a pattern."""
     if is_probe(record):
         return ExceptionInfo("ProbeDown", "", text, ())
@@ -281,49 +287,6 @@ def crumb_of(record: LogRecord) -> Crumb:
     return Crumb(
         record.time_ns or record.observed_ns, level_name(record.severity or Severity.INFO), logger_of(record) or "log", body[:SHORT]
     )
-
-
-# --- what makes two errors one issue ----------------------------------------------------------------------------------
-
-
-def fingerprint(template: str, exception: ExceptionInfo | None, in_app: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Template, types and own frames: never the message as it was rendered, and no line numbers."""
-    if exception is None:
-        return (template,)
-    links = list(_chain(exception))
-    frames = [frame for link in links for frame in link.frames]
-    own = [frame for frame in frames if _is_own(frame.filename, in_app)] or frames
-    value = () if frames else (parametrise(exception.value)[0],)
-    types = tuple(link.qualified or "(cut off)" for link in links)
-    return tuple(part for part in (template, *types, *value, *_places(own)) if part)
-
-
-def _is_own(path: str, prefixes: tuple[str, ...]) -> bool:
-    """Whether a file is the workload's own; of a module's name by the path alone, as it must not matter what can be looked at."""
-    names = [name.replace(".", "/") for name in prefixes if not re.search(r"[\\/]", name)]
-    plain = path.replace("\\", "/")
-    return is_in_app(path, "", prefixes) or any(f"/{name}/" in plain or plain.endswith(f"/{name}.py") for name in names)
-
-
-def _chain(exception: ExceptionInfo) -> Iterable[ExceptionInfo]:
-    """The exceptions of a chain and the members of its groups, the newest first, twenty at most."""
-    waiting, count = [exception], 0
-    while waiting and count < 20:
-        link = waiting.pop(0)
-        yield link
-        waiting += [*link.group, *(below for below in (link.cause or link.context,) if below)]
-        count += 1
-
-
-def _places(frames: Iterable[Frame]) -> list[str]:
-    """Where, by the last parts of the path, so that it does not matter where the code lies; each place once, so that recursion is one place."""
-    places = dict.fromkeys("/".join(re.split(r"[\\/]", frame.filename)[-2:]) + ":" + frame.function for frame in frames)
-    return list(places)[:20]
-
-
-def key_of(parts: Iterable[str]) -> str:
-    """A fingerprint as a short key."""
-    return uuid.uuid5(NAMESPACE, "\0".join(parts)).hex[:16]
 
 
 def resource_subject(resource: Mapping[str, str], hostname: str) -> Subject:

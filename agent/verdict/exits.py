@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from agent.error_event import ErrorEvent, Mechanism, Signalled
 from agent.parse.exceptions import ExceptionInfo
-from agent.verdict.errors import event_id, fingerprint, tags_of
+from agent.verdict.errors import entitled, event_id, tags_of
+from agent.verdict.grouping import group_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +134,7 @@ def exit_exception(ending: Ending, fatal: FatalError | None) -> ExceptionInfo:
     frames = thread.frames if thread else ()
     if ending.out_of_memory:
         who = f"what {ending.program} ran" if ending.code else ending.program
-        value = f"{who} was killed by the kernel for want of memory: its cgroup counted {ending.oom_kills} OOM kill(s)"
+        value = f"{who} was killed by the kernel because memory ran out: its cgroup counted {ending.oom_kills} OOM kill(s)"
         return ExceptionInfo("OutOfMemoryKill", "", value, frames)
     if ending.signal_name:
         meaning = signal.strsignal(signal_number(ending.signal_name)) or ""
@@ -152,57 +153,47 @@ def exit_event(
 ) -> ErrorEvent:
     """The error that a process's bad end is."""
     exception = exit_exception(ending, fatal)
-    return ErrorEvent(
-        event_id=event_id(record, subject),
-        time_ns=record.time_ns or record.observed_ns,
-        level="fatal" if ending.signalled else "error",
-        fingerprint=fingerprint(f"exit {ending.program} {ending.code or ''}".rstrip(), exception, in_app),
-        exception=exception,
-        fatal=fatal,
-        mechanism=Mechanism("exit", handled=False, synthetic=True, signal=ending.signalled),
-        logger="outrider.exit",
-        server_name=subject.server_name,
-        service=subject.service,
-        tags=tags_of(record, subject) | {"process.executable.name": ending.program},
-        extra={key: value for key, value in record.attributes.items() if key.startswith("process.")},
-    )
+    group = group_of(f"exit {ending.program} {ending.code or ''}".rstrip(), exception, in_app)
+    mechanism = Mechanism("exit", handled=False, own=True, signal=ending.signalled)
+    event = _event(record, subject, exception, mechanism, group=group, program=ending.program)
+    return replace(event, fatal=fatal, level="fatal" if ending.signalled else "error")
 
 
 def kill_event(record: LogRecord, subject: Subject) -> ErrorEvent:
     """The error that an OOM kill beside a process is that lives on."""
     ending = read_ending(record)
-    value = f"the kernel killed {ending.oom_kills} process(es) in the cgroup of {ending.program} for want of memory"
-    return ErrorEvent(
-        event_id=event_id(record, subject, "oom kill"),
-        time_ns=record.time_ns or record.observed_ns,
-        level="fatal",
-        fingerprint=("oom kill", ending.program),
-        exception=ExceptionInfo("OutOfMemoryKill", "", value, ()),
-        mechanism=Mechanism("oom_kill", handled=False, synthetic=True, signal=Signalled(int(signal.SIGKILL), "SIGKILL")),
-        logger="outrider.exit",
-        server_name=subject.server_name,
-        service=subject.service,
-        tags=tags_of(record, subject) | {"process.executable.name": ending.program},
-        extra={key: value for key, value in record.attributes.items() if key.startswith("process.")},
-    )
+    value = f"the kernel killed {ending.oom_kills} process(es) in the cgroup of {ending.program} because memory ran out"
+    exception = ExceptionInfo("OutOfMemoryKill", "", value, ())
+    mechanism = Mechanism("oom_kill", handled=False, own=True, signal=Signalled(int(signal.SIGKILL), "SIGKILL"))
+    return _event(record, subject, exception, mechanism, group=("oom kill", ending.program), program=ending.program)
 
 
 def loop_event(record: LogRecord, times_ns: Sequence[int], subject: Subject, program: str) -> ErrorEvent:
     """The error that many bad ends in a short time are, besides each of them."""
     seconds = (max(times_ns) - min(times_ns)) // 10**9
     exception = ExceptionInfo("CrashLoop", "", f"{program} ended badly {len(times_ns)} times within {seconds} s", ())
+    mechanism = Mechanism("crash_loop", handled=False, own=True)
+    event = _event(record, subject, exception, mechanism, group=("crash loop", program), program=program)
+    return replace(event, extra={"count": len(times_ns), "seconds": seconds})
+
+
+def _event(
+    record: LogRecord, subject: Subject, exception: ExceptionInfo, mechanism: Mechanism, *, group: tuple[str, ...], program: str
+) -> ErrorEvent:
+    """An issue of a process of a service; of one record there may be several, told apart by their mechanisms."""
     return ErrorEvent(
-        event_id=event_id(record, subject, "crash loop"),
+        event_id=event_id(record, subject, "" if mechanism.type == "exit" else mechanism.type.replace("_", " ")),
         time_ns=record.time_ns or record.observed_ns,
         level="fatal",
-        fingerprint=("crash loop", program),
-        exception=exception,
-        mechanism=Mechanism("crash_loop", handled=False, synthetic=True),
+        group=group,
+        fingerprint=group,
+        exception=replace(exception, value=entitled(subject.service, exception.value)),
+        mechanism=mechanism,
         logger="outrider.exit",
         server_name=subject.server_name,
         service=subject.service,
         tags=tags_of(record, subject) | {"process.executable.name": program},
-        extra={"count": len(times_ns), "seconds": seconds},
+        extra={key: value for key, value in record.attributes.items() if key.startswith("process.")},
     )
 
 

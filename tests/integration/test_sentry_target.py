@@ -157,7 +157,7 @@ def test_a_probe_and_a_pattern(sentry, tmp_path):
             wait_until(lambda: types(sentry) == ["LogPattern", "ProbeDown"], "the probe's change")
             time.sleep(1.5)
     assert types(sentry) == ["LogPattern", "ProbeDown"]
-    assert all(event["exception"]["values"][-1]["mechanism"]["synthetic"] for event in seen(sentry))
+    assert all(event["exception"]["values"][-1]["value"].startswith("strategy: ") for event in seen(sentry))
     assert "all is well" in box(sentry)
 
 
@@ -180,6 +180,7 @@ def test_a_strict_server_shows_one_issue_each(tmp_path):
         with AgentProcess(tmp_path / "state", "--config", str(config)):
             wait_until(lambda: len(server.issues()) >= 5, "five issues")
             time.sleep(1)
+        titles = {issue["calculated_type"]: issue["calculated_value"] for issue in server.issues()}
         events = [server.events(issue["id"]) for issue in server.issues()]
     assert sorted(some[0]["exception"]["values"][-1]["type"] for some in events) == [
         "KeyError",
@@ -189,3 +190,4 @@ def test_a_strict_server_shows_one_issue_each(tmp_path):
         "SIGSEGV",
     ]
     assert [len(some) for some in events] == [1] * 5
+    assert all(value.startswith("strategy: ") for type_, value in titles.items() if type_ != "KeyError")

@@ -103,7 +103,7 @@ async def test_what_was_folded_is_told_when_the_window_is_over(make, spool):
     await clock.advance(61)
     await detector.tick()
     assert [event["extra"]["occurrences"]["count"] for event in spool.items("event")] == [1, 99]
-    assert len({tuple(event["fingerprint"]) for event in spool.items("event")}) == 1
+    assert [event["logentry"]["message"] for event in spool.items("event")] == ["order %s broke"] * 2
     assert spool.items("client_report")[0]["discarded_events"] == [{"reason": "sample_rate", "category": "error", "quantity": 98}]
     assert spool.stored["app"] == {}
 
@@ -407,11 +407,13 @@ async def test_a_record_that_breaks_us(make, spool, monkeypatch):
 
 
 async def test_a_pattern_of_the_users(make, spool):
-    """A record that only a pattern makes an error is a synthetic one with the black box; an error by its level is not called that."""
+    """A record that only a pattern makes an error has a title with its service, and the black box; an error by its level is not called that."""
     rules = Rules(pattern=compile_pattern("margin call"))
     await feed(make(rules=rules), spool, [plain("before"), plain("margin call for 7 USD"), plain("it broke", Severity.ERROR)])
     found, broke = spool.items("event")
-    assert found["exception"]["values"][0]["mechanism"] == {"type": "log_pattern", "handled": True, "synthetic": True}
+    assert found["exception"]["values"][0]["mechanism"] == {"type": "log_pattern", "handled": True}
+    assert found["exception"]["values"][0]["value"] == "strategy: margin call for 7 USD"
+    assert found["fingerprint"] == ["LogPattern", "margin call for %s USD"]
     assert (found["logentry"]["message"], found["level"], "exception" in broke) == ("margin call for %s USD", "info", False)
     assert "before" in spool.attachments()["last_lines.txt"]
 
@@ -427,5 +429,5 @@ async def test_a_probe_that_went_down(make, spool):
     assert event["tags"]["probe.name"] == "api"
     assert event["logentry"]["message"] == "probe api: http://x is down: no answer within %s s"
     assert event["exception"]["values"][0]["type"] == "ProbeDown"
-    assert event["exception"]["values"][0]["mechanism"]["synthetic"] is True
+    assert event["exception"]["values"][0]["value"] == "strategy: probe api: http://x is down: no answer within 5 s"
     assert "http://x is down" in spool.attachments()["last_lines.txt"]

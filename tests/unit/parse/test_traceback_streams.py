@@ -193,12 +193,12 @@ def test_a_traceback_that_is_interrupted_for_ever_is_cut_off() -> None:
 
 
 def test_an_ordinary_line_in_a_message_does_not_change_the_issue() -> None:
-    """What a program prints below an exception is at worst a part of its message: type, frames and fingerprint stay the same."""
+    """What a program prints below an exception is at worst a part of its message: type, frames and group stay the same."""
     died = SIMPLE.replace(b"in f", b"in <module>")
     short, long = (records_of(died + more)[0] for more in (b"", b"starting again\n"))
     first, second = (to_event(record, Subject("strategy", "host"), Rules()) for record in (short, long))
     assert long.attributes["exception.message"] == "no\nstarting again"
-    assert first.fingerprint == second.fingerprint
+    assert first.group == second.group
     assert first.exception is not None
     assert second.exception is not None
     assert (first.exception.type, first.exception.frames) == (second.exception.type, second.exception.frames)

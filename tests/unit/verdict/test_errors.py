@@ -14,12 +14,12 @@ from agent.verdict.errors import (
     crumb_of,
     ends_the_interpreter,
     event_id,
-    fingerprint,
     level_name,
     read_exception,
     resource_subject,
     to_event,
 )
+from agent.verdict.grouping import group_of
 from agent.verdict.templates import parametrise
 from tests.support.sentry import CORPUS, NOW_NS, SUBJECT, corpus, records_of
 
@@ -150,8 +150,8 @@ def test_every_traceback_of_the_corpus_is_an_error_with_a_type():
 
 
 def of(text):
-    """The fingerprint of a traceback."""
-    return fingerprint("", read_exception(record(exc_info=text)))
+    """The group of a traceback."""
+    return group_of("", read_exception(record(exc_info=text)))
 
 
 def test_the_message_and_lines_do_not_matter():
@@ -178,7 +178,7 @@ def test_modules_name_own_code():
         f'Traceback (most recent call last):\n  File "/v/site-packages/mine/a.py", line 3, in f\n  File "{path}", line 3, in g\nKeyError: 7\n'
         for path in ("/app/other.py", "/app/another.py")
     )
-    kinds = [{fingerprint("", read_exception(record(text)), own) for text in (here, there)} for own in ((), ("mine",), ("mine.a",))]
+    kinds = [{group_of("", read_exception(record(text)), own) for text in (here, there)} for own in ((), ("mine",), ("mine.a",))]
     assert [len(kind) for kind in kinds] == [2, 1, 1]
     assert kinds[1] == {("KeyError", "mine/a.py:f")}
 
@@ -253,14 +253,14 @@ def test_a_sentence_is_no_kind():
     stack = {"exception.type": "KeyError", "exception.stacktrace": TRACEBACK}
     said = [record(f"order for {word} failed", **stack)._replace(severity_text="ERROR") for word in ("XYZ", "ABC")]
     named = [record(f"order {word}", **stack)._replace(severity_text="error") for word in ("failed", "lost")]
-    assert len({to_event(one, SUBJECT, Rules()).fingerprint for one in said}) == 1
-    assert len({to_event(one, SUBJECT, Rules()).fingerprint for one in named}) == 2
+    assert len({to_event(one, SUBJECT, Rules()).group for one in said}) == 1
+    assert len({to_event(one, SUBJECT, Rules()).group for one in named}) == 2
 
 
 def test_places_of_windows():
     """The folder that a program lies in does not make another kind, however it is written."""
     kinds = {
-        fingerprint("", read_exception(record(TRACEBACK.replace("/app", drive).replace("/", "\\")))) for drive in ("C:/app", "D:/srv/app")
+        group_of("", read_exception(record(TRACEBACK.replace("/app", drive).replace("/", "\\")))) for drive in ("C:/app", "D:/srv/app")
     }
     assert len(kinds) == 1
 

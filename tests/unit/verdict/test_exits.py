@@ -68,7 +68,7 @@ def test_an_oom_kill_beside_a_process():
     attributes = {"process.exit.oom_kills": 2, "process.executable.name": "app", "process.pid": 7}
     event = kill_event(LogRecord(NOW_NS, NOW_NS, Severity.FATAL, "", "x", attributes, Origin("process:b:7:1"), 5), SUBJECT)
     assert (event.level, event.exception.type, event.mechanism.signal.name) == ("fatal", "OutOfMemoryKill", "SIGKILL")
-    assert (event.mechanism.synthetic, event.extra["process.pid"]) == (True, 7)
+    assert (event.mechanism.own, event.extra["process.pid"]) == (True, 7)
 
 
 def test_a_record_is_read_back():
@@ -84,7 +84,7 @@ def test_the_event_of_an_exit():
     threads = (ThreadStack("1", current=False, frames=()), ThreadStack("2", current=True, frames=(Frame("/app/a.py", 3, "f"),)))
     record = LogRecord(NOW_NS, NOW_NS, Severity.FATAL, "", "x", {"process.pid": 7, "other": 1}, Origin("child:7:exit"), 0)
     event = exit_event(record, Ending(signal_name="SIGABRT", program="app"), SUBJECT, fatal=FatalError("Aborted", threads))
-    assert (event.level, event.mechanism.synthetic, event.mechanism.handled) == ("fatal", True, False)
+    assert (event.level, event.mechanism.own, event.mechanism.handled) == ("fatal", True, False)
     assert (event.mechanism.signal.number, event.mechanism.signal.name) == (6, "SIGABRT")
     assert [frame.function for frame in event.exception.frames] == ["f"]
     assert event.fatal.threads == threads
