@@ -4,7 +4,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 
-.PHONY: help run test lint types property load benchmark bench torture e2e ci-slow generate clean
+.PHONY: help run test unit lint types property load benchmark bench torture e2e ci-slow generate clean
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,9 @@ run: $(STAMP) ## The demo: a workload under Outrider's eyes; prints the status p
 test: $(STAMP) lint types ## All that can run here: lint, types, unit and integration tests, a slice of the torture
 	@$(PY) -m pytest --cov --cov-report=term:skip-covered
 	@cd deploy/strategy-agent && ../../$(PY) -m pytest
+
+unit: $(STAMP) ## Unit tests alone; on another Python with PYTHON=python3.N VENV=.venv-3.N
+	@$(PY) -m pytest tests/unit
 
 lint: $(STAMP) ## ruff
 	@$(PY) -m ruff check agent tests deploy/demo
@@ -53,4 +56,4 @@ generate: $(STAMP) ## Rewrite the generated files in config/
 	@$(PY) -m agent.generate config
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* *.egg-info
+	rm -rf .venv* .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* *.egg-info

@@ -126,7 +126,8 @@ class HttpServer:
         task.add_done_callback(self._gone)
 
     def _gone(self, task: asyncio.Task[None]) -> None:
-        self._connections.pop(task).writer.transport.abort()
+        connection = self._connections.pop(task)  # held until it is aborted: a writer that is collected before that is reported as unclosed
+        connection.writer.transport.abort()
 
     def _objection(self, writer: asyncio.StreamWriter) -> str | None:
         if not _permitted(writer.get_extra_info("socket")):
