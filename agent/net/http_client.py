@@ -250,8 +250,11 @@ class _Connection:
         self._transport.abort()
 
     def reset(self) -> bool:
-        """Make ready for the next request; False if this connection can't take one (either side has said `Connection: close`, say)."""
-        if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE or not self._wire.idle:
+        """Make ready for the next request; False if this connection can't take one.
+
+        Either side has said `Connection: close`, say, or bytes came behind the answer, which would pass for the next one (RFC 9112 section 9.2).
+        """
+        if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE or not self._wire.idle or self._left_over:
             return False
         self._h11.start_next_cycle()
         self._since = time.monotonic()
@@ -260,6 +263,11 @@ class _Connection:
     def fit(self) -> bool:
         """Whether an idle connection may be used."""
         return self._wire.idle and not self._transport.is_closing() and time.monotonic() - self._since < IDLE_LIMIT
+
+    @property
+    def _left_over(self) -> bytes:
+        """What was received behind the last answer."""
+        return self._h11.trailing_data[0]
 
     async def tunnel(self, job: _Job) -> None:
         """Ask the proxy to connect us with the server (RFC 9110 section 9.3.6)."""
@@ -275,6 +283,8 @@ class _Connection:
             job.status, job.answering = None, False  # of the proxy, not of the server
         if not 200 <= answer.status_code < 300:
             raise _refusal(self._proxy, answer)
+        if self._left_over:  # in TLS the client speaks first
+            raise HttpError(ErrorKind.PROXY, f"no valid answer from the proxy {self._proxy}: it goes on behind its end")
 
     def _credentials(self) -> list[tuple[str, str]]:
         given = self._proxy.authorization if self._proxy else None

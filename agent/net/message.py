@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from agent.errors import OutriderError
+from agent.net.addresses import bracketed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,13 +57,13 @@ class Target(NamedTuple):
     @property
     def authority(self) -> str:
         """The `Host` header: the port only if it is not the scheme's own (RFC 9110 section 7.2)."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS["https" if self.secure else "http"] else f"{host}:{self.port}"
+        default = DEFAULT_PORTS["https" if self.secure else "http"]
+        return bracketed(self.host) if self.port == default else self.full_authority
 
     @property
     def full_authority(self) -> str:
         """With the port in any case: what a proxy is asked to connect to."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{bracketed(self.host)}:{self.port}"
 
     @property
     def origin(self) -> tuple[bool, str, int]:

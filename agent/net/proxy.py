@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, WithJsonSchema
 
-from agent.net.addresses import is_loopback
+from agent.net.addresses import bracketed, is_loopback
 from agent.net.message import DEFAULT_PORTS, ErrorKind, HttpError, basic
 from agent.options import OptionError
 
@@ -42,8 +42,7 @@ class Proxy(NamedTuple):
     """`Basic …` if its URL carries a user; never shown."""
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.secure else 'http'}://{host}:{self.port}"
+        return f"{'https' if self.secure else 'http'}://{bracketed(self.host)}:{self.port}"
 
 
 class Chooser(Protocol):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from agent.errors import ConfigError
 from agent.host.background import check_ledger
 from agent.lean import SERVING, stand_ins
+from agent.net.addresses import bracketed
 from agent.options import split_address
 from agent.server.http import HttpServer
 from agent.server.logs import LogsRoute
@@ -79,7 +80,7 @@ class Endpoints:
         """Listen; return the address of the pages. Raises OSError when it is taken."""
         name, port = split_address(self._settings.listen)
         await self._control.listen_unix(state_dir / SOCKET)
-        return f"{name}:{await self._servers[0].listen(name, port, self._guard.tls)}"
+        return f"{bracketed(name)}:{await self._servers[0].listen(name, port, self._guard.tls)}"
 
     async def close(self) -> None:
         """Stop listening."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from agent.net.addresses import host_allowed, is_loopback, probe_objection
+from agent.net.addresses import bracketed, host_allowed, is_loopback, probe_objection
 from agent.net.expect import StatusClass, check_expiry, check_headers, check_json, check_status, check_text, dig
 from agent.net.guard import GuardedResolver
 from agent.net.headers import Headers
@@ -187,6 +187,12 @@ def test_a_foreign_name_is_no_host_of_ours(host, allowed):
     [
         ("127.0.0.1", False), ("10.1.2.3", False), ("93.184.216.34", False), ("::1", False),
         ("169.254.169.254", True), ("169.254.1.1", True), ("fe80::1", True), ("fe80::1%eth0", True), ("::ffff:169.254.169.254", True),
+        ("64:ff9b::169.254.169.254", True), ("64:ff9b::a9fe:101", True), ("64:ff9b::8.8.8.8", False),
+        ("64:ff9b:1:a9fe:a9:fe00::", True), ("64:ff9b:1:ffa9:fe:a9fe::", True), ("64:ff9b:1:ffff:a9:fea9:fe00:0", True),
+        ("64:ff9b:1::8.8.8.8", False), ("2001:db8:64::169.254.169.254", True), ("2001:db8:64::169.254.7.7", False),
+        ("2002:a9fe:a9fe::1", True), ("2002:808:808::1", False), ("2001:0:a9fe:a9fe::1", True), ("2001:0:808:808:0:0:5601:5601", True),
+        ("::169.254.169.254", True), ("::ffff:0:169.254.0.9", True), ("fe81::5efe:1.2.3.4", True), ("2001:db8::200:5efe:169.254.3.4", True),
+        ("64:ff9b::6464:64c8", True), ("64:ff9b::a83f:8110", True), ("2001:4860:4860::8888", False), ("::ffff:10.0.0.1", False),
         ("fd00:ec2::254", True), ("100.100.100.200", True), ("0.0.0.0", True), ("::", True), ("224.0.0.1", True), ("x", True),
     ],
 )  # fmt: skip
@@ -196,6 +202,13 @@ def test_probes_do_not_fetch_credentials(address, refused):
     assert probe_objection(address, allow_link_local=True) is None
 
 
+@pytest.mark.parametrize("host", ["2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "169.254.43518", "0xa9.254.0xa9.0376", "169.16689662"])
+async def test_the_resolver_knows_the_other_spellings(host):
+    """The C library also takes an address that is written as one number, in hexadecimal, in octal or with fewer parts."""
+    with pytest.raises(HttpError, match="metadata"):
+        await GuardedResolver(allow_link_local=False).resolve(host, 80)
+
+
 async def test_the_resolver_keeps_to_it():
     """The decision is made on the resolved address."""
     guarded = GuardedResolver(allow_link_local=False)
@@ -203,3 +216,10 @@ async def test_the_resolver_keeps_to_it():
         await guarded.resolve("169.254.169.254", 80)
     assert [str(one) for one in await guarded.resolve("127.0.0.1", 80)] == ["127.0.0.1:80"]
     assert await GuardedResolver(allow_link_local=True).resolve("169.254.169.254", 80)
+
+
+def test_a_host_stands_before_its_port():
+    """An IPv6 address is put into brackets before a port, a name and an IPv4 address are not."""
+    assert [bracketed(host) for host in ("::1", "fe80::1%eth0", "10.0.0.1", "collector.test")] == [
+        "[::1]", "[fe80::1%eth0]", "10.0.0.1", "collector.test",
+    ]  # fmt: skip

@@ -119,6 +119,31 @@ async def test_the_server_may_end_the_connection(client, headers):
         assert server.log.connections == 2
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        Reply(answer(200, b"one").raw + answer(500, b"planted").raw),
+        Reply(answer(200, b"one").raw + b"\r\n"),
+        Reply(answer(204).raw + b"a body that may not be"),
+        Reply(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n" + answer(503).raw),
+    ],
+)
+async def test_bytes_behind_an_answer_are_not_the_next_answer(client, first):
+    """What a server sends behind the end of its answer, in the same packet, is no answer to a later request: that has its own connection."""
+    async with FaultServer(first, answer(200, b"two")) as server:
+        await client.send(_get(server), deadline=LONG)
+        response = await client.send(_get(server), deadline=LONG)
+        assert (response.status, response.body, server.log.connections) == (200, b"two", 2)
+
+
+async def test_bytes_behind_an_answer_to_head_are_not_the_next_answer(client):
+    """The body that a server wrongly sends in answer to HEAD is no answer to the next request."""
+    async with FaultServer(answer(200, b"HTTP/1.1 500 planted\r\n\r\n"), answer(200, b"two")) as server:
+        await client.send(Request("HEAD", server.url), deadline=LONG)
+        response = await client.send(_get(server), deadline=LONG)
+        assert (response.status, response.body, server.log.connections) == (200, b"two", 2)
+
+
 async def test_an_old_idle_connection_is_not_used(client, monkeypatch):
     """What has been idle too long may be dead without saying so: it is replaced."""
     monkeypatch.setattr(http_client, "IDLE_LIMIT", 0.0)
