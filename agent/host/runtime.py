@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from agent import signals
 from agent.clock import SystemClock
 from agent.errors import ConfigError, OutriderError, SpoolError, UnavailableError
-from agent.host import bare
+from agent.host import bare, library_log
 from agent.host.generation import Generation
 from agent.host.held import Held
 from agent.host.pipeline import Host
@@ -72,6 +72,7 @@ class Agent:
 
     async def run(self) -> int:
         """Run until stopped; return 0, or the wrapped command's exit code. UnavailableError: address or directory can't be had."""
+        library_log.report_to(self._telemetry)
         spool = await self._open_spool()
         try:
             host = Host(self._clock, self._metrics, self._telemetry, spool)
