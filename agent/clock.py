@@ -28,8 +28,8 @@ class SystemClock:
         return time.monotonic()
 
     def wall_ns(self) -> int:
-        """CLOCK_REALTIME, in nanoseconds."""
-        return time.time_ns()
+        """CLOCK_REALTIME, in nanoseconds; 0 where it is set to before 1970, because no format we write has a time before that."""
+        return max(0, time.time_ns())
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the running event loop."""

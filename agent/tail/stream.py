@@ -252,17 +252,24 @@ class Stream:
         """
         stored = self.saved
         if (offset, parser) != (stored.offset, stored.parser):
+            head, marker = self._digests(offset, reader)
             stored = stored._replace(
                 offset=offset,
                 parser=parser,
-                head=self._head_until(offset, reader),
-                marker=self._marker_before(offset, reader),
+                head=head,
+                marker=marker,
                 mid_line=self.mid_line and offset == self.offset,
             )
         stored = stored._replace(size=self._read_status[0], mtime_ns=self._read_status[1])
         drained = self.drained and stored.offset == self.seen
         self.saved = stored._replace(place=self.place, drained=drained, cause=self.cause)
         return self.saved
+
+    def _digests(self, offset: int, reader: Reader | None) -> tuple[Digest, Digest]:
+        try:
+            return self._head_until(offset, reader), self._marker_before(offset, reader)
+        except OSError:  # the lines are taken already; that the file can't be read is reported by its next read
+            return self._head_until(offset, None), self._marker_before(offset, None)
 
     def _head_until(self, offset: int, reader: Reader | None) -> Digest:
         length = min(HEAD, offset)

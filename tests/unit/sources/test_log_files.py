@@ -462,6 +462,33 @@ def test_unreadable_file_is_tried_again(tmp_path, rig, monkeypatch):
     assert one.drain(5.0) == ["2"]
 
 
+@pytest.mark.parametrize("readable", range(6))
+def test_a_file_that_breaks_while_it_is_read_stops_no_other(tmp_path, rig, monkeypatch, readable):
+    """Wherever in a batch the disk refuses a file, its lines come once it can be read, and other files are read meanwhile."""
+    one = rig()
+    bad, good, real, left = tmp_path / "a.log", tmp_path / "b.log", os.pread, [readable]
+    append(bad, "1", "Traceback (most recent call last):")
+    append(good, "1")
+
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        if os.fstat(fd).st_ino == bad.stat().st_ino:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd, size, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", pread)
+        one.drain()
+        append(bad, "2")
+        append(good, "2")
+        one.drain()
+        assert [str(record.body) for record in one.records if record.origin.attributes["log.file.name"] == "b.log"] == ["1", "2"]
+    one.drain(31.0)
+    bodies = [str(record.body) for record in one.records if record.origin.attributes["log.file.name"] == "a.log"]
+    assert "\n".join(bodies).split("\n") == ["1", "Traceback (most recent call last):", "2"]
+
+
 def test_stale_handle(tmp_path, rig, monkeypatch):
     """A stale handle is opened anew by name, and goes on."""
     one = rig()
