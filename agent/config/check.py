@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from agent.config.fields import TWIN, field_at, known_keys, model_at, parts_of
+from agent.config.fields import field_at, known_keys, model_at, parts_of
 from agent.config.secrets import read_secrets
-from agent.config.tree import Fault, Route, Site, dotted, kind_of
+from agent.config.tree import TWIN, Fault, Route, Site, dotted, kind_of
 from agent.options import MASK, closest
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote
 
@@ -17,21 +18,42 @@ VARIABLES: Final = {
     "OUTRIDER_PROBES": "comma-separated URLs to look at",
     "OUTRIDER_REDIS_STREAMS": "not available in this version",
     "OUTRIDER_LISTEN": "host:port of the agent's own pages",
+    "OUTRIDER_INSECURE": "`true` lets everybody who reaches that address read the pages; else another address than loopback needs one of the next two",
+    "OUTRIDER_TOKEN_FILE": "file that holds the token which the pages ask for",
+    "OUTRIDER_WEB_CONFIG": "`web.config` file of the pages: TLS, users",
     "OUTRIDER_TESTRUN_DIR": "not available in this version",
     "OTEL_SERVICE_NAME": "service.name",
     "OTEL_RESOURCE_ATTRIBUTES": "key=value pairs, comma-separated, percent-encoded",
     "OTEL_METRIC_EXPORT_INTERVAL": "how often metrics are sent, in milliseconds",
     "OTEL_EXPORTER_OTLP_*": "where and how logs, metrics and traces are sent: the standard variables, common and per signal",
+    "OTEL_LOGS_EXPORTER": "`none`: logs are not sent over OTLP; so OTEL_METRICS_EXPORTER and OTEL_TRACES_EXPORTER",
+    "OTEL_SDK_DISABLED": "`true`: nothing is sent over OTLP",
     "SENTRY_DSN": "where errors are sent",
     "SENTRY_ENVIRONMENT": "the environment that Sentry shows",
     "SENTRY_RELEASE": "the release that Sentry shows",
 }
 """What is read."""
 
+OURS: Final = tuple(name for name in VARIABLES if name.startswith("OUTRIDER_"))
+
 OTLP_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 
 OTHERS: Final = frozenset({"OUTRIDER_CRASH_LOG", "OUTRIDER_FAULT"})
 """Variables of ours that are read elsewhere."""
+
+MEANT: Final = {
+    **dict.fromkeys(("OUTRIDER_PORT", "OUTRIDER_HOST", "OUTRIDER_ADDRESS", "OUTRIDER_BIND"), "set OUTRIDER_LISTEN to host:port"),
+    **dict.fromkeys(("OUTRIDER_CONFIG", "OUTRIDER_CONFIG_FILE"), "name the file on the command line, with -c"),
+    **dict.fromkeys(("OUTRIDER_LOG_LEVEL", "OUTRIDER_LOG_FORMAT"), "write `level` or `format` under `log` in a configuration file"),
+}
+"""What is sometimes set and does not exist → what to do instead."""
+
+_SERVICE_LINK: Final = re.compile(
+    r"OUTRIDER(?:_[A-Z0-9_]+?)??_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+"""What Kubernetes (and Docker, for links) sets for a service whose name begins with `outrider`: not ours, and no typing error."""
+_SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://\S+")
+"""The value of `<SERVICE>_PORT` beside them."""
 
 UNAVAILABLE: Final = ("OUTRIDER_REDIS_STREAMS", "OUTRIDER_TESTRUN_DIR")
 
@@ -42,6 +64,9 @@ def tree_of(env: Mapping[str, str]) -> Tree:
     builder.service()
     builder.plain("OUTRIDER_STATE_DIR", ("state_dir",))
     builder.plain("OUTRIDER_LISTEN", ("server", "listen"))
+    builder.switch("OUTRIDER_INSECURE", ("server", "insecure"))
+    builder.plain("OUTRIDER_TOKEN_FILE", ("server", "bearer_token_file"))
+    builder.plain("OUTRIDER_WEB_CONFIG", ("server", "web_config"))
     builder.metrics()
     builder.inputs()
     builder.otlp()
@@ -61,6 +86,14 @@ class _Builder:
         if variable in self._env:
             self._put(variable, route, self._env[variable])
 
+    def switch(self, variable: str, route: tuple[str, ...]) -> None:
+        """Read what is true or false."""
+        value = self._env.get(variable, "").lower()
+        if value in ("true", "1", "false", "0"):
+            self._put(variable, route, value in ("true", "1"))
+        elif value:
+            self._fault(variable, f"{self._env[variable]!r} is neither true nor false", "write true or false")
+
     def service(self) -> None:
         attributes = self._resource_attributes()
         name = attributes.pop("service.name", None)
@@ -72,10 +105,12 @@ class _Builder:
 
     def metrics(self) -> None:
         text = self._env.get("OTEL_METRIC_EXPORT_INTERVAL")
-        if text is not None and text.isascii() and text.isdigit():
+        if text is not None and text.isascii() and text.isdigit() and len(text) <= 12 and int(text) > 0:
             self._put("OTEL_METRIC_EXPORT_INTERVAL", ("metrics", "interval"), int(text) / 1000)
         elif text is not None:
-            self._fault("OTEL_METRIC_EXPORT_INTERVAL", f"{text!r} is not a number of milliseconds", "write a whole number")
+            self._warn(
+                "OTEL_METRIC_EXPORT_INTERVAL", f"{text!r} is not a number of milliseconds: the default is taken", "write a whole number"
+            )
 
     def inputs(self) -> None:
         patterns: list[Data] = [*_split(self._env.get("OUTRIDER_LOG_FILES", ""))]
@@ -87,13 +122,13 @@ class _Builder:
             self._append("OUTRIDER_PROBES", "probes", {"url": url})
 
     def otlp(self) -> None:
-        if not any(name.startswith(OTLP_PREFIX) for name in self._env):
+        if not any(name.startswith(OTLP_PREFIX) or name.endswith("_EXPORTER") for name in self._env):
             return
         from agent.exporters import otlp_environment  # noqa: PLC0415 - most workloads set none of its variables
 
         reading = otlp_environment.read(self._env)
-        for fault in reading.faults:
-            self._fault(*fault)
+        for doubt in reading.doubts:
+            self._warn(*doubt)
         if reading.options is not None:
             variable = next(iter(reading.variables.values()))
             route = self._append(variable, "exporters", {"type": "otlp_http", **cast("dict[str, Data]", reading.options)})
@@ -114,12 +149,16 @@ class _Builder:
                 self._fault(variable, "is not available in this version", "unset it, or upgrade when it is")
 
     def _resource_attributes(self) -> dict[str, Data]:
-        """`key=value,…`, percent-encoded (OpenTelemetry specification, Resource SDK: any error refuses the whole value)."""
+        """`key=value,…`, percent-encoded (OpenTelemetry specification, Resource SDK). A wrong pair is warned about and left out.
+
+        By the letter it discards the whole value, and with it the service's name; OpenTelemetry's own SDKs keep the rest as well.
+        """
         attributes: dict[str, Data] = {}
         for pair in _split(self._env.get("OTEL_RESOURCE_ATTRIBUTES", "")):
             key, equals, value = pair.partition("=")
             if not equals or not key.strip():
-                self._fault("OTEL_RESOURCE_ATTRIBUTES", f"{pair!r} is no key=value pair", "write key=value,key=value")
+                fix = "write key=value,key=value, and a comma in a value as %2C"
+                self._warn("OTEL_RESOURCE_ATTRIBUTES", f"{pair!r} is not a key=value pair: it is left out", fix)
                 continue
             attributes[unquote(key.strip())] = unquote(value.strip())
         return attributes
@@ -149,6 +188,9 @@ class _Builder:
     def _fault(self, variable: str, message: str, fix: str) -> None:
         self.tree.faults.append(Fault(Place(variable), "", message, fix))
 
+    def _warn(self, variable: str, message: str, fix: str) -> None:
+        self.tree.warnings.append(Fault(Place(variable), "", message, fix))
+
 
 def unused_warning(route: Route, tree: Tree) -> Fault:
     """The warning that a variable was set for nothing, because the file decides."""
@@ -156,8 +198,13 @@ def unused_warning(route: Route, tree: Tree) -> Fault:
 
 
 def unknown_variables(env: Mapping[str, str]) -> list[str]:
-    """Variables that look like ours and that nobody reads."""
-    return sorted(name for name in env if name.startswith("OUTRIDER_") and name not in VARIABLES and name not in OTHERS)
+    """Variables that look like ours and that nothing reads."""
+    return sorted(name for name, value in env.items() if name.startswith("OUTRIDER_") and not _is_known(name, value))
+
+
+def _is_known(name: str, value: str) -> bool:
+    address = name.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(value)
+    return name in VARIABLES or name in OTHERS or bool(address or _SERVICE_LINK.fullmatch(name))
 
 
 def _split(text: str) -> list[str]:

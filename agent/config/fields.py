@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, get_args
 
 from pydantic import BaseModel, SecretStr
 
+from agent.config.tree import TWIN
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic.fields import FieldInfo
 
     from agent.config.tree import Route
-
-TWIN = "_file"
-"""`token_file` names a file that holds the secret `token`."""
 
 
 def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:

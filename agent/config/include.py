@@ -85,4 +85,5 @@ def _behind(other: Tree, tree: Tree) -> Tree:
         {moved(route): text for route, text in other.texts.items()},
         other.referenced,
         other.faults,
+        other.warnings,
     )

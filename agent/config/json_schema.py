@@ -10,8 +10,9 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from agent import registry
 from agent.config.components import ENTRIES, SCHEMES, host_keys
 from agent.config.docstrings import attribute_docstrings
-from agent.config.fields import TWIN, secret_keys
+from agent.config.fields import secret_keys
 from agent.config.settings import Settings
+from agent.config.tree import TWIN
 from agent.registry import Kind
 
 if TYPE_CHECKING:

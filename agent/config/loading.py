@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agent.config.check import check, suggest
 from agent.config.components import check_components, check_names
-from agent.config.environment import VARIABLES, tree_of, unknown_variables, unused_warning
+from agent.config.environment import MEANT, OURS, tree_of, unknown_variables, unused_warning
 from agent.config.include import include
 from agent.config.secrets import literal_passwords, literal_secrets
 from agent.config.settings import Entry, Settings, is_loopback
@@ -41,9 +41,23 @@ def read(path: Path | None, env: Mapping[str, str]) -> Loaded:
     tree = Tree("environment") if path is None else _read(path, env)
     around = tree_of(env)
     unused = [unused_warning(route, around) for route in tree.fill(around) if around.value_place(route).source not in tree.referenced]
-    unknown = [Fault(Place(name), "", "is no variable of this program", suggest(name, VARIABLES)) for name in unknown_variables(env)]
+    unknown = [
+        Fault(Place(name), "", "is not a variable of this program", MEANT.get(name) or suggest(name, OURS))
+        for name in unknown_variables(env)
+    ]
     settings = settings_of(tree)
-    return Loaded(settings, tuple(sorted((*unused, *unknown, *_secrets_in(tree, settings)))))
+    return Loaded(settings, tuple(sorted({*unused, *unknown, *tree.warnings, *_open_pages(tree, settings), *_secrets_in(tree, settings)})))
+
+
+def _open_pages(tree: Tree, settings: Settings) -> list[Fault]:
+    """A warning that everybody may read the pages, where that is so because it was asked for."""
+    server = settings.server
+    if not server.insecure or server.web_config or server.bearer_token or is_loopback(split_address(server.listen)[0]):
+        return []
+    message = f"whoever reaches {server.listen} reads the pages, without TLS or authentication"
+    return [
+        Fault(tree.value_place(("server", "insecure")), "server.insecure", message, "set web_config or bearer_token if others can reach it")
+    ]
 
 
 def from_environment(env: Mapping[str, str]) -> Settings:

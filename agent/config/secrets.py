@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, SecretStr
 
-from agent.config.fields import TWIN, is_secret, keys_of, model_in, parts_of, secret_keys
-from agent.config.tree import Fault, Route, Site, dotted
+from agent.config.fields import is_secret, keys_of, model_in, parts_of, secret_keys
+from agent.config.tree import TWIN, Fault, Route, Site, dotted
+from agent.options import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,6 +51,7 @@ def _read_secret(key: str, data: dict[str, object], site: Site) -> None:
     secret, problem = _read_text(str(name))
     if problem:
         site.fault((key + TWIN,), problem, "create it or correct the path")
+        secret = MASK  # so that no other fault follows from this one
     site.tree.values[here] = site.tree.value_place((*site.route, key + TWIN))
     site.tree.texts[here] = secret
     data[key] = secret

@@ -75,14 +75,16 @@ class Server(Section):
     """The agent's own pages: `/metrics`, `/healthz`, `/readyz`, `/`."""
 
     listen: Address = "127.0.0.1:9464"
-    """`host:port`. From the environment: `OUTRIDER_LISTEN`."""
+    """`host:port`. From the environment: `OUTRIDER_LISTEN`. Another address than loopback needs `web_config`, `bearer_token` or `insecure`."""
     insecure: bool = False
-    """Allow an address that others can reach, although there is neither TLS nor authentication."""
+    """Allow an address that others can reach, although there is neither TLS nor authentication. From the environment: `OUTRIDER_INSECURE`."""
     web_config: ReadableFile | None = None
     """A `web.config` file of Prometheus' exporter-toolkit: TLS, users with bcrypt hashes (`outrider[web]`), headers, rate limit. It holds for every
-    page; `outrider healthcheck` and the other commands ask over the control socket, which needs none of it."""
+    page; `outrider healthcheck` and the other commands ask over the control socket, which needs none of it. From the environment:
+    `OUTRIDER_WEB_CONFIG`."""
     bearer_token: Secret | None = None
-    """A token that clients may give as `Authorization: Bearer …`; beside the users of `web_config`, if there are any."""
+    """A token that clients may give as `Authorization: Bearer …`; beside the users of `web_config`, if there are any. From the environment: its file,
+    `OUTRIDER_TOKEN_FILE`."""
 
     @model_validator(mode="after")
     def _only_loopback(self) -> Server:
@@ -90,7 +92,10 @@ class Server(Section):
             self.insecure or self.web_config or self.bearer_token
         )  # a web_config that lets everybody in is found when it is read
         if open_to_all and not is_loopback(split_address(self.listen)[0]):
-            fix = "listen on 127.0.0.1, set web_config or bearer_token, or write `insecure: true` if only trusted machines reach it"
+            fix = (
+                "listen on 127.0.0.1; or set web_config or bearer_token (OUTRIDER_WEB_CONFIG, OUTRIDER_TOKEN_FILE); or, if only trusted machines "
+                "reach it, write `insecure: true` (OUTRIDER_INSECURE=true)"
+            )
             raise OptionError(f"{self.listen} can be reached from outside, without TLS or authentication", fix, key="listen")
         return self
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.errors import ConfigError
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 Data = None | bool | int | float | str | list["Data"] | dict[str, "Data"]
 """What a YAML document can hold here."""
+
+TWIN: Final = "_file"
+"""`token_file` names a file that holds the secret `token`."""
 
 Route = tuple[str | int, ...]
 """The way from the root to a value: `("sources", 0, "include")`."""
@@ -64,6 +67,8 @@ class Tree:
     referenced: set[str] = field(default_factory=set)
     """The variables that the data refers to."""
     faults: list[Fault] = field(default_factory=list)
+    warnings: list[Fault] = field(default_factory=list)
+    """What is doubtful, and goes on all the same."""
 
     def key_place(self, route: Route) -> Place:
         """Where the key stands, or else the nearest thing around it."""
@@ -84,18 +89,26 @@ class Tree:
         self.texts.update({route: text for route, text in other.texts.items() if not _under(route, unused)})
         self.referenced.update(other.referenced)
         self.faults.extend(other.faults)
+        self.warnings.extend(other.warnings)
         return unused
 
 
 def _fill(mine: dict[str, Data], theirs: dict[str, Data], route: Route, unused: list[Route]) -> None:
     for key, value in theirs.items():
         present = mine.get(key)
-        if present is None:
+        if present is None and mine.get(_twin(key)) is not None:
+            unused.append((*route, key))
+        elif present is None:
             mine[key] = value
         elif isinstance(present, dict) and isinstance(value, dict):
             _fill(present, value, (*route, key), unused)
         else:
             unused.append((*route, key))
+
+
+def _twin(key: str) -> str:
+    """The other way to give a secret: `token` in place, or `token_file`."""
+    return key.removesuffix(TWIN) if key.endswith(TWIN) else key + TWIN
 
 
 def _under(route: Route, tops: list[Route]) -> bool:

@@ -1,6 +1,7 @@
 """The standard OTLP exporter variables as options of `otlp_http` (OpenTelemetry specification, protocol/exporter.md). Pure.
 
-An empty variable counts as unset. A number that is none is a fault here, not a warning: a typo must not send data elsewhere or nowhere.
+An empty variable counts as unset. A value that can't be obeyed is warned about and left out, as the specification says ("Parsing"): these
+variables are the workload's as well, and what its SDK takes must not keep the agent from starting.
 """
 
 from __future__ import annotations
@@ -8,16 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
-from agent.errors import ConfigError
+from agent.options import closest
 from agent.record import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 SIGNALS: Final = (Signal.LOGS, Signal.METRICS, Signal.TRACES)
 NO_LIMIT: Final = 2147483.0
 """Seconds: what a timeout of 0 ("no limit") is taken for (configuration/common.md, "Timeout")."""
+
+SHOWN: Final = 40
+"""Characters of a wrong value that a message shows."""
 
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "ENDPOINT": ("endpoint",),
@@ -29,13 +33,31 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "CLIENT_KEY": ("tls", "key_file"),
 }
 """The last part of a variable's name, and where its value belongs among the options."""
+OTHERS: Final = ("PROTOCOL", "INSECURE", "SPAN_INSECURE", "METRIC_INSECURE")
+"""Last parts that are read otherwise, or that only gRPC has."""
+METRICS_ONLY: Final = ("METRICS_TEMPORALITY_PREFERENCE", "METRICS_DEFAULT_HISTOGRAM_AGGREGATION")
+MEANINGLESS: Final = (
+    "OTEL_BLRP_",
+    "OTEL_LOGRECORD_",
+    "OTEL_METRIC_EXPORT_TIMEOUT",
+    "OTEL_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+    "OTEL_EXPORTER_PROMETHEUS_",
+)
+"""Beginnings of what somebody may have set for what is sent, in vain. What only an SDK inside of a workload has (sampler, propagators, spans, its
+own log's level) is not among them."""
+DISABLED: Final = "OTEL_SDK_DISABLED"
+SELECTORS: Final[Mapping[Signal, str]] = {signal: f"OTEL_{signal.value.upper()}_EXPORTER" for signal in SIGNALS}
+"""Signal → the variable that says how it leaves (configuration/sdk-environment-variables.md, "Exporter Selection")."""
+_ALSO_MEANT: Final = frozenset({"otlp", "none", "console", "logging", "stdout", "prometheus", "zipkin", "jaeger"})
 
 Options = dict[str, object]
 """What the exporter's `Config` takes. Header values are secrets in the clear."""
 
 
-class VariableFault(NamedTuple):
-    """What is wrong with a variable, without its value where that may be a secret."""
+class Doubt(NamedTuple):
+    """What is not done as a variable says, without its value where that may be a secret."""
 
     variable: str
     message: str
@@ -46,18 +68,10 @@ class Reading(NamedTuple):
     """What the variables say."""
 
     options: Options | None
-    """None if no endpoint is set."""
+    """None if nothing is to be sent."""
     variables: Mapping[tuple[str, ...], str]
     """Which variable each option came from."""
-    faults: tuple[VariableFault, ...]
-
-
-def from_environment(env: Mapping[str, str]) -> Options | None:
-    """Return the options that the variables stand for, None if no endpoint is set; ConfigError lists every fault with its fix."""
-    reading = read(env)
-    if reading.faults:
-        raise ConfigError("\n".join(f"{fault.variable}: {fault.message}; {fault.fix}" for fault in reading.faults))
-    return reading.options
+    doubts: tuple[Doubt, ...]
 
 
 def read(env: Mapping[str, str]) -> Reading:
@@ -65,31 +79,86 @@ def read(env: Mapping[str, str]) -> Reading:
 
     A signal is sent if its own endpoint or the common one is set; traces only with their own, because nothing makes any unless asked to.
     """
-    reader = _Reader({name: value.strip() for name, value in env.items() if name.startswith(PREFIX) and value.strip()})
+    given = {name: value.strip() for name, value in env.items() if value.strip()}
+    reader = _Reader(given)
     reader.scope(PREFIX, ())
     for signal in SIGNALS:
         reader.scope(f"{PREFIX}{signal.value.upper()}_", (signal.value,))
-    sent = [signal.value for signal in SIGNALS if reader.sends(signal)]
+    sendable = [signal for signal in SIGNALS if reader.sends(signal)]
+    off = _is_off(given)
+    misspelt = tuple(_misspelt(given))
+    if off.chosen:
+        return Reading(None, {}, off.doubts if sendable else ())
+    choices = {signal: _selection(given, signal, has_endpoint=signal in sendable) for signal in SIGNALS}
+    doubts = (*off.doubts, *(doubt for choice in choices.values() for doubt in choice.doubts), *misspelt)
+    sent = [signal.value for signal in sendable if choices[signal].chosen]
     if not sent:
-        return Reading(None, {}, ())
+        return Reading(None, {}, doubts)
     reader.protocols(sent)
-    return Reading({**reader.options, "signals": sent}, reader.variables, tuple(reader.faults))
+    reader.metrics()
+    reader.meaningless()
+    return Reading({**reader.options, "signals": sent}, reader.variables, (*doubts, *reader.doubts))
+
+
+class _Choice(NamedTuple):
+    """What a variable chooses."""
+
+    chosen: bool
+    doubts: tuple[Doubt, ...] = ()
+
+
+def _is_off(env: Mapping[str, str]) -> _Choice:
+    """Whether nothing is to be sent over OTLP at all (`OTEL_SDK_DISABLED`)."""
+    value = env.get(DISABLED, "false").lower()
+    if value == "true":
+        return _Choice(True, (Doubt(DISABLED, "nothing is sent over OTLP", "unset it to send what the OTLP variables say"),))
+    wrong = () if value == "false" else (Doubt(DISABLED, f"{env[DISABLED]!r} is neither true nor false: it counts as false", "write one"),)
+    return _Choice(False, wrong)
+
+
+def _selection(env: Mapping[str, str], signal: Signal, *, has_endpoint: bool) -> _Choice:
+    """Whether a signal is sent over OTLP, by its `OTEL_<SIGNAL>_EXPORTER`: a list of exporters' names, `otlp` without it."""
+    variable = SELECTORS[signal]
+    names = [name.strip().lower() for name in env.get(variable, "otlp").split(",") if name.strip()]
+    if "otlp" in names:
+        needs = variable in env and not has_endpoint and signal is not Signal.TRACES
+        fix = f"set {PREFIX}ENDPOINT, as in http://localhost:4318"
+        return _Choice(True, (Doubt(variable, f"no endpoint is set for {signal.value}: they are not sent", fix),) if needs else ())
+    unknown = sorted(set(names) - _ALSO_MEANT)
+    if unknown:
+        fix = "write otlp or none"
+        return _Choice(True, (Doubt(variable, f"{', '.join(map(repr, unknown))} is not an exporter: otlp is taken", fix),))
+    if names == ["none"] or (names == ["prometheus"] and signal is Signal.METRICS) or signal is Signal.TRACES:
+        return _Choice(False)
+    message = f"{' and '.join(sorted(set(names)))} is not available by this variable: {signal.value} are not sent over OTLP either"
+    fix = "write otlp or none" + ("; an exporter of type console or file needs a configuration file" if signal is Signal.LOGS else "")
+    return _Choice(False, (Doubt(variable, message, fix),) if has_endpoint else ())
+
+
+def _misspelt(env: Mapping[str, str]) -> Iterator[Doubt]:
+    """Variables that begin as those of OTLP do and that the specification does not have."""
+    scopes = ("", *(f"{signal.value.upper()}_" for signal in SIGNALS))
+    known = {f"{PREFIX}{scope}{name}" for scope in scopes for name in (*KEYS, *OTHERS)} | {PREFIX + name for name in METRICS_ONLY}
+    for name in sorted(env):
+        if name.startswith(PREFIX) and name not in known and (meant := closest(name, known, cutoff=0.9)):
+            yield Doubt(name, "is not a variable of OpenTelemetry", f"did you mean {meant!r}?")
 
 
 class _Reader:
-    """Collects options, their origins and the faults."""
+    """Collects options, their origins and the doubts."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.options: Options = {}
         self.variables: dict[tuple[str, ...], str] = {}
-        self.faults: list[VariableFault] = []
+        self.doubts: list[Doubt] = []
         self._env = env
 
     def scope(self, prefix: str, route: tuple[str, ...]) -> None:
         """Read the variables of all signals, or of one."""
         for name, key in KEYS.items():
-            if text := self._env.get(prefix + name):
-                self._put((*route, *key), prefix + name, self._value(name, prefix + name, text))
+            text = self._env.get(prefix + name)
+            if text and (value := self._value(name, prefix + name, text)) is not None:
+                self._put((*route, *key), prefix + name, value)
 
     def sends(self, signal: Signal) -> bool:
         """Whether there is an endpoint for the signal."""
@@ -102,7 +171,21 @@ class _Reader:
             value = self._env.get(name, "http/protobuf")
             if value != "http/protobuf":
                 fix = "set it to http/protobuf" + (", and the endpoint to the HTTP port, usually 4318" if value == "grpc" else "")
-                self.faults.append(VariableFault(name, f"{value!r} is not available here", fix))
+                self.doubts.append(Doubt(name, f"{value!r} is not available here: http/protobuf is sent", fix))
+
+    def metrics(self) -> None:
+        """Warn about a form of metrics that is not made here."""
+        name = f"{PREFIX}METRICS_TEMPORALITY_PREFERENCE"
+        if (value := self._env.get(name, "cumulative").lower()) != "cumulative":
+            fix = "set it to cumulative; a collector's cumulativetodelta processor makes delta of it"
+            self.doubts.append(Doubt(name, f"{value!r} is not available here: metrics are cumulative", fix))
+
+    def meaningless(self) -> None:
+        """Warn, once, about what the specification has for what is sent, and what is decided otherwise here."""
+        names = [name for name in sorted(self._env) if name.startswith(MEANINGLESS)]
+        if names:
+            message = "has no meaning here" if len(names) == 1 else f"has no meaning here, nor {', '.join(names[1:])}"
+            self.doubts.append(Doubt(names[0], message, "leave it to the workload's own SDK; the agent's options stand in its reference"))
 
     def _put(self, route: tuple[str, ...], variable: str, value: object) -> None:
         inner = self.options
@@ -114,6 +197,9 @@ class _Reader:
     def _value(self, name: str, variable: str, text: str) -> object:
         if name == "HEADERS":
             return self._headers(variable, text)
+        if name == "COMPRESSION" and text not in ("gzip", "none"):
+            self.doubts.append(Doubt(variable, f"{text!r} is not available here: gzip is used", "write gzip or none"))
+            return None
         return self._timeout(variable, text) if name == "TIMEOUT" else text
 
     def _headers(self, variable: str, text: str) -> dict[str, str]:
@@ -125,12 +211,14 @@ class _Reader:
                 headers[unquote(name.strip())] = unquote(value.strip())
             elif pair.strip():
                 fix = "write name=value,name=value with the values percent-encoded"
-                self.faults.append(VariableFault(variable, f"its entry {number} is not name=value", fix))
+                self.doubts.append(Doubt(variable, f"its entry {number} is not name=value: it is left out", fix))
         return headers
 
-    def _timeout(self, variable: str, text: str) -> float:
-        """Milliseconds (the specification's unit), as seconds."""
+    def _timeout(self, variable: str, text: str) -> float | None:
+        """Milliseconds (the specification's unit), as seconds; None if it is not a number."""
         if text.isascii() and text.isdigit() and len(text) <= 12:
             return min(int(text) / 1000, NO_LIMIT) or NO_LIMIT
-        self.faults.append(VariableFault(variable, f"{text!r} is not a whole number", "write milliseconds, as in 10000 for ten seconds"))
-        return NO_LIMIT
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+        message = f"{shown!r} is not a whole number: the default is taken"
+        self.doubts.append(Doubt(variable, message, "write milliseconds, as in 10000 for ten seconds"))
+        return None

@@ -48,7 +48,10 @@ class Container(NamedTuple):
 
 _STREAMS: Final = {b"stdout": "stdout", b"stderr": "stderr"}
 _CRI: Final = re.compile(rb"(\d{4}-\d\d-\d\dT\S{8,24}) (stdout|stderr) ([FP])(?::[^ ]*)?(?: (.*))?", re.DOTALL)
-_DOCKER: Final = re.compile(rb'\{"log":"(?:[^"\\]|\\.)*","stream":"|\{"stream":"\w+","(?:log|time)":"')
+_DOCKER: Final = re.compile(
+    rb'\s*\{\s*(?:"log"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*"(?:stream|time|attrs)"|"stream"\s*:\s*"\w+"\s*,\s*"(?:log|time|attrs)"'
+    rb'|"time"\s*:\s*"[^"]*"\s*,\s*"(?:log|stream|attrs)"|"attrs"\s*:)'
+)
 
 
 def unwrap_cri(line: bytes) -> Wrapped | None:

@@ -34,7 +34,7 @@ def test_warnings_go_to_standard_error(tmp_path):
     file.write_text("exporters: [{type: console}]\n")
     result = CliRunner().invoke(cli, ["check", "--config", str(file)], env={"OUTRIDER_LISTN": "x"})
     assert result.exit_code == 0
-    assert "warning: OUTRIDER_LISTN: is no variable of this program (fix: did you mean 'OUTRIDER_LISTEN'?)" in result.stderr
+    assert "warning: OUTRIDER_LISTN: is not a variable of this program (fix: did you mean 'OUTRIDER_LISTEN'?)" in result.stderr
     assert "exporter console" in result.stdout
 
 

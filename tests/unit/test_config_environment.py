@@ -49,19 +49,22 @@ def test_resource():
 
 
 def test_bad_resource():
-    """A pair without a key or an equals sign is a fault that names the variable."""
-    assert [line.partition(" (fix")[0] for line in faults({"OTEL_RESOURCE_ATTRIBUTES": "a=1,b,=c"})] == [
-        "OTEL_RESOURCE_ATTRIBUTES: '=c' is no key=value pair",
-        "OTEL_RESOURCE_ATTRIBUTES: 'b' is no key=value pair",
+    """A pair without a key or an equals sign is warned about and left out: the agent starts."""
+    settings, warnings = read(None, {"OTEL_RESOURCE_ATTRIBUTES": "a=1,b,=c,service.name=shop"})
+    assert settings.service.resource() == {"service.name": "shop", "a": "1"}
+    assert [str(warning).partition(" (fix")[0] for warning in warnings] == [
+        "OTEL_RESOURCE_ATTRIBUTES: '=c' is not a key=value pair: it is left out",
+        "OTEL_RESOURCE_ATTRIBUTES: 'b' is not a key=value pair: it is left out",
     ]
 
 
 def test_metric_interval():
     """The standard interval is in milliseconds."""
     assert from_environment({"OTEL_METRIC_EXPORT_INTERVAL": "60000"}).metrics.interval == 60.0
-    assert faults({"OTEL_METRIC_EXPORT_INTERVAL": "1m"}) == [
-        "OTEL_METRIC_EXPORT_INTERVAL: '1m' is not a number of milliseconds (fix: write a whole number)"
-    ]
+    for wrong in ("1m", "0", "9" * 5000):
+        settings, (warning,) = read(None, {"OTEL_METRIC_EXPORT_INTERVAL": wrong})
+        assert (settings.metrics.interval, warning.fix) == (15.0, "write a whole number")
+        assert "is not a number of milliseconds: the default is taken" in warning.message
 
 
 def test_inputs():
@@ -103,13 +106,11 @@ def test_faults_name_the_variable():
         {
             "OUTRIDER_LISTEN": "9464",
             "OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318",
-            "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT": "soon",
             "OUTRIDER_PROBES": "gopher://x",
         }
     )
     assert [line.partition(" (fix")[0] for line in found] == [
         "OTEL_EXPORTER_OTLP_ENDPOINT: exporters[0].endpoint: is not an http(s) URL",
-        "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT: 'soon' is not a whole number",
         "OUTRIDER_LISTEN: server.listen: is not an address",
         "OUTRIDER_PROBES: probes[0].url: no probe looks at 'gopher'",
     ]
@@ -132,7 +133,7 @@ def test_probe_not_available_yet(url):
 def test_misspelt_variable_warns():
     """A variable that looks like ours and is read by nobody is told, with the nearest one."""
     (warning,) = read(None, {"OUTRIDER_LOGFILES": "x"}).warnings
-    assert str(warning) == "OUTRIDER_LOGFILES: is no variable of this program (fix: did you mean 'OUTRIDER_LOG_FILES'?)"
+    assert str(warning) == "OUTRIDER_LOGFILES: is not a variable of this program (fix: did you mean 'OUTRIDER_LOG_FILES'?)"
 
 
 def test_the_environment_fills_what_the_file_leaves_out(tmp_path):
@@ -156,7 +157,106 @@ def test_the_environment_fills_what_the_file_leaves_out(tmp_path):
     ]
 
 
-def test_an_open_address_needs_a_file():
-    """Listening for others needs `insecure: true` written down, which no variable does."""
-    (line,) = faults({"OUTRIDER_LISTEN": "0.0.0.0:9464"})
+def test_an_open_address():
+    """Listening for others needs a guard or a word that none is wanted; the fault names the variables for both, and an open page is warned about."""
+    open_to_all = {"OUTRIDER_LISTEN": "0.0.0.0:9464"}
+    (line,) = faults(open_to_all)
     assert line.startswith("OUTRIDER_LISTEN: server.listen: 0.0.0.0:9464 can be reached from outside")
+    assert all(name in line for name in ("OUTRIDER_INSECURE=true", "OUTRIDER_TOKEN_FILE", "OUTRIDER_WEB_CONFIG"))
+    settings, warnings = read(None, {**open_to_all, "OUTRIDER_INSECURE": "True"})
+    assert settings.server.insecure
+    assert [str(warning).partition(" (fix")[0] for warning in warnings] == [
+        "OUTRIDER_INSECURE: server.insecure: whoever reaches 0.0.0.0:9464 reads the pages, without TLS or authentication"
+    ]
+    assert read(None, {"OUTRIDER_INSECURE": "true"}).warnings == ()
+    assert faults({"OUTRIDER_INSECURE": "yes please"}) == [
+        "OUTRIDER_INSECURE: 'yes please' is neither true nor false (fix: write true or false)"
+    ]
+
+
+def test_a_token_for_the_pages(tmp_path):
+    """A file with a token guards an open address; a token in the configuration file is not given twice by that."""
+    token = tmp_path / "token"
+    token.write_text("s3cr3t\n")
+    env = {"OUTRIDER_LISTEN": "0.0.0.0:9464", "OUTRIDER_TOKEN_FILE": str(token)}
+    settings, warnings = read(None, env)
+    assert settings.server.bearer_token is not None
+    assert (settings.server.bearer_token.get_secret_value(), warnings) == ("s3cr3t", ())
+    (line,) = faults({**env, "OUTRIDER_TOKEN_FILE": f"{token}.no"})
+    assert line.startswith(f"OUTRIDER_TOKEN_FILE: server.bearer_token_file: cannot read {token}.no")
+    file = tmp_path / "f.yaml"
+    file.write_text("server: {bearer_token: '${WORD}'}\n")
+    settings, (warning,) = read(file, {**env, "WORD": "own"})
+    assert settings.server.bearer_token is not None
+    assert settings.server.bearer_token.get_secret_value() == "own"
+    assert str(warning).startswith("OUTRIDER_TOKEN_FILE: is ignored")
+
+
+def test_a_web_config_by_environment(tmp_path):
+    """A `web.config` with a user guards an open address."""
+    web = tmp_path / "web.yaml"
+    web.write_text("basic_auth_users: {a: '$2b$04$abcdefghijklmnopqrstuuOjmRGsrB5v7v9xUqL1c0fRnqX0n3d6e'}\n")
+    assert from_environment({"OUTRIDER_LISTEN": "0.0.0.0:1", "OUTRIDER_WEB_CONFIG": str(web)}).server.web_config == web
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OUTRIDER_SERVICE_HOST", "10.0.0.7"),
+        ("OUTRIDER_SERVICE_PORT", "9464"),
+        ("OUTRIDER_SERVICE_PORT_HTTP_METRICS", "9464"),
+        ("OUTRIDER_PORT", "tcp://10.0.0.7:9464"),
+        ("OUTRIDER_PORT_9464_TCP", "tcp://10.0.0.7:9464"),
+        ("OUTRIDER_PORT_9464_TCP_ADDR", "10.0.0.7"),
+        ("OUTRIDER_PORT_53_UDP_PROTO", "udp"),
+        ("OUTRIDER_METRICS_SERVICE_HOST", "10.0.0.7"),
+        ("OUTRIDER_METRICS_PORT", "tcp://10.0.0.7:9464"),
+        ("OUTRIDER_METRICS_PORT_9464_TCP_PORT", "9464"),
+    ],
+)
+def test_service_links_are_not_ours(name, value):
+    """What Kubernetes sets for a service named `outrider` or `outrider-metrics` is not a typing error."""
+    assert read(None, {name: value}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("OUTRIDER_PORT", "OUTRIDER_LISTEN"),
+        ("OUTRIDER_CONFIG", "-c"),
+        ("OUTRIDER_STATEDIR", "OUTRIDER_STATE_DIR"),
+        ("OUTRIDER_LISTEN_ADDR", "OUTRIDER_LISTEN"),
+        ("OUTRIDER_PROBE", "OUTRIDER_PROBES"),
+        ("OUTRIDER_TOKENFILE", "OUTRIDER_TOKEN_FILE"),
+    ],
+)
+def test_typing_errors_are_found(name, meant):
+    """A variable that looks like ours is warned about, and the one that was meant is named."""
+    (warning,) = read(None, {name: "9464"}).warnings
+    assert str(warning).startswith(f"{name}: is not a variable of this program (fix: ")
+    assert meant in warning.fix
+
+
+def test_standard_variables_do_not_keep_it_from_starting():
+    """What a workload's SDK takes and the agent does not is warned about, and the rest is done."""
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_RESOURCE_ATTRIBUTES": "team",
+        "OTEL_METRICS_EXPORTER": "none",
+    }
+    settings, warnings = read(None, env)
+    assert settings.exporters[0].options.model_dump()["signals"] == ("logs",)
+    assert [warning.place.source for warning in warnings] == ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_RESOURCE_ATTRIBUTES"]
+
+
+def test_the_monitor_of_a_command():
+    """Each command of a service has a monitor of its own, unless one is named; without check-ins there is none."""
+    settings = from_environment({"OTEL_SERVICE_NAME": "shop"})
+    assert settings.for_command(("true",)) is settings
+    errors = settings.errors.model_copy(update={"check_ins": True})
+    checking = settings.model_copy(update={"errors": errors})
+    assert checking.for_command(("true",)).errors.monitor.startswith("shop-true-")
+    assert checking.for_command(("true",)).errors.monitor != checking.for_command(("false",)).errors.monitor
+    named = checking.model_copy(update={"errors": errors.model_copy(update={"monitor": "nightly"})})
+    assert named.for_command(("true",)).errors.monitor == "nightly"

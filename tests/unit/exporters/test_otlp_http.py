@@ -7,9 +7,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from pydantic import ValidationError
 
 from agent.component import Accepted, Context
-from agent.errors import ConfigError, PausedError, RejectedError, RetryableError, TooLargeError
+from agent.errors import PausedError, RejectedError, RetryableError, TooLargeError
 from agent.exporters.otlp_answer import Answer, Outcome, Policy, judge, read_answer, read_failure, retry_after, scrub
-from agent.exporters.otlp_environment import NO_LIMIT, from_environment, read
+from agent.exporters.otlp_environment import NO_LIMIT, Options, read
 from agent.exporters.otlp_http import REQUESTS, USER_AGENT, OtlpHttp, OtlpHttpConfig, describe_endpoint, make_route, settle, signal_url
 from agent.metrics import Metrics
 from agent.net.http_client import ErrorKind, HttpError, Phases, Response
@@ -120,6 +120,16 @@ def _env(**variables: str) -> dict[str, str]:
     return {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in variables.items()}
 
 
+def from_environment(env: dict[str, str]) -> Options | None:
+    """The options that the variables stand for."""
+    return read(env).options
+
+
+def doubts(env: dict[str, str]) -> list[str]:
+    """What is not done as the variables say."""
+    return [": ".join(doubt[:2]) for doubt in read(env).doubts]
+
+
 def test_no_endpoint_is_no_exporter():
     """Without an endpoint nothing is configured, whatever else is set."""
     assert from_environment({}) is None
@@ -176,40 +186,101 @@ def test_a_timeout_of_nothing_is_no_limit():
 @pytest.mark.parametrize(
     ("variables", "complaint"),
     [
-        ({"TIMEOUT": "10s"}, "OTEL_EXPORTER_OTLP_TIMEOUT: '10s' is not a whole number; write milliseconds"),
+        ({"TIMEOUT": "10s"}, "OTEL_EXPORTER_OTLP_TIMEOUT: '10s' is not a whole number: the default is taken"),
         ({"TIMEOUT": "-1"}, "OTEL_EXPORTER_OTLP_TIMEOUT: '-1' is not a whole number"),
         ({"TIMEOUT": "9" * 5000}, "is not a whole number"),
         ({"HEADERS": "sesame"}, "OTEL_EXPORTER_OTLP_HEADERS: its entry 1 is not name=value"),
         ({"LOGS_HEADERS": "a=b,=sesame"}, "OTEL_EXPORTER_OTLP_LOGS_HEADERS: its entry 2 is not name=value"),
         (
             {"PROTOCOL": "grpc"},
-            "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' is not available here; set it to http/protobuf, and the endpoint to the HTTP port",
+            "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' is not available here: http/protobuf is sent",
         ),
         (
             {"METRICS_PROTOCOL": "http/json"},
-            "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL: 'http/json' is not available here; set it to http/protobuf",
+            "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL: 'http/json' is not available here: http/protobuf is sent",
         ),
+        ({"COMPRESSION": "zstd"}, "OTEL_EXPORTER_OTLP_COMPRESSION: 'zstd' is not available here: gzip is used"),
+        (
+            {"METRICS_TEMPORALITY_PREFERENCE": "Delta"},
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: 'delta' is not available here: metrics are cumulative",
+        ),
+        ({"LOGS_ENDPIONT": "http://h"}, "OTEL_EXPORTER_OTLP_LOGS_ENDPIONT: is not a variable of OpenTelemetry"),
+        ({"METRICS_HEADER": "a=sesame"}, "OTEL_EXPORTER_OTLP_METRICS_HEADER: is not a variable of OpenTelemetry"),
     ],
 )
-def test_wrong_variables_are_named_with_their_fix(variables, complaint):
-    """A variable that can't be obeyed is a fault with its name and what to write; header values are not repeated."""
-    with pytest.raises(ConfigError) as raised:
-        from_environment(_env(ENDPOINT="http://h", **variables))
-    assert complaint in str(raised.value)
-    assert "sesame" not in str(raised.value)
+def test_wrong_variables_are_named_and_left_out(variables, complaint):
+    """A variable that can't be obeyed is warned about by its name, and everything else is done; header values are not repeated."""
+    (found,) = doubts(_env(ENDPOINT="http://h", **variables))
+    assert complaint in found
+    assert "sesame" not in found
+    config = OtlpHttpConfig.model_validate(from_environment(_env(ENDPOINT="http://h", **variables)))
+    assert (config.timeout, config.compression, config.endpoint) == (10.0, "gzip", "http://h")
 
 
-def test_all_faults_are_told_at_once():
-    """One line for each fault."""
-    with pytest.raises(ConfigError) as raised:
-        from_environment(_env(ENDPOINT="http://h", TIMEOUT="x", HEADERS="y", PROTOCOL="grpc"))
-    assert len(str(raised.value).splitlines()) == 3
+def test_all_doubts_are_reported_at_once():
+    """One for each variable."""
+    assert len(doubts(_env(ENDPOINT="http://h", TIMEOUT="x", HEADERS="y", PROTOCOL="grpc"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("selectors", "signals", "about"),
+    [
+        ({"METRICS": "none"}, ["logs"], ""),
+        ({"LOGS": "None"}, ["metrics"], ""),
+        ({"LOGS": "none", "METRICS": "none"}, None, ""),
+        ({"METRICS": "prometheus"}, ["logs"], ""),
+        ({"LOGS": "console, otlp"}, ["logs", "metrics"], ""),
+        ({"TRACES": "console"}, ["logs", "metrics"], ""),
+        ({"LOGS": "console"}, ["metrics"], "console is not available by this variable"),
+        ({"METRICS": "otpl"}, ["logs", "metrics"], "'otpl' is not an exporter: otlp is taken"),
+    ],
+)
+def test_exporters_are_selected(selectors, signals, about):
+    """A signal whose exporter is `none` or another than `otlp` is not sent; what is not an exporter counts as not set, with a warning."""
+    env = _env(ENDPOINT="http://h") | {f"OTEL_{signal}_EXPORTER": value for signal, value in selectors.items()}
+    options = from_environment(env)
+    assert (options and options["signals"]) == signals
+    assert [about in doubt for doubt in doubts(env)] == ([True] if about else [])
+
+
+def test_an_exporter_without_an_endpoint():
+    """Who asks for OTLP by name, and sets no endpoint, is answered; nothing is sent to an address that was not given."""
+    assert from_environment({"OTEL_METRICS_EXPORTER": "otlp", "OTEL_TRACES_EXPORTER": "otlp"}) is None
+    assert doubts({"OTEL_METRICS_EXPORTER": "otlp", "OTEL_TRACES_EXPORTER": "otlp"}) == [
+        "OTEL_METRICS_EXPORTER: no endpoint is set for metrics: they are not sent"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "sent", "about"), [("TRUE", False, "nothing is sent"), ("false", True, ""), ("1", True, "counts as false")]
+)
+def test_the_sdk_may_be_disabled(value, sent, about):
+    """Only `true`, in any case, disables it (configuration/common.md, "Boolean")."""
+    env = {**_env(ENDPOINT="http://h"), "OTEL_SDK_DISABLED": value}
+    assert (from_environment(env) is not None) is sent
+    assert [about in doubt for doubt in doubts(env)] == ([True] if about else [])
+
+
+def test_variables_without_a_meaning_here():
+    """What the specification has for what is sent, and is decided here otherwise, is warned about once; an SDK's own variables are not."""
+    quiet = {
+        "OTEL_TRACES_SAMPLER": "always_off",
+        "OTEL_PROPAGATORS": "b3",
+        "OTEL_BSP_SCHEDULE_DELAY": "1",
+        "OTEL_PYTHON_LOG_CORRELATION": "true",
+    }
+    loud = {"OTEL_BLRP_MAX_QUEUE_SIZE": "9", "OTEL_ATTRIBUTE_COUNT_LIMIT": "9"}
+    assert doubts(_env(ENDPOINT="http://h") | quiet) == []
+    assert doubts(_env(ENDPOINT="http://h") | quiet | loud) == [
+        "OTEL_ATTRIBUTE_COUNT_LIMIT: has no meaning here, nor OTEL_BLRP_MAX_QUEUE_SIZE"
+    ]
+    assert doubts(quiet | loud) == []
 
 
 def test_the_protocol_of_a_signal_that_is_not_sent_does_not_matter():
     """Nobody is bothered about traces that nobody sends; a signal's own protocol wins over the common one."""
-    assert from_environment(_env(ENDPOINT="http://h", TRACES_PROTOCOL="grpc")) is not None
-    assert from_environment(_env(ENDPOINT="http://h", PROTOCOL="grpc", LOGS_PROTOCOL="http/protobuf", METRICS_PROTOCOL="http/protobuf"))
+    assert doubts(_env(ENDPOINT="http://h", TRACES_PROTOCOL="grpc")) == []
+    assert doubts(_env(ENDPOINT="http://h", PROTOCOL="grpc", LOGS_PROTOCOL="http/protobuf", METRICS_PROTOCOL="http/protobuf")) == []
 
 
 # --- what an answer means -----------------------------------------------------------------------------------------------------------
