@@ -29,6 +29,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from agent import __version__
+from agent.record import SCHEMA_URL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -84,18 +85,22 @@ class Observation(NamedTuple):
 class Metrics:
     """All instruments of the process, and the present value of each series."""
 
-    def __init__(self, resource: Mapping[str, str], clock: Clock, *, cap: int = SERIES_CAP) -> None:
+    def __init__(self, resource: Mapping[str, str | int], clock: Clock, *, cap: int = SERIES_CAP) -> None:
         """Take the resource attributes that every metric carries, and the number of series allowed per metric."""
         self._clock = clock
         self._cap = cap
         self._start_ns = clock.wall_ns()
-        self._resource = Resource(dict(resource))
+        self.describe(resource)
         self._scope = InstrumentationScope("outrider", __version__)
         self._reader = _Reader()
         self._meter = _Provider(self._reader, self._resource).get_meter("outrider", __version__)
         self._counters: dict[Metric, Counter | UpDownCounter] = {}
         self._histograms: dict[Metric, Histogram] = {}
         self._published: dict[str, Sequence[Observation]] = {}
+
+    def describe(self, resource: Mapping[str, str | int]) -> None:
+        """Collect for this resource from now on."""
+        self._resource = Resource(dict(resource), SCHEMA_URL)
 
     def add(self, metric: Metric, amount: float, attributes: Mapping[str, str] | None = None) -> None:
         """Add to a counter (`amount` ≥ 0) or to an up-down counter."""
@@ -126,7 +131,7 @@ class Metrics:
         """Everything at this moment, cumulative: one resource, one scope, one entry per metric."""
         now = self._clock.wall_ns()
         metrics = [*self._reader.read(), *_produce(self._published.values(), self._start_ns, now, self._cap)]
-        return MetricsData([ResourceMetrics(self._resource, [ScopeMetrics(self._scope, metrics, "")], "")])
+        return MetricsData([ResourceMetrics(self._resource, [ScopeMetrics(self._scope, metrics, "")], SCHEMA_URL)])
 
     def _create_counter(self, metric: Metric) -> Counter | UpDownCounter:
         self._require(metric, Kind.COUNTER, Kind.UPDOWN)

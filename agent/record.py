@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
+"""The version of OpenTelemetry's semantic conventions whose names the agent writes (schemas/README.md, "Schema URL")."""
 
 Value = None | bool | int | float | str | bytes | list["Value"] | dict[str, "Value"]
 """An attribute value or a body: what the OpenTelemetry `AnyValue` can hold."""

@@ -55,9 +55,10 @@ class Service(Section):
     """Who the workload is: the OpenTelemetry resource that everything is sent with."""
 
     name: str = Field(default="unknown_service", min_length=1)
-    """`service.name`. From the environment: `OTEL_SERVICE_NAME`."""
+    """`service.name`; without it `unknown_service:` and the name of the process that is watched. From the environment: `OTEL_SERVICE_NAME`."""
     attributes: dict[AttributeKey, str] = {}
-    """More resource attributes, such as `deployment.environment.name`. From the environment: `OTEL_RESOURCE_ATTRIBUTES`."""
+    """More resource attributes, such as `deployment.environment.name`. From the environment: `OTEL_RESOURCE_ATTRIBUTES`. `service.instance.id`,
+    `host.name`, `os.type`, `k8s.*` in a pod, and `process.*` and `container.id` of a target that is one process are detected unless they are given."""
 
     def resource(self) -> dict[str, str]:
         """All resource attributes, `service.name` first."""

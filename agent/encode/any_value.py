@@ -22,6 +22,8 @@ USUAL: Final = 2048
 _LONGEST: Final = 128
 """Longer texts hardly ever repeat and are not remembered."""
 _MAX_INT: Final = 2**63
+EVENT_NAME: Final = "event.name"
+"""The attribute that becomes the record's event name."""
 _double: Final = Struct("<d").pack
 
 
@@ -68,7 +70,12 @@ def key_value(key: str, value: Value) -> bytes:
 
 
 def attribute(key: str, value: Value) -> bytes:
-    """`LogRecord.attributes` = 6, with tag and length."""
+    """`LogRecord.attributes` = 6, with tag and length; a text attribute `event.name` is `LogRecord.event_name` = 12 instead.
+
+    The data model has a field for it (logs/data-model.md, "Field: EventName"), and the attribute is deprecated.
+    """
+    if key == EVENT_NAME and isinstance(value, str):
+        return delimited(0x62, text_bytes(value))
     return delimited(0x32, key_value(key, value))
 
 

@@ -29,6 +29,7 @@ def _record(record: LogRecord) -> dict[str, Value]:
         "time": _time(record.time_unix_nano or record.observed_time_unix_nano),
         "severity_number": int(record.severity_number),
         "severity_text": record.severity_text,
+        "event_name": record.event_name,
         "body": _value(record.body),
         "attributes": _pairs(record.attributes),
         "trace_id": record.trace_id.hex(),

@@ -1,7 +1,8 @@
 """Log records → the bytes of an OTLP `ExportLogsServiceRequest`, written directly.
 
 Field numbers and wire types: opentelemetry-proto, logs/v1/logs.proto and common/v1/common.proto; encoding: protobuf.dev, "Encoding". One
-request holds one resource and one scope. What repeats from record to record (keys with their values, levels, bodies, the attributes of a
+request holds one resource and one scope, the agent: a logger's name stays an attribute, since a scope for each would split the batch and lose
+the order of its records. What repeats from record to record (keys with their values, levels, bodies, the attributes of a
 file) is encoded once and remembered in bounded tables.
 """
 
@@ -14,6 +15,7 @@ from agent import __version__
 from agent.columns import Block, Records
 from agent.encode.any_value import USUAL, Tables, attribute, delimited, key_value, value_of, varint
 from agent.encode.otlp_columns import RECORD_HEADS, Levels
+from agent.record import SCHEMA_URL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,13 +34,18 @@ class LogEncoder:
 
     def __init__(self, resource: Mapping[str, Value], scope: tuple[str, str] = ("outrider", __version__)) -> None:
         name, version = scope
-        self._resource = delimited(0x0A, b"".join(delimited(0x0A, key_value(key, value)) for key, value in resource.items()))
+        self.describe(resource)
+        self._schema = delimited(0x1A, SCHEMA_URL.encode())
         self._scope = delimited(0x0A, delimited(0x0A, name.encode()) + delimited(0x12, version.encode()))
         self._origin: Origin | None = None
         self._origin_bytes = b""
         self._batches = 0
         self._tables = Tables()
         self._levels = Levels()
+
+    def describe(self, resource: Mapping[str, Value]) -> None:
+        """Encode for this resource from now on."""
+        self._resource = delimited(0x0A, b"".join(delimited(0x0A, key_value(key, value)) for key, value in resource.items()))
 
     def encode(self, records: Sequence[LogRecord]) -> bytes:
         """The serialized request that holds these records, in their order."""
@@ -48,7 +55,7 @@ class LogEncoder:
         parts = [self._scope]
         for segment in records.segments if isinstance(records, Records) else [records]:
             parts += [segment.wire] if isinstance(segment, Block) else self._encoded(segment)
-        return delimited(0x0A, self._resource + delimited(0x12, b"".join(parts)))
+        return delimited(0x0A, self._resource + delimited(0x12, b"".join(parts)) + self._schema)
 
     def _encoded(self, records: Sequence[LogRecord]) -> list[bytes]:
         """Each record with its tag and length in turn. One loop with local variables: a call per value would cost more than the work."""

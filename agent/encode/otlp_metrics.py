@@ -39,9 +39,9 @@ def _points(data: MetricsData) -> int:
 
 
 def _resource(found: ResourceMetrics) -> bytes:
-    """ResourceMetrics: resource = 1 (attributes = 1), scope_metrics = 2."""
+    """ResourceMetrics: resource = 1 (attributes = 1), scope_metrics = 2, schema_url = 3."""
     resource = delimited(0x0A, _attributes(0x0A, found.resource.attributes))
-    return resource + b"".join(delimited(0x12, _scope(scope)) for scope in found.scope_metrics)
+    return resource + b"".join(delimited(0x12, _scope(scope)) for scope in found.scope_metrics) + _text(0x1A, found.schema_url)
 
 
 def _scope(found: ScopeMetrics) -> bytes:

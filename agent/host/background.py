@@ -56,8 +56,22 @@ def jobs(settings: Settings, host: Host, pipeline: Pipeline) -> Iterable[tuple[s
     yield "memory", functools.partial(every, host.clock, TRIM_EVERY, _trim)
     if pipeline.detector is not None:
         yield "errors", pipeline.detector.run
-    if any(Signal.METRICS in exporter.signals for _, exporter in pipeline.exporters):
+    if takes_metrics(pipeline):
         yield "metrics", functools.partial(every, host.clock, settings.metrics.interval, functools.partial(store_metrics, host))
+
+
+def takes_metrics(pipeline: Pipeline) -> bool:
+    """Whether a destination takes metrics."""
+    return any(Signal.METRICS in exporter.signals for _, exporter in pipeline.exporters)
+
+
+async def collect_last(host: Host, pipeline: Pipeline) -> None:
+    """Take a last sample of everything and store a last collection, where a destination takes it."""
+    if takes_metrics(pipeline):
+        for poller in pipeline.samplers:
+            await poller.sample()
+        await check_ledger(host)
+        await store_metrics(host)
 
 
 async def check_ledger(host: Host) -> None:

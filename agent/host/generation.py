@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Final
 
 from agent import __version__
 from agent.crash import crash_point
-from agent.errors import UnavailableError
+from agent.errors import SpoolError, UnavailableError
 from agent.host import background
 from agent.host.delivery import Sender
 from agent.host.delivery_state import State
 from agent.host.facts import Facts
+from agent.host.identity import watched
 from agent.host.pipeline import Builder
 from agent.host.supervise import supervise
 from agent.server.endpoints import Endpoints
@@ -83,10 +84,13 @@ class Generation:
                     outgoing.create_task(self._supervised(name, job))
                     for name, job in background.jobs(self._settings, self._host, self._pipeline)
                 ]
-                await self._take_in(turn)
+                polling = await self._take_in(turn, outgoing)
                 if ends():
                     await self._held.finish()
                 await self._seal()
+                await self._collect()
+                for task in polling:
+                    task.cancel()
                 crash_point("runtime.sealed")
                 await self._drain(sending)
                 for task in (*sending, *chores):
@@ -106,14 +110,15 @@ class Generation:
             await self._endpoints.close()
         await self._pipeline.close()
 
-    async def _take_in(self, turn: asyncio.Event) -> None:
-        """Run the sources until `turn`; return when all of them have ended."""
+    async def _take_in(self, turn: asyncio.Event, outgoing: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        """Run the sources until `turn`; return when all of them have ended, with the tasks of samplers and probes, which go on."""
         async with asyncio.TaskGroup() as incoming:
+            self._name_target()
             self._attach_child()
             await self._held.hand_on(self._pipeline.sources)
             tasks = [incoming.create_task(self._run_source(one)) for one in self._pipeline.sources]
             pollers: list[SamplerPoller | ProbePoller] = [*self._pipeline.samplers, *self._pipeline.probes]
-            tasks += [incoming.create_task(self._supervised(poller.name, poller.run)) for poller in pollers]
+            polling = [outgoing.create_task(self._supervised(poller.name, poller.run)) for poller in pollers]
             if self._pipeline.observer is not None:
                 tasks.append(incoming.create_task(self._supervised("observer", self._pipeline.observer.run)))
             self._host.telemetry.emit(AgentStarted(version=__version__, state_dir=str(self._settings.state_dir), address=self._address))
@@ -122,6 +127,13 @@ class Generation:
             crash_point("runtime.stopping")
             for task in tasks:
                 task.cancel()
+        return polling
+
+    def _name_target(self) -> None:
+        """The resource has `process.*` where the target is one process: not one of several that come after one another."""
+        kind, _, number = watched(self._settings).partition(":")
+        if kind == "pid":
+            self._builder.identify(int(number))
 
     def _attach_child(self) -> None:
         """Let the wrapped command's output come through this pipeline, and measure it unless that is configured otherwise."""
@@ -129,7 +141,9 @@ class Generation:
             return
         entry = self._child.attach(self._builder, self._life)
         if entry is not None and not any(one.type == entry.type for one in self._settings.samplers):
-            self._pipeline.samplers.append(self._builder.sampler(entry))
+            poller = self._builder.sampler(entry)
+            self._child.before_reaping = poller.sampler.sample
+            self._pipeline.samplers.append(poller)
 
     async def _seal(self) -> None:
         """Store what was held back until more would have come."""
@@ -137,6 +151,12 @@ class Generation:
             with contextlib.suppress(TimeoutError):  # the store does not answer; what is not stored was not told either
                 async with asyncio.timeout(SEALING):
                     await self._pipeline.detector.finish()
+
+    async def _collect(self) -> None:
+        """Sample and collect once more: what has happened since the last time, which for a short job is all of it."""
+        with contextlib.suppress(TimeoutError, SpoolError):  # the store does not answer, which it reports itself
+            async with asyncio.timeout(SEALING):
+                await background.collect_last(self._host, self._pipeline)
 
     async def _drain(self, sending: Sequence[asyncio.Task[None]]) -> None:
         """Send on until nothing is left, or the time is up; a wrapped command's last rows get more time, if it has ended by itself."""

@@ -15,6 +15,7 @@ from agent.host.polling import ProbePoller, SamplerPoller
 from agent.host.supervise import Health
 from agent.redact import Redactor
 from agent.registry import Kind, load
+from agent.resource import process
 from agent.spool.positions import remembered_as
 from agent.target.roots import Roots
 
@@ -102,6 +103,12 @@ class Builder:
         from agent.sources.log_files import LogFiles  # noqa: PLC0415 - only where it is configured, and loaded then anyhow
 
         return max(one.record_idle + 3 * one.poll_interval for entry in entries if isinstance(one := entry.options, LogFiles.Config))
+
+    def identify(self, pid: int) -> None:
+        """The workload is this process: what is collected from now on says so, but for what the configuration says itself."""
+        resource: dict[str, str | int] = {"process.pid": pid, **process(pid), **self._resource}
+        self._encoder.describe(resource)
+        self._host.metrics.describe(resource)
 
     def build(self) -> Pipeline:
         """Every configured component, unstarted."""

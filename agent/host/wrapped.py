@@ -64,6 +64,8 @@ class Wrapped:
         """Whether somebody waits for the end: by a signal that means it, and not as SIGHUP may."""
         self.over_since: float | None = None
         """When all of its output was stored, by the monotonic clock."""
+        self.before_reaping: Callable[[], object] | None = None
+        """Samples the command's resources."""
         self._lost = 0
         self._settling = 0.0
         self.code = 0
@@ -91,6 +93,7 @@ class Wrapped:
             self._living = life.create_task(self._live(child))
         if builder.detector is not None and self.child.exited is not None and not self.child.exited.done():
             builder.detector.started(f"{self.NAME}:{self.child.pid}:{self.child.began_ns}", self.child.began_ns)
+        builder.identify(self.child.pid)
         builder.roots.follow(self.child.pid, self._host.clock.wall_ns())
         options = ProcessTreeConfig(target=f"pid:{self.child.pid}")
         return SamplerEntry(type="process_tree", name="process_tree", options=options, interval=SAMPLE_EVERY)
@@ -128,8 +131,10 @@ class Wrapped:
             self._living.cancel()
 
     def reap(self) -> None:
-        """A child has ended, ours or an orphan's."""
+        """A child has ended, ours or an orphan's. The last sample comes first: a zombie still has its processor time."""
         if self.child is not None:
+            if self.before_reaping is not None and self.child.is_zombie:
+                self.before_reaping()
             self.child.reap()
 
     async def _live(self, child: Child) -> None:

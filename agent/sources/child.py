@@ -25,6 +25,7 @@ from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads i
 from agent.parse.lines import Parser
 from agent.record import Batch, Drop, LogRecord, Origin, Severity, Value
 from agent.relay import Relay
+from agent.resource import iso
 from agent.signals import as_inherited, name_of
 from agent.target.oom import memory_events, oom_kills
 
@@ -187,6 +188,13 @@ class Child:
             os.kill(self._process.pid, number)
             self._asked.add(number)
 
+    @property
+    def is_zombie(self) -> bool:
+        """Whether it has ended and was not waited for yet."""
+        if self._process is None or self.exited is None or self.exited.done():
+            return False
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
     def reap(self) -> None:
         """Collect every ended child: ours, and, as PID 1 or a subreaper, the orphans that nobody else would wait for."""
         while True:
@@ -223,6 +231,7 @@ class Child:
             "event.name": "outrider.process.exited",
             "process.pid": self.pid,
             "process.began": self.began_ns,
+            "process.creation.time": iso(self.began_ns),
             "process.executable.name": os.path.basename(self._config.command[0]),  # noqa: PTH119 - argv[0] is a string, not a path of ours
         }
         if how.signal_name:

@@ -95,13 +95,13 @@ class ProcessTree:
             roots = self._find(table)
             members = table.descendants(roots) if self._config.children else roots
             usage = Usage()
-            alive = add_cpu(usage, [table.processes[pid] for pid in members])
+            alive, zombies = add_cpu(usage, [table.processes[pid] for pid in members])
             for process in alive:
                 add_figures(usage, process, self._config.proc_dir)
             age = table.age_of_oldest(alive)
         mains = {table.processes[pid] for pid in table.tops({process.pid for process in alive})}
         self.mains = frozenset(main.pid for main in mains)
-        self._history.note(usage, set(alive), mains)
+        self._history.note(usage, set(alive), mains, zombies)
         self._tell(usage.unreadable, present=bool(alive))
         labels = {"scope": "process_tree", "target": self._config.target}
         return list(_observations(self._history, usage, age, labels, self._history.since(now_ns, age)))

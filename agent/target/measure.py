@@ -16,20 +16,23 @@ if TYPE_CHECKING:
     from agent.target.usage import Usage
 
 
-def add_cpu(usage: Usage, members: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """Add the processor time of all, their waited-for children's included; return those that live.
+def add_cpu(usage: Usage, members: Iterable[psutil.Process]) -> tuple[list[psutil.Process], set[psutil.Process]]:
+    """Add the processor time of all, their waited-for children's included; return those that live, and the zombies.
 
     All of it before anything else is read: a child that ends between the look at its parent and the look at itself counts twice, so that this
     gap must be short.
     """
-    alive = []
+    alive: list[psutil.Process] = []
+    zombies: set[psutil.Process] = set()
     for process in members:
         with contextlib.suppress(psutil.NoSuchProcess), process.oneshot():
             times = process.cpu_times()
             usage.add_cpu(times.user + times.children_user, times.system + times.children_system)
-            if process.status() != psutil.STATUS_ZOMBIE:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                zombies.add(process)
+            else:
                 alive.append(process)
-    return alive
+    return alive, zombies
 
 
 def add_figures(usage: Usage, process: psutil.Process, root: Path) -> None:

@@ -90,21 +90,27 @@ class History:
         self.exits = 0
         self.restarts = 0
         self._alive: AbstractSet[Hashable] = frozenset()
+        self._zombies: AbstractSet[Hashable] = frozenset()
         self._mains: AbstractSet[Hashable] = frozenset()
         self._vacant = 0
         """Main processes that have ended and were not replaced."""
         self._start_ns = 0
 
-    def note(self, usage: Usage, alive: AbstractSet[Hashable], mains: AbstractSet[Hashable]) -> None:
-        """Take a sample: its sums, the living processes, and the topmost among them."""
+    def note(
+        self, usage: Usage, alive: AbstractSet[Hashable], mains: AbstractSet[Hashable], zombies: AbstractSet[Hashable] = frozenset()
+    ) -> None:
+        """Take a sample: its sums, the living processes, the topmost among them, and those that have ended and wait for their parent.
+
+        A process that no sample saw alive is counted as an exit by its zombie.
+        """
         for name, sum_ in self.counted.items():
             sum_.note(getattr(usage, name))
-        self.exits += len(self._alive - alive)
+        self.exits += len(self._alive - alive) + len(zombies - self._zombies - self._alive)
         self._vacant += len(self._mains - alive)
         replaced = min(self._vacant, len(mains - self._alive))
         self.restarts += replaced
         self._vacant -= replaced
-        self._alive, self._mains = alive, mains
+        self._alive, self._mains, self._zombies = alive, mains, zombies
 
     def since(self, now_ns: int, age: float | None) -> int:
         """When the counters began, nanoseconds since the Unix epoch: with the first process that was seen. `age` is the oldest one's, in seconds."""

@@ -40,7 +40,12 @@ SHORT: Final = 512
 MAX_EXTRA: Final = 50
 MAX_TAGS: Final = 30
 """Of the resource's attributes: an event has room for some more than these."""
-_HAVE_A_PLACE: Final = frozenset({"service.name", "service.version", "host.name", "deployment.environment", "deployment.environment.name"})
+_HAVE_A_PLACE: Final = frozenset(
+    {
+        *("service.name", "service.version", "service.instance.id", "host.name", "os.type"),
+        *("deployment.environment", "deployment.environment.name"),
+    }
+)
 """Attributes of the resource that an event tells elsewhere."""
 LONGEST_EXTRA: Final = 2048
 _EXCEPTION_KEYS: Final = frozenset(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import orjson
 
 from agent.record import LogRecord, Origin, Severity
+from agent.resource import iso
 from agent.signals import name_of
 from agent.verdict.errors import EXIT
 
@@ -90,5 +91,10 @@ def _who(process: Observed) -> str:
 
 
 def _record(process: Observed, event: str, severity: Severity, body: str, now_ns: int, **more: Value) -> LogRecord:
-    known: dict[str, Value] = {"event.name": event, "process.pid": process.pid, "process.executable.name": process.program}
+    known: dict[str, Value] = {
+        "event.name": event,
+        "process.pid": process.pid,
+        "process.executable.name": process.program,
+        "process.creation.time": iso(process.began_ns),
+    }
     return LogRecord(now_ns, now_ns, severity, severity.name, body, known | more, Origin(process.key), now_ns)

@@ -12,14 +12,14 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from agent.encode.otlp_decode import decode_logs
 from agent.encode.otlp_logs import LogEncoder
-from agent.record import LogRecord, Origin
+from agent.record import SCHEMA_URL, LogRecord, Origin
 
 pytestmark = pytest.mark.property
 
 TEXTS = st.text(max_size=12) | st.sampled_from(["a", "b" * 200, "\ud800", "é" * 70])
 SCALARS = st.none() | st.booleans() | st.integers(-(2**66), 2**66) | st.integers(-3, 300) | st.floats() | TEXTS | st.binary(max_size=8)
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=8)
-ATTRIBUTES = st.dictionaries(TEXTS, VALUES, max_size=6)
+ATTRIBUTES = st.dictionaries(TEXTS | st.just("event.name"), VALUES, max_size=6)
 ORIGINS = st.builds(Origin, st.just("f"), ATTRIBUTES)
 RECORDS = st.builds(
     LogRecord,
@@ -74,6 +74,7 @@ def reference(records, resource):
     """A whole request made with the generated classes."""
     request = ExportLogsServiceRequest()
     resource_logs = request.resource_logs.add()
+    resource_logs.schema_url = SCHEMA_URL
     resource_logs.resource.attributes.extend(reference_pair(*item) for item in resource.items())
     scope_logs = resource_logs.scope_logs.add()
     scope_logs.scope.name, scope_logs.scope.version = "s", "1"
@@ -83,7 +84,11 @@ def reference(records, resource):
         made.severity_number, made.severity_text = record.severity, text(record.severity_text)
         made.body.CopyFrom(reference_value(record.body))
         own = {key: value for key, value in record.attributes.items() if key not in record.origin.attributes}
-        made.attributes.extend(reference_pair(*item) for item in (*record.origin.attributes.items(), *own.items()))
+        for key, value in (*record.origin.attributes.items(), *own.items()):
+            if key == "event.name" and isinstance(value, str):  # the data model has a field for it
+                made.event_name = text(value)
+            else:
+                made.attributes.append(reference_pair(key, value))
         made.trace_id, made.span_id = record.trace_id, record.span_id
         made.flags, made.dropped_attributes_count = record.trace_flags, record.dropped_attributes
     return request

@@ -18,7 +18,7 @@ def record(body="hello", origin=ORIGIN, **attributes) -> LogRecord:
 
 
 GOLDEN = bytes.fromhex(
-    "0a7a"  # resource_logs, 122 bytes
+    "0aa301"  # resource_logs, 163 bytes
     "0a17" "0a15" "0a0c736572766963652e6e616d65" "1205" "0a03737663"  # resource: service.name = "svc"
     "125f"  # scope_logs, 95 bytes
     "0a0b" "0a0461676e74" "1203312e30"  # scope: name "agnt", version "1.0"
@@ -30,6 +30,7 @@ GOLDEN = bytes.fromhex(
     "3218" "0a0d6c6f672e66696c652e6e616d65" "1207" "0a05612e6c6f67"  # log.file.name = "a.log"
     "3208" "0a016e" "1203" "18ac02"  # n = 300
     "3207" "0a0162" "1202" "1001"  # b = true
+    "1a27" "68747470733a2f2f6f70656e74656c656d657472792e696f2f736368656d61732f312e34342e30"  # schema_url
 )  # fmt: skip
 
 

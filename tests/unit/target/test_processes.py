@@ -71,8 +71,8 @@ def test_a_zombie_has_its_cpu_time_only(tmp_path):
     proc.put(7, user=1, waited=2)
     proc.put(8, user=5, state="Z")
     with mounted(tmp_path):
-        alive = add_cpu(usage, Reader().read(0.0).processes.values())
-    assert ([one.pid for one in alive], usage.user) == ([1, 7], 8)
+        alive, zombies = add_cpu(usage, Reader().read(0.0).processes.values())
+    assert ([one.pid for one in alive], [one.pid for one in zombies], usage.user) == ([1, 7], [8], 8)
 
 
 def test_what_ends_while_it_is_looked_at_adds_nothing(tmp_path):
@@ -82,7 +82,7 @@ def test_what_ends_while_it_is_looked_at_adds_nothing(tmp_path):
     with mounted(tmp_path):
         table = Reader().read(0.0)
         proc.drop(7)
-        assert add_cpu(usage, [table.processes[7]]) == []
+        assert add_cpu(usage, [table.processes[7]]) == ([], set())
         assert command_line(table.processes[7]) == ""
     assert (usage.user, open_files_limit(tmp_path, 7)) == (0, None)
 

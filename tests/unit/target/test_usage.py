@@ -74,3 +74,19 @@ def test_counters_begin_with_the_first_process():
     assert history.since(1_000_000_000_000, None) == 1_000_000_000_000
     assert history.since(1_000_000_000_000, 100.0) == 900_000_000_000
     assert history.since(2_000_000_000_000, 1.0) == 900_000_000_000
+
+
+def test_a_process_that_was_never_seen_alive_is_an_exit():
+    """A job may end before the first sample: its zombie is counted once, however long it waits for its parent."""
+    history = History()
+    for zombies in ({7}, {7}, set()):
+        history.note(Usage(), set(), set(), zombies)
+    assert history.exits == 1
+
+
+def test_a_zombie_is_no_second_exit():
+    """One that was seen alive counts when it ends, and not again while it waits to be waited for."""
+    history = History()
+    for alive, zombies in (({7}, set()), (set(), {7}), (set(), set())):
+        history.note(Usage(), alive, set(), zombies)
+    assert history.exits == 1

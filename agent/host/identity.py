@@ -1,0 +1,54 @@
+"""Which workload the telemetry is about: the configured service, completed by what can be detected (`resource.py`)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from agent import resource
+from agent.errors import SpoolError
+from agent.sources.process_tree import ProcessTreeConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.config.settings import Settings
+    from agent.spool.spool import Spool
+
+OWNER: Final = "outrider.resource"
+"""The source name under which the spool keeps the id."""
+INSTANCE: Final = "service.instance.id"
+ANSWER: Final = 1.0
+"""Seconds that the store has to give the id: a command is not to wait for it."""
+
+
+async def instance_id(spool: Spool) -> str:
+    """`service.instance.id`: a random UUID that the state directory keeps (semantic conventions, "Service instance ID").
+
+    No two agents share a state directory, so no two replicas share an id. A store that does not answer makes it one for this run.
+    """
+    fresh = str(uuid.uuid4())
+    try:
+        async with asyncio.timeout(ANSWER):
+            if stored := (await spool.positions(OWNER)).get(INSTANCE):
+                return stored.decode()
+            await spool.append(OWNER, [], {INSTANCE: fresh.encode()}, {}, replayable=False)
+    except (TimeoutError, SpoolError):
+        pass  # the spool reports its own failure
+    return fresh
+
+
+def identified(settings: Settings, command: Sequence[str], instance: str) -> Settings:
+    """The settings with the whole resource; what they say themselves stays."""
+    service = settings.service
+    target = watched(settings)
+    name = service.name if "name" in service.model_fields_set else resource.service_name(target, command)
+    attributes = {INSTANCE: instance, **resource.environment(os.environ), **service.attributes}
+    return settings.model_copy(update={"service": service.model_copy(update={"name": name, "attributes": attributes})})
+
+
+def watched(settings: Settings) -> str:
+    """The target whose processes are measured; "" without one."""
+    return next((entry.options.target for entry in settings.samplers if isinstance(entry.options, ProcessTreeConfig)), "")
