@@ -12,10 +12,11 @@ import apsw
 
 from agent.errors import OutriderError, SpoolError, SpoolFullError, SpoolLockedError
 from agent.retry import Backoff
-from agent.spool import database, quota, salvage
+from agent.spool import database, quota
 from agent.spool.ballast import Ballast
 from agent.spool.database import Trouble
 from agent.spool.lock import Lock
+from agent.spool.repair import salvage
 from agent.spool.store import Store
 from agent.spool.values import LogRemoved, Restored, State, StateChanged
 

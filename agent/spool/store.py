@@ -12,9 +12,10 @@ import apsw
 from agent.crash import crash_point
 from agent.errors import OutriderError, SpoolError, SpoolFullError, SpoolOversizeError
 from agent.record import Signal
-from agent.spool import cursors, ledger, letters, mend, positions, quota, rows
+from agent.spool import cursors, ledger, letters, positions, quota, rows
 from agent.spool.database import Database
 from agent.spool.digest import Packed, squeeze
+from agent.spool.repair import mend
 from agent.spool.values import OWN, Mended, Quarantined
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from agent.spool import commands, positions
-from agent.spool.carve import varint
+from agent.spool.repair.carve import varint
 from agent.spool.values import LogRemoved, Mended, Quarantined, Restored, SalvageReport
 
 PAGE = 4096

@@ -11,8 +11,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from agent.crash import crash_point
-from agent.spool.copy_damaged import copy
 from agent.spool.database import Database, log_of, sync_directory
+from agent.spool.repair.copy_damaged import copy
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import apsw
 
-from agent.spool import cursors, ledger, letters, mend, positions, rows, schema
-from agent.spool.carve import Pages, carve
+from agent.spool import cursors, ledger, letters, positions, rows, schema
 from agent.spool.database import DAMAGE, Database, log_of
 from agent.spool.letters import Letter
 from agent.spool.quota import LOG_PAGES
+from agent.spool.repair import mend
+from agent.spool.repair.carve import Pages, carve
 from agent.spool.rows import Stored
 from agent.spool.values import OWN, SalvageReport
 

@@ -1,0 +1,1 @@
+"""A damaged spool: what is found wrong, what is saved of it, and how."""
