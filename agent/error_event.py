@@ -68,6 +68,19 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Transaction:
+    """The operation that failed: a request, a task, a job."""
+
+    name: str
+    source: str
+    """How the name came about (Sentry: transaction annotations): `component`, `task`, `sanitized`."""
+    method: str = ""
+    """Of a request; so are `url` (or only its path) and `query`."""
+    url: str = ""
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorEvent:
     """One error. At least one of `exception`, `fatal` and `message` is there."""
 
@@ -85,6 +98,7 @@ class ErrorEvent:
     exception: ExceptionInfo | None = None
     fatal: FatalError | None = None
     mechanism: Mechanism = Mechanism()
+    transaction: Transaction | None = None
     logger: str = ""
     server_name: str = ""
     """The workload's host."""

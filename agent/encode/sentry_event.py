@@ -11,7 +11,7 @@ from agent.encode.sentry_frames import Scene, class_of, encode_frame, encode_fra
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from agent.error_event import Crumb, ErrorEvent, Mechanism, Message
+    from agent.error_event import Crumb, ErrorEvent, Mechanism, Message, Transaction
     from agent.parse.exceptions import ExceptionInfo, FatalError, ThreadStack
     from agent.record import Value
 
@@ -37,6 +37,7 @@ def encode_event(event: ErrorEvent, scene: Scene, *, release: str = "", environm
         "platform": "python",
         "level": event.level,
         "logger": event.logger or None,
+        **_transaction(event.transaction),
         "server_name": event.server_name or None,
         "release": release or None,
         "environment": environment or None,
@@ -69,6 +70,17 @@ def _message(message: Message | None) -> Json | None:
     if message.params:
         encoded |= {"params": list(message.params), "formatted": message.formatted[:LONGEST_VALUE]}
     return encoded
+
+
+def _transaction(transaction: Transaction | None) -> Json:
+    if transaction is None:
+        return {}
+    request = {"method": transaction.method, "url": transaction.url[:LONGEST_VALUE], "query_string": transaction.query[:LONGEST_VALUE]}
+    return {
+        "transaction": transaction.name[:LONGEST_TAG],
+        "transaction_info": {"source": transaction.source},
+        "request": {key: value for key, value in request.items() if value} if transaction.url else None,
+    }
 
 
 def _contexts(event: ErrorEvent) -> Json:

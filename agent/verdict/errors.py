@@ -15,11 +15,13 @@ from agent.encode.sentry_frames import main_file
 from agent.error_event import Crumb, ErrorEvent, Mechanism, Message
 from agent.parse.exceptions import ExceptionInfo
 from agent.parse.limits import TRUNCATED
+from agent.parse.remote_traceback import unfold_remote
 from agent.parse.traceback import parse_fatal_error, parse_traceback
 from agent.parse.traceback_json import from_structured
 from agent.record import LogRecord, Severity
 from agent.verdict.grouping import NAMESPACE, group_of, groups_itself
 from agent.verdict.templates import parametrise
+from agent.verdict.unhandled import unhandled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from agent.parse.exceptions import FatalError
     from agent.parse.patterns import Compiled
     from agent.record import Value
+    from agent.verdict.unhandled import Unhandled
 
 STACKTRACE: Final = "exception.stacktrace"
 EXIT: Final = "outrider.process.exited"
@@ -56,7 +59,8 @@ _OWN: Final = {
     "ProbeDown": Mechanism("probe", own=True),
     "LogPattern": Mechanism("log_pattern", own=True),
 }
-_ELSEWHERE: Final = ("Exception in thread", "Exception ignored", "Process ")
+_ELSEWHERE: Final = {"Exception in thread": "threading", "Exception ignored": "unraisablehook", "Process ": "multiprocessing"}
+"""How the report of an exception begins that does not end the program → Sentry's name of what reports it."""
 _DUMPS: Final = ("Current thread 0x", "Thread 0x", "Stack (most recent call first)")
 """How faulthandler begins where nobody died: the report of a death says so first."""
 _HEADER: Final = "Traceback (most recent call last)"
@@ -127,7 +131,7 @@ def read_exception(record: LogRecord) -> ExceptionInfo | None:
         found = None  # a field of such a name with any word in it, as in `"exception": "none"`
     if found is None and isinstance(record.body, str) and _HEADER in record.body:
         found = parse_traceback(record.body)
-    return found
+    return found and unfold_remote(found)
 
 
 def read_fatal(record: LogRecord) -> FatalError | None:
@@ -149,6 +153,7 @@ def to_event(record: LogRecord, subject: Subject, rules: Rules) -> ErrorEvent:
     text = text.partition(_HEADER)[0].rstrip() or text
     template, params = parametrise(text)
     service = subject.of(record)
+    logged = None if alone else unhandled(text, exception.frames if exception else ())
     found = own_finding(record, entitled(service, text), rules) if exception is None else None
     known = "" if alone or (exception is not None and not _is_template(record)) else template
     group = group_of(known, exception, rules.in_app) or group_of(template, None)
@@ -161,11 +166,12 @@ def to_event(record: LogRecord, subject: Subject, rules: Rules) -> ErrorEvent:
         message=None if alone else Message(template, params, text if params else ""),
         exception=found or exception,
         fatal=fatal,
-        mechanism=_OWN[found.type] if found else mechanism_of(record, exception, alone=alone or fatal is not None),
+        mechanism=_OWN[found.type] if found else mechanism_of(record, exception, logged, alone=alone or fatal is not None),
+        transaction=logged.transaction if logged else None,
         logger=logger_of(record),
         server_name=subject.server_name,
         service=service,
-        tags=tags_of(record, subject),
+        tags={**tags_of(record, subject), **(logged.tags if logged else {})},
         extra=extra_of(record),
         trace_id=record.trace_id.hex(),
         span_id=record.span_id.hex(),
@@ -208,16 +214,22 @@ def fatal_exception(fatal: FatalError) -> ExceptionInfo:
     return ExceptionInfo("FatalPythonError", "", fatal.reason or "(no reason given)", thread.frames if thread else ())
 
 
-def mechanism_of(record: LogRecord, exception: ExceptionInfo | None, *, alone: bool) -> Mechanism:
-    """A traceback that nobody logged is what the interpreter prints of an exception that nobody caught.
+def mechanism_of(record: LogRecord, exception: ExceptionInfo | None, logged: Unhandled | None, *, alone: bool) -> Mechanism:
+    """A traceback without a logger's words is what the interpreter prints of an exception that nothing caught.
 
-    On stdout it is somebody's print, unless it goes down to the program itself: then it came there by `2>&1`.
+    On stdout it is a print of the program's own, unless it goes down to the program itself: then it came there by `2>&1`.
     """
     if exception is None:
         return Mechanism("logging")
     if alone and (_stream(record) != "stdout" or main_file(exception.frames) is not None):
-        return Mechanism("excepthook", handled=False)
-    return Mechanism("logging")
+        return Mechanism(next((name for start, name in _ELSEWHERE.items() if _begins(record, start)), "excepthook"), handled=False)
+    return Mechanism(logged.mechanism, handled=False) if logged else Mechanism("logging")
+
+
+def _begins(record: LogRecord, start: str) -> bool:
+    """Whether the text of an exception begins so."""
+    texts = (record.body, record.attributes.get(STACKTRACE))
+    return any(isinstance(text, str) and text.startswith(start) for text in texts)
 
 
 def _stream(record: LogRecord) -> str:
@@ -241,11 +253,10 @@ def ends_the_interpreter(record: LogRecord, event: ErrorEvent) -> bool:
     """
     if event.exception is None or event.fatal is not None:
         return False
-    if event.mechanism.handled and (STACKTRACE not in record.attributes or main_file(event.exception.frames) is None):
-        return False
-    texts = (record.body, record.attributes.get(STACKTRACE))
-    elsewhere = any(isinstance(text, str) and text.startswith(_ELSEWHERE) for text in texts)
     frames = event.exception.frames
+    if event.mechanism.type != "excepthook" and (STACKTRACE not in record.attributes or main_file(frames) is None):
+        return False
+    elsewhere = any(_begins(record, start) for start in _ELSEWHERE)
     return not elsewhere and not (frames and frames[0].function.startswith("_bootstrap"))
 
 
