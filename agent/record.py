@@ -97,12 +97,14 @@ class Drop(StrEnum):
 class Origin:
     """Where records come from: one object per file, stream or child, shared by all its records.
 
-    `key` identifies it across restarts (together with a record's `offset` it makes a stable id). `attributes` are those that every
+    `resource` holds resource attributes that the origin knows better than the agent: those of another container, say. Without any, the
+    records are about the agent's workload. `key` identifies it across restarts (together with a record's `offset` it makes a stable id). `attributes` are those that every
     record of it carries (`log.file.path`, `log.iostream`); an encoder may cache their encoding by the object's identity.
     """
 
     key: str
     attributes: Mapping[str, Value] = field(default_factory=dict)
+    resource: Mapping[str, Value] = field(default_factory=dict)
 
 
 class LogRecord(NamedTuple):

@@ -19,6 +19,8 @@ from agent.target.ending import PROC, began_ns, read_stat
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from agent.record import Value
+
 UNKNOWN: Final = "unknown_service"
 """`service.name` where nothing is known (semantic conventions, "Service")."""
 
@@ -103,6 +105,30 @@ def container_id(pid: int, proc: Path = PROC) -> str:
         mounts = (line for line in _text(place / "mountinfo").splitlines() if any(name in line for name in _MOUNTED_FILES))
         found = next(filter(None, map(_CONTAINER_ID.search, mounts)), None)
     return found.group(1) if found else ""
+
+
+_PODS: Final = re.compile(r"/pods/([^/_]+)_([^/_]+)_([0-9a-f-]{32,36})/([^/]+)/(\d+)\.log")
+"""kubelet's own tree: namespace, pod, its uid, container, restarts (kubernetes/pkg/kubelet/kuberuntime, "buildContainerLogsPath")."""
+_LINKS: Final = re.compile(r"/containers/([^/_]+)_([^/_]+)_(.+)-([0-9a-f]{64})\.log$")
+"""Its links for collectors: pod, namespace, container, id."""
+_ENGINES: Final = re.compile(r"/(?:containers|overlay-containers)/([0-9a-f]{64})/")
+"""Docker's and Podman's directories of a container."""
+
+
+def of_log_path(*paths: str) -> dict[str, Value]:
+    """`k8s.*` and `container.id` of the container whose output a log file is, by the names of its path, whatever links lead to it."""
+    found: dict[str, Value] = {}
+    for path in paths:
+        if match := _PODS.search(path):
+            namespace, pod, uid, container, restarts = match.groups()
+            found |= {"k8s.namespace.name": namespace, "k8s.pod.name": pod, "k8s.pod.uid": uid, "k8s.container.name": container}
+            found["k8s.container.restart_count"] = int(restarts)
+        elif match := _LINKS.search(path):
+            pod, namespace, container, number = match.groups()
+            found |= {"k8s.namespace.name": namespace, "k8s.pod.name": pod, "k8s.container.name": container, "container.id": number}
+        elif match := _ENGINES.search(path):
+            found["container.id"] = match.group(1)
+    return found
 
 
 def iso(time_ns: int) -> str:

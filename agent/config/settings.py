@@ -6,7 +6,7 @@ import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SerializeAsAny, model_validator
 
 from agent.component import ComponentConfig  # noqa: TC001 - pydantic reads it
 from agent.encode.sentry_names import command_slug, is_slug
@@ -60,9 +60,26 @@ class Service(Section):
     """More resource attributes, such as `deployment.environment.name`. From the environment: `OTEL_RESOURCE_ATTRIBUTES`. `service.instance.id`,
     `host.name`, `os.type`, `k8s.*` in a pod, and `process.*` and `container.id` of a target that is one process are detected unless they are given."""
 
+    _detected: dict[str, str] = PrivateAttr(default_factory=dict)
+
     def resource(self) -> dict[str, str]:
-        """All resource attributes, `service.name` first."""
-        return {"service.name": self.name, **{key: value for key, value in self.attributes.items() if key != "service.name"}}
+        """All resource attributes, `service.name` first; those that are given win over those that were detected."""
+        return {
+            "service.name": self.name,
+            **self._detected,
+            **{key: value for key, value in self.attributes.items() if key != "service.name"},
+        }
+
+    def completed(self, name: str, detected: dict[str, str]) -> Service:
+        """The same with a name, unless one is given, and with what was detected."""
+        made = self if "name" in self.model_fields_set else self.model_copy(update={"name": name})
+        made = made.model_copy()
+        made._detected = detected  # noqa: SLF001 - a copy of ours
+        return made
+
+    def given(self) -> frozenset[str]:
+        """The names of the attributes that the configuration gives."""
+        return frozenset(self.attributes) | ({"service.name"} if "name" in self.model_fields_set else set())
 
 
 class Spool(Section):

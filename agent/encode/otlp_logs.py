@@ -1,7 +1,7 @@
 """Log records → the bytes of an OTLP `ExportLogsServiceRequest`, written directly.
 
 Field numbers and wire types: opentelemetry-proto, logs/v1/logs.proto and common/v1/common.proto; encoding: protobuf.dev, "Encoding". One
-request holds one resource and one scope, the agent: a logger's name stays an attribute, since a scope for each would split the batch and lose
+request holds one resource, or a run of records each for several, and one scope, the agent: a logger's name stays an attribute, since a scope for each would split the batch and lose
 the order of its records. What repeats from record to record (keys with their values, levels, bodies, the attributes of a
 file) is encoded once and remembered in bounded tables.
 """
@@ -12,13 +12,13 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from agent import __version__
-from agent.columns import Block, Records
+from agent.columns import Block, segments_of
 from agent.encode.any_value import USUAL, Tables, attribute, delimited, key_value, value_of, varint
 from agent.encode.otlp_columns import RECORD_HEADS, Levels
 from agent.record import SCHEMA_URL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from agent.record import LogRecord, Origin, Value
 
@@ -29,11 +29,19 @@ _FORGET_AFTER: Final = 1024
 """Batches after which the tables start afresh, so that they hold what repeats now."""
 
 
+_Group = tuple["Mapping[str, Value]", list[bytes]]
+"""What an origin knows of the resource, and the encoded records of such origins."""
+
+
 class LogEncoder:
     """Encodes batches of records for one resource. Not for several threads at once: it owns its tables."""
 
-    def __init__(self, resource: Mapping[str, Value], scope: tuple[str, str] = ("outrider", __version__)) -> None:
+    def __init__(
+        self, resource: Mapping[str, Value], scope: tuple[str, str] = ("outrider", __version__), given: Container[str] = ()
+    ) -> None:
+        """`given` are the names of resource attributes that no origin's take the place of."""
         name, version = scope
+        self._given = given
         self.describe(resource)
         self._schema = delimited(0x1A, SCHEMA_URL.encode())
         self._scope = delimited(0x0A, delimited(0x0A, name.encode()) + delimited(0x12, version.encode()))
@@ -45,19 +53,30 @@ class LogEncoder:
 
     def describe(self, resource: Mapping[str, Value]) -> None:
         """Encode for this resource from now on."""
-        self._resource = delimited(0x0A, b"".join(delimited(0x0A, key_value(key, value)) for key, value in resource.items()))
+        self._resource = resource
+        self._resource_bytes = _resource(resource)
 
     def encode(self, records: Sequence[LogRecord]) -> bytes:
         """The serialized request that holds these records, in their order."""
         self._batches += 1
         if self._batches % _FORGET_AFTER == 0 or self._tables.full:
             self._tables = Tables()
-        parts = [self._scope]
-        for segment in records.segments if isinstance(records, Records) else [records]:
-            parts += [segment.wire] if isinstance(segment, Block) else self._encoded(segment)
-        return delimited(0x0A, self._resource + delimited(0x12, b"".join(parts)) + self._schema)
+        groups: list[_Group] = []
+        for segment in segments_of(records):
+            if isinstance(segment, Block):
+                _group(groups, segment.origin).append(segment.wire)
+            else:
+                self._encode_records(segment, groups)
+        return b"".join([self._resource_logs(resource, parts) for resource, parts in groups or [({}, [])]])
 
-    def _encoded(self, records: Sequence[LogRecord]) -> list[bytes]:
+    def _resource_logs(self, more: Mapping[str, Value], parts: Sequence[bytes]) -> bytes:
+        """ExportLogsServiceRequest.resource_logs = 1: resource = 1, scope_logs = 2, schema_url = 3; `more` is what the origins know of the resource."""
+        resource = self._resource_bytes
+        if more:
+            resource = _resource({**self._resource, **{key: value for key, value in more.items() if key not in self._given}})
+        return delimited(0x0A, resource + delimited(0x12, self._scope + b"".join(parts)) + self._schema)
+
+    def _encode_records(self, records: Sequence[LogRecord], groups: list[_Group]) -> None:
         """Each record with its tag and length in turn. One loop with local variables: a call per value would cost more than the work."""
         tables, levels, heads, double = self._tables, self._levels, RECORD_HEADS, _DOUBLE
         texts, integers, floats, booleans, bodies = tables.texts, tables.integers, tables.floats, tables.booleans, tables.bodies
@@ -67,6 +86,7 @@ class LogEncoder:
         for time_ns, observed_at, severity, level, body, attributes, source, _, trace, span, flags, dropped in records:
             if source is not origin:
                 origin, origin_bytes, taken = source, self._common(source), frozenset(source.attributes)
+                out = _group(groups, source)
             if observed_at != observed_ns:
                 observed_ns, observed = observed_at, _TIME(0x59, observed_at)
             parts = [
@@ -102,7 +122,6 @@ class LogEncoder:
             size = len(record)
             out.append(heads[size] if size < USUAL else b"\x12" + varint(size))
             out.append(record)
-        return out
 
     def _common(self, origin: Origin) -> bytes:
         """The attributes that all records of an origin carry."""
@@ -110,6 +129,18 @@ class LogEncoder:
             self._origin = origin
             self._origin_bytes = b"".join(attribute(key, value) for key, value in origin.attributes.items())
         return self._origin_bytes
+
+
+def _group(groups: list[_Group], origin: Origin) -> list[bytes]:
+    """The encoded records that the next one of this origin follows: the order stays, so a resource may have several groups in a request."""
+    if not groups or groups[-1][0] != origin.resource:
+        groups.append((origin.resource, []))
+    return groups[-1][1]
+
+
+def _resource(attributes: Mapping[str, Value]) -> bytes:
+    """ResourceLogs.resource = 1: attributes = 1."""
+    return delimited(0x0A, b"".join([delimited(0x0A, key_value(key, value)) for key, value in attributes.items()]))
 
 
 def _rare(flags: int, dropped: int) -> bytes:

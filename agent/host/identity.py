@@ -42,11 +42,9 @@ async def instance_id(spool: Spool) -> str:
 
 def identified(settings: Settings, command: Sequence[str], instance: str) -> Settings:
     """The settings with the whole resource; what they say themselves stays."""
-    service = settings.service
-    target = watched(settings)
-    name = service.name if "name" in service.model_fields_set else resource.service_name(target, command)
-    attributes = {INSTANCE: instance, **resource.environment(os.environ), **service.attributes}
-    return settings.model_copy(update={"service": service.model_copy(update={"name": name, "attributes": attributes})})
+    name = resource.service_name(watched(settings), command)
+    detected = {INSTANCE: instance, **resource.environment(os.environ)}
+    return settings.model_copy(update={"service": settings.service.completed(name, detected)})
 
 
 def watched(settings: Settings) -> str:

@@ -85,7 +85,7 @@ class Builder:
         self.roots = Roots()
         self.detector = self._make_detector()
         self._resource = settings.service.resource()
-        self._encoder = LogEncoder(self._resource, ("outrider", __version__))
+        self._encoder = LogEncoder(self._resource, ("outrider", __version__), settings.service.given())
 
     def _make_detector(self) -> Detector | None:
         """What finds errors; None if nobody is to be told of them."""

@@ -25,6 +25,7 @@ from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads i
 from agent.parse.limits import TRUNCATED
 from agent.parse.lines import Parser
 from agent.record import Batch, Drop, Origin
+from agent.resource import of_log_path
 from agent.tail.discover import matches
 from agent.tail.names import compile_glob, glob_root, printable
 from agent.tail.stream import State
@@ -350,7 +351,7 @@ def origin_of(stream: Stream) -> Origin:
     if stream.home != stream.name:
         attributes["log.file.path_resolved"] = printable(stream.home)
         attributes["log.file.name_resolved"] = printable(os.path.basename(stream.home))
-    return Origin(stream.key, attributes)
+    return Origin(stream.key, attributes, of_log_path(stream.name, stream.home))
 
 
 def figures(tail: Tail, source: str) -> list[Observation]:

@@ -167,3 +167,22 @@ def test_the_target_names_the_service(server, tmp_path):
     assert found["service.name"] == "unknown_service:sleep"
     assert (found["process.pid"], found["process.executable.name"]) == (target.pid, "sleep")
     assert found["process.creation.time"].endswith("Z")
+
+
+def test_a_pod_log_is_about_its_pod(server, tmp_path):
+    """Files of two pods in one batch keep their resources apart; the attributes that the user gave are on both."""
+    for pod in ("shop-1", "shop-2"):
+        file = tmp_path / f"pods/prod_{pod}_0b6e9f3a-5a0f-4c0c-9d0e-1f2a3b4c5d6e/app/0.log"
+        file.parent.mkdir(parents=True)
+        file.write_text('2026-11-29T10:00:00.0Z stdout F {"event":"one"}\n')
+    with AgentProcess(
+        tmp_path / "s",
+        OUTRIDER_LOG_FILES=str(tmp_path / "pods/*/*/*.log"),
+        OTEL_EXPORTER_OTLP_ENDPOINT=server.url,
+        OTEL_RESOURCE_ATTRIBUTES="k8s.cluster.name=c1,k8s.namespace.name=given",
+    ):
+        wait_until(lambda: sum(body.count(b"shop-") for body in server.bodies()) >= 2, "both arrive")
+    found = [attributes(one.resource) for body in server.bodies() for one in ExportLogsServiceRequest.FromString(body).resource_logs]
+
+    assert sorted(one["k8s.pod.name"] for one in found) == ["shop-1", "shop-2"]
+    assert {(one["k8s.cluster.name"], one["k8s.namespace.name"]) for one in found} == {("c1", "given")}

@@ -20,7 +20,8 @@ TEXTS = st.text(max_size=12) | st.sampled_from(["a", "b" * 200, "\ud800", "é" *
 SCALARS = st.none() | st.booleans() | st.integers(-(2**66), 2**66) | st.integers(-3, 300) | st.floats() | TEXTS | st.binary(max_size=8)
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=8)
 ATTRIBUTES = st.dictionaries(TEXTS | st.just("event.name"), VALUES, max_size=6)
-ORIGINS = st.builds(Origin, st.just("f"), ATTRIBUTES)
+RESOURCES = st.just({}) | st.dictionaries(st.sampled_from(["a", "k8s.pod.name"]), st.sampled_from(["p", 1]), max_size=2)
+ORIGINS = st.builds(Origin, st.just("f"), ATTRIBUTES, RESOURCES)
 RECORDS = st.builds(
     LogRecord,
     time_ns=st.integers(0, 2**63 - 1),
@@ -70,15 +71,24 @@ def reference_pair(key, value):
     return KeyValue(key=text(key), value=reference_value(value))
 
 
-def reference(records, resource):
-    """A whole request made with the generated classes."""
-    request = ExportLogsServiceRequest()
+def reference_scope(request, resource):
+    """A new scope below a new resource, made with the generated classes."""
     resource_logs = request.resource_logs.add()
     resource_logs.schema_url = SCHEMA_URL
     resource_logs.resource.attributes.extend(reference_pair(*item) for item in resource.items())
     scope_logs = resource_logs.scope_logs.add()
     scope_logs.scope.name, scope_logs.scope.version = "s", "1"
+    return scope_logs
+
+
+def reference(records, resource, given=()):
+    """A whole request made with the generated classes."""
+    request = ExportLogsServiceRequest()
+    known = None
     for record in records:
+        if record.origin.resource != known:
+            known = record.origin.resource
+            scope_logs = reference_scope(request, {**resource, **{key: value for key, value in known.items() if key not in given}})
         made = scope_logs.log_records.add()
         made.time_unix_nano, made.observed_time_unix_nano = record.time_ns, record.observed_ns
         made.severity_number, made.severity_text = record.severity, text(record.severity_text)
@@ -91,16 +101,25 @@ def reference(records, resource):
                 made.attributes.append(reference_pair(key, value))
         made.trace_id, made.span_id = record.trace_id, record.span_id
         made.flags, made.dropped_attributes_count = record.trace_flags, record.dropped_attributes
+    if not records:
+        reference_scope(request, resource)
     return request
 
 
-@given(st.lists(st.lists(RECORDS, max_size=5), min_size=1, max_size=4), st.dictionaries(TEXTS, VALUES, max_size=3))
-def test_a_request_says_what_the_records_say(batches, resource):
-    """Whatever is in the tables from earlier batches, the parsed bytes equal a request made with the generated classes."""
-    encoder = LogEncoder(resource, ("s", "1"))
+@given(
+    st.lists(st.lists(RECORDS, max_size=5), min_size=1, max_size=4),
+    st.dictionaries(TEXTS, VALUES, max_size=3),
+    st.sets(st.sampled_from(["a", "k8s.pod.name"])),
+)
+def test_a_request_says_what_the_records_say(batches, resource, given):
+    """Whatever is in the tables from earlier batches, the parsed bytes equal a request made with the generated classes.
+
+    Records of origins that know another resource stand below it, in their order; what the configuration gives stays.
+    """
+    encoder = LogEncoder(resource, ("s", "1"), given)
     for records in batches:
         ours = ExportLogsServiceRequest.FromString(encoder.encode(records))
-        assert ours.SerializeToString(deterministic=True) == reference(records, resource).SerializeToString(deterministic=True)
+        assert ours.SerializeToString(deterministic=True) == reference(records, resource, given).SerializeToString(deterministic=True)
 
 
 @given(VALUES)

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from agent.resource import container_id, environment, process, service_name
+from agent.resource import container_id, environment, of_log_path, process, service_name
 
 ID = "f3c1" * 16
 
@@ -98,3 +98,50 @@ def test_a_process_is_described():
     assert found["process.executable.path"].endswith(found["process.executable.name"])
     assert found["process.creation.time"].endswith("Z")
     assert process(2**22 + 1) == {}
+
+
+UID = "0b6e9f3a-5a0f-4c0c-9d0e-1f2a3b4c5d6e"
+
+
+@pytest.mark.parametrize(
+    ("paths", "found"),
+    [
+        (
+            [f"/var/log/pods/prod_shop-5_{UID}/app/2.log"],
+            {
+                "k8s.namespace.name": "prod",
+                "k8s.pod.name": "shop-5",
+                "k8s.pod.uid": UID,
+                "k8s.container.name": "app",
+                "k8s.container.restart_count": 2,
+            },
+        ),
+        (
+            [f"/host/var/log/pods/kube-system_etcd-n1_{ID[:32]}/etcd/0.log.20261129-100000.gz"],  # a static pod; rotated
+            {
+                "k8s.namespace.name": "kube-system",
+                "k8s.pod.name": "etcd-n1",
+                "k8s.pod.uid": ID[:32],
+                "k8s.container.name": "etcd",
+                "k8s.container.restart_count": 0,
+            },
+        ),
+        (
+            [f"/var/log/containers/shop-5_prod_app-{ID}.log", f"/var/log/pods/prod_shop-5_{UID}/app/0.log"],
+            {
+                "k8s.namespace.name": "prod",
+                "k8s.pod.name": "shop-5",
+                "k8s.container.name": "app",
+                "container.id": ID,
+                "k8s.pod.uid": UID,
+                "k8s.container.restart_count": 0,
+            },
+        ),
+        ([f"/var/lib/docker/containers/{ID}/{ID}-json.log"], {"container.id": ID}),
+        ([f"/home/u/.local/share/containers/storage/overlay-containers/{ID}/userdata/ctr.log"], {"container.id": ID}),
+        (["/var/log/pods/app.log", "/srv/containers/app/logs/0.log", f"/data/{ID}/a.log"], {}),
+    ],
+)
+def test_a_log_path_names_its_container(paths, found):
+    """Kubernetes, Docker and Podman write whose output it is into the path; no other path is taken for one of theirs."""
+    assert of_log_path(*paths) == found
