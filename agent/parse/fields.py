@@ -1,17 +1,21 @@
-"""Named fields of any structured line → the fields of a record. One table for structlog, stdlib JSON, loguru, pino, bunyan, ECS and logfmt.
+"""Named fields of any structured line → the fields of a record: for JSON, logfmt and all that has names. `names` has the table of names.
 
-A field that is understood is taken out of the attributes; the rest keep their names and types. What is not understood (a time that is none,
-a decimal trace id) stays an attribute, so that nothing is lost by a wrong guess.
+A field that is understood is taken out of the attributes; the rest keep their names and types. What is not understood (a time that is not one,
+a shortened trace id) stays an attribute, so that nothing is lost by a wrong guess. A span id counts only beside a trace id, as the data model has it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from agent.parse import severity, trace_context
+from agent.parse import severity, shapes, trace_context
 from agent.parse.limits import MAX_ATTRIBUTES
+from agent.parse.names import Roles, bare, roles
 from agent.parse.parsed import Parsed
-from agent.parse.timestamps import parse_time
+from agent.parse.severity import Level
+from agent.parse.structured_errors import error_attributes
+from agent.parse.terminal import clean
+from agent.parse.timestamps import parse_time, yearless
 from agent.record import Drop
 
 if TYPE_CHECKING:
@@ -19,47 +23,26 @@ if TYPE_CHECKING:
 
     from agent.record import Value
 
+    Identify = Callable[[Value], bytes | None]
+
 T = TypeVar("T")
 
-TIME: Final = ("timestamp", "time", "@timestamp", "ts", "asctime", "datetime", "date", "eventTime", "created")
-LEVEL: Final = ("level", "severity", "levelname", "log.level", "lvl", "log_level", "loglevel", "level_name", "levelno")
-BODY: Final = ("event", "message", "msg", "@message", "short_message", "body")
-TRACE: Final = ("trace_id", "traceId", "traceid", "trace.id", "otelTraceID", "TraceId")
-SPAN: Final = ("span_id", "spanId", "spanid", "span.id", "otelSpanID", "SpanId")
-FLAGS: Final = ("trace_flags", "traceFlags", "TraceFlags")
 PARENT: Final = "traceparent"
-_NESTED: Final = ("record", "log", "trace", "span")
-"""Names below which loguru and ECS keep a level, a message or an id."""
+_EXPECTED: Final = frozenset(("timestamp", "time", "ts", "asctime"))
+"""Names that hold nothing but a time: what is not one is counted."""
+_STATUSES: Final = frozenset(
+    ("emerg", "emergency", "alert", "crit", "critical", "fatal", "error", "err", "warn", "warning", "notice", "info", "debug", "trace")
+)
+"""What a field named `status` holds where it is Datadog's level."""
+_DIGITS: Final = frozenset("01234567")
+_MONGODB: Final = frozenset(("F", "E", "W", "I", "D1", "D2", "D3", "D4", "D5"))
 _LONGEST: Final = 4096
-"""Names of more letters together are nobody's habit and not worth the memory."""
+"""Names of more letters together are not a habit and not worth the memory."""
 _BUNYAN_MARKS: Final = ("pid", "hostname", "v")
+_PINO: Final = frozenset(("level", "time", "msg"))
 
 levels: Final = severity.SeverityCache()
-
-
-class Level(NamedTuple):
-    """A level that was understood."""
-
-    number: int
-    text: str
-
-
 NO_LEVEL: Final = Level(0, "")
-
-
-class Present(NamedTuple):
-    """Which of the candidates for each well-known field are there, in the order in which they are tried."""
-
-    time: tuple[str, ...]
-    level: tuple[str, ...]
-    body: tuple[str, ...]
-    trace: tuple[str, ...]
-    span: tuple[str, ...]
-    flags: tuple[str, ...]
-    nested: bool
-    """Whether loguru's or ECS's objects may be among them."""
-    bunyan: bool
-    """Whether levels are counted as pino and bunyan do."""
 
 
 class Plan(NamedTuple):
@@ -72,19 +55,45 @@ class Plan(NamedTuple):
     span: str | None
     plain: bool
     """Whether time, level and body are there, and nothing but these five is to be looked at."""
-    present: Present
+    error: str | None
+    """The name that may hold an exception as a list of objects."""
+    trace_of: Identify
+    span_of: Identify
+    bunyan: bool
+    """Whether levels are counted as pino and bunyan do."""
+    sure: bool
+    """Whether no other field may hold the level."""
+    roles: Roles
+    parent: bool
+    unwraps: tuple[Callable[[dict[str, Value]], dict[str, Value]], ...]
 
 
 def plan(names: tuple[str, ...]) -> Plan:
     """The plan for lines with these names: per field the first candidate that is there."""
     there = frozenset(names)
-    time, level, body, trace, span, flags = (
-        tuple(name for name in candidates if name in there) for candidates in (TIME, LEVEL, BODY, TRACE, SPAN, (*FLAGS, PARENT))
+    found = roles(names)
+    unwraps = shapes.marks(there, has_body=bool(found.body))
+    complete = bool(found.time and found.level and found.body) and len(names) <= MAX_ATTRIBUTES
+    special = (
+        found.flags or found.number or PARENT in there or not there.isdisjoint(("@x", "Exception")) or any(map(shapes.is_deep, unwraps))
     )
-    nested = not there.isdisjoint(_NESTED)
-    plain = bool(time and level and body) and not flags and not nested and len(names) <= MAX_ATTRIBUTES
-    present = Present(time, level, body, trace, span, flags, nested, not there.isdisjoint(_BUNYAN_MARKS))
-    return Plan(_first(time), _first(level), _first(body), _first(trace), _first(span), plain, present)
+    trace = _first(found.trace)
+    return Plan(
+        _first(found.time),
+        _first(found.level),
+        _first(found.body),
+        trace,
+        _first(found.span) if trace else None,
+        complete and not special,
+        "exception" if "exception" in there else None,
+        trace_context.datadog_trace_id if trace and bare(trace).startswith("dd") else trace_context.trace_id,
+        trace_context.datadog_span_id if found.span and bare(found.span[0]).startswith("dd") else trace_context.span_id,
+        not there.isdisjoint(_BUNYAN_MARKS) or there >= _PINO,
+        len(found.level) == 1,
+        found,
+        PARENT in there,
+        unwraps,
+    )
 
 
 class Plans(dict[tuple[str, ...], Plan]):
@@ -108,20 +117,26 @@ def _first(names: tuple[str, ...]) -> str | None:
     return names[0] if names else None
 
 
-def promote(fields: dict[str, Value]) -> Parsed:
-    """Make a record of the fields, which are used up: what remains of them are the attributes."""
-    present = plans[tuple(fields)].present
-    if present.nested:
-        fields = _from_loguru(fields)
-        present = plans[tuple(fields)].present
-    time_ns = take(fields, present.time, lambda value: parse_time(value) or None) or 0
-    level = take(fields, present.level, lambda value: as_level(value, bunyan=present.bunyan)) or NO_LEVEL
-    if present.nested and level is NO_LEVEL:
-        level = _ecs_level(fields)
-    body = _body(fields, present.body)
-    trace, span, flags = _trace_context(fields, present)
-    doubtful = not time_ns and any(name in TIME[:5] for name in present.time)
-    return Parsed(body, fields, time_ns, level.number, level.text, trace, span, flags, reasons=(Drop.BAD_TIMESTAMP,) * doubtful)
+def promote(fields: dict[str, Value], now_ns: int = 0) -> Parsed:
+    """Make a record of the fields, which are used up: what remains of them are the attributes. `now_ns` helps times without a year."""
+    made = plans[tuple(fields)]
+    if made.unwraps:
+        for unwrap in made.unwraps:
+            fields = unwrap(fields)
+        made = plans[tuple(fields)]
+    found = made.roles
+    weak = {role: tuple(name for own, name in found.weak if own == role) for role in ("time", "level", "body")} if found.weak else {}
+    is_clef = "@t" in fields
+    time_ns = take(fields, found.time or weak.get("time", ()), lambda value: _time(value, now_ns)) or 0
+    level = _level(fields, made, weak.get("level", ()))
+    if is_clef and level is NO_LEVEL:  # "absence implies Information"
+        level = Level(severity.INFO, "")
+    body = _body(fields, found.body or tuple(name for name in weak.get("body", ()) if isinstance(fields[name], str)))
+    trace, span, flags = _trace_context(fields, made)
+    doubtful = not time_ns and any(bare(name) in _EXPECTED for name in found.time)
+    return Parsed(
+        body, error_attributes(fields), time_ns, level.number, level.text, trace, span, flags, reasons=(Drop.BAD_TIMESTAMP,) * doubtful
+    )
 
 
 def take(fields: dict[str, Value], names: tuple[str, ...], understand: Callable[[Value], T | None]) -> T | None:
@@ -133,64 +148,75 @@ def take(fields: dict[str, Value], names: tuple[str, ...], understand: Callable[
     return None
 
 
+def _time(value: Value, now_ns: int) -> int | None:
+    return parse_time(value) or (yearless(value, now_ns) if isinstance(value, str) and now_ns else 0) or None
+
+
 def _body(fields: dict[str, Value], names: tuple[str, ...]) -> Value:
     """The first text among the candidates, or else the first value of any type."""
-    present = [name for name in names if fields[name] is not None]
+    present = [name for name in names if fields.get(name) is not None]
     name = next((name for name in present if isinstance(fields[name], str)), present[0] if present else None)
-    return None if name is None else fields.pop(name)
+    value = None if name is None else fields.pop(name)
+    return clean(value) if isinstance(value, str) and "\x1b" in value else value
+
+
+def _level(fields: dict[str, Value], made: Plan, weak: tuple[str, ...]) -> Level:
+    """The level: the data model's number, else a name that is known, else a number, else a name that is not known."""
+    names = made.roles.level
+    if made.roles.number and (number := take(fields, made.roles.number, _severity_number)):
+        text = take(fields, names, lambda value: value if isinstance(value, str) else None)
+        return Level(number, clean(text) if text else "")
+    if not names:
+        return take(fields, weak, _weak_level) or NO_LEVEL
+    worded = None if made.sure else take(fields, names, lambda value: _known(value, words=True, bunyan=made.bunyan))
+    known = worded or take(fields, names, lambda value: _known(value, words=False, bunyan=made.bunyan))
+    return known or take(fields, names, lambda value: as_level(value, bunyan=made.bunyan)) or NO_LEVEL
+
+
+def _known(value: Value, *, words: bool, bunyan: bool) -> Level | None:
+    level = as_level(value, bunyan=bunyan) if isinstance(value, str) or not words else None
+    return level if level and level.number else None
 
 
 def as_level(value: Value, *, bunyan: bool = False) -> Level | None:
     """A level from its name (any name: an unknown one is kept as text) or its number."""
     if isinstance(value, str):
-        return Level(levels[value], value)
+        return levels[value]
+    if isinstance(value, dict):  # log4j 2: {"standardLevel": "INFO", "intLevel": 400, …}; log4net, Log4j 1: {"name": …}
+        name = value.get("standardLevel") or value.get("name")
+        return levels[name] if isinstance(name, str) and len(value) <= 4 else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     number = severity.from_number(value, bunyan=bunyan)
     return Level(number, str(value)) if number else None
 
 
-def _trace_context(fields: dict[str, Value], present: Present) -> tuple[bytes, bytes, int]:
-    trace = take(fields, present.trace, trace_context.trace_id)
-    span = take(fields, present.span, trace_context.span_id)
-    if present.nested:
-        trace = trace or _ecs_id(fields, "trace", trace_context.trace_id)
-        span = span or _ecs_id(fields, "span", trace_context.span_id)
-    if not present.flags:
-        return trace or b"", span or b"", 0
-    flags = take(fields, FLAGS, trace_context.trace_flags) or 0
-    parent = None if trace else take(fields, (PARENT,), trace_context.traceparent)
-    return (parent.trace_id, span or parent.span_id, parent.flags) if parent else (trace or b"", span or b"", flags)
+def _weak_level(value: Value) -> Level | None:
+    """A level under a name that mostly holds something else: a usual word, or one digit of syslog's."""
+    if not isinstance(value, str):
+        return None
+    if value in _DIGITS:
+        return Level(severity.SYSLOG[int(value)], value)
+    if value.lower() in _STATUSES or value in _MONGODB:
+        return Level(levels[value[:1] if value in _MONGODB else value].number, value)
+    return None
 
 
-def _ecs_level(fields: dict[str, Value]) -> Level:
-    """The level of `{"log": {"level": …}}`."""
-    log = fields.get("log")
-    level = take(log, ("level",), as_level) if isinstance(log, dict) else None
-    if level and not log:
-        del fields["log"]
-    return level or NO_LEVEL
+def _severity_number(value: Value) -> int | None:
+    """A SeverityNumber of the data model, as a number, its digits, or the name that protobuf has for it."""
+    if isinstance(value, str):
+        name = value.removeprefix("SEVERITY_NUMBER_").removeprefix("SeverityNumber.")
+        value = int(name) if name.isascii() and name.isdigit() and len(name) < 3 else severity.from_name(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 24 else None
 
 
-def _ecs_id(fields: dict[str, Value], name: str, understand: Callable[[Value], bytes | None]) -> bytes | None:
-    """The id of `{"trace": {"id": …}}`."""
-    holder = fields.get(name)
-    identifier = take(holder, ("id",), understand) if isinstance(holder, dict) else None
-    if identifier and not holder:
-        del fields[name]
-    return identifier
-
-
-def _from_loguru(fields: dict[str, Value]) -> dict[str, Value]:
-    """The fields of what `loguru` writes with `serialize=True`, under the names that everybody uses; other fields unchanged."""
-    record = fields.get("record")
-    if not isinstance(record, dict) or "message" not in record or not isinstance(record.get("level"), dict):
-        return fields
-    level, time = record["level"], record.get("time")
-    flat: dict[str, Value] = {**record, **{name: value for name, value in fields.items() if name not in ("record", "text")}}
-    flat["level"] = level.get("name") if isinstance(level, dict) else level
-    flat["time"] = (time.get("repr") or time.get("timestamp")) if isinstance(time, dict) else time
-    text = fields.get("text")
-    if record.get("exception") and isinstance(text, str):
-        flat["exception.stacktrace"] = text
-    return flat
+def _trace_context(fields: dict[str, Value], made: Plan) -> tuple[bytes, bytes, int]:
+    trace = take(fields, made.roles.trace, made.trace_of)
+    if trace is None and isinstance(fields.get("trace"), str):  # Google Cloud's name
+        trace = take(fields, ("trace",), trace_context.trace_id)
+    parent = take(fields, (PARENT,), trace_context.traceparent) if made.parent and trace is None else None
+    span = take(fields, made.roles.span, made.span_of) if trace or parent else None
+    flags = take(fields, made.roles.flags, trace_context.trace_flags) if made.roles.flags else None
+    if parent:
+        return parent.trace_id, span or parent.span_id, parent.flags
+    return trace or b"", span or b"", flags or 0

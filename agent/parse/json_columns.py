@@ -19,7 +19,7 @@ import orjson
 from agent.columns import Block, Columns
 from agent.encode.otlp_columns import ColumnEncoder
 from agent.parse import fields as named
-from agent.parse import json_rows
+from agent.parse import json_rows, trace_context
 from agent.parse.limits import MAX_TEXT
 from agent.parse.timestamps import EARLIEST, LATEST, NS, from_text, parse_time
 from agent.record import LogRecord
@@ -38,6 +38,7 @@ _FEW: Final = 16
 _TEXTS: Final = frozenset((str,))
 _DOUBLES: Final = frozenset((float,))
 _OBJECTS: Final = frozenset((dict,))
+_DECIMAL: Final = (trace_context.datadog_trace_id, trace_context.datadog_span_id)
 _encoder: Final = ColumnEncoder()
 """One for all files: what it remembers depends on names and values only."""
 
@@ -166,11 +167,13 @@ def _columns_of(group: Group, lines: Lines, more: Mapping[str, Value]) -> Column
     plan = group.plan
     columns = dict(zip(group.names, zip(*group.rows, strict=True), strict=True))
     times = _times(columns.pop(cast("str", plan.time)))
-    levels = _levels(columns.pop(cast("str", plan.level)), bunyan=plan.present.bunyan)
+    levels = _levels(columns.pop(cast("str", plan.level)), plan)
     bodies = columns.pop(cast("str", plan.body))
-    traces = plan.trace and _ids(columns.pop(plan.trace), 16)
-    spans = plan.span and _ids(columns.pop(plan.span), 8)
+    traces = plan.trace and _ids(columns.pop(plan.trace), 16, plan.trace_of)
+    spans = plan.span and _ids(columns.pop(plan.span), 8, plan.span_of)
     if times is None or levels is None or not _are_texts(bodies) or traces == [] or spans == []:
+        return None
+    if plan.error and list in set(map(type, columns[plan.error])):
         return None
     kinds = [set(map(type, column)) for column in columns.values()]
     doubtful = [column for of_column, column in zip(kinds, columns.values(), strict=True) if not _is_exact(of_column, column)]
@@ -224,21 +227,33 @@ def _usual_times(column: Sequence[str]) -> list[int] | None:
     return [seconds[text[:19]] + int(fraction) * 1000 for text, fraction in zip(column, fractions, strict=True)]
 
 
-def _levels(column: Sequence[Value], *, bunyan: bool) -> list[tuple[int, str]] | None:
+def _levels(column: Sequence[Value], plan: named.Plan) -> list[tuple[int, str]] | None:
+    """The levels; None if one is not one, is coloured, or may as well stand in another field."""
     if _are_texts(column):
-        numbers = named.levels
-        return [(numbers[text], text) for text in cast("Sequence[str]", column)]
-    levels = [named.as_level(value, bunyan=bunyan) for value in column]
-    return None if None in levels else cast("list[tuple[int, str]]", levels)
+        known = {text: named.levels[text] for text in cast("set[str]", set(column))}
+        if any(level.text != text or not (plan.sure or level.number) for text, level in known.items()):
+            return None
+        return [known[text] for text in cast("Sequence[str]", column)]
+    levels = [named.as_level(value, bunyan=plan.bunyan) for value in column]
+    return None if not plan.sure or None in levels else cast("list[tuple[int, str]]", levels)
 
 
-def _ids(column: Sequence[Value], size: int) -> list[bytes]:
-    """Ids of so many bytes from their hexadecimal digits; empty if one of them is none."""
-    if not _are_texts(column) or set(map(len, texts := cast("Sequence[str]", column))) != {2 * size}:
+def _ids(column: Sequence[Value], size: int, understand: named.Identify) -> list[bytes]:
+    """Ids of so many bytes, mostly from hexadecimal digits; empty if one of them is not one."""
+    usual = _usual_ids(cast("Sequence[str]", column), size) if understand not in _DECIMAL and _are_texts(column) else []
+    if usual:
+        return usual
+    ids = [understand(value) for value in column]
+    return [] if None in ids else cast("list[bytes]", ids)
+
+
+def _usual_ids(column: Sequence[str], size: int) -> list[bytes]:
+    """As above, of texts that are all digits and of full length; empty if they are not."""
+    if set(map(len, column)) != {2 * size}:
         return []
     try:
-        joined = bytes.fromhex("".join(texts))
+        joined = bytes.fromhex("".join(column))
     except ValueError:
         return []
     ids = [joined[at : at + size] for at in range(0, len(joined), size)]
-    return ids if len(joined) == size * len(texts) and bytes(size) not in ids else []
+    return ids if len(joined) == size * len(column) and bytes(size) not in ids else []

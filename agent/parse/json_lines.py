@@ -42,7 +42,7 @@ def parse(line: bytes, now_ns: int) -> Parsed | None:
     if too_deep(line) and not _is_flat_at_last(line):
         return as_text(line, now_ns)._replace(reasons=(Drop.TOO_DEEP,))
     fields = decode(line)
-    return None if fields is None else named.promote(fields)
+    return None if fields is None else named.promote(fields, now_ns)
 
 
 def decode(line: bytes) -> dict[str, Value] | None:

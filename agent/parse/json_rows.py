@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, cast
 import orjson
 
 from agent.parse import fields as named
-from agent.parse import trace_context
 from agent.parse.json_lines import LONG_NUMBER, too_deep
 from agent.parse.limits import MAX_TEXT
 from agent.parse.timestamps import parse_time
@@ -40,10 +39,14 @@ def read(lines: Iterable[tuple[int, bytes]], origin: Origin, observed_ns: int, m
             break
         time_ns = parse_time(fields.pop(plan.time))
         level, body = fields.pop(plan.level), fields.pop(plan.body)
-        known = (numbers[level], level) if type(level) is str else named.as_level(level, bunyan=plan.present.bunyan)
-        trace = trace_context.trace_id(fields.pop(plan.trace)) if plan.trace else b""
-        span = trace_context.span_id(fields.pop(plan.span)) if plan.span else b""
+        known = numbers[level] if type(level) is str else named.as_level(level, bunyan=plan.bunyan)
+        trace = plan.trace_of(fields.pop(plan.trace)) if plan.trace else b""
+        span = plan.span_of(fields.pop(plan.span)) if plan.span else b""
         if not time_ns or known is None or type(body) is not str or trace is None or span is None:
+            break
+        if not plan.sure and (type(level) is not str or not known.number):
+            break
+        if (type(level) is str and known.text != level) or (plan.error and type(fields[plan.error]) is list):
             break
         if not FLAT.issuperset(map(type, fields.values())) and not all(map(is_certain, fields.values())) and is_hazardous(line):
             break

@@ -24,7 +24,7 @@ def sniff(line: bytes) -> bool:
     return _BEGIN.match(line) is not None and _KNOWN.search(line) is not None and line.count(b"=") > 1
 
 
-def parse(line: bytes, _now_ns: int) -> Parsed | None:
+def parse(line: bytes, now_ns: int) -> Parsed | None:
     """The record of a line, or None if it is not pairs throughout."""
     if _BEGIN.match(line) is None:
         return None
@@ -37,7 +37,7 @@ def parse(line: bytes, _now_ns: int) -> Parsed | None:
             return None
         fields[pair[1]] = True if pair[2] is None else _unquoted(pair[2])
         at = pair.end()
-    return promote(fields)
+    return promote(fields, now_ns)
 
 
 def _unquoted(value: str) -> str:

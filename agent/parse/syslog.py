@@ -6,19 +6,18 @@ A time without year is taken to be within the last year, and, having no zone eit
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from agent.parse.limits import to_text
+from agent.parse.odd_times import MONTHS
 from agent.parse.parsed import Parsed
 from agent.parse.severity import SYSLOG
-from agent.parse.timestamps import NS, bounded, from_text
+from agent.parse.timestamps import from_text, yearless
 
 if TYPE_CHECKING:
     from agent.record import Value
 
 _NAMES: Final = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _PARAM: Final = r'(?:[^\s="\]]{1,64}="(?:[^"\\\]]|\\.)*")'
 
 _5424: Final = re.compile(
@@ -71,24 +70,10 @@ def _record(match: re.Match[str], now_ns: int) -> Parsed:
 
 
 def _time(text: str, now_ns: int, attributes: dict[str, Value]) -> int:
-    time_ns = _yearless(text, now_ns) if text[:3] in _MONTHS else from_text(text)
+    time_ns = yearless(text, now_ns) if text[:3] in MONTHS else from_text(text)
     if not time_ns and text != "-":
         attributes["syslog.timestamp"] = text
     return time_ns
-
-
-def _yearless(text: str, now_ns: int) -> int:
-    """`Nov 22 14:51:23`: the last such moment that is not more than a day ahead."""
-    latest = datetime.fromtimestamp(now_ns // NS, tz=UTC) + timedelta(days=1)
-    hour, minute, second = (int(part) for part in text[7:15].split(":"))
-    for year in range(latest.year, latest.year - 9, -1):  # eight years at most between two 29ths of February
-        try:
-            moment = datetime(year, _MONTHS.index(text[:3]) + 1, int(text[4:6]), hour, minute, min(second, 59), tzinfo=UTC)
-        except ValueError:
-            continue
-        if moment <= latest:
-            return bounded(int(moment.timestamp()) * NS)
-    return 0
 
 
 def _structured(data: str) -> dict[str, Value]:

@@ -1,9 +1,11 @@
 """The time a record says of itself → nanoseconds since the Unix epoch, 0 = unknown.
 
 Texts: ISO 8601 and RFC 3339, extended or basic (`20260102T030405Z`), with a date of the month, the week or the year, `T`, `t` or a space, `24:00`,
-`.` or `,` before the fraction, up to nanoseconds, `Z`, `z`, `+02`, `+0200`, `+02:00`, ` UTC` or nothing. A date alone is no time: midnight would be made up. A time without zone is taken as UTC: that is what containers run in, and guessing a zone from the agent's own would change the
-meaning of a file with the place where it is read. Numbers: seconds, milli-, micro- or nanoseconds since the epoch, told apart by magnitude.
-What lies before 1973 or beyond 2262 is no time but an uptime, a zero or an overflow: unknown.
+`.` or `,` before the fraction, up to nanoseconds, `Z`, `z`, `+02`, `+0200`, `+02:00`, ` UTC` or nothing; other notations by way of `odd_times`.
+A date alone is not a time: midnight would be made up. A time without zone is taken as UTC: that is what containers run in, and guessing a zone
+from the agent's own would change the meaning of a file with the place where it is read. One without a year is within the last year. Numbers:
+seconds, milli-, micro- or nanoseconds since the epoch, told apart by magnitude. What lies before 1973 or beyond 2262 is not a time but an uptime,
+a zero or an overflow: unknown.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
+
+from agent.parse import odd_times
 
 if TYPE_CHECKING:
     from agent.record import Value
@@ -30,18 +34,27 @@ _ISO: Final = re.compile(
 )
 _WEEK_OR_DAY: Final = re.compile(r"(\d{4})-?(?:W(\d\d)-?([1-7])|(\d{3}))(?=[Tt ])", re.ASCII)
 _TAIL: Final = re.compile(r"[.,](\d{1,9})\d*([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
-_NUMBER: Final = re.compile(r"(\d{1,20})(?:\.(\d{0,9})\d*)?", re.ASCII)
+_NUMBER: Final = re.compile(r"(\d{1,20})(?:[.,](\d{0,9})\d*)?", re.ASCII)
+_YEARLESS: Final = re.compile(r"(?:([A-Z][a-z]{2}) ([ \d]\d)|(\d\d)(\d\d)) (\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?", re.ASCII)
 
 _from_iso: Final = datetime.fromisoformat
 
 
 def parse_time(value: Value) -> int:
-    """Nanoseconds since the epoch of a timestamp as any JSON type; 0 if it is none."""
+    """Nanoseconds since the epoch of a timestamp as any JSON type; 0 if it is not one."""
     if isinstance(value, str):
         return from_text(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return 0
-    return from_int(value) if isinstance(value, int) else from_float(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return from_int(value) if isinstance(value, int) else from_float(value)
+    if isinstance(value, dict):
+        return odd_times.of_object(value, _of_part)
+    return odd_times.of_list(value, from_text) if isinstance(value, list) else 0
+
+
+def _of_part(value: Value) -> int:
+    """As `parse_time`, for a part of an object: its own objects are one level deep at most."""
+    inner = value.get("$numberLong") if isinstance(value, dict) else value
+    return 0 if isinstance(inner, (dict, list)) else parse_time(inner)
 
 
 def from_text(text: str) -> int:
@@ -101,6 +114,31 @@ def _from_parts(text: str) -> int:
         return _from_decimal(match[1], match[2] or "")
     if match := _WEEK_OR_DAY.match(text.strip()):
         return _from_week_or_day(match)
+    return _from_iso_text(odd_times.rewritten(text.strip()))
+
+
+def _from_iso_text(text: str) -> int:
+    if match := _ISO.fullmatch(text):
+        return _from_match(match)
+    match = _NUMBER.fullmatch(text)
+    return _from_decimal(match[1], match[2] or "") if match else 0
+
+
+def yearless(text: str, now_ns: int) -> int:
+    """`Nov 22 14:51:23`, `1122 14:51:23.123456`: the last such moment that is not more than a day ahead; 0 if it is not one."""
+    match = _YEARLESS.fullmatch(text)
+    if match is None or (match[1] or "Jan") not in odd_times.MONTHS:
+        return 0
+    latest = datetime.fromtimestamp(now_ns // NS, tz=UTC) + timedelta(days=1)
+    month = odd_times.MONTHS.index(match[1]) + 1 if match[1] else int(match[3])
+    day, hour, minute, second = (int(match[group] or 0) for group in (2 if match[1] else 4, 5, 6, 7))
+    for year in range(latest.year, latest.year - 9, -1):  # eight years at most between two 29ths of February
+        try:
+            moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
+        except ValueError:
+            continue
+        if moment <= latest:
+            return bounded(int(moment.timestamp()) * NS + int((match[8] or "0").ljust(9, "0")))
     return 0
 
 

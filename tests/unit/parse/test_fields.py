@@ -13,7 +13,7 @@ SPAN = "00f067aa0ba902b7"
 
 LEVELS = {
     "trace": 1, "debug": 5, "DEBUG": 5, "info": 9, "Information": 9, "notice": 10, "SUCCESS": 10, "warn": 13, "WARNING": 13, "error": 17,
-    "err": 17, "exception": 17, "CRITICAL": 18, "alert": 19, "fatal": 21, "panic": 21, "emerg": 21, " Info: ": 9, "[error]": 17, "20": 9,
+    "err": 17, "exception": 17, "CRITICAL": 21, "alert": 19, "fatal": 21, "panic": 21, "emerg": 21, " Info: ": 9, "[error]": 17, "20": 9,
     "40": 17, "odd": 0, "": 0, "9999": 0,
 }  # fmt: skip
 
@@ -31,7 +31,7 @@ def test_a_level_by_name(name, number):
         (20, False, 9),
         (30, False, 13),
         (40, False, 17),
-        (50, False, 18),
+        (50, False, 21),
         (10, True, 1),
         (30, True, 9),
         (50, True, 17),
@@ -40,7 +40,7 @@ def test_a_level_by_name(name, number):
         (0, False, 21),
         (3, False, 17),
         (7, False, 5),
-        (25, False, 10),
+        (25, False, 12),
         (35, True, 9),
         (-1, False, 0),
         (1e300, False, 0),

@@ -1,0 +1,51 @@
+r"""Terminal control inside a line: what a terminal shows of it. Colours, links and moves of the cursor are not content.
+
+CSI and two-letter sequences, and strings (OSC: titles, the links of OSC 8) are taken out, a backspace takes the character before it (ECMA-48,
+ISO/IEC 6429). A carriage return begins the line anew (progress bars): `overwritten` parts what was shown before from what is shown at last.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_SEQUENCE: Final = re.compile(
+    "\x1b(?:\\[[0-?]{0,64}[ -/]{0,4}[@-~]|[\\]PX^_][^\x07\x1b]{0,4096}(?:\x07|\x1b\\\\)|[ -/]{1,3}[0-~]|[@-Z\\\\^_`-~=>0-9])"
+)
+_CONTROL: Final = re.compile("[\x1b\b]")
+_LEADING: Final = re.compile(rb"(?:\x1b\[[0-?]{0,64}[ -/]{0,4}[@-~]){1,16}")
+_BAR_END: Final = re.compile(rb"(?:it|s|[kMG]?i?B|[a-z]{2,10})/(?:s|it|[a-z]{2,10})[^\]\r\n]{0,80}\](?=[\[0-9A-Z{])")
+"""The end of tqdm's progress bar, and something right behind it that is not the bar's."""
+
+
+def clean(text: str) -> str:
+    """The text without terminal control; a text that has none is returned itself."""
+    if _CONTROL.search(text) is None:
+        return text
+    text = _SEQUENCE.sub("", text)
+    return _backspaced(text) if "\b" in text else text
+
+
+def _backspaced(text: str) -> str:
+    shown: list[str] = []
+    for character in text:
+        if character != "\b":
+            shown.append(character)
+        elif shown:
+            shown.pop()
+    return "".join(shown)
+
+
+def overwritten(line: bytes) -> int:
+    """Where the part of a line begins that a terminal shows at last: behind the last carriage return, or behind a progress bar; 0: at its start."""
+    at = line.rfind(b"\r", 0, len(line.rstrip(b"\r"))) + 1
+    if b"%|" in line[at:]:
+        ends = [match.end() for match in _BAR_END.finditer(line, at)]
+        at = ends[-1] if ends else at
+    return at
+
+
+def undressed(line: bytes) -> bytes:
+    """The line without the sequences before its first character."""
+    match = _LEADING.match(line)
+    return line[match.end() :] if match else line
