@@ -364,6 +364,8 @@ class TargetChanged(Event):
     target: str
     what: str
     """`found` or `gone`."""
+    reason: str = ""
+    """Why it is gone."""
 
 
 @dataclass(frozen=True, slots=True)

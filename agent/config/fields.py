@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
@@ -43,6 +43,11 @@ def is_secret(field: FieldInfo) -> bool:
 def secret_keys(model: type[BaseModel]) -> list[str]:
     """The keys of a model's secrets, each of which has a `_file` twin."""
     return [key for key, field in keys_of(model).items() if is_secret(field)]
+
+
+def holds_secrets(field: FieldInfo) -> bool:
+    """Whether the option is a mapping of secrets, such as headers, each of which may be given as `<name>_file` as well."""
+    return any(get_origin(part) is dict and get_args(part)[1] is SecretStr for part in parts_of(field.annotation))
 
 
 def known_keys(model: type[BaseModel] | None) -> list[str]:

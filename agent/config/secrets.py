@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, SecretStr
 
-from agent.config.fields import is_secret, keys_of, model_in, parts_of, secret_keys
+from agent.config.fields import holds_secrets, is_secret, keys_of, model_in, parts_of, secret_keys
 from agent.config.tree import TWIN, Fault, Route, Site, dotted
 from agent.options import MASK
 
@@ -28,9 +28,19 @@ def read_secrets(model: type[BaseModel], data: Mapping[str, object], site: Site)
         inner = model_in(field.annotation)
         if inner is not None and key in result:
             result[key] = _read_inner(inner, result[key], site._replace(route=(*site.route, key)))
+        elif holds_secrets(field) and isinstance(named := result.get(key), dict):
+            result[key] = _read_named(named, site._replace(route=(*site.route, key)))
     for key in secret_keys(model):
         if result.get(key + TWIN) is not None:
             _read_secret(key, result, site)
+    return result
+
+
+def _read_named(secrets: dict[str, object], site: Site) -> dict[str, object]:
+    """A copy of a mapping of secrets, headers say, where each `<name>_file` is replaced by what its file holds."""
+    result = dict(secrets)
+    for name in [name for name in secrets if name.endswith(TWIN) and name != TWIN]:
+        _read_secret(name.removesuffix(TWIN), result, site)
     return result
 
 
@@ -105,4 +115,5 @@ def _secret_routes(model: type[BaseModel], data: object, route: Route) -> Iterat
         elif is_secret(field) and isinstance(value, str):
             yield (*route, key), key + TWIN
         elif SecretStr in parts_of(field.annotation) and isinstance(value, dict):
-            yield from (((*route, key, name), "") for name in value if _SENSITIVE.search(name))
+            names = [name for name in value if _SENSITIVE.search(name) and not name.endswith(TWIN)]
+            yield from (((*route, key, name), name + TWIN) for name in names)

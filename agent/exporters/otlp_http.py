@@ -91,7 +91,7 @@ class OtlpHttpConfig(ComponentConfig):
     signals: tuple[Literal[Signal.LOGS, Signal.METRICS, Signal.TRACES], ...] = Field(default=(Signal.LOGS, Signal.METRICS), min_length=1)
     """What to send there."""
     headers: Headers = Field(default_factory=dict)
-    """Sent with every request. Values are secrets: take them from the environment or a file."""
+    """Sent with every request. Values are secrets: take them from the environment, or each from a file, as in `Authorization_file: /run/secrets/token`."""
     timeout: Interval = 10.0
     """Longest time of one attempt, everything included: resolving, connecting, TLS, sending, receiving."""
     compression: Compression = "gzip"

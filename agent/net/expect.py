@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import orjson
 from pydantic import AfterValidator
 
-from agent.options import OptionError
+from agent.options import OptionError, mask_url
 from agent.parse.patterns import compile_pattern
 from agent.parse.timestamps import parse_time
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     Scalar = None | bool | int | float | str
 
 _MISSING: Final = object()
+_LONGEST_AIM: Final = 200
+"""Characters of a redirect's location that a reason shows."""
 _SHOWN: Final = 60
 """Characters of a found value that a reason shows."""
 
@@ -42,11 +45,21 @@ StatusClass = Annotated[str, AfterValidator(_status)]
 """A status as in `204`, or a class of them as in `2xx`."""
 
 
-def check_status(status: int, accepted: Sequence[str]) -> Failure | None:
-    """Whether one of the accepted statuses or classes is this one."""
+def check_status(status: int, accepted: Sequence[str], location: str = "") -> Failure | None:
+    """Whether one of the accepted statuses or classes is this one; a redirect's `location` is said."""
     if str(status) in accepted or f"{status // 100}xx" in accepted:
         return None
-    return Failure(f"answered {status}, expected {' or '.join(accepted)}")
+    aim = f" (redirected to {_aim(location)})" if 300 <= status < 400 and location else ""
+    return Failure(f"answered {status}{aim}, expected {' or '.join(accepted)}")
+
+
+def _aim(location: str) -> str:
+    """A redirect's location, fit for a sentence: without a query, which often holds what nobody else is to know, and without credentials."""
+    place, query, _ = location.partition("?")
+    with contextlib.suppress(UnicodeError):  # if it is not UTF-8 it stays what HTTP takes it for
+        place = place.encode("latin-1").decode()
+    plain = mask_url("".join(character if character.isprintable() else " " for character in place.partition("#")[0]))
+    return (plain if len(plain) <= _LONGEST_AIM else f"{plain[:_LONGEST_AIM]}…") + ("?…" if query else "")
 
 
 def check_text(what: str, text: str, present: str | None, absent: str | None) -> Failure | None:
@@ -67,14 +80,14 @@ def check_headers(headers: Sequence[tuple[str, str]], patterns: Mapping[str, str
     return None
 
 
-def check_json(body: bytes, equal: Mapping[str, Scalar], younger: Mapping[str, float], now_ns: int) -> Failure | None:
+def check_json(body: str, equal: Mapping[str, Scalar], younger: Mapping[str, float], now_ns: int) -> Failure | None:
     """Whether the values at these paths are the wanted ones, and the timestamps at those paths no older than so many seconds."""
     if not equal and not younger:
         return None
     try:
         value: Value = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return Failure("the body is no JSON")
+        return Failure("the body is not JSON" if body.strip() else "the body is empty, not JSON")
     failures = (
         *(_unequal(value, path, wanted) for path, wanted in equal.items()),
         *(_old(value, path, age, now_ns) for path, age in younger.items()),

@@ -6,7 +6,7 @@ import base64
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from agent.errors import OutriderError
 from agent.net.addresses import bracketed
@@ -72,7 +72,10 @@ class Target(NamedTuple):
 
 
 def parse_target(url: str) -> Target:
-    """Take a URL apart; ValueError (without the URL in it, which may hold a password) if it is no http(s) URL."""
+    """Take a URL apart; ValueError (without the URL in it, which may hold a password) if it is not an http(s) URL.
+
+    Other characters than ASCII in path and query are percent-encoded as UTF-8, as browsers and curl do (RFC 3987 section 3.1).
+    """
     try:
         parts = urlsplit(url)
         written = parts.port
@@ -81,8 +84,8 @@ def parse_target(url: str) -> Target:
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise ValueError("not an absolute http or https URL")
     port = DEFAULT_PORTS[parts.scheme] if written is None else written
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    if not path.isascii() or any(character <= " " or character == "\x7f" for character in path):
+    path = "".join(c if c.isascii() else quote(c) for c in (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+    if any(character <= " " or character == "\x7f" for character in path):
         raise ValueError("the path holds characters that must be percent-encoded")
     host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode()
     return Target(parts.scheme == "https", host, port, path, basic(parts.username, parts.password))

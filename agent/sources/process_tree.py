@@ -79,7 +79,7 @@ class ProcessTree:
         self._config = config
         self._context = context
         self._reader = Reader()
-        self._find = finder(config.target)
+        self._finder = finder(config.target)
         self._history = History()
         self._told: set[str] = set()
         self._present: bool | None = None
@@ -87,12 +87,22 @@ class ProcessTree:
         self.mains: frozenset[int] = frozenset()
         """The topmost processes of the last sample: the host watches them for their ends."""
 
+    def doubts(self) -> list[str]:
+        """Why there is no such process now."""
+        target = finder(self._config.target)
+        try:
+            with mounted(self._config.proc_dir):
+                found = target.find(Reader().read(self._context.clock.wall_ns() / 1e9))
+        except OSError as error:
+            return [f"{self._config.proc_dir} holds no process table: {error.strerror}; name another proc_dir"]
+        return [] if found else [f"{self._config.target} is not there now: {target.why}"]
+
     def sample(self) -> Sequence[Observation]:
         """The present figures of the tree."""
         now_ns = self._context.clock.wall_ns()
         with mounted(self._config.proc_dir):
             table = self._reader.read(now_ns / 1e9)
-            roots = self._find(table)
+            roots = self._finder.find(table)
             members = table.descendants(roots) if self._config.children else roots
             usage = Usage()
             alive, zombies = add_cpu(usage, [table.processes[pid] for pid in members])
@@ -115,7 +125,9 @@ class ProcessTree:
             self._context.telemetry.emit(FiguresUnreadable(self._context.name, figures, _REMEDY))
         if present is not self._present:
             self._present = present
-            self._context.telemetry.emit(TargetChanged(self._context.name, self._config.target, "found" if present else "gone"))
+            self._context.telemetry.emit(
+                TargetChanged(self._context.name, self._config.target, "found" if present else "gone", self._finder.why)
+            )
 
 
 def _observations(history: History, usage: Usage, age: float | None, labels: dict[str, str], start_ns: int) -> Iterable[Observation]:

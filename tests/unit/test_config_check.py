@@ -51,6 +51,31 @@ def test_a_secret_from_a_file(tmp_path):
     assert found.logins[0].password.get_secret_value() == " hunter2 "
 
 
+def test_a_header_from_a_file(tmp_path):
+    """Each header may be given as `<name>_file`: it is sent under its own name, with what the file holds, and is not warned about."""
+    file = tmp_path / "token"
+    file.write_text("Bearer hunter2\n")
+    text = f"headers:\n  Authorization_file: {file}\n  X-Scope-OrgID_file: {file}\n  plain: a\n"
+    found, faults = checked(text)
+    assert faults == []
+    assert {name: value.get_secret_value() for name, value in found.headers.items()} == {
+        "Authorization": "Bearer hunter2",
+        "X-Scope-OrgID": "Bearer hunter2",
+        "plain": "a",
+    }
+    tree = parse(text.encode(), "f.yaml", {})
+    assert list(literal_secrets(Options, tree.data, Site(tree, ()))) == []
+
+
+def test_a_header_file_that_cannot_be_used(tmp_path):
+    """A header's missing file, and one beside the header itself, are faults at their places."""
+    _, faults = checked("headers:\n  api-key_file: /no/such\n  other: x\n  other_file: /no/such\n")
+    assert [fault.partition(" (fix")[0] for fault in faults] == [
+        "f.yaml:2:17: headers.api-key_file: cannot read /no/such: No such file or directory",
+        "f.yaml:4:15: headers.other_file: other is given as well",
+    ]
+
+
 def test_a_secret_file_that_cannot_be_used(tmp_path):
     """A missing, an empty and a binary secret file and one beside the secret itself are each one fault at their place."""
     (tmp_path / "empty").write_text("\n")
@@ -92,7 +117,10 @@ def test_a_literal_secret_warns():
     warnings = [str(warning) for warning in literal_secrets(Options, tree.data, Site(tree, ()))]
     assert warnings == [
         "f.yaml:1:6: dsn: a secret stands in the file (fix: write ${NAME} and set NAME in the environment, or name a file with dsn_file)",
-        "f.yaml:4:18: headers.Authorization: a secret stands in the file (fix: write ${NAME} and set NAME in the environment)",
+        (
+            "f.yaml:4:18: headers.Authorization: a secret stands in the file (fix: write ${NAME} and set NAME in the environment, or name a file "
+            "with Authorization_file)"
+        ),
     ]
 
 

@@ -1,22 +1,25 @@
 """HTTP probe: one request on a new connection, and what must be true of the answer.
 
 It follows no redirect: one is an answer, to be expected or not. It goes to no link-local or metadata address unless told to. Nothing of the
-answer's body and no header's value is handed on. Metrics are blackbox_exporter's, by name and meaning.
+answer's body and no header's value is handed on, but where a redirect leads to. Metrics are blackbox_exporter's, by name and meaning.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
+
+from pydantic import AfterValidator
 
 from agent.component import ComponentConfig, Context, ProbeResult
 from agent.metrics import Kind, Metric, Observation
+from agent.net.body_text import body_text
 from agent.net.expect import Failure, StatusClass, check_expiry, check_headers, check_json, check_status, check_text
 from agent.net.guard import GuardedResolver
 from agent.net.headers import Headers  # noqa: TC001 - pydantic reads the annotation
 from agent.net.http_client import HttpClient
-from agent.net.message import HttpError, Phases, Request, Response
+from agent.net.message import HttpError, Phases, Request, Response, parse_target
 from agent.net.tls import TlsOptions
-from agent.options import HttpUrl, Interval, Size, mask_url
+from agent.options import HttpUrl, Interval, OptionError, Size, mask_url
 from agent.parse.patterns import Pattern  # noqa: TC001 - as above
 from agent.sources.probes.figures import DNS_TIME, EXPIRY, FAILED_BY_REGEX, IP_PROTOCOL, TLS_VERSION
 
@@ -32,15 +35,25 @@ VERSION: Final = Metric("probe_http_version", Kind.GAUGE, "", "HTTP version of t
 REDIRECTS: Final = Metric("probe_http_redirects", Kind.GAUGE, "", "Redirects that were followed: none ever is.")
 
 
+def _askable(url: str) -> str:
+    try:
+        parse_target(url)
+    except ValueError as error:
+        raise OptionError(
+            f"is {error}" if str(error).startswith("not") else str(error), "write it as in http://127.0.0.1:8080/health"
+        ) from error
+    return url
+
+
 class HttpProbeConfig(ComponentConfig):
     """What to ask for, and what to expect."""
 
-    url: HttpUrl
+    url: Annotated[HttpUrl, AfterValidator(_askable)]
     """What to ask for. A user and password in it are sent and shown nowhere, and so is what its query has under a name such as `token`."""
     method: Literal["GET", "HEAD", "POST", "OPTIONS"] = "GET"
     """With POST, an empty body is sent unless `body` has one."""
     headers: Headers = {}  # noqa: RUF012 - pydantic copies it
-    """Sent with the request. Values are secrets: take them from the environment or a file."""
+    """Sent with the request. Values are secrets: take them from the environment, or each from a file, as in `Authorization_file: /run/secrets/token`."""
     body: str = ""
     """Sent with the request."""
     timeout: Interval = 5.0
@@ -98,13 +111,13 @@ class HttpProbe:
 
 def judge(config: HttpProbeConfig, response: Response, now_ns: int) -> Failure | None:
     """The first expectation that is not met."""
-    text = response.body.decode("utf-8", "replace")
+    text = body_text(response)
     expires = response.tls.not_after if response.tls else None
     return (
-        check_status(response.status, config.status)
+        check_status(response.status, config.status, response.header("location") or "")
         or check_headers(response.headers, config.header_matches)
         or check_text("the body", text, config.body_matches, config.body_not_matches)
-        or check_json(response.body, config.json_equals, config.json_younger_than, now_ns)
+        or check_json(text, config.json_equals, config.json_younger_than, now_ns)
         or check_expiry(expires, config.certificate_valid_for, now_ns / 1e9)
     )
 

@@ -12,7 +12,7 @@ from agent.options import OptionError
 from agent.parse.patterns import compile_pattern
 
 NOW_NS = 1_700_000_000_000_000_000
-BODY = b'{"status": "ok", "ready": true, "count": 1, "checks": [{"at": "2023-11-14T22:13:00Z"}], "unix": 1699999990, "null": null}'
+BODY = '{"status": "ok", "ready": true, "count": 1, "checks": [{"at": "2023-11-14T22:13:00Z"}], "unix": 1699999990, "null": null}'
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,24 @@ def test_statuses_and_their_classes(status, accepted, met):
     failure = check_status(status, accepted)
     assert (failure is None) is met
     assert failure is None or str(status) in failure.reason
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("/health/", "/health/"),
+        ("https://login.example/start?next=%2Fhealth&code=s3cr3t#top", "https://login.example/start?…"),
+        ("https://user:s3cr3t@h/a", "https://**********@h/a"),
+        ("/\xd0\xba", "/к"),
+        ("/a\r\nb", "/a  b"),
+        ("/" + "x" * 5000, "/" + "x" * 199 + "…"),
+    ],
+)
+def test_where_a_redirect_leads_to(location, said):
+    """A redirect that is not expected names its aim, without what may be secret in it; other answers have none."""
+    assert check_status(308, ["2xx"], location).reason == f"answered 308 (redirected to {said}), expected 2xx"
+    assert check_status(201, ["200"], location).reason == "answered 201, expected 200"
+    assert check_status(302, ["2xx"]).reason == "answered 302, expected 2xx"
 
 
 @pytest.mark.parametrize("text", ["2xx", "204", "5XX"])
@@ -100,16 +118,16 @@ def test_the_age_of_a_json_time(younger, reason):
     assert (failure.reason if failure else None) == reason
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000, b"\xff"])
+@pytest.mark.parametrize("body", [" ", "<html>", "[" * 100_000, "\ufffd"])
 def test_a_body_that_is_no_json(body):
     """Whatever comes instead of JSON is a failed expectation, not an error."""
-    assert check_json(body, {"a": 1}, {}, NOW_NS).reason == "the body is no JSON"
+    assert check_json(body, {"a": 1}, {}, NOW_NS).reason == ("the body is not JSON" if body.strip() else "the body is empty, not JSON")
     assert check_json(body, {}, {}, NOW_NS) is None
 
 
 def test_a_long_value_is_shortened():
     """A reason does not carry the body away."""
-    assert len(check_json(b'{"a": "' + b"x" * 10_000 + b'"}', {"a": 1}, {}, NOW_NS).reason) < 120
+    assert len(check_json('{"a": "' + "x" * 10_000 + '"}', {"a": 1}, {}, NOW_NS).reason) < 120
 
 
 def test_dig_finds_what_is_there():

@@ -54,7 +54,22 @@ async def _move(_request: Request) -> Response:
     return Response(b"", 302, headers=(("location", "/health"),))
 
 
-ROUTES = {"GET /health": _health, "GET /hang": _hang, "GET /move": _move, "POST /health": _health}
+async def _named(request: Request) -> Response:
+    return Response(b"", 200 if request.query.get("q") == "ü" else 400)
+
+
+async def _utf16(_request: Request) -> Response:
+    return Response('{"status": "größe"}'.encode("utf-16"), 200, JSON)
+
+
+ROUTES = {
+    "GET /ключ": _named,
+    "GET /utf16": _utf16,
+    "GET /health": _health,
+    "GET /hang": _hang,
+    "GET /move": _move,
+    "POST /health": _health,
+}
 
 
 @asynccontextmanager
@@ -148,7 +163,7 @@ async def test_http_success_has_blackbox_figures(context):
     [
         ({"path": "/health?code=503"}, "answered 503, expected 2xx"),
         ({"path": "/health?code=503", "status": ("503",)}, None),
-        ({"path": "/move"}, "answered 302, expected 2xx"),
+        ({"path": "/move"}, "answered 302 (redirected to /health), expected 2xx"),
         ({"path": "/hang", "timeout": 0.1}, "no answer within 0.1 s, waiting for the answer"),
         ({"body_matches": "fine"}, "the body does not match 'fine'"),
         ({"body_not_matches": "status"}, "the body matches 'status'"),
@@ -157,6 +172,9 @@ async def test_http_success_has_blackbox_figures(context):
         ({"json_equals": {"status": "no"}}, 'status is "ok", expected "no"'),
         ({"json_younger_than": {"at": 10}}, "at is 20 s old, expected at most 10 s"),
         ({"method": "POST"}, None),
+        ({"path": "/ключ?q=ü"}, None),
+        ({"path": "/utf16", "json_equals": {"status": "größe"}}, None),
+        ({"path": "/utf16", "body_matches": "größe"}, None),
         ({"max_body": 10}, "the answer's body exceeds 10 bytes"),
     ],
 )
@@ -237,7 +255,7 @@ async def test_http_distrusts_unknown_certificates(context, authority):
     assert "not trusted" in result.reason
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x", "http://", "/health", "http://a b/"])
+@pytest.mark.parametrize("url", ["", "ftp://x", "http://", "/health", "http://a b/", "http://a..b/", "http://" + "ü" * 80 + "/"])
 def test_http_urls_are_checked(url):
     """A URL that can't be asked is refused at the start."""
     with pytest.raises(ValidationError):

@@ -23,11 +23,16 @@ class Search:
     """Finds a target again and again; times are seconds since the boot."""
 
     def __init__(self, target: str, proc: FakeProc) -> None:
-        self._find, self._proc, self._reader = finder(target), proc, Reader()
+        self._finder, self._proc, self._reader = finder(target), proc, Reader()
 
     def at(self, uptime: float) -> set[int]:
         with mounted(self._proc.root):
-            return self._find(self._reader.read(BOOT + uptime))
+            return self._finder.find(self._reader.read(BOOT + uptime))
+
+    @property
+    def why(self) -> str:
+        """Why there is none."""
+        return self._finder.why
 
 
 @pytest.mark.parametrize("target", ["pid:1", "pidfile:/run/app.pid", "name:python.*app", "cgroup:system.slice/app.service"])
@@ -95,14 +100,42 @@ def test_a_pid_file_names_the_process(proc, tmp_path, content, wanted):
     assert Search(f"pidfile:{path}", proc).at(101) == wanted
 
 
-@pytest.mark.parametrize(("started", "wanted"), [(4500, set()), (3990, {7})])
+@pytest.mark.parametrize(("started", "wanted"), [(4500, set()), (4011, set()), (4008, {7}), (3990, {7})])
 def test_a_stale_pid_file_names_nobody(proc, tmp_path, started, wanted):
     """A process that began after the file was written has the number by chance."""
     path = tmp_path / "app.pid"
     path.write_bytes(b"7")
     os.utime(path, (BOOT + 4000, BOOT + 4000))
     proc.put(7, started=started)
-    assert Search(f"pidfile:{path}", proc).at(5000) == wanted
+    search = Search(f"pidfile:{path}", proc)
+    assert search.at(5000) == wanted
+    assert ("older than the process 7" in search.why) is not bool(wanted)
+
+
+def test_why_there_is_none(proc, tmp_path):
+    """Each way to find nothing has its sentence, which is gone once something is found."""
+    path = tmp_path / "app.pid"
+    search = Search(f"pidfile:{path}", proc)
+    told = []
+    for content in ("", "word", "7"):
+        search.at(5)
+        told.append(search.why)
+        path.write_text(content)
+    search.at(5)
+    told.append(search.why)
+    assert told == [
+        "the file can't be read: No such file or directory",
+        "the file holds no process number",
+        "the file holds no process number",
+        "there is no process 7, which the file names",
+    ]
+    proc.put(7)
+    assert (search.at(5), search.why) == ({7}, "")
+    for target, why in (("pid:8", "there is no process 8 that we can see"), ("name:nothing", "no command line matches it")):
+        other = Search(target, proc)
+        assert (other.at(5), other.why) == (set(), why)
+    away = Search("cgroup:no/such.slice", proc)
+    assert (away.at(5), away.why) == (set(), "there is no cgroup /sys/fs/cgroup/no/such.slice")
 
 
 def test_no_pid_file_is_no_process(proc, tmp_path):
