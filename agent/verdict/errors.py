@@ -156,7 +156,7 @@ def to_event(record: LogRecord, subject: Subject, rules: Rules) -> ErrorEvent:
     logged = None if alone else unhandled(text, exception.frames if exception else ())
     found = own_finding(record, entitled(service, text), rules) if exception is None else None
     known = "" if alone or (exception is not None and not _is_template(record)) else template
-    group = group_of(known, exception, rules.in_app) or group_of(template, None)
+    group = (*named_by(record), *(group_of(known, exception, rules.in_app) or group_of(template, None)))
     return ErrorEvent(
         event_id=event_id(record, subject),
         time_ns=record.time_ns or record.observed_ns,
@@ -190,6 +190,12 @@ def own_finding(record: LogRecord, text: str, rules: Rules) -> ExceptionInfo | N
     if record.severity < rules.level:
         return ExceptionInfo("LogPattern", "", text, ())
     return None
+
+
+def named_by(record: LogRecord) -> tuple[str, ...]:
+    """The probe of a probe's record: two probes are two problems, whatever digits their names have."""
+    name = record.origin.attributes.get("probe.name") if is_probe(record) else None
+    return (name,) if isinstance(name, str) else ()
 
 
 def is_probe(record: LogRecord) -> bool:

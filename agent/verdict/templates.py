@@ -1,4 +1,9 @@
-"""What a message has in common with its like: the template, with everything that looks like a value taken out. Pure."""
+"""What a message has in common with its like: the template, with everything that looks like a value taken out. Pure.
+
+A program's own template is not in its log; this one is made so that messages of one template of a program's give one template, as `%s`-arguments
+of `logging` do in the SDK, and messages of two give two. Where both can't be had, the words win: a word without a digit is never a value, but
+for a host name with a well-known ending.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +13,73 @@ from typing import Final
 LONGEST: Final = 2048
 """Characters that are looked at; what lies behind is left out of the template."""
 
-_VALUE: Final = re.compile(
-    r"(?<==)(?!=)(?:\"[^\"\n]{0,200}\"|'[^'\n]{0,200}'|[^\s,;&)\]}\"']{1,200})"  # key=value
-    r"|\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"  # an e-mail address
-    r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b"  # a UUID
-    r"|\b0x[0-9a-fA-F]+\b"
-    r"|\b(?=[a-fA-F]{0,64}[0-9])[0-9a-fA-F]{12,64}\b"  # a digest
-    r"|\b\d[\d.:TZ+-]*"  # numbers, times, addresses
+_TERMS: Final = (
+    r"utf-?\d+(?:mb\d|-sig)?|ucs-?\d|latin-?1|iso-?\d{4,5}(?:-\d+)?|cp125\d|base-?(?:16|32|58|64|85)|"
+    r"md[245]|sha-?(?:1|2|3|224|256|384|512)|crc-?(?:8|16|32)|blake[23][bs]?|ed25519|x25519|aes-?(?:128|192|256)|[rehp]s(?:256|384|512)|"
+    r"ip-?v[46]|http[23]|h26[456]|tls-?v?1(?:\.\d)?|sslv?[23]|oauth-?[12](?:\.0)?|x509|socks[45]|"
+    r"u?int(?:8|16|32|64|128)|float(?:16|32|64|128)|x86(?:_64)?|x64|amd64|i[36]86|arm64|aarch64|win(?:32|64)|"
+    r"s3|ec2|k8s|k3s|i18n|l10n|a11y|p2p|b2b|b2c|e2e|m2m|2fa|2pc|3ds|p9[59]|mp[34]|bz2|lz4|neo4j|log4j|slf4j|web3|"
+    r"sqlite3|psycopg[23]|boto3|urllib[23]|jinja2|python[23]|py[23]|pb2|proto[23]"
 )
+"""Technical terms that have a digit: where one tells two messages apart, they are two problems."""
+_ENDINGS: Final = r"com|net|org|edu|gov|internal|intranet|localdomain|lan|corp|invalid|de|uk|fr|nl|eu|jp|br|ch"
+_LONG_ENDINGS: Final = r"io|dev|app|ai|co|cloud|local|home|svc|example|test"
+"""Endings of modules' and files' names as well: a host that has one has two labels before it."""
+_HOST_END: Final = r"(?::\d{1,5})?(?![\w-]|\.\w)"
+
+_VALUE: Final = re.compile(
+    "|".join(
+        (
+            # what stands behind an equals sign
+            r"(?<==)(?!=)(?:\"[^\"\n]{0,200}\"|'[^'\n]{0,200}'|[^\s,;&)\]}>\"']{1,200})",
+            # quoted
+            r"(?<![\w\"'`])(?:'(?:[^'\\\n]|\\.){0,200}'|\"(?:[^\"\\\n]|\\.){0,200}\"|`[^`\n]{1,200}`)(?!\w)|[\u201c\u00ab\u2018][^\u201c\u201d\u00ab\u00bb\u2018\u2019\n]{0,200}[\u201d\u00bb\u2019]",
+            # a URL, an e-mail address
+            r"\b[a-zA-Z][\w+.-]{1,20}://[^\s\"'<>\])},;]{1,500}(?<![.:!?])",
+            r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}",
+            # an object, a list, a dictionary, as `repr` writes them
+            r"<(?=[^<>\n]{0,200}[\d'\"])[^\s<>=][^<>\n]{0,200}>",
+            r"\[(?=[^\[\]\n]{0,300}[,'\"])(?=[^\[\]\n]{0,300}[\d'\"])[^\[\]\n]{1,300}\]",
+            r"\{(?=[^{}\n]{0,300}[:,'\"])[^{}\n]{1,300}\}",
+            # a path: from the root or a dot, or one that ends in a file with a suffix; one of Windows
+            r"(?<![\w.:/\\~])(?:~|\.{1,2})?/[\w.@%+=:~*-]{1,255}(?:/[\w.@%+=:~*-]{1,255}){0,40}/?(?<![.:])",
+            r"(?<![\w./\\-])[\w-]{1,64}(?:/[\w.-]{1,64}){1,20}\.[a-zA-Z]\w{0,7}(?![\w/])",
+            r"(?<!\w)[A-Za-z]:\\(?:[^\s\"'<>|:*?]{1,255})?",
+            # an IPv6 or hardware address
+            r"(?<![\w:.])(?=[0-9a-fA-F:]{0,40}\d)(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}(?:%\w{1,15})?(?![\w:])",
+            # a host
+            rf"(?<![\w.-])(?:[\w-]{{1,63}}\.){{1,8}}(?:{_ENDINGS}){_HOST_END}",
+            rf"(?<![\w.-])(?:[\w-]{{1,63}}\.){{2,8}}(?:{_LONG_ENDINGS}){_HOST_END}",
+            # a word with a digit: numbers, times, addresses, ids, durations, sizes
+            r"(?<![\w-])[+-]?(?=[A-Za-z_.@+-]{0,80}\d)\w(?:\w|[.@+-](?=\w)|(?<=\d)[:,](?=\d)){0,120}",
+        )
+    )
+)
+_KEPT: Final = re.compile(rf"(?i:{_TERMS})(?:[-.][a-z]+)*|[A-Z][a-z]+\d{{1,2}}[A-Z][a-z]\w*")
+"""Terms, with what they are composed with, and names of classes."""
+_NAMED: Final = re.compile(r"([A-Za-z][A-Za-z_]{2,62}[-_])\d{1,20}")
+"""A thing with its number, as in `worker-3`: what it is stays."""
 
 
 def parametrise(text: str) -> tuple[str, tuple[str, ...]]:
     """The text with `%s` for each value, and the values. A text without any comes back as it is."""
     text = text[:LONGEST]
+    parts: list[str] = []
     values: list[str] = []
+    end = 0
+    for match in _VALUE.finditer(text):
+        begin = _begin(match)
+        if begin < match.end():
+            parts += text[end:begin].replace("%", "%%"), "%s"
+            values.append(text[begin : match.end()])
+            end = match.end()
+    return ("".join((*parts, text[end:].replace("%", "%%"))), tuple(values)) if values else (text, ())
 
-    def take(match: re.Match[str]) -> str:
-        values.append(match[0])
-        return "%s"
 
-    template = _VALUE.sub(take, text.replace("%", "%%"))
-    return (template, tuple(values)) if values else (text, ())
+def _begin(match: re.Match[str]) -> int:
+    """Where the value begins in what was found; its end if there is none."""
+    found = match[0]
+    if _KEPT.fullmatch(found):
+        return match.end()
+    named = _NAMED.fullmatch(found)
+    return match.start() + (named.end(1) if named else 0)

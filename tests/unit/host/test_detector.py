@@ -427,7 +427,8 @@ async def test_a_probe_that_went_down(make, spool):
     await feed(make(), spool, [down], "api")
     (event,) = spool.items("event")
     assert event["tags"]["probe.name"] == "api"
-    assert event["logentry"]["message"] == "probe api: http://x is down: no answer within %s s"
+    assert event["fingerprint"][:2] == ["ProbeDown", "api"]
+    assert event["logentry"]["message"] == "probe api: %s is down: no answer within %s s"
     assert event["exception"]["values"][0]["type"] == "ProbeDown"
     assert event["exception"]["values"][0]["value"] == "strategy: probe api: http://x is down: no answer within 5 s"
     assert "http://x is down" in spool.attachments()["last_lines.txt"]

@@ -199,7 +199,7 @@ def test_templates():
             "peer 3f2504e0-4f89-11d3-9a0c-0305e82c3301 gone",
             "peer 2fd4e1c67a2d28fced849ee1bb76e7391b93eb12 gone",
         ],
-        "BTC2 at venue": ["BTC2 at venue"],
+        "%s at venue": ["BTC2 at venue", "ETH3 at venue"],
         "deadbeef cafe": ["deadbeef cafe"],
     }
     assert {template: {parametrise(text)[0] for text in texts} for template, texts in same.items()} == {key: {key} for key in same}
