@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import click
 
 from agent import __version__, lean
+from agent.command import note_descriptors
 from agent.errors import ConfigError, NoInputError, OutriderError, SpoolLockedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -71,12 +72,15 @@ def run(config: Path | None) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(config: Path | None, command: tuple[str, ...]) -> None:
     """Run COMMAND, pass its output through, collect everything, and return its own exit code."""
-    run_agent = _runtime()
 
     def settings() -> Settings:
         return _settings(config).for_command(command)
 
-    sys.exit(_guarded(lambda: run_agent(settings(), reload=settings, command=command)))
+    try:
+        run_agent, first = _runtime(), settings()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with us or our configuration, the command runs
+        sys.exit(_without_agent(error, command))
+    sys.exit(run_agent(first, reload=settings, command=command))
 
 
 @cli.command()
@@ -254,10 +258,17 @@ def main() -> None:
 
 
 def _hold_standard_descriptors() -> None:
-    """Put /dev/null where standard input, output or error is closed: else a file of ours gets that number, and output goes into it."""
+    """Put /dev/null where standard input, output or error is closed: else a file of ours gets that number, and output goes into it.
+
+    A command that inherits them finds them closed, as they were.
+    """
+    note_descriptors()
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(number, True)
+        pass
     os.close(number)
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for the process's life
 
 
 def _runtime() -> Callable[..., int]:
@@ -270,12 +281,23 @@ def _runtime() -> Callable[..., int]:
     return run_agent
 
 
+def _without_agent(error: Exception, command: tuple[str, ...]) -> int:
+    """Run the command of `exec` alone, and say why."""
+    from agent.host import bare  # noqa: PLC0415 - as above
+    from agent.signals import Listener  # noqa: PLC0415 - as above
+
+    listener = Listener()
+    listener.start()
+    return bare.go_on(error, None, command, listener)
+
+
 def _settings(config: Path | None) -> Settings:
     from agent.config import read  # noqa: PLC0415 - as above
 
     settings, warnings = read(config, os.environ)
     for warning in warnings:
-        click.echo(f"outrider: warning: {warning}", err=True)
+        with contextlib.suppress(OSError):  # a standard error that takes nothing
+            click.echo(f"outrider: warning: {warning}", err=True)
     return settings
 
 

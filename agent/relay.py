@@ -20,11 +20,11 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from agent.passing import CHUNK, held_open, write_all
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CHUNK: Final = 64 * 1024
-"""Bytes: the size of a pipe's buffer on Linux (pipe(7))."""
 BITE: Final = 256 * 1024
 """Bytes that are collected at a time, at most."""
 
@@ -136,16 +136,30 @@ class Backlog:
 class Relay:
     """One pipe: a thread that passes its bytes on, and `take` for a coroutine that collects them.
 
-    passing on ──(pipe at its end, or `finish`)──▶ ended: `take` gives what is left, then None ──▶ passing on, keeping nothing ──▶ `close`
+    passing on ──(pipe at its end, or `finish`)──▶ ended: `take` gives what is left, then None ──(others hold the pipe)──▶ handed over to
+    another process, or passed on and not kept ──▶ `close`
     """
 
-    def __init__(self, source: int, sink: int, *, room: int, patience: float, ended: Callable[[], None] = lambda: None) -> None:
-        """`source` is ours from now on. `ended` is called on the running loop once all that counts was passed on."""
+    def __init__(
+        self,
+        source: int,
+        sink: int,
+        *,
+        room: int,
+        patience: float,
+        ended: Callable[[], None] = lambda: None,
+        hand_over: Callable[[int, int], bool] = lambda _source, _sink: False,
+    ) -> None:
+        """`source` is ours from now on. `ended` is called on the running loop once all that counts was passed on.
+
+        `hand_over(source, sink)` is called before that where others still hold the pipe: whether a process passes on what they write.
+        """
         self._source, self._sink = source, sink
         self._backlog = Backlog(room)
         self._unwritten = Torn()
         self._patience = patience
         self._ended = ended
+        self._hand_over = hand_over
         self._loop = asyncio.get_running_loop()
         self._arrived = asyncio.Event()
         self._changed = threading.Condition()
@@ -176,7 +190,7 @@ class Relay:
             await self._arrived.wait()
 
     def finish(self) -> None:
-        """The writer has ended: what is in the pipe by now is its last. Whoever else writes is passed on and not kept."""
+        """The writer has ended: what is in the pipe by now is its last. What others write is passed on and not kept."""
         self._pull(_FINISH)
 
     def abandon(self) -> int:
@@ -209,8 +223,10 @@ class Relay:
     def _run(self) -> None:
         try:
             if self._pass_on(keep=True):
+                handed_over = held_open(self._source) and self._hand_over(self._source, self._sink)
                 self._end()
-                self._pass_on(keep=False)
+                if not handed_over:
+                    self._pass_on(keep=False)
         finally:
             self.passed.set()
             self._close_descriptors()
@@ -219,15 +235,19 @@ class Relay:
         """Pass on, until the pipe's end or, keeping, the last that counts; False when told to close."""
         while (heard := self._heard()) != _CLOSE:
             if heard == _FINISH and keep:
-                self._pass_last(in_pipe(self._source))
+                self._pass_last()
                 return True
             if not heard and not self._pass_chunk(CHUNK, keep=keep):
                 return True
         return False
 
-    def _pass_last(self, left: int) -> None:
+    def _pass_last(self) -> None:
+        """What is in the pipe now; once it has no writers, all that is in it."""
+        left = in_pipe(self._source)
         while left > 0:
             left -= self._pass_chunk(min(CHUNK, left), keep=True)
+        while not held_open(self._source) and self._pass_chunk(CHUNK, keep=True):
+            pass
 
     def _pass_chunk(self, most: int, *, keep: bool) -> int:
         chunk = os.read(self._source, most)
@@ -290,18 +310,3 @@ def _readable(*descriptors: int) -> list[tuple[int, int]]:
 def in_pipe(fd: int) -> int:
     """Bytes that wait in a pipe (FIONREAD, ioctl_pipe(2))."""
     return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-
-def write_all(fd: int, chunk: bytes) -> bytes:
-    """Write it all, waiting as the writer itself would wait; return the rest that could not be written."""
-    view = memoryview(chunk)
-    while view:
-        try:
-            view = view[os.write(fd, view) :]
-        except BlockingIOError:  # whoever shares our stdout has made it non-blocking
-            poll = select.poll()
-            poll.register(fd, select.POLLOUT)
-            poll.poll()
-        except OSError:
-            break
-    return bytes(view)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 RUN: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 """What `run` acts on."""
+ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
+"""What ends a process that does not handle it, and is sent for that."""
 NOT_HANDED_ON: Final = frozenset(
     getattr(signal, name)
     for name in (
@@ -28,12 +30,14 @@ NOT_HANDED_ON: Final = frozenset(
 
 _inherited: set[int] | None = None
 """The signal mask we were started with; None while nothing is held."""
+_deaf_to_children = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+"""Whether we were started with SIGCHLD ignored."""
 
 
 def hold(arguments: Sequence[str]) -> None:
     """Have the signals wait that the given command line acts on; other commands than `run` and `exec` end by them as any program."""
     global _inherited  # noqa: PLW0603 - a process has one signal mask
-    wanted = {"run": RUN, "exec": handed_on()}.get(arguments[0] if arguments else "")
+    wanted = {"run": RUN, "exec": handed_on() | {signal.SIGCHLD}}.get(arguments[0] if arguments else "")
     if wanted and _inherited is None:
         _inherited = signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
 
@@ -41,6 +45,11 @@ def hold(arguments: Sequence[str]) -> None:
 def handed_on() -> frozenset[int]:
     """What `exec` hands on to its command. Whatever is ignored when we start (`nohup`) stays so, for us and for the command."""
     return frozenset(number for number in signal.valid_signals() - NOT_HANDED_ON if signal.getsignal(number) is not signal.SIG_IGN)
+
+
+def child_signals_ignored() -> bool:
+    """Whether we were started with SIGCHLD ignored, as the command is to be then; we ourselves could wait for nothing (wait(2), notes)."""
+    return _deaf_to_children
 
 
 def name_of(number: int) -> str:
@@ -71,23 +80,30 @@ def as_inherited() -> Iterator[None]:
 
 
 class Listener:
-    """A thread that takes held signals, one at a time, for whoever listens at present.
+    """A thread that takes held signals, one at a time, and hands them to one function at a time.
 
-    It is told the number and whether the kernel sent it, as a terminal does for Ctrl-C (sigaction(2): si_code > 0), to the whole foreground
-    process group. What comes before the first listener waits for it.
+    The function gets the number and whether the kernel sent it, as a terminal does for Ctrl-C (sigaction(2): si_code > 0), to the whole
+    foreground process group. What comes before the first function is set waits for it. SIGCHLD is among them: taken here, it comes also where
+    it was blocked or ignored when we were started.
     """
 
     def __init__(self) -> None:
-        self._numbers = handed_on()
+        self._numbers = handed_on() | {signal.SIGCHLD}
         self._deliver: Callable[[int, bool], None] | None = None
         self._listening = threading.Event()
 
     def start(self) -> None:
-        """Take signals from now on, for the rest of the process's life. Only in the main thread, before others are started."""
+        """Take signals from now on, for the rest of the process's life. Only in the main thread, before others are started.
+
+        Where no thread can be started signals come to the main thread, whoever sent them.
+        """
         hold(["exec"])
         for number in self._numbers:  # for the moment in which a child is started with the mask it is to inherit
             signal.signal(number, lambda number, _frame: self._hand_over(number, by_kernel=False))
-        threading.Thread(target=self._take, name="signals", daemon=True).start()
+        try:
+            threading.Thread(target=self._take, name="signals", daemon=True).start()
+        except RuntimeError:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers)
 
     def deliver_to(self, deliver: Callable[[int, bool], None]) -> None:
         """Hand signals to this from now on; it is called on the thread."""

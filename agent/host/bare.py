@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
+import traceback
 from typing import TYPE_CHECKING
 
-from agent.host.wrapped import ENDING
-from agent.sources.child import Exit, StartError, popen
+from agent.command import Exit, StartError, let_go, popen, say
+from agent.errors import OutriderError
+from agent.signals import ENDING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,14 +19,23 @@ if TYPE_CHECKING:
     from agent.sources.child import Child
 
 
+def go_on(error: Exception, child: Child | None, command: Sequence[str], listener: Listener) -> int:
+    """Say why there is no agent from now on, and see to the command's end."""
+    reason = str(error) if isinstance(error, OutriderError) else "".join(traceback.format_exception(error)).rstrip()
+    say(f"outrider: {reason}\noutrider: the command goes on, and nobody observes it")
+    return see_to_its_end(child, command, listener)
+
+
 def see_to_its_end(child: Child | None, command: Sequence[str], listener: Listener) -> int:
     """Start the command unless it runs already, hand signals on, reap, and return its exit code as a shell would."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as it may be inherited, the kernel would reap, and keep the exit code
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # as it may be inherited: the kernel would reap, and keep the exit code
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         process = child.process if child is not None else popen(command)
     except StartError as error:
-        print(f"outrider: {error}", file=sys.stderr)  # noqa: T201 - as a shell would say it
+        say(f"outrider: {error}")
         return error.code
+    let_go()
     listener.deliver_to(lambda number, by_kernel: _hand_on(process.pid, number, by_kernel))
     if process.returncode is None:
         process.returncode = _wait_for(process.pid)
@@ -40,13 +50,16 @@ def _hand_on(pid: int, number: int, by_kernel: bool) -> None:
     with contextlib.suppress(
         OSError
     ):  # another user's (`sudo`), or gone this moment: the thread that calls us is needed for the next signal
-        if not (by_kernel and os.getpgid(pid) == os.getpgrp()):
+        if number != signal.SIGCHLD and not (by_kernel and os.getpgid(pid) == os.getpgrp()):
             os.kill(pid, number)
 
 
-def _wait_for(pid: int) -> int:
-    """Reap whoever ends until it is the command; its exit code, or minus the signal's number."""
+def _wait_for(pid: int) -> int | None:
+    """Reap whoever ends until it is the command; its exit code, or minus the signal's number; None if somebody else has waited for it."""
     while True:
-        ended, status = os.waitpid(-1, 0)
+        try:
+            ended, status = os.waitpid(-1, 0)
+        except ChildProcessError:
+            return None
         if ended == pid:
             return os.waitstatus_to_exitcode(status)

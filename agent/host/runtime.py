@@ -12,7 +12,6 @@ import functools
 import gc
 import signal
 import tempfile
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -161,10 +160,6 @@ class Agent:
     def _hear(self, event: object) -> None:
         self._telemetry.emit(SpoolEvent(type(event).__name__, str(event)))
 
-    def impaired(self, error: Exception) -> None:
-        """Tell that the command goes on without us."""
-        self._telemetry.emit(AgentImpaired(describe(error), "the command goes on, and nobody observes it"))
-
     def stop(self, cause: str) -> None:
         """Begin the end; nothing happens the second time, and no reload comes after it."""
         if not self._stopping:
@@ -201,7 +196,6 @@ class Agent:
         """From here on signals are acted on, also those that were held since the start."""
         loop = asyncio.get_running_loop()
         if child is not None and self._listener is not None:
-            loop.add_signal_handler(signal.SIGCHLD, child.reap)
             self._listener.deliver_to(lambda number, by_kernel: _soon(loop, child.forward, number, by_kernel))
             return
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -212,32 +206,31 @@ class Agent:
 
 def run_agent(settings: Settings, *, reload: Callable[[], Settings], command: Sequence[str] = ()) -> int:
     """Run an agent to its end, on an event loop of its own."""
-    log = settings.log
-    level = Level[log.level.upper()]
-    if command and "level" not in log.model_fields_set:
-        level = Level.ERROR  # a wrapped command's output is the command's; what was dropped is counted and on the status page
-    configure_logging(level, as_json={"auto": None, "console": False, "json": True}[log.format])
-    _spare_the_collector()
     if command:
         return _run_wrapped(settings, reload, tuple(command))
+    _prepare(settings)
     return asyncio.run(_main(Agent(settings, reload=reload)))
+
+
+def _prepare(settings: Settings, *, lowest: Level = Level.DEBUG) -> None:
+    """Set up what a process has once; `lowest` is what its log tells where the configuration says nothing."""
+    log = settings.log
+    level = Level[log.level.upper()] if "level" in log.model_fields_set else max(lowest, Level[log.level.upper()])
+    configure_logging(level, as_json={"auto": None, "console": False, "json": True}[log.format])
+    _spare_the_collector()
 
 
 def _run_wrapped(settings: Settings, reload: Callable[[], Settings], command: tuple[str, ...]) -> int:
     """Run a command with the agent around it, or, whatever happens to the agent, without."""
-    listener = signals.Listener()
+    listener, agent = signals.Listener(), None
     listener.start()
-    agent = Agent(settings, reload=reload, command=command, listener=listener)
     try:
+        _prepare(settings, lowest=Level.ERROR)  # a wrapped command's output is the command's; what was dropped is counted, and on the page
+        agent = Agent(settings, reload=reload, command=command, listener=listener)
         return asyncio.run(_main(agent))
-    except Exception as error:  # a mistake of ours must not reach the workload
-        child = agent.wrapped.child if agent.wrapped is not None else None
-        if child is None and isinstance(error, ConfigError):
-            raise
-        if not isinstance(error, OutriderError):
-            traceback.print_exception(error)
-        agent.impaired(error)
-        return bare.see_to_its_end(child, command, listener)
+    except Exception as error:  # noqa: BLE001 - a mistake of ours must not reach the workload
+        child = agent.wrapped.child if agent is not None and agent.wrapped is not None else None
+        return bare.go_on(error, child, command, listener)
 
 
 async def _main(agent: Agent) -> int:

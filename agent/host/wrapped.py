@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import functools
 import signal
-import sys
 from typing import TYPE_CHECKING, Final
 
+from agent.command import UNKNOWN, StartError, let_go, say
 from agent.config.settings import SamplerEntry
 from agent.errors import SpoolError
 from agent.host.supervise import supervise
 from agent.record import Batch, Drop
 from agent.retry import Backoff
-from agent.sources.child import Child, StartError
+from agent.signals import ENDING
+from agent.sources.child import Child
 from agent.sources.process_tree import ProcessTreeConfig
 from agent.telemetry import AgentImpaired, OutputLost
 
@@ -36,7 +37,6 @@ COUNTING: Final = 0.5
 AGAIN: Final = Backoff(first=0.2, longest=2.0)
 TRIES: Final = 5
 """Times that a batch is tried while the spool can't be written (it tries several times itself, each time)."""
-ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 SAMPLE_EVERY: Final = 5.0
 """Seconds between two looks at the command's resources."""
 
@@ -69,7 +69,7 @@ class Wrapped:
         self._lost = 0
         self._settling = 0.0
         self.code = 0
-        """What to exit with."""
+        """What to exit with: an end that is unknown is no success."""
 
     def attach(self, builder: Builder, life: asyncio.TaskGroup) -> SamplerEntry | None:
         """Store what the command says through this configuration from now on; start it, the first time.
@@ -85,11 +85,12 @@ class Wrapped:
             try:
                 child.start()
             except StartError as error:
-                print(f"outrider: {error}", file=sys.stderr)  # noqa: T201 - as a shell would say it
+                say(f"outrider: {error}")
                 self._called_off, self.code = True, error.code
                 self._stop("the command could not be started")
                 return None
-            self.child = child
+            self.child, self.code = child, UNKNOWN
+            let_go()
             self._living = life.create_task(self._live(child))
         if builder.detector is not None and self.child.exited is not None and not self.child.exited.done():
             builder.detector.started(f"{self.NAME}:{self.child.pid}:{self.child.began_ns}", self.child.began_ns)
@@ -99,7 +100,13 @@ class Wrapped:
         return SamplerEntry(type="process_tree", name="process_tree", options=options, interval=SAMPLE_EVERY)
 
     def forward(self, number: int, by_kernel: bool = False) -> None:
-        """Hand a signal on, unless the terminal has given it to the command already, as it does to the whole foreground process group."""
+        """Hand a signal on, unless the terminal has given it to the command already, as it does to the whole foreground process group.
+
+        SIGCHLD is about the command, and not for it.
+        """
+        if number == signal.SIGCHLD:
+            self.reap()
+            return
         child = self.child
         self.told_to_end = self.told_to_end or number in ENDING - {signal.SIGHUP}
         if child is None:

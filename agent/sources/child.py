@@ -3,34 +3,37 @@
 Each of its two outputs is a pipe with a relay (`relay.py`): the bytes go on to our own stdout or stderr first, and a bounded copy waits here to
 be stored. A pipe cannot be read again: what is in it when the agent is killed is gone, and rows of this source are the ones that a full spool
 evicts first. The source never changes or reorders the output, holds it up no longer than `patience` while nothing can be stored, and never
-touches the child's stdin. It ends by itself when the child has ended and both pipes are at their end, or a second after the child when somebody
-it left behind holds a pipe open.
+touches the child's stdin. It ends by itself when the child has ended, as wait(2) says it and not the end of its output, and both pipes are at
+their end; a second after the child where processes that it left behind hold a pipe open, whose output goes on through `passing.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import os
-import subprocess
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from pydantic import Field
 
+from agent.command import Exit, popen
 from agent.component import ComponentConfig, Context
 from agent.options import Duration, Size  # noqa: TC001 - pydantic reads them
 from agent.parse.cutter import LineCutter
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.parse.lines import Parser
+from agent.passing import hand_over
 from agent.record import Batch, Drop, LogRecord, Origin, Severity, Value
 from agent.relay import Relay
 from agent.resource import iso
-from agent.signals import as_inherited, name_of
 from agent.target.oom import memory_events, oom_kills
+from agent.verdict.exits import planned
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    import subprocess
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
     from agent.relay import Piece
@@ -41,8 +44,9 @@ QUIET = 0.2
 """Seconds without output after which an open record (a traceback) is taken as complete."""
 AFTERWARDS = 1.0
 """Seconds that are granted to processes which the child left behind with its pipes."""
-NOT_FOUND, NOT_EXECUTABLE = 127, 126
-"""Exit codes of a command that could not be started (POSIX sh, 2.8.2)."""
+PIPE: Final = 1 << 20
+"""Bytes that the command can write to each output before it waits, should we be stopped (SIGSTOP, a frozen cgroup): what every user may have
+(/proc/sys/fs/pipe-max-size)."""
 
 
 class ChildConfig(ComponentConfig):
@@ -58,47 +62,10 @@ class ChildConfig(ComponentConfig):
     """As `exec.patience` of the configuration."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How the child ended."""
-
-    returncode: int
-    """As `subprocess` gives it: the exit code, or minus the signal's number."""
-
-    @property
-    def code(self) -> int:
-        """What a shell would say: the exit code, or 128 + signal."""
-        return self.returncode if self.returncode >= 0 else 128 - self.returncode
-
-    @property
-    def signal_name(self) -> str:
-        """As `signals.name_of`; empty when it exited by itself."""
-        return "" if self.returncode >= 0 else name_of(-self.returncode)
-
-
-class StartError(Exception):
-    """The command could not be started; `code` is what a shell would return."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def popen(command: Sequence[str], stdout: int | None = None, stderr: int | None = None) -> subprocess.Popen[bytes]:
-    """Start a command on these descriptors, or on ours; raise `StartError` if it cannot be executed."""
-    try:
-        with as_inherited():
-            return subprocess.Popen(command, stdout=stdout, stderr=stderr)  # noqa: S603 - running the user's command is what this is for
-    except FileNotFoundError as error:
-        raise StartError(f"{command[0]}: command not found", NOT_FOUND) from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL in a word
-        raise StartError(f"{command[0]}: {getattr(error, 'strerror', None) or error}", NOT_EXECUTABLE) from error
-
-
 class Child:
     """Runs one command.
 
-    start() ──▶ running ──(SIGCHLD)──▶ exited ──(both relays ended)──▶ silent ──(all stored)──▶ run() returns
+    start() ──▶ running ──(wait(2))──▶ exited ──(both relays ended)──▶ silent ──(all stored)──▶ run() returns
     """
 
     Config: ClassVar[type[ComponentConfig]] = ChildConfig
@@ -112,7 +79,7 @@ class Child:
         self._relays_ended = 0
         self.exited: asyncio.Future[Exit] | None = None
         self.silent: asyncio.Future[None] | None = None
-        """Done when all its output was passed on: only storing is left."""
+        """Done when it has exited and all its output was passed on: only storing is left."""
         self._asked: set[int] = set()
         """Signals that were handed on to it."""
         self.began_ns = 0
@@ -140,7 +107,7 @@ class Child:
         """
         loop = asyncio.get_running_loop()
         self.exited, self.silent = loop.create_future(), loop.create_future()
-        pipes = {1: os.pipe(), 2: os.pipe()}
+        pipes = {1: _pipe(), 2: _pipe()}
         relays: dict[int, Relay] = {}
         try:
             for number in pipes:
@@ -162,7 +129,8 @@ class Child:
 
     def _relay(self, source: int, number: int) -> Relay:
         options = self._config
-        return Relay(source, number, room=options.buffer, patience=options.patience, ended=self._relay_ended)
+        room, patience = options.buffer, options.patience
+        return Relay(source, number, room=room, patience=patience, ended=self._relay_ended, hand_over=hand_over)
 
     def _stream(self, relay: Relay, number: int) -> _Stream:
         name = {1: "stdout", 2: "stderr"}[number]
@@ -171,7 +139,12 @@ class Child:
 
     def _relay_ended(self) -> None:
         self._relays_ended += 1
-        if self._relays_ended == len(self._streams) and self.silent is not None and not self.silent.done():
+        self._see_whether_silent()
+
+    def _see_whether_silent(self) -> None:
+        """The end of its output is not its own: it may have closed it, or directed it elsewhere."""
+        exited = self.exited is not None and self.exited.done()
+        if exited and self._relays_ended == len(self._streams) and self.silent is not None and not self.silent.done():
             self.silent.set_result(None)
 
     @property
@@ -201,18 +174,23 @@ class Child:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
+                self._ended(None)  # there is none left: somebody else has waited for ours
                 return
             if pid == 0:
                 return
             if self._process is not None and pid == self._process.pid:
                 self._ended(os.waitstatus_to_exitcode(status))
 
-    def _ended(self, returncode: int) -> None:
+    def _ended(self, returncode: int | None) -> None:
         if self._process is not None and self.exited is not None and not self.exited.done():
             self._process.returncode = returncode
             self.exited.set_result(Exit(returncode))
-            for stream in self._streams:
-                asyncio.get_running_loop().call_later(AFTERWARDS, stream.relay.finish)
+            self._see_whether_silent()
+            asyncio.get_running_loop().call_later(AFTERWARDS, self._finish)
+
+    def _finish(self) -> None:
+        for stream in self._streams:
+            stream.relay.finish()
 
     async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Emit until the child has exited and its output is at its end; the last record says how it ended."""
@@ -234,19 +212,13 @@ class Child:
             "process.creation.time": iso(self.began_ns),
             "process.executable.name": os.path.basename(self._config.command[0]),  # noqa: PTH119 - argv[0] is a string, not a path of ours
         }
-        if how.signal_name:
-            attributes["process.exit.signal"] = how.signal_name
-            body = f"process killed by {how.signal_name}"
-        else:
-            attributes["process.exit.code"] = how.returncode
-            body = f"process exited with code {how.returncode}"
         if killed := (oom_kills(self._memory) or 0) - self._oom_kills:
             attributes["process.exit.oom_kills"] = killed
-        if how.code - 128 in self._asked:
+        requested = how.code - 128 in self._asked or planned(how.returncode)
+        if requested:
             attributes["process.exit.requested"] = True
-        severity = Severity.INFO if how.returncode == 0 else Severity.FATAL if how.signal_name else Severity.ERROR
-        origin = Origin(f"child:{self.pid}:exit")
-        return LogRecord(now, now, severity, severity.name, body, attributes, origin, 0)
+        severity, body, more = _told(how, requested=requested)
+        return LogRecord(now, now, severity, severity.name, body, attributes | more, Origin(f"child:{self.pid}:exit"), 0)
 
     def give_up(self) -> int:
         """Stop collecting for good, at the agent's end; return how many lines were waiting. Output is passed on all the same."""
@@ -318,6 +290,17 @@ class _Stream:
         return unwritten
 
 
+def _told(how: Exit, *, requested: bool) -> tuple[Severity, str, dict[str, Value]]:
+    """Severity, body and attributes of an end."""
+    if how.returncode is None:
+        return Severity.WARN, "process ended, and its exit code is unknown", {"process.exit.unknown": True}
+    if how.signal_name:
+        severity = Severity.INFO if requested else Severity.FATAL
+        return severity, f"process killed by {how.signal_name}", {"process.exit.signal": how.signal_name}
+    severity = Severity.INFO if how.returncode == 0 or requested else Severity.ERROR
+    return severity, f"process exited with code {how.returncode}", {"process.exit.code": how.returncode}
+
+
 async def _emit(emit: Callable[[Batch], Awaitable[None]], batch: Batch) -> None:
     if batch.records or batch.drops:
         await emit(batch)
@@ -328,6 +311,13 @@ def _counted(drops: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int
     both: Counter[str] = Counter(drops)
     both.update(more)
     return {reason: count for reason, count in both.items() if count}
+
+
+def _pipe() -> tuple[int, int]:
+    pipe = os.pipe()
+    with contextlib.suppress(OSError):  # the user has too many, or may have less
+        fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, PIPE)
+    return pipe
 
 
 def _close(*descriptors: int) -> None:

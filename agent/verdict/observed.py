@@ -6,7 +6,6 @@ first seen ──▶ started ──(OOM kill of one of its processes)──▶ �
 from __future__ import annotations
 
 import os
-import signal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
@@ -15,6 +14,7 @@ from agent.record import LogRecord, Origin, Severity
 from agent.resource import iso
 from agent.signals import name_of
 from agent.verdict.errors import EXIT
+from agent.verdict.exits import planned
 
 if TYPE_CHECKING:
     from agent.record import Value
@@ -23,10 +23,6 @@ STARTED: Final = "outrider.process.started"
 """`event.name` of a record that tells that a process is watched from now on."""
 OOM_KILLED: Final = "outrider.process.oom_killed"
 """`event.name` of a record that tells of an OOM kill in the cgroup of a process that lives on."""
-ASKED: Final = frozenset({"SIGTERM", "SIGINT"})
-"""What supervisors and keyboards end a process with: it is its orderly end."""
-_ASKED_CODES: Final = frozenset({128 + signal.SIGTERM, 128 + signal.SIGINT})
-"""The same, as a shell or a handler says it."""
 
 
 class Observed(NamedTuple):
@@ -75,14 +71,14 @@ def ended_record(process: Observed, status: int | None, oom_kills: int, now_ns: 
         more |= {"process.exit.unknown": True, "outrider.target.emptied": emptied}
         return _record(process, EXIT, Severity.WARN, f"{_who(process)} has ended, nobody knows how", now_ns, **more)
     code = os.waitstatus_to_exitcode(status)
+    asked = planned(code)
+    more |= {"process.exit.requested": True} if asked else {}
     if code >= 0:
-        asked = code in _ASKED_CODES
-        more |= {"process.exit.code": code} | ({"process.exit.requested": True} if asked else {})
+        more |= {"process.exit.code": code}
         severity = Severity.INFO if code == 0 or asked else Severity.ERROR
         return _record(process, EXIT, severity, f"{_who(process)} exited with code {code}", now_ns, **more)
     name = name_of(-code)
-    asked = name in ASKED
-    more |= {"process.exit.signal": name} | ({"process.exit.requested": True} if asked else {})
+    more |= {"process.exit.signal": name}
     return _record(process, EXIT, Severity.INFO if asked else Severity.FATAL, f"{_who(process)} was ended by {name}", now_ns, **more)
 
 

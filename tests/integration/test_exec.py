@@ -166,3 +166,26 @@ def test_sigterm_is_not_held_up_by_a_destination_that_hangs(tmp_path):
     exported = outrider("spool", "export", state=tmp_path / "state").stdout.decode()
     assert "working" in exported
     assert "process killed by SIGTERM" in exported
+
+
+def test_a_command_that_says_nothing_any_more_is_waited_for(tmp_path):
+    """It has closed both outputs and works on, longer than storing may take: its end is its own, and its code comes back."""
+    done = tmp_path / "done"
+    result = execute(tmp_path, "sh", "-c", f"echo begun; exec >&- 2>&-; sleep 12; touch {done}; exit 6")
+
+    assert (result.returncode, result.stdout, done.exists()) == (6, b"begun\n", True)
+
+
+def test_a_daemon_left_behind_goes_on_to_write_into_our_output(tmp_path):
+    """The command ends at once and so do we; who reads our output gets what the daemon writes, to its end, each line once and in order."""
+    script = "import os, time\nif os.fork(): print('parent', flush=True); os._exit(4)\nos.setsid()\n"
+    script += "for n in range(30): os.write(1, b'daemon %d\\n' % n); time.sleep(0.1)\nopen('DONE', 'w').close()"
+    command = [sys.executable, "-m", "agent", "exec", "--", sys.executable, "-c", script.replace("DONE", str(tmp_path / "done"))]
+    with subprocess.Popen(command, env=environment(tmp_path / "state"), stdout=subprocess.PIPE) as process:
+        code = process.wait(timeout=20)
+        running = not (tmp_path / "done").exists()
+        said = process.stdout.read().split(b"\n")
+
+    assert (code, running, (tmp_path / "done").exists()) == (4, True, True)
+    assert sorted(said[:2]) == [b"daemon 0", b"parent"]
+    assert said[2:] == [*(b"daemon %d" % n for n in range(1, 30)), b""]

@@ -193,12 +193,32 @@ def test_a_taken_address_keeps_no_command_from_running(tmp_path):
     assert b'"out"' in outrider("spool", "export", state=tmp_path / "state").stdout
 
 
-def test_a_wrong_configuration_is_told_before_the_command_is_started(tmp_path):
-    """Exit code 78, and nothing has run."""
-    (tmp_path / "wrong.yaml").write_text("nonsense: 1\n")
-    result = outrider("exec", "--config", str(tmp_path / "wrong.yaml"), "--", "touch", str(tmp_path / "ran"), state=tmp_path / "state")
+WRONG = {
+    "a file with a mistake": ("wrong.yaml", {}),
+    "a file that is not there": ("none.yaml", {}),
+    "a protocol for the command's own SDK": (
+        "",
+        {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
+    ),
+    "a number that is none": ("", {"OTEL_METRIC_EXPORT_INTERVAL": "often"}),
+    "attributes that are none": ("", {"OTEL_RESOURCE_ATTRIBUTES": "team"}),
+    "a dsn that is none": ("", {"SENTRY_DSN": "nonsense"}),
+    "an address that is none": ("", {"OUTRIDER_LISTEN": "everywhere"}),
+    "a fault point that is none": ("", {"OUTRIDER_FAULT": "nowhere"}),
+}
 
-    assert (result.returncode, (tmp_path / "ran").exists()) == (78, False)
+
+@pytest.mark.parametrize(("file", "variables"), WRONG.values(), ids=WRONG)
+def test_nothing_wrong_with_our_configuration_keeps_the_command_from_running(tmp_path, file, variables):
+    """It runs once, its code comes back, and what is wrong is said once."""
+    (tmp_path / "wrong.yaml").write_text("nonsense: 1\n")
+    options = ("--config", str(tmp_path / file)) if file else ()
+    script = f"echo ran >> {tmp_path / 'ran'}; echo out; exit 9"
+    result = outrider("exec", *options, "--", "sh", "-c", script, state=tmp_path / "state", **variables)
+
+    wrong = file or next(iter(variables))
+    assert (result.returncode, result.stdout, (tmp_path / "ran").read_text()) == (9, b"out\n", "ran\n")
+    assert result.stderr.decode().count(wrong) == 1, result.stderr
 
 
 def test_a_mistake_of_ours_does_not_reach_the_command(tmp_path):

@@ -9,11 +9,12 @@ import threading
 
 import pytest
 
+from agent.command import UNKNOWN, Exit, StartError
 from agent.errors import SpoolError
 from agent.record import Origin
 from agent.relay import Piece
 from agent.sources import child as module
-from agent.sources.child import Child, ChildConfig, Exit, StartError, _Stream
+from agent.sources.child import Child, ChildConfig, _Stream
 from agent.testing.context import make_context
 from agent.testing.sink import Sink
 
@@ -153,18 +154,76 @@ class Process:
     pid, returncode = 1, None
 
 
-async def test_the_last_record_says_how_it_ended_and_whether_it_was_asked_to(monkeypatch):
-    """A signal that was handed on is a wish, one that came from elsewhere is not."""
-    child, sink, sent = Child(ChildConfig(command=("app",), buffer=1 << 16, patience=0), make_context("child")), Sink(), []
-    monkeypatch.setattr(os, "kill", lambda *asked: sent.append(asked))
-    child._process, child.exited = Process(), asyncio.get_running_loop().create_future()
+def started():
+    """A child that was started, as far as it knows."""
+    child = Child(ChildConfig(command=("app",), buffer=1 << 16, patience=0), make_context("child"))
+    loop = asyncio.get_running_loop()
+    child._process, child.exited, child.silent = Process(), loop.create_future(), loop.create_future()
+    return child
 
-    child.send_signal(signal.SIGTERM)
-    child._ended(-signal.SIGTERM)
+
+async def ended(returncode, *asked):
+    """The record of such an end, after these signals were handed on."""
+    child, sink = started(), Sink()
+    for number in asked:
+        child.send_signal(number)
+    child._ended(returncode)
+    await child.run(sink.emit)
+    [record] = sink.records
+    return record
+
+
+async def test_the_last_record_says_how_it_ended_and_whether_it_was_asked_to(monkeypatch):
+    """A signal that was handed on is a wish, and nothing is handed on after the end."""
+    child, sink, sent = started(), Sink(), []
+    monkeypatch.setattr(os, "kill", lambda *asked: sent.append(asked))
+
+    child.send_signal(signal.SIGUSR2)
+    child._ended(-signal.SIGUSR2)
     child.send_signal(signal.SIGUSR1)
     await child.run(sink.emit)
 
     [record] = sink.records
-    assert sent == [(1, signal.SIGTERM)]
-    assert record.body == "process killed by SIGTERM"
-    assert (record.attributes["process.exit.signal"], record.attributes["process.exit.requested"]) == ("SIGTERM", True)
+    assert sent == [(1, signal.SIGUSR2)]
+    assert record.body == "process killed by SIGUSR2"
+    assert (record.attributes["process.exit.signal"], record.attributes["process.exit.requested"]) == ("SIGUSR2", True)
+
+
+@pytest.mark.parametrize(
+    ("returncode", "severity", "requested"),
+    [
+        *[(0, "INFO", None), (-15, "INFO", True), (-2, "INFO", True), (143, "INFO", True), (130, "INFO", True)],
+        *[(3, "ERROR", None), (-9, "FATAL", None), (-11, "FATAL", None), (137, "ERROR", None)],
+    ],
+)
+async def test_a_planned_end_is_no_error_whoever_planned_it(returncode, severity, requested):
+    """SIGTERM and SIGINT from outside, past us, end a process as its supervisor wishes."""
+    record = await ended(returncode)
+
+    assert (record.severity_text, record.attributes.get("process.exit.requested")) == (severity, requested)
+
+
+async def test_an_end_that_somebody_else_waited_for_is_unknown_and_no_success():
+    """There is nothing left to wait for: the end is known, and how is not."""
+    child, sink = started(), Sink()
+
+    child.reap()
+    await child.run(sink.emit)
+
+    [record] = sink.records
+    assert (child.exited.result(), child.exited.result().code) == (Exit(None), UNKNOWN)
+    assert (record.severity_text, record.attributes["process.exit.unknown"]) == ("WARN", True)
+    assert "process.exit.code" not in record.attributes
+
+
+async def test_the_end_of_its_output_is_not_the_end_of_it():
+    """A command may close its outputs and go on; silent it is when it has ended as well, whichever comes first."""
+    for steps in (("out", "out", "end"), ("end", "out", "out"), ("out", "end", "out")):
+        child, heard = started(), []
+        child._streams = [None, None]
+        child._finish = lambda: None
+        for step in steps:
+            child._relay_ended() if step == "out" else child._ended(0)
+            heard.append(child.silent.done())
+
+        assert heard == [False, False, True]

@@ -1,0 +1,164 @@
+"""Starts the command of `exec` as `env` would: found by PATH, with the descriptors, signals and variables that we were given; and how it ended.
+
+It needs nothing of the agent, so that the command runs where the agent can't.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from agent.signals import as_inherited, child_signals_ignored, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+"""Exit codes of a command that could not be started (POSIX sh, 2.8.2)."""
+UNKNOWN: Final = 70
+"""Exit code where the command's own is unknown (EX_SOFTWARE, sysexits.h): an unknown end is never success."""
+SHELL: Final = "/bin/sh"
+"""Runs a file that has no `#!` line (execvp(3))."""
+OF_THIS_PROCESS: Final = ("LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID")
+"""Variables by which systemd names the process that it started (sd_listen_fds(3), sd_watchdog_enabled(3), systemd.exec(5))."""
+
+_given: list[int] = []
+"""Descriptors above 2 that we were started with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How the command ended."""
+
+    returncode: int | None
+    """As `subprocess` gives it: the exit code, or minus the signal's number; None if it is unknown."""
+
+    @property
+    def code(self) -> int:
+        """What a shell would say: the exit code, or 128 + signal."""
+        if self.returncode is None:
+            return UNKNOWN
+        return self.returncode if self.returncode >= 0 else 128 - self.returncode
+
+    @property
+    def signal_name(self) -> str:
+        """As `signals.name_of`; empty when it exited by itself."""
+        return "" if self.returncode is None or self.returncode >= 0 else name_of(-self.returncode)
+
+
+class StartError(Exception):
+    """The command could not be started; `code` is what a shell would return."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def note_descriptors() -> None:
+    """Remember which descriptors were given to this process: all of its own are closed on exec (PEP 446)."""
+    with contextlib.suppress(OSError):  # no /proc
+        _given[:] = [number for number in map(int, os.listdir("/proc/self/fd")) if number > 2 and _inheritable(number)]  # noqa: PTH208 - numbers
+
+
+def let_go() -> None:
+    """Close our copies of what was given for the command: who waits for its end of a pipe or a lock is not to wait for us."""
+    while _given:
+        with contextlib.suppress(OSError):
+            os.close(_given.pop())
+
+
+def _inheritable(number: int) -> bool:
+    try:
+        return os.get_inheritable(number)
+    except OSError:  # the listing's own descriptor
+        return False
+
+
+def popen(command: Sequence[str], stdout: int | None = None, stderr: int | None = None) -> subprocess.Popen[bytes]:
+    """Start a command on these descriptors, or on ours; raise `StartError` if it cannot be executed."""
+    _restore_locale()
+    try:
+        with as_inherited():
+            return _find_and_execute(command, stdout, stderr)
+    except FileNotFoundError as error:
+        reason = "the interpreter that its first line names was not found" if os.path.exists(command[0]) else "command not found"  # noqa: PTH110 - a word, not a path
+        raise StartError(f"{command[0]}: {reason}", NOT_FOUND) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a word
+        raise StartError(f"{command[0]}: {getattr(error, 'strerror', None) or error}", NOT_EXECUTABLE) from error
+
+
+def _find_and_execute(command: Sequence[str], stdout: int | None, stderr: int | None) -> subprocess.Popen[bytes]:
+    """Execute the first file of PATH that can be executed, as execvp(3) does: PermissionError only if there is no other."""
+    last: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for path in _paths(command[0]):
+        try:
+            os.stat(path)  # noqa: PTH116 - spares a process for each directory without it
+            return _execute(path, command, stdout, stderr)
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+            last = last if isinstance(last, PermissionError) else error
+    raise last
+
+
+def _paths(name: str) -> Iterator[str]:
+    if "/" in name:
+        yield name
+    elif name:
+        yield from (os.path.join(directory or ".", name) for directory in os.get_exec_path())  # noqa: PTH118 - bytes of any kind
+
+
+def _execute(path: str, command: Sequence[str], stdout: int | None, stderr: int | None) -> subprocess.Popen[bytes]:
+    def start(words: Sequence[str], executable: str) -> subprocess.Popen[bytes]:
+        # what the command inherits is the user's; the function runs only where nothing else can do what it does
+        return subprocess.Popen(  # noqa: S603
+            words,
+            executable=executable,
+            stdout=stdout,
+            stderr=stderr,
+            close_fds=False,
+            preexec_fn=_in_the_child(),  # noqa: PLW1509
+        )
+
+    try:
+        return start(command, path)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+        return start([SHELL, path, *command[1:]], SHELL)
+
+
+def _in_the_child() -> Callable[[], None] | None:
+    """What must be done in the new process, right before it executes the command; mostly nothing."""
+    names = [name for name in OF_THIS_PROCESS if os.environ.get(name) == str(os.getpid())]
+    ignored = [signal.SIGCHLD] if child_signals_ignored() else []
+    if "SYSTEMD_EXEC_PID" in names:  # its services ignore SIGPIPE (systemd.exec(5), IgnoreSIGPIPE=), as does CPython, which hides that
+        ignored.append(signal.SIGPIPE)
+
+    def prepare() -> None:
+        for name in names:
+            os.environ[name] = str(os.getpid())
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+
+    return prepare if names or ignored else None
+
+
+def _restore_locale() -> None:
+    """Take back what CPython does to the environment in the C locale: it sets LC_CTYPE (PEP 538)."""
+    with contextlib.suppress(OSError):
+        given = dict(pair.partition(b"=")[::2] for pair in Path("/proc/self/environ").read_bytes().split(b"\0"))
+        if b"LC_CTYPE" not in given:
+            os.environ.pop("LC_CTYPE", None)
+        else:
+            os.environb[b"LC_CTYPE"] = given[b"LC_CTYPE"]
+
+
+def say(line: str) -> None:
+    """Say something where a person sees it; a standard error that takes nothing keeps no command from running."""
+    with contextlib.suppress(OSError, ValueError):
+        os.write(2, line.encode("utf-8", "backslashreplace") + b"\n")
