@@ -53,7 +53,7 @@ class RetryableError(OutriderError):
 
 
 class PausedError(RetryableError):
-    """The destination refuses *us*, not the row (401, 403, 404): keep everything, try one row a minute."""
+    """The destination refuses *us*, not the row (401, 403, 404, …): keep everything, try one row a minute."""
 
 
 class RejectedError(OutriderError):

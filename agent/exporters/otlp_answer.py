@@ -2,10 +2,14 @@
 
     2xx                       accepted; a populated `partial_success` is final and never retried ("Partial Success")
     429 502 503 504           retry, `Retry-After` in either form ("Retryable Response Codes", "OTLP/HTTP Throttling")
+    408 425 507 509           retry as well: the server, or one behind a proxy (Cloudflare's 520 to 530), is away or full for now
+    520 to 530, 598 599
     413                       too large: the host halves the request, which makes two other requests of it
-    401 403 404, any 3xx      pause: they refuse us, not the data. A deviation: by the letter 4xx must not be retried and the data is lost
-                              for a token that was rotated. `strict` takes the specification at its word (a dead letter).
+    401 403 404 405 415 …     pause: they refuse us, not the data; so does any 3xx, and a 400 that asks for https
     every other               rejected, never retried; 500 may be made retryable by option, for servers behind a faulty proxy
+
+The second and the fourth are deviations: by the letter all other 4xx and 5xx must not be retried, and the data is lost for a token that was
+rotated or a proxy that restarts. `strict` takes the specification at its word (a dead letter).
     no answer                 retry ("All Other Responses", "OTLP/HTTP Connection"): cut off, too late, not HTTP, not connected
 
 An answer's body over the limit is "a non-retryable error": where the status says "retry", that makes it a rejection. A 2xx keeps
@@ -14,6 +18,7 @@ meaning accepted when its body is too long, cut off or not what it should be; th
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -24,7 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 RETRYABLE: Final = frozenset({429, 502, 503, 504})
-REFUSES_US: Final = frozenset({401, 403, 404})
+PASSING: Final = frozenset({408, 425, 507, 509, *range(520, 531), 598, 599})
+"""Statuses of what passes, though the specification does not list them."""
+REFUSES_US: Final = frozenset({401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 421, 426, 451, 501, 505, 511})
+"""Statuses that say something about address, credentials, protocol or contract, and nothing about the data."""
+_WANTS_TLS: Final = re.compile(rb"http request (?:was )?(?:sent )?to (?:an )?https|plain http to an ssl-enabled", re.IGNORECASE)
+"""What Go's servers, nginx and Apache answer with 400 to HTTP on a port for HTTPS."""
 LONGEST_MESSAGE: Final = 300
 """Characters of a server's message that we keep."""
 _DIGITS: Final = 12
@@ -72,9 +82,16 @@ def read_answer(response: Response, records: int, policy: Policy, now: float) ->
     status = response.status
     if 200 <= status < 300:
         return _success(response, records)
+    if wants_tls(response) and not policy.strict:
+        return Answer(Outcome.PAUSED, str(status), f"{_reason(response)} (write https:// in the endpoint)")
     outcome = judge(status, policy)
     after = retry_after(response, now) if outcome is Outcome.RETRY else None
     return Answer(outcome, str(status), _reason(response), after=after)
+
+
+def wants_tls(response: Response) -> bool:
+    """Whether the server was spoken to in plain HTTP and wants TLS."""
+    return response.status == 400 and _WANTS_TLS.search(response.body[:2000]) is not None
 
 
 def read_failure(error: HttpError, policy: Policy) -> Answer:
@@ -92,7 +109,7 @@ def read_failure(error: HttpError, policy: Policy) -> Answer:
 
 def judge(status: int, policy: Policy) -> Outcome:
     """Decide by the status code alone; not for 2xx."""
-    if status in RETRYABLE or (status == 500 and policy.retry_500):
+    if status in RETRYABLE or (status in PASSING and not policy.strict) or (status == 500 and policy.retry_500):
         return Outcome.RETRY
     if status == 413:
         return Outcome.TOO_LARGE

@@ -6,6 +6,7 @@ total. When the other side is away, slow or full, the row is kept and tried agai
 
 from __future__ import annotations
 
+import re
 import zlib
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, NamedTuple, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -19,19 +20,23 @@ from agent.errors import OutriderError, PausedError, RejectedError, RetryableErr
 from agent.exporters.otlp_answer import ACCEPTING, Answer, Outcome, Policy, read_answer, read_failure, scrub
 from agent.metrics import Kind, Metric
 from agent.net.http_client import HttpClient, HttpError, Request, TlsOptions
-from agent.net.message import parse_target
+from agent.net.message import ErrorKind, ForeignError, parse_target
 from agent.net.proxy import ProxyUrl, chooser
 from agent.options import HttpUrl, Interval, OptionError, Secret, Size, mask_url
 from agent.record import Row, Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 MIB: Final = 1024 * 1024
 USER_AGENT: Final = f"outrider/{__version__} OTel-OTLP-Exporter-Python/{__version__}"
 """As the specification wants it (protocol/exporter.md, "User Agent"): the product, then the exporter."""
 OWN_HEADERS: Final = frozenset({"content-type", "content-encoding", "content-length", "transfer-encoding", "connection"})
 TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+GRPC_PORT: Final = 4317
+OF_GRPC: Final = "looks like gRPC; OTLP/HTTP is usually 4318"
+_SIGNAL_PATH: Final = re.compile(r"/v1/(?:logs|metrics|traces)/*\Z")
 
 REQUESTS: Final = Metric(
     "outrider.otlp.requests", Kind.COUNTER, "{request}", "OTLP requests by outcome and by HTTP status or kind of failure."
@@ -86,8 +91,8 @@ class OtlpHttpConfig(ComponentConfig):
     """Options of the `otlp_http` exporter. The standard `OTEL_EXPORTER_OTLP_*` variables mean the same."""
 
     endpoint: Endpoint | None = None
-    """Base URL of the collector; `v1/logs`, `v1/metrics`, `v1/traces` are appended to its path. The port is the scheme's (80, 443) if none is
-    given, not 4318."""
+    """Base URL of the collector; `v1/logs`, `v1/metrics`, `v1/traces` are appended to its path (instead of one that already stands at its end). The
+    port is the scheme's (80, 443) if none is given, not 4318."""
     signals: tuple[Literal[Signal.LOGS, Signal.METRICS, Signal.TRACES], ...] = Field(default=(Signal.LOGS, Signal.METRICS), min_length=1)
     """What to send there."""
     headers: Headers = Field(default_factory=dict)
@@ -108,7 +113,8 @@ class OtlpHttpConfig(ComponentConfig):
     traces: SignalOptions = SignalOptions()
     """For traces alone."""
     strict: bool = False
-    """Take 401, 403, 404 and redirects for a final refusal of the data, as the specification has it, instead of pausing and keeping it."""
+    """Take 401, 403, 404, 405, 415, 52x, redirects and their like for a final refusal of the data, as the specification has it, instead of keeping
+    it and pausing or trying again."""
     retry_500: bool = False
     """Try again after 500, which the specification forbids; for servers behind a proxy that says 500 where it means 503."""
     max_request_size: Size = Field(default=64 * MIB, gt=0)
@@ -131,10 +137,26 @@ class OtlpHttpConfig(ComponentConfig):
 
 
 def signal_url(base: str, signal: Signal) -> str:
-    """Append `v1/<signal>` to the base URL's path (protocol/exporter.md, "Endpoint URLs for OTLP/HTTP")."""
+    """Append `v1/<signal>` to the base URL's path (protocol/exporter.md, "Endpoint URLs for OTLP/HTTP").
+
+    A path that already ends so, for whatever signal, was meant as the whole URL: no collector has `v1/logs/v1/logs`.
+    """
     parts = urlsplit(base)
-    slash = "" if parts.path.endswith("/") else "/"
-    return urlunsplit(parts._replace(path=f"{parts.path}{slash}v1/{signal.value}"))
+    path = _SIGNAL_PATH.sub("/", parts.path)
+    slash = "" if path.endswith("/") else "/"
+    return urlunsplit(parts._replace(path=f"{path}{slash}v1/{signal.value}"))
+
+
+def endpoint_doubts(config: OtlpHttpConfig) -> Iterator[str]:
+    """What is perhaps not meant in the endpoints."""
+    if config.endpoint and (found := _SIGNAL_PATH.search(urlsplit(config.endpoint).path)):
+        yield f"endpoint ends in {found[0]}: it is left out, because each signal's path is appended"
+    for signal in config.signals:
+        own, url = config.of(signal).endpoint, urlsplit(config.of(signal).endpoint or config.endpoint or "")
+        if own and url.path in ("", "/"):
+            yield f"{signal}.endpoint has no path and is used as it is: OTLP's is usually {mask_url(signal_url(own, signal))}"
+        if url.port == GRPC_PORT:
+            yield f"{signal} go to {mask_url(own or config.endpoint or '')}, which {OF_GRPC}"
 
 
 class Route(NamedTuple):
@@ -166,6 +188,13 @@ def _secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(part for part in parts if len(part) >= 4)
 
 
+def explained(error: HttpError, url: str) -> str:
+    """Why no answer came, with the port that was perhaps meant."""
+    grpc = isinstance(error, ForeignError) and error.speaks == "HTTP/2"
+    silent = error.status is None and error.kind in {ErrorKind.RESET, ErrorKind.PROTOCOL, ErrorKind.TIMEOUT}
+    return f"{error} ({OF_GRPC})" if grpc or (silent and urlsplit(url).port == GRPC_PORT) else str(error)
+
+
 class OtlpHttp:
     """The exporter; one client, and so one kept connection, per signal."""
 
@@ -178,6 +207,10 @@ class OtlpHttp:
         self._policy = Policy(config.strict, config.retry_500)
         self._routes = {signal: make_route(config, signal) for signal in self.signals}
 
+    def doubts(self) -> list[str]:
+        """Endpoints that are perhaps not what is meant."""
+        return list(dict.fromkeys(endpoint_doubts(self._config)))
+
     async def export(self, row: Row) -> Accepted:
         """Send one row; see the contract."""
         route = self._routes[row.signal]
@@ -187,7 +220,8 @@ class OtlpHttp:
         else:
             answer = await self._post(route, body, row.records)
         self._count(row.signal, answer)
-        return settle(answer._replace(message=scrub(answer.message, route.secrets)))
+        asked = "" if answer.outcome in ACCEPTING or not answer.message else f"{mask_url(route.url)}: "
+        return settle(answer._replace(message=scrub(asked + answer.message, route.secrets)))
 
     async def close(self) -> None:
         """Drop the kept connections."""
@@ -199,7 +233,8 @@ class OtlpHttp:
         try:
             response = await route.client.send(request, deadline=route.timeout, max_body=self._config.max_response_size, sent=_sent)
         except HttpError as error:
-            return read_failure(error, self._policy)
+            answer = read_failure(error, self._policy)
+            return answer._replace(message=explained(error, route.url)) if error.status is None else answer
         return read_answer(response, records, self._policy, self._context.clock.wall_ns() / 1e9)
 
     def _count(self, signal: Signal, answer: Answer) -> None:

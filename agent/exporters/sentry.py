@@ -23,7 +23,7 @@ from agent.encode.sentry_items import client_report
 from agent.encode.sentry_names import changes, environment, environment_of, release, release_of
 from agent.encode.sentry_trim import fit, steps
 from agent.errors import PausedError, RejectedError, RetryableError, TooLargeError
-from agent.exporters.otlp_answer import retry_after, scrub
+from agent.exporters.otlp_answer import PASSING, REFUSES_US, retry_after, scrub, wants_tls
 from agent.exporters.sentry_dsn import parse_dsn
 from agent.exporters.sentry_limits import EVERYTHING, UNTOLD, RateLimits, read_limits
 from agent.exporters.sentry_losses import Attempt, Losses
@@ -41,8 +41,7 @@ if TYPE_CHECKING:
 MIB: Final = 1024 * 1024
 CLIENT: Final = f"outrider/{__version__}"
 SIGNALS: Final = frozenset({Signal.SENTRY_ERROR, Signal.SENTRY_MONITOR, Signal.SENTRY_SESSION, Signal.SENTRY_LOG, Signal.SENTRY_REPORT})
-RETRYABLE: Final = frozenset({408, 425, 502, 503, 504})
-REFUSES_US: Final = frozenset({401, 403, 404})
+RETRYABLE: Final = frozenset({502, 503, 504, *PASSING})
 TEXT: Final = "outrider check: a test event"
 HELD: Final = frozenset({Signal.SENTRY_ERROR, Signal.SENTRY_REPORT})
 """What is worth waiting for while it is limited."""
@@ -202,7 +201,7 @@ class Sentry:
             )
         except HttpError as error:
             self._count(signal.value.partition(".")[2], error.kind.value)
-            raise RetryableError(scrub(str(error), self._secrets())) from error
+            raise RetryableError(scrub(f"{self._dsn.url}: {error}", self._secrets())) from error
         attempt.taken = 200 <= response.status < 300
         return response
 
@@ -230,12 +229,12 @@ class Sentry:
         if 200 <= response.status < 300:
             self._limits.taken(category, self._now())
             return Accepted()
-        reason = scrub(f"HTTP {response.status}: {_words(response)}".rstrip(": "), self._secrets())
+        reason = scrub(f"{self._dsn.url}: HTTP {response.status}: {_words(response)}".rstrip(": "), self._secrets())
         if response.status == 429:
             return self._hold(row, self._limits.remaining(category, self._now()) or UNTOLD, attempt)
         if response.status in RETRYABLE:
             raise RetryableError(reason, after=retry_after(response, self._context.clock.wall_ns() / 1e9))
-        if response.status in REFUSES_US or 300 <= response.status < 400:
+        if response.status in REFUSES_US or 300 <= response.status < 400 or wants_tls(response):
             raise PausedError(reason)
         attempt.dropped["send_error", category] += row.records
         raise RejectedError(reason)

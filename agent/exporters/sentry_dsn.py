@@ -41,6 +41,8 @@ def parse_dsn(text: str) -> Dsn:
     path, _, project = parts.path.rstrip("/").rpartition("/")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise OptionError("is no DSN: it does not begin with http:// or https:// and a host", FORM)
+    if not text.isascii():
+        raise OptionError("is no DSN: it holds characters that no DSN has", FORM)
     if not parts.username:
         raise OptionError("has no key before the @", FORM)
     if not project:

@@ -21,7 +21,7 @@ import h11
 from agent import __version__
 from agent.net.connect import Address, Resolver, Wire, connect
 from agent.net.decode import BodyTooLargeError, Inflater
-from agent.net.message import ErrorKind, HttpError, Phases, Request, Response, Target, TlsInfo, parse_target
+from agent.net.message import ErrorKind, HttpError, Phases, Request, Response, Target, TlsInfo, foreign, parse_target
 from agent.net.tls import TlsOptions, describe, explain, shared_context
 
 if TYPE_CHECKING:
@@ -350,6 +350,8 @@ class _Connection:
     async def _next_event(self, job: _Job) -> object:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
             data = await self._wire.receive()
+            if not job.answering and (error := foreign(data)):
+                raise error
             job.answering = job.answering or bool(data)
             if not data and not job.answering:
                 return h11.ConnectionClosed()

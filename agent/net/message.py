@@ -42,6 +42,29 @@ class HttpError(OutriderError):
         self.status = status
 
 
+class ForeignError(HttpError):
+    """Another protocol than HTTP/1 answered."""
+
+    def __init__(self, speaks: str, remedy: str) -> None:
+        super().__init__(ErrorKind.PROTOCOL, f"the server answers in {speaks}, not in HTTP/1{remedy}")
+        self.speaks = speaks
+        """`HTTP/2`, `TLS`, `SSH` …"""
+
+
+def foreign(first: bytes) -> ForeignError | None:
+    """The error of an answer that begins with these bytes, if it is one of another protocol that we know."""
+    if first[3:5] == b"\x04\x00" and first[5:9] == b"\0\0\0\0":  # a SETTINGS frame (RFC 9113 section 3.4)
+        return ForeignError("HTTP/2", "")
+    if first[:2] == b"\x15\x03":  # an alert (RFC 8446 section 6)
+        return ForeignError("TLS", ": write https://")
+    word = next((name for prefix, name in _GREETINGS if first.startswith(prefix)), "")
+    return ForeignError(word, ": check host and port") if word else None
+
+
+_GREETINGS: Final = ((b"SSH-", "SSH"), (b"220 ", "SMTP or FTP"), (b"-ERR", "Redis"), (b"+OK", "Redis or POP3"), (b"* OK", "IMAP"))
+"""What servers of other protocols begin with."""
+
+
 class Target(NamedTuple):
     """An http(s) URL, taken apart."""
 

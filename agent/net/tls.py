@@ -103,10 +103,28 @@ def describe(connection: ssl.SSLObject) -> TlsInfo:
     return TlsInfo(connection.version() or "", cipher[0] if cipher else "", certificate_expiry(der) if der else None)
 
 
+_NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
+"""OpenSSL's reasons when what comes back is not TLS."""
+_REMEDIES: Final = {
+    9: "set this machine's clock, if it is wrong",
+    10: "renew it, or set this machine's clock, if that is wrong",
+    **dict.fromkeys((2, 18, 19, 20, 21), "name the file of its authority as ca_file under tls"),
+    **dict.fromkeys((62, 64), "use a name that it was made for, or give that as server_name under tls"),
+}
+"""X509_V_ERR_… → what helps."""
+
+
 def explain(error: Exception) -> str:
     """One sentence for a failed handshake, with the fix where it is known."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the server's certificate is not trusted: {error.verify_message}"
+        remedy = _REMEDIES.get(error.verify_code, "")
+        return f"the server's certificate is not trusted: {error.verify_message}" + (f"; {remedy}" if remedy else "")
+    if isinstance(error, ssl.SSLError) and getattr(error, "reason", None) in _NOT_TLS:
+        return "TLS handshake failed: the server does not speak TLS on this port; write http:// if that is meant"
+    if isinstance(error, ssl.SSLError) and getattr(error, "reason", None) == "TLSV1_ALERT_NO_APPLICATION_PROTOCOL":
+        return (
+            "TLS handshake failed: the server does not speak HTTP/1 on this port; gRPC's speak HTTP/2 only, and OTLP/HTTP usually has 4318"
+        )
     if isinstance(error, ssl.SSLError):
         return f"TLS handshake failed: {(getattr(error, 'reason', None) or str(error)).replace('_', ' ').lower()}"
     return f"TLS handshake failed: {str(error) or type(error).__name__}"

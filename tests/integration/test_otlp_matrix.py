@@ -152,14 +152,15 @@ def _id(case: object) -> str:
 STATUSES = [
     *((status, accepted(status=status)) for status in (200, 201, 202, 203, 204, 205, 206, 207, 226, 299)),
     *((status, paused(status, "not followed")) for status in (300, 301, 302, 303, 304, 305, 307, 308)),
-    *((status, paused(status)) for status in (401, 403, 404)),
+    *((status, paused(status)) for status in (401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 421, 426, 451, 501, 505, 511)),
     (413, too_large()),
     *((status, retry(status)) for status in (429, 502, 503, 504)),
+    *((status, retry(status)) for status in (408, 425, 507, 509, 520, 521, 522, 523, 524, 525, 526, 527, 530, 598, 599)),
     *(
         (status, rejected(status))
         for status in (
-            *(400, 402, 405, 406, 407, 408, 409, 410, 411, 412, 414, 415, 416, 417, 418, 421, 422, 423, 424, 425, 426, 428, 431, 451, 499),
-            *(500, 501, 505, 506, 507, 508, 510, 511, 520, 599),
+            *(400, 409, 412, 414, 416, 417, 418, 422, 423, 424, 428, 431, 499),
+            *(500, 506, 508, 510, 531, 597),
         )
     ),
 ]
@@ -173,7 +174,7 @@ async def test_status(status, expect):
 
 
 STRICT = [
-    *((status, rejected(status)) for status in (301, 302, 307, 308, 401, 403, 404, 500)),
+    *((status, rejected(status)) for status in (301, 302, 307, 308, 401, 403, 404, 405, 408, 415, 500, 522, 530)),
     (413, too_large()),
     (503, retry(503)),
     (200, accepted()),
@@ -187,7 +188,7 @@ async def test_status_strictly(status, expect):
         await _check(_exporter(server.url, strict=True), expect)
 
 
-@pytest.mark.parametrize(("status", "expect"), [(500, retry(500)), (501, rejected(501)), (503, retry(503)), (400, rejected(400))], ids=_id)
+@pytest.mark.parametrize(("status", "expect"), [(500, retry(500)), (510, rejected(510)), (503, retry(503)), (400, rejected(400))], ids=_id)
 async def test_status_with_retry_500(status, expect):
     """With `retry_500` a 500 is kept, and nothing else changes."""
     async with FaultServer(answer(status)) as server:

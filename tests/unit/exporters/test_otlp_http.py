@@ -10,9 +10,21 @@ from agent.component import Accepted, Context
 from agent.errors import PausedError, RejectedError, RetryableError, TooLargeError
 from agent.exporters.otlp_answer import Answer, Outcome, Policy, judge, read_answer, read_failure, retry_after, scrub
 from agent.exporters.otlp_environment import NO_LIMIT, Options, read
-from agent.exporters.otlp_http import REQUESTS, USER_AGENT, OtlpHttp, OtlpHttpConfig, describe_endpoint, make_route, settle, signal_url
+from agent.exporters.otlp_http import (
+    REQUESTS,
+    USER_AGENT,
+    OtlpHttp,
+    OtlpHttpConfig,
+    describe_endpoint,
+    endpoint_doubts,
+    explained,
+    make_route,
+    settle,
+    signal_url,
+)
 from agent.metrics import Metrics
 from agent.net.http_client import ErrorKind, HttpError, Phases, Response
+from agent.net.message import ForeignError
 from agent.record import Row, Signal
 from agent.testing.clock import FakeClock
 from agent.testing.http_faults import answer
@@ -57,11 +69,37 @@ def _response(status: int = 200, body: bytes = b"", *headers: tuple[str, str]) -
         ("https://h/mycollector/", "https://h/mycollector/v1/logs"),
         ("https://h/a?key=1", "https://h/a/v1/logs?key=1"),
         ("http://[::1]:4318", "http://[::1]:4318/v1/logs"),
+        ("http://h:4318/v1/logs", "http://h:4318/v1/logs"),
+        ("http://h:4318/v1/traces/", "http://h:4318/v1/logs"),
+        ("https://h/otlp/v1/metrics?key=1", "https://h/otlp/v1/logs?key=1"),
+        ("https://h/v1", "https://h/v1/v1/logs"),
+        ("https://h/v1/logs/in", "https://h/v1/logs/in/v1/logs"),
     ],
 )
 def test_the_base_url_gets_the_signals_path(base, url):
     """`v1/<signal>` is appended relative to the base, with one slash between (protocol/exporter.md, "Endpoint URLs for OTLP/HTTP")."""
     assert signal_url(base, Signal.LOGS) == url
+
+
+@pytest.mark.parametrize(
+    ("options", "doubts"),
+    [
+        ({"endpoint": "http://h:4318"}, []),
+        ({"endpoint": "http://h:4318/v1/logs"}, ["endpoint ends in /v1/logs: it is left out, because each signal's path is appended"]),
+        (
+            {"endpoint": "http://h:4317", "signals": ["logs"]},
+            ["logs go to http://h:4317, which looks like gRPC; OTLP/HTTP is usually 4318"],
+        ),
+        (
+            {"logs": {"endpoint": "http://u:p@h:4318/"}, "signals": ["logs"]},
+            ["logs.endpoint has no path and is used as it is: OTLP's is usually http://**********@h:4318/v1/logs"],
+        ),
+        ({"traces": {"endpoint": "http://h:4317"}, "endpoint": "http://h"}, []),
+    ],
+)
+def test_doubtful_endpoints(options, doubts):
+    """What works and is perhaps not meant is said: a signal's path at the base URL, none at a signal's own, gRPC's port. No password is shown."""
+    assert list(endpoint_doubts(OtlpHttpConfig.model_validate(options))) == doubts
 
 
 def test_a_signals_own_url_is_used_as_it_is():
@@ -87,7 +125,7 @@ def test_a_signals_own_options_win():
         ({}, "no endpoint for logs, metrics"),
         ({"logs": {"endpoint": "http://h"}}, "no endpoint for metrics"),
         ({"endpoint": "h:4318"}, "is not an http"),
-        ({"endpoint": "http://h/ü"}, "percent-encoded"),
+        ({"endpoint": "http://h/\x01"}, "percent-encoded"),
         ({"endpoint": "http://h", "signals": []}, "at least 1"),
         ({"endpoint": "http://h", "signals": ["profiles"]}, "signals"),
         ({"endpoint": "http://h", "compression": "zstd"}, "compression"),
@@ -286,12 +324,47 @@ def test_the_protocol_of_a_signal_that_is_not_sent_does_not_matter():
 # --- what an answer means -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"Client sent an HTTP request to an HTTPS server.\n",
+        b"<center>The plain HTTP request was sent to HTTPS port</center>",
+        b"You're speaking plain HTTP to an SSL-enabled server port.<br />",
+    ],
+)
+def test_a_server_that_wants_tls_pauses(words):
+    """Go's, nginx's and Apache's answer to HTTP on a port for HTTPS says nothing about the data: nothing is lost by it, and the fix is named."""
+    found = read_answer(_response(400, words, ("content-type", "text/html")), 3, Policy(), NOW)
+    assert found.outcome is Outcome.PAUSED
+    assert "write https:// in the endpoint" in found.message
+    assert read_answer(_response(400, words), 3, Policy(strict=True), NOW).outcome is Outcome.REJECTED
+    assert read_answer(_response(400, b"no such tenant"), 3, Policy(), NOW).outcome is Outcome.REJECTED
+
+
+@pytest.mark.parametrize(
+    ("error", "url", "hint"),
+    [
+        (ForeignError("HTTP/2", ""), "http://h:4318/v1/logs", True),
+        (HttpError(ErrorKind.RESET, "closed"), "http://h:4317/v1/logs", True),
+        (HttpError(ErrorKind.TIMEOUT, "late"), "http://h:4317/v1/logs", True),
+        (HttpError(ErrorKind.CONNECT, "refused"), "http://h:4317/v1/logs", False),
+        (HttpError(ErrorKind.RESET, "closed"), "http://h:4318/v1/logs", False),
+        (ForeignError("SSH", ""), "http://h:22/v1/logs", False),
+    ],
+)
+def test_a_port_for_grpc_is_named(error, url, hint):
+    """What looks like gRPC, by its bytes or by its port, is said, with the port that is usually meant."""
+    assert explained(error, url).endswith("(looks like gRPC; OTLP/HTTP is usually 4318)") is hint
+
+
 @pytest.mark.parametrize("status", [*range(300, 600)])
 def test_every_status_is_judged_as_the_specification_says(status):
-    """Strictly: 429, 502, 503, 504 are retried, 413 is too large, all else is final. By default 3xx, 401, 403 and 404 pause instead."""
+    """Strictly: 429, 502, 503, 504 are retried, 413 is too large, all else is final. By default what passes is retried, what refuses us pauses."""
     retryable = status in (429, 502, 503, 504)
     strict = Outcome.RETRY if retryable else Outcome.TOO_LARGE if status == 413 else Outcome.REJECTED
-    ours = Outcome.PAUSED if status in (401, 403, 404) or status < 400 else strict
+    refuses = status < 400 or status in (401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 421, 426, 451, 501, 505, 511)
+    passes = status in (408, 425, 507, 509, 598, 599) or 520 <= status <= 530
+    ours = Outcome.PAUSED if refuses else Outcome.RETRY if passes else strict
     assert judge(status, Policy(strict=True)) is strict
     assert judge(status, Policy()) is ours
     assert judge(status, Policy(retry_500=True)) is (Outcome.RETRY if status == 500 else ours)
@@ -443,7 +516,7 @@ async def test_an_echoed_secret_is_not_repeated():
         with pytest.raises(RejectedError) as raised:
             await exporter.export(_row())
         await exporter.close()
-    assert raised.value.reason == "HTTP 400: bad token **********"
+    assert raised.value.reason == f"{server.url}/v1/logs: HTTP 400: bad token **********"
 
 
 def test_nothing_is_opened_by_making_it():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.net.message import Phases, Response, parse_target
+from agent.net.message import Phases, Response, foreign, parse_target
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,24 @@ def test_header_lookup_takes_the_first():
     """Of several headers of one name the first is returned, None if there is none."""
     response = Response(200, [("a", "1"), ("a", "2")], b"", Phases(), None, "", "1.1")
     assert (response.header("a"), response.header("b")) == ("1", None)
+
+
+@pytest.mark.parametrize(
+    ("first", "speaks"),
+    [
+        (b"\x00\x00\x18\x04\x00\x00\x00\x00\x00\x00\x04\x00", "HTTP/2"),
+        (b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", "HTTP/2"),
+        (b"\x15\x03\x03\x00\x02\x02\x46", "TLS"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "SSH"),
+        (b"220 mail.example ESMTP\r\n", "SMTP or FTP"),
+        (b"-ERR wrong number of arguments\r\n", "Redis"),
+        (b"HTTP/1.1 200 OK\r\n", None),
+        (b"HTTP/1.0 400 Bad Request\r\n", None),
+        (b"", None),
+        (b"\0\0", None),
+    ],
+)
+def test_other_protocols_are_known_by_their_first_bytes(first, speaks):
+    """What a server of another protocol says first is named instead of being a wrong answer."""
+    found = foreign(first)
+    assert (found.speaks if found else None) == speaks
