@@ -89,7 +89,8 @@ class Metrics:
         """Take the resource attributes that every metric carries, and the number of series allowed per metric."""
         self._clock = clock
         self._cap = cap
-        self._start_ns = clock.wall_ns()
+        self.start_ns = clock.wall_ns()
+        """Since when the agent counts, nanoseconds since the Unix epoch."""
         self.describe(resource)
         self._scope = InstrumentationScope("outrider", __version__)
         self._reader = _Reader()
@@ -130,7 +131,7 @@ class Metrics:
     def collect(self) -> MetricsData:
         """Everything at this moment, cumulative: one resource, one scope, one entry per metric."""
         now = self._clock.wall_ns()
-        metrics = [*self._reader.read(), *_produce(self._published.values(), self._start_ns, now, self._cap)]
+        metrics = [*self._reader.read(), *_produce(self._published.values(), self.start_ns, now, self._cap)]
         return MetricsData([ResourceMetrics(self._resource, [ScopeMetrics(self._scope, metrics, "")], SCHEMA_URL)])
 
     def _create_counter(self, metric: Metric) -> Counter | UpDownCounter:

@@ -111,6 +111,12 @@ class _Builder:
             self._warn(
                 "OTEL_METRIC_EXPORT_INTERVAL", f"{text!r} is not a number of milliseconds: the default is taken", "write a whole number"
             )
+        name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+        preference = self._env.get(name, "").strip().lower()
+        if preference in ("cumulative", "delta", "lowmemory"):
+            self._put(name, ("metrics", "temporality"), preference)
+        elif preference:
+            self._warn(name, f"{self._env[name]!r} is not a temporality: cumulative is taken", "write cumulative, delta or lowmemory")
 
     def inputs(self) -> None:
         patterns: list[Data] = [*_split(self._env.get("OUTRIDER_LOG_FILES", ""))]

@@ -123,6 +123,9 @@ class Metrics(Section):
 
     interval: Interval = 15.0
     """How often metrics are written to the spool for the destinations. From the environment: `OTEL_METRIC_EXPORT_INTERVAL` (ms)."""
+    temporality: Literal["cumulative", "delta", "lowmemory"] = "cumulative"
+    """What counters and histograms count since: their start, or the collection before (`delta`); `lowmemory` is `delta` only for what the agent counts
+    itself. From the environment: `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`."""
 
 
 SentryLevel = Literal["debug", "info", "warning", "error", "fatal"]

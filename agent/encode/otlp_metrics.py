@@ -84,7 +84,7 @@ def _histogram(point: HistogramDataPoint) -> bytes:
             b"\x21" + _fixed64(point.count) + b"\x29" + _double(point.sum),
             delimited(0x32, counts),
             delimited(0x3A, bounds),
-            b"\x59" + _double(point.min) + b"\x61" + _double(point.max),
+            b"" if point.min is None else b"\x59" + _double(point.min) + b"\x61" + _double(point.max),
         )
     )
 

@@ -95,7 +95,6 @@ def read(env: Mapping[str, str]) -> Reading:
     if not sent:
         return Reading(None, {}, doubts)
     reader.protocols(sent)
-    reader.metrics()
     reader.meaningless()
     return Reading({**reader.options, "signals": sent}, reader.variables, (*doubts, *reader.doubts))
 
@@ -172,13 +171,6 @@ class _Reader:
             if value != "http/protobuf":
                 fix = "set it to http/protobuf" + (", and the endpoint to the HTTP port, usually 4318" if value == "grpc" else "")
                 self.doubts.append(Doubt(name, f"{value!r} is not available here: http/protobuf is sent", fix))
-
-    def metrics(self) -> None:
-        """Warn about a form of metrics that is not made here."""
-        name = f"{PREFIX}METRICS_TEMPORALITY_PREFERENCE"
-        if (value := self._env.get(name, "cumulative").lower()) != "cumulative":
-            fix = "set it to cumulative; a collector's cumulativetodelta processor makes delta of it"
-            self.doubts.append(Doubt(name, f"{value!r} is not available here: metrics are cumulative", fix))
 
     def meaningless(self) -> None:
         """Warn, once, about what the specification has for what is sent, and what is decided otherwise here."""

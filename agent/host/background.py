@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from typing import TYPE_CHECKING, Final
 
-from agent.errors import SpoolError
 from agent.host.polling import every
 from agent.lean import give_back
 from agent.metrics import Kind, Metric, Observation
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from agent.config.settings import Settings
+    from agent.host.metric_rows import MetricRows
     from agent.host.pipeline import Host, Pipeline
     from agent.spool.values import Ledger, LedgerLine
 
@@ -27,8 +26,6 @@ TELL_EVERY: Final = 5.0
 """Seconds between two tellings of what was folded."""
 TRIM_EVERY: Final = 10.0
 """Seconds between two returns of free memory: a burst must not be paid for until the next start. It takes less than a millisecond."""
-METRICS_SOURCE: Final = "outrider.metrics"
-"""The source name of the agent's own metric rows."""
 
 _RECORDS: Final = {
     "accepted": "Records stored in the spool.",
@@ -49,7 +46,7 @@ DROPPED: Final = Metric(
 )
 
 
-def jobs(settings: Settings, host: Host, pipeline: Pipeline) -> Iterable[tuple[str, Callable[[], Awaitable[None]]]]:
+def jobs(settings: Settings, host: Host, pipeline: Pipeline, rows: MetricRows) -> Iterable[tuple[str, Callable[[], Awaitable[None]]]]:
     """Names and functions of what runs beside the senders."""
     yield "ledger", functools.partial(every, host.clock, CHECK_EVERY, functools.partial(check_ledger, host))
     yield "telemetry", functools.partial(every, host.clock, TELL_EVERY, functools.partial(_flush, host))
@@ -57,7 +54,7 @@ def jobs(settings: Settings, host: Host, pipeline: Pipeline) -> Iterable[tuple[s
     if pipeline.detector is not None:
         yield "errors", pipeline.detector.run
     if takes_metrics(pipeline):
-        yield "metrics", functools.partial(every, host.clock, settings.metrics.interval, functools.partial(store_metrics, host))
+        yield "metrics", functools.partial(every, host.clock, settings.metrics.interval, rows.store)
 
 
 def takes_metrics(pipeline: Pipeline) -> bool:
@@ -65,55 +62,48 @@ def takes_metrics(pipeline: Pipeline) -> bool:
     return any(Signal.METRICS in exporter.signals for _, exporter in pipeline.exporters)
 
 
-async def collect_last(host: Host, pipeline: Pipeline) -> None:
+async def collect_last(host: Host, pipeline: Pipeline, rows: MetricRows) -> None:
     """Take a last sample of everything and store a last collection, where a destination takes it."""
     if takes_metrics(pipeline):
         for poller in pipeline.samplers:
             await poller.sample()
         await check_ledger(host)
-        await store_metrics(host)
+        await rows.store()
 
 
 async def check_ledger(host: Host) -> None:
     """Publish the account with the agent's own figures, and compare it with the rows."""
     ledger = await host.spool.ledger()
     own = (*process_figures(), *spool_figures(await host.spool.stat(), host.clock.wall_ns()))
-    host.metrics.publish("ledger", [*observations(ledger), *own])
+    host.metrics.publish("ledger", [*observations(ledger, host.since_ns), *own])
     for line in (*ledger.lines, *ledger.stored):
         if line.balance:
             host.telemetry.emit(LedgerViolated(line.source, line.destination, line.signal, f"off by {line.balance}"))
 
 
-def observations(ledger: Ledger) -> list[Observation]:
-    """The account as series: per source, destination and signal; what the spool accepted has no destination."""
-    found = [one for line in ledger.lines for one in _line(line)]
-    found += [Observation(RECORDS["accepted"], line.accepted, _labels(line)) for line in ledger.stored]
-    found += [Observation(DROPPED, count, {"source": source, "reason": reason}) for source, reason, count in ledger.drops]
+def observations(ledger: Ledger, since_ns: int = 0) -> list[Observation]:
+    """The account as series: per source, destination and signal; what the spool accepted has no destination.
+
+    It goes on over restarts and counts since `since_ns`, nanoseconds since the Unix epoch.
+    """
+    found = [one for line in ledger.lines for one in _line(line, since_ns)]
+    found += [Observation(RECORDS["accepted"], line.accepted, _labels(line), since_ns) for line in ledger.stored]
+    found += [Observation(DROPPED, count, {"source": source, "reason": reason}, since_ns) for source, reason, count in ledger.drops]
     return found
 
 
-def _line(line: LedgerLine) -> Iterable[Observation]:
+def _line(line: LedgerLine, since_ns: int) -> Iterable[Observation]:
     labels = _labels(line)
-    yield Observation(RECORDS["sent"], line.sent, labels)
-    yield Observation(RECORDS["rejected"], line.rejected, labels)
-    yield Observation(RECORDS["dead_lettered"], line.dead_lettered, labels)
-    yield Observation(RECORDS["evicted"], line.evicted, labels)
+    yield Observation(RECORDS["sent"], line.sent, labels, since_ns)
+    yield Observation(RECORDS["rejected"], line.rejected, labels, since_ns)
+    yield Observation(RECORDS["dead_lettered"], line.dead_lettered, labels, since_ns)
+    yield Observation(RECORDS["evicted"], line.evicted, labels, since_ns)
     yield Observation(PENDING, line.pending, labels)
 
 
 def _labels(line: LedgerLine) -> dict[str, str]:
     labels = {"source": line.source, "signal": line.signal}
     return labels | {"destination": line.destination} if line.destination else labels
-
-
-async def store_metrics(host: Host) -> None:
-    """Collect all metrics once and store them as one row; a full spool evicts the oldest such rows first, and counts them."""
-    from agent.encode.otlp_metrics import metrics_payload  # noqa: PLC0415 - its protobuf classes cost 4 MiB, only for who sends metrics
-
-    payload = metrics_payload(host.metrics.collect())
-    if payload.records:
-        with contextlib.suppress(SpoolError):  # the next export carries the same counts
-            await host.spool.append(METRICS_SOURCE, [payload], {}, {}, replayable=False)
 
 
 async def _flush(host: Host) -> None:

@@ -22,6 +22,7 @@ from agent.host.delivery import Sender
 from agent.host.delivery_state import State
 from agent.host.facts import Facts
 from agent.host.identity import watched
+from agent.host.metric_rows import MetricRows
 from agent.host.pipeline import Builder
 from agent.host.supervise import supervise
 from agent.server.endpoints import Endpoints
@@ -58,6 +59,7 @@ class Generation:
         self._senders = [
             self._sender(name, exporter, kind) for name, exporter in self._pipeline.exporters for kind in sorted(exporter.signals)
         ]
+        self._metric_rows = MetricRows(host, settings.metrics.temporality)
         self._address = ""
         self._facts = Facts(settings, host, self._pipeline, self._senders)
         self._endpoints = Endpoints(settings.server, self._facts, host)
@@ -82,7 +84,7 @@ class Generation:
                 sending = [outgoing.create_task(self._supervised(f"sender {s.status.destination}", s.run)) for s in self._senders]
                 chores = [
                     outgoing.create_task(self._supervised(name, job))
-                    for name, job in background.jobs(self._settings, self._host, self._pipeline)
+                    for name, job in background.jobs(self._settings, self._host, self._pipeline, self._metric_rows)
                 ]
                 polling = await self._take_in(turn, outgoing)
                 if ends():
@@ -156,7 +158,7 @@ class Generation:
         """Sample and collect once more: what has happened since the last time, which for a short job is all of it."""
         with contextlib.suppress(TimeoutError, SpoolError):  # the store does not answer, which it reports itself
             async with asyncio.timeout(SEALING):
-                await background.collect_last(self._host, self._pipeline)
+                await background.collect_last(self._host, self._pipeline, self._metric_rows)
 
     async def _drain(self, sending: Sequence[asyncio.Task[None]]) -> None:
         """Send on until nothing is left, or the time is up; a wrapped command's last rows get more time, if it has ended by itself."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent import resource
 from agent.errors import SpoolError
@@ -24,26 +24,33 @@ ANSWER: Final = 1.0
 """Seconds that the store has to give the id: a command is not to wait for it."""
 
 
-async def instance_id(spool: Spool) -> str:
-    """`service.instance.id`: a random UUID that the state directory keeps (semantic conventions, "Service instance ID").
+class Instance(NamedTuple):
+    """Which of several replicas this is."""
 
-    No two agents share a state directory, so no two replicas share an id. A store that does not answer makes it one for this run.
-    """
-    fresh = str(uuid.uuid4())
+    id: str
+    """`service.instance.id`: a random UUID (semantic conventions, "Service")."""
+    since_ns: int
+    """When it was stored, nanoseconds since the Unix epoch: since then the ledger counts."""
+
+
+async def instance(spool: Spool, now_ns: int) -> Instance:
+    """What the state directory keeps: no two agents share one, so no two replicas have one id. A store that does not answer makes it new."""
+    fresh = Instance(str(uuid.uuid4()), now_ns)
     try:
         async with asyncio.timeout(ANSWER):
             if stored := (await spool.positions(OWNER)).get(INSTANCE):
-                return stored.decode()
-            await spool.append(OWNER, [], {INSTANCE: fresh.encode()}, {}, replayable=False)
+                number, since_ns = stored.decode().split()
+                return Instance(number, int(since_ns))
+            await spool.append(OWNER, [], {INSTANCE: f"{fresh.id} {fresh.since_ns}".encode()}, {}, replayable=False)
     except (TimeoutError, SpoolError):
         pass  # the spool reports its own failure
     return fresh
 
 
-def identified(settings: Settings, command: Sequence[str], instance: str) -> Settings:
+def identified(settings: Settings, command: Sequence[str], instance_id: str) -> Settings:
     """The settings with the whole resource; what they say themselves stays."""
     name = resource.service_name(watched(settings), command)
-    detected = {INSTANCE: instance, **resource.environment(os.environ)}
+    detected = {INSTANCE: instance_id, **resource.environment(os.environ)}
     return settings.model_copy(update={"service": settings.service.completed(name, detected)})
 
 

@@ -36,6 +36,8 @@ class Host(PollingHost):
     """What lives as long as the process, and every pipeline uses."""
 
     spool: Spool
+    since_ns: int = 0
+    """Since when the ledger counts, nanoseconds since the Unix epoch."""
 
 
 @dataclass(frozen=True, slots=True)

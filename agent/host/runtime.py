@@ -21,7 +21,7 @@ from agent.errors import ConfigError, OutriderError, SpoolError, UnavailableErro
 from agent.host import bare, library_log
 from agent.host.generation import Generation
 from agent.host.held import Held
-from agent.host.identity import identified, instance_id
+from agent.host.identity import Instance, identified, instance
 from agent.host.pipeline import Host
 from agent.host.supervise import describe, first_cause
 from agent.host.wrapped import Wrapped
@@ -69,18 +69,17 @@ class Agent:
         """The command of `exec`."""
         self._listener = listener
         self._held = Held(self._telemetry)
-        self._instance = ""
-        """`service.instance.id`; the store keeps it."""
+        self._instance = Instance("", 0)
 
     async def run(self) -> int:
         """Run until stopped; return 0, or the wrapped command's exit code. UnavailableError: address or directory can't be had."""
         library_log.report_to(self._telemetry)
         spool = await self._open_spool()
         try:
-            self._instance = await instance_id(spool)
-            self._settings = identified(self._settings, self._command, self._instance)
+            self._instance = await instance(spool, self._clock.wall_ns())
+            self._settings = identified(self._settings, self._command, self._instance.id)
             self._metrics.describe(self._settings.service.resource())
-            host = Host(self._clock, self._metrics, self._telemetry, spool)
+            host = Host(self._clock, self._metrics, self._telemetry, spool, self._instance.since_ns)
             self.wrapped = child = self._wrap(host)
             async with asyncio.TaskGroup() as life:
                 self._build = functools.partial(Generation, host=host, life=life, child=child, held=self._held)
@@ -187,7 +186,7 @@ class Agent:
         self._turn.set()
 
     def _build_again(self) -> Generation:
-        fresh = identified(self._reload(), self._command, self._instance)
+        fresh = identified(self._reload(), self._command, self._instance.id)
         if fresh.state_dir != self._settings.state_dir:
             raise ConfigError("state_dir cannot change while the agent runs; restart it")
         return self._build(fresh)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import uuid
@@ -186,3 +187,34 @@ def test_a_pod_log_is_about_its_pod(server, tmp_path):
 
     assert sorted(one["k8s.pod.name"] for one in found) == ["shop-1", "shop-2"]
     assert {(one["k8s.cluster.name"], one["k8s.namespace.name"]) for one in found} == {("c1", "given")}
+
+
+def test_deltas_add_up_over_a_kill(server, tmp_path):
+    """With the delta preference, the records of two runs with a SIGKILL between them are counted once each."""
+    log = tmp_path / "app.log"
+    log.write_text("")
+    variables = {
+        "OUTRIDER_LOG_FILES": str(log),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": server.url,
+        "OTEL_METRIC_EXPORT_INTERVAL": "300",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
+    }
+
+    def counted() -> int:
+        points = [
+            point
+            for one in collections(server)
+            if (found := metrics_of(one).get("outrider.records.accepted")) is not None
+            for point in found.sum.data_points
+            if "log_files" in str(point.attributes)
+        ]
+        return sum(point.as_int for point in points)
+
+    for word, end in (("first", signal.SIGKILL), ("second", signal.SIGTERM)):
+        with AgentProcess(tmp_path / "s", **variables) as agent:
+            with log.open("a") as file:
+                file.write(f'{{"event":"{word}"}}\n' * 3)
+            wait_until(lambda word=word: any(word.encode() in body for body in server.bodies()), "the lines arrive")
+            agent.process.send_signal(end)
+            agent.process.wait(10)
+    assert counted() == 6

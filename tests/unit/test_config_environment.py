@@ -67,6 +67,19 @@ def test_metric_interval():
         assert "is not a number of milliseconds: the default is taken" in warning.message
 
 
+def test_temporality_preference():
+    """The standard preference is taken in any case of letters; another word is warned about."""
+    name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+    assert [from_environment({name: word}).metrics.temporality for word in ("Delta", "lowmemory", "")] == [
+        "delta",
+        "lowmemory",
+        "cumulative",
+    ]
+    settings, (warning,) = read(None, {name: "rate"})
+    assert settings.metrics.temporality == "cumulative"
+    assert "'rate' is not a temporality" in warning.message
+
+
 def test_inputs():
     """Log files, target and probes become entries of their kinds, and each entry's place is its variable."""
     tree = tree_of({"OUTRIDER_LOG_FILES": "/a/*.log, b.log,", "OUTRIDER_TARGET": "pid:1", "OUTRIDER_PROBES": "http://a,tcp://b:1"})

@@ -238,10 +238,6 @@ def test_a_timeout_of_nothing_is_no_limit():
             "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL: 'http/json' is not available here: http/protobuf is sent",
         ),
         ({"COMPRESSION": "zstd"}, "OTEL_EXPORTER_OTLP_COMPRESSION: 'zstd' is not available here: gzip is used"),
-        (
-            {"METRICS_TEMPORALITY_PREFERENCE": "Delta"},
-            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: 'delta' is not available here: metrics are cumulative",
-        ),
         ({"LOGS_ENDPIONT": "http://h"}, "OTEL_EXPORTER_OTLP_LOGS_ENDPIONT: is not a variable of OpenTelemetry"),
         ({"METRICS_HEADER": "a=sesame"}, "OTEL_EXPORTER_OTLP_METRICS_HEADER: is not a variable of OpenTelemetry"),
     ],
