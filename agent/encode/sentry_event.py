@@ -6,10 +6,10 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from agent.encode.sentry_frames import Scene, class_of, encode_frame, encode_frames
+from agent.encode.sentry_frames import Scene, class_of, encode_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from agent.error_event import Crumb, ErrorEvent, Mechanism, Message, Transaction
     from agent.parse.exceptions import ExceptionInfo, FatalError, ThreadStack
@@ -23,6 +23,8 @@ LONGEST_NAME: Final = 512
 """Characters of a type's or a module's name, and of a part of a fingerprint."""
 LONGEST_VALUE: Final = 8192
 """Characters of an exception's or a log's message."""
+COMMAND: Final = "process.command_line"
+"""The extra that holds the workload's command line, without secrets."""
 _COUNT: Final = re.compile(r" \(\d+ sub-exceptions?\)$", re.MULTILINE)
 """What a group's message ends with when it is printed; notes may follow it."""
 MAX_EXCEPTIONS: Final = 50
@@ -31,6 +33,7 @@ MAX_EXCEPTIONS: Final = 50
 
 def encode_event(event: ErrorEvent, scene: Scene, *, release: str = "", environment: str = "") -> Json:
     """The event; keys without a value are left out."""
+    around = scene.workload.around(_files(event))
     encoded: Json = {
         "event_id": event.event_id,
         "timestamp": timestamp(event.time_ns),
@@ -43,12 +46,13 @@ def encode_event(event: ErrorEvent, scene: Scene, *, release: str = "", environm
         "environment": environment or None,
         "fingerprint": [part[:LONGEST_NAME] for part in event.fingerprint],
         "tags": {key[:32]: one_line(value)[:LONGEST_TAG] for key, value in event.tags.items() if value},
-        "extra": dict(event.extra),
+        "extra": {**({COMMAND: around.command} if around.command else {}), **event.extra},
+        "modules": dict(around.modules),
         "logentry": _message(event.message),
-        "exception": _exceptions(event, scene),
-        "threads": _threads(event.fatal, scene),
+        "exception": _exceptions(event, scene, around.main),
+        "threads": _threads(event.fatal, scene, around.main),
         "breadcrumbs": {"values": [_crumb(crumb) for crumb in event.breadcrumbs]},
-        "contexts": _contexts(event),
+        "contexts": {**around.contexts, **_trace(event)},
     }
     return {key: value for key, value in encoded.items() if value not in (None, {}, [], {"values": []})}
 
@@ -83,7 +87,7 @@ def _transaction(transaction: Transaction | None) -> Json:
     }
 
 
-def _contexts(event: ErrorEvent) -> Json:
+def _trace(event: ErrorEvent) -> Json:
     return {"trace": {"type": "trace", "trace_id": event.trace_id, "span_id": event.span_id or "0" * 15 + "1"}} if event.trace_id else {}
 
 
@@ -97,17 +101,24 @@ def _crumb(crumb: Crumb) -> Json:
     }
 
 
+def _files(event: ErrorEvent) -> list[str]:
+    """The files of all frames, each once."""
+    stacks = [error.frames for error, _, _ in _walk(event.exception)] if event.exception else []
+    threads = [thread.frames for thread in event.fatal.threads] if event.fatal else []
+    return list(dict.fromkeys(frame.filename for frames in (*stacks, *threads) for frame in frames))
+
+
 # --- exceptions ------------------------------------------------------------------------------------------------------
 
 
-def _exceptions(event: ErrorEvent, scene: Scene) -> Json | None:
+def _exceptions(event: ErrorEvent, scene: Scene, main: Sequence[str]) -> Json | None:
     if event.exception is None:
         return None
     nodes = list(_walk(event.exception))
     several = len(nodes) > 1 or event.exception.is_group
     values: list[Value] = []
     for number, (error, parent, source) in enumerate(nodes):
-        encoded = _exception(error, scene)
+        encoded = _exception(error, scene, main)
         mechanism: Json = _mechanism(event.mechanism) if number == 0 else {"type": "chained", "handled": event.mechanism.handled}
         encoded["mechanism"] = mechanism | _place(error, number, parent, source) if several else mechanism
         values.insert(0, encoded)
@@ -145,13 +156,13 @@ def _mechanism(mechanism: Mechanism) -> Json:
     return encoded
 
 
-def _exception(error: ExceptionInfo, scene: Scene) -> Json:
+def _exception(error: ExceptionInfo, scene: Scene, main: Sequence[str]) -> Json:
     name, module = class_of(error)
     encoded: Json = {"type": name[:LONGEST_NAME] or "Traceback", "value": value_of(error)}
     if module:
         encoded["module"] = module[:LONGEST_NAME]
     if error.frames:
-        encoded["stacktrace"] = {"frames": encode_frames(error.frames, scene)}
+        encoded["stacktrace"] = {"frames": encode_frames(error.frames, scene, main)}
     return encoded
 
 
@@ -171,18 +182,18 @@ def value_of(error: ExceptionInfo) -> str:
 # --- threads ---------------------------------------------------------------------------------------------------------
 
 
-def _threads(fatal: FatalError | None, scene: Scene) -> Json | None:
+def _threads(fatal: FatalError | None, scene: Scene, main: Sequence[str]) -> Json | None:
     if fatal is None or len(fatal.threads) < 2:
         return None
-    return {"values": [_thread(thread, scene) for thread in fatal.threads]}
+    return {"values": [_thread(thread, scene, main) for thread in fatal.threads]}
 
 
-def _thread(thread: ThreadStack, scene: Scene) -> Json:
+def _thread(thread: ThreadStack, scene: Scene, main: Sequence[str]) -> Json:
     encoded: Json = {"id": thread.ident or "0", "crashed": thread.current, "current": thread.current}
     if thread.name:
         encoded["name"] = thread.name
     if not thread.current:  # the crashed thread's stack is the exception's
-        encoded["stacktrace"] = {"frames": [encode_frame(frame, scene) for frame in thread.frames]}
+        encoded["stacktrace"] = {"frames": encode_frames(thread.frames, scene, main)}
     return encoded
 
 

@@ -12,6 +12,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from agent.encode.sentry_workload import Workload
+from agent.target.program import is_main
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -71,6 +74,8 @@ class Scene:
     sources: Sources = field(default_factory=NoSources)
     locals: bool = False
     """Whether local variables may be sent."""
+    workload: Workload = field(default_factory=Workload)
+    """What else can be known of the workload."""
 
 
 def is_library(path: str) -> bool:
@@ -95,12 +100,15 @@ def is_in_app(path: str, module: str, prefixes: Sequence[str]) -> bool:
     return below or any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes)
 
 
-def encode_frames(frames: Sequence[Frame], scene: Scene) -> list[Value]:
-    """All frames of an exception; those that CPython folded ("Previous line repeated") are unfolded."""
-    main = main_file(frames)
+def encode_frames(frames: Sequence[Frame], scene: Scene, main: Sequence[str] = ()) -> list[Value]:
+    """All frames of an exception; those that CPython folded ("Previous line repeated") are unfolded.
+
+    `main` is where the main program may lie, if that is known: a stack need not go down to it.
+    """
+    below = main_file(frames)
     unfolded: list[Value] = []
     for frame in frames:
-        encoded = encode_frame(frame, scene, is_main=frame.filename == main)
+        encoded = encode_frame(frame, scene, in_main=frame.filename == below or is_main(frame.filename, main))
         unfolded += [encoded] * (1 + min(frame.repeated, 2 * MAX_FRAMES))
     return shorten(unfolded, MAX_FRAMES)
 
@@ -119,9 +127,9 @@ def main_file(frames: Sequence[Frame]) -> str | None:
     return below[0].filename if below and below[0].function == "<module>" else None
 
 
-def encode_frame(frame: Frame, scene: Scene, *, is_main: bool = False) -> dict[str, Value]:
+def encode_frame(frame: Frame, scene: Scene, *, in_main: bool = False) -> dict[str, Value]:
     """One frame."""
-    module = MAIN if is_main else module_of_compiled(frame) or module_of(frame.filename, scene.sources)
+    module = MAIN if in_main else module_of_compiled(frame) or module_of(frame.filename, scene.sources)
     encoded: dict[str, Value] = {
         "filename": short_name(frame.filename, module)[-LONGEST_NAME:],
         "abs_path": frame.filename[-LONGEST_NAME:],

@@ -1,6 +1,6 @@
 """Makes an envelope smaller, step by step, in an order that keeps longest what says most. Pure and deterministic.
 
-    1 attachments   2 breadcrumbs   3 extra   4 local variables and context lines   5 the middle of long stacks   6 long messages
+    1 attachments   2 breadcrumbs   3 extra and modules   4 local variables and context lines   5 the middle of long stacks   6 long messages
     7 all but the exceptions nearest to the root, and of each all but the newest frames
 
 What one step makes is what the next one begins with. Since names are bounded when an event is made, what the last step leaves is small.
@@ -72,6 +72,7 @@ def _crumbs(event: Json) -> None:
 
 
 def _extra(event: Json) -> None:
+    event.pop("modules", None)
     extra = event.pop("extra", None)
     if isinstance(extra, dict) and "occurrences" in extra:
         event["extra"] = {"occurrences": extra["occurrences"]}

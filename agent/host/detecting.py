@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from agent.encode.sentry_frames import NoSources, Scene
 from agent.encode.sentry_names import environment, environment_of, release, release_of
 from agent.encode.sentry_source import SourceFiles
+from agent.encode.sentry_workload import Workload
 from agent.host.blackbox import BlackBox
 from agent.host.detector import CHILD, Detector, Setup
 from agent.host.observing import TARGET
@@ -73,7 +74,7 @@ def build_detector(settings: Settings, host: Host, clean: Callable[[str], str], 
         Rules(LEVELS[errors.level], _any_of(errors.patterns), errors.probes, errors.in_app),
         Limits(window_ns, errors.per_fingerprint, errors.total, errors.kinds),
         resource_subject(resource, socket.gethostname()),
-        Scene(errors.in_app, sources, errors.locals),
+        Scene(errors.in_app, sources, errors.locals, Workload(roots, clean)),
         _reporting(settings),
         errors.breadcrumbs,
         None if errors.logs is None else LEVELS[errors.logs],

@@ -201,6 +201,7 @@ class Detector:
     async def tick(self) -> None:
         """Tell of the windows that are over; take a sample for the black box; check in."""
         self._box.sample(*self._measured())
+        self._setup.scene.workload.look()
         await self._end_orphans()
         await self._begin_silent()
         await self._keep_runs()

@@ -15,10 +15,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from agent.target.ending import PROC, began_ns, read_stat
+from agent.target.program import UNKNOWN, read_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from agent.target.program import Program
 
 MOST: Final = 64
 """Processes whose roots are held."""
@@ -42,6 +45,19 @@ class Root:
     """When the process began, nanoseconds since the Unix epoch: what was changed later is not what it runs. None = any time."""
     ended: float | None = None
     """When it was seen to have ended, monotonic seconds."""
+    program: Program = UNKNOWN
+    """What the process ran when that could be read last: a launcher (`env`, `uv run`) becomes the program that it starts."""
+    home: tuple[int, int, Path] | None = None
+    """The process: pid, clock ticks from the boot to its start, and where `/proc` is."""
+
+    def look(self) -> Program:
+        """What the process runs now, or ran last."""
+        if self.home is not None:
+            pid, start, proc = self.home
+            begun = read_stat(pid, proc)
+            if begun is not None and begun.start == start:
+                self.program = read_program(pid, proc) or self.program
+        return self.program
 
 
 class Roots:
@@ -60,7 +76,9 @@ class Roots:
             fd = os.open(proc / str(pid) / "root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             return
-        self._roots[pid] = Root(fd, began_ns(begun.start, now_ns) + TICK_NS)
+        root = Root(fd, began_ns(begun.start, now_ns) + TICK_NS, home=(pid, begun.start, proc))
+        root.look()
+        self._roots[pid] = root
 
     def forget(self, pid: int, now: float) -> None:
         """Let go of an ended process's root, in a while (monotonic seconds)."""
@@ -92,13 +110,22 @@ def own() -> Root:
 
 
 def open_file(root: int, path: str) -> tuple[int, str]:
-    """Open a regular file for reading, as whoever has this root directory would; return it with its real name.
+    """Open a regular file for reading, as a process with this root directory would; return it with its real name.
 
     OSError (or ValueError, for a NUL in the path) if there is none.
     """
     walk = _Walk(root, path)
     try:
         return walk.to_file()
+    finally:
+        walk.close()
+
+
+def open_directory(root: int, path: str) -> int:
+    """Open a directory for listing, as a process with this root directory would; OSError or ValueError if there is none."""
+    walk = _Walk(root, path)
+    try:
+        return walk.to_directory()
     finally:
         walk.close()
 
@@ -121,6 +148,18 @@ class _Walk:
             elif name not in ("", ".") and self._enter(name):
                 return self._open(), name
         raise OSError(errno.ENOENT, "leads to no file")
+
+    def to_directory(self) -> int:
+        """Go to the end, open the directory there."""
+        for _ in range(LONGEST):
+            if not self._left:
+                return os.open(f"/proc/self/fd/{self._way[-1]}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            name = self._left.popleft()
+            if name == "..":
+                self._up()
+            elif name not in ("", ".") and self._enter(name):
+                break
+        raise OSError(errno.ENOTDIR, "leads to no directory")
 
     def _enter(self, name: str) -> bool:
         """Take a step; True if it led to what is neither directory nor link."""

@@ -1,0 +1,88 @@
+"""What a process runs, as `/proc` tells it: its executable, its command line, its directory; and which file is Python's `__main__`. Bounded."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from agent.target.ending import PROC
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+LONGEST: Final = 16 * 1024
+"""Bytes of a command line."""
+_PYTHON: Final = re.compile(r"(?P<name>python|pypy)(?P<version>\d(?:\.\d+)?)?t?")
+_WITH_VALUE: Final = frozenset({"-W", "-X", "--check-hash-based-pycs"})
+"""Options of the interpreter that take the next word (Python's documentation, "Command line and environment")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a process runs; nothing known = empty."""
+
+    executable: str = ""
+    """Absolute, links followed."""
+    command: tuple[str, ...] = ()
+    directory: str = ""
+    """The working directory, absolute: relative paths of the command line begin there."""
+
+    @property
+    def python(self) -> re.Match[str] | None:
+        """The interpreter's name, if it is Python."""
+        return _PYTHON.fullmatch(PurePosixPath(self.executable).name)
+
+    @property
+    def main(self) -> tuple[str, ...]:
+        """Where Python's main program may lie: absolute paths, or the last parts of one (of `-m package.module`)."""
+        if self.python is None:
+            return ()
+        script, module = _main(self.command)
+        if module:
+            place = module.replace(".", "/")
+            return f"{place}.py", f"{place}/__main__.py"
+        if not script:
+            return ()
+        path = os.path.normpath(PurePosixPath(self.directory, script))
+        return path, f"{path}/__main__.py"
+
+
+UNKNOWN: Final = Program()
+
+
+def read_program(pid: int, proc: Path = PROC) -> Program | None:
+    """What a process runs now; None if there is none, or it is a zombie or not ours to look at."""
+    home = proc / str(pid)
+    try:
+        executable, directory = str((home / "exe").readlink()), str((home / "cwd").readlink())
+        with (home / "cmdline").open("rb") as file:
+            words = file.read(LONGEST).decode("utf-8", "replace").split("\0")
+    except OSError:
+        return None
+    return Program(executable, tuple(words[:-1]), directory)
+
+
+def is_main(path: str, main: Sequence[str]) -> bool:
+    """Whether a file is one of the main program's places."""
+    return any(path == one or (not one.startswith("/") and path.endswith(f"/{one}")) for one in main)
+
+
+def _main(command: Sequence[str]) -> tuple[str, str]:
+    """The script and the module of an interpreter's command line; both are empty for `-c`, a prompt, or standard input."""
+    words = iter(command[1:])
+    for word in words:
+        if word in _WITH_VALUE:
+            next(words, "")
+        elif word == "-m":
+            return "", next(words, "")
+        elif word == "-" or word.startswith("-c"):
+            return "", ""
+        elif not word.startswith("-"):
+            return word, ""
+        elif not word.startswith("--") and "m" in word:  # -um module, -mmodule
+            return "", word.partition("m")[2] or next(words, "")
+    return "", ""
