@@ -47,6 +47,8 @@ class Crumb:
     level: str
     category: str
     message: str
+    data: Mapping[str, Value] = field(default_factory=dict)
+    """The fields of a structured record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,13 +92,14 @@ def _trace(event: ErrorEvent) -> Json:
 
 
 def _crumb(crumb: Crumb) -> Json:
-    return {
+    encoded: Json = {
         "timestamp": timestamp(crumb.time_ns),
         "type": "default",
         "category": crumb.category,
         "level": crumb.level,
         "message": crumb.message,
     }
+    return {**encoded, "data": dict(crumb.data)} if crumb.data else encoded
 
 
 def _files(event: ErrorEvent) -> list[str]:

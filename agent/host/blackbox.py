@@ -18,8 +18,8 @@ from agent.verdict.last import LastOfEach
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Line = tuple[int, int, str]
-"""Nanoseconds since the Unix epoch, SeverityNumber, text."""
+Line = tuple[int, int, str, str]
+"""Nanoseconds since the Unix epoch, SeverityNumber, text, key of the origin."""
 Sample = tuple[int, Mapping[str, float]]
 """Nanoseconds since the Unix epoch, figures."""
 Judged = tuple[str, Sequence[LogRecord]]
@@ -55,7 +55,7 @@ class BlackBox:
         """
         parts = [part for name, records in waiting if source in ("", name) for part in last(records, MAX_LINES)]
         lines = [*(self._lines.of(source) if source else self._lines), *(shortened(record) for part in parts for record in part)]
-        text = newest([line_of(line) for line in (lines[-MAX_LINES:] if source else sorted(lines))], _LINES_SHARE)
+        text = newest([line_of(line) for line in in_order(lines[-MAX_LINES:] if source else lines)], _LINES_SHARE)
         found = [Attachment("last_lines.txt", "text/plain", text)] if text else []
         samples = [*self._samples, *([now] if now and now[1] else ())][-MAX_SAMPLES:]
         rows = newest([_row(sample) for sample in samples], MAX_BYTES - _LINES_SHARE)
@@ -67,12 +67,25 @@ def shortened(record: LogRecord) -> Line:
     body = record.body if isinstance(record.body, str) else str(record.body)
     stack = record.attributes.get(STACKTRACE)
     text = f"{body[:LONGEST_LINE]}\n{stack}" if isinstance(stack, str) else body
-    return record.time_ns or record.observed_ns, record.severity, text[:LONGEST_LINE]
+    return record.time_ns or record.observed_ns, record.severity, text[:LONGEST_LINE], record.origin.key
+
+
+def in_order(lines: Sequence[Line]) -> list[Line]:
+    """Lines in the order of what happened: those of one origin as they were written, those of several by their times.
+
+    A clock that is set back, and a line without a time of its own among others, change nothing within an origin.
+    """
+    reached: dict[str, int] = {}
+    times = []
+    for time_ns, _, _, origin in lines:
+        reached[origin] = max(reached.get(origin, 0), time_ns)
+        times.append(reached[origin])
+    return [lines[index] for index in sorted(range(len(lines)), key=times.__getitem__)]
 
 
 def line_of(line: Line) -> str:
     """A line for people."""
-    time_ns, severity, text = line
+    time_ns, severity, text, _ = line
     return f"{timestamp(time_ns)} {level_name(severity or 9)} {text}"
 
 

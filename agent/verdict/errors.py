@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from agent.columns import unusual
@@ -40,6 +41,9 @@ LOGGERS: Final = ("logger", "logger_name", "log.logger", "name", "component")
 LONGEST_LOGGER: Final = 128
 SHORT: Final = 512
 """Characters of a breadcrumb's message."""
+MAX_DATA: Final = 20
+LONGEST_DATA: Final = 256
+"""Fields of a breadcrumb, and characters of each."""
 MAX_EXTRA: Final = 50
 MAX_TAGS: Final = 30
 """Of the resource's attributes: an event has room for some more than these."""
@@ -295,20 +299,26 @@ def extra_of(record: LogRecord) -> dict[str, Value]:
     return {name: _bounded(record.attributes[name]) for name in names[:MAX_EXTRA]}
 
 
-def _bounded(value: Value) -> Value:
+def _bounded(value: Value, limit: int = LONGEST_EXTRA) -> Value:
     if isinstance(value, str):
-        return value[:LONGEST_EXTRA]
-    if isinstance(value, list | dict) and len(str(value)) > LONGEST_EXTRA:
-        return str(value)[:LONGEST_EXTRA]
+        return value[:limit]
+    if isinstance(value, list | dict | bytes) and len(str(value)) > limit:
+        return str(value)[:limit]
     return value
 
 
 def crumb_of(record: LogRecord) -> Crumb:
     """A record as something that went before an error."""
     body = record.body if isinstance(record.body, str) else str(record.body)
-    return Crumb(
-        record.time_ns or record.observed_ns, level_name(record.severity or Severity.INFO), logger_of(record) or "log", body[:SHORT]
-    )
+    level, logger = level_name(record.severity or Severity.INFO), logger_of(record)
+    return Crumb(record.time_ns or record.observed_ns, level, logger or "log", body[:SHORT], dict(islice(_fields(record), MAX_DATA)))
+
+
+def _fields(record: LogRecord) -> Iterator[tuple[str, Value]]:
+    """The fields that a breadcrumb has no place for."""
+    for name, value in record.attributes.items():
+        if name not in LOGGERS and name not in _EXCEPTION_KEYS:
+            yield name, _bounded(value, LONGEST_DATA)
 
 
 def resource_subject(resource: Mapping[str, str], hostname: str) -> Subject:

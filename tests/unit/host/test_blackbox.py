@@ -42,6 +42,20 @@ def test_bounds():
     assert json.loads(attachments[1].body.splitlines()[-1])["figure7"] == 999.0
 
 
+def test_the_order_of_what_happened():
+    """Lines of two streams are in the order of their times, those of one as they were written, whatever their times and levels say."""
+    second = 10**9
+    out, err = Origin("child:7:1:stdout"), Origin("child:7:1:stderr")
+    told = [(out, 1, "a", Severity.ERROR), (out, 1, "b", Severity.INFO), (out, 4, "e", Severity.INFO), (out, 2, "f", Severity.INFO)]
+    late = [(err, 2, "c", Severity.INFO), (err, 3, "d", Severity.DEBUG), (err, 5, "g", Severity.INFO)]
+    box = BlackBox()
+    for some in (told, late):
+        box.remember("child", [line(text, level)._replace(origin=origin, time_ns=at * second) for origin, at, text, level in some])
+    for source in ("child", ""):
+        (attachment,) = box.attachments(source)
+        assert [row[-1] for row in attachment.body.decode().splitlines()] == list("abcdefg")
+
+
 def test_nothing_known():
     """Without lines and figures there is nothing to attach."""
     box = BlackBox()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from agent.encode.sentry_event import encode_event
+from agent.encode.sentry_frames import Scene
 from agent.parse.patterns import compile_pattern
 from agent.record import LogRecord, Origin, Severity
 from agent.verdict.errors import (
@@ -301,6 +304,17 @@ def test_names_of_loggers():
     fields = ({"logger": "a.b"}, {"name": "a.b"}, {"log.logger": "a.b"}, {"log": {"logger": "a.b"}})
     assert {to_event(record(**one), SUBJECT, Rules()).logger for one in fields} == {"a.b"}
     assert {to_event(record(**one), SUBJECT, Rules()).logger for one in ({"log": "a.b"}, {"log": {"logger": 7}}, {"name": 7})} == {""}
+
+
+def test_fields_of_breadcrumbs():
+    """A breadcrumb has the fields of its record but for its logger, some of them, each bounded."""
+    fields = {"logger": "a", "order": 7, "long": "x" * 1000, "exc_info": TRACEBACK, **{f"key{number}": number for number in range(50)}}
+    data = crumb_of(record(**fields)).data
+    assert (data["order"], len(data["long"]), len(data)) == (7, 256, 20)
+    assert not {"logger", "exc_info"} & data.keys()
+    assert encode_event(replace(to_event(record(), SUBJECT, Rules()), breadcrumbs=(crumb_of(record(order=7)),)), Scene())["breadcrumbs"][
+        "values"
+    ][0]["data"] == {"order": 7}
 
 
 def test_long_names_of_loggers():
