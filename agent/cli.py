@@ -40,12 +40,12 @@ _config_option = click.option(
     "--config",
     "-c",
     "config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # whether it can be read is said with the configuration's faults
     help="Configuration file; without one, the environment is the configuration.",
 )
 _state_option = click.option(
     "--state-dir",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     default=lambda: os.environ.get("OUTRIDER_STATE_DIR", ".outrider"),
     show_default="$OUTRIDER_STATE_DIR or ./.outrider",
     help="State directory of the agent that is asked.",
@@ -344,5 +344,6 @@ def _guarded(action: Callable[[], T]) -> T:
 
 
 def _die(message: str, code: int) -> NoReturn:
-    click.echo(f"outrider: {message}", err=True)
+    for line in message.split("\n"):
+        click.echo(f"outrider: {line}", err=True)
     sys.exit(code)

@@ -92,8 +92,16 @@ def _address(value: str) -> str:
     return value
 
 
+def with_scheme(text: str) -> str:
+    """What was probably meant by a URL without a scheme, with its password masked."""
+    return mask_url("http://" + (f"127.0.0.1:8080{text}" if text.startswith("/") else text))
+
+
+_HOST_AND_PORT: Final = re.compile(r"[A-Za-z0-9._-]{1,253}:[0-9]{1,5}(?:/\S*)?")
+
+
 def _http_url(value: str) -> str:
-    fix = "write an absolute URL, as in http://localhost:4318"
+    fix = f"write {with_scheme(value)}" if _HOST_AND_PORT.fullmatch(value) else "write an absolute URL, as in http://localhost:4318"
     try:
         parts = urlsplit(value)
         complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

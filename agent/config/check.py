@@ -43,8 +43,12 @@ def _follows(path: str, others: Iterable[str]) -> bool:
 def suggest(word: str, known: Iterable[str]) -> str:
     """A fix for a word that isn't one of the known: the closest, or all of them."""
     candidates = sorted(set(known))
-    close = closest(word, candidates, cutoff=0.75)
+    close = closest(word, candidates, cutoff=0.75) or _only([one for one in candidates if word and (word in one or one in word)])
     return f"did you mean {close!r}?" if close else "known are " + ", ".join(candidates)
+
+
+def _only(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ""
 
 
 def _validate(model: type[Model], data: Mapping[str, object]) -> Model | list[ErrorDetails]:
@@ -131,21 +135,53 @@ _WANTED: Final = {
 }
 
 
+_FIXES: Final = {
+    "text": "write one text",
+    "a whole number": "write digits",
+    "a number": "write a number",
+    "true or false": "write true or false, without quotes",
+    "a list": "write it as a list, as in [a, b]",
+    "a mapping": "write its options below it, each as `name: value`",
+}
+"""What is wanted → what to do."""
+_BOUNDS: Final = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("more than", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("less than", "lt"),
+}
+"""Pydantic's kind of error → its words, and where the bound stands."""
+
+
 def _explain(error: ErrorDetails) -> tuple[str, str]:
     """What is wrong and what to do, in words about YAML instead of Python."""
     kind, cause, value = error["type"], _cause(error), error["input"]
     if kind == "missing":
-        return "is required", "add it"
+        return "is required", f"add `{error['loc'][-1]}: …`"
     if cause is not None:
         return str(cause), str(getattr(cause, "fix", ""))
     if kind in ("literal_error", "enum"):
         choices = re.sub(r"<[^:>]+: ([^>]+)>", r"\1", error["ctx"]["expected"])  # an enum's members print as <Signal.LOGS: 'logs'>
         close = closest(str(value), re.findall(r"'([^']*)'", choices))
-        return f"must be {choices}", f"did you mean {close!r}?" if close else ""
+        return f"must be {choices}", f"did you mean {close!r}?" if close else "write one of these"
     if kind in _WANTED:
-        fix = "put it in quotes" if kind == "string_type" and isinstance(value, int | float) else ""
+        fix = "put it in quotes" if kind == "string_type" and isinstance(value, int | float) else _FIXES[_WANTED[kind]]
         return f"must be {_WANTED[kind]}, not {kind_of(value)}", fix
-    return re.sub(r"^(Input|Value|String|List|Tuple|Dictionary) should", "must", error["msg"]), ""
+    if kind in ("too_short", "string_too_short"):
+        return "must not be empty", "write something there, or leave the option out"
+    if kind in _BOUNDS:
+        words, key = _BOUNDS[kind]
+        return f"must be {words} {_bound(error['ctx'][key])}", f"write {words} {_bound(error['ctx'][key])}"
+    message = re.sub(r"^(Input|Value|String|List|Tuple|Dictionary) should", "must", error["msg"])
+    return message, "write such a value, or leave the option out for its default"
+
+
+def _bound(number: float) -> str:
+    """A bound of an option, in the largest unit of bytes that it is a multiple of."""
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if number >= 1 << power and number % (1 << power) == 0:
+            return f"{number / (1 << power):g} {unit} ({number})"
+    return f"{number:g}"
 
 
 def _merge(faults: Iterable[Fault]) -> list[Fault]:

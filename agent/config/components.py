@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from agent import registry
@@ -9,7 +10,7 @@ from agent.component import ComponentConfig
 from agent.config.check import check, suggest
 from agent.config.settings import Entry, ProbeEntry, SamplerEntry
 from agent.config.tree import Data, Site, Tree, dotted, kind_of
-from agent.options import mask_url
+from agent.options import OptionError, mask_url, parse_duration, with_scheme
 from agent.registry import Kind
 
 if TYPE_CHECKING:
@@ -43,6 +44,19 @@ PLANNED: Final[Mapping[Kind, frozenset[str]]] = {
 """Types that the product will have: asking for one is no typing mistake."""
 
 
+MEANT: Final[Mapping[tuple[Kind, str], str]] = {
+    (Kind.EXPORTER, "prometheus"): "remove it: /metrics is there without one, at server.listen",
+    (Kind.SOURCE, "file"): "did you mean 'log_files'?",
+    (Kind.SOURCE, "filelog"): "did you mean 'log_files'?",
+    (Kind.SOURCE, "tail"): "did you mean 'log_files'?",
+    (Kind.EXPORTER, "stdout"): "did you mean 'console'?",
+    (Kind.EXPORTER, "logging"): "did you mean 'console'?",
+    (Kind.SAMPLER, "process"): "did you mean 'process_tree'?",
+    **{(Kind.EXPORTER, name): "did you mean 'otlp_http'?" for name in ("otlp", "otlphttp", "otlp/http", "opentelemetry", "otel")},
+}
+"""Names that other programs have for what exists here → the fix."""
+
+
 def host_keys(kind: Kind) -> list[str]:
     """The keys of an entry that the host reads, whatever its type."""
     return [key for key in ENTRIES[kind].model_fields if key != "options"]
@@ -63,6 +77,7 @@ def _entry(kind: Kind, raw: Data, site: Site) -> Entry | None:
     if not isinstance(raw, dict):
         site.fault((), f"must be a mapping, not {kind_of(raw)}", "write `- type: …` with its options below")
         return None
+    raw = _in_time(raw) if kind is Kind.PROBE else raw
     name = _type_of(kind, raw, site)
     found = None if name is None else _load(kind, name, site, "type" if "type" in raw else "url")
     if name is None or found is None:
@@ -73,6 +88,15 @@ def _entry(kind: Kind, raw: Data, site: Site) -> Entry | None:
     defaults = {"type": name, "name": _default_name(name, raw), "options": options or ComponentConfig()}
     entry = check(ENTRIES[kind], defaults | host, site)
     return None if options is None else entry
+
+
+def _in_time(raw: dict[str, Data]) -> dict[str, Data]:
+    """A probe whose interval is written, and shorter than the default timeout, has that as its timeout."""
+    interval = raw.get("interval")
+    with contextlib.suppress(OptionError):
+        if "timeout" not in raw and interval is not None and 0 < parse_duration(interval) < ProbeEntry.model_fields["timeout"].default:
+            return {**raw, "timeout": interval}
+    return raw
 
 
 def _options(raw: dict[str, Data], mine: list[str], config: type[ComponentConfig]) -> dict[str, Data]:
@@ -99,10 +123,18 @@ def _type_of(kind: Kind, raw: dict[str, Data], site: Site) -> str | None:
 
 
 def _type_of_url(url: str, site: Site) -> str | None:
-    scheme = url.partition("://")[0].lower()
-    if scheme not in SCHEMES:
-        site.fault(("url",), f"no probe looks at {scheme!r}", "schemes " + suggest(scheme, SCHEMES))
-    return SCHEMES.get(scheme)
+    scheme, separator, _ = url.partition("://")
+    found = SCHEMES.get(scheme.lower()) if separator else None
+    if not separator:
+        site.fault(("url",), "has no scheme", f"write {with_scheme(url)}, or tcp://host:port for a port that does not speak HTTP")
+    elif found is None:
+        site.fault(("url",), f"no probe looks at {scheme!r}", "schemes " + suggest(scheme, _available_schemes()))
+    return found
+
+
+def _available_schemes() -> list[str]:
+    """Those that a probe of this version looks at."""
+    return [scheme for scheme, name in SCHEMES.items() if name not in PLANNED[Kind.PROBE]]
 
 
 def _load(kind: Kind, name: str, site: Site, key: str) -> registry.ComponentClass | None:
@@ -114,7 +146,7 @@ def _load(kind: Kind, name: str, site: Site, key: str) -> registry.ComponentClas
         if name in PLANNED[kind]:
             site.fault((key,), f"{name!r} is not available in this version", "remove it, or upgrade when it is")
         else:
-            site.fault((key,), str(error), suggest(name, registry.types(kind)))
+            site.fault((key,), str(error), MEANT.get((kind, name.lower())) or suggest(name, registry.types(kind)))
     return None
 
 

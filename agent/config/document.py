@@ -45,7 +45,7 @@ def parse(text: bytes, source: str, env: Mapping[str, str]) -> Tree:
         tree.faults.append(_syntax_fault(error, source))
     except (YAMLError, RecursionError) as error:
         what = "is nested too deeply" if isinstance(error, RecursionError) else f"is not YAML: {_one_line(str(error))}"
-        tree.faults.append(Fault(Place(source, 1, 1), "", what))
+        tree.faults.append(Fault(Place(source, 1, 1), "", what, "check indentation, quotes and colons; see the example in the README"))
     else:
         _fill(tree, root, yaml, env)
     return tree
@@ -91,7 +91,7 @@ class _Reader:
         result: dict[str, Data] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
-                self._fault(key_node, route, "a key must be text")
+                self._fault(key_node, route, "a key must be text", "write a name before the colon")
                 continue
             key = str(key_node.value)
             here = (*route, key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -47,7 +48,7 @@ def _add(tree: Tree, name: str, place: Place, parse: Callable[[bytes, str], Tree
     try:
         other = parse(Path(name).read_bytes(), name)
     except OSError as error:
-        tree.faults.append(Fault(place, KEY, f"{name} cannot be read: {error.strerror}", "name a file that we may read"))
+        tree.faults.append(Fault(place, KEY, f"{name} cannot be read: {error.strerror}", f"name a file that user {os.geteuid()} may read"))
         return
     if KEY in other.data:
         other.faults.append(Fault(other.key_place((KEY,)), KEY, "an included file includes no others", "include them in the first file"))

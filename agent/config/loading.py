@@ -110,7 +110,7 @@ def _read(path: Path, env: Mapping[str, str]) -> Tree:
     try:
         text = path.read_bytes()
     except OSError as error:
-        fix = "name a file that exists and that we may read"
+        fix = f"name a file that exists and that user {os.geteuid()} may read"
         raise InvalidConfigError([Fault(Place(str(path)), "", f"cannot be read: {error.strerror}", fix)]) from error
     from agent.config.document import parse  # noqa: PLC0415 - the YAML reader costs memory that a run without a file need not pay
 

@@ -222,12 +222,12 @@ class ProbeEntry(Entry):
     interval: Interval = 15.0
     """How often it looks."""
     timeout: Interval = 5.0
-    """After which a look has failed."""
+    """After which a look has failed; without one at most the interval."""
 
     @model_validator(mode="after")
     def _one_at_a_time(self) -> ProbeEntry:
         if self.timeout > self.interval:
-            raise OptionError("timeout is longer than interval", "let the interval be at least the timeout", key="timeout")
+            raise OptionError("timeout is longer than interval", "write a timeout that is at most the interval", key="timeout")
         return self
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import uuid
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -19,6 +20,7 @@ from agent.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
+    from pathlib import Path
 
     from agent.component import Exporter
     from agent.config.settings import Settings
@@ -45,7 +47,7 @@ async def _check(settings: Settings, send: bool) -> list[Finding]:
     host = Host(clock, metrics, Telemetry(metrics, clock), Spool(lambda _event: None))  # never opened: a running agent may have it
     pipeline = Builder(settings, host).build()
     try:
-        found = list(built(pipeline))
+        found = [*built(pipeline), *unusable(settings.state_dir)]
         if send:
             found += [finding for name, exporter in pipeline.exporters for finding in await ask(name, exporter, settings)]
         return found
@@ -64,6 +66,21 @@ def built(pipeline: Pipeline) -> Iterable[Finding]:
         yield Finding(name, "; ".join(["built", *(f"warning: {doubt}" for doubt in doubts)]), well=True)
     if not parts:
         yield Finding("configuration", NOTHING, well=True)
+
+
+def unusable(state_dir: Path) -> Iterable[Finding]:
+    """A line if the state directory, or the nearest one above it that exists, could not be written."""
+    place = state_dir.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    fix = "; or name another one with state_dir (OUTRIDER_STATE_DIR)"
+    name = f"state directory {state_dir}"
+    if not place.is_dir():
+        yield Finding(name, f"{place} is not a directory: move it away{fix}", well=False)
+    elif os.statvfs(place).f_flag & os.ST_RDONLY:
+        yield Finding(name, f"{place} is on a file system that is mounted read-only: mount a volume that can be written{fix}", well=False)
+    elif not os.access(place, os.W_OK | os.X_OK):
+        yield Finding(name, f"user {os.geteuid()} may not write in {place}: give it to this user{fix}", well=False)
 
 
 async def ask(name: str, exporter: Exporter, settings: Settings) -> list[Finding]:

@@ -27,9 +27,14 @@ def compile_pattern(pattern: str) -> Compiled:
         return cast("Compiled", re2.compile(pattern, options))
     except re2.error as error:
         message = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
-        raise OptionError(
-            f"is no regular expression: {message}", "see the syntax of RE2; look-around and back-references do not exist there"
-        ) from error
+        raise OptionError(f"is not a regular expression: {message}", _fix(message)) from error
+
+
+def _fix(message: str) -> str:
+    """What to do about what RE2 says."""
+    if message.startswith("missing"):
+        return "close it, or write a backslash before what is meant literally, as in \\[ or \\("
+    return "see the syntax of RE2; look-around and back-references do not exist there"
 
 
 def _checked(pattern: str) -> str:

@@ -137,9 +137,9 @@ def test_unknown_keys_at_depth():
     """An unknown key is found at any depth, with the nearest key of the mapping it stands in, twins included."""
     _, faults = checked("logins:\n  - {user: a, passwort_file: b}\n  - {usr: a, password: b}\n")
     assert [fault.partition(": ")[2] for fault in faults] == [
-        "logins[0].password: is required (fix: add it)",
+        "logins[0].password: is required (fix: add `password: …`)",
         "logins[0].passwort_file: unknown key (fix: did you mean 'password_file'?)",
-        "logins[1].user: is required (fix: add it)",
+        "logins[1].user: is required (fix: add `user: …`)",
         "logins[1].usr: unknown key (fix: did you mean 'user'?)",
     ]
 

@@ -24,7 +24,7 @@ def test_a_wrong_file_prints_all_faults_and_exits_78(command, monkeypatch):
     result = CliRunner().invoke(cli, [command, "--config", "several.yaml"])
     faults = [line.removeprefix("# ") for line in (BAD / "several.yaml").read_text().split("\n") if line.startswith("# ")]
     assert result.exit_code == 78
-    assert [line.partition("several.yaml:")[2] for line in result.stderr.splitlines()] == faults
+    assert [line.partition("outrider: several.yaml:")[2] for line in result.stderr.splitlines()] == faults
     assert len(faults) > 5
 
 
@@ -36,6 +36,25 @@ def test_warnings_go_to_standard_error(tmp_path):
     assert result.exit_code == 0
     assert "warning: OUTRIDER_LISTN: is not a variable of this program (fix: did you mean 'OUTRIDER_LISTEN'?)" in result.stderr
     assert "exporter console" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["none.yaml", "directory", "a" * 300])
+def test_a_file_that_cannot_be_read(tmp_path, name):
+    """A configuration file that is not there or not a file ends a command with EX_CONFIG and one line that names it, not with a usage."""
+    (tmp_path / "directory").mkdir()
+    result = CliRunner().invoke(cli, ["check", "--config", str(tmp_path / name)])
+    assert result.exit_code == 78
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"outrider: {tmp_path / name}: cannot be read: ")
+    assert "(fix: name a file that exists" in line
+
+
+def test_an_empty_configuration_says_what_to_set():
+    """Without a file and a variable there is nothing to do, and `check` says with what to begin."""
+    result = CliRunner().invoke(cli, ["check"])
+    assert result.exit_code == 0
+    assert "nothing is configured" in result.stdout
+    assert "OUTRIDER_LOG_FILES" in result.stdout
 
 
 def test_schema():

@@ -273,3 +273,15 @@ def test_the_monitor_of_a_command():
     assert checking.for_command(("true",)).errors.monitor != checking.for_command(("false",)).errors.monitor
     named = checking.model_copy(update={"errors": errors.model_copy(update={"monitor": "nightly"})})
     assert named.for_command(("true",)).errors.monitor == "nightly"
+
+
+@pytest.mark.parametrize(
+    ("given", "timeout"),
+    [("{interval: 2s}", 2.0), ("{interval: 2s, timeout: 1s}", 1.0), ("{interval: 30s}", 5.0), ("{}", 5.0), ("{interval: 500ms}", 0.5)],
+)
+def test_a_timeout_that_is_not_written_fits_the_interval(tmp_path, given, timeout):
+    """Who writes a short interval need not write a timeout as well: the default is at most the interval, for the host and for the probe."""
+    file = tmp_path / "f.yaml"
+    file.write_text(f"probes: [{{url: 'http://h/', {given.strip('{}')}}}]\n".replace(", }", "}"))
+    (probe,) = read(file, {}).settings.probes
+    assert (probe.timeout, probe.options.model_dump()["timeout"]) == (timeout, timeout)

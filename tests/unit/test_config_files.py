@@ -29,6 +29,7 @@ def test_bad_file(path, monkeypatch):
         read(Path(path.name), {})
     assert str(caught.value).split("\n") == expected(path.read_text(), path.name)
     assert len(caught.value.faults) == len(expected(path.read_text(), path.name))
+    assert all(fault.fix for fault in caught.value.faults)
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)

@@ -296,7 +296,7 @@ def test_further_patterns_replace_their_group_or_all():
 
 def test_a_pattern_that_is_none_is_refused_with_its_reason():
     """A wrong pattern is an error of the configuration."""
-    with pytest.raises(ValidationError, match="no RE2 pattern"):
+    with pytest.raises(ValidationError, match="is not a regular expression"):
         RedactConfig(patterns=("(",))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +12,7 @@ from agent.component import Accepted
 from agent.config import read
 from agent.encode import sentry_envelope
 from agent.errors import RetryableError
-from agent.host.checking import ask, check_settings
+from agent.host.checking import ask, check_settings, unusable
 from agent.record import Signal
 from agent.testing.otlp_server import decode
 
@@ -56,6 +58,35 @@ def test_a_glob_that_no_file_matches_is_told(tmp_path):
     found = check_settings(read(None, {"OUTRIDER_STATE_DIR": str(tmp_path / "s"), "OUTRIDER_LOG_FILES": globs})[0], send=False)
     told = f"built; warning: no file matches {tmp_path}/**/*.txt now; warning: no file matches {tmp_path}/no/such/*.log now"
     assert [(one.outcome, one.well) for one in found] == [(told, True)]
+
+
+def test_a_state_directory_that_can_be_made(tmp_path):
+    """One that does not exist yet is made at the start: nothing is said of it."""
+    assert list(unusable(tmp_path / "a" / "b")) == []
+
+
+def test_a_state_directory_below_a_file(tmp_path):
+    """Where a file stands in the way, the check fails and names it."""
+    (tmp_path / "file").touch()
+    (found,) = unusable(tmp_path / "file" / "state")
+    assert not found.well
+    assert found.outcome.startswith(f"{tmp_path}/file is not a directory: move it away; or name another one with state_dir")
+
+
+def test_a_read_only_file_system(tmp_path, monkeypatch):
+    """On a volume that is mounted read-only, the check fails and says so."""
+    monkeypatch.setattr("os.statvfs", lambda _path: SimpleNamespace(f_flag=os.ST_RDONLY))
+    (found,) = unusable(tmp_path)
+    assert not found.well
+    assert "mounted read-only" in found.outcome
+
+
+def test_another_users_state_directory(tmp_path, monkeypatch):
+    """Where we may not write, the check fails and names user and directory."""
+    monkeypatch.setattr("os.access", lambda _path, _mode: False)
+    (found,) = unusable(tmp_path / "new")
+    assert not found.well
+    assert found.outcome.startswith(f"user {os.geteuid()} may not write in {tmp_path}: ")
 
 
 async def test_sentry_is_sent_an_event(settings):
