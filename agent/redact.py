@@ -205,9 +205,3 @@ def _over_bytes() -> re2.Options:
     options.case_sensitive = False
     options.never_capture = True
     return options
-
-
-def _quiet() -> re2.Options:
-    options = re2.Options()
-    options.log_errors = False
-    return options

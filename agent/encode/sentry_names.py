@@ -13,7 +13,6 @@ The rules are those of Sentry's Relay (sentry-release-parser, `validate_release`
 
 from __future__ import annotations
 
-import hashlib
 import re
 from itertools import pairwise
 from pathlib import PurePath
@@ -110,4 +109,6 @@ def _cut(text: str, longest: int) -> str:
 
 
 def _hash(text: str) -> str:
+    import hashlib  # noqa: PLC0415 - with OpenSSL, for the few names that are changed
+
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:_HASH]
