@@ -5,23 +5,24 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from agent.parse.announcements import announces, announces_death
 from agent.parse.exceptions import ExceptionInfo, FatalError
-from agent.parse.limits import MAX_JOINED_BYTES, MAX_JOINED_LINES, MAX_TEXT, cut, to_text
+from agent.parse.limits import INCOMPLETE, MAX_JOINED_BYTES, MAX_JOINED_LINES, MAX_TEXT, cut, to_text
 from agent.parse.parsed import Parsed
 from agent.parse.severity import ERROR, WARN
 from agent.parse.traceback import parse_fatal_error, parse_traceback
-from agent.parse.traceback_extent import LATE_NS, MAX_DOUBTFUL_BYTES, MAX_DOUBTS, Ending, is_whole
+from agent.parse.traceback_extent import LATE_NS, MAX_DOUBTFUL_BYTES, MAX_DOUBTS, MAX_MESSAGE, NEVER_RAISED, Ending, is_whole
 from agent.parse.traceback_lines import ANSI
 
 STACKTRACE: Final = "exception.stacktrace"
 TYPE: Final = "exception.type"
 MESSAGE: Final = "exception.message"
-_ANNOUNCED: Final = ("Exception in thread ", "Exception ignored ", "Process ", "Fatal Python error: ", "Windows fatal exception: ")
-"""What the interpreter prints before a traceback, and a logger never."""
 _BEGINNINGS: Final = ("<module>", "_bootstrap", "_bootstrap_inner")
 """Where a program and a thread begin; a thread's announcement may be torn off when two of them die together."""
 _HEADED: Final = re.compile(r"(?:\s*\+ Exception Group |\s*)Traceback \(most recent call last\):\s*$")
 """How a logger's line ends that a traceback begins in."""
+_MESSAGE: Final = MAX_TEXT // 4
+"""Bytes below an exception's line that a record always has room for, however long the stack above it is: `cut` leaves a text its end."""
 _ITS_END: Final = 256
 """Characters of a text by which its end is known again."""
 _Told = ExceptionInfo | FatalError | None
@@ -94,16 +95,19 @@ class Open:
     """
 
     __slots__ = (
-        "_base",
         "_begun",
         "_lines",
+        "_message",
         "_read",
         "_stack",
         "_stack_at",
         "_text_end",
+        "apart",
+        "base",
         "end",
         "first",
         "head",
+        "incomplete",
         "offset",
         "resumed",
         "shortened",
@@ -114,13 +118,19 @@ class Open:
         self.offset = self.end = offset
         self.first = line
         self.head = head
-        self._base = base
+        self.base = base
         self._lines: list[bytes] = []
         self._stack: list[bytes] = [] if head else [line]
         self._begun = False
         self._stack_at = self._text_end = offset
         self._read: tuple[int, str, _Told] = _UNREAD
-        self.size = len(line)
+        self._message = 0
+        """Bytes below its traceback's exception line."""
+        self.size = len(line) if line.isascii() else text_size(line)
+        self.apart = False
+        """Whether its traceback was written some time after its text, or nothing was written behind that: by the interpreter, it may be."""
+        self.incomplete = False
+        """Whether more of it may follow, which it has no room or no time for."""
         self.resumed = False
         """Whether it has gone on already behind another one that stood in its middle."""
         self.shortened = False
@@ -128,8 +138,14 @@ class Open:
 
     @property
     def full(self) -> bool:
-        """Whether nothing more may be joined."""
+        """Whether no more lines of a stack may be joined."""
         return self.size >= MAX_JOINED_BYTES or len(self._lines) + len(self._stack) >= MAX_JOINED_LINES
+
+    def has_room(self, line: bytes, *, below: bool = False) -> bool:
+        """Whether a line of text can be joined without any being cut. `below`: it stands below an exception's line."""
+        size = text_size(line) + 1
+        fits = self.size + size <= MAX_TEXT or (below and self._message + size <= _MESSAGE)
+        return fits and len(self._lines) + len(self._stack) < MAX_JOINED_LINES
 
     @property
     def traced(self) -> bool:
@@ -173,14 +189,28 @@ class Open:
         self.end = offset
         self._text_end = self._text_end if self._stack else offset
         (self._stack or self._lines).append(line)
-        self.size += len(line) + 1
+        self.size += text_size(line) + 1
 
-    def add_trace(self, offset: int, line: bytes) -> None:
-        """Join a line of a traceback."""
+    def add_trace(self, offset: int, line: bytes, *, below: bool = False) -> None:
+        """Join a line of a traceback. `below`: it stands below the exception's line."""
         self.end = offset
         self._stack_at = self._stack_at if self._stack else offset
         self._stack.append(line)
-        self.size += len(line) + 1
+        self.size += text_size(line) + 1
+        self._message = self._message + text_size(line) + 1 if below else 0
+
+    def claim_exception(self) -> None:
+        """A traceback goes on from an exception that was never raised: its line, and more of its message, are the last of the text."""
+        lines = [self.first, *self._lines]
+        newest = range(len(lines) - 1, max(-1, len(lines) - 1 - MAX_MESSAGE), -1)
+        found = next((at for at in newest if NEVER_RAISED.fullmatch(to_text(lines[at]))), None)
+        if found is None:
+            return
+        claimed, self._lines = lines[found:], lines[1:found]
+        self.head = self.head if found else None
+        while not claimed[-1].strip():
+            claimed.pop()
+        self._stack = [*claimed, b""]
 
     def shorten(self) -> bool:
         """Make room for a long traceback's end by leaving out what a record has no room for anyhow. False if that makes little room, or none."""
@@ -202,7 +232,16 @@ class Open:
 
     def close(self) -> list[tuple[int, int, Parsed]]:
         """What it came to be: offset, where the last line begins, and the record; two where a traceback is not its own."""
-        if self.head is not None and not self._stack:  # nearly every record
+        if self.head is not None and not self._stack and not self.incomplete:  # nearly every record
+            return [(self.offset, self.end, self._with_lines(self.head, self._lines))]
+        made = self._closed()
+        if self.incomplete:
+            offset, end, last = made[-1]
+            made[-1] = offset, end, last._replace(attributes={**last.attributes, INCOMPLETE: True})
+        return made
+
+    def _closed(self) -> list[tuple[int, int, Parsed]]:
+        if self.head is not None and not self._stack:
             return [(self.offset, self.end, self._with_lines(self.head, self._lines))]
         stack, error = self._traceback()
         if self.head is None:
@@ -213,15 +252,15 @@ class Open:
         if self._begun:
             return [(self.offset, self.end, _with_traceback(_named(self.head, error), stack, error))]
         head = self._with_lines(self.head, self._lines)
-        if head.severity < ERROR and _is_uncaught(stack, error):
+        if (head.severity < ERROR or self.apart) and _is_uncaught(stack, error):
             return [(self.offset, self._text_end, head), (self._stack_at, self.end, self._alone(stack, error))]
         return [(self.offset, self.end, _with_traceback(head, stack, error))]
 
     def _alone(self, stack: str, error: _Told) -> Parsed:
         """A traceback that nobody introduced."""
         if error is None:
-            return placed(Parsed(stack, {}), self._base)
-        return _with_traceback(placed(_headless(stack, error), self._base), stack, error)
+            return placed(Parsed(stack, {}), self.base)
+        return _with_traceback(placed(_headless(stack, error), self.base), stack, error)
 
     def _with_lines(self, head: Parsed, lines: list[bytes]) -> Parsed:
         if not lines:
@@ -229,6 +268,11 @@ class Open:
         text = to_text(b"\n".join(lines)).rstrip()
         text = _uncoloured(text) if head.severity_text else text
         return head._replace(body=f"{head.body!s}\n{text}" if text else head.body)
+
+
+def text_size(line: bytes) -> int:
+    """Characters of a line as text, at least."""
+    return len(line) if line.isascii() else len(to_text(line))
 
 
 def placed(parsed: Parsed, base: Parsed) -> Parsed:
@@ -267,7 +311,8 @@ def _is_uncaught(stack: str, error: _Told) -> bool:
     The interpreter unwinds to the very beginning (the program's own module, or a thread's or a process's start) and says of a thread or a
     process which one it was; a logger shows the stack from where the exception was caught.
     """
-    if stack.startswith(_ANNOUNCED) or not isinstance(error, ExceptionInfo):
+    first_line = stack.split("\n", 1)[0]
+    if announces(first_line) or announces_death(first_line) or not isinstance(error, ExceptionInfo):
         return True
     first = error.frames[0] if error.frames else None
     return error.syntax is not None if first is None else first.function in _BEGINNINGS or first.filename == "<frozen runpy>"

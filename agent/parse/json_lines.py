@@ -56,6 +56,23 @@ def decode(line: bytes) -> dict[str, Value] | None:
     return _patiently(line)
 
 
+def objects_of(line: bytes) -> list[tuple[int, bytes]]:
+    """The objects of a line that holds several and nothing else, each with the byte it begins at; none where it does not."""
+    text = line.decode("utf-8", "surrogateescape")
+    found: list[tuple[int, bytes]] = []
+    at = 0
+    try:
+        while at < len(text):
+            value, end = _PATIENT.raw_decode(text, at)
+            if not isinstance(value, dict):
+                return []
+            found.append((len(text[:at].encode("utf-8", "surrogateescape")), text[at:end].encode("utf-8", "surrogateescape")))
+            at = end + len(text[end:]) - len(text[end:].lstrip(" \t,"))
+    except (ValueError, RecursionError):
+        return []
+    return found if len(found) > 1 else []
+
+
 def too_deep(line: bytes) -> bool:
     """Whether values nest deeper than `MAX_DEPTH`."""
     if line.count(b"{") + line.count(b"[") <= MAX_DEPTH:

@@ -20,7 +20,11 @@ MAX_DEPTH: Final = 64
 """Nesting of a JSON value; deeper lines stay text."""
 MAX_JOINED_LINES: Final = 5_000
 MAX_JOINED_BYTES: Final = 1 << 20
-"""What may be joined into one record; what follows starts a record of its own, but where a traceback can lose its middle instead."""
+"""What one traceback may have, or a line in pieces: of text only so much is joined as a body can hold, and what follows is a record of its own."""
+OPEN_AGE: Final = 2.0
+"""Seconds; how long a record may be open: then it is given out as it is, with `INCOMPLETE`, however busy its writer and others are."""
+INCOMPLETE: Final = "log.incomplete"
+"""Attribute, true where more of a record may have followed: it was open for too long, or had no room for more. What followed are records of their own."""
 TRUNCATED: Final = "log.truncated"
 """Attribute, true where a text of the record was cut."""
 

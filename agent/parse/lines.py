@@ -18,7 +18,9 @@ from agent.parse import json_columns
 from agent.parse.containers import BY_NAME as CONTAINERS
 from agent.parse.formats import BY_NAME as FORMATS
 from agent.parse.json_columns import Reader
+from agent.parse.limits import OPEN_AGE
 from agent.parse.stream import Known
+from agent.parse.timestamps import NS
 from agent.parse.writers import IOSTREAM, NOTHING, State, Writers
 from agent.record import LogRecord
 
@@ -89,6 +91,16 @@ class Parser:
         """
         records = Records()
         self._writers.close(observed_ns, self._waiting, ended=ended)
+        self._release(records, observed_ns)
+        return records
+
+    def expire(self, observed_ns: int, quiet: float, age: float = OPEN_AGE) -> Records:
+        """Close what is open of writers that were silent for `quiet` seconds, and, as incomplete, what is open for `age` seconds.
+
+        To be called when all that was written so far is read, as often as that is looked for. What it returns is as with `flush`.
+        """
+        records = Records()
+        self._writers.expire(observed_ns, int(quiet * NS), int(age * NS), self._waiting)
         self._release(records, observed_ns)
         return records
 

@@ -11,19 +11,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from agent.parse.beginnings import begins_alone
+from agent.parse.blocks import BLOCK_BEGINS, PEM_BEGIN, PEM_END, JsonObject, Pem, RichTraceback, block_of
 from agent.parse.exceptions import HEADER
 from agent.parse.formats import BY_NAME, PLAIN, Format, Rest, detect
 from agent.parse.joining import NOWHERE, STACKTRACE, Doubts, Open, placed
+from agent.parse.json_lines import objects_of
+from agent.parse.json_lines import parse as parse_json
 from agent.parse.limits import MAX_ATTRIBUTES, MAX_TEXT, is_utf8, limited, marked
 from agent.parse.plain import parse as as_text
 from agent.parse.traceback import Joint, TracebackJoiner
-from agent.parse.traceback_extent import Ending, message_lines
+from agent.parse.traceback_extent import TOGETHER_NS, Ending, message_lines
 from agent.parse.traceback_joiner import goes_on
+from agent.parse.traceback_lines import Kind
 from agent.record import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agent.parse.blocks import Block
     from agent.parse.joining import Doubt
     from agent.parse.parsed import Parsed
 
@@ -42,10 +48,6 @@ _HEADER: Final = HEADER.encode()
 _SYSLOG: Final = BY_NAME["syslog"]
 _BARE: Final = (b"Traceback (", b"  + Exception Group Traceback (")
 """How a traceback begins that stands in a line of its own."""
-_BLOCK_BEGIN: Final = b"-----BEGIN "
-_BLOCK_END: Final = b"-----END "
-_BLOCK_LINES: Final = 200
-"""A PEM block is one thing, so that a key in it is seen as one; it has no more lines than this."""
 _MOST_SUSPENDED: Final = 8
 """Threads that die together interrupt one another's tracebacks; more than so many are not told apart."""
 
@@ -74,8 +76,10 @@ class Stream:
         "_joiner",
         "_now_ns",
         "_open",
+        "_pause_ns",
         "_rest",
         "_rival",
+        "_since_ns",
         "_suspended",
         "_votes",
     )
@@ -90,9 +94,9 @@ class Stream:
         self._doubts = Doubts()
         self._suspended: list[Open] = []
         self._rest = Rest.NONE
-        self._block = 0
+        self._block: Block | None = None
         self._base = NOWHERE
-        self._now_ns = 0
+        self._now_ns = self._pause_ns = self._since_ns = 0
         self._at = 0
 
     @property
@@ -123,16 +127,15 @@ class Stream:
 
     def feed(self, offset: int, line: bytes, now_ns: int, out: list[Item], base: Parsed = NOWHERE, *, end: int | None = None) -> None:
         """Take the next line; append what is complete to `out`. `base` says what a wrapper knows of the line, `end` where its last piece is."""
-        self._now_ns, self._base, self._at = now_ns, base, offset if end is None else end
+        self._pause_ns, self._now_ns = now_ns - self._now_ns, now_ns
+        self._base, self._at = base, offset if end is None else end
         cleaned = line.strip(b"\0")
         if len(cleaned) != len(line):
             out.append(Item(offset, offset, Drop.NUL_GAP))
         cleaned = cleaned.removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf")
         if not cleaned.strip():
             self._blank(cleaned, out)
-        elif self._block and self._open:
-            self._grow_block(cleaned, out)
-        else:
+        elif self._block is None or not self._grow_block(self._block, cleaned, out):
             self._text(offset, cleaned, out)
 
     def plain(self, offset: int, line: bytes, reason: str, out: list[Item]) -> None:
@@ -143,7 +146,27 @@ class Stream:
 
     def close(self, out: list[Item], *, ended: bool = False) -> None:
         """Complete the open record, if there is one. `ended`: nothing will follow; otherwise it may be only that nothing does now."""
-        self._decide(Ending.GONE if ended else Ending.SILENCE, out)
+        self._finish(Ending.GONE if ended else Ending.SILENCE, out)
+
+    def expire(self, now_ns: int, quiet_ns: int, age_ns: int, out: list[Item]) -> None:
+        """Complete the open record if this writer was silent for long enough, or, marked as incomplete, if it is open for too long."""
+        self._now_ns, self._since_ns = (
+            min(self._now_ns, now_ns),
+            min(self._since_ns, now_ns),
+        )  # a clock that was set back is no reason to wait
+        if self._open is None:
+            return
+        if now_ns - self._now_ns >= quiet_ns:
+            self.close(out)
+        elif now_ns - self._since_ns >= age_ns:
+            for record in self._growing:
+                record.incomplete = True
+            self._finish(Ending.LATER, out)
+
+    def _finish(self, ending: Ending, out: list[Item]) -> None:
+        if self._open is not None and ending is Ending.GONE:
+            self._open.apart = True
+        self._decide(ending, out)
         self._close_record(out)
         self._joiner.reset()
 
@@ -160,18 +183,21 @@ class Stream:
             self._pad(line)
 
     def _pad(self, line: bytes) -> None:
-        if self._open is not None and (self._rest is Rest.ANY or self._block):
+        if self._block is not None and not self._block.takes(line):
+            self._block = None
+        if self._open is not None and (self._rest is Rest.ANY or self._block is not None):
             self._open.add(self._at, line)
 
     def _text(self, offset: int, line: bytes, out: list[Item]) -> None:
         if self._suspended and self._joiner.complete:
             self._resume(line, out)
+        named = self._joiner.open and self._joiner.complete
         joint = self._joiner.feed(line) if self._joiner.open or line[:1] != b"{" else Joint.OUTSIDE
         if joint is Joint.DOUBT:
             self._doubt(offset, line, out)
         elif joint is Joint.CONTINUE and self._open is not None:
             self._confirm(self._open)
-            self._grow_trace(offset, line, self._open, out)
+            self._grow_trace(offset, line, self._open, out, below=named and self._joiner.complete)
         elif joint is Joint.OUTSIDE and self._joiner.open and self._open is not None:
             self._amid(offset, line, out)
         else:
@@ -216,8 +242,8 @@ class Stream:
         """Take a line that is no traceback's, and, where it is not indented, in no format: the joiner has asked for both."""
         if not line.strip():
             self._pad(line)
-        elif self._block and self._open:
-            self._grow_block(line, out)
+        elif self._block is not None and self._grow_block(self._block, line, out):
+            return
         elif line[:1] in b" \t":
             self._record(offset, line, out)
         else:
@@ -243,8 +269,8 @@ class Stream:
         """A traceback belongs to the text record right before it; otherwise it is a record by itself, or what a logger was given to write."""
         self._doubts.sure(self._now_ns)
         head = self._logged(line) if _HEADER in line and not line.startswith(_BARE) else None
-        if head is None and self._open is not None and not self._open.traced:
-            self._open.add_trace(self._at, line)
+        if head is None and self._open is not None and not self._open.traced and self._joiner.begun is not Kind.ANNOUNCEMENT:
+            self._continue_with_trace(self._open, line)
             return
         if self._joiner.interrupted and self._open is not None and not self._open.resumed and len(self._suspended) < _MOST_SUSPENDED:
             self._suspended.append(self._open)
@@ -254,6 +280,12 @@ class Stream:
         if head is not None and self._open is not None:
             self._open.begin_trace()
 
+    def _continue_with_trace(self, record: Open, line: bytes) -> None:
+        record.apart = self._pause_ns > TOGETHER_NS
+        if self._joiner.begun is Kind.SEPARATOR:
+            record.claim_exception()
+        record.add_trace(self._at, line)
+
     def _logged(self, line: bytes) -> Parsed | None:
         """What a logger (or syslog) says in the line that a traceback begins in (`log.error(traceback.format_exc())`), None if none wrote it."""
         found, parsed = self._read_whole(line)
@@ -261,31 +293,50 @@ class Stream:
             return parsed._replace(severity=0, severity_text="")
         return parsed if found.rest is Rest.ANY else None
 
-    def _grow_trace(self, offset: int, line: bytes, record: Open, out: list[Item]) -> None:
-        if record.full and not record.shorten():
-            self._make_room(out)
-            self._begin(offset, line, self._plain(line), Rest.INDENTED)
+    def _grow_trace(self, offset: int, line: bytes, record: Open, out: list[Item], *, below: bool) -> None:
+        """`below`: the line stands below the exception's."""
+        if below and not record.has_room(line, below=True):
+            self._joiner.reset()
+            self._overflow(offset, line, out)
+        elif not below and record.full and not record.shorten():
+            self._overflow(offset, line, out)
         else:
-            record.add_trace(self._at, line)
+            record.add_trace(self._at, line, below=below)
 
     def _amid(self, offset: int, line: bytes, out: list[Item]) -> None:
         """Another writer's line in the middle of a traceback."""
         found, parsed = self._read_whole(line)
-        if parsed is None or (found is PLAIN and self._continues(line)):
+        if self._is_more(line, found, parsed):
             self._grow(offset, line, out)
         else:
-            self._emit(offset, parsed, len(line), out)
+            self._emit(offset, parsed or self._plain(line), len(line), out)
 
     def _record(self, offset: int, line: bytes, out: list[Item]) -> None:
+        if line[:1] in BLOCK_BEGINS and (block := self._block_at(line)) is not None:
+            self._begin_block(offset, line, block, out)
+            return
         found, parsed = self._read_whole(line)
-        if parsed is None or (found is PLAIN and self._continues(line)):
+        if self._is_more(line, found, parsed):
             self._grow(offset, line, out)
+        elif parsed is not None and Drop.MALFORMED_JSON in parsed.reasons and (objects := objects_of(line)):
+            for start, one in objects:
+                self._at = offset + start
+                self._record(offset + start, one, out)
         else:
             self._close_record(out)
+            parsed = parsed or self._plain(line)
             if found.rest is Rest.NONE:
                 self._emit(offset, parsed, len(line), out)
             else:
                 self._begin(offset, line, parsed, found.rest)
+
+    def _is_more(self, line: bytes, found: Format, parsed: Parsed | None) -> bool:
+        """Whether a line in no format is more of the record before."""
+        return (parsed is None or (found is PLAIN and self._continues(line))) and not begins_alone(line)
+
+    def _block_at(self, line: bytes) -> Block | None:
+        """The block that begins in a line, where that is no more of a text."""
+        return None if self._open is not None and self._rest is Rest.ANY and line[:1] == b"{" else block_of(line)
 
     def _read_whole(self, line: bytes) -> tuple[Format, Parsed | None]:
         """As `_read`, with what is to be counted of the bytes."""
@@ -318,31 +369,59 @@ class Stream:
             self._votes = 0
 
     def _begin(self, offset: int, line: bytes, head: Parsed | None, rest: Rest) -> None:
+        if not self._suspended:
+            self._since_ns = self._now_ns
         self._open = Open(offset, line, head, self._base)
         self._open.end = self._at
         self._rest = rest
-        self._block = _BLOCK_LINES if head is not None and _BLOCK_BEGIN in line and _BLOCK_END not in line else 0
+        self._block = Pem() if PEM_BEGIN in line and PEM_END not in line and head is not None else None
+
+    def _begin_block(self, offset: int, line: bytes, block: Block, out: list[Item]) -> None:
+        """A logger's traceback belongs to its record, if it comes in a box; all else is a record of its own."""
+        if isinstance(block, RichTraceback) and self._open is not None and not self._open.traced:
+            self._open.add_trace(self._at, line)
+        else:
+            self._close_record(out)
+            self._begin(offset, line, None if isinstance(block, RichTraceback) else self._plain(line), Rest.INDENTED)
+        self._block = block
 
     def _grow(self, offset: int, line: bytes, out: list[Item]) -> None:
-        self._make_room(out)
         if self._open is None:
             self._begin(offset, line, self._plain(line), Rest.INDENTED)
-            return
-        self._open.add(self._at, line)
-        if _BLOCK_BEGIN in line and _BLOCK_END not in line:
-            self._block = _BLOCK_LINES
-
-    def _grow_block(self, line: bytes, out: list[Item]) -> None:
-        self._block = 0 if _BLOCK_END in line else self._block - 1
-        if self._open is not None:
+        elif not self._open.has_room(line):
+            self._overflow(offset, line, out)
+        else:
             self._open.add(self._at, line)
-        self._make_room(out)
+            self._block = Pem() if PEM_BEGIN in line and PEM_END not in line else None
 
-    def _make_room(self, out: list[Item]) -> None:
-        """Close the open record if nothing more may be joined to it; what follows is a record of its own."""
-        if self._open is not None and self._open.full:
+    def _grow_block(self, block: Block, line: bytes, out: list[Item]) -> bool:
+        """Whether a line is one of the block's; if it is not, or there is no room for more, the block is over."""
+        record = self._open
+        if record is None or not record.has_room(line) or not block.takes(line):
+            self._block = None
+            return False
+        record.add(self._at, line)
+        if block.over:
+            self._block = None
+            if isinstance(block, JsonObject):
+                self._read_object(record, out)
+        return True
+
+    def _read_object(self, record: Open, out: list[Item]) -> None:
+        """The lines of an object are its record, if they can be read."""
+        parsed = parse_json(b"\n".join(record.lines), self._now_ns)
+        if parsed is not None:
+            self._open = None
+            out.append(Item(record.offset, record.end, _within_limits(placed(parsed, record.base), record.size)))
+
+    def _overflow(self, offset: int, line: bytes, out: list[Item]) -> None:
+        """The open record has no room for a line: what follows is a record of its own, which goes on in the same way."""
+        rest = Rest.INDENTED
+        if self._open is not None:
+            rest, self._open.incomplete = self._rest, True
             out.append(Item(self._open.offset, self._open.end, Drop.JOIN_LIMIT))
-            self._close_record(out)
+        self._close_record(out)
+        self._begin(offset, line, self._plain(line), rest)
 
     def _close_record(self, out: list[Item]) -> None:
         """As `close`, but the traceback reader knows already where it stands."""
@@ -353,7 +432,7 @@ class Stream:
         if self._open is not None:
             self._emit_open(self._open, out)
         self._open = None
-        self._block = 0
+        self._block = None
 
     def _emit(self, offset: int, parsed: Parsed, size: int, out: list[Item]) -> None:
         out.append(Item(offset, self._at, _within_limits(parsed, size)))
@@ -366,7 +445,7 @@ class Stream:
     def _begins_record(self, line: bytes) -> bool | None:
         """Whether an unindented line below an exception line begins a record. None: in a file of one-line records any line may."""
         own = self._format
-        if detect(line) is not PLAIN or (own not in (None, PLAIN) and own.parse(line, 0) is not None):
+        if begins_alone(line) or detect(line) is not PLAIN or (own not in (None, PLAIN) and own.parse(line, 0) is not None):
             return True
         return False if own is not None and own.rest is Rest.ANY else None
 

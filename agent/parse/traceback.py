@@ -7,11 +7,14 @@ function reads its text once.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from agent.parse.exceptions import GROUP_HEADER, HEADER, ExceptionInfo, Frame
 from agent.parse.fatal_error import parse_fatal_error
+from agent.parse.rich_traceback import parse_boxes
 from agent.parse.traceback_build import Builder
+from agent.parse.traceback_extent import MAX_MESSAGE, NEVER_RAISED
 from agent.parse.traceback_joiner import Joint, TracebackJoiner
 from agent.parse.traceback_lines import FINAL, Grammar, Kind, Phase, Token, clean, unindented
 
@@ -44,7 +47,7 @@ def parse_traceback(text: str) -> ExceptionInfo | None:
     off before its exception line has the type "" and is marked `truncated.incomplete`.
     """
     if not _may_hold(text):
-        return None
+        return parse_boxes(text)
     cut_off: ExceptionInfo | None = None
     for _, _, info in _read(_lines(text), Grammar(_never, embedded=True), whole=True):
         if info is not None and info.type:
@@ -148,23 +151,23 @@ class _Reading:
 
 
 class _Before:
-    """The last line with text: an exception that was never raised stands there if a separator comes without header."""
+    """The last lines: an exception that was never raised stands there if a separator comes without header."""
 
-    __slots__ = ("_blanks", "_line", "_start")
+    __slots__ = ("_lines",)
 
     def __init__(self) -> None:
-        self._line, self._start, self._blanks = "", 0, 0
+        self._lines: deque[tuple[int, str]] = deque(maxlen=MAX_MESSAGE + 1)
 
     def push(self, line: str, start: int) -> None:
-        if line:
-            self._line, self._start, self._blanks = line, start, 0
-        else:
-            self._blanks += 1
+        self._lines.append((start, line))
 
     def open(self, token: Token, start: int) -> _Reading:
-        match = FINAL.fullmatch(self._line) if token.kind is Kind.SEPARATOR and self._blanks else None
-        if match is None:
+        lines = list(self._lines) if token.kind is Kind.SEPARATOR and self._lines and not self._lines[-1][1] else []
+        at = next((at for at in range(len(lines) - 1, -1, -1) if NEVER_RAISED.fullmatch(lines[at][1])), None)
+        if at is None:
             return _Reading(start, prefixed=token.kind in _HEADERS and token.text not in _BARE_HEADERS)
-        reading = _Reading(self._start)
-        reading.feed(Token(Kind.FINAL, self._line, 0, match), start)
+        reading = _Reading(lines[at][0])
+        reading.feed(Token(Kind.FINAL, lines[at][1], 0, FINAL.fullmatch(lines[at][1])), start)
+        for _, line in lines[at + 1 :]:
+            reading.feed(Token(Kind.MESSAGE if line else Kind.BLANK, line), start)
         return reading

@@ -165,6 +165,8 @@ class Builder:
 
     def _add(self, token: Token, chain: _Chain) -> None:
         draft = chain.links[-1]
+        if token.kind is Kind.SEPARATOR and len(chain.links) == 1 and _is_placeholder(chain) and not draft.members:
+            return  # it stood above what is read here, and in lines of its own
         if token.kind is Kind.SEPARATOR:
             _end_message(draft)
             chain.links.append(_Draft(token.text))

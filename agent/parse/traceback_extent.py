@@ -47,6 +47,11 @@ _WHOLE: Final = re.compile(
 )
 """What says of itself that it is at its end, as CPython 3.8 to 3.14 word it."""
 
+NEVER_RAISED: Final = re.compile(r"(?:[^\W\d]\w*\.)*(?:[A-Z]\w*|\w*error|\w*exit)(?:: .*)?", re.DOTALL)
+"""The line of an exception that was never raised and so has no header: stricter than that below a stack, since nothing else tells."""
+MAX_MESSAGE: Final = 20
+"""Lines of such an exception's message, at most."""
+
 
 class Ending(Enum):
     """What came behind the lines in doubt."""

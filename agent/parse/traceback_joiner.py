@@ -11,6 +11,7 @@ import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
+from agent.parse.announcements import OPENINGS as ANNOUNCEMENTS
 from agent.parse.traceback_lines import Grammar, Kind, Phase, clean, unindented
 
 if TYPE_CHECKING:
@@ -22,12 +23,7 @@ MAX_LINES: Final = 10_000
 _OPENINGS: Final = (
     b"The above exception was",
     b"During handling of the above",
-    b"Exception in",
-    b"Exception ignored",
-    b"--- Logging error",
-    b"Fatal Python error",
-    b"Windows fatal exception",
-    b"Timeout (",
+    *ANNOUNCEMENTS,
     b"future: <",
     b"handle: <",
     b"task: <",
@@ -35,7 +31,6 @@ _OPENINGS: Final = (
     b"transport: <",
     b"  | ",
     b"  File ",
-    b"Process ",
 )
 _FIRST: Final = frozenset(opening[:1] for opening in _OPENINGS)
 _STACK_LINE: Final = re.compile(rb'  File ".*", line \d+, in |  \[Previous line repeated |(?:[^\W\d]\w*\.)*[A-Z]\w*(?:: |$)')
@@ -80,13 +75,15 @@ class TracebackJoiner:
     record of its own.
     """
 
-    __slots__ = ("_grammar", "_lines", "interrupted", "open")
+    __slots__ = ("_grammar", "_lines", "begun", "interrupted", "open")
 
     def __init__(self, next_record: Callable[[bytes], bool | None] | None = None) -> None:
         self._grammar = Grammar(_on_text(next_record), patient=True) if next_record else Grammar(unindented)
         self._lines = 0
         self.open = False
         """Whether a traceback is open behind the last line that was fed."""
+        self.begun = Kind.OUTSIDE
+        """What the line of the last START is."""
         self.interrupted = False
         """Whether the last START came in the middle of a stack: the exception line of the one before may be still to come."""
 
@@ -119,7 +116,7 @@ class TracebackJoiner:
         in_stack = self._grammar.phase is Phase.STACK and not self._grammar.depth
         token = self._grammar.feed(clean(line.removesuffix(b"\n").decode("utf-8", "surrogateescape")))
         if token.starts:
-            self.open, self._lines, self.interrupted = True, 1, in_stack
+            self.open, self._lines, self.begun, self.interrupted = True, 1, token.kind, in_stack
             return Joint.START
         self._lines += 1
         self.open = self._grammar.phase is not Phase.IDLE

@@ -19,6 +19,7 @@ import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
+from agent.parse.announcements import LOGGING, announces, announces_death, announces_stacks, is_torn
 from agent.parse.exceptions import CAUSE, CONTEXT, GROUP_HEADER, HEADER
 from agent.parse.traceback_extent import closes_bracket, expects_more, is_more, is_other, opens_bracket
 
@@ -35,16 +36,9 @@ BOX: Final = re.compile(r"( +)(\+-)?\+-{12,16} (\d+|\.\.\.) -{12,16}|( +)\+-{36}
 _HEADLESS: Final = re.compile(r"  \| [^\W\d][\w.<>]*: .*\(\d+ sub-exceptions?\)|[\w.]*RemoteTraceback: ?", re.DOTALL)
 _BAD_SOURCE: Final = re.compile(r'  File ".*", line \d+')
 """What the interpreter prints of the program itself when it is none: a SyntaxError without header."""
-_PREAMBLE: Final = re.compile(
-    r"Exception in thread |Exception ignored |Process \S+:$|--- Logging error ---|(?:future|handle|task|protocol|transport): <",
-)
+_LOOP: Final = re.compile(r"(?:future|handle|task|protocol|transport): <")
+"""How asyncio goes on in the message of its logger."""
 _LOOP_CONTEXT: Final = re.compile(r"[a-z_]+: ")
-_FATAL: Final = re.compile(
-    r"Fatal Python error: |Windows fatal exception: |Timeout \(\d+:[\d:.]+\)!"
-    r"|(?:Current thread|Thread|Stack) .*\(most recent call first\):",
-)
-_BLOCK_FIRST: Final = frozenset("EP-fhtpFWTCS")
-"""What `_PREAMBLE` and `_FATAL` begin with."""
 _FATAL_BODY: Final = re.compile(
     r"  |Python runtime state: |Extension modules: |(?:Current thread|Thread|Stack)\b.*\(most recent call first\):|$",
 )
@@ -61,6 +55,8 @@ class Kind(Enum):
     """What a line is."""
 
     OUTSIDE = auto()
+    ANNOUNCEMENT = auto()
+    """Begins a report that has nothing to do with what is open (see `announcements`)."""
     PREAMBLE = auto()
     HEADER = auto()
     GROUP_HEADER = auto()
@@ -176,6 +172,8 @@ class Grammar:
         whole, line = line, self._unprefixed(line)
         if self._begins_another(line):
             return self._begin(whole)
+        if self._is_announced(line):
+            return self._end(line)
         self._whole = "" if line is whole else whole
         box = self._box(line) if self.depth and "+-" in line else None
         token = box or self._HANDLERS[self.phase](self, line)
@@ -197,12 +195,12 @@ class Grammar:
         return self._idle_block(line)
 
     def _idle_block(self, line: str) -> Token:
-        if _PREAMBLE.match(line):
-            self.phase, self._logging = Phase.PREAMBLE, line == "--- Logging error ---"
-            return Token(Kind.PREAMBLE, line, starts=True)
-        if _FATAL.match(line):
+        if announces_death(line) or announces_stacks(line):
             self.phase = Phase.FATAL
-            return Token(Kind.NOISE, line, starts=True)
+            return Token(Kind.ANNOUNCEMENT, line, starts=True)
+        if (announced := announces(line)) or _LOOP.match(line):
+            self.phase, self._logging = Phase.PREAMBLE, line == LOGGING
+            return Token(Kind.ANNOUNCEMENT if announced else Kind.PREAMBLE, line, starts=True)
         return Token(Kind.OUTSIDE, line)
 
     def _begin(self, line: str) -> Token:
@@ -220,6 +218,12 @@ class Grammar:
             return False
         at_the_edge = not line.startswith("  ") or line.endswith("  + " + GROUP_HEADER)
         return at_the_edge and (self.phase is Phase.STACK or not self._embedded)
+
+    def _is_announced(self, line: str) -> bool:
+        """Whether another report begins here, whatever is open; what a message quotes of one is a part of it."""
+        if self._embedded or self.phase is Phase.QUOTED or not (announces(line) or announces_death(line)):
+            return False
+        return self.phase is not Phase.STACK or not is_torn(line)
 
     def _unprefixed(self, line: str) -> str:
         if self._prefix_open:
@@ -378,7 +382,7 @@ class Grammar:
 
     def _doubtful(self, text: str) -> Token:
         """A line at the left edge, of which the caller can't tell whether it begins a record."""
-        if is_other(text) or (text[:1] in _BLOCK_FIRST and (_PREAMBLE.match(text) or _FATAL.match(text))):
+        if is_other(text) or announces_stacks(text) or _LOOP.match(text):
             return self._stray_line(text) if self.depth else self._end(text)
         marked = not self._blanks and (self._expecting or is_more(text))
         sure = self._confirms(text) if self._doubts else marked

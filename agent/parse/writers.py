@@ -115,6 +115,11 @@ class Writers:
         for stream in self._streams.values():
             stream.close(out, ended=ended)
 
+    def expire(self, now_ns: int, quiet_ns: int, age_ns: int, out: list[Item]) -> None:
+        """Complete what is open of writers that were silent for long enough, and what is open for too long."""
+        for stream in self._streams.values():
+            stream.expire(now_ns, quiet_ns, age_ns, out)
+
     def open_offset(self) -> int | None:
         """Offset of the oldest line that is not in a complete record."""
         offsets = [at for stream in self._streams.values() if (at := stream.open_offset) is not None]

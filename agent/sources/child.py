@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
+    from agent.columns import Records
     from agent.relay import Piece
 
 LONGEST = 1 << 20
@@ -259,6 +260,8 @@ class _Stream:
                 self._lines.skip(piece.skipped)
             self._unwritten += piece.unwritten
             await self._parse(self._lines.feed(piece.data), emit, context)
+            if self._parser.open_offset() is not None:
+                await self._give(self._parser.expire(context.clock.wall_ns(), QUIET), emit)
         await self._finish(emit, context)
 
     async def _next(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> Piece | None:
@@ -281,7 +284,10 @@ class _Stream:
         await self._flush(emit, context, lost, ended=not lost)
 
     async def _flush(self, emit: Callable[[Batch], Awaitable[None]], context: Context, lost: int = 0, *, ended: bool = False) -> None:
-        records = self._parser.flush(context.clock.wall_ns(), ended=ended)
+        await self._give(self._parser.flush(context.clock.wall_ns(), ended=ended), emit, lost)
+
+    async def _give(self, records: Records, emit: Callable[[Batch], Awaitable[None]], lost: int = 0) -> None:
+        """Emit what was open, and what is to be counted."""
         more: dict[str, int] = {Drop.BUFFER_FULL: lost, Drop.NOT_PASSED_ON: self._take_unwritten()}
         await _emit(emit, Batch(records=records, drops=_counted(self._parser.take_drops(), more)))
 

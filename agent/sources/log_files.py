@@ -22,7 +22,7 @@ from agent.crash import crash_point
 from agent.metrics import Kind, Metric, Observation
 from agent.options import Duration, Interval, OptionError, Size, local_path
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
-from agent.parse.limits import TRUNCATED
+from agent.parse.limits import OPEN_AGE, TRUNCATED
 from agent.parse.lines import Parser
 from agent.record import Batch, Drop, Origin
 from agent.resource import of_log_path
@@ -107,7 +107,8 @@ class LogFiles:
         max_open_files: int = Field(default=512, ge=1)
         """Files held open at most (and never more than half of the process's limit)."""
         record_idle: Duration = 1.0
-        """A record that may have more lines (a traceback) is given out when its file was silent for so long."""
+        """A record that may have more lines (a traceback) is given out when its writer was silent for so long, and after 2 s (or this, if it is
+        longer) however much is written: then with the attribute `log.incomplete`, and what follows are records of their own."""
         rotated_idle: Duration = 5.0
         """A last line without an end is given out when its file, removed or rotated away, was silent for so long."""
         partial_idle: Duration = 60.0
@@ -213,8 +214,11 @@ class Batches:
         self._read()
         for stream, piece, reader in self._tail.unended():
             self._add(stream, piece, reader)
-        for stream in [one for one in self._open if self._tail.silent_for(one) >= self._config.record_idle]:
-            self._flush(stream)
+        for stream in [one for one in self._open if not one.more]:
+            if self._tail.silent_for(stream) >= self._config.record_idle:
+                self._flush(stream)
+            else:
+                self._expire(stream)
         self._spare_parsers()
         return self._seal()
 
@@ -288,7 +292,17 @@ class Batches:
 
     def _flush(self, stream: Stream) -> None:
         parser, _ = self._parser(stream)
-        records = parser.flush(self._wall_ns())
+        self._give(stream, parser, parser.flush(self._wall_ns()))
+
+    def _expire(self, stream: Stream) -> None:
+        """Close what is open for too long although its file grows."""
+        parser, _ = self._parser(stream)
+        idle = self._config.record_idle
+        if records := parser.expire(self._wall_ns(), idle, max(OPEN_AGE, idle)):
+            self._give(stream, parser, records)
+
+    def _give(self, stream: Stream, parser: Parser, records: Records) -> None:
+        """Add records that were open."""
         self._records += records
         self._drops.update(parser.take_drops())
         if records:

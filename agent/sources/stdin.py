@@ -20,6 +20,7 @@ from agent.fds import read_some
 from agent.options import Interval, Size  # noqa: TC001 - pydantic reads them
 from agent.parse.cutter import LineCutter
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
+from agent.parse.limits import OPEN_AGE
 from agent.parse.lines import Parser
 from agent.record import Batch, Drop, Origin
 from agent.relay import in_pipe
@@ -39,7 +40,8 @@ class StdinConfig(ComponentConfig):
     format: FormatName = "auto"
     """Format of the lines; `auto` finds it."""
     quiet: Interval = 0.2
-    """How long nothing may come before a traceback or a record of several lines counts as complete."""
+    """How long nothing may come before a traceback or a record of several lines counts as complete; after 2 s (or this, if it is longer) it is
+    given out in any case, with the attribute `log.incomplete`."""
     max_line_size: Size = Field(default=1 << 20, ge=1024)
     """A longer line is cut into pieces of this size, and counted."""
 
@@ -80,6 +82,7 @@ class Stdin:
         await self._resume(emit)
         while chunk := await self._read(emit):
             await self._take(self.reading.lines.feed(chunk), emit)
+            await self._expire(emit)
         await self._complete(emit)
 
     def take_over(self, before: Holding) -> None:
@@ -132,6 +135,13 @@ class Stdin:
         if cut := self.reading.lines.take_cut():
             drops[Drop.OVERSIZED] = drops.get(Drop.OVERSIZED, 0) + cut
         await self._emit(records, drops, self.reading.parser.text, emit)
+
+    async def _expire(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
+        """Close what is open for too long although more is written."""
+        parser = self.reading.parser
+        if parser.open_offset() is not None:
+            records = parser.expire(self._context.clock.wall_ns(), self._config.quiet, max(OPEN_AGE, self._config.quiet))
+            await self._emit(records, parser.take_drops(), None, emit)
 
     async def _flush(self, parser: Parser, emit: Callable[[Batch], Awaitable[None]]) -> None:
         if parser.open_offset() is not None:
