@@ -93,6 +93,10 @@ class Backlog:
         """Whether there is something to take."""
         return self._size > 0 or bool(self._gone)
 
+    def fits_within(self, size: int) -> bool:
+        """Whether what waits is less than that."""
+        return self._size < size
+
     def fits(self, size: int) -> bool:
         """Whether so many bytes more have room."""
         return self._size + size <= self._room
@@ -162,6 +166,8 @@ class Relay:
         self._hand_over = hand_over
         self._loop = asyncio.get_running_loop()
         self._arrived = asyncio.Event()
+        self._filled = asyncio.Event()
+        """Set when more than a pipe holds is waiting, and at the end."""
         self._changed = threading.Condition()
         self._stuck = False
         """Nobody has taken anything for so long that nobody is waited for."""
@@ -176,18 +182,39 @@ class Relay:
         """Begin."""
         self._thread.start()
 
-    async def take(self) -> Piece | None:
-        """The next bytes, waiting for them; None at the end. Cancelled, it has taken nothing."""
+    async def ready(self) -> None:
+        """Wait until there is something to take, or the end."""
         while True:
             with self._changed:
-                if self._backlog or self._unwritten:
-                    self._stuck = False
-                    self._changed.notify()
-                    return self._backlog.take(BITE)._replace(unwritten=self._unwritten.take())
-                if not self._keeping:
-                    return None
+                if self._backlog or self._unwritten or not self._keeping:
+                    return
                 self._arrived.clear()
             await self._arrived.wait()
+
+    async def take(self, linger: float = 0.0) -> Piece | None:
+        """The next bytes, waiting for them; None at the end. Cancelled, it has taken nothing.
+
+        `linger`: seconds that it may wait for more, so that a trickle of lines is not one request for each. What fills a pipe is not waited for.
+        """
+        await self.ready()
+        if linger:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(linger):
+                    await self._enough()
+        with self._changed:
+            if not self._backlog and not self._unwritten:
+                return None
+            self._stuck = False
+            self._changed.notify()
+            return self._backlog.take(BITE)._replace(unwritten=self._unwritten.take())
+
+    async def _enough(self) -> None:
+        while True:
+            with self._changed:
+                if not self._keeping or not self._backlog.fits_within(CHUNK):
+                    return
+                self._filled.clear()
+            await self._filled.wait()
 
     def finish(self) -> None:
         """The writer has ended: what is in the pipe by now is its last. What others write is passed on and not kept."""
@@ -201,6 +228,7 @@ class Relay:
             self._backlog.end()
             left = self._backlog.take(sys.maxsize)
         self._arrived.set()
+        self._filled.set()
         return left.lost + left.data.count(b"\n") + bool(left.data and not left.data.endswith(b"\n"))
 
     def close(self) -> None:
@@ -274,6 +302,8 @@ class Relay:
                 self._unwritten.went(rest)
                 if idle:
                     self._call(self._arrived.set)
+                if not self._backlog.fits_within(CHUNK):
+                    self._call(self._filled.set)
 
     def _end(self) -> None:
         with self._changed:
@@ -282,6 +312,7 @@ class Relay:
             self._keeping = False
         self.passed.set()
         self._call(self._arrived.set)
+        self._call(self._filled.set)
         self._call(self._ended)
 
     def _call(self, function: Callable[[], None]) -> None:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from agent.host.pipeline import Builder, Host
     from agent.sources.child import ChildConfig
 
-LINGER: Final = 0.5
-"""Seconds that files are read on after the command has ended: more than two polls, so that its last lines are among them."""
+LINGER: Final = 0.7
+"""Seconds that files are read on after the command has ended: more than two polls, and the time that a few lines wait for more."""
 LONGEST_LINGER: Final = 3.0
 """Seconds that this may become, so that a traceback at a file's end is among them too: it counts as complete when nothing follows for a while."""
 STORING: Final = 10.0

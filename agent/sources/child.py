@@ -43,6 +43,8 @@ LONGEST = 1 << 20
 """Bytes: a longer line is cut into pieces of this size, and counted; memory stays bounded whatever the child writes."""
 QUIET = 0.2
 """Seconds without output after which an open record (a traceback) is taken as complete."""
+LINGER = 0.2
+"""Seconds that are waited for more output, so that a trickle of lines is not one request for each. An agent that is killed meanwhile loses it."""
 AFTERWARDS = 1.0
 """Seconds that are granted to processes which the child left behind with its pipes."""
 PIPE: Final = 1 << 20
@@ -268,7 +270,8 @@ class _Stream:
         while True:
             try:
                 async with asyncio.timeout(QUIET if self._parser.open_offset() is not None else None):
-                    return await self.relay.take()
+                    await self.relay.ready()
+                return await self.relay.take(LINGER)
             except TimeoutError:
                 await self._flush(emit, context)
 

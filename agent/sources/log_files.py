@@ -46,6 +46,10 @@ ROOM: Final = 256 * 1024
 """Bytes of a batch."""
 MOST: Final = 1000
 """Lines of a batch."""
+FEW: Final = 50
+"""Records that wait for more."""
+LINGER: Final = 0.2
+"""Seconds that they wait."""
 
 BYTES_READ: Final = Metric("outrider.files.read", Kind.COUNTER, "By", "Bytes of log files read.")
 BYTES_MISSED: Final = Metric(
@@ -136,7 +140,7 @@ class LogFiles:
         """Follow the files until cancelled."""
         clock = self._context.clock
         self._tail = Tail(options(self.config), await self._context.positions())
-        batches = Batches(self._tail, self.config, clock.wall_ns)
+        batches = Batches(self._tail, self.config, clock.wall_ns, linger=LINGER)
         try:
             while True:
                 batch = self._next(batches)
@@ -188,7 +192,11 @@ class LogFiles:
 class Batches:
     """Makes batches of what a `Tail` reads. Without I/O of its own, and without waiting: `now` is monotonic seconds."""
 
-    def __init__(self, tail: Tail, config: LogFiles.Config, wall_ns: Callable[[], int]) -> None:
+    def __init__(self, tail: Tail, config: LogFiles.Config, wall_ns: Callable[[], int], *, linger: float = 0.0) -> None:
+        """`linger`: seconds for which a few records wait for more."""
+        self._linger = linger
+        self._since: float | None = None
+        """When the first record of the present batch was read; None = there is none."""
         self._tail = tail
         self._config = config
         self._wall_ns = wall_ns
@@ -201,6 +209,7 @@ class Batches:
         self.bytes_read = 0
 
     def _begin(self) -> None:
+        self._since = None
         self._records = Records()
         self._positions: dict[str, bytes | None] = {}
         self._drops: Counter[str] = Counter()
@@ -220,7 +229,13 @@ class Batches:
             else:
                 self._expire(stream)
         self._spare_parsers()
-        return self._seal()
+        return None if self._lingers(now) else self._seal()
+
+    def _lingers(self, now: float) -> bool:
+        """Whether a few records wait for more: a trickle of lines is not one request for each. Positions have not moved, so a kill loses nothing."""
+        if self._since is None and self._records:
+            self._since = now
+        return self._since is not None and len(self._records) < FEW and now - self._since < self._linger
 
     def take_notices(self) -> list[Notice]:
         """What happened to files since the last call."""

@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from agent import relay as module
-from agent.relay import Backlog, Piece, Relay, Torn, write_all
+from agent.relay import CHUNK, Backlog, Piece, Relay, Torn, write_all
 
 
 def lines(first, last, size=10):
@@ -296,3 +296,30 @@ def test_a_non_blocking_output_gets_every_byte():
 
     assert b"".join(got) == data
     assert rest == b""
+
+
+async def test_a_trickle_is_taken_together():
+    """Who lingers gets what comes meanwhile in one piece, and at the end waits for nothing more."""
+    source, writer = os.pipe()
+    relay = Relay(source, os.open(os.devnull, os.O_WRONLY), room=1 << 20, patience=1.0)
+    relay.start()
+    os.write(writer, b"one\n")
+    taken = asyncio.ensure_future(relay.take(linger=60.0))
+    await relay.ready()
+    os.write(writer, b"two\n")
+    os.close(writer)
+    assert (await taken).data == b"one\ntwo\n"
+    assert await relay.take(linger=60.0) is None
+    relay.join(5.0)
+
+
+async def test_much_output_is_not_waited_for():
+    """More than a pipe holds is taken at once, however long one would linger."""
+    source, writer = os.pipe()
+    relay = Relay(source, os.open(os.devnull, os.O_WRONLY), room=1 << 20, patience=1.0)
+    relay.start()
+    async with asyncio.timeout(30.0):
+        await asyncio.to_thread(os.write, writer, b"x" * (CHUNK + 1))
+        assert len((await relay.take(linger=60.0)).data) >= CHUNK
+    os.close(writer)
+    relay.join(5.0)

@@ -28,10 +28,12 @@ class Fed:
         self.pieces = [piece if isinstance(piece, Piece) else Piece(piece) for piece in pieces]
         self.end = end
 
-    async def take(self):
-        if self.pieces:
-            return self.pieces.pop(0)
-        return None if self.end else await asyncio.Event().wait()
+    async def ready(self):
+        if not self.pieces and not self.end:
+            await asyncio.Event().wait()
+
+    async def take(self, linger=0.0):  # noqa: ARG002 - nothing comes meanwhile
+        return self.pieces.pop(0) if self.pieces else None
 
 
 def stream(*pieces, **options):

@@ -16,8 +16,9 @@ import pytest
 
 from agent.component import Context
 from agent.metrics import Metrics
-from agent.sources.log_files import LogFiles
+from agent.sources.log_files import Batches, LogFiles, options
 from agent.tail.position import PositionError
+from agent.tail.tail import Tail
 from agent.telemetry import Telemetry
 from agent.testing.clock import FakeClock
 from agent.testing.sink import Sink
@@ -752,3 +753,22 @@ def test_many_files_share_few_parsers(tmp_path, rig):
         append(tmp_path / f"{number}.log", "2")
     assert one.drain() == ["2"] * 1500
     assert len(one.batches._parsers) <= 1000
+
+
+def test_a_few_records_wait_for_more(tmp_path):
+    """With a linger a trickle is one batch every other look; many records, and what was waited for long enough, go at once."""
+    file = tmp_path / "a.log"
+    config = LogFiles.Config.model_validate({"include": [str(file)]})
+    batches = Batches(Tail(options(config), {}), config, lambda: 1, linger=0.2)
+
+    def written(number: int, now: float) -> int | None:
+        with file.open("a") as log:
+            log.write('{"event":"x"}\n' * number)
+        batch = batches.next(now)
+        return None if batch is None else len(batch.records)
+
+    assert [written(1, 10.0), written(1, 10.1), written(1, 10.3)] == [None, None, 3]
+    assert written(100, 11.0) == 100
+    assert written(1, 12.0) is None
+    assert len(batches.next(12.3).records) == 1
+    batches._tail.close()
