@@ -195,7 +195,8 @@ class FileChanged(Event):
     source: str
     path: str
     what: str
-    """From an enumeration: `renamed`, `truncated`, `replaced`, `compressed`, `removed`."""
+    """From an enumeration: `renamed`, `truncated`, `replaced`, `compressed`, `copied`, `rewritten`, `removed`; `vanished`: gone while no agent
+    looked, so that it is unknown what was not read; `assumed` and `reread`: a decision that is ambiguous, see `agent/tail/decide.py`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,8 @@ class LogFiles:
         """Format of the lines; `auto` finds it per file."""
         follow_rotated: bool = True
         """Whether to read rotated files that came and went while the agent did not look, though no glob asks for them."""
+        rotated_to: tuple[LocalPath, ...] = ()
+        """Directories that files are rotated into (`olddir`), besides their own and those directly below it, which are known."""
         allowed_roots: tuple[LocalPath, ...] = ()
         """Directories that links may lead to, besides those of the globs. Elsewhere only links of root and to the link owner's own files are followed."""
         poll_interval: Interval = 0.2
@@ -400,6 +402,7 @@ def options(config: LogFiles.Config) -> Options:
         allowed_roots=(*roots, *map(os.path.realpath, config.allowed_roots)),
         from_end=config.start_at == "end",
         follow_rotated=config.follow_rotated,
+        rotated_to=tuple(map(os.path.realpath, config.rotated_to)),
         poll_interval=config.poll_interval,
         max_line=config.max_line_bytes,
         max_open=config.max_open_files,

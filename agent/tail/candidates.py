@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from agent.tail.decide import Candidate
+from agent.tail.names import possible_bases, without_gzip
 from agent.tail.open import Found, NotRegularError, found, resolve
 from agent.tail.stream import State
 from agent.tail.table import Notice
@@ -13,6 +14,7 @@ from agent.tail.table import Notice
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from agent.tail.archives import Archives
     from agent.tail.discover import Globs, Listing, Listings
     from agent.tail.table import Options, Table
 
@@ -29,10 +31,11 @@ def regular(path: str) -> Found | None:
 class Candidates:
     """Finds them in directories as last read."""
 
-    def __init__(self, table: Table, globs: Globs, listings: Listings, options: Options) -> None:
+    def __init__(self, table: Table, globs: Globs, listings: Listings, archives: Archives, options: Options) -> None:
         self._table = table
         self._globs = globs
         self._listings = listings
+        self._archives = archives
         self._options = options
         self._refused: set[str] = set()
         """Paths that are told to be unreadable, so that it is told once."""
@@ -40,8 +43,7 @@ class Candidates:
         """Inodes by directory and by file, where the two don't agree."""
         self.dismissed: dict[tuple[int, int], int] = {}
         """Rotated files from before our time, that nobody asks for, and when they were last written: the inode may be used anew."""
-        self.suspects: set[str] = set()
-        """Directories to be looked at again, also if nothing changes in them: what a file there is was not clear yet."""
+        self.rechecked: set[str] = set()
         self.moving: set[str] = set()
         """Homes beside which names changed between the reading of the directory and the question what lies there."""
 
@@ -63,10 +65,20 @@ class Candidates:
             for path in self._unknown_names(listing):
                 file = self._admit(path)
                 if file is not None and self._is_stale(listing, path, file):
-                    self._look_again(path, self._table.homes.of(path, file.path))
+                    self._look_again(path, self._home_of(path, file))
                 elif file is not None and file.id not in candidates:  # another name of a file is not another file
-                    candidates[file.id] = Candidate(file, path, self._table.homes.of(path, file.path), included=True)
+                    candidates[file.id] = Candidate(file, path, self._home_of(path, file), included=True)
         return list(candidates.values())
+
+    def _home_of(self, path: str, file: Found) -> str:
+        """Where the live file is that this one was, or is to be: also in the directory above, or one that rotates into this one."""
+        home = self._table.homes.of(path, file.path)
+        if home in self._table.by_home:
+            return home
+        directory, name = os.path.split(file.path)
+        bases = (name, without_gzip(name), *possible_bases(name))
+        served = [one for one in self._archives.served(directory) if one != directory]
+        return next((known for one in served for base in bases if (known := os.path.join(one, base)) in self._table.by_home), home)
 
     def _is_stale(self, listing: Listing, path: str, file: Found) -> bool:
         """Whether a name leads to another file than when the directory was read: what came between is to be found first.
@@ -131,23 +143,37 @@ class Candidates:
                 self._look_again(path, home)
             elif status.id not in self._table.by_id:
                 known.add(path)
-                yield Candidate(status, self._table.by_home[home][-1].name, home, included=False)
+                name = self._table.by_home[home][-1].name
+                yield Candidate(status, name, home, included=False, may_begin=self._may_begin(home, listing.path))
+
+    def _may_begin(self, home: str, archive: str) -> bool:
+        """Whether what looks rotated here is certainly of this home: beside it, where it is said to be rotated to, or has been before."""
+        if self._archives.is_certain(os.path.dirname(home), archive):
+            return True
+        return any(os.path.dirname(stream.place.path) == archive for stream in self._table.by_home[home])
 
     def _look_again(self, path: str, home: str) -> None:
         self.moving.add(home)
-        self.suspects.add(os.path.dirname(path))
+        self.rechecked.add(os.path.dirname(path))
 
     def rotated(self, listing: Listing) -> Iterator[tuple[str, str]]:
         """Paths that look rotated and that hold nothing known, with the home they were rotated from."""
         losers = {stream.home for stream in self._table.lost}
-        for base, names in listing.rotated().items():
-            home = os.path.join(listing.path, base)
-            for name in names if home in self._table.by_home else ():
-                entry = listing.entries[name]
-                path = os.path.join(listing.path, name)
-                is_unknown = entry.is_file and (listing.device, entry.inode) not in self._table.by_id
-                if is_unknown and (home in losers or not self._is_dismissed(path, (listing.device, entry.inode))):
-                    yield path, home
+        for name, home in self._names(listing):
+            id_ = listing.device, listing.entries[name].inode
+            path = os.path.join(listing.path, name)
+            is_unknown = listing.entries[name].is_file and id_ not in self._table.by_id and path not in self._table.by_home
+            if is_unknown and (home in losers or not self._is_dismissed(path, id_)):
+                yield path, home
+
+    def _names(self, listing: Listing) -> Iterator[tuple[str, str]]:
+        """The names in a directory that look rotated, and from which home; moved into another directory a file may keep its name."""
+        for directory in self._archives.served(listing.path):
+            for base, names in listing.rotated().items():
+                if (home := os.path.join(directory, base)) in self._table.by_home:
+                    yield from ((name, home) for name in names)
+            if directory != listing.path and self._table.live_directories[directory]:
+                yield from ((name, home) for name in listing.entries if (home := os.path.join(directory, name)) in self._table.by_home)
 
     def _is_dismissed(self, path: str, id_: tuple[int, int]) -> bool:
         if id_ not in self.dismissed:
@@ -161,6 +187,8 @@ class Candidates:
     def newest_beside(self, home: str) -> int:
         """When (ns) the rotated files that are there, and that no glob asks for, were written last; 0 = there are none."""
         directory, base = os.path.split(home)
-        paths = (os.path.join(directory, name) for name in self._listings.get(directory).rotated().get(base, ()))
-        files = (regular(path) for path in paths if not self._globs.match(path))
+        self.rechecked.add(directory)
+        listings = [self._listings.refreshed(archive) for archive in self._archives.of(self._listings.refreshed(directory).path)]
+        paths = (os.path.join(one.path, name) for one in listings for name in (*one.rotated().get(base, ()), base))
+        files = (regular(path) for path in paths if path != home and not self._globs.match(path))
         return max((file.mtime_ns for file in files if file and file.id not in self._table.by_id), default=0)

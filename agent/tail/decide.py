@@ -5,15 +5,39 @@ What the usual rotations leave behind, and how a content is found again:
     rename, create        the inode has a new name                                 → followed by inode
     copy, truncate        the inode has other content; a new file has the old one  → found by content
     rename, compress      the inode is gone; a new .gz has its content             → found by content
+    write anew, rename    the inode is gone; a new file of its name begins with it → found by content
     remove, create        the inode is gone, or used anew                          → nothing: the content is gone
+
+`decide` is the one rule for what is found by content. A content is known by what was read of it: its head, and the bytes before the
+offset. Contents of one log may begin alike (a header, a banner), so what was read proves something only where it is more than such a
+common head; it is one as far as another file of the same log begins with the same bytes. Of all contents that a file may hold, the one of
+which most was read has it. Each row of the table is provable, or ambiguous: there two histories leave the same files behind.
+
+    row         what was read of the content, and the file                           the file holds             row is
+    ----------  -------------------------------------------------------------------  -------------------------  ------------------------------
+    OTHER       differs from it, or has no name that a rotation gives                another content            provable
+    UNREAD      nothing was read; the file is no older and no shorter than was seen  that content               provable: nothing can repeat
+    AGAIN       equal, and the inode is the one that was gone                        that content               provable
+    COPIED      equal, in a file with a rotated name                                 that content, from there   provable if not a common head
+    CUT_SHORT   equal as far as it goes, ends before what was read, was last written that content, to its end   provable
+                before that, and appears when the content was truncated
+    LATER       as CUT_SHORT, but last written after what was read                   another content            provable
+    REWRITTEN   equal, at the live path, and the old inode is gone                   that content, from there   provable
+    HEAD        equal, but only a common head (or a single line, at the live path)   another content            ambiguous: the head repeats
+    ENDED       equal, a common head, and the content had ended there                another content            provable
+
+COPIED is ambiguous where what was read is a common head: then the content is in this copy, unless it was destroyed while there was no
+more in it than the head. Nothing but a head can be missing then, of which an equal one was read. Ambiguous decisions are events
+(`assumed`, `reread`), and so counted.
 """
 
 from __future__ import annotations
 
 import os
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.tail.names import is_gzip, is_rotated, rotation_number
+from agent.tail.names import is_gzip, is_rotated, rotation_number, without_gzip
 
 if TYPE_CHECKING:
     from agent.tail.open import Found
@@ -30,6 +54,8 @@ class Candidate(NamedTuple):
     """Where a successor of it is to be expected."""
     included: bool
     """Whether a glob asks for it; else it only matters if it continues something known."""
+    may_begin: bool = True
+    """Whether it is read as something new if it holds nothing known and is from our time, though no glob asks for it."""
 
     @property
     def is_live(self) -> bool:
@@ -40,6 +66,100 @@ class Candidate(NamedTuple):
     def gzip(self) -> bool:
         """Whether its content is compressed."""
         return is_gzip(self.found.path)
+
+
+class Row(Enum):
+    """A row of the table above: whether the file holds the content, and whether that is ambiguous."""
+
+    OTHER = 0, False, False
+    UNREAD = 1, True, False
+    AGAIN = 2, True, False
+    COPIED = 3, True, False
+    COPIED_HEAD = 4, True, True
+    CUT_SHORT = 5, True, False
+    LATER = 6, False, False
+    REWRITTEN = 7, True, False
+    HEAD = 8, False, True
+    ENDED = 9, False, False
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the file holds the content."""
+        return self.value[1]
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether another history leaves the same behind."""
+        return self.value[2]
+
+
+class Pair(NamedTuple):
+    """A content that is not where it was, and a file that no known content lies in: all that a decision rests on."""
+
+    read: int
+    """Bytes of the content that were read."""
+    is_equal: bool = False
+    """What is remembered of these bytes is in the file, as far as that goes."""
+    is_shorter: bool = False
+    """The file ends before them."""
+    is_head: bool = False
+    """Another file of the same log begins with these bytes."""
+    is_line: bool = False
+    """They are one line."""
+    is_rotated: bool = False
+    """The file has a name and a place that rotations give to the content's file."""
+    is_live: bool = False
+    """The file lies where the content's live file is expected."""
+    is_included: bool = False
+    """A glob asks for the file."""
+    is_back: bool = False
+    """The file's inode is the content's, which was gone."""
+    is_emptied: bool = False
+    """The file that held the content is emptied: that still is where it was, nothing was written into the gap between copy and truncation
+    but what is at the end of what was read, and it was found just now."""
+    is_older: bool = False
+    """The file was last written no later than what was read last."""
+    is_gone: bool = False
+    """The content's file has no name any more."""
+    has_ended: bool = False
+    """The content's file had been rotated away, and was read to its end."""
+    may_be_unread: bool = False
+    """Time and size do not contradict that the file holds a content of which nothing was read."""
+
+
+def decide(pair: Pair) -> Row:
+    """The row of the table that a pair falls in."""
+    if pair.is_back and not pair.is_shorter and (pair.is_equal or not pair.read):
+        return Row.AGAIN
+    if not pair.read:
+        return Row.UNREAD if pair.is_rotated and pair.may_be_unread else Row.OTHER
+    if not pair.is_equal:
+        return Row.OTHER
+    if pair.is_shorter:
+        return _decide_shorter(pair)
+    if pair.is_live:
+        return _decide_live(pair)
+    if pair.is_rotated:
+        return _decide_rotated(pair)
+    return Row.COPIED if pair.is_included and not (pair.is_head or pair.is_line) else Row.OTHER
+
+
+def _decide_shorter(pair: Pair) -> Row:
+    if not (pair.is_rotated and pair.is_emptied):
+        return Row.OTHER
+    return Row.CUT_SHORT if pair.is_older else Row.LATER
+
+
+def _decide_live(pair: Pair) -> Row:
+    if not pair.is_gone:
+        return Row.OTHER
+    return Row.HEAD if pair.is_head or pair.is_line else Row.REWRITTEN
+
+
+def _decide_rotated(pair: Pair) -> Row:
+    if not pair.is_head:
+        return Row.COPIED
+    return Row.ENDED if pair.has_ended else Row.COPIED_HEAD
 
 
 def is_same_file(place: Place, path: str, generation: int) -> bool:
@@ -61,8 +181,14 @@ def may_be_unread(place: Place, size: int, mtime_ns: int, candidate: Candidate) 
 
 
 def is_beside(home: str, path: str) -> bool:
-    """Whether a path is the home of a content, or what a rotation makes of it."""
+    """Whether a path is the home of a content, or what a rotation makes of it in the same directory."""
     return os.path.dirname(path) == os.path.dirname(home) and (path == home or is_rotated(os.path.basename(home), os.path.basename(path)))
+
+
+def has_rotated_name(home: str, path: str) -> bool:
+    """Whether a path is what a rotation makes of a home: another name beside it; in another directory it may keep its name."""
+    base, name = os.path.basename(home), os.path.basename(path)
+    return is_rotated(base, name) or (path != home and without_gzip(name) == base)
 
 
 def by_age(candidate: Candidate) -> tuple[object, ...]:

@@ -74,6 +74,10 @@ class Listing:
             return True
         return (status.st_dev, status.st_ino, status.st_mtime_ns) == self._stamp
 
+    def names(self) -> Iterator[tuple[tuple[int, int], str]]:
+        """Device and inode of each regular file, with its path."""
+        return (((self.device, entry.inode), os.path.join(self.path, name)) for name, entry in self.entries.items() if entry.is_file)
+
     def rotated(self) -> dict[str, list[str]]:
         """The names here that look like what a rotation makes of a name, by that name."""
         if self._rotated is None:
@@ -159,6 +163,10 @@ class Listings:
             if listing.refresh():
                 self.changed.add(path)
         return listing
+
+    def names(self) -> dict[tuple[int, int], str]:
+        """A path of each file in the directories as last read, by device and inode."""
+        return {file: path for listing in self._known.values() for file, path in listing.names()}
 
     def get(self, path: str) -> Listing:
         """The directory as last read."""

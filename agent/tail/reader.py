@@ -116,6 +116,18 @@ class GzipReader:
         self.read(goal, 0)
         return goal == offset or self._stuck
 
+    def end(self, near: int) -> int | None:
+        """How long the content is, if it ends within so many bytes, or its last bytes can be believed; None = unknown, or not whole yet.
+
+        The last four bytes are the length of the last member, modulo 2³² (RFC 1952, section 2.3.1).
+        """
+        self.read(near, 1)
+        end = self._start + len(self._buffer)
+        if self.finished():
+            return end
+        said = int.from_bytes(os.pread(self.fd, 4, max(0, os.fstat(self.fd).st_size - 4)), "little")
+        return said if end > near and said > end else None
+
     def remembers(self, offset: int) -> bool:
         """Whether reading from there needs no starting over."""
         return offset >= self._start
@@ -233,11 +245,11 @@ def intact(fd: int, at: int) -> Iterator[bytes]:
 
 
 def equal_so_far(copy: Reader, original: Reader, size: int | None) -> bool:
-    """Whether one content is the beginning of the other: compared are its first 64 KiB and its last 4 KiB.
+    """Whether one content is the beginning of the other, up to `size`: compared are the first 64 KiB and the last 4 KiB.
 
-    An empty file beside a living one may become a copy: that counts as one. `size` of the copy is None if it is compressed.
+    An empty file beside a living one may become a copy: that counts as one. `size` is None if the copy is compressed.
     """
-    mine = copy.read(0, COMPARED)
+    mine = copy.read(0, COMPARED if size is None else min(size, COMPARED))
     if mine != original.read(0, len(mine)):
         return False
     if size is None or size <= COMPARED:

@@ -1,20 +1,52 @@
-"""Whether a file continues a content: compared by inode, by what was read of it, and, where nothing was read, by time."""
+"""What a file has in common with a content: gathers what `decide` decides on. Thin I/O."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import os
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.tail.candidates import regular
-from agent.tail.decide import Candidate, is_beside, is_same_file, may_be_unread
-from agent.tail.position import Cause, Place
-from agent.tail.reader import COMPARED, GzipReader
+from agent.tail.decide import Pair, decide, has_rotated_name, is_same_file, may_be_unread
+from agent.tail.locate import is_at
+from agent.tail.names import possible_bases, without_gzip
+from agent.tail.open import inode_generation
+from agent.tail.pool import Peek
+from agent.tail.position import HEAD, Cause, Digest, Place
+from agent.tail.reader import COMPARED, GzipReader, equal_so_far
+from agent.tail.stream import ContentChangedError, State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from agent.tail.archives import Archives
+    from agent.tail.decide import Candidate, Row
+    from agent.tail.pool import Pool
     from agent.tail.reader import Reader
     from agent.tail.stream import Stream
+    from agent.tail.table import Table
 
 _NEAR: Final = 8 << 20
 """Bytes that are decompressed at once to compare what lies behind them."""
+_RELATIVES: Final = 4
+"""The newest contents of a home that a file is compared with."""
+
+
+class Claim(NamedTuple):
+    """A file that holds a content."""
+
+    matched: int
+    """Bytes of the content in which they are the same, as far as can be seen."""
+    order: int
+    """Which of the files it is, oldest first."""
+    stream: Stream
+    candidate: Candidate
+    row: Row
+    size: int | None
+    """Of the file's content; None where it would take too long to find out."""
+
+    def rank(self) -> tuple[bool, int, int, int]:
+        """Sort key: what matches furthest comes first, and what decides nothing last."""
+        return not self.row.is_same, -self.matched, self.order, self.stream.serial
 
 
 def place_of(candidate: Candidate) -> Place:
@@ -22,61 +54,201 @@ def place_of(candidate: Candidate) -> Place:
     return Place(candidate.found.path, *candidate.found.id, gzip=candidate.gzip)
 
 
-def by_proof(stream: Stream) -> tuple[bool, int]:
-    """Sort key: what nothing was read of could be taken for anything, so it is asked last."""
-    return stream.offset == 0, stream.serial
+class _Lost:
+    """The lost contents, by what a file may show of them: with many files, not each can be compared with each."""
+
+    def __init__(self, streams: Iterable[Stream]) -> None:
+        self._by_home: dict[str, list[Stream]] = defaultdict(list)
+        self._by_inode: dict[int, list[Stream]] = defaultdict(list)
+        self._by_head: dict[Digest, list[Stream]] = defaultdict(list)
+        for stream in streams:
+            self._by_home[stream.home].append(stream)
+            self._by_inode[stream.place.inode].append(stream)
+            if stream.head.length == HEAD:
+                self._by_head[stream.head].append(stream)
+
+    def of(self, candidate: Candidate, homes: Iterable[str], head: bytes) -> Iterable[Stream]:
+        """What a file may hold: by place and name, by inode, or, if a glob asks for it, by the first bytes."""
+        found = [stream for home in homes for stream in self._by_home.get(home, ())]
+        found += self._by_inode.get(candidate.found.inode, ())
+        if candidate.included and len(head) == HEAD:
+            found += self._by_head.get(Digest.of(head), ())
+        return dict.fromkeys(found)
 
 
-def is_at(path: str, stream: Stream) -> bool:
-    """Whether the file in which a content was last lies at a path."""
-    status = regular(path)
-    return status is not None and status.id == stream.place.id
+class Recognizer:
+    """Compares files with contents."""
 
+    def __init__(self, table: Table, pool: Pool, archives: Archives) -> None:
+        self._table = table
+        self._pool = pool
+        self._archives = archives
+        self._lost = _Lost(())
+        self._candidates: Sequence[Candidate] = ()
+        self._mistaken: set[tuple[Stream, tuple[int, int]]] = set()
+        """Files that looked like a lost content but were not."""
 
-def may_be(stream: Stream, path: str, generation: int) -> bool:
-    """Whether an inode is the same file still. Of what nothing was read, only its generation or a rotated name can tell."""
-    is_told = stream.offset or (stream.place.generation and generation)
-    return is_same_file(stream.place, path, generation) and bool(is_told or is_beside(stream.home, path))
+    def was_mistaken(self, stream: Stream) -> None:
+        """A file was taken for a lost content, and is not."""
+        self._mistaken.add((stream, stream.place.id))
 
+    # -- contents that are lost
 
-def is_continued(stream: Stream, candidate: Candidate, reader: Reader, generation: int) -> bool:
-    """Whether a file holds what a lost content held: it is that file again, or a copy of it."""
-    if stream.cause is Cause.REMOVED and is_back(stream, candidate, generation):
+    def begin(self, candidates: Sequence[Candidate]) -> None:
+        """Begin with these files: what is lost now is what they may hold."""
+        self._lost = _Lost(self._table.lost)
+        self._candidates = candidates
+
+    def claims(self, candidate: Candidate, order: int) -> list[Claim]:
+        """The lost contents that a file may hold, and those that it may not although it begins with what was read of them."""
+        claims = []
+        homes = self._homes(candidate.found.path)
+        with Peek(self._pool, place_of(candidate)) as reader:
+            end = reader.end(_NEAR) if isinstance(reader, GzipReader) else candidate.found.size
+            generation = inode_generation(reader.fd)
+            for stream in self._lost.of(candidate, homes, reader.read(0, HEAD)):
+                if self._may_hold(stream, candidate, generation):
+                    pair = self._compare(stream, candidate, reader, end, generation)
+                    pair = pair._replace(is_rotated=pair.is_rotated and stream.home in homes)
+                    row = decide(self._with_head(pair, stream, candidate))
+                    if row.is_same or row.is_ambiguous:
+                        claims.append(Claim(min(stream.offset, stream.offset if end is None else end), order, stream, candidate, row, end))
+        return claims
+
+    def _homes(self, path: str) -> set[str]:
+        """The homes of which a path may be a rotated file, and the one that it is."""
+        directory, name = os.path.split(path)
+        bases = {name, without_gzip(name), *possible_bases(name)}
+        return {os.path.join(served, base) for served in self._archives.served(directory) for base in bases}
+
+    def _may_hold(self, stream: Stream, candidate: Candidate, generation: int) -> bool:
+        """Whether to compare them at all."""
+        if (stream, candidate.found.id) in self._mistaken:
+            return False
+        is_same_inode = candidate.found.id == stream.place.id and stream.place.generation in (0, generation)
+        return stream.cause is Cause.REMOVED or not is_same_inode  # what a file holds after it was emptied is no copy of what it held
+
+    def _compare(self, stream: Stream, candidate: Candidate, reader: Reader, end: int | None, generation: int) -> Pair:
+        path, file = candidate.found.path, candidate.found
+        is_shorter = end is not None and end < stream.offset
+        is_same_inode = file.id == stream.place.id and stream.place.generation in (0, generation)
+        return Pair(
+            stream.offset,
+            is_equal=self._is_equal(stream, reader, end),
+            is_shorter=is_shorter,
+            is_rotated=path != stream.home and has_rotated_name(stream.home, path) and not is_same_inode,
+            is_live=path == stream.home,
+            is_included=candidate.included and not is_same_inode,
+            is_back=stream.cause is Cause.REMOVED and _is_back(stream, candidate, generation),
+            is_emptied=is_shorter and end is not None and _is_just_emptied(stream, end),
+            is_older=file.mtime_ns <= stream.read_mtime_ns,
+            is_gone=stream.cause is Cause.REMOVED,
+            has_ended=stream.cause is Cause.REMOVED and stream.place.path != stream.home and stream.size <= stream.offset,
+            may_be_unread=may_be_unread(stream.place, stream.size, stream.mtime_ns, candidate),
+        )
+
+    def _is_equal(self, stream: Stream, reader: Reader, end: int | None) -> bool:
+        if not stream.offset:
+            return False
+        if end is not None and end < stream.offset:
+            return stream.may_begin_with(reader, end)
+        if isinstance(reader, GzipReader):
+            return _may_be_compressed(stream, reader)
         return stream.is_continued_by(reader)
-    return is_copy_of_lost(stream, candidate, reader, generation)
+
+    def _with_head(self, pair: Pair, stream: Stream, candidate: Candidate) -> Pair:
+        """The same with what only matters, and only is looked for, where something is equal."""
+        if not pair.is_equal or pair.is_shorter or pair.read > COMPARED:
+            return pair
+        with Peek(self._pool, place_of(candidate)) as reader:
+            is_line = reader.read(0, pair.read).count(b"\n") <= 1
+        return pair._replace(is_line=is_line, is_head=self._is_common(stream, candidate, stream.is_continued_by))
+
+    def _is_common(self, stream: Stream, candidate: Candidate, is_equal: Callable[[Reader], bool]) -> bool:
+        """Whether another file of the same log begins with what a content and a file have in common."""
+        known = [one.place for one in self._readable(candidate.home) if one is not stream]
+        new = (one for one in self._candidates if one.home == candidate.home and one.found.id not in self._table.by_id)
+        others = [place_of(one) for one in new if one.found.id != candidate.found.id]
+        for place in (*known, *others[-_RELATIVES:]):
+            try:
+                with Peek(self._pool, place) as reader:
+                    if is_equal(reader):
+                        return True
+            except OSError:
+                continue
+        return False
+
+    def _readable(self, home: str) -> list[Stream]:
+        """The newest contents of a home that lie in plain files, newest first."""
+        plain = [one for one in reversed(self._table.by_home.get(home, ())) if one.state is not State.LOST and not one.place.gzip]
+        return plain[:_RELATIVES]
+
+    # -- contents that are still there
+
+    def copied_from(self, candidate: Candidate, seen_since: int) -> int:
+        """How much of a file was read already, because it is the copy of a content that still is there: 0 if it is none.
+
+        A copy that has more than what was read yet is not ready: -1.
+        """
+        for stream in self._readable(candidate.home):
+            if stream.born < seen_since and self._may_copy(stream, candidate):
+                with Peek(self._pool, place_of(candidate)) as copy:
+                    size = copy.end(_NEAR) if isinstance(copy, GzipReader) else candidate.found.size
+                    known = self._known_of(stream, candidate, copy, size)
+                if known and not self._is_head(candidate, stream, known):
+                    return known
+        return 0
+
+    def _may_copy(self, stream: Stream, candidate: Candidate) -> bool:
+        if candidate.is_live:
+            return stream.state is State.HELD and not os.fstat(self._pool.get(stream).fd).st_nlink
+        return stream.offset > HEAD
+
+    def _known_of(self, stream: Stream, candidate: Candidate, copy: Reader, size: int | None) -> int:
+        """How much of a copy was read already: 0 if it is none, -1 if it can't be said yet."""
+        least = stream.left_size if candidate.is_live else HEAD + 1
+        if size is None or size < max(least, 1):
+            return 0
+        try:
+            reader = self._pool.get(stream)
+            whole = os.fstat(reader.fd).st_size
+            if not equal_so_far(copy, reader, min(size, stream.offset if candidate.is_live else whole)):
+                return 0
+        except ContentChangedError:
+            return 0
+        if candidate.is_live and copy.read(0, min(size, stream.offset, COMPARED)).count(b"\n") <= 1:
+            return 0
+        if size <= stream.offset:
+            return size
+        if candidate.is_live:
+            return -1 if stream.offset < whole else stream.offset
+        return -1 if size <= whole else 0
+
+    def _is_head(self, candidate: Candidate, stream: Stream, known: int) -> bool:
+        """Whether what a copy has in common with a content is what other files of the same log begin with, too."""
+        same = known if known > 0 else stream.offset
+        if same > COMPARED:
+            return False
+        with Peek(self._pool, place_of(candidate)) as copy:
+            start = copy.read(0, same)
+        return self._is_common(stream, candidate, lambda reader: reader.read(0, same) == start)
 
 
-def is_back(stream: Stream, candidate: Candidate, generation: int) -> bool:
+def _is_back(stream: Stream, candidate: Candidate, generation: int) -> bool:
     """Whether a file that was gone is there again: moved away and back, or mounted anew under another device number."""
     if candidate.found.inode != stream.place.inode:
         return False
     return candidate.found.device != stream.place.device or is_same_file(stream.place, candidate.found.path, generation)
 
 
-def is_copy_of_lost(stream: Stream, candidate: Candidate, reader: Reader, generation: int) -> bool:
-    """Whether a rotation made this file of what a lost content lay in: copied, or compressed."""
-    path = candidate.found.path
-    if not is_beside(stream.home, path) or path == stream.home:  # a copy has a name of its own
-        return False
-    if candidate.found.id == stream.place.id and stream.place.generation in (0, generation):
-        return False  # what a file holds after it was emptied is no copy of what it held
-    if stream.offset == 0:
-        return may_be_unread(stream.place, stream.size, stream.mtime_ns, candidate)
-    if isinstance(reader, GzipReader):
-        return may_be_compressed(stream, reader)
-    if candidate.found.size < stream.offset:  # what we read last was written after the copy was made
-        return is_just_emptied(stream, candidate) and stream.may_begin_with(reader, candidate.found.size)
-    return stream.is_continued_by(reader)
-
-
-def is_just_emptied(stream: Stream, candidate: Candidate) -> bool:
-    """Whether a file was emptied in its place just now, so that a copy which ends a little before what was read is its."""
-    if stream.cause is not Cause.TRUNCATED or not stream.is_uncounted or stream.offset - candidate.found.size > COMPARED:
+def _is_just_emptied(stream: Stream, end: int) -> bool:
+    """Whether a file was emptied in its place just now, so that a copy which ends a little before what was read may be its."""
+    if stream.cause is not Cause.TRUNCATED or not stream.is_uncounted or stream.offset - end > COMPARED:
         return False
     return is_at(stream.home, stream)
 
 
-def may_be_compressed(stream: Stream, reader: GzipReader) -> bool:
+def _may_be_compressed(stream: Stream, reader: GzipReader) -> bool:
     """Whether a compressed file may hold what was read: where the offset is far, or the compression goes on, the rest is compared later."""
     if not stream.has_head(reader):
         return False

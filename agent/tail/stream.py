@@ -123,9 +123,11 @@ class Stream:
         self.active_at = 0.0
         self.left_at = 0.0
         """When it became HELD or LOST."""
+        self.left_size = 0
+        """The size of its file when that lost its name."""
         self.retry_at = 0.0
         self.failures = 0
-        self.hesitations = 0
+        self.deferrals = 0
         """How often its first read was put off."""
         self._head, self._marker = self.saved.head, self.saved.marker
         """What must be found again at `offset` before reading on."""
@@ -139,6 +141,11 @@ class Stream:
         """The content's first bytes, as long as they are fewer than a head: then a shorter copy can be recognized."""
         self._long: _LongLine | None = None
         self._hole: int | None = None
+
+    @property
+    def head(self) -> Digest:
+        """What is remembered of its first bytes."""
+        return self._head
 
     @property
     def is_verified(self) -> bool:
@@ -229,6 +236,15 @@ class Stream:
     def note_read(self) -> None:
         """What is there now is read, or about to be."""
         self._read_status = self.size, self.mtime_ns
+
+    def note_time(self, mtime_ns: int) -> None:
+        """When the file had been written last, asked for after it was read: so what was read is no younger."""
+        self._read_status = self._read_status[0], mtime_ns
+
+    @property
+    def read_mtime_ns(self) -> int:
+        """When that was written at the latest which was read last."""
+        return self._read_status[1]
 
     def disbelieve(self) -> None:
         """The file holds something else: so size and time that were seen last may be that one's already, and only what was read is certain."""

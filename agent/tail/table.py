@@ -31,6 +31,7 @@ class Options:
     allowed_roots: tuple[str, ...] = ()
     from_end: bool = False
     follow_rotated: bool = True
+    rotated_to: tuple[str, ...] = ()
     poll_interval: float = 0.2
     max_line: int = 1 << 20
     max_open: int = 512
@@ -63,6 +64,8 @@ class Table:
         self.by_id: dict[tuple[int, int], Stream] = {}
         self.in_directory: dict[str, set[Stream]] = defaultdict(set)
         self.by_home: dict[str, list[Stream]] = defaultdict(list)
+        self.live_directories: Counter[str] = Counter()
+        """How many homes are in each directory."""
         self.lost: set[Stream] = set()
         self.changed: dict[str, Stream] = {}
         """Streams whose position is to be stored."""
@@ -82,6 +85,7 @@ class Table:
 
     def _enter(self, stream: Stream) -> None:
         self.streams[stream.key] = stream
+        self.live_directories[os.path.dirname(stream.home)] += stream.home not in self.by_home
         self.by_home[stream.home].append(stream)
         self._index(stream)
 
@@ -125,9 +129,10 @@ class Table:
         self.changed[stream.key] = stream
         self.touched.append(stream)
 
-    def hold(self, stream: Stream, now: float) -> None:
-        """The file has no name any more, but we have it open."""
+    def hold(self, stream: Stream, size: int, now: float) -> None:
+        """The file, of that size, has no name any more, but we have it open."""
         stream.state, stream.cause, stream.left_at, stream.more = State.HELD, Cause.REMOVED, now, True
+        stream.left_size = size
         self.touched.append(stream)
         self.notices.append(Notice(Cause.REMOVED, stream.place.path))
 
@@ -149,6 +154,7 @@ class Table:
         self.by_home[stream.home].remove(stream)
         if not self.by_home[stream.home]:
             del self.by_home[stream.home]
+            self.live_directories -= Counter([os.path.dirname(stream.home)])
             self._move_horizon(stream.home, 0)
         elif stream.offset:
             self.raise_horizon(stream.home, stream.mtime_ns)

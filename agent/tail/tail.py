@@ -40,10 +40,10 @@ _LOOK_SHARE: Final = 100
 """Looking for files waits this many times as long as it took: it costs one percent at most."""
 _UNREAD_PATIENCE: Final = 3.0
 """Seconds for which a content is looked for of which nothing was read."""
-_SUSPECTS: Final = 1.0
+_RECHECK: Final = 1.0
 """Seconds between looks at files that may be copies, if they are in more than a few directories."""
 _FEW: Final = 20
-_HESITATIONS: Final = 10
+_DEFERRALS: Final = 10
 """Times that a file is looked at again before its first read."""
 _BACKOFF: Final = Backoff(first=0.5, longest=30.0)
 
@@ -64,7 +64,7 @@ class Tail:
         self._ready: deque[Stream] = deque()
         self._queued: set[Stream] = set()
         self._dirty: set[str] = set()
-        self._look_at = self._suspects_at = 0.0
+        self._look_at = self._recheck_at = 0.0
         self.now = 0.0
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class Tail:
             begin = perf_counter()
             self._scan()
             self._look_at = now + min(10.0, max(self.options.poll_interval, (perf_counter() - begin) * _LOOK_SHARE))
-        self._look_at_suspects()
+        self._recheck()
         if self._dirty:
             self._bring_up_to_date()
         self._end_held()
@@ -93,13 +93,14 @@ class Tail:
             self._note_links(listing.path)
         for directory in list(self.table.in_directory):
             self._listings.refreshed(directory)
+        self._succession.archives.refresh()
         self._dirty |= self._listings.changed
 
-    def _look_at_suspects(self) -> None:
+    def _recheck(self) -> None:
         """A copy must be known for one before its original is read on, for a kill would make us forget that we had seen it."""
-        if len(self._succession.suspects) <= _FEW or self.now >= self._suspects_at:
-            self._suspects_at = self.now + _SUSPECTS
-            self._dirty |= self._succession.suspects
+        if len(self._succession.rechecked) <= _FEW or self.now >= self._recheck_at:
+            self._recheck_at = self.now + _RECHECK
+            self._dirty |= self._succession.rechecked
 
     def _note_links(self, directory: str) -> None:
         """A link may lead elsewhere although its own directory did not change."""
@@ -257,7 +258,7 @@ class Tail:
         return None
 
     def _must_wait(self, stream: Stream) -> bool:
-        if self._succession.is_unsettled(stream.home):
+        if self._succession.is_undecided(stream.home):
             return True
         return any(other.more and other.state is not State.LOST and not other.failures for other in self.table.earlier(stream))
 
@@ -271,6 +272,8 @@ class Tail:
             if not stream.seen and self._is_outdated(stream, reader):
                 return None
             piece = self._piece(stream, reader, room, most)
+            if piece is not None:
+                stream.note_time(os.fstat(reader.fd).st_mtime_ns)
         except ContentChangedError as error:
             self._disown(stream, error.cause)
             return None
@@ -290,9 +293,9 @@ class Tail:
             self._lose(stream, Cause.TRUNCATED)
             return True
         directory = os.path.dirname(stream.home)
-        if stream.is_rotated or stream.hesitations >= _HESITATIONS or self._listings.get(directory).is_current():
+        if stream.is_rotated or stream.deferrals >= _DEFERRALS or self._listings.get(directory).is_current():
             return False
-        stream.hesitations += 1
+        stream.deferrals += 1
         self._dirty.add(directory)
         return True
 

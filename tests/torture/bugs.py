@@ -172,9 +172,9 @@ def copy_read_again() -> None:
     """The copy that a rotation makes is taken for a new file."""
     from agent.tail.succession import Succession
 
-    def begin_anew(self, stream, candidate, reader) -> None:
-        self._table.forget(stream)
-        self._begin(candidate, from_end=False)
+    def begin_anew(self, claim, reader) -> None:
+        self._table.forget(claim.stream)
+        self._begin(claim.candidate, from_end=False)
 
     Succession._take_over = begin_anew
 

@@ -180,8 +180,8 @@ def test_what_was_read_and_forgotten_is_not_read_again(rig, tmp_path):
     path.rename(rotated)
     write(path, "two\n", 2)
     rig.drain()
-    (tmp_path / "away").mkdir()
-    (tmp_path / "away" / "keeps-the-inode").hardlink_to(rotated)
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "far" / "away" / "keeps-the-inode").hardlink_to(rotated)
     rotated.unlink()
     for _ in range(4):
         rig.step(200.0)
