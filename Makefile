@@ -4,7 +4,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 
-.PHONY: help run test unit lint types property load benchmark bench torture e2e ci-slow generate clean
+.PHONY: help run test unit lint types property redaction load benchmark bench torture e2e ci-slow generate clean
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ e2e: $(STAMP) ## Both images and the compose file in a container engine, every r
 
 load: $(STAMP) ## Sustained load, bounded
 	@$(PY) -m pytest -m load
+
+redaction: $(STAMP) ## Recall and precision of redaction on its corpus
+	@$(PY) -m tests.support.redaction $(ARGS)
 
 benchmark: $(STAMP) ## pytest-benchmark over the parts
 	@$(PY) -m pytest -m benchmark

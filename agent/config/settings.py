@@ -12,7 +12,7 @@ from agent.component import ComponentConfig  # noqa: TC001 - pydantic reads it
 from agent.encode.sentry_names import command_slug, is_slug
 from agent.options import Address, Duration, FilePath, Interval, OptionError, ReadableFile, Secret, Size, split_address
 from agent.parse.patterns import Pattern  # noqa: TC001 - pydantic reads it
-from agent.redact import RedactConfig
+from agent.redact.redactor import RedactConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from agent.host.observing import TARGET, Observer
 from agent.host.polling import Host as PollingHost
 from agent.host.polling import ProbePoller, SamplerPoller
 from agent.host.supervise import Health
-from agent.redact import Redactor
+from agent.redact.redactor import Redactor
 from agent.registry import Kind, load
 from agent.resource import process
 from agent.spool.positions import remembered_as

@@ -16,7 +16,7 @@ from agent.encode.otlp_decode import decode_logs
 from agent.encode.otlp_logs import LogEncoder
 from agent.parse.lines import Parser
 from agent.record import Origin
-from agent.redact import Redactor
+from agent.redact.redactor import Redactor
 
 sys.path.insert(0, str(Path(__file__).parent))
 import work

@@ -14,7 +14,7 @@ from agent.columns import Block, Lines, Records, segments_of
 from agent.host.blackbox import MAX_LINES, BlackBox, line_of, newest, shortened
 from agent.parse.json_columns import Reader
 from agent.record import Origin
-from agent.redact import Redactor
+from agent.redact.redactor import Redactor
 from agent.verdict.crumbs import Crumbs, trail
 from agent.verdict.errors import crumb_of
 from agent.verdict.last import MAX_LINE, Last

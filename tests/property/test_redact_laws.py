@@ -10,16 +10,21 @@ from hypothesis import strategies as st
 
 from agent.parse.lines import Parser
 from agent.record import LogRecord, Origin
-from agent.redact import REDACTED, Redactor
-from agent.redact_rules import names_secret
+from agent.redact.names import Kind, kind_of
+from agent.redact.redactor import REDACTED, Redactor
+from agent.redact.values import tells_nothing
 
 pytestmark = pytest.mark.property
 
 ORIGIN = Origin("f")
+REDACTOR = Redactor()
 PARTS = st.sampled_from(
     """password passwd Pass word secret token tokens_count api key API_Key private session id auth cookie dsn credentials jwt Authorization Bearer
     Basic aHVudGVyMjpwdw== abc123def456 eyJhbGciOiJI eyJzdWIiOiIxIn0 AKIAIOSFODNN7EXAMPLE -----BEGIN PRIVATE KEY----- -----END
     ghp_0123456789012345678901234567890123456789 sk_live_0123456789abcdef xoxb-1234567890-abc --password :// postgres user @ host = : , ; " ' & ? /
+    curl -u bob:pw mysql -ppw redis-cli -a echo | sudo -S sig signature pass pw is </ < > CDATA name value key identified by
+    4111 1111-1111-1111 4242424242424242 AC0123456789abcdef0123456789abcdef bot123456:ABCdefGHIjklMNOpqrSTUvwxYZ0123456789 \x1b[36m \x1b[0m %3D %22
+    пароль Passwort contraseña 密码 ： mot de passe &sig= $6$saltsalt$0123456789abcdef0123456789 login PIN 4711
     . - _ => \\ \n \t é \ud800 \x00 1 42""".replace("\\n", "\n").split(" ")
 )
 TEXTS = st.lists(PARTS, max_size=8).flatmap(lambda parts: st.sampled_from(["", " ", "_", "."]).map(lambda glue: glue.join(parts)))
@@ -38,7 +43,7 @@ def test_the_search_over_raw_bytes_misses_nothing(attributes, event, escape, for
     line = json.dumps({**attributes, "event": event}, ensure_ascii=escape) if form != "plain" else encodable(event).replace("\n", " ")
     if form == "docker":
         line = json.dumps({"log": line + "\n", "stream": "stdout", "time": "2026-11-22T10:00:00Z"}, separators=(",", ":"))
-    parser, redactor = Parser(), Redactor()
+    parser, redactor = Parser(), REDACTOR
     records, _ = parser.parse_chunk([(0, line.encode("utf-8", "surrogatepass"))], ORIGIN, 0)
     text = parser.text
     records += parser.flush(0)
@@ -48,16 +53,21 @@ def test_the_search_over_raw_bytes_misses_nothing(attributes, event, escape, for
 
 
 def shape(value):
-    """A value without its texts and numbers: keys and lengths only."""
+    """A value without its keys, texts and numbers: how many there are of each, and of what."""
     if isinstance(value, dict):
-        return {key: shape(item) for key, item in value.items()}
+        return {number: shape(item) for number, item in enumerate(value.values())}
     return [shape(item) for item in value] if isinstance(value, list) else None
+
+
+def _names_secret(key):
+    """Whether a key names a secret; one that held a secret itself is no longer what it was judged by."""
+    return REDACTED not in key and kind_of(key) is Kind.SECRET
 
 
 def texts_below_secret_keys(value, *, secret=False):
     """All texts that stand below a key that names a secret."""
     if isinstance(value, dict):
-        return [text for key, item in value.items() for text in texts_below_secret_keys(item, secret=secret or names_secret(key))]
+        return [text for key, item in value.items() for text in texts_below_secret_keys(item, secret=secret or _names_secret(key))]
     if isinstance(value, list):
         return [text for item in value for text in texts_below_secret_keys(item, secret=secret)]
     return [value] if secret and isinstance(value, str) else []
@@ -66,14 +76,14 @@ def texts_below_secret_keys(value, *, secret=False):
 @settings(max_examples=300)
 @given(st.dictionaries(TEXTS, VALUES, max_size=4), TEXTS)
 def test_nothing_below_a_secret_key_stays_and_the_structure_does(attributes, event):
-    """Every text below such a key is replaced, at any depth; no key and no item is lost."""
-    ((found,), _) = Redactor().redact([LogRecord(0, 0, 0, "", event, attributes, ORIGIN, 0)])
+    """Every text below such a key is replaced unless it tells nothing, at any depth; no key and no item is lost."""
+    ((found,), _) = REDACTOR.redact([LogRecord(0, 0, 0, "", event, attributes, ORIGIN, 0)])
 
-    assert set(texts_below_secret_keys(found.attributes)) <= {REDACTED, ""}
+    assert all(text in {REDACTED, ""} or tells_nothing("", text) for text in texts_below_secret_keys(found.attributes))
     assert shape(found.attributes) == shape(attributes)
 
 
 @given(st.text(max_size=200))
 def test_no_text_raises(text):
     """Whatever the text is."""
-    assert isinstance(Redactor().text(text), str)
+    assert isinstance(REDACTOR.text(text), str)

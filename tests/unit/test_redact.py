@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from agent.encode.otlp_logs import LogEncoder
 from agent.parse.lines import Parser
 from agent.record import LogRecord, Origin
-from agent.redact import REDACTED, RedactConfig, Redactor
-from agent.redact_rules import names_secret
+from agent.redact.names import kind_of
+from agent.redact.redactor import REDACTED, RedactConfig, Redactor
 
 ORIGIN = Origin("f")
 
@@ -117,7 +117,7 @@ HARMLESS_NAMES = [
 @pytest.mark.parametrize("name", SECRET_NAMES)
 def test_a_key_that_names_a_secret_is_known_in_any_spelling(name):
     """The value under it is replaced."""
-    assert names_secret(name)
+    assert kind_of(name)
     assert redacted(**{name: "hunter2"}).attributes == {name: REDACTED}
 
 
@@ -257,6 +257,42 @@ def test_letters_written_as_escapes_are_found():
     records, _ = parser.parse_chunk([(0, line)], ORIGIN, 0)
 
     assert Redactor().redact(records, parser.text)[0][0].attributes == {"password": REDACTED}
+
+
+TRACEBACK = """Traceback (most recent call last):
+  File "/srv/app/pay.py", line 12, in pay
+    if amount > secret_balance:
+       ^^^^^^^^^^^^^^^^^^^^^^^
+  File "/srv/app/bank.py", line 3, in check
+    token = raw; connect(password="fake-hunter2")
+RuntimeError: password=fake-hunter2 refused"""
+
+
+def test_source_lines_of_a_traceback_keep_all_but_literals():
+    """Program text names secrets and holds none, except where one is written into it."""
+    assert Redactor().text(TRACEBACK) == TRACEBACK.replace("fake-hunter2", REDACTED)
+
+
+def test_secrets_in_keys_go_and_no_two_keys_become_one():
+    """A token as a key is a secret, too; its value stays."""
+    first, second = (f"{'gh'}p_{digit * 36}" for digit in "01")
+    found = redacted(seen={first: 1, second: 2, "GET /?password=fake-pw&a=1": 3}).attributes
+
+    assert found == {"seen": {REDACTED: 1, f"{REDACTED} 1": 2, f"GET /?password={REDACTED}&a=1": 3}}
+
+
+def test_the_value_of_a_named_entry_is_judged_by_its_name():
+    """Lists of environment variables are written as names and values."""
+    found = redacted(env=[{"name": "DB_PASSWORD", "value": "fake"}, {"Key": "HOME", "Value": "/root"}]).attributes
+
+    assert found == {"env": [{"name": "DB_PASSWORD", "value": REDACTED}, {"Key": "HOME", "Value": "/root"}]}
+
+
+def test_no_pattern_crosses_the_end_of_a_line():
+    """What stands on the next line is not the value of a name on this one."""
+    text = "secret:\nnext password =\nother --token\nthird the password is\nfourth Cookie:\nfifth"
+
+    assert Redactor().text(text) == text
 
 
 # --- configuration -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Takes secrets out of records before anything is stored. On by default, recursive, exact; what a secret is stands in `redact_rules.py`.
+"""Goes through records and puts `[REDACTED]` in the place of each secret.
 
     chunk ──▶ one search over the raw bytes ──nothing──▶ the records as they are
                        └─ perhaps ──▶ each record: keys, then texts ──▶ `[REDACTED]` in place of the value, counted by rule
@@ -10,6 +10,7 @@ been reported (a property test holds it to that). Structure stays: below a sensi
 from __future__ import annotations
 
 from collections import Counter
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import re2
@@ -17,18 +18,22 @@ import re2
 from agent.columns import Block, Records
 from agent.component import ComponentConfig
 from agent.parse.patterns import Pattern  # noqa: TC001 - pydantic reads it
-from agent.redact_rules import AS_ITEMS, AS_OPTION, COOKIES, IN_TEXT, SHAPES, hints, names_number, names_secret, normal, option_name
+from agent.redact import hints
+from agent.redact.names import Kind, kind_of, names_number, normal, option_name
+from agent.redact.texts import REDACTED, Texts
+from agent.redact.values import looks_random, tells_nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from agent.record import LogRecord, Value
 
 _NESTED: Final = frozenset((list, dict))
-REDACTED: Final = "[REDACTED]"
 KEY_RULE: Final = "key"
-TEXT_RULE: Final = "key_in_text"
-CUSTOM_RULE: Final = "custom"
+_LONGEST_KEY: Final = 128
+"""Longer ones are decided each time: what is remembered stays small."""
+_PAIRS: Final = (("name", "value"), ("key", "value"), ("field", "value"), ("header", "value"), ("parameter", "value"))
+"""How a list of named values spells its entries: `{"name": "DB_PASSWORD", "value": "…"}`."""
 
 
 class RedactConfig(ComponentConfig):
@@ -49,11 +54,14 @@ class Redactor:
 
     def __init__(self, config: RedactConfig | None = None) -> None:
         self._config = config or RedactConfig()
-        self._maybe = re2.compile(hints(self._config.keys).encode(), _over_bytes())
+        self._maybe = re2.compile(hints.pattern(self._config.keys), _over_bytes())
         self._keys = _Keys(self._config)
-        self._shapes = [(shape.rule, re2.compile(shape.pattern)) for shape in SHAPES]
-        self._shapes += [(CUSTOM_RULE, re2.compile(pattern)) for pattern in self._config.patterns]
-        self._named = [re2.compile(pattern) for pattern in (COOKIES, IN_TEXT, AS_OPTION, AS_ITEMS)]
+        self._plain = _Plain(self._text)
+
+    @cached_property
+    def _texts(self) -> Texts:
+        """Made when the first text needs it: a workload without secrets does not pay for its patterns."""
+        return Texts(self._keys, self._config.keys, self._config.patterns)
 
     def redact(self, records: Sequence[LogRecord], text: bytes | None = None) -> tuple[Sequence[LogRecord], dict[str, int]]:
         """The records without their secrets, and how many were taken out by which rule.
@@ -89,78 +97,85 @@ class Redactor:
         return self._thoroughly(record, counts)
 
     def _texts_are_clean(self, record: LogRecord) -> bool:
-        """Whether all values are flat and one search over the texts among them finds nothing: true of nearly every record."""
+        """Whether all values are flat and one search over the texts and keys among them finds nothing: true of nearly every record."""
         values = (record.body, *record.attributes.values())
         if self._config.patterns or any(type(value) in _NESTED for value in values):
             return False
         text = "\n".join([value for value in values if isinstance(value, str)])
-        return not self._maybe.search(text.encode("utf-8", "backslashreplace"))
+        return not self._maybe.search(text.encode("utf-8", "backslashreplace")) and all(map(self._plain.__getitem__, record.attributes))
 
     def _without(self, record: LogRecord, keys: Sequence[str], counts: Counter[str]) -> LogRecord:
-        masked = {key: self._masked(record.attributes[key], counts, numbers=not names_number(key)) for key in keys}
-        return record._replace(attributes={**record.attributes, **masked})
+        before = counts.total()
+        masked = {key: self._masked(key, record.attributes[key], counts) for key in keys}
+        return record if counts.total() == before else record._replace(attributes={**record.attributes, **masked})
 
     def _thoroughly(self, record: LogRecord, counts: Counter[str]) -> LogRecord:
         before = counts.total()
         body = self._value(record.body, counts)
-        attributes = {key: self._entry(key, value, counts) for key, value in record.attributes.items()}
+        attributes = self._dict(record.attributes, counts)
         return record if counts.total() == before else record._replace(body=body, attributes=attributes)
-
-    def _entry(self, key: str, value: Value, counts: Counter[str]) -> Value:
-        return self._masked(value, counts, numbers=not names_number(key)) if self._keys[key] else self._value(value, counts)
 
     def _value(self, value: Value, counts: Counter[str]) -> Value:
         if isinstance(value, str):
             return self._text(value, counts)
         if isinstance(value, list):
-            return [self._item(before, item, counts) for before, item in zip((None, *value), value, strict=False)]
-        if isinstance(value, dict):
-            return {key: self._entry(key, item, counts) for key, item in value.items()}
-        return value
+            return self._list(value, counts)
+        return self._dict(value, counts) if isinstance(value, dict) else value
+
+    def _dict(self, value: Mapping[str, Value], counts: Counter[str]) -> dict[str, Value]:
+        """A mapping; a secret in a key goes, too, and no two keys become one."""
+        clean: dict[str, Value] = {}
+        named = _named_entry(value)
+        for key, item in value.items():
+            text = key if self._plain[key] else self._text(key, counts)
+            name = f"{text} {len(clean)}" if text in clean else text
+            clean[name] = self._entry(str(value[named[0]]) if named and key == named[1] else key, item, counts)
+        return clean
+
+    def _entry(self, key: str, value: Value, counts: Counter[str]) -> Value:
+        return self._masked(key, value, counts) if self._keys[key] else self._value(value, counts)
+
+    def _list(self, items: list[Value], counts: Counter[str]) -> list[Value]:
+        words = [item for item in items if isinstance(item, str)]
+        clean: Sequence[Value] = self._texts.command(words, counts) if 1 < len(words) == len(items) else items
+        return [self._item(before, item, counts) for before, item in zip((None, *clean), clean, strict=False)]
 
     def _item(self, before: Value, item: Value, counts: Counter[str]) -> Value:
         """An item of a list; behind an option with a secret's name (`["--password", "…"]`) it is that option's argument."""
         name = option_name(before) if type(before) is str and before[:1] == "-" else ""
         if not name or not self._keys[name] or (type(item) is str and _is_no_secret(name, item)):
             return self._value(item, counts)
-        return self._masked(item, counts, numbers=not names_number(name))
+        return self._masked(name, item, counts)
 
-    def _masked(self, value: Value, counts: Counter[str], *, numbers: bool) -> Value:
-        """The value with each leaf replaced that could tell something; booleans, nulls and empty texts do not."""
+    def _masked(self, key: str, value: Value, counts: Counter[str]) -> Value:
+        """The value with each leaf replaced that tells something; booleans, nulls and words such as `none` do not."""
         if isinstance(value, list):
-            return [self._masked(item, counts, numbers=numbers) for item in value]
+            return [self._masked(key, item, counts) for item in value]
         if isinstance(value, dict):
-            return {key: self._masked(item, counts, numbers=numbers) for key, item in value.items()}
-        if value is None or isinstance(value, bool) or value in ("", b"", REDACTED) or (isinstance(value, (int, float)) and not numbers):
-            return value
+            return {name: self._masked(key, item, counts) for name, item in self._dict_keys(value, counts).items()}
+        if self._stays(key, value):
+            return self._value(value, counts)
         counts[KEY_RULE] += 1
         return REDACTED
+
+    def _dict_keys(self, value: Mapping[str, Value], counts: Counter[str]) -> dict[str, Value]:
+        return dict(zip(self._dict(dict.fromkeys(value), counts), value.values(), strict=True))
+
+    def _stays(self, key: str, value: Value) -> bool:
+        if value is None or isinstance(value, bool) or value in ("", b"", REDACTED):
+            return True
+        if isinstance(value, (int, float)):
+            return self._keys[key] is Kind.DOUBTFUL or names_number(key)
+        return isinstance(value, str) and (tells_nothing(key, value) or (self._keys[key] is Kind.DOUBTFUL and not looks_random(value)))
 
     def _text(self, text: str, counts: Counter[str]) -> str:
         raw = text.encode("utf-8", "backslashreplace")
         if not self._maybe.search(raw) and not self._config.patterns:
             return text
-        text = raw.decode()
-        for pattern in self._named:
-            text = pattern.sub(self._named_value(counts), text)
-        for rule, pattern in self._shapes:
-            text = pattern.sub(_replacer(rule, counts), text)
-        return text
-
-    def _named_value(self, counts: Counter[str]) -> Callable[[re2.Match[str]], str]:
-        def replace(match: re2.Match[str]) -> str:
-            key, between, value = match.group(1), match.group(2), match.group(3)
-            bare = value.lstrip("\\\"'")
-            harmless = bare.startswith(REDACTED[:-1]) or (bare.isdigit() and names_number(key))
-            if not bare or harmless or not self._keys[key.lstrip("-")]:
-                return str(match.group(0))
-            counts[TEXT_RULE] += 1
-            return f"{key}{between}{value[: len(value) - len(bare)]}{REDACTED}"
-
-        return replace
+        return self._texts.clean(raw.decode(), counts)
 
 
-class _Keys(dict[str, bool]):
+class _Keys(dict[str, Kind]):
     """Key → whether it names a secret; started afresh when a writer makes up ever new keys."""
 
     def __init__(self, config: RedactConfig) -> None:
@@ -168,35 +183,48 @@ class _Keys(dict[str, bool]):
         self._extra = frozenset(normal(key) for key in config.keys)
         self._allowed = frozenset(normal(key) for key in config.allow)
 
-    def __missing__(self, key: str) -> bool:
+    def __missing__(self, key: str) -> Kind:
         """Decide one."""
         words = normal(key)
-        made = words not in self._allowed and (words in self._extra or names_secret(key))
+        made = Kind.NO if words in self._allowed else Kind.SECRET if words in self._extra else kind_of(key)
         if len(self) >= 4096:
             self.clear()
-        if len(key) <= 128:
+        if len(key) <= _LONGEST_KEY:
             self[key] = made
         return made
+
+
+class _Plain(dict[str, bool]):
+    """Key → whether it holds no secret itself."""
+
+    def __init__(self, clean: Callable[[str, Counter[str]], str]) -> None:
+        super().__init__()
+        self._clean = clean
+
+    def __missing__(self, key: str) -> bool:
+        """Decide one; only plain ones are remembered."""
+        plain = self._clean(key, Counter()) == key
+        if plain and len(key) <= _LONGEST_KEY:
+            if len(self) >= 4096:
+                self.clear()
+            self[key] = True
+        return plain
+
+
+def _named_entry(value: Mapping[str, Value]) -> tuple[str, str] | None:
+    """The keys under which a mapping has a name and the value of that name."""
+    if len(value) > 8:
+        return None
+    spelled = {key.lower(): key for key in value}
+    for name, content in _PAIRS:
+        if name in spelled and content in spelled and isinstance(value[spelled[name]], str):
+            return spelled[name], spelled[content]
+    return None
 
 
 def _is_no_secret(option: str, argument: str) -> bool:
     """Whether what follows an option is another one, or a number that counts."""
     return argument[:1] == "-" or (argument.isdigit() and names_number(option))
-
-
-def _replacer(rule: str, counts: Counter[str]) -> Callable[[re2.Match[str]], str]:
-    """Replaces the last group of a match, or all of it where there is none."""
-
-    def replace(match: re2.Match[str]) -> str:
-        group = 1 if match.re.groups else 0
-        start, end = match.span(group)
-        whole: str = match.group(0)
-        if start < 0 or match.group(group) == REDACTED:
-            return whole
-        counts[rule] += 1
-        return whole[: start - match.start()] + REDACTED + whole[end - match.start() :]
-
-    return replace
 
 
 def _over_bytes() -> re2.Options:

@@ -1,0 +1,53 @@
+"""Programs that take a password as an argument without naming it: `curl -u user:…`, `mysql -p…`.
+
+The arguments stand in a text as they were typed, or as a list is printed (`['mysql', '-p…']`), or are a list joined by `SEPARATOR`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SEPARATOR: Final = "\x1f"
+_GAP: Final = r"""[\s"',\x1f\\]+"""
+_RAW_GAP: Final = r"""[\\\s"',]"""
+_ARGUMENT: Final = r"""["']?([^\s"'\x1f\\|;&,]+)"""
+_AFTER_USER: Final = r"""["']?[^\s:"'\x1f=]+:([^\s"'\x1f\\]+)"""
+_ATTACHED: Final = r"""["']?([^\s"'\x1f\\|;&,=-][^\s"'\x1f\\|;&,]*)"""
+_NEXT: Final = r"""[=\s"',\x1f\\]*"""
+
+_TABLE: Final = (
+    # (programs, the same in raw bytes, the option up to its value, its value)
+    ("curl|wget|svn", None, rf"(?:-[a-zA-Z]*[uU]|--(?:proxy-)?user){_NEXT}", _AFTER_USER),
+    ("lftp", None, rf"-u{_NEXT}[^\s,]+,", _ARGUMENT),
+    (r"mysql\w*|mariadb[\w-]*|xtrabackup|innobackupex|mycli|pt-[\w-]+|unrar", None, "-p", _ATTACHED),
+    ("7z[ar]?", r"(?:^|[^0-9a-z]|\\[nrt])7z[ar]?", "-p", _ATTACHED),
+    (r"sshpass|mongo(?:sh|dump|restore|export|import)?|ipmitool", None, rf"-[pP]{_NEXT}", _ATTACHED),
+    (
+        rf"(?:docker|podman|nerdctl|buildah|skopeo|crane|oc|az|helm|cf){_GAP}(?:registry{_GAP})?login",
+        rf"(?:docker|podman|nerdctl|buildah|skopeo|crane|oc|az|helm|cf){_RAW_GAP}+(?:registry{_RAW_GAP}+)?login",
+        rf"-p{_NEXT}",
+        _ATTACHED,
+    ),
+    ("redis-cli|valkey-cli|keydb-cli", None, rf"-a{_NEXT}", _ATTACHED),
+    ("ldap(?:search|modify|add|delete|whoami|passwd|compare)", None, rf"-[ws]{_NEXT}", _ATTACHED),
+    (r"smbclient|rpcclient|mount\.cifs", None, rf"-U{_NEXT}[^\s%]+%", _ARGUMENT),
+    (r"zip|unzip|sqlcmd|bcp|osql|tsql|mosquitto_\w+", None, rf"-[P]{_NEXT}", _ATTACHED),
+    ("cqlsh", None, rf"-p{_NEXT}", _ATTACHED),
+    ("x?freerdp3?|rdesktop", None, rf"(?:/p:|-p{_GAP})", _ARGUMENT),
+    ("openssl|gpg2?", None, rf"(?:-pass(?:in|out)?{_GAP}pass:|--passphrase{_NEXT})", _ARGUMENT),
+    ("sqlplus|sqlldr|expdp|impdp|rman", None, r"[\w$#]+/", r"""([^\s@/"'\x1f]+)@"""),
+    ("htpasswd", None, rf"-\w*b\w*{_GAP}\S+{_GAP}\S+{_GAP}", _ARGUMENT),
+)
+PATTERNS: Final = (
+    *(rf"\b(?:{programs})\b[^\n|;&]*?{_GAP}{option}{value}" for programs, _, option, value in _TABLE),
+    rf"\b(?:https?|xh){_GAP}(?:--auth|-a){_NEXT}{_AFTER_USER}",
+    r"""\becho[ \t]+(?:-n[ \t]+)?["']?[\w.-]+:([^\s"'|]+)["']?[ \t]*\|[ \t]*(?:sudo[ \t]+)?chpasswd""",
+    r"""\becho[ \t]+(?:-n[ \t]+)?["']?([^\s"'|]+)["']?[ \t]*\|[ \t]*(?:sudo[ \t]+-S|[^|\n]*--(?:password|passphrase)-(?:stdin|fd))""",
+)
+"""Patterns with the password as their group."""
+HINTS: Final = (
+    *(rf"(?:{raw or programs}){_RAW_GAP}" for programs, raw, _, _ in _TABLE),
+    rf"(?:https?|xh){_RAW_GAP}+(?:--auth|-a)",
+    rf"sudo{_RAW_GAP}+-s",
+)
+"""What the raw bytes hold where one of them matches."""

@@ -1,0 +1,117 @@
+r"""Where running text names a secret: `password=…`, `"api_key": "…"`, `<password>…</password>`, `--token …`, "the password is …".
+
+Each pattern has the key as its first group and the value as the last group that takes part; what stands around both is left. None crosses the
+end of a line. Names may be coloured (`\x1b[36mpassword\x1b[0m=`), percent-encoded (`%22token%22%3A`) or written with backslashes (`\"token\":`).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from agent.redact.names import ANYWHERE, DOUBTFUL, FOREIGN, GAP, NAMES
+
+
+class Named(NamedTuple):
+    """One way to name a secret, and how sure its name must be."""
+
+    pattern: str
+    least: int = 0
+    """0: the key decides. Otherwise the value must look like a secret of at least so many letters."""
+    prose: bool = False
+    """The key is a word of a sentence: `the password is …`."""
+    quoted: bool = False
+    """The value stands in quotes, though the pattern takes only what is between them."""
+
+
+_COLOUR: Final = r"(?:(?:\x1b|\\u001b|\\x1b|\\033|\\e|\^\[|#033)\[[\d;]*m)"
+_OPEN: Final = r"(?:%(?:25)*22)?"
+_SEPARATOR: Final = rf"""(?:{_COLOUR})*(?:\\*["'`”»」]|%(?:25)*22)?\]?(?:{_COLOUR})*[ \t]*(?:=>|:=|=:|[=:\x{{FF1A}}\x{{FF1D}}]|%(?:25)*3[ad])[ \t]*(?:{_COLOUR})*"""
+_WRAPPER: Final = r"(?:[fbru]{1,2}|[\w.]*(?:some|just|ok|secret\w*|password|\w*str|b64)\([ \t]*b?|string\(\d+\)[ \t]*|n)?"
+"""What may stand before a quote: the prefix of a literal, a type that wraps a secret."""
+_QUOTED: Final = (
+    r"""\\{2,}["']([^"'\\\n]*)|\\"((?:[^"\\\n]|(?:\\\\)+[^"\\\n]|(?:\\\\)+\\")*)|\\'([^'\\\n]*)"""
+    rf"""|{_WRAPPER}(?:"((?:[^"\\\n]|\\.)*)|'((?:[^'\\\n]|\\.)*))|[“„«「『`]([^”“»」』`\n]*)"""
+)
+_BARE: Final = (
+    r"""[\[({]?((?:(?:basic|bearer|token|digest|negotiate|apikey|bot|splunk|ssws)[ \t]+)?"""
+    r"""(?:[^\s"',;&)}\]>%\x1b\x00\\]|\\[^\s"'nruxe0]|%[013-9a-f][0-9a-f]|%2[013-57-9abdef]|%[^\x00-/0-9a-f]|%[0-9a-f][g-z])+)"""
+)
+_BRACED: Final = r"""(\{[^{}"'\n:]*\})"""
+_VALUE: Final = rf"""(?:{_QUOTED}|{_OPEN}(?:{_BRACED}|{_BARE}))"""
+_ANY_QUOTE: Final = r"""(?:\\*["']|[“„«「『`])"""
+
+
+_NAME: Final = r"[\w\x80-\x{10FFFF}][\w\x80-\x{10FFFF}.-]*"
+
+
+def _spaced(word: str) -> str:
+    """A word of several, however they are put together in running text."""
+    return word.replace("_", "[ _.-]?")
+
+
+def _key(more: tuple[str, ...]) -> str:
+    names = "|".join((*NAMES, *map(_spaced, FOREIGN), *more)).replace(GAP, "[ _.-]{0,2}")
+    doubtful = "|".join(DOUBTFUL)
+    return rf"([\w\x80-\x{{10FFFF}}.-]*(?:{names})[\w\x80-\x{{10FFFF}}.-]*|\b(?:2[26]|3f|u0026|[nrt]|[\d;]*m)?(?:[\w.-]*[_.-])?(?:{doubtful})(?:[_-]256)?)"
+
+
+_PASSWORD: Final = rf"(?:pass(?:word|phrase|code|wd)|pwd|{'|'.join(map(_spaced, FOREIGN))})"
+_RUN_TOGETHER: Final = "|".join(map(_spaced, ANYWHERE))
+_THING: Final = (
+    rf"(?:{_PASSWORD}|pin(?:[ -]code)?|secret(?:[ -]key)?|(?:[\w-]+[ -])?token|(?:api|access|private|secret)[ _-]?key|credentials?)"
+)
+_OF: Final = (
+    r"""(?:[ \t]+(?:for|of|de|del|do|für|von|pour|для|от)[ \t]+(?:the[ \t]+|user[ \t]+|account[ \t]+)*[\w\x80-\x{10FFFF}@.+"'%-]+)"""
+)
+_VERB: Final = (
+    r"(?:[ \t]+(?:has been |was |is |been )?(?:now |temporarily )?(?:(?:re)?set|changed|updated|rotated)[ \t]+to"
+    r"|[ \t]+(?:is |was )?(?:now|currently|still)|[ \t]+is generated for[ \t]+\S+:"
+    r"|[ \t]+(?:is|was|will be|lautet|ist|est|es|é|è|является|to)|[ \t]*[はが是为為는은])[ \t]*[:\x{FF1A}]?[ \t]*"
+)
+_WORD: Final = (
+    r"""(?:[“"'`«「『]([^”"'`»」』\n]+)|([^\s"'`“”«»「」()<>,;]*[^\s"'`“”«»「」()<>,;.:!?]|[^\s"'“”()<>]{8,}[^\s"'“”()<>,;.:?]))"""
+)
+
+
+def patterns(more: tuple[str, ...] = ()) -> tuple[Named, ...]:
+    """All ways, in the order to look for them; `more` are further names as they stand in bytes."""
+    key = _key(more)
+    return (
+        # a header with cookies, or with parameters of a signature, goes to its end
+        Named(rf"""(?i)\b((?:set-)?cookie)(?:{_SEPARATOR})\\*["']?([^\r\n"'\\]+)"""),
+        Named(
+            rf"""(?i)\b((?:proxy-)?authorization)(?:{_SEPARATOR})\\*["']?((?:AWS4-[\w-]+|[a-z]\w*)[ \t]+(?:[\w-]+=(?:\\*"[^"\\\n]*\\*"|[^\s,"'\\]+))(?:,[ \t]*[\w-]+=(?:\\*"[^"\\\n]*\\*"|[^\s,"'\\]+))*)"""
+        ),
+        Named(rf"""(?i)\b(_?auth(?:orization)?)(?:{_SEPARATOR})\\*["']?(?:sharedkey(?:lite)?|hmac\w*|aws)[ \t]+[\w.-]+:([\w+/=%-]+)"""),
+        Named(rf"(?i){key}{_SEPARATOR}{_VALUE}"),
+        # an annotated name of a program
+        Named(rf"""(?i)({_NAME})[ \t]*:[ \t]*[\w.\[\], |]+[ \t]*=[ \t]*[fbru]?(?:"([^"\n]*)|'([^'\n]*))"""),
+        Named(rf"""(?i)(?:^|[\s"'=,(\[])(--?{_NAME})[ \t]+(?:"([^"\n]*)|'([^'\n]*)|([^\s\])}}-][^\s\])}}]*))"""),
+        Named(
+            rf"""(?i)(--{_NAME})\\*["'][ \t]*,[ \t]*(?:\\+["']([^"'\\\n-][^"'\\\n]*)|b?"((?:[^"\\\n-]|\\.)(?:[^"\\\n]|\\.)*)|b?'((?:[^'\\\n-]|\\.)(?:[^'\\\n]|\\.)*))"""
+        ),
+        # <password>…</password>, also with < and > as entities or escapes
+        Named(
+            rf"(?i)(?:<|&lt;|\\u003c)(?:[\w.-]+:)?({_NAME})(?:[ \t][^<>\n]*)?(?:>|&gt;|\\u003e)(?:<!\[CDATA\[)?([^<>&\\\n\]]+)(?:\]\]>)?(?:<|&lt;|\\u003c)\\*/"
+        ),
+        # {"name": "DB_PASSWORD", "value": "…"}, <entry key="password">…</entry>
+        Named(
+            rf"""(?i)\\*["']?\b(?:name|key|field|parameter|header)\\*["']?[ \t]*(?:=>|[:=])[ \t]*\\*["']?({_NAME})\\*["']?[ \t]*,?[ \t]*\\*["']?(?:value|val|content)\\*["']?[ \t]*(?:=>|[:=])[ \t]*"""
+            rf"""{_VALUE}"""
+        ),
+        Named(rf"""(?i)\bkey=\\*["']({_NAME})\\*["'][ \t]*>([^<\n]+)</"""),
+        Named(rf"""(?i)<key>({_NAME})</key>[ \t]*<string>([^<\n]+)<"""),
+        Named(rf"""(?i)[(\[][ \t]*b?{_ANY_QUOTE}({_NAME}){_ANY_QUOTE}[ \t]*,[ \t]*b?{_ANY_QUOTE}([^"'\\\n]+)""", least=6),
+        # SQL
+        Named(r"(?i)\b(identified)[ \t]+(?:by|with[ \t]+\S+[ \t]+(?:by|as))[ \t]+(?:password[ \t]+)?'([^'\n]+)", prose=True, quoted=True),
+        Named(r"(?i)\b(password)[ \t]+'([^'\n]+)", prose=True, quoted=True),
+        # .netrc
+        Named(r"(?i)\blogin[ \t]+\S+[ \t]+(password)[ \t]+(\S+)", prose=True),
+        # sentences
+        Named(rf"(?i)\b((?:\w+[ -])?{_THING}){_OF}?{_VERB}{_WORD}", prose=True),
+        Named(rf"(?i)\b({_THING}){_OF}[ \t]*[:=\x{{FF1A}}][ \t]*{_WORD}", prose=True),
+        Named(rf"""(?i)\b({_PASSWORD})[ \t]+[“"`«「『]([^”"`»」』\n]+)""", prose=True, quoted=True),
+        Named(rf"(?i)({_RUN_TOGETHER}){_OF}?(?:[ \t]*[:\x{{FF1A}}=]|[ \t]*[はが是为為는은])[ \t]*([!-~]+)", prose=True),
+        Named(rf"""(?i){key}(?:[ \t]+for[ \t]+\S+)?[ \t]+[“"'`(]?([^\s"'`“”<>(),;]*[^\s"'`“”<>(),;.:?])""", least=8),
+        Named(rf"""(?i)\b({_PASSWORD})[ \t]+[“"'`(]?([^\s"'`“”<>(),;]*[^\s"'`“”<>(),;.:?])""", least=6),
+    )

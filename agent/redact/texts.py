@@ -1,0 +1,186 @@
+"""One running text: each place that may hold a secret is judged, and what is one is replaced; everything around it stays."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import re2
+
+from agent.redact import cards, commands, named
+from agent.redact.hints import spelled
+from agent.redact.names import Kind, names_number
+from agent.redact.shapes import SHAPES
+from agent.redact.values import could_be_password, is_code, is_placeholder, looks_random, tells_nothing
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from agent.redact.named import Named
+
+REDACTED: Final = "[REDACTED]"
+TEXT_RULE: Final = "key_in_text"
+CUSTOM_RULE: Final = "custom"
+COMMAND_RULE: Final = "command"
+CARD_RULE: Final = "card_number"
+_QUOTES: Final = "\"'“„«「『`"
+_FRAME: Final = re.compile(r'^([ |]*)File ".*", line \d+')
+"""A frame of Python's tracebacks; the lines that are indented deeper than it are source."""
+_DEEPEST: Final = 8
+"""How often a value that is none is looked into: `token=Token(secret=…)`."""
+_ESCAPED: Final = re.compile(r"[nrtu]|u00[0-9a-f]{2}", re.ASCII)
+
+
+class Texts:
+    """Replaces secrets in texts. `kinds` says of a key whether it names one."""
+
+    def __init__(self, kinds: Mapping[str, Kind], names: Sequence[str], own: Sequence[str]) -> None:
+        self._kinds = kinds
+        self._shapes = [(shape.rule, re2.compile(shape.pattern)) for shape in SHAPES]
+        self._own = [re2.compile(pattern) for pattern in own]
+        self._named = [(one, re2.compile(one.pattern)) for one in named.patterns(tuple(map(spelled, names)))]
+        self._commands = re2.compile("|".join(commands.PATTERNS))
+        self._card = re2.compile(cards.CARD)
+
+    def clean(self, text: str, counts: Counter[str]) -> str:
+        """The text without secrets."""
+        text = "".join(self._without_named(part, counts, source=source) for source, part in _parts(text))
+        for rule, pattern in self._shapes:
+            text = pattern.sub(partial(_replace, _is_in_url if rule.startswith("url") else _is_new, rule, counts), text)
+        text = self._without_commands(text, counts)
+        text = self._card.sub(partial(_replace, _is_card, CARD_RULE, counts), text)
+        for pattern in self._own:
+            text = pattern.sub(partial(_replace_first, counts), text)
+        return text
+
+    def command(self, arguments: list[str], counts: Counter[str]) -> list[str]:
+        """The arguments of a program, without those that are passwords by their place."""
+        joined, before = commands.SEPARATOR.join(arguments).encode("utf-8", "backslashreplace").decode(), counts.total()
+        clean = self._without_commands(joined, counts).split(commands.SEPARATOR)
+        return clean if counts.total() > before and len(clean) == len(arguments) else arguments
+
+    def _without_commands(self, text: str, counts: Counter[str]) -> str:
+        return str(self._commands.sub(partial(_replace, _is_argument, COMMAND_RULE, counts), text))
+
+    def _without_named(self, text: str, counts: Counter[str], *, source: bool = False, depth: int = 0) -> str:
+        for one, pattern in self._named:
+            if not (source and one.prose):
+                text = pattern.sub(partial(self._named_value, one, counts, source, depth), text)
+        return text
+
+    def _named_value(self, one: Named, counts: Counter[str], source: bool, depth: int, match: re2.Match[str]) -> str:
+        if self._is_secret(one, match, source=source):
+            return _replace(_is_new, TEXT_RULE, counts, match)
+        start, end = _value_span(match)
+        whole, first = str(match.group(0)), match.start()
+        if depth >= _DEEPEST or end - start < 8:
+            return whole
+        inner = self._without_named(whole[start - first : end - first], counts, source=source, depth=depth + 1)
+        return whole[: start - first] + inner + whole[end - first :]
+
+    def _is_secret(self, one: Named, match: re2.Match[str], *, source: bool) -> bool:
+        key, value = _key(match), str(match.group(match.lastindex))
+        start, end = _value_span(match)
+        text = match.string
+        quoted = one.quoted or text[start - 1 : start] in _QUOTES
+        if not value or tells_nothing(key, value):
+            return False
+        if one.prose:
+            return text[match.start(1) - 1 : match.start(1)] not in (".", "_", "-", "/") and _fits_sentence(key, value, quoted=quoted)
+        kind = self._kinds[key]
+        if kind is Kind.NO or (value.isdigit() and names_number(key)) or (source and not quoted):
+            return False
+        between, rest = text[match.end(1) : start], text[end : end + 80].split("\n", 1)[0]
+        if between.rstrip("'\"") == " :" and quoted:
+            return False  # a variable of psql: `:'name'`
+        if not quoted and is_code(key, between, value, rest):
+            return False
+        return looks_random(value, one.least or 6) if one.least or kind is Kind.DOUBTFUL else True
+
+
+def _fits_sentence(key: str, value: str, *, quoted: bool) -> bool:
+    """Whether a value behind "the … is" is a secret: passwords may be words, of other secrets that is not likely."""
+    lower = key.lower()
+    if "pin" in lower:
+        return value.isdigit() and 4 <= len(value) <= 8
+    if any(word in lower for word in ("secret", "token", "key", "credential")):
+        return looks_random(value, 8)
+    return (quoted and bool(value.strip())) or could_be_password(value)
+
+
+def _parts(text: str) -> Iterator[tuple[bool, str]]:
+    """The text cut at the end of lines into (is source, part)."""
+    if 'File "' not in text:
+        yield False, text
+        return
+    margin: str | None = None
+    gathered: list[str] = []
+    was_source = False
+    for line in text.splitlines(keepends=True):
+        frame = _FRAME.match(line)
+        source = frame is None and margin is not None and line.startswith(margin + "  ")
+        margin = frame[1] if frame else margin if source else None
+        if source is not was_source and gathered:
+            yield was_source, "".join(gathered)
+            gathered = []
+        was_source = source
+        gathered.append(line)
+    yield was_source, "".join(gathered)
+
+
+def _value_span(match: re2.Match[str]) -> tuple[int, int]:
+    start, end = match.span(match.lastindex or 0)
+    return start, end
+
+
+def _key(match: re2.Match[str]) -> str:
+    """The key without what belongs to the colour, the escape or the percent sign before it."""
+    key = str(match.group(1))
+    before = match.string[: match.start(1)][-2:]
+    if before.endswith("\\"):
+        return re.sub(r"^(?:u00[0-9a-fA-F]{2}|[nrt])", "", key)
+    if before.endswith("%"):
+        return re.sub(r"^(?:25)*[0-9a-fA-F]{2}", "", key)
+    if before.endswith("[") or before[-1:] == ";":
+        return re.sub(r"^\d*m", "", key)
+    return key.lstrip("-")
+
+
+def _is_new(match: re2.Match[str]) -> bool:
+    value = str(match.group(match.lastindex or 0))
+    return bool(value.strip()) and not value.lstrip("[({").startswith("REDACTED")
+
+
+def _is_in_url(match: re2.Match[str]) -> bool:
+    return _is_new(match) and not is_placeholder(str(match.group(1)))
+
+
+def _is_argument(match: re2.Match[str]) -> bool:
+    value = str(match.group(match.lastindex or 0))
+    return _is_new(match) and not (value.isdigit() and len(value) == 5) and not tells_nothing("", value)
+
+
+def _is_card(match: re2.Match[str]) -> bool:
+    return cards.is_card(str(match.group(1)), match.string[: match.start(1)])
+
+
+def _replace_first(counts: Counter[str], match: re2.Match[str]) -> str:
+    """A user's pattern: the first group is replaced, or all of it if there is none."""
+    start, end = match.span(1 if match.re.groups else 0)
+    whole, first = str(match.group(0)), match.start()
+    if start < 0 or whole[start - first : end - first] == REDACTED:
+        return whole
+    counts[CUSTOM_RULE] += 1
+    return whole[: start - first] + REDACTED + whole[end - first :]
+
+
+def _replace(is_secret: Callable[[re2.Match[str]], bool], rule: str, counts: Counter[str], match: re2.Match[str]) -> str:
+    """Replaces the last group of a match that takes part, or all of it where there is none."""
+    whole = str(match.group(0))
+    if not is_secret(match):
+        return whole
+    start, end = _value_span(match)
+    counts[rule] += 1
+    return whole[: start - match.start()] + REDACTED + whole[end - match.start() :]
