@@ -173,6 +173,14 @@ class Doubtful(Protocol):
 
 
 @runtime_checkable
+class Troubled(Protocol):
+    """Optional ability of a source: say what it is asked for and can't do at present, though it runs (a file that it may not read)."""
+
+    def troubles(self) -> Sequence[str]:
+        """One sentence each, with the fix; reads, and opens nothing."""
+
+
+@runtime_checkable
 class Checkable(Protocol):
     """Optional ability of an exporter: say whether the destination would take a record now (`outrider check --send`)."""
 

@@ -10,19 +10,17 @@ make the agent's log the busiest of the machine, least of all when the agent is 
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import structlog
 
 from agent.metrics import Kind, Metric
+from agent.notices import Notice, Notices
 from agent.own_log import Level as Level  # noqa: PLC0414 - events and their level are asked for together
 from agent.own_log import configure_logging as configure_logging  # noqa: PLC0414 - as above
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from agent.clock import Clock
     from agent.metrics import Metrics
 
@@ -201,7 +199,7 @@ class FileChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileUnreadable(Event):
-    """A file that is asked for cannot be read."""
+    """Files that are asked for can't be read, for one reason: each is counted once, however often it is looked at."""
 
     name = "file unreadable"
     level = Level.WARNING
@@ -209,8 +207,24 @@ class FileUnreadable(Event):
     labels = ("source", "what")
     source: str
     path: str
+    """One of them."""
     error: str
     what: str = "unreadable"
+    count: int = 1
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NothingMatches(Event):
+    """Some seconds after the start no file matches these globs: perhaps they are mistyped, perhaps the files are still to come."""
+
+    name = "no file matches"
+    level = Level.WARNING
+    labels = ("source",)
+    source: str
+    globs: str
+    count: int
+    """How many they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,7 +398,6 @@ class RequestRefused(Event):
 FOLD_SECONDS: Final = 10.0
 """How long the repeats of a line are folded into one."""
 _FOLD_KEYS: Final = 1000
-_RECENT: Final = 20
 
 _Key = tuple[type[Event], tuple[object, ...]]
 
@@ -414,16 +427,6 @@ class Fold:
         return [(event, repeats) for _, repeats, event in over.values() if repeats]
 
 
-class Recent(NamedTuple):
-    """A warning or an error, for the status page."""
-
-    time_ns: int
-    """Nanoseconds since the Unix epoch."""
-    level: Level
-    name: str
-    details: Mapping[str, object]
-
-
 class Telemetry:
     """Where events go. One per process."""
 
@@ -432,8 +435,8 @@ class Telemetry:
         self._clock = clock
         self._fold = Fold()
         self._log = structlog.get_logger("outrider")
-        self.recent: deque[Recent] = deque(maxlen=_RECENT)
-        """The last warnings and errors, oldest first."""
+        self.recent = Notices()
+        """The last warnings and errors, one for each cause, the newest first."""
 
     def emit(self, event: Event) -> None:
         """Count the event, and write its line unless it repeats one that is just written."""
@@ -453,5 +456,6 @@ class Telemetry:
     def _write(self, event: Event, repeats: int) -> None:
         details = event.details() | ({"repeated": repeats} if repeats else {})
         if event.level >= Level.WARNING:
-            self.recent.append(Recent(self._clock.wall_ns(), event.level, event.name, details))
+            labels = tuple(str(getattr(event, label)) for label in event.labels)
+            self.recent.add(labels, Notice(self._clock.wall_ns(), event.level, event.name, event.details(), repeats or 1))
         self._log.log(int(event.level), event.name, **details)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from agent import __version__
+from agent.component import Troubled
 from agent.errors import SpoolError
 from agent.server.status import DestinationFacts, Figure, Notice, ProbeFacts, SourceFacts, SpoolFacts, Status
 from agent.spool.values import State
@@ -55,7 +56,9 @@ class Facts:
             probes=tuple(probe_facts(self._pipeline.probes)),
             figures=tuple(self._figures()),
             violations=ledger.violations(),
-            notices=tuple(Notice(one.time_ns, one.level.name.lower(), one.name, one.details) for one in self._host.telemetry.recent),
+            notices=tuple(
+                Notice(one.time_ns, one.level.name.lower(), one.name, one.details, one.count) for one in self._host.telemetry.recent
+            ),
         )
 
     async def _asked(self) -> tuple[Ledger, SpoolStat]:
@@ -93,7 +96,8 @@ def source_facts(sources: Sequence[RunningSource], ledger: Ledger, now_ns: int) 
     for one in sources:
         lines = stored.pop(one.name, [])
         lag = None if one.intake.newest_ns is None else max(0.0, (now_ns - one.intake.newest_ns) / 1e9)
-        yield _source(one.name, one.type, one.health.reason, lines, drops[one.name], lag=lag)
+        troubles = one.source.troubles() if isinstance(one.source, Troubled) else ()
+        yield replace(_source(one.name, one.type, one.health.reason, lines, drops[one.name], lag=lag), troubles=tuple(troubles))
     for name in sorted({*stored, *drops} - {one.name for one in sources}):
         yield _source(name, "host", "", stored[name], drops[name], lag=None)
 

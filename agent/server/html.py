@@ -104,7 +104,8 @@ def _source(one: SourceFacts) -> Sequence[Cell]:
     drops = ", ".join(f"{reason} {count:,}" for reason, count in sorted(one.drops.items()))
     newest = "" if one.lag_seconds is None else f"{span(one.lag_seconds)} ago"
     running = state("running" if one.running else "not running")
-    return (one.name, one.type, Html(f"{running} {escape(one.reason)}") if one.reason else running, one.accepted, newest, drops)
+    said = "; ".join(filter(None, (one.reason, *one.troubles)))
+    return (one.name, one.type, Html(f"{running} {escape(said)}") if said else running, one.accepted, newest, drops)
 
 
 def _spool(spool: SpoolFacts, now_ns: int) -> str:
@@ -130,10 +131,10 @@ def _attributes(figure: Figure) -> str:
 
 def _notices(notices: Iterable[Notice], now_ns: int) -> str:
     rows = (
-        (ago(one.time_ns, now_ns), one.level, one.name, ", ".join(f"{key}={value}" for key, value in one.details.items()))
+        (ago(one.time_ns, now_ns), one.count, one.level, one.name, ", ".join(f"{key}={value}" for key, value in one.details.items()))
         for one in notices
     )
-    return _table("Last warnings and errors of the agent", ("when", "level", "what", "details"), rows, "None.")
+    return _table("Last warnings and errors of the agent", ("last", "times", "level", "what", "details"), rows, "None.")
 
 
 def _about(status: Status) -> str:

@@ -20,6 +20,8 @@ class SourceFacts:
     running: bool
     reason: str = ""
     """Why it does not run."""
+    troubles: tuple[str, ...] = ()
+    """What it is asked for and can't do, though it runs."""
     accepted: int = 0
     pending: int = 0
     """In the spool, delivered or not: the newest rows stay to be looked at."""
@@ -88,12 +90,15 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A warning or an error of the agent's own log."""
+    """A warning or an error of the agent's own log, one for each cause."""
 
     time_ns: int
+    """When it came last."""
     level: str
     name: str
     details: Mapping[str, object] = field(default_factory=dict)
+    count: int = 1
+    """How often it has come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,7 @@ class Status:
     violations: tuple[str, ...] = ()
     """What the ledger's check found; empty is how it must be."""
     notices: tuple[Notice, ...] = ()
+    """The newest first."""
 
     def verdict(self) -> Verdict:
         """Whether the agent is ready, and why not."""
@@ -123,6 +129,7 @@ class Status:
         yield Part("spool", self.spool.state == "ok", self.spool.reason or f"is {self.spool.state}", essential=self.spool.state != "full")
         for source in self.sources:
             yield Part(f"source {source.name}", source.running, source.reason or "does not run")
+            yield from (Part(f"source {source.name}", works=False, reason=one, essential=False) for one in source.troubles)
         for one in self.destinations:
             yield Part(f"destination {one.name} ({one.signal})", one.state == "ok", self._trouble(one), essential=False)
         for violation in self.violations:

@@ -25,6 +25,7 @@ def status_text(facts: object) -> str:
     lines += _table(
         "probe", ("state", "target", "reason"), [(one["name"], one["state"], one["target"], one["reason"]) for one in facts["probes"]]
     )
+    lines += _table("last warnings and errors", ("times", "level", "details"), [_notice(one) for one in facts["notices"]])
     lines += ["", "ledger: " + ("; ".join(facts["violations"]) or "accepted = sent + rejected + dead-lettered + evicted + pending")]
     return printable("\n".join(lines))
 
@@ -47,6 +48,12 @@ def _source(one: Mapping[str, object]) -> tuple[object, ...]:
     newest = f"{lag:,.1f} s ago" if isinstance(lag, float) else "-"
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in sorted(drops.items())) if isinstance(drops, dict) else ""
     return one["name"], one["accepted"], one["pending"], newest, dropped
+
+
+def _notice(one: Mapping[str, object]) -> tuple[object, ...]:
+    details = one["details"]
+    pairs = ", ".join(f"{key}={value}" for key, value in details.items()) if isinstance(details, dict) else ""
+    return one["name"], one["count"], one["level"], pairs
 
 
 def _destination(one: Mapping[str, object]) -> tuple[object, ...]:

@@ -26,12 +26,13 @@ from agent.parse.limits import OPEN_AGE, TRUNCATED
 from agent.parse.lines import Parser
 from agent.record import Batch, Drop, Origin
 from agent.resource import of_log_path
-from agent.tail.discover import matches
+from agent.tail.discover import survey
 from agent.tail.names import compile_glob, glob_root, printable
 from agent.tail.stream import State
 from agent.tail.table import SERIAL, Options
 from agent.tail.tail import Tail
-from agent.telemetry import FileChanged, FileFound, FileUnreadable
+from agent.tail.unreadable import groups, remedy, sentences
+from agent.telemetry import FileChanged, FileFound, FileUnreadable, NothingMatches
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -60,6 +61,10 @@ FILES_OPEN: Final = Metric("outrider.files.open", Kind.GAUGE, "{file}", "Log fil
 BYTES_BEHIND: Final = Metric("outrider.files.behind", Kind.GAUGE, "By", "Bytes of log files that are written and not read yet.")
 _FIGURES_EVERY: Final = 5.0
 """Seconds."""
+SETTLING: Final = 5.0
+"""Seconds after a start in which a glob may match nothing without a word."""
+_SHOWN: Final = 5
+"""Globs that one line names."""
 _SMALLEST: Final = 16 * 1024
 """Bytes: with less room left in a batch, the next file waits for the next batch."""
 _PARSERS: Final = 1000
@@ -133,16 +138,30 @@ class LogFiles:
         self._context = context
         self._tail: Tail | None = None
         self._figures_at = 0.0
+        self._settled_at = 0.0
+        """When a glob that no file matches is worth a word, monotonic seconds."""
+        self._said = False
 
     def doubts(self) -> list[str]:
-        """Globs that no file matches now."""
-        return [f"no file matches {printable(glob)} now" for glob in self.config.include if not matches(glob, self.config.exclude)]
+        """Globs that no file matches now, and what we may not read of what they ask for."""
+        surveys = {glob: survey(glob, self.config.exclude) for glob in self.config.include}
+        refused = {path: why for one in surveys.values() for path, why in one.refused.items()}
+        empty = [f"no file matches {printable(glob)} now" for glob, one in surveys.items() if not one.found and not one.refused]
+        return [*empty, *sentences(groups(refused))]
+
+    def troubles(self) -> list[str]:
+        """The same at run time, from what the last look has seen; globs only when the agent has run for a while, for files may come with it."""
+        if self._tail is None:
+            return []
+        globs = self._tail.unmatched() if self._context.clock.monotonic() >= self._settled_at else []
+        return [*(f"no file matches {printable(glob)}" for glob in globs), *sentences(self._tail.table.unreadable.groups())]
 
     async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Follow the files until cancelled."""
         clock = self._context.clock
         self._tail = Tail(options(self.config), await self._context.positions())
         batches = Batches(self._tail, self.config, clock.wall_ns, linger=LINGER)
+        self._settled_at = clock.monotonic() + SETTLING
         try:
             while True:
                 batch = self._next(batches)
@@ -169,6 +188,7 @@ class LogFiles:
         batch = batches.next(now)
         for notice in batches.take_notices():
             self._tell(notice)
+        self._tell_unread(now)
         if batches.bytes_read:
             self._context.metrics.add(BYTES_READ, batches.take_bytes_read(), {"source": self._context.name})
         if now >= self._figures_at and self._tail is not None:
@@ -180,6 +200,18 @@ class LogFiles:
         for reason in (Drop.TRUNCATED_WINDOW, Drop.ROTATED_AWAY):
             if batch.drops.get(reason):
                 self._context.metrics.add(BYTES_MISSED, batch.drops[reason], {"source": self._context.name, "reason": reason})
+
+    def _tell_unread(self, now: float) -> None:
+        """Report what can't be read, in a line for each reason, and once which globs match nothing."""
+        if self._tail is None:
+            return
+        source, emit = self._context.name, self._context.telemetry.emit
+        for group in self._tail.table.unreadable.take_new():
+            emit(FileUnreadable(source, printable(group.first), group.refusal.reason, group.refusal.event, group.number, remedy(group)))
+        if not self._said and now >= self._settled_at:
+            self._said = True
+            if globs := self._tail.unmatched():
+                emit(NothingMatches(source, ", ".join(map(printable, globs[:_SHOWN])), len(globs)))
 
     def _tell(self, notice: Notice) -> None:
         source, path = self._context.name, printable(notice.path)

@@ -9,7 +9,7 @@ from agent.tail.decide import Candidate
 from agent.tail.names import possible_bases, without_gzip
 from agent.tail.open import Found, NotRegularError, found, resolve
 from agent.tail.stream import State
-from agent.tail.table import Notice
+from agent.tail.unreadable import NOT_REGULAR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,8 +37,6 @@ class Candidates:
         self._listings = listings
         self._archives = archives
         self._options = options
-        self._refused: set[str] = set()
-        """Paths that are told to be unreadable, so that it is told once."""
         self._unsure: dict[str, tuple[int, int]] = {}
         """Inodes by directory and by file, where the two don't agree."""
         self.dismissed: dict[tuple[int, int], int] = {}
@@ -111,13 +109,12 @@ class Candidates:
             real = resolve(path, self._options.allowed_roots)
             file = regular(real)
             if file is None:
-                raise NotRegularError(0, "not a regular file", path)
+                raise NotRegularError(0, NOT_REGULAR, path)
         except FileNotFoundError:
             return None
         except OSError as error:
             self.refuse(path, error)
             return None
-        self._refused.discard(path)
         return file
 
     def _is_known(self, file: Found) -> bool:
@@ -127,11 +124,9 @@ class Candidates:
         return known is not None
 
     def refuse(self, path: str, error: OSError) -> None:
-        """A file can't be read: tell it once."""
-        if path not in self._refused:
-            self._refused.add(path)
-            event = "not_regular" if isinstance(error, NotRegularError) else "unreadable"
-            self._table.notices.append(Notice(event, path, error.strerror or str(error)))
+        """A file can't be read."""
+        event = "not_regular" if isinstance(error, NotRegularError) else "unreadable"
+        self._table.unreadable.note(path, event, error.strerror or str(error))
 
     def _beside(self, listing: Listing, known: set[str]) -> Iterator[Candidate]:
         """Files that no glob asks for, but that look like rotated ones of what is followed."""

@@ -6,10 +6,12 @@ is read once more, at the next look: only then does an unchanged time stamp mean
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.tail.names import compile_glob, glob_depth, glob_root, possible_bases
+from agent.tail.unreadable import DIRECTORY, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -50,7 +52,7 @@ class Listing:
             entries = _read(self.path)
         except (FileNotFoundError, NotADirectoryError):
             changed = bool(self.entries)
-            self.entries, self.links, self._stamp, self._rotated = {}, [], None, None
+            self.entries, self.links, self._stamp, self._rotated, self.error = {}, [], None, None, None
             return changed
         except OSError as error:
             self.error = error
@@ -134,10 +136,29 @@ class Globs:
                 yield name
 
 
-def matches(include: str, exclude: Sequence[str]) -> bool:
-    """Whether there is anything now that a glob asks for."""
-    globs = Globs([include], exclude)
-    return any(globs.match(os.path.join(one.path, name)) for one in globs.directories(Listings()) for name in one.entries)
+class Survey(NamedTuple):
+    """What a glob finds at one moment."""
+
+    found: int
+    """Names that it asks for."""
+    refused: dict[str, Refusal]
+    """Files and directories that we may not read, and why."""
+
+
+def survey(include: str, exclude: Sequence[str]) -> Survey:
+    """Look once; opens nothing."""
+    globs, found, refused = Globs([include], exclude), 0, dict[str, Refusal]()
+    for listing in globs.directories(Listings()):
+        if listing.error is not None:
+            refused[listing.path] = Refusal(DIRECTORY, listing.error.strerror or str(listing.error))
+        paths = [
+            path for name, entry in listing.entries.items() if not entry.is_dir and globs.match(path := os.path.join(listing.path, name))
+        ]
+        found += len(paths)
+        for path in paths:
+            if not os.access(path, os.R_OK, effective_ids=True) and os.path.exists(path):
+                refused[path] = Refusal("unreadable", os.strerror(errno.EACCES))
+    return Survey(found, refused)
 
 
 class Listings:

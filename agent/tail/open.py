@@ -8,6 +8,8 @@ import os
 import stat
 from typing import Final, NamedTuple
 
+from agent.tail.unreadable import NOT_REGULAR
+
 _GET_VERSION: Final = 0x80087601
 """FS_IOC_GETVERSION, linux/fs.h: the inode's generation."""
 _UNSUPPORTED: Final = frozenset({errno.ENOTTY, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.EACCES})
@@ -46,11 +48,11 @@ def open_regular(path: str) -> int:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
-            raise NotRegularError(error.errno, "not a regular file", path) from error
+            raise NotRegularError(error.errno, NOT_REGULAR, path) from error
         raise
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise NotRegularError(errno.EINVAL, "not a regular file", path)
+        raise NotRegularError(errno.EINVAL, NOT_REGULAR, path)
     return fd
 
 

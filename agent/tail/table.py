@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from agent.tail.names import possible_bases
 from agent.tail.position import Cause, Horizon, decode
 from agent.tail.stream import State, Stream
+from agent.tail.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -45,7 +46,7 @@ class Options:
 
 
 class Notice(NamedTuple):
-    """Something that happened to a file; `event` as in `telemetry.FileChanged`, or `found`, or `unreadable` with an error."""
+    """Something that happened to a file; `event` as in `telemetry.FileChanged`, or `found`, or `unreadable` with an error (a damaged compressed file)."""
 
     event: str
     path: str
@@ -77,6 +78,7 @@ class Table:
         """By the key under which they are to be stored; None = not any more."""
         self.drops: Counter[str] = Counter()
         self.notices: list[Notice] = []
+        self.unreadable = Unreadable()
         for horizon in (Horizon.decode(stored[key]) for key in stored if key.startswith(HORIZONS)):
             self._horizons[horizon.home] = horizon
         for key in sorted((key for key in stored if not key.startswith("@")), key=_serial_of):
@@ -107,6 +109,7 @@ class Table:
         self.changed[stream.key] = stream
         self.touched.append(stream)
         self.notices.append(Notice("found", name))
+        self.unreadable.clear(name)
         return stream
 
     def put_last(self, stream: Stream) -> None:

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Final
 from agent.crash import crash_point
 from agent.retry import Backoff
 from agent.tail.discover import Globs, Listings
-from agent.tail.open import found
+from agent.tail.names import glob_root
+from agent.tail.open import found, is_within
 from agent.tail.pool import Pool
 from agent.tail.position import Cause
 from agent.tail.reader import GzipReader
 from agent.tail.stream import ContentChangedError, State
 from agent.tail.succession import Succession
 from agent.tail.table import Homes, Notice, Options, Table
+from agent.tail.unreadable import DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,10 +89,25 @@ class Tail:
         self._end_held()
         self._forget()
 
+    def unmatched(self) -> list[str]:
+        """The globs for which there is no file now, be it one that can't be read."""
+        known = [stream.name for stream in self.table.streams.values() if stream.state is not State.LOST]
+        refused = [path for path, _ in self.table.unreadable]
+        paths = [*known, *refused]
+        return [
+            include
+            for include in self.options.include
+            if not any(map(Globs([include], self.options.exclude).match, paths)) and not is_within(f"{glob_root(include)}/", tuple(refused))
+        ]
+
     def _scan(self) -> None:
         self._listings.begin()
         for listing in self._globs.directories(self._listings):
             self._note_links(listing.path)
+            if listing.error is not None:
+                self.table.unreadable.note(listing.path, DIRECTORY, listing.error.strerror or str(listing.error))
+            elif self.table.unreadable:
+                self.table.unreadable.clear(listing.path)
         for directory in list(self.table.in_directory):
             self._listings.refreshed(directory)
         self._succession.archives.refresh()
@@ -280,7 +297,9 @@ class Tail:
         except OSError as error:
             self._fail(stream, error)
             return None
-        stream.failures = 0
+        if stream.failures:
+            stream.failures = 0
+            self.table.unreadable.clear(stream.place.path)
         return (stream, piece, reader) if piece is not None else None
 
     def _is_outdated(self, stream: Stream, reader: Reader) -> bool:
@@ -355,8 +374,7 @@ class Tail:
             self.pool.release(stream)
         stream.failures += 1
         stream.retry_at = self.now + _BACKOFF.delay(stream.failures, 1.0)
-        if stream.failures == 1:
-            self.table.notices.append(Notice("unreadable", stream.place.path, error.strerror or str(error)))
+        self.table.unreadable.note(stream.place.path, "unreadable", error.strerror or str(error))
 
     # -- what is left when nothing comes any more
 

@@ -42,6 +42,7 @@ class Rig:
         self.now += seconds
         batch = self.batches.next(self.now)
         self.events += [notice.event for notice in self.batches.take_notices()]
+        self.events += [group.refusal.event for group in self.tail.table.unreadable.take_new()]
         return batch
 
     def commit(self, batch: Batch) -> None:

@@ -150,7 +150,7 @@ def test_recent_keeps_warnings_only_and_few(metrics, clock, lines):
     events.emit(AgentStarted("1", "/x", "y"))
     for number in range(30):
         events.emit(ComponentFailed(str(number), "x", 1.0))
-    assert [recent.details["component"] for recent in events.recent] == [str(number) for number in range(10, 30)]
+    assert [recent.details["component"] for recent in events.recent] == [str(number) for number in reversed(range(10, 30))]
     assert {recent.level for recent in events.recent} == {Level.ERROR}
 
 
