@@ -141,7 +141,10 @@ class Generation:
         """Let the wrapped command's output come through this pipeline, and measure it unless that is configured otherwise."""
         if self._child is None:
             return
-        entry = self._child.attach(self._builder, self._life)
+        child = self._child
+        for probe in self._pipeline.probes:
+            probe.planned = lambda: child.ends_in_order
+        entry = child.attach(self._builder, self._life)
         if entry is not None and not any(one.type == entry.type for one in self._settings.samplers):
             poller = self._builder.sampler(entry)
             self._child.before_reaping = poller.sampler.sample

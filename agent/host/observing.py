@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -46,6 +47,8 @@ LINGER: Final = 1.0
 """Seconds until an end is told: what the process said last is read meanwhile, and may be the whole story."""
 LAST: Final = 0.5
 """Seconds that the last tellings may take when the agent stops."""
+ORDERLY: Final = frozenset({0, int(signal.SIGTERM), 128 + signal.SIGTERM << 8})
+"""Wait statuses of a planned end: exit code 0, SIGTERM, and the exit code of programs that catch it and end by it all the same."""
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -74,6 +77,13 @@ class Observer:
         self._woken = False
         """Whether one has ended since the last look."""
         self._vacant_until = 0.0
+        self._orderly = False
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the last process has ended in order, and none has come after it."""
+        ends = [one.watch.how for one in self._watched.values()]
+        return None not in ends and (all(how is not None and how.status in ORDERLY for how in ends) if ends else self._orderly)
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -154,6 +164,7 @@ class Observer:
             how = one.watch.how
             if how is None:
                 continue
+            self._orderly = how.status in ORDERLY
             record = ended_record(one.process, how.status, how.oom_kills, one.ended_ns, emptied=not self.processes())
             if await self._tell(record, {key: None}):
                 del self._watched[key]

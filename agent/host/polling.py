@@ -16,6 +16,7 @@ from agent.component import ProbeResult
 from agent.errors import SpoolError
 from agent.metrics import Kind, Metric, Observation
 from agent.record import Batch, LogRecord, Origin, Severity
+from agent.retry import Backoff
 from agent.telemetry import ComponentFailed, ComponentRecovered, ProbeChanged
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ UP: Final = Metric("outrider.probe.up", Kind.GAUGE, "", "Whether the target is u
 SAMPLED: Final = Metric("outrider.sampler.success", Kind.GAUGE, "", "Whether the last sample could be taken.")
 SAMPLE_TIME: Final = Metric("outrider.sampler.duration", Kind.GAUGE, "s", "How long the last sample took.")
 
+EARLY: Final = Backoff(first=0.5, longest=2.0)
+"""Between the first looks at a target that has not been up yet."""
 GRACE: Final = 0.25
 """Seconds on top of a probe's timeout: one that bounds itself can say what it was waiting for."""
 _UNSENT: Final = 100
@@ -169,6 +172,8 @@ class ProbePoller:
         self.name = name
         self.last: Look | None = None
         self.state = State.UNKNOWN
+        self.planned: Callable[[], bool] = lambda: False
+        """Whether the workload was asked to end, or has ended in order: then that a target is down is no error."""
         self.probe = probe
         self._host = host
         self._emit = emit
@@ -182,17 +187,33 @@ class ProbePoller:
     async def run(self) -> None:
         """Look until cancelled."""
         try:
+            await self._await_the_first_success()
             await every(self._host.clock, self.interval, self.look)
         finally:
             self._host.metrics.publish(self.name, ())
             await self.probe.close()
 
-    async def look(self) -> None:
-        """Look once, publish what was found, and tell if the state changed by it."""
+    async def _await_the_first_success(self) -> None:
+        """Look again soon while a target that has just been started, as we have, is not there yet; it does not get down any faster by that."""
+        clock, attempt = self._host.clock, 0
+        end = clock.monotonic() + self.interval
+        await self.look()
+        while self.state is State.UNKNOWN:
+            attempt += 1
+            wait = EARLY.delay(attempt, 1.0)
+            if clock.monotonic() + wait >= end:
+                break
+            await clock.sleep(wait)
+            await self.look(early=True)
+        await clock.sleep(max(0.0, end - clock.monotonic()))
+
+    async def look(self, *, early: bool = False) -> None:
+        """Look once, publish what was found, and tell if the state changed by it; a failure that is `early` is no step towards that."""
         start = self._host.clock.monotonic()
         result = await self._result()
         seconds = self._host.clock.monotonic() - start
-        self._looks.append(result.success)
+        if result.success or not early:
+            self._looks.append(result.success)
         before, self.state = self.state, self._damping.next(self.state, self._looks)
         look = self.last = Look(
             self.name, self.probe.target, self.state, result.success, result.reason, seconds, self._host.clock.wall_ns()
@@ -200,7 +221,7 @@ class ProbePoller:
         self._host.metrics.publish(self.name, self._observations(result, seconds))
         if worth_telling(before, self.state):
             self._host.telemetry.emit(ProbeChanged(look.name, look.target, look.state, look.reason))
-            self._unsent.append(change_record(look, self._origin))
+            self._unsent.append(change_record(look, self._origin, planned=self.planned()))
         await self._send()
 
     async def _result(self) -> ProbeResult:
@@ -238,16 +259,17 @@ def worth_telling(before: State, after: State) -> bool:
     return after is not before and not (before is State.UNKNOWN and after is State.UP)
 
 
-def change_record(look: Look, origin: Origin) -> LogRecord:
-    """A change of state as a log record. Its offset is its time: an origin of its own has no other running number that survives us."""
+def change_record(look: Look, origin: Origin, *, planned: bool = False) -> LogRecord:
+    """A change of state as a log record, an error unless the end was `planned`. Its offset is its time: an origin of its own has no other running number that survives us."""
     attributes: dict[str, Value] = {
         "event.name": "outrider.probe.changed",
         "probe.state": look.state.value,
         "probe.duration": look.seconds,
         "probe.reason": look.reason,
+        **({"probe.planned": True} if planned and look.state is State.DOWN else {}),
     }
     body = f"probe {look.name}: {look.target} is {look.state}" + (f": {look.reason}" if look.reason else "")
-    severity = Severity.ERROR if look.state is State.DOWN else Severity.INFO
+    severity = Severity.ERROR if look.state is State.DOWN and not planned else Severity.INFO
     return LogRecord(look.time_ns, look.time_ns, severity, severity.name, body, attributes, origin, look.time_ns)
 
 

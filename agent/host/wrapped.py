@@ -71,6 +71,12 @@ class Wrapped:
         self.code = 0
         """What to exit with: an end that is unknown is no success."""
 
+    @property
+    def ends_in_order(self) -> bool:
+        """Whether the command was told to end, or has ended with exit code 0."""
+        exited = None if self.child is None else self.child.exited
+        return self.told_to_end or (exited is not None and exited.done() and exited.result().code == 0)
+
     def attach(self, builder: Builder, life: asyncio.TaskGroup) -> SamplerEntry | None:
         """Store what the command says through this configuration from now on; start it, the first time.
 

@@ -31,8 +31,15 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end by itself after so long")
     parser.add_argument("--seed", default="7", help="of the market and of every fault")
     options = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
     with tempfile.TemporaryDirectory(prefix="outrider-demo-") as scratch:
         return watch(Path(scratch), options.seed, options.seconds)
+
+
+def interrupt(_number: int, _frame: object) -> None:
+    """End as by Ctrl-C: with the workload stopped and everything that was written removed."""
+    raise KeyboardInterrupt
 
 
 def watch(scratch: Path, seed: str, seconds: float) -> int:

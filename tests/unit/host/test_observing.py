@@ -231,3 +231,23 @@ async def test_an_orderly_end_is_no_fault(rig):
     ending = read_ending(rig.store.records[1])
     assert ending.good or ending.unknown
     assert not ending.bad
+
+
+async def test_at_rest(rig):
+    """After an end that was planned, and is known to be, the workload is at rest; while it lives, or after a failure, it is not."""
+    pid = rig.process()
+    await rig.start(pid)
+    assert not rig.observer.at_rest
+    os.kill(pid, signal.SIGTERM)
+    rig.processes[0].wait()
+    await settle()
+    early = rig.observer.at_rest
+    await rig.clock.advance(BEAT + LINGER + SOON)
+    known = not read_ending(rig.store.records[1]).unknown
+    assert (early, rig.observer.at_rest) == (known, known)
+    rig.poller.next = frozenset([rig.process("sys.exit(3)")])
+    await rig.clock.advance(BEAT)
+    assert not rig.observer.at_rest
+    rig.end(1)
+    await rig.clock.advance(BEAT + LINGER + SOON)
+    assert not rig.observer.at_rest

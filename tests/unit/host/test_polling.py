@@ -246,6 +246,65 @@ async def test_a_cancelled_poller_leaves_nothing(host, clock):
     assert (probe.closed, sampler.closed, clock.sleeping) == (1, 1, 0)
 
 
+async def _run(poller: ProbePoller, clock: FakeClock, seconds: float, step: float = 0.5) -> None:
+    """Let a probe run for a while."""
+    task = asyncio.create_task(poller.run())
+    await clock.advance(0)
+    for _ in range(int(seconds / step)):
+        await clock.advance(step)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_target_that_starts_with_us_is_up_soon(host, clock):
+    """A first failure is followed by looks that come soon, so that a target which listens a moment later is up then and not an interval later."""
+    emitted = Box()
+    probe = Script(BAD, BAD, BAD, *[GOOD] * 5)
+    poller = _poller(host, probe, emitted)
+    await _run(poller, clock, 4)
+    assert (poller.state, len(probe.outcomes)) == (State.UP, 4)
+    assert emitted.batches == []
+
+
+async def test_a_target_that_is_away_is_down_no_sooner(host, clock):
+    """The looks that come soon are not counted: what stays away is down with the second look of the beat, as ever."""
+    emitted = Box()
+    poller = _poller(host, Script(*[BAD] * 100), emitted)
+    await _run(poller, clock, 14.5)
+    assert (poller.state, emitted.batches) == (State.UNKNOWN, [])
+    assert poller.last is not None
+    assert poller.last.reason == "refused"
+    poller = _poller(host, Script(*[BAD] * 100), emitted)
+    await _run(poller, clock, 15.5)
+    assert poller.state is State.DOWN
+    assert len(emitted.batches) == 1
+
+
+async def test_the_first_success_keeps_the_beat(host, clock):
+    """However the first look went, the second of the beat comes an interval after it."""
+    for first in ([GOOD], [BAD, GOOD]):
+        probe = Script(*first, *[GOOD] * 10)
+        await _run(_poller(host, probe), clock, 14.5)
+        assert len(probe.outcomes) == 10
+        probe = Script(*first, *[GOOD] * 10)
+        await _run(_poller(host, probe), clock, 15.5)
+        assert len(probe.outcomes) == 9
+
+
+@pytest.mark.parametrize(("planned", "severity"), [(True, Severity.INFO), (False, Severity.ERROR)])
+async def test_a_planned_end_is_no_error(host, planned, severity):
+    """When the workload was asked to end, or has ended in order, that its probe is down is told and no error."""
+    emitted = Box()
+    poller = _poller(host, Script(GOOD, BAD, BAD), emitted)
+    poller.planned = lambda: planned
+    for _ in range(3):
+        await poller.look()
+    (batch,) = emitted.batches
+    assert poller.state is State.DOWN
+    assert batch.records[0].severity is severity
+    assert batch.records[0].attributes.get("probe.planned", False) is planned
+
+
 async def test_a_sampler_that_raises_is_tried_again(host):
     """A failed sample takes its series away rather than repeat old values, says so, and the next one brings them back."""
     poller = SamplerPoller("tree", Sampler([Observation(SIZE, 1)], OSError("gone"), [Observation(SIZE, 2)]), 5, host)
