@@ -13,7 +13,7 @@ from agent.config import load
 from agent.host import bare
 from agent.host import wrapped as module
 from agent.host.pipeline import Builder
-from agent.host.wrapped import Wrapped
+from agent.host.wrapped import LINGER, LONGEST_LINGER, Wrapped
 from agent.record import Batch
 from agent.sources.child import ChildConfig, Exit
 from agent.telemetry import AgentImpaired, OutputLost
@@ -216,7 +216,9 @@ async def test_what_was_given_up_at_the_end_is_counted_in_the_ledger():
     assert counted == [{"spool_failed": 5}]
 
 
-@pytest.mark.parametrize(("told", "settling", "wanted"), [(False, 0.0, 0.5), (False, 1.6, 1.6), (False, 60.0, 3.0), (True, 60.0, 0.5)])
+@pytest.mark.parametrize(
+    ("told", "settling", "wanted"), [(False, 0.0, LINGER), (False, 1.6, 1.6), (False, 60.0, LONGEST_LINGER), (True, 60.0, LINGER)]
+)
 async def test_files_settle_after_the_command_unless_somebody_waits_for_the_end(told, settling, wanted):
     """What a file said last is waited for as long as its record may have more lines, but not for ever, nor after a SIGTERM."""
     host = make_context("child")
