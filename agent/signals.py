@@ -23,10 +23,12 @@ NOT_HANDED_ON: Final = frozenset(
     for name in (
         *("SIGKILL", "SIGSTOP", "SIGCHLD"),
         *("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGABRT", "SIGSYS"),  # our own faults
-        *("SIGPIPE", "SIGXFSZ", "SIGXCPU", "SIGVTALRM", "SIGPROF", "SIGALRM"),  # about our own doing
-        *("SIGTSTP", "SIGTTIN", "SIGTTOU"),  # the kernel stops a whole job, us in it, and knows when it may not
+        *("SIGPIPE", "SIGXFSZ"),  # about our own writing
+        *("SIGTTIN", "SIGTTOU"),  # the kernel stops a whole job, us in it, and knows when it may not
     )
 )
+OUR_TIME: Final = frozenset({signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGXCPU})
+"""About our own time, where the kernel sends them."""
 
 _inherited: set[int] | None = None
 """The signal mask we were started with; None while nothing is held."""
@@ -43,8 +45,13 @@ def hold(arguments: Sequence[str]) -> None:
 
 
 def handed_on() -> frozenset[int]:
-    """What `exec` hands on to its command. Whatever is ignored when we start (`nohup`) stays so, for us and for the command."""
-    return frozenset(number for number in signal.valid_signals() - NOT_HANDED_ON if signal.getsignal(number) is not signal.SIG_IGN)
+    """What `exec` hands on to its command, also what is ignored when we start (`nohup`): it stays so for the command, unless that decides."""
+    return frozenset(signal.valid_signals() - NOT_HANDED_ON)
+
+
+def ends(number: int) -> bool:
+    """Whether a signal is sent to end a process, and would end one that does nothing about it and was started as we were."""
+    return number in ENDING and signal.getsignal(number) is not signal.SIG_IGN
 
 
 def child_signals_ignored() -> bool:
@@ -58,6 +65,13 @@ def name_of(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"SIG{number}"
+
+
+def stop_as_usual() -> None:
+    """Stop by SIGTSTP as if nothing had taken it, until SIGCONT; the kernel does nothing in a job that nothing would continue (setpgid(2))."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
+    signal.pthread_kill(threading.get_ident(), signal.SIGTSTP)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
 
 
 def release() -> None:
@@ -98,8 +112,9 @@ class Listener:
         Where no thread can be started signals come to the main thread, whoever sent them.
         """
         hold(["exec"])
-        for number in self._numbers:  # for the moment in which a child is started with the mask it is to inherit
-            signal.signal(number, lambda number, _frame: self._hand_over(number, by_kernel=False))
+        for number in self._numbers - {signal.SIGTSTP}:  # for the moment in which a child is started with the mask it is to inherit
+            if number == signal.SIGCHLD or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda number, _frame: self._hand_over(number, by_kernel=False))
         try:
             threading.Thread(target=self._take, name="signals", daemon=True).start()
         except RuntimeError:
@@ -117,5 +132,5 @@ class Listener:
             self._hand_over(found.si_signo, by_kernel=found.si_code > 0)
 
     def _hand_over(self, number: int, *, by_kernel: bool) -> None:
-        if self._deliver is not None:
+        if self._deliver is not None and not (by_kernel and number in OUR_TIME):
             self._deliver(number, by_kernel)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent.command import Exit, StartError, let_go, popen, say
 from agent.errors import OutriderError
-from agent.signals import ENDING
+from agent.signals import ends, stop_as_usual
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def see_to_its_end(child: Child | None, command: Sequence[str], listener: Listen
     if process.returncode is None:
         process.returncode = _wait_for(process.pid)
     code = Exit(process.returncode).code
-    listener.deliver_to(lambda number, _by_kernel: os._exit(code) if number in ENDING else None)
+    listener.deliver_to(lambda number, _by_kernel: os._exit(code) if ends(number) else None)
     if child is not None:
         child.pass_the_rest_on()
     return code
@@ -52,6 +52,8 @@ def _hand_on(pid: int, number: int, by_kernel: bool) -> None:
     ):  # another user's (`sudo`), or gone this moment: the thread that calls us is needed for the next signal
         if number != signal.SIGCHLD and not (by_kernel and os.getpgid(pid) == os.getpgrp()):
             os.kill(pid, number)
+    if number == signal.SIGTSTP:
+        stop_as_usual()
 
 
 def _wait_for(pid: int) -> int | None:

@@ -14,7 +14,7 @@ from agent.errors import SpoolError
 from agent.host.supervise import supervise
 from agent.record import Batch, Drop
 from agent.retry import Backoff
-from agent.signals import ENDING
+from agent.signals import ends, stop_as_usual
 from agent.sources.child import Child
 from agent.sources.process_tree import ProcessTreeConfig
 from agent.telemetry import AgentImpaired, OutputLost
@@ -114,13 +114,15 @@ class Wrapped:
             self.reap()
             return
         child = self.child
-        self.told_to_end = self.told_to_end or number in ENDING - {signal.SIGHUP}
+        self.told_to_end = self.told_to_end or (ends(number) and number != signal.SIGHUP)
         if child is None:
             self._call_off(number)
         elif child.exited is not None and child.exited.done():
             self._hurry(number)
         elif not (by_kernel and child.shares_our_terminal):
             self._hand_on(child, number)
+        if number == signal.SIGTSTP:
+            stop_as_usual()
 
     def _hand_on(self, child: Child, number: int) -> None:
         try:
@@ -133,21 +135,24 @@ class Wrapped:
 
     def _call_off(self, number: int) -> None:
         """A signal that would end the command has come before it was started: then it isn't."""
-        if number in ENDING and not self._called_off:
+        if ends(number) and not self._called_off:
             self._called_off = True
             self.code = 128 + number
             self._stop(signal.Signals(number).name)
 
     def _hurry(self, number: int) -> None:
         """The command would have ended by this signal while its last output was still to be taken; so do we."""
-        if number in ENDING and self._living is not None:
+        if ends(number) and self._living is not None:
             self._living.cancel()
 
     def reap(self) -> None:
         """A child has ended, ours or an orphan's. The last sample comes first: a zombie still has its processor time."""
-        if self.child is not None:
+        if self.child is None:
+            return
+        try:
             if self.before_reaping is not None and self.child.is_zombie:
                 self.before_reaping()
+        finally:
             self.child.reap()
 
     async def _live(self, child: Child) -> None:

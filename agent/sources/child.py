@@ -169,7 +169,10 @@ class Child:
         """Whether it has ended and was not waited for yet."""
         if self._process is None or self.exited is None or self.exited.done():
             return False
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # somebody else has waited for it
+            return False
 
     def reap(self) -> None:
         """Collect every ended child: ours, and, as PID 1 or a subreaper, the orphans that nobody else would wait for."""
