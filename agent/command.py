@@ -28,7 +28,7 @@ SHELL: Final = "/bin/sh"
 OF_THIS_PROCESS: Final = ("LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID")
 """Variables by which systemd names the process that it started (sd_listen_fds(3), sd_watchdog_enabled(3), systemd.exec(5))."""
 
-subprocess._USE_POSIX_SPAWN = False  # type: ignore[attr-defined] # noqa: SLF001 - as its documentation has it: glibc's leaves two signals ignored
+subprocess._USE_POSIX_SPAWN = False  # type: ignore[misc] # noqa: SLF001 - as its documentation has it: glibc's leaves two signals ignored
 
 _given: list[int] = []
 """Descriptors above 2 that we were started with."""
