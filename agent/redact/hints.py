@@ -12,7 +12,11 @@ from agent.redact import cards, commands
 from agent.redact.names import DOUBTFUL, FOREIGN, GAP, NAMES, normal
 from agent.redact.shapes import SHAPES
 
-_NARROW: Final = {"auth": "auth[^a-z0-9]", "session": f"session(?:{GAP}(?:id|key|token|cookie)|_*[^a-z0-9_])"}
+_NARROW: Final = {
+    "auth": "auth[^a-z0-9]",
+    "otp": "otp(?:[^a-z0-9]|code)",
+    "session": f"session(?:{GAP}(?:id|key|token|cookie)|_*[^a-z0-9_])",
+}
 """Names that many harmless words begin with, as far as a key has them."""
 _ESCAPES: Final = r"\\u00[2-7]"
 """A letter that was written as an escape may be any of the letters that the hints look for."""

@@ -25,7 +25,8 @@ class Named(NamedTuple):
 
 _COLOUR: Final = r"(?:(?:\x1b|\\u001b|\\x1b|\\033|\\e|\^\[|#033)\[[\d;]*m)"
 _OPEN: Final = r"(?:%(?:25)*22)?"
-_SEPARATOR: Final = rf"""(?:{_COLOUR})*(?:\\*["'`”»」]|%(?:25)*22)?\]?(?:{_COLOUR})*[ \t]*(?:=>|:=|=:|[=:\x{{FF1A}}\x{{FF1D}}]|%(?:25)*3[ad])[ \t]*(?:{_COLOUR})*"""
+_BLANK: Final = rf"(?:[ \t]|{_COLOUR})*"
+_SEPARATOR: Final = rf"""{_BLANK}(?:\\*["'`”»」]|%(?:25)*22)?\]?{_BLANK}(?:[=-]>|→|:=|=:|[=:\x{{FF1A}}\x{{FF1D}}]|%(?:25)*3[ad]){_BLANK}"""
 _WRAPPER: Final = r"(?:[fbru]{1,2}|[\w.]*(?:some|just|ok|secret\w*|password|\w*str|b64)\([ \t]*b?|string\(\d+\)[ \t]*|n)?"
 """What may stand before a quote: the prefix of a literal, a type that wraps a secret."""
 _QUOTED: Final = (
@@ -58,15 +59,14 @@ def _key(more: tuple[str, ...]) -> str:
 _PASSWORD: Final = rf"(?:pass(?:word|phrase|code|wd)|pwd|{'|'.join(map(_spaced, FOREIGN))})"
 _RUN_TOGETHER: Final = "|".join(map(_spaced, ANYWHERE))
 _THING: Final = (
-    rf"(?:{_PASSWORD}|pin(?:[ -]code)?|secret(?:[ -]key)?|(?:[\w-]+[ -])?token|(?:api|access|private|secret)[ _-]?key|credentials?)"
+    rf"(?:[\w-]+[ _-])?(?:{_PASSWORD}|pin(?:[ -]code)?|secret(?:[ -]key)?|token|(?:api|access|private|secret)[ _-]?key|credentials?)"
 )
 _OF: Final = (
     r"""(?:[ \t]+(?:for|of|de|del|do|für|von|pour|для|от)[ \t]+(?:the[ \t]+|user[ \t]+|account[ \t]+)*[\w\x80-\x{10FFFF}@.+"'%-]+)"""
 )
 _VERB: Final = (
-    r"(?:[ \t]+(?:has been |was |is |been )?(?:now |temporarily )?(?:(?:re)?set|changed|updated|rotated)[ \t]+to"
-    r"|[ \t]+(?:is |was )?(?:now|currently|still)|[ \t]+is generated for[ \t]+\S+:"
-    r"|[ \t]+(?:is|was|will be|lautet|ist|est|es|é|è|является|to)|[ \t]*[はが是为為는은])[ \t]*[:\x{FF1A}]?[ \t]*"
+    r"(?:[ \t]+(?:has been |was |is |been )?(?:now |temporarily )?(?:(?:re)?set|changed|updated|rotated)[ \t]+to|[ \t]+is generated for[ \t]+\S+"
+    r"|[ \t]+(?:is |was )?(?:now|currently|still)|[ \t]+(?:is|was|will be|lautet|ist|est|es|é|è|är|er|on|является|to))(?:[ \t]*[:=\x{FF1A}][ \t]*|[ \t]+)"
 )
 _WORD: Final = (
     r"""(?:[“"'`«「『]([^”"'`»」』\n]+)|([^\s"'`“”«»「」()<>,;]*[^\s"'`“”«»「」()<>,;.:!?]|[^\s"'“”()<>]{8,}[^\s"'“”()<>,;.:?]))"""
@@ -91,9 +91,8 @@ def patterns(more: tuple[str, ...] = ()) -> tuple[Named, ...]:
             rf"""(?i)(--{_NAME})\\*["'][ \t]*,[ \t]*(?:\\+["']([^"'\\\n-][^"'\\\n]*)|b?"((?:[^"\\\n-]|\\.)(?:[^"\\\n]|\\.)*)|b?'((?:[^'\\\n-]|\\.)(?:[^'\\\n]|\\.)*))"""
         ),
         # <password>…</password>, also with < and > as entities or escapes
-        Named(
-            rf"(?i)(?:<|&lt;|\\u003c)(?:[\w.-]+:)?({_NAME})(?:[ \t][^<>\n]*)?(?:>|&gt;|\\u003e)(?:<!\[CDATA\[)?([^<>&\\\n\]]+)(?:\]\]>)?(?:<|&lt;|\\u003c)\\*/"
-        ),
+        Named(rf"(?i)<(?:[\w.-]+:)?({_NAME})(?:[ \t][^<>\n]*)?>(?:<!\[CDATA\[)?([^<>\n\]]+)(?:\]\]>)?<\\*/"),
+        Named(rf"(?i)(?:&lt;|\\u003c)({_NAME})(?:&gt;|\\u003e)([^<>&\\\n]+)(?:&lt;|\\u003c)\\*/"),
         # {"name": "DB_PASSWORD", "value": "…"}, <entry key="password">…</entry>
         Named(
             rf"""(?i)\\*["']?\b(?:name|key|field|parameter|header)\\*["']?[ \t]*(?:=>|[:=])[ \t]*\\*["']?({_NAME})\\*["']?[ \t]*,?[ \t]*\\*["']?(?:value|val|content)\\*["']?[ \t]*(?:=>|[:=])[ \t]*"""
@@ -108,10 +107,13 @@ def patterns(more: tuple[str, ...] = ()) -> tuple[Named, ...]:
         # .netrc
         Named(r"(?i)\blogin[ \t]+\S+[ \t]+(password)[ \t]+(\S+)", prose=True),
         # sentences
-        Named(rf"(?i)\b((?:\w+[ -])?{_THING}){_OF}?{_VERB}{_WORD}", prose=True),
+        Named(rf"(?i)\b({_THING}){_OF}?{_VERB}{_WORD}", prose=True),
         Named(rf"(?i)\b({_THING}){_OF}[ \t]*[:=\x{{FF1A}}][ \t]*{_WORD}", prose=True),
-        Named(rf"""(?i)\b({_PASSWORD})[ \t]+[“"`«「『]([^”"`»」』\n]+)""", prose=True, quoted=True),
-        Named(rf"(?i)({_RUN_TOGETHER}){_OF}?(?:[ \t]*[:\x{{FF1A}}=]|[ \t]*[はが是为為는은])[ \t]*([!-~]+)", prose=True),
+        Named(rf"""(?i)\b({_PASSWORD})(?:[ \t]*[|][ \t]*|[ \t]+-[ \t]+|[ \t]+)[“"`«「『]([^”"`»」』\n]+)""", prose=True, quoted=True),
+        Named(
+            rf"(?i)((?:{_RUN_TOGETHER})[\w\x80-\x{{FFFF}}]*?){_OF}?(?:[ \t]+[^\s:=]+)?(?:[ \t]*[:\x{{FF1A}}=]|[ \t]*[はが是为為는은])[ \t]*([!-~]+)",
+            prose=True,
+        ),
         Named(rf"""(?i){key}(?:[ \t]+for[ \t]+\S+)?[ \t]+[“"'`(]?([^\s"'`“”<>(),;]*[^\s"'`“”<>(),;.:?])""", least=8),
-        Named(rf"""(?i)\b({_PASSWORD})[ \t]+[“"'`(]?([^\s"'`“”<>(),;]*[^\s"'`“”<>(),;.:?])""", least=6),
+        Named(rf"""(?i)\b({_PASSWORD})(?:[ \t]*[|][ \t]*|[ \t]+-[ \t]+|[ \t]+)[“"'`(]?([^\s"'`“”<>(),;]*[^\s"'`“”<>(),;.:?])""", least=6),
     )

@@ -35,11 +35,11 @@ FOREIGN: Final = (*WORDS, *ANYWHERE)
 
 NAMES: Final = (
     "passw", "passphrase", "passcode", "pwd", "pswd", "secret", "token", "authoriz", "cookie", "credential", "creds", "dsn", "jwt", "auth",
-    "session", "sessid", "mnemonic", f"seed{GAP}phrase", f"recovery{GAP}code", "cvv", "cvc", "storepass", "keypass",
+    "session", "sessid", "mnemonic", "otp", f"seed{GAP}phrase", f"recovery{GAP}code", "cvv", "cvc", "storepass", "keypass",
     f"x{GAP}(?:amz|goog){GAP}signature", f"(?:{'|'.join(_KEYS)}){GAP}key", f"(?:{'|'.join(_OWNERS)}){GAP}pass",
 )  # fmt: skip
 """No key that names a secret in Latin letters is without one of these, however it is spelled."""
-DOUBTFUL: Final = ("sig", "signature", "pass", "pw", "clave", "bearer")
+DOUBTFUL: Final = ("sig", "signature", "hmac", "pass", "pw", "clave", "bearer")
 """No doubtful key is without one of these or of `NAMES`."""
 
 
@@ -54,12 +54,12 @@ class Kind(IntEnum):
 
 _SENSITIVE: Final = re.compile(
     r"(?:^|_)(?:[a-z0-9]*passw(?:or)?ds?[0-9]*|[a-z0-9]*passphrase|[a-z0-9]*passcode|[a-z]*pwd|pswd|[a-z0-9]*secrets?|[a-z0-9]*tokens?"
-    r"|(?:proxy_?)?authorization|cookies?|[a-z0-9]*credentials?|creds|jwt|dsn|(?:store|key)pass|cvv2?|cvc2?|mnemonic|seed_?phrase"
+    r"|(?:proxy_?)?authorization|cookies?|[a-z0-9]*credentials?|creds|jwt|dsn|(?:store|key)pass|cvv2?|cvc2?|mnemonic|seed_?phrase|t?otp(?:_code)?"
     rf"|recovery_?codes?|x_(?:amz|goog)_signature|[a-z]*sess(?:ion)?_?id|(?:x_?)?(?:auth|{'|'.join(_KEYS)})_?keys?"
     rf"|[a-z0-9]*(?:apikey|privatekey)|session_?(?:key|token|cookie)|(?:{'|'.join(_OWNERS)})_?pass|{'|'.join(WORDS)})(?:_|$)"
     rf"|{'|'.join(ANYWHERE)}"
 )
-_MAYBE_SENSITIVE: Final = re.compile(r"(?:^|_)(?:auth|sig|signature(?:_256)?|pass|pw|clave|bearer)$|^session$")
+_MAYBE_SENSITIVE: Final = re.compile(r"(?:^|_)(?:auth|sig|signature(?:_256)?|hmac|pass|pw|clave|bearer)$|^session$")
 _ABOUT: Final = re.compile(
     r"_(?:counts?|limits?|len|length|size|usage|used|total|type|ttl|expir(?:y|es|ed|ation)(?:_(?:at|in|date))?|age|polic(?:y|ies)|name|rate"
     r"|budget|remaining|required|enabled|disabled|valid|invalid|per_second|version|ur[il]|endpoint|path|file|dir|directory|method|mode|scheme"

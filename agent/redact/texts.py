@@ -30,7 +30,8 @@ _FRAME: Final = re.compile(r'^([ |]*)File ".*", line \d+')
 """A frame of Python's tracebacks; the lines that are indented deeper than it are source."""
 _DEEPEST: Final = 8
 """How often a value that is none is looked into: `token=Token(secret=…)`."""
-_ESCAPED: Final = re.compile(r"[nrtu]|u00[0-9a-f]{2}", re.ASCII)
+_EXPECTED: Final = re.compile(r"(?i)(?:un)?expected\s$")
+"""What parsers say before `token`."""
 
 
 class Texts:
@@ -93,8 +94,8 @@ class Texts:
         if kind is Kind.NO or (value.isdigit() and names_number(key)) or (source and not quoted):
             return False
         between, rest = text[match.end(1) : start], text[end : end + 80].split("\n", 1)[0]
-        if between.rstrip("'\"") == " :" and quoted:
-            return False  # a variable of psql: `:'name'`
+        if _is_label(text[: match.start(1)], between, value):
+            return False
         if not quoted and is_code(key, between, value, rest):
             return False
         return looks_random(value, one.least or 6) if one.least or kind is Kind.DOUBTFUL else True
@@ -108,6 +109,14 @@ def _fits_sentence(key: str, value: str, *, quoted: bool) -> bool:
     if any(word in lower for word in ("secret", "token", "key", "credential")):
         return looks_random(value, 8)
     return (quoted and bool(value.strip())) or could_be_password(value)
+
+
+def _is_label(before: str, between: str, value: str) -> bool:
+    """Whether a name is not followed by its value: `print("Password:", end="")`, `${PASSWORD:?missing}`, psql's `:'name'`, a parser's complaint."""
+    opened = before[-1:] in _QUOTES and between[:-1] == ":" and between[-1:] == before[-1:]
+    return (
+        opened or between in (" :'", ' :"') or (before.endswith("${") and value[:1] in "?+") or _EXPECTED.search(before[-16:]) is not None
+    )
 
 
 def _parts(text: str) -> Iterator[tuple[bool, str]]:

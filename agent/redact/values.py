@@ -90,7 +90,7 @@ _NAME: Final = re.compile(r"[&*]?[A-Za-z_]\w*")
 _ORDINARY: Final = re.compile(
     r"(?i)[+-]?[\d.,:/ -]+(?:[a-z%µ]{1,5})?|\d{4}-\d\d-\d\d[t ][\d:.,+z-]*|v?\d+(?:\.\w+)+|0x[0-9a-f]{1,16}|[a-z][a-z+.-]*://.*|(?:~|\.{0,2})(?:/[\w.@~+-]+)+/?"
     r"|[a-z_]+\d{0,2}(?:[-_/.:@][a-z_]+\d{0,2}|[-_/.:@]v?\d{1,4})+|\w+\.(?:py|js|ts|go|rs|java|rb|php|json|ya?ml|toml|log|txt|pem|key|crt)"
-    r"|(?:\d+(?:[num]s|[smhdwkgb]|[kmg]i?b|min|px))+|\W+|[a-z]+(?:sha|rsa|md|aes|utf|base|ed|hs|rs|es|ps)-?\d+(?:[-_][a-z0-9]+)*|(?:sha|rsa|md|aes|utf|base|ed|hs|rs|es|ps|oauth|pkcs|http)-?\d+.{0,8}"
+    r"|(?:\d+(?:[num]s|[smhdwkgb]|[kmg]i?b|min|px))+|\W+|[a-z-]+(?:sha|rsa|md|aes|utf|base|ed|hs|rs|es|ps)-?\d+(?:[-_][a-z0-9]+)*|(?:sha|rsa|md|aes|utf|base|ed|hs|rs|es|ps|oauth|pkcs|http)-?\d+.{0,8}"
 )
 """Values of letters and digits that are numbers, dates, versions, addresses, or names of several words."""
 
