@@ -11,14 +11,13 @@ import contextlib
 import functools
 import gc
 import signal
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from agent import signals
 from agent.clock import SystemClock
 from agent.errors import ConfigError, OutriderError, SpoolError, UnavailableError
 from agent.host import bare, library_log
+from agent.host.elsewhere import Elsewhere
 from agent.host.generation import Generation
 from agent.host.held import Held
 from agent.host.identity import Instance, identified, instance
@@ -42,6 +41,7 @@ from agent.telemetry import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from agent.config.settings import Settings
 
@@ -69,6 +69,8 @@ class Agent:
         """The command of `exec`."""
         self._listener = listener
         self._held = Held(self._telemetry)
+        self._elsewhere: Elsewhere | None = None
+        """Where the store is, if it can't be where it should."""
         self._instance = Instance("", 0)
 
     async def run(self) -> int:
@@ -92,6 +94,8 @@ class Agent:
                 watch.cancel()
         finally:
             await spool.close()
+            if self._elsewhere is not None:
+                self._elsewhere.leave(self._telemetry)
         return child.code if child else 0
 
     _build: Callable[[Settings], Generation]
@@ -120,18 +124,25 @@ class Agent:
 
     async def _spool_elsewhere(self, error: OutriderError) -> Spool:
         try:
-            directory = Path(tempfile.mkdtemp(prefix="outrider-"))
+            elsewhere = Elsewhere()
         except OSError:
             raise error from None
-        spool = await self._spool_in(directory)
-        self._settings = self._settings.model_copy(update={"state_dir": directory})
-        self._telemetry.emit(AgentImpaired(str(error), f"stores in {directory}"))
+        try:
+            spool = await self._spool_in(elsewhere.directory)
+        except OutriderError:
+            elsewhere.discard()
+            raise
+        self._elsewhere = elsewhere
+        self._settings = self._settings.model_copy(update={"state_dir": elsewhere.directory})
+        self._telemetry.emit(AgentImpaired(str(error), f"stores in {elsewhere.directory}"))
         return spool
 
     async def _tell_the_end(self, spool: Spool) -> None:
         try:
             async with asyncio.timeout(ANSWER):
                 self._telemetry.emit(AgentStopped(pending=sum(line.pending for line in (await spool.ledger()).lines)))
+                if self._elsewhere is not None:
+                    await self._elsewhere.look(spool)
         except (TimeoutError, SpoolError):
             self._telemetry.emit(AgentImpaired("the store does not answer", "ends without knowing what waits in it"))
         self._telemetry.flush(everything=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -17,7 +18,9 @@ import pytest
 
 from agent.errors import UnavailableError
 from agent.host.control import NotRunningError, ask_json
-from tests.support.agent_process import environment, outrider, wait_until
+from tests.integration.test_run import bodies_of
+from tests.support.agent_process import AgentProcess, environment, outrider, wait_until
+from tests.support.otlp_process import OtlpProcess
 
 pytestmark = pytest.mark.integration
 
@@ -180,6 +183,34 @@ def test_a_directory_that_another_agent_has_keeps_no_command_from_running(tmp_pa
 
     assert (second.returncode, second.stdout) == (0, b"second\n")
     assert str(first.pid).encode() in second.stderr
+
+
+def test_a_directory_of_its_own_is_named_in_the_last_line(tmp_path, monkeypatch):
+    """What is in it is said, and that it has to be delivered by hand: that works."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    (tmp_path / "state").touch()
+    result = outrider("exec", "--", "sh", "-c", "echo first; echo last >&2", state=tmp_path / "state")
+    [elsewhere] = tmp_path.glob("outrider-*")
+    last = json.loads(result.stderr.splitlines()[-1])
+    with OtlpProcess(tmp_path / "store") as server:
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": server.url, "OUTRIDER_LISTEN": "127.0.0.1:0"}
+        with AgentProcess(elsewhere, **variables):
+            wait_until(lambda: len(bodies_of(server)) == 3, "what was left arrives")
+
+    assert (last["event"], last["waiting"], last["directory"]) == ("records left", "3 records", str(elsewhere))
+    assert f"OUTRIDER_STATE_DIR={elsewhere}" in last["fix"]
+
+
+def test_a_directory_of_its_own_is_deleted_once_all_was_delivered(tmp_path, monkeypatch):
+    """Nothing is left that somebody would have to see to."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    (tmp_path / "state").touch()
+    with OtlpProcess(tmp_path / "store") as server:
+        result = outrider("exec", "--", "echo", "said", state=tmp_path / "state", OTEL_EXPORTER_OTLP_ENDPOINT=server.url)
+
+        assert sorted(bodies_of(server)) == ["process exited with code 0", "said"]
+    assert (result.returncode, list(tmp_path.glob("outrider-*"))) == (0, [])
+    assert b"records left" not in result.stderr
 
 
 def test_a_taken_address_keeps_no_command_from_running(tmp_path):
