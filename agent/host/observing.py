@@ -44,7 +44,9 @@ SOON: Final = 0.5
 VACANT: Final = 30.0
 """Seconds that we look so often."""
 LINGER: Final = 1.0
-"""Seconds until an end is told: what the process said last is read meanwhile, and may be the whole story."""
+"""Seconds until an end is reported: what the process said last is read meanwhile, and may be the whole story."""
+LONGEST_LINGER: Final = 5.0
+"""Seconds that this may become, so that a traceback at the end of a log file is read as well: it counts as complete after a silence."""
 LAST: Final = 0.5
 """Seconds that the last tellings may take when the agent stops."""
 ORDERLY: Final = frozenset({0, int(signal.SIGTERM), 128 + signal.SIGTERM << 8})
@@ -65,13 +67,19 @@ class _Followed:
 class Observer:
     """Watches the main processes of all samplers that know some."""
 
-    def __init__(self, pollers: Sequence[SamplerPoller], emit: Emit, positions: Positions, clock: Clock, roots: Roots) -> None:
-        """`roots` are told of the processes, so that the source files of an error can be read."""
+    def __init__(
+        self, pollers: Sequence[SamplerPoller], emit: Emit, positions: Positions, clock: Clock, roots: Roots, *, settling: float = 0.0
+    ) -> None:
+        """`roots` are told of the processes, so that the source files of an error can be read.
+
+        `settling`: seconds of silence after which log files have given out what was written last.
+        """
         self._pollers = [(poller, poller.sampler) for poller in pollers if isinstance(poller.sampler, Observing)]
         self._emit = emit
         self._positions = positions
         self._clock = clock
         self._roots = roots
+        self._linger = max(LINGER, min(settling, LONGEST_LINGER))
         self._boot = boot_id()
         self._watched: dict[str, _Followed] = {}
         self._woken = False
@@ -114,7 +122,7 @@ class Observer:
             if kills := self._look_at(one):
                 await self._tell(killed_record(one.process, kills, self._clock.wall_ns()), {})
         if any(one.watch.how for one in self._watched.values()):
-            await self._clock.sleep(LINGER)
+            await self._clock.sleep(self._linger)
             await self._tell_ends()
             self._vacant_until = self._clock.monotonic() + VACANT
         if self._clock.monotonic() < self._vacant_until:

@@ -127,7 +127,9 @@ class Builder:
             self.detector.watch(pipeline.probes)
         if any(isinstance(poller.sampler, Observing) for poller in pipeline.samplers):
             emit = self.intake(TARGET, replayable=True).emit  # it can wait: what has ended does not change any more
-            observer = pipeline.observer = Observer(pipeline.samplers, emit, self._positions(TARGET), self._host.clock, self.roots)
+            observer = pipeline.observer = Observer(
+                pipeline.samplers, emit, self._positions(TARGET), self._host.clock, self.roots, settling=self.settling()
+            )
             for poller in pipeline.probes:
                 poller.planned = lambda: observer.at_rest
         return pipeline

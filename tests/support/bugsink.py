@@ -91,11 +91,18 @@ def validate(events: list[dict]) -> list[str]:
 
 
 class Bugsink(NamedTuple):
-    """A running server with one project."""
+    """A running server, and one of its projects."""
 
     port: int
     token: str
     dsn: str
+    project: int = 1
+    team: str = ""
+
+    def another(self, name: str) -> Bugsink:
+        """A further project of the server."""
+        number = self.post("projects/", {"name": name, "team": self.team})["id"]
+        return self._replace(dsn=self.get(f"projects/{number}/")["dsn"], project=number)
 
     def get(self, path: str) -> dict:
         """Ask its API."""
@@ -114,7 +121,7 @@ class Bugsink(NamedTuple):
 
     def issues(self) -> list[dict]:
         """All issues of the project."""
-        return self._pages("issues/?project=1")
+        return self._pages(f"issues/?project={self.project}")
 
     def events(self, issue: str) -> list[dict]:
         """All events of an issue, whole."""
@@ -151,8 +158,7 @@ def running(folder: Path, **options: object):
             _wait(port, server)
             bare = Bugsink(port, token, "")
             team = bare.post("teams/", {"name": "e2e"})["id"]
-            bare.post("projects/", {"name": "workload", "team": team})
-            yield bare._replace(dsn=bare.get("projects/")["results"][0]["dsn"])
+            yield bare._replace(team=team).another("workload")
         finally:
             server.terminate()
 

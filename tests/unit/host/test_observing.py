@@ -91,11 +91,11 @@ class Rig:
         self.processes[index].stdin.close()
         self.processes[index].wait()
 
-    async def start(self, *pids):
+    async def start(self, *pids, settling=0.0):
         import asyncio
 
         self.poller.sampler.mains = frozenset(pids)
-        self.observer = Observer([self.poller], self.store.emit, self.store.read, self.clock, self.roots)
+        self.observer = Observer([self.poller], self.store.emit, self.store.read, self.clock, self.roots, settling=settling)
         self.task = asyncio.create_task(self.observer.run())
         await settle()
 
@@ -151,6 +151,17 @@ async def test_what_ends_wakes_us(rig):
     await rig.clock.advance(SOON + LINGER)
     assert rig.store.names() == ["started", "exited"]
     assert rig.store.records[1].time_ns == ended_ns
+
+
+async def test_an_end_waits_for_what_was_said_last(rig):
+    """Where a log file gives out its last lines only after a silence, an end is reported after that, and not for ever later."""
+    await rig.start(rig.process(), settling=3.0)
+    rig.end()
+    await settle()
+    await rig.clock.advance(SOON + LINGER)
+    assert rig.store.names() == ["started"]
+    await rig.clock.advance(3.0)
+    assert rig.store.names() == ["started", "exited"]
 
 
 async def test_who_comes_after(rig):

@@ -1,0 +1,162 @@
+"""Runs the programs of this folder in three ways, each into a project of its own: under `outrider exec`, beside `outrider run`, with the SDK inside.
+
+Their packages go into an environment of their own, as Bugsink's do; where there can be none the tests that need it skip.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.agent_process import AgentProcess, environment
+from tests.support.bugsink import CACHE, INSTALL_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.support.bugsink import Bugsink
+
+HERE = Path(__file__).parent
+PACKAGES = ("sentry-sdk", "flask", "celery[redis]", "packaging")
+PROGRAMS = {
+    "service": ["service.py"],
+    "shop": ["shop.py"],
+    "jobs": ["jobs.py"],
+    "pool": ["pool.py"],
+    "threads": ["threads.py"],
+    "warned": ["-X", "dev", "warned.py"],
+}
+STRATEGY = ["-m", "strategy_agent", "run", "--port", "0", "--fault", "error-burst@0.5s:3", "--fault", "crash@2s"]
+
+
+@cache
+def python() -> Path:
+    """The interpreter of the programs' environment; skips the test where there can be none."""
+    home = CACHE / "programs"
+    if not (home / "ready").exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        try:
+            subprocess.run([sys.executable, "-m", "venv", home], check=True, capture_output=True, timeout=INSTALL_SECONDS)
+            install = [home / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES]
+            subprocess.run(install, check=True, capture_output=True, timeout=INSTALL_SECONDS)
+        except (OSError, subprocess.SubprocessError) as error:
+            pytest.skip(f"{', '.join(PACKAGES)} can't be installed here: {error}")
+        (home / "ready").touch()
+    return home / "bin/python"
+
+
+def command(name: str, folder: Path) -> list[str]:
+    """What starts a program, which lies in the folder that it runs in, as the SDK expects of a program's own code."""
+    if name == "strategy":
+        return [sys.executable, *STRATEGY]
+    *options, script = PROGRAMS[name]
+    shutil.copy(HERE / script, folder)
+    return [str(python()), *options, script]
+
+
+def variables(state: Path, broker: str, **more: str) -> dict[str, str]:
+    """The environment of a program and of its agent."""
+    return environment(state, PYTHONUNBUFFERED="1", BROKER=broker, OTEL_SERVICE_NAME="side", OTEL_RESOURCE_ATTRIBUTES="service.version=1,deployment.environment.name=test", **more)
+
+
+def under_exec(name: str, folder: Path, dsn: str, broker: str) -> None:
+    """`outrider exec -- PROGRAM`."""
+    env = variables(folder / "state", broker, SENTRY_DSN=dsn)
+    with (folder / "output").open("wb") as output:
+        subprocess.run([sys.executable, "-m", "agent", "exec", "--", *command(name, folder)], cwd=folder, env=env, stdout=output, stderr=output, timeout=60, check=False)
+
+
+def beside_run(name: str, folder: Path, dsn: str, broker: str) -> None:
+    """`outrider run` that watches the program and reads the file that it writes to."""
+    log = folder / "app.log"
+    log.touch()
+    env = variables(folder / "state", broker)
+    with log.open("ab") as output:
+        hold = "import sys, os; sys.stdin.readline(); os.execv(sys.argv[1], sys.argv[1:])"
+        program = subprocess.Popen(
+            [sys.executable, "-c", hold, *command(name, folder)], cwd=folder, env=env, stdin=subprocess.PIPE, stdout=output, stderr=output
+        )
+        more = {key: value for key, value in env.items() if key.startswith("OTEL_")}
+        with AgentProcess(folder / "state", SENTRY_DSN=dsn, OUTRIDER_TARGET=f"pid:{program.pid}", OUTRIDER_LOG_FILES=str(log), **more) as agent:
+            time.sleep(1.5)
+            program.communicate(b"\n", timeout=60)
+            time.sleep(2.5)
+            agent.process.terminate()
+            agent.process.wait(30)
+
+
+def with_sdk(name: str, folder: Path, dsn: str, broker: str) -> None:
+    """The program alone, with the SDK in it."""
+    env = variables(folder / "state", broker, SDK_DSN=dsn)
+    env["PYTHONPATH"] = str(HERE)
+    with (folder / "output").open("wb") as output:
+        subprocess.run(command(name, folder), cwd=folder, env=env, stdout=output, stderr=output, timeout=60, check=False)
+
+
+WAYS = {"exec": under_exec, "run": beside_run, "sdk": with_sdk}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An issue, as a person sees it."""
+
+    title: str
+    level: str
+    handled: bool | None
+    mechanism: str
+    transaction: str
+    frames: tuple[str, ...]
+    """Of the last exception: `module:function`, with `!` before those that are not the program's own."""
+    links: tuple[str, ...]
+    """The types of the chain."""
+    events: int
+    """How many errors there were, as the events count them."""
+    contexts: tuple[str, ...]
+
+
+def rows(server: Bugsink) -> list[Row]:
+    """The issues of a project, by title."""
+    return sorted((row(server, issue) for issue in server.issues()), key=lambda one: one.title)
+
+
+def row(server: Bugsink, issue: dict) -> Row:
+    """One issue."""
+    events = server.events(issue["id"])
+    event = events[0]
+    values = event.get("exception", {}).get("values", [])
+    last = values[-1] if values else {}
+    frames = last.get("stacktrace", {}).get("frames", [])
+    return Row(
+        f"{issue['calculated_type']}: {issue['calculated_value']}".removeprefix("Log Message: "),
+        event["level"],
+        last.get("mechanism", {}).get("handled"),
+        last.get("mechanism", {}).get("type", ""),
+        event.get("transaction", ""),
+        tuple(f"{'' if frame.get('in_app') else '!'}{frame.get('module')}:{frame['function']}" for frame in frames),
+        tuple(one["type"] for one in values),
+        sum(one.get("extra", {}).get("occurrences", {}).get("count", 1) for one in events),
+        tuple(sorted(event.get("contexts", {}))),
+    )
+
+
+def redis() -> Iterator[str]:
+    """A Redis server for the time of the tests; "" where there is none."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        yield ""
+        return
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with subprocess.Popen([program, "--port", str(port), "--save", "", "--appendonly", "no"], stdout=subprocess.DEVNULL) as server:
+        yield f"redis://127.0.0.1:{port}/0"
+        server.terminate()
