@@ -113,3 +113,10 @@ class ErrorEvent:
     """16 hexadecimal digits, or empty."""
     breadcrumbs: tuple[Crumb, ...] = ()
     """Oldest first."""
+
+    @property
+    def said(self) -> str:
+        """Its message: what varies between errors of one group."""
+        if self.exception is not None:
+            return self.exception.value
+        return (self.message.formatted or self.message.template) if self.message else ""

@@ -198,9 +198,12 @@ def _thread(thread: ThreadStack, scene: Scene, main: Sequence[str]) -> Json:
     return encoded
 
 
-def occurrences(event: Mapping[str, Value], count: int, first_ns: int, last_ns: int) -> Json:
-    """The event as that of `count` errors between two times. It says so first: of more than ten extras sentry-sdk keeps the first ten."""
+def occurrences(event: Mapping[str, Value], count: int, first_ns: int, last_ns: int, values: Sequence[str] = ()) -> Json:
+    """The event as that of `count` errors between two times, with the first different messages among them.
+
+    It says so first: of more than ten extras sentry-sdk keeps the first ten.
+    """
     extra = event.get("extra")
-    told: Json = {"count": count, "first": timestamp(first_ns), "last": timestamp(last_ns)}
+    told: Json = {"count": count, "first": timestamp(first_ns), "last": timestamp(last_ns), **({"values": list(values)} if values else {})}
     others = {key: value for key, value in extra.items() if key != "occurrences"} if isinstance(extra, dict) else {}
     return {**event, "extra": {"occurrences": told, **others}}

@@ -379,7 +379,7 @@ class Detector:
         """Send an error, or fold it. Only what is told wants breadcrumbs, and of a storm nearly nothing is."""
         other = () if event.service == self._setup.subject.service else (event.service,)
         key = key_of((*event.group, *other))
-        choice = findings.draft.note(key, event.time_ns, self._clock.wall_ns())
+        choice = findings.draft.note(key, event.time_ns, self._clock.wall_ns(), event.said)
         findings.counts[_OUTCOMES[choice]] += 1
         if choice in (Choice.SEND, Choice.FOLD_FIRST):
             event = replace(event, breadcrumbs=crumbs())
@@ -441,7 +441,7 @@ class Detector:
         window = summary.window
         event: dict[str, Value] = orjson.loads(summary.event)
         number = identifier(source, summary.fingerprint, str(window.opened_ns))
-        told = occurrences(event, window.folded, window.first_ns, window.last_ns)
+        told = occurrences(event, window.folded, window.first_ns, window.last_ns, window.values)
         told |= {"event_id": number, "timestamp": timestamp(window.last_ns)}
         tags = told.get("tags")
         service = tags.get("service.name") if isinstance(tags, dict) else None

@@ -25,6 +25,11 @@ _EVENT: Final = f"{PREFIX}event:"
 _OVERFLOW: Final = f"{PREFIX}overflow"
 
 
+MAX_VALUES: Final = 10
+LONGEST_VALUE: Final = 200
+"""Messages of folded errors that a summary tells, and characters of each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much is sent at once."""
@@ -47,12 +52,19 @@ class Window:
     sent: int = 0
     folded: int = 0
     first_ns: int = 0
-    """Of the folded ones; so is `last_ns`."""
+    """Of the folded ones; so are `last_ns` and `values`."""
     last_ns: int = 0
+    values: tuple[str, ...] = ()
+    """The first different messages."""
 
-    def fold(self, time_ns: int) -> Window:
+    def fold(self, time_ns: int, value: str) -> Window:
         """One more that is not sent by itself."""
-        return replace(self, folded=self.folded + 1, first_ns=min(self.first_ns or time_ns, time_ns), last_ns=max(self.last_ns, time_ns))
+        first_ns, last_ns = min(self.first_ns or time_ns, time_ns), max(self.last_ns, time_ns)
+        return Window(self.opened_ns, self.sent, self.folded + 1, first_ns, last_ns, self._with(value[:LONGEST_VALUE]))
+
+    def _with(self, value: str) -> tuple[str, ...]:
+        new = value and len(self.values) < MAX_VALUES and value not in self.values
+        return (*self.values, value) if new else self.values
 
 
 class Choice(Enum):
@@ -131,8 +143,8 @@ class Draft:
     taken: int = 0
     """Events that the budget keeps room for until the draft's context ends."""
 
-    def note(self, fingerprint: str, time_ns: int, now_ns: int) -> Choice:
-        """Decide on an error that happened at `time_ns`."""
+    def note(self, fingerprint: str, time_ns: int, now_ns: int, value: str = "") -> Choice:
+        """Decide on an error that happened at `time_ns` and says `value`."""
         window = self._window(fingerprint)
         if window is not None and not window.folded and not window.opened_ns <= now_ns < window.opened_ns + self.state.limits.window_ns:
             window = None
@@ -143,7 +155,7 @@ class Draft:
         if window.sent < self.state.limits.per_fingerprint and not window.folded and self._take(now_ns):
             self.windows[fingerprint] = replace(window, sent=window.sent + 1)
             return Choice.SEND
-        self.windows[fingerprint] = window.fold(time_ns)
+        self.windows[fingerprint] = window.fold(time_ns, value)
         return Choice.FOLD if window.folded else Choice.FOLD_FIRST
 
     def keep(self, fingerprint: str, event: bytes) -> None:
@@ -206,13 +218,15 @@ def _apply(state: dict[str, T], changes: Mapping[str, T | None]) -> None:
 
 
 def _dump(window: Window) -> bytes:
-    return orjson.dumps([window.opened_ns, window.sent, window.folded, window.first_ns, window.last_ns])
+    values = [value.encode("utf-8", "replace").decode() for value in window.values]  # lone surrogates are no JSON
+    return orjson.dumps([window.opened_ns, window.sent, window.folded, window.first_ns, window.last_ns, values])
 
 
 def _windows(stored: Mapping[str, bytes]) -> Iterator[tuple[str, Window]]:
     for key, value in stored.items():
         if key.startswith(_WINDOW):
-            yield key.removeprefix(_WINDOW), Window(*orjson.loads(value))
+            opened_ns, sent, folded, first_ns, last_ns, *values = orjson.loads(value)
+            yield key.removeprefix(_WINDOW), Window(opened_ns, sent, folded, first_ns, last_ns, tuple(values[0] if values else ()))
 
 
 def _number(value: bytes) -> int:

@@ -104,6 +104,7 @@ async def test_what_was_folded_is_told_when_the_window_is_over(make, spool):
     await detector.tick()
     assert [event["extra"]["occurrences"]["count"] for event in spool.items("event")] == [1, 99]
     assert [event["logentry"]["message"] for event in spool.items("event")] == ["order %s broke"] * 2
+    assert spool.items("event")[1]["extra"]["occurrences"]["values"] == [f"order {number} broke" for number in range(1, 11)]
     assert spool.items("client_report")[0]["discarded_events"] == [{"reason": "sample_rate", "category": "error", "quantity": 98}]
     assert spool.stored["app"] == {}
 

@@ -144,3 +144,28 @@ def test_a_draft_that_was_not_stored_takes_no_budget():
         first.commit()
     with state.begin() as draft:
         assert [draft.note(name, SECOND, SECOND) for name in "de"] == [Choice.SEND, Choice.FOLD_FIRST]
+
+
+def test_a_summary_has_the_first_values():
+    """The first different messages of folded errors are kept, over a kill as well, each of bounded length."""
+    state, stored = storms(), {}
+    for number in range(40):
+        draft = state.begin()
+        draft.note("a", SECOND + number, SECOND + number, f"order {number // 2} " + "x" * 1000)
+        keep(stored, draft.positions())
+        draft.commit()
+        state = storms(stored=dict(stored))
+    (summary,) = state.begin().close(62 * SECOND)
+    assert [value.split()[1] for value in summary.window.values] == [str(number) for number in range(10)]
+    assert {len(value) for value in summary.window.values} == {200}
+    assert summary.window.folded == 39
+
+
+def test_what_an_earlier_version_stored():
+    """A window that was stored without values goes on."""
+    state = storms(stored={"host:sentry:window:a": b"[1000000000,1,3,5,7]", "host:sentry:event:a": b"{}"})
+    draft = state.begin()
+    assert draft.note("a", SECOND, SECOND + 1, "\ud800") is Choice.FOLD
+    assert draft.positions()["host:sentry:window:a"].endswith(b'["?"]]')
+    (summary,) = storms(stored={"host:sentry:window:a": b'[1,1,3,5,7,["x"]]'}).begin().close(62 * SECOND)
+    assert (summary.window.folded, summary.window.values) == (3, ("x",))
