@@ -5,12 +5,11 @@ Their packages go into an environment of their own, as Bugsink's do; where there
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
 import sys
-import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,11 +17,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.agent_process import AgentProcess, environment
+from tests.support.agent_process import ROOT, AgentProcess, environment, wait_until
 from tests.support.bugsink import CACHE, INSTALL_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from tests.support.bugsink import Bugsink
 
@@ -36,6 +35,7 @@ PROGRAMS = {
     "threads": ["threads.py"],
     "warned": ["-X", "dev", "warned.py"],
 }
+REDIS = shutil.which("redis-server") or shutil.which("valkey-server")
 STRATEGY = ["-m", "strategy_agent", "run", "--port", "0", "--fault", "error-burst@0.5s:3", "--fault", "crash@2s"]
 
 
@@ -56,7 +56,7 @@ def python() -> Path:
 
 
 def command(name: str, folder: Path) -> list[str]:
-    """What starts a program, which lies in the folder that it runs in, as the SDK expects of a program's own code."""
+    """What starts a program; its script is copied into the folder."""
     if name == "strategy":
         return [sys.executable, *STRATEGY]
     *options, script = PROGRAMS[name]
@@ -64,16 +64,36 @@ def command(name: str, folder: Path) -> list[str]:
     return [str(python()), *options, script]
 
 
+def place(name: str, folder: Path) -> Path:
+    """Where a program runs: where its code lies, as the SDK expects of a program's own."""
+    return Path(ROOT, "deploy/strategy-agent") if name == "strategy" else folder
+
+
 def variables(state: Path, broker: str, **more: str) -> dict[str, str]:
     """The environment of a program and of its agent."""
-    return environment(state, PYTHONUNBUFFERED="1", BROKER=broker, OTEL_SERVICE_NAME="side", OTEL_RESOURCE_ATTRIBUTES="service.version=1,deployment.environment.name=test", **more)
+    return environment(
+        state,
+        PYTHONUNBUFFERED="1",
+        BROKER=broker,
+        OTEL_SERVICE_NAME="side",
+        OTEL_RESOURCE_ATTRIBUTES="service.version=1,deployment.environment.name=test",
+        **more,
+    )
 
 
 def under_exec(name: str, folder: Path, dsn: str, broker: str) -> None:
     """`outrider exec -- PROGRAM`."""
     env = variables(folder / "state", broker, SENTRY_DSN=dsn)
     with (folder / "output").open("wb") as output:
-        subprocess.run([sys.executable, "-m", "agent", "exec", "--", *command(name, folder)], cwd=folder, env=env, stdout=output, stderr=output, timeout=60, check=False)
+        subprocess.run(
+            [sys.executable, "-m", "agent", "exec", "--", *command(name, folder)],
+            cwd=place(name, folder),
+            env=env,
+            stdout=output,
+            stderr=output,
+            timeout=60,
+            check=False,
+        )
 
 
 def beside_run(name: str, folder: Path, dsn: str, broker: str) -> None:
@@ -84,15 +104,29 @@ def beside_run(name: str, folder: Path, dsn: str, broker: str) -> None:
     with log.open("ab") as output:
         hold = "import sys, os; sys.stdin.readline(); os.execv(sys.argv[1], sys.argv[1:])"
         program = subprocess.Popen(
-            [sys.executable, "-c", hold, *command(name, folder)], cwd=folder, env=env, stdin=subprocess.PIPE, stdout=output, stderr=output
+            [sys.executable, "-c", hold, *command(name, folder)],
+            cwd=place(name, folder),
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
         )
         more = {key: value for key, value in env.items() if key.startswith("OTEL_")}
-        with AgentProcess(folder / "state", SENTRY_DSN=dsn, OUTRIDER_TARGET=f"pid:{program.pid}", OUTRIDER_LOG_FILES=str(log), **more) as agent:
-            time.sleep(1.5)
+        with AgentProcess(
+            folder / "state", SENTRY_DSN=dsn, OUTRIDER_TARGET=f"pid:{program.pid}", OUTRIDER_LOG_FILES=str(log), **more
+        ) as agent:
+            wait_until(lambda: stored(agent), "the process is watched")
+            watched = stored(agent)
             program.communicate(b"\n", timeout=60)
-            time.sleep(2.5)
+            wait_until(lambda: stored(agent) > watched, "its end is stored")
             agent.process.terminate()
             agent.process.wait(30)
+
+
+def stored(agent: AgentProcess) -> int:
+    """What is stored of the watched process: that it is watched, that it has ended, a session."""
+    status = agent.status() or {}
+    return sum(one["accepted"] for one in status["sources"] if one["name"] == "outrider.target")
 
 
 def with_sdk(name: str, folder: Path, dsn: str, broker: str) -> None:
@@ -100,7 +134,7 @@ def with_sdk(name: str, folder: Path, dsn: str, broker: str) -> None:
     env = variables(folder / "state", broker, SDK_DSN=dsn)
     env["PYTHONPATH"] = str(HERE)
     with (folder / "output").open("wb") as output:
-        subprocess.run(command(name, folder), cwd=folder, env=env, stdout=output, stderr=output, timeout=60, check=False)
+        subprocess.run(command(name, folder), cwd=place(name, folder), env=env, stdout=output, stderr=output, timeout=60, check=False)
 
 
 WAYS = {"exec": under_exec, "run": beside_run, "sdk": with_sdk}
@@ -110,6 +144,8 @@ WAYS = {"exec": under_exec, "run": beside_run, "sdk": with_sdk}
 class Row:
     """An issue, as a person sees it."""
 
+    problem: str
+    """Type and first line of the value; of a message its template."""
     title: str
     level: str
     handled: bool | None
@@ -121,6 +157,8 @@ class Row:
     """The types of the chain."""
     events: int
     """How many errors there were, as the events count them."""
+    grouping: tuple[object, ...]
+    """What Sentry's own grouping goes by: a fingerprint, or of each exception its type and its own frames, or the message."""
     contexts: tuple[str, ...]
 
 
@@ -136,7 +174,9 @@ def row(server: Bugsink, issue: dict) -> Row:
     values = event.get("exception", {}).get("values", [])
     last = values[-1] if values else {}
     frames = last.get("stacktrace", {}).get("frames", [])
+    said = (event.get("logentry") or {}).get("message", "")
     return Row(
+        f"{last['type']}: {last['value']}".partition("\n")[0] if last else said,
         f"{issue['calculated_type']}: {issue['calculated_value']}".removeprefix("Log Message: "),
         event["level"],
         last.get("mechanism", {}).get("handled"),
@@ -145,18 +185,34 @@ def row(server: Bugsink, issue: dict) -> Row:
         tuple(f"{'' if frame.get('in_app') else '!'}{frame.get('module')}:{frame['function']}" for frame in frames),
         tuple(one["type"] for one in values),
         sum(one.get("extra", {}).get("occurrences", {}).get("count", 1) for one in events),
+        grouping(event),
         tuple(sorted(event.get("contexts", {}))),
     )
 
 
-def redis() -> Iterator[str]:
-    """A Redis server for the time of the tests; "" where there is none."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
+def grouping(event: dict) -> tuple[object, ...]:
+    """The parts of an event that Sentry groups by (develop.sentry.dev, "Grouping")."""
+    if "fingerprint" in event:
+        return tuple(event["fingerprint"])
+    values = event.get("exception", {}).get("values", [])
+    frames = {one["type"]: one.get("stacktrace", {}).get("frames", []) for one in values}
+    own = [
+        (type_, tuple((frame["module"], frame["function"], frame.get("context_line")) for frame in some if frame.get("in_app")))
+        for type_, some in frames.items()
+    ]
+    return tuple(own) or ((event.get("logentry") or {}).get("message"),)
+
+
+@contextmanager
+def broker(name: str) -> Iterator[str]:
+    """A Redis server for a program that wants one, so that no worker has another's tasks."""
+    if name != "jobs" or REDIS is None:
         yield ""
         return
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with subprocess.Popen([program, "--port", str(port), "--save", "", "--appendonly", "no"], stdout=subprocess.DEVNULL) as server:
-        yield f"redis://127.0.0.1:{port}/0"
-        server.terminate()
+    with subprocess.Popen([REDIS, "--port", str(port), "--save", "", "--appendonly", "no"], stdout=subprocess.DEVNULL) as server:
+        try:
+            yield f"redis://127.0.0.1:{port}"
+        finally:
+            server.terminate()

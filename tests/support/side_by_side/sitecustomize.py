@@ -5,4 +5,4 @@ import os
 if os.environ.get("SDK_DSN"):
     import sentry_sdk
 
-    sentry_sdk.init(os.environ["SDK_DSN"], release="side@1", environment="test")
+    sentry_sdk.init(os.environ["SDK_DSN"], release="side@1", environment="test", shutdown_timeout=20)
