@@ -75,6 +75,8 @@ class Answer(NamedTuple):
     """Records that a partial success refused."""
     after: float | None = None
     """The server's wish, in seconds; may be negative."""
+    advice: str = ""
+    """What a person can do."""
 
 
 def read_answer(response: Response, records: int, policy: Policy, now: float) -> Answer:

@@ -17,6 +17,7 @@ from agent import __version__
 from agent.component import Accepted, ComponentConfig, Context
 from agent.crash import crash_point
 from agent.errors import OutriderError, PausedError, RejectedError, RetryableError, TooLargeError
+from agent.exporters.advice import advised, of_failure, of_status
 from agent.exporters.otlp_answer import ACCEPTING, Answer, Outcome, Policy, read_answer, read_failure, scrub
 from agent.metrics import Kind, Metric
 from agent.net.http_client import HttpClient, HttpError, Request, TlsOptions
@@ -34,6 +35,7 @@ USER_AGENT: Final = f"outrider/{__version__} OTel-OTLP-Exporter-Python/{__versio
 OWN_HEADERS: Final = frozenset({"content-type", "content-encoding", "content-length", "transfer-encoding", "connection"})
 TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
+CREDENTIALS: Final = "the credentials in headers (OTEL_EXPORTER_OTLP_HEADERS)"
 GRPC_PORT: Final = 4317
 OF_GRPC: Final = "looks like gRPC; OTLP/HTTP is usually 4318"
 _SIGNAL_PATH: Final = re.compile(r"/v1/(?:logs|metrics|traces)/*\Z")
@@ -208,8 +210,9 @@ class OtlpHttp:
         self._routes = {signal: make_route(config, signal) for signal in self.signals}
 
     def doubts(self) -> list[str]:
-        """Endpoints that are perhaps not what is meant."""
-        return list(dict.fromkeys(endpoint_doubts(self._config)))
+        """Endpoints that are perhaps not what is meant, and certificates that can't be used."""
+        unusable = (route.client.tls_trouble() for route in self._routes.values() if route.url.startswith("https"))
+        return list(dict.fromkeys([*endpoint_doubts(self._config), *filter(None, unusable)]))
 
     async def export(self, row: Row) -> Accepted:
         """Send one row; see the contract."""
@@ -221,7 +224,7 @@ class OtlpHttp:
             answer = await self._post(route, body, row.records)
         self._count(row.signal, answer)
         asked = "" if answer.outcome in ACCEPTING or not answer.message else f"{mask_url(route.url)}: "
-        return settle(answer._replace(message=scrub(asked + answer.message, route.secrets)))
+        return settle(answer._replace(message=advised(scrub(asked + answer.message, route.secrets), answer.advice)))
 
     async def close(self) -> None:
         """Drop the kept connections."""
@@ -234,8 +237,9 @@ class OtlpHttp:
             response = await route.client.send(request, deadline=route.timeout, max_body=self._config.max_response_size, sent=_sent)
         except HttpError as error:
             answer = read_failure(error, self._policy)
-            return answer._replace(message=explained(error, route.url)) if error.status is None else answer
-        return read_answer(response, records, self._policy, self._context.clock.wall_ns() / 1e9)
+            return answer if error.status else answer._replace(message=explained(error, route.url), advice=of_failure(error, route.url))
+        answer = read_answer(response, records, self._policy, self._context.clock.wall_ns() / 1e9)
+        return answer._replace(advice=of_status(response.status, CREDENTIALS, "the path of the endpoint, usually /v1/logs or the like"))
 
     def _count(self, signal: Signal, answer: Answer) -> None:
         labels = {"destination": self._context.name, "signal": signal.value, "outcome": answer.outcome.value, "status": answer.status}

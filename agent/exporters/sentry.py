@@ -23,6 +23,7 @@ from agent.encode.sentry_items import client_report
 from agent.encode.sentry_names import changes, environment, environment_of, release, release_of
 from agent.encode.sentry_trim import fit, steps
 from agent.errors import PausedError, RejectedError, RetryableError, TooLargeError
+from agent.exporters.advice import advised, of_failure, of_status
 from agent.exporters.otlp_answer import PASSING, REFUSES_US, retry_after, scrub, wants_tls
 from agent.exporters.sentry_dsn import parse_dsn
 from agent.exporters.sentry_limits import EVERYTHING, UNTOLD, RateLimits, read_limits
@@ -201,7 +202,8 @@ class Sentry:
             )
         except HttpError as error:
             self._count(signal.value.partition(".")[2], error.kind.value)
-            raise RetryableError(scrub(f"{self._dsn.url}: {error}", self._secrets())) from error
+            reason = scrub(f"{self._dsn.url}: {error}", self._secrets())
+            raise RetryableError(advised(reason, of_failure(error, self._dsn.url))) from error
         attempt.taken = 200 <= response.status < 300
         return response
 
@@ -230,6 +232,7 @@ class Sentry:
             self._limits.taken(category, self._now())
             return Accepted()
         reason = scrub(f"{self._dsn.url}: HTTP {response.status}: {_words(response)}".rstrip(": "), self._secrets())
+        reason = advised(reason, of_status(response.status, "the DSN's key", "the DSN's host and project"))
         if response.status == 429:
             return self._hold(row, self._limits.remaining(category, self._now()) or UNTOLD, attempt)
         if response.status in RETRYABLE:

@@ -79,7 +79,7 @@ def unusable(state_dir: Path) -> Iterable[Finding]:
         yield Finding(name, f"{place} is not a directory: move it away{fix}", well=False)
     elif os.statvfs(place).f_flag & os.ST_RDONLY:
         yield Finding(name, f"{place} is on a file system that is mounted read-only: mount a volume that can be written{fix}", well=False)
-    elif not os.access(place, os.W_OK | os.X_OK):
+    elif not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
         yield Finding(name, f"user {os.geteuid()} may not write in {place}: give it to this user{fix}", well=False)
 
 

@@ -77,6 +77,14 @@ class HttpClient:
         except TimeoutError:
             raise HttpError(ErrorKind.TIMEOUT, f"no answer within {deadline:g} s, {job.doing}", status=job.status) from None
 
+    def tls_trouble(self) -> str:
+        """Why the certificates, keys or authorities that are named can't be used; "" if they can."""
+        try:
+            self._tls.get()
+        except HttpError as error:
+            return str(error)
+        return ""
+
     async def close(self) -> None:
         """Drop the idle connections."""
         while self._idle:

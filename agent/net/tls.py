@@ -59,12 +59,17 @@ class TlsContext:
                 self._context, self._stamp = load_context(self._options), stamp
         except (OSError, ssl.SSLError) as error:
             if self._context is None:
-                raise HttpError(ErrorKind.TLS, f"the TLS files can't be used: {error}") from error
+                names = ", ".join(map(str, self._files()))
+                why = (getattr(error, "reason", None) or error.strerror or str(error)).replace("_", " ").lower()
+                remedy = "each must be PEM, and a key that of its certificate"
+                raise HttpError(ErrorKind.TLS, f"the TLS files can't be used ({names}): {why}; {remedy}") from error
         return self._context
 
     def _files_stamp(self) -> tuple[tuple[int, int, int], ...]:
-        files = (self._options.ca_file, self._options.cert_file, self._options.key_file)
-        return tuple(_stamp(path) for path in files if path)
+        return tuple(_stamp(path) for path in self._files())
+
+    def _files(self) -> list[Path]:
+        return [path for path in (self._options.ca_file, self._options.cert_file, self._options.key_file) if path]
 
 
 _shared: Final[WeakValueDictionary[TlsOptions, TlsContext]] = WeakValueDictionary()

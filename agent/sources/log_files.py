@@ -81,7 +81,7 @@ def _glob(pattern: str) -> str:
     try:
         compile_glob(pattern)
     except ValueError as error:
-        raise OptionError(f"is no glob: {error}", "correct it, or write [[] for a bracket") from error
+        raise OptionError(f"is not a glob: {error}", "correct it, or write [[] for a bracket") from error
     return pattern
 
 

@@ -29,9 +29,9 @@ def check_target(value: str) -> str:
     """The target if it is written as one; OptionError if not."""
     kind, _, rest = value.partition(":")
     if kind not in _KINDS or not rest:
-        raise OptionError("is no target", "write pid:N, pidfile:PATH, name:REGEX or cgroup:PATH")
+        raise OptionError("is not a target", "write pid:N, pidfile:PATH, name:REGEX or cgroup:PATH")
     if kind == "pid" and not (rest.isascii() and rest.isdigit()):
-        raise OptionError("is no process number", "write pid: and a number, as in pid:1")
+        raise OptionError("is not a process number", "write pid: and a number, as in pid:1")
     if kind == "name":
         compile_pattern(rest)
     return value

@@ -83,7 +83,7 @@ def test_a_read_only_file_system(tmp_path, monkeypatch):
 
 def test_another_users_state_directory(tmp_path, monkeypatch):
     """Where we may not write, the check fails and names user and directory."""
-    monkeypatch.setattr("os.access", lambda _path, _mode: False)
+    monkeypatch.setattr("os.access", lambda _path, _mode, **_options: False)
     (found,) = unusable(tmp_path / "new")
     assert not found.well
     assert found.outcome.startswith(f"user {os.geteuid()} may not write in {tmp_path}: ")

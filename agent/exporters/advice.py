@@ -1,0 +1,41 @@
+"""What a person can do when a destination can't be reached or refuses: a few words behind the reason. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from agent.net.message import ErrorKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.net.message import HttpError
+
+_BY_KIND: Final[Mapping[ErrorKind, str]] = {
+    ErrorKind.RESOLVE: "check the host's name, and that it can be resolved here",
+    ErrorKind.CONNECT: "start the server, or check host and port",
+    ErrorKind.TIMEOUT: "check host and port, and what stands between, such as a firewall or a proxy",
+    ErrorKind.PROXY: "check the proxy's URL (proxy_url, or HTTPS_PROXY and HTTP_PROXY)",
+    ErrorKind.RESET: "check the port; if it is for TLS, write https://",
+}
+
+
+def of_failure(error: HttpError, url: str) -> str:
+    """What to do when no complete answer came from a URL; "" if that is not known."""
+    if error.status is not None or (error.kind is ErrorKind.RESET and not url.startswith("http://")):
+        return ""
+    return _BY_KIND.get(error.kind, "")
+
+
+def of_status(status: int, credentials: str, address: str) -> str:
+    """What to do about an HTTP status; `credentials` and `address` say where those are written."""
+    if status in (401, 403):
+        return f"check {credentials}"
+    if status in (404, 405, 410, 415, 501):
+        return f"check {address}"
+    return "check the account's plan and quota" if status == 402 else ""
+
+
+def advised(message: str, advice: str) -> str:
+    """A reason with what to do."""
+    return f"{message}; {advice}" if advice else message
