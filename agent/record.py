@@ -64,6 +64,7 @@ class Drop(StrEnum):
     OVERSIZED = "oversized"
     ATTRIBUTE_LIMIT = "attribute_limit"
     JOIN_LIMIT = "join_limit"
+    OVERWRITTEN = "overwritten"
     # could not be read, or not whole
     NUL_GAP = "nul_gap"
     TRUNCATED_WINDOW = "truncated_window"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.parse import json_lines, logfmt, plain, python_log, syslog
+from agent.parse import access, json_lines, logfmt, plain, progress, syslog, text_lines
 from agent.record import Drop
 
 if TYPE_CHECKING:
@@ -39,10 +39,12 @@ class Format(NamedTuple):
 PLAIN: Final = Format("plain", lambda _: True, plain.parse, rest=Rest.INDENTED)
 FORMATS: Final = (
     Format("json", json_lines.sniff, json_lines.parse, Drop.MALFORMED_JSON),
-    Format("python", python_log.sniff, python_log.parse, rest=Rest.ANY),
+    Format("python", text_lines.sniff, text_lines.parse, rest=Rest.ANY),
     Format("syslog", syslog.sniff, syslog.parse, Drop.MALFORMED_SYSLOG),
     Format("logfmt", logfmt.sniff, logfmt.parse, Drop.MALFORMED_LOGFMT),
-    Format("timed", python_log.sniff_timed, python_log.parse_timed, rest=Rest.ANY),
+    Format("access", access.sniff, access.parse),
+    Format("timed", text_lines.sniff_timed, text_lines.parse_timed, rest=Rest.ANY),
+    Format("progress", progress.sniff, progress.parse),
     PLAIN,
 )
 BY_NAME: Final = {one.name: one for one in FORMATS}

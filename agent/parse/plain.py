@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from agent.parse.limits import to_text
 from agent.parse.parsed import Parsed
+from agent.parse.terminal import clean
 
 
 def parse(line: bytes, _now_ns: int = 0) -> Parsed:
-    """The line as a body."""
-    return Parsed(to_text(line), {})
+    """The line as a body, without terminal control."""
+    return Parsed(clean(to_text(line)), {})

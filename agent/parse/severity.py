@@ -23,7 +23,7 @@ from agent.parse.terminal import clean
 TRACE, DEBUG, INFO, WARN, ERROR, FATAL = 1, 5, 9, 13, 17, 21
 
 _NAMES: Final = {
-    TRACE: "trace trce trac trc finest verbose all silly t v",
+    TRACE: "trace trce trac trc vrb finest verbose all silly t v",
     DEBUG: "debug dbug debu dbg finer d",
     6: "fine",
     7: "config http",

@@ -20,6 +20,7 @@ from agent.parse.json_lines import objects_of
 from agent.parse.json_lines import parse as parse_json
 from agent.parse.limits import MAX_ATTRIBUTES, MAX_TEXT, is_utf8, limited, marked
 from agent.parse.plain import parse as as_text
+from agent.parse.terminal import overwritten, undressed
 from agent.parse.traceback import Joint, TracebackJoiner
 from agent.parse.traceback_extent import TOGETHER_NS, Ending, message_lines
 from agent.parse.traceback_joiner import goes_on
@@ -132,11 +133,23 @@ class Stream:
         cleaned = line.strip(b"\0")
         if len(cleaned) != len(line):
             out.append(Item(offset, offset, Drop.NUL_GAP))
-        cleaned = cleaned.removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf")
+        cleaned = self._shown(offset, cleaned.removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf"), out)
         if not cleaned.strip():
             self._blank(cleaned, out)
         elif self._block is None or not self._grow_block(self._block, cleaned, out):
             self._text(offset, cleaned, out)
+
+    def _shown(self, offset: int, line: bytes, out: list[Item]) -> bytes:
+        """The record that a terminal shows at last, where progress bars stood in its line before; any other line as it is."""
+        if line[:1] == b"\x1b" and (bare := undressed(line))[:1] == b"{":
+            return bare
+        at = overwritten(line)
+        if not at or not line[:at].strip(b"\r"):
+            return line[at:]
+        if detect(line[at:]) is PLAIN:
+            return line
+        out.append(Item(offset, offset, Drop.OVERWRITTEN))
+        return line[at:]
 
     def plain(self, offset: int, line: bytes, reason: str, out: list[Item]) -> None:
         """Take a line as text, whatever it looks like, and count the reason."""

@@ -12,15 +12,16 @@ from typing import Final
 _SEQUENCE: Final = re.compile(
     "\x1b(?:\\[[0-?]{0,64}[ -/]{0,4}[@-~]|[\\]PX^_][^\x07\x1b]{0,4096}(?:\x07|\x1b\\\\)|[ -/]{1,3}[0-~]|[@-Z\\\\^_`-~=>0-9])"
 )
-_CONTROL: Final = re.compile("[\x1b\b]")
 _LEADING: Final = re.compile(rb"(?:\x1b\[[0-?]{0,64}[ -/]{0,4}[@-~]){1,16}")
 _BAR_END: Final = re.compile(rb"(?:it|s|[kMG]?i?B|[a-z]{2,10})/(?:s|it|[a-z]{2,10})[^\]\r\n]{0,80}\](?=[\[0-9A-Z{])")
 """The end of tqdm's progress bar, and something right behind it that is not the bar's."""
+_TQDM: Final = re.compile(rb"[^|\r\n]{0,64}\d{1,3}%\|[^|]{0,1000}\| [^\[]{0,64}\[[^\]]{0,128}\]\s{0,8}$")
+_BAR: Final = re.compile(rb"[^\r\n]{0,64}?\d{1,3}%|[^\r\n]{0,64}?\d{1,18}(?:it|B) \[\d\d:\d\d, ")
 
 
 def clean(text: str) -> str:
     """The text without terminal control; a text that has none is returned itself."""
-    if _CONTROL.search(text) is None:
+    if "\x1b" not in text and "\b" not in text:
         return text
     text = _SEQUENCE.sub("", text)
     return _backspaced(text) if "\b" in text else text
@@ -43,6 +44,14 @@ def overwritten(line: bytes) -> int:
         ends = [match.end() for match in _BAR_END.finditer(line, at)]
         at = ends[-1] if ends else at
     return at
+
+
+def is_progress(line: bytes) -> bool:
+    """Whether the line is a progress bar, in all that was shown of it."""
+    shown = [part for part in line.split(b"\r") if part.strip()]
+    if not shown or (len(shown) == 1 and line[:1] != b"\r" and _TQDM.match(line) is None):
+        return False
+    return _BAR.match(shown[0]) is not None and _BAR.match(shown[-1]) is not None
 
 
 def undressed(line: bytes) -> bytes:

@@ -1,0 +1,98 @@
+"""Access logs of web servers: the Common and the Combined Log Format, with what servers change of them. Fields have OpenTelemetry's names.
+
+    192.0.2.7 - ann [22/Nov/2026:10:00:00 +0000] "GET /a?b=1 HTTP/1.1" 200 512 "https://…" "curl/8"     Apache, nginx, gunicorn, Traefik
+    192.0.2.7 - - [22/Nov/2026 10:00:00] "GET /a HTTP/1.1" 200 -                                        Werkzeug
+    [22/Nov/2026 10:00:00] "GET /a HTTP/1.1" 200 512                                                     Django
+    192.0.2.7:51234 - "GET /a HTTP/1.1" 200 OK                                                           uvicorn, behind a level
+    [2026-11-22T10:00:00.123Z] "GET /a HTTP/1.1" 200 - 0 12 3 2 "192.0.2.7" "curl/8" …                   Envoy
+
+The line stays the body. Where the writer gives no level, the status does: from 500 on ERROR, from 400 on WARN, below INFO; a writer's own level stays.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Final
+
+from agent.parse.limits import to_text
+from agent.parse.parsed import Parsed
+from agent.parse.severity import ERROR, INFO, WARN
+from agent.parse.terminal import clean
+from agent.parse.timestamps import from_text
+
+if TYPE_CHECKING:
+    from agent.record import Value
+
+_REQUEST: Final = r'"(?P<request>(?:[^"\\]|\\.){0,16384})"'
+_CLIENT: Final = r"(?P<client>\[[\w:.%]{2,64}\]|[\da-fA-F]{0,4}(?::[\da-fA-F.]{0,15}){2,8}|[\w.%-]{1,255})"
+_CLF: Final = r"\[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}[: ]\d\d:\d\d:\d\d(?: [+-]\d{4})?)\]"
+_QUOTED: Final = r'(?:[^"\\]|\\.){0,16384}'
+_SIZE: Final = r"(?P<status>[1-5]\d\d) (?P<size>\d{1,18}|-)"
+_ENDS: Final = rf'(?: "(?P<referer>{_QUOTED})" "(?P<agent>{_QUOTED})")?(?: .*)?'
+_VHOST: Final = r"(?:(?P<host>[\w.-]{1,255}):(?P<hostport>\d{1,5}) )?"
+_WHO: Final = rf"{_CLIENT}(?::(?P<port>\d{{1,5}}))?(?:, ?[\w.:]{{1,64}}){{0,8}}"
+_ENVOY: Final = (
+    rf"\[(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,18}}Z)\] {_REQUEST} (?P<status>[1-5]\d\d) \S{{1,128}}(?: \S{{1,64}}){{0,2}}"
+    rf' (?P<received>\d{{1,18}}) (?P<size>\d{{1,18}}) \d{{1,18}} (?:\d{{1,18}}|-) "(?P<client>[^"]{{0,255}})" "(?P<agent>{_QUOTED})" .*'
+)
+_PATTERNS: Final = (
+    rf'{_VHOST}{_WHO} \S{{1,64}} (?P<user>[^\[\]"]{{1,64}}?) {_CLF} {_REQUEST} {_SIZE}{_ENDS}',
+    rf"{_CLIENT} {_CLF} {_REQUEST} {_SIZE}{_ENDS}",  # aiohttp
+    rf"{_CLF} {_REQUEST} {_SIZE}",
+    rf"{_CLIENT}:(?P<port>\d{{1,5}}) - {_REQUEST} (?P<status>[1-5]\d\d)(?: [A-Z][\w '-]{{0,64}})?",
+    _ENVOY,
+)
+_compiled: Final = lru_cache(maxsize=None)(partial(re.compile, flags=re.DOTALL))
+"""Patterns are compiled when a line may be of an access log."""
+_STATUS: Final = re.compile(rb'" [1-5]\d\d(?: |$)')
+_LINE: Final = re.compile(r"([A-Z]{3,16}) (\S{1,16384})(?: (?:HTTP/)?(\d(?:\.\d)?))?")
+_NAMES: Final = (("user", "user.name"), ("agent", "user_agent.original"), ("host", "server.address"), ("client", "client.address"))
+_NUMBERS: Final = (
+    ("status", "http.response.status_code"), ("size", "http.response.body.size"), ("received", "http.request.body.size"), ("port", "client.port"),
+    ("hostport", "server.port"),
+)  # fmt: skip
+
+
+def sniff(line: bytes) -> bool:
+    """Whether the line is one of an access log."""
+    return parse(line, 0) is not None
+
+
+def parse(line: bytes, _now_ns: int) -> Parsed | None:
+    """The record of a line, or None if it is not one of an access log."""
+    if _STATUS.search(line) is None:
+        return None
+    text = clean(to_text(line)).rstrip()
+    groups = match(text)
+    if groups is None or not groups.get("time"):
+        return None
+    attributes = attributes_of(groups)
+    status = int(groups["status"] or 0)
+    severity = ERROR if status >= 500 else WARN if status >= 400 else INFO
+    return Parsed(text, attributes, from_text(groups["time"] or ""), severity)
+
+
+def match(text: str) -> dict[str, str | None] | None:
+    """The parts of a line of an access log, or of a message that says the same."""
+    for pattern in _PATTERNS:
+        if found := _compiled(pattern).fullmatch(text):
+            return found.groupdict()
+    return None
+
+
+def attributes_of(parts: dict[str, str | None]) -> dict[str, Value]:
+    """The parts under OpenTelemetry's names (semantic conventions, HTTP server spans)."""
+    attributes: dict[str, Value] = {name: value for part, name in _NAMES if (value := parts.get(part)) and value != "-"}
+    if request := _LINE.fullmatch(parts["request"] or ""):
+        attributes["http.request.method"] = request[1]
+        path, _, query = request[2].partition("?")
+        attributes["url.path"] = path
+        if query:
+            attributes["url.query"] = query
+        if request[3]:
+            attributes["network.protocol.version"] = request[3]
+    attributes |= {name: int(value) for part, name in _NUMBERS if (value := parts.get(part)) and value != "-"}
+    if (referer := parts.get("referer")) and referer != "-":
+        attributes["http.request.header.referer"] = [referer]
+    return attributes

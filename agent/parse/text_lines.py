@@ -1,0 +1,229 @@
+"""Lines of text → records, by the table of layouts: with a level, or at least with a time.
+
+A record may go on in any lines that do not begin one themselves. The layout that matched last is tried first for lines of the same shape (their
+first characters without letters and digits), so that a layout more in the table costs nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, cast
+
+import orjson
+
+from agent.parse import access, pairs, trace_context
+from agent.parse.layouts import ALTERNATIVE, BEGINS, LAYOUTS, TIMED, Layout
+from agent.parse.limits import to_text
+from agent.parse.parsed import Parsed
+from agent.parse.severity import SeverityCache
+from agent.parse.terminal import clean
+from agent.parse.timestamps import from_text, yearless
+
+if TYPE_CHECKING:
+    from agent.record import Value
+
+_ATTRIBUTES: Final = {
+    "logger": "logger",
+    "function": "code.function.name",
+    "file": "code.file.path",
+    "line": "code.line.number",
+    "process": "process.name",
+    "thread": "thread.name",
+    "tid": "thread.id",
+    "pid": "process.pid",
+    "invocation": "faas.invocation_id",
+    "service": "service.name",
+    "client": "client.address",
+    "port": "client.port",
+    "clock": "time",
+}
+_NUMBERS: Final = frozenset(("tid", "pid", "line", "port"))
+_THREAD: Final = re.compile(
+    r"(?i:main|.*thread|.*(?:thread|pool|exec|worker|nio|scheduling|async|ForkJoin)[\w .:/()-]*-[\w()-]+|Thread-\d.*)"
+)
+"""How threads are called where no logger stands beside them."""
+_NO_MODULES: Final = frozenset(
+    (
+        "com", "org", "net", "io", "dev", "app", "local", "internal", "lan", "py", "pyc", "js", "ts", "go", "rs", "rb", "java", "json", "jsonl", "yaml",
+        "yml", "toml", "ini", "cfg", "conf", "txt", "log", "csv", "tsv", "html", "xml", "md", "sh", "sql", "db", "sqlite", "gz", "zip", "tar", "png",
+        "jpg", "pdf", "pem", "key", "crt", "sock", "service", "parquet",
+    )
+)  # fmt: skip
+"""Ends of hosts and files, which have dots as modules have."""
+_SHAPELESS: Final = (string.ascii_letters + string.digits).encode()
+_SHAPED: Final = 32
+_MAX_SHAPES: Final = 1024
+_FLAT: Final = re.compile(r"\{.{0,16384}\}", re.DOTALL)
+
+
+def _numbered(name: str) -> tuple[str, int]:
+    """A group's name → what it holds, and its number."""
+    role = name.rstrip(string.digits)
+    return role, int(name[len(role) :] or 0)
+
+
+class _Row:
+    """A layout at work; its pattern is compiled when a line may be of it."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.levels = layout.levels
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile(self.layout.pattern, re.DOTALL)
+
+    @cached_property
+    def _wanted(self) -> dict[int | None, tuple[tuple[int, ...], tuple[str, ...]]]:
+        """Last group that matched → the groups that may hold something then, and what that is: most are of other ends of the line."""
+        groups = [(index, *_numbered(name)) for name, index in self.pattern.groupindex.items()]
+        found = {}
+        for last, _, ending in groups:
+            wanted = [(index, role) for index, role, number in groups if number < ALTERNATIVE or number == ending]
+            found[last] = (0, *[index for index, _ in wanted]), ("line of all", *[role for _, role in wanted])
+        return cast("dict[int | None, tuple[tuple[int, ...], tuple[str, ...]]]", found)
+
+    def parts(self, text: str) -> dict[str, str] | None:
+        """What the groups hold, by what that is; None if the text is not of this layout."""
+        match = self.pattern.fullmatch(text)
+        if match is None:
+            return None
+        indices, roles = self._wanted[match.lastindex]
+        return {role: part for role, part in zip(roles, match.group(*indices), strict=True) if part is not None}
+
+
+_ROWS: Final = tuple(map(_Row, LAYOUTS))
+_BY_FIRST: Final = {
+    first: tuple(row for row in _ROWS if first in row.layout.first)
+    for first in sorted({first for row in _ROWS for first in row.layout.first})
+}
+_TIMED: Final = _Row(TIMED)
+_last: Final[dict[bytes, _Row]] = {}
+_levels: Final = SeverityCache()
+
+
+def sniff(line: bytes) -> bool:
+    """Whether the line is of a layout with a level."""
+    return parse(line, 0) is not None
+
+
+def parse(line: bytes, now_ns: int) -> Parsed | None:
+    """The record of a line with a level, or None. `now_ns` helps times without a year."""
+    text = _candidate(line)
+    if text is None:
+        return None
+    shape = line[:_SHAPED].translate(None, _SHAPELESS)
+    last = _last.get(shape)
+    if last is not None and (parsed := _parsed(last, text, now_ns)) is not None:
+        return parsed
+    for row in _BY_FIRST.get(text[:1], ()):
+        if row is not last and (parsed := _parsed(row, text, now_ns)) is not None:
+            if len(_last) >= _MAX_SHAPES:
+                _last.clear()
+            _last[shape] = row
+            return parsed
+    return None
+
+
+def sniff_timed(line: bytes) -> bool:
+    """Whether the line begins with a time."""
+    return parse_timed(line, 0) is not None
+
+
+def parse_timed(line: bytes, now_ns: int) -> Parsed | None:
+    """The record of a line that begins with a time, with a level or without."""
+    text = _candidate(line)
+    if text is None:
+        return None
+    if (parsed := parse(line, now_ns)) is not None:
+        return parsed
+    parts = _TIMED.parts(text)
+    return _record(parts, 0, now_ns) if parts and from_text(parts["time"]) else None
+
+
+def _candidate(line: bytes) -> str | None:
+    """The line as text, if it may be of a layout."""
+    text = None
+    if line[:1] == b"\x1b":
+        text = clean(to_text(line))
+        line = text[:64].encode("utf-8", "replace")
+    begin = BEGINS.get(line[0]) if line else None
+    if begin is None or begin.match(line) is None:
+        return None
+    return clean(to_text(line)) if text is None else text
+
+
+def _parsed(row: _Row, text: str, now_ns: int) -> Parsed | None:
+    parts = row.parts(text)
+    if parts is None:
+        return None
+    level = parts.get("level")
+    if level is None:
+        return _record(parts, 0, now_ns)
+    number = (
+        row.levels.get(level) or row.levels.get(level.lower()) or (_levels[level].number if level[-1].isdigit() or len(level) == 1 else 0)
+    )
+    return _record(parts, number, now_ns) if number else None
+
+
+def _record(parts: dict[str, str], severity: int, now_ns: int) -> Parsed:
+    attributes: dict[str, Value] = {}
+    for role, part in parts.items():
+        if part and (name := _ATTRIBUTES.get(role)):
+            attributes[name] = int(part) if role in _NUMBERS else part
+    message = _message(parts, attributes)
+    level = parts.get("level", "")
+    if "trace" not in parts or not (trace := trace_context.trace_id(parts["trace"])):
+        return Parsed(message, attributes, _time(parts, now_ns), severity, level)
+    span = trace_context.span_id(parts["span"]) or b""
+    return Parsed(message, attributes, _time(parts, now_ns), severity, level, trace, span, int(parts.get("sampled") == "True"))
+
+
+def _message(parts: dict[str, str], attributes: dict[str, Value]) -> str:
+    """The message; what else it says is put among the attributes."""
+    message = parts.get("message", "").rstrip()
+    if "paired" in parts:
+        message, more = pairs.part(parts["paired"])
+        attributes |= more
+    if "dotted" in parts and _is_module(parts["dotted"]):
+        attributes["logger"] = parts["dotted"]
+        message = message.removeprefix("[")[len(parts["dotted"]) :].removeprefix("]").lstrip(" ")
+    if "before" in parts:
+        is_thread = "logger" in attributes or _THREAD.fullmatch(parts["before"]) or " " in parts["before"]
+        attributes["thread.name" if is_thread else "logger"] = parts["before"]
+    if message.endswith("}") and "\t{" in message:
+        message = _with_fields(message, attributes)
+    if '" ' in message and (request := access.match(message)):
+        attributes |= access.attributes_of(request)
+    return message
+
+
+def _is_module(name: str) -> bool:
+    """Whether a dotted name is one of a module, rather than a host, a file or a version."""
+    segments = name.split(".")
+    return segments[-1].lower() not in _NO_MODULES and not any(segment.isdigit() for segment in segments)
+
+
+def _with_fields(message: str, attributes: dict[str, Value]) -> str:
+    """The console of zap puts the fields behind the message, as an object."""
+    text, _, tail = message.rpartition("\t{")
+    try:
+        fields = orjson.loads("{" + tail)
+    except ValueError:
+        return message
+    attributes |= {name: value for name, value in fields.items() if name not in attributes}
+    return text
+
+
+def _time(parts: dict[str, str], now_ns: int) -> int:
+    if time := parts.get("time"):
+        return from_text(f"{time} {parts['zone']}" if "zone" in parts else time)
+    if time := parts.get("yearless"):
+        return yearless(time, now_ns)
+    if time := parts.get("short"):  # yymmdd
+        return from_text(f"20{time[:2]}-{time[2:4]}-{time[4:]}")
+    if time := parts.get("american"):
+        return from_text(f"20{time[6:8]}-{time[:2]}-{time[3:5]}{time[8:]}")
+    return 0
