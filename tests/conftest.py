@@ -22,6 +22,13 @@ settings.register_profile("quiet", deadline=None, print_blob=True, suppress_heal
 settings.load_profile("quiet")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long to look for what is rare."""
+    parser.addoption(
+        "--plays", type=int, default=100, help="plays of rotations whose contents begin alike (tests/property/test_tail_races.py)"
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test by the folder it lives in."""
     for item in items:

@@ -46,10 +46,6 @@ class Archives:
         above = os.path.dirname(directory)
         return [directory, above] if above in self._live and directory in self._below(above) else [directory]
 
-    def is_certain(self, directory: str, archive: str) -> bool:
-        """Whether what has a rotated name in an archive is certainly of this directory: beside it, or configured."""
-        return archive == directory or archive in self._configured
-
     def _below(self, directory: str) -> list[str]:
         entries = self._listings.get(directory).entries
         names = [name for name, entry in entries.items() if entry.is_dir and not name.startswith(".")]

@@ -139,13 +139,10 @@ class Candidates:
             elif status.id not in self._table.by_id:
                 known.add(path)
                 name = self._table.by_home[home][-1].name
-                yield Candidate(status, name, home, included=False, may_begin=self._may_begin(home, listing.path))
-
-    def _may_begin(self, home: str, archive: str) -> bool:
-        """Whether what looks rotated here is certainly of this home: beside it, where it is said to be rotated to, or has been before."""
-        if self._archives.is_certain(os.path.dirname(home), archive):
-            return True
-        return any(os.path.dirname(stream.place.path) == archive for stream in self._table.by_home[home])
+                is_foreign = (
+                    os.path.dirname(home) != listing.path and os.path.basename(home) in listing.entries
+                )  # it has a live file of its own
+                yield Candidate(status, name, home, included=False, may_begin=not is_foreign)
 
     def _look_again(self, path: str, home: str) -> None:
         self.moving.add(home)

@@ -14,6 +14,7 @@ from agent.tail.pool import Peek
 from agent.tail.position import HEAD, Cause, Digest, Place
 from agent.tail.reader import COMPARED, GzipReader, equal_so_far
 from agent.tail.stream import ContentChangedError, State
+from agent.tail.table import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -142,8 +143,8 @@ class Recognizer:
             is_back=stream.cause is Cause.REMOVED and _is_back(stream, candidate, generation),
             is_emptied=is_shorter and end is not None and _is_just_emptied(stream, end),
             is_older=file.mtime_ns <= stream.read_mtime_ns,
-            is_gone=stream.cause is Cause.REMOVED,
-            has_ended=stream.cause is Cause.REMOVED and stream.place.path != stream.home and stream.size <= stream.offset,
+            is_gone=stream.cause is not Cause.TRUNCATED,
+            has_ended=stream.cause is not Cause.TRUNCATED and stream.place.path != stream.home and stream.size <= stream.offset,
             may_be_unread=may_be_unread(stream.place, stream.size, stream.mtime_ns, candidate),
         )
 
@@ -164,7 +165,7 @@ class Recognizer:
             is_line = reader.read(0, pair.read).count(b"\n") <= 1
         return pair._replace(is_line=is_line, is_head=self._is_common(stream, candidate, stream.is_continued_by))
 
-    def _is_common(self, stream: Stream, candidate: Candidate, is_equal: Callable[[Reader], bool]) -> bool:
+    def _is_common(self, stream: Stream | None, candidate: Candidate, is_equal: Callable[[Reader], bool]) -> bool:
         """Whether another file of the same log begins with what a content and a file have in common."""
         known = [one.place for one in self._readable(candidate.home) if one is not stream]
         new = (one for one in self._candidates if one.home == candidate.home and one.found.id not in self._table.by_id)
@@ -185,17 +186,17 @@ class Recognizer:
 
     # -- contents that are still there
 
-    def copied_from(self, candidate: Candidate, seen_since: int) -> int:
+    def copied_from(self, candidate: Candidate) -> int:
         """How much of a file was read already, because it is the copy of a content that still is there: 0 if it is none.
 
         A copy that has more than what was read yet is not ready: -1.
         """
         for stream in self._readable(candidate.home):
-            if stream.born < seen_since and self._may_copy(stream, candidate):
+            if self._may_copy(stream, candidate):
                 with Peek(self._pool, place_of(candidate)) as copy:
                     size = copy.end(_NEAR) if isinstance(copy, GzipReader) else candidate.found.size
                     known = self._known_of(stream, candidate, copy, size)
-                if known and not self._is_head(candidate, stream, known):
+                if known and not self._is_head(candidate, stream, self._pool.get(stream), known if known > 0 else stream.offset):
                     return known
         return 0
 
@@ -217,21 +218,54 @@ class Recognizer:
         except ContentChangedError:
             return 0
         if candidate.is_live and copy.read(0, min(size, stream.offset, COMPARED)).count(b"\n") <= 1:
+            self._table.notices.append(Notice("reread", candidate.found.path))
             return 0
+        if candidate.is_live:
+            is_read = stream.saved.offset == stream.offset  # of what is open yet, the rest may be in the copy
+            return min(size, stream.offset) if is_read and (stream.offset == whole or size <= stream.offset) else -1
         if size <= stream.offset:
             return size
-        if candidate.is_live:
-            return -1 if stream.offset < whole else stream.offset
         return -1 if size <= whole else 0
 
-    def _is_head(self, candidate: Candidate, stream: Stream, known: int) -> bool:
-        """Whether what a copy has in common with a content is what other files of the same log begin with, too."""
-        same = known if known > 0 else stream.offset
+    def is_copy_of_new(self, candidate: Candidate) -> bool:
+        """Whether a file is the beginning of another one that is not known either: that one is to be read first."""
+        with Peek(self._pool, place_of(candidate)) as copy:
+            size = _end(copy)
+            if size is None or size <= HEAD:
+                return False
+            return any(self._is_copy_of(candidate, copy, size, other) for other in self._candidates if other.home == candidate.home)
+
+    def _is_copy_of(self, candidate: Candidate, copy: Reader, size: int, other: Candidate) -> bool:
+        if other is candidate or other.found.id in self._table.by_id:
+            return False
+        with Peek(self._pool, place_of(other)) as original:
+            whole = _end(original)
+            if whole is None or _precedence(other, whole) < _precedence(candidate, size) or not equal_so_far(copy, original, size):
+                return False
+            return not self._is_head(candidate, None, original, size)
+
+    def _is_head(self, candidate: Candidate, stream: Stream | None, original: Reader, same: int) -> bool:
+        """Whether what a copy has in common with its original is what other files of the same log begin with, too."""
         if same > COMPARED:
             return False
-        with Peek(self._pool, place_of(candidate)) as copy:
-            start = copy.read(0, same)
-        return self._is_common(stream, candidate, lambda reader: reader.read(0, same) == start)
+        start = original.read(0, same)
+        return self._is_common(stream, candidate, lambda reader: reader.read(0, same) == start and not _is_copy(reader, original))
+
+
+def _precedence(candidate: Candidate, size: int) -> tuple[int, bool, bool, str]:
+    """Sort key: of equal beginnings the longest comes last, and is the original; of equal contents the plain one, and the live one."""
+    return size, not candidate.gzip, candidate.is_live, candidate.found.path
+
+
+def _end(reader: Reader) -> int | None:
+    """How long a content is; None if that is unknown."""
+    return reader.end(_NEAR) if isinstance(reader, GzipReader) else os.fstat(reader.fd).st_size
+
+
+def _is_copy(reader: Reader, original: Reader) -> bool:
+    """Whether one of two contents is the beginning of the other: then they are one, and no two that begin alike."""
+    end, whole = _end(reader), _end(original)
+    return end is not None and whole is not None and equal_so_far(reader, original, min(end, whole))
 
 
 def _is_back(stream: Stream, candidate: Candidate, generation: int) -> bool:

@@ -110,8 +110,9 @@ class Succession:
             rest = self._give_away(rest)
         self._count_missed()
         for candidate in rest:
-            del self._sightings[candidate.found.id]
-            self._judge(candidate, from_end=from_end)
+            if from_end or not self._is_asked_for(candidate) or not self._attempt(candidate, self._is_copy_of_new):
+                del self._sightings[candidate.found.id]
+                self._judge(candidate, from_end=from_end)
 
     def _wait(self, candidate: Candidate) -> bool:
         """Whether to wait for what becomes of a file: it is still being written, or may be the copy of one that is still being read."""
@@ -134,12 +135,23 @@ class Succession:
             return before._replace(at_rest=before.at_rest or before.first < self._now)
         return before._replace(since=since, size=file.size, mtime_ns=file.mtime_ns, at_rest=self._undecided.is_over(before.first))
 
+    def _is_asked_for(self, candidate: Candidate) -> bool:
+        """Whether to read what holds nothing that is known: a glob wants it, or it was the live file for a while when nobody looked."""
+        return candidate.included or (candidate.may_begin and candidate.found.mtime_ns > self._table.horizon(candidate.home))
+
     def _judge(self, candidate: Candidate, *, from_end: bool) -> None:
-        """This is nothing that is known: it is from before our time, or was the live file for a while when nobody looked."""
-        if candidate.included or (candidate.may_begin and candidate.found.mtime_ns > self._table.horizon(candidate.home)):
+        """This is nothing that is known."""
+        if self._is_asked_for(candidate):
             self._begin(candidate, from_end=from_end and candidate.included)
         else:
             self._candidates.dismissed[candidate.found.id] = candidate.found.mtime_ns
+
+    def _is_copy_of_new(self, candidate: Candidate) -> bool:
+        """Whether to wait for what this is a copy of, which is new as well."""
+        is_copy = self._follows and self._recognizer.is_copy_of_new(candidate)
+        if is_copy:
+            self._recheck(candidate)
+        return is_copy
 
     def _attempt(self, candidate: Candidate, check: Callable[[Candidate], bool]) -> bool:
         """Check; a file that cannot be read now is left for later, for to take it for a new one might repeat everything."""
@@ -226,7 +238,7 @@ class Succession:
 
     def _adopt(self, candidate: Candidate) -> bool:
         """Begin a copy of what is still there behind what was read of it; whether it is one."""
-        known = self._recognizer.copied_from(candidate, self._sightings[candidate.found.id].since) if self._follows else 0
+        known = self._recognizer.copied_from(candidate) if self._follows else 0
         if known > 0:
             stream = self._add(candidate)
             self._skip(stream, known)

@@ -1,6 +1,7 @@
 """Rotations between any two system calls of the follower, in virtual time: what takes torture hours comes by here in seconds.
 
-Three files are written and rotated, each in its own way, in as many small steps as real rotations take. Every call that the follower makes
+Three files are written, and rotated or written anew, each in its own way, in as many small steps as real programs take. All contents of a
+file may begin with the same lines. Every call that the follower makes
 of the operating system lets a little time pass, in which the writers go on, and may be the last one before a kill. Times of last writes
 are those of the virtual clock, with the coarse ticks of a real one.
 """
@@ -12,6 +13,7 @@ import heapq
 import os
 import random
 import shutil
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WAYS: Final = ("rename", "copytruncate", "gzip")
+"""The usual rotations."""
 CALLS: Final = ("stat", "fstat", "lstat", "scandir", "open", "pread")
 TICK: Final = 4_000_000
 """Nanoseconds of a tick of the clock of a file system."""
@@ -47,6 +50,49 @@ class Pace(NamedTuple):
     seconds: float
 
 
+class Plan(NamedTuple):
+    """What is drawn before a play."""
+
+    pace: Pace
+    ways: tuple[str, ...] = WAYS
+    head: tuple[bytes, ...] = ()
+    """Lines that every content begins with."""
+    is_bare: bool = False
+    """Whether contents may be destroyed, or written anew elsewhere, of which no more than the head was read, or come back as they were:
+    nothing then tells two histories apart (rows HEAD, ENDED and COPIED of a mere head in `agent.tail.decide`)."""
+
+    @property
+    def is_provable(self) -> bool:
+        """Whether only rows of the table are played that are provable."""
+        return not self.is_bare
+
+
+MORE: Final = (*WAYS, "olddir", "rewrite", "recreate", "truncate", "snapshot")
+"""All that is done to a file that only grows otherwise:
+
+    olddir     renamed into a directory below, compressed there
+    rewrite    replaced by a fuller copy of itself (editors, rsync, `sed -i`)
+    recreate   removed once it is read, and created anew (an application that starts)
+    truncate   emptied once it is read, and begun anew
+    snapshot   a hard link to it is compressed with `gzip -f` once it is read, now and then; and renamed
+    regrow     emptied, and written again as it was and longer (only in bare plays)
+"""
+HEADS: Final = (0, 1, 1, 8, 60)
+"""How many lines a common head may have."""
+_PACES: Final = (Pace(100, 60, 0.0003, 0.001, 4), Pace(400, 150, 0.001, 0.0005, 3), Pace(60, 20, 0.0001, 0.002, 5))
+_BARE: Final = 0.06
+"""The share of plays that are bare."""
+
+
+def draw(seed: int) -> Plan:
+    """The plan of a play."""
+    chance = random.Random(f"plan {seed}")
+    is_bare = chance.random() < _BARE
+    ways = tuple(chance.sample((*MORE, "regrow") if is_bare else MORE, 3))
+    head = tuple(b"head %d of all contents alike" % number for number in range(chance.choice(HEADS)))
+    return Plan(chance.choice(_PACES), ways, head, is_bare)
+
+
 class KilledError(BaseException):
     """The agent is no more."""
 
@@ -54,20 +100,26 @@ class KilledError(BaseException):
 class World:
     """The writers, and the clock."""
 
-    def __init__(self, root: Path, pace: Pace, chance: random.Random) -> None:
-        self.root, self.pace, self.chance = root, pace, chance
+    def __init__(self, root: Path, plan: Plan, chance: random.Random) -> None:
+        self.root, self.plan, self.pace, self.chance = root, plan, plan.pace, chance
         self.now = 0.0
-        self.counts: dict[str, int] = dict.fromkeys(WAYS, 0)
+        self.counts: dict[str, int] = dict.fromkeys(plan.ways, 0)
+        """Numbered lines written of each file."""
+        self.heads: dict[str, int] = dict.fromkeys(plan.ways, 0)
+        """Lines of heads written of each file."""
+        self.read: Counter[str] = Counter()
+        """Lines of each file that are committed."""
         self.is_mortal = False
         self._is_busy = False
         self._is_over = False
         self._waiting: list[tuple[float, int, Iterator[float]]] = []
-        for way in WAYS:
+        (root / "old").mkdir()
+        for way in plan.ways:
             self._append(root / f"{way}.log", b"")
 
     def begin(self) -> None:
         """Let the writers write."""
-        self._waiting = [(self.now, number, self._write(way)) for number, way in enumerate(WAYS)]
+        self._waiting = [(self.now, number, self._write(way)) for number, way in enumerate(self.plan.ways)]
 
     def end(self) -> None:
         """Let them come to their ends."""
@@ -108,7 +160,7 @@ class World:
         if is_new:
             self._stamp(self.root)
 
-    def _rename(self, path: Path, to: str) -> Path:
+    def _name(self, path: Path, to: str) -> Path:
         renamed = path.rename(path.with_name(to))
         self._stamp(self.root)
         return renamed
@@ -117,7 +169,10 @@ class World:
         live = self.root / f"{way}.log"
         generation, left = 0, self._length()
         while not self._is_over:
-            for _ in range(self.chance.choice((1, 1, 5, 20))):
+            yield from self._write_head(live, way)
+            is_bare = self.plan.is_bare and left > 0 and self.chance.random() < 0.02
+            left = 0 if is_bare else left
+            for _ in range(0 if is_bare else self.chance.choice((1, 1, 5, 20))):
                 line = b"%s %d %s\n" % (way.encode(), self.counts[way], b"x" * self.chance.randrange(30))
                 if self.chance.random() < 0.02:
                     cut = self.chance.randrange(1, len(line))
@@ -130,7 +185,23 @@ class World:
             yield self.chance.expovariate(self.pace.rate / 7)
             if left <= 0:
                 generation, left = generation + 1, self._length()
-                yield from self._copy_and_truncate(live, generation) if way == "copytruncate" else self._move_on(live, generation, way)
+                move = getattr(self, f"_{way}", None)
+                yield from move(live, generation) if move else self._move_on(live, generation, way)
+
+    def _write_head(self, live: Path, way: str) -> Iterator[float]:
+        """The head of a new content: also applications that start write it line by line."""
+        while self.plan.head and not live.stat().st_size:
+            for line in self.plan.head:
+                self._append(live, b"%s %s\n" % (way.encode(), line))
+                self.heads[way] += 1
+                if self.chance.random() < 0.1:
+                    yield self._pause()
+
+    def _until_read(self, way: str) -> Iterator[float]:
+        """Wait until all that was written is committed."""
+        written = self.counts[way] + self.heads[way]
+        while not self._is_over and self.read[way] < written:
+            yield 0.05
 
     def _length(self) -> int:
         return int(self.chance.expovariate(1 / self.pace.lines))
@@ -138,7 +209,7 @@ class World:
     def _pause(self) -> float:
         return self.chance.choice((0, 0.0002, 0.001, 0.004, 0.02))
 
-    def _copy_and_truncate(self, live: Path, generation: int) -> Iterator[float]:
+    def _copytruncate(self, live: Path, generation: int) -> Iterator[float]:
         """Nothing is written meanwhile: what is written between the two is lost to everybody."""
         yield from self._fill(live.with_name(f"{live.name}-20260301-{generation:06}"), live.read_bytes())
         os.truncate(live, 0)
@@ -147,19 +218,78 @@ class World:
     def _move_on(self, live: Path, generation: int, way: str) -> Iterator[float]:
         suffix = ".gz" if way == "gzip" else ""
         for number in range(generation - 1, 0, -1):
-            self._rename(live.with_name(f"{live.name}.{number}{suffix}"), f"{live.name}.{number + 1}{suffix}")
+            self._name(live.with_name(f"{live.name}.{number}{suffix}"), f"{live.name}.{number + 1}{suffix}")
             if self.chance.random() < 0.1:
                 yield 0.0001
-        first = self._rename(live, f"{live.name}.1")
+        first = self._name(live, f"{live.name}.1")
         yield self._pause()
         self._append(live, b"")
         if way == "gzip":
-            packed = live.with_name(f"{live.name}.1.gz")
-            yield from self._fill(packed, gzip.compress(first.read_bytes(), mtime=0))
-            shutil.copystat(first, packed)
-            yield self._pause()
-            first.unlink()
+            yield from self._compress(first)
+
+    def _compress(self, plain: Path) -> Iterator[float]:
+        packed = plain.with_name(f"{plain.name}.gz")
+        yield from self._fill(packed, gzip.compress(plain.read_bytes(), mtime=0))
+        shutil.copystat(plain, packed)
+        yield self._pause()
+        plain.unlink()
+        self._stamp(plain.parent)
+
+    def _olddir(self, live: Path, generation: int) -> Iterator[float]:
+        old = live.rename(live.parent / "old" / f"{live.name}-20260301-{generation:06}")
+        self._stamp(self.root)
+        self._stamp(old.parent)
+        yield self._pause()
+        self._append(live, b"")
+        if generation % 2:
+            yield from self._compress(old)
+
+    def _rewrite(self, live: Path, generation: int) -> Iterator[float]:  # noqa: ARG002 - it keeps its name
+        """The copy is fuller by a line."""
+        yield from self._until_read(live.stem)
+        is_line = live.read_bytes().count(b"\n") < 2  # which is not more than a head
+        if self._is_over or (is_line and not self.plan.is_bare):
+            return
+        copy = live.with_name(f".{live.name}.tmp")
+        line = b"%s %d rewritten\n" % (live.stem.encode(), self.counts[live.stem])
+        content = live.read_bytes() + line * (self.chance.random() < 0.7)
+        yield from self._fill(copy, content)
+        self.counts[live.stem] += content.endswith(line)
+        copy.replace(live)
+        self._stamp(self.root)
+
+    def _recreate(self, live: Path, generation: int) -> Iterator[float]:  # noqa: ARG002 - it keeps its name
+        yield from self._until_read(live.stem)
+        if not self._is_over:
+            live.unlink()
             self._stamp(self.root)
+            yield self._pause()
+            self._append(live, b"")
+
+    def _truncate(self, live: Path, generation: int) -> Iterator[float]:  # noqa: ARG002 - it keeps its name
+        yield from self._until_read(live.stem)
+        if not self._is_over:
+            os.truncate(live, 0)
+            self._stamp(live)
+
+    def _regrow(self, live: Path, generation: int) -> Iterator[float]:  # noqa: ARG002 - it keeps its name
+        content = live.read_bytes()
+        os.truncate(live, 0)
+        self._stamp(live)
+        yield from self._fill(live, content)
+
+    def _snapshot(self, live: Path, generation: int) -> Iterator[float]:
+        if not live.exists() or live.stat().st_size < 2048 + len(b"".join(self.plan.head)):  # a shorter one may as well be another content
+            return
+        yield from self._until_read(live.stem)
+        if self._is_over:
+            return
+        link = live.with_name(f"{live.name}-2026-{generation}")
+        os.link(live, link)
+        self._stamp(self.root)
+        yield from self._compress(link)
+        if generation % 3 == 0:
+            yield from self._move_on(live, len(list(live.parent.glob(f"{live.name}.[0-9]*"))) + 1, "rename")
 
     def _fill(self, path: Path, data: bytes) -> Iterator[float]:
         half = len(data) // 2
@@ -197,13 +327,29 @@ class Outcome(NamedTuple):
 
     written: dict[str, int]
     read: dict[str, list[int]]
+    heads: dict[str, int]
+    """Lines of heads that were read more often (or less, if negative) than they were written."""
     drops: dict[str, int]
     kills: int
+    ambiguous: int
+    """Decisions that were said to be ambiguous."""
+
+    def faults(self) -> dict[str, dict[str, int]]:
+        """How many lines of each file were lost, and how many repeated, where there are such."""
+        found = {}
+        for way, written in self.written.items():
+            times = Counter(self.read[way])
+            counts = {"lost": sum(not times[number] for number in range(written)), "repeated": len(self.read[way]) - len(times)}
+            counts["heads"] = self.heads[way]
+            if any(counts.values()):
+                found[way] = counts
+        return found
 
 
-def play(root: Path, pace: Pace, seed: int) -> Outcome:
+def play(root: Path, plan: Plan, seed: int) -> Outcome:
     """Write, rotate and follow, and read the rest when all is at rest."""
-    world = World(root, pace, random.Random(seed))
+    pace = plan.pace
+    world = World(root, plan, random.Random(seed))
     rig = Rig(root, "*.log", partial_idle=0, **({"rotated_idle": 0.2} if seed % 2 else {}))
     kills = 0
     for _ in range(3):
@@ -221,9 +367,10 @@ def play(root: Path, pace: Pace, seed: int) -> Outcome:
             silent = 0 if rig.step(0) else silent + 1
     rig.close()
     words = [str(record.body).split(" ") for record in rig.records]
-    read = {way: [int(number) for which, number, *_ in words if which == way] for way in WAYS}
-    assert sum(map(len, read.values())) == len(words), "something was read that nobody wrote"
-    return Outcome(world.counts, read, rig.drops, kills)
+    read = {way: [int(number) for which, number, *_ in words if which == way and number != "head"] for way in plan.ways}
+    heads = {way: sum(which == way and number == "head" for which, number, *_ in words) - world.heads[way] for way in plan.ways}
+    assert sum(map(len, read.values())) + sum(heads.values()) + sum(world.heads.values()) == len(words), "read what nobody wrote"
+    return Outcome(world.counts, read, heads, rig.drops, kills, sum(event in {"assumed", "reread"} for event in rig.events))
 
 
 def _lives_on(world: World, rig: Rig) -> bool:
@@ -236,6 +383,7 @@ def _lives_on(world: World, rig: Rig) -> bool:
         if batch is not None:
             world.call()
             rig.commit(batch)
+            world.read.update(str(record.body).partition(" ")[0] for record in batch.records)
             world.call()
     except KilledError:
         world.is_mortal = False
