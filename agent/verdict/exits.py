@@ -145,7 +145,7 @@ def exit_exception(ending: Ending, fatal: FatalError | None) -> ExceptionInfo:
         return ExceptionInfo("OutOfMemoryKill", "", value, frames)
     if ending.signal_name:
         meaning = signal.strsignal(signal_number(ending.signal_name)) or ""
-        told = f" ({fatal.reason})" if fatal and fatal.reason else ""
+        told = f" ({fatal.reason})" if fatal and fatal.reason not in ("", meaning) else ""
         return ExceptionInfo(ending.signal_name, "", f"{ending.program} was ended by {ending.signal_name}: {meaning}{told}", frames)
     return ExceptionInfo("NonZeroExit", "", f"{ending.program} exited with code {ending.code}", frames)
 

@@ -59,12 +59,12 @@ _SENTENCES: Final = (
     ("asyncio", r"\w*(?:Task|Future) exception was never retrieved|Exception in callback |Exception in default exception handler"),
     ("asyncio", r"Unhandled exception in (?:event loop|client_connected_cb)|unhandled exception during asyncio\.run\(\) shutdown"),
     ("asyncio", r"an error occurred during closing of asynchronous generator|has errored out but its parent task"),
-    ("threading", r"exception calling callback <"),
+    ("threading", r"exception calling callback\b"),
     # bots
     ("discord", r"Ignoring exception in (?:command )?(?P<task>\w+)"),
     ("telegram", r"No error handlers are registered, logging exception|Cause exception while process update id=(?P<id>\d+)"),
 )
-_ROWS: Final = tuple((mechanism, re.compile(sentence)) for mechanism, sentence in _SENTENCES)
+_ROWS: Final = tuple((mechanism, re.compile(sentence, re.MULTILINE)) for mechanism, sentence in _SENTENCES)
 _WORDS: Final = re.compile(r"\bun(?:handled|caught) (?:[a-z_]+ ){0,2}(?:exception|error)\b", re.IGNORECASE)
 _COROUTINE: Final = re.compile(r"\bcoro=<(?P<task>[\w.<>]+)\(\)")
 _FRAMEWORKS: Final = frozenset(
@@ -89,14 +89,14 @@ class Unhandled:
 
 def unhandled(message: str, frames: Sequence[Frame]) -> Unhandled | None:
     """What a logger's message says of an error that nobody in the workload handled; None if it does not say so."""
-    first = message[:LONGEST].partition("\n")[0]
+    said = message[:LONGEST]
     for mechanism, sentence in _ROWS:
-        found = sentence.search(first)
+        found = sentence.search(said)
         if found is not None:
             known = {key: value for key, value in found.groupdict().items() if value}
             tags = {f"{mechanism}_task_id": known["id"]} if "id" in known else {}
-            return Unhandled(mechanism, transaction_of(mechanism, known, message[:LONGEST], frames), tags)
-    return Unhandled("logging") if _WORDS.search(first) else None
+            return Unhandled(mechanism, transaction_of(mechanism, known, said, frames), tags)
+    return Unhandled("logging") if _WORDS.search(said) else None
 
 
 def transaction_of(mechanism: str, known: Mapping[str, str], message: str, frames: Sequence[Frame]) -> Transaction | None:

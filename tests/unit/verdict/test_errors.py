@@ -320,3 +320,29 @@ def test_fields_of_breadcrumbs():
 def test_long_names_of_loggers():
     """A logger's name is bounded: it is in every breadcrumb."""
     assert len(crumb_of(record("x", logger="l" * 10_000)).category) == 128
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026-01-01 10:00:00,123 - app - CRITICAL - no disk",
+        "CRITICAL:root:no disk",
+        '{"level": "critical", "event": "no disk"}',
+        '{"level": "fatal", "msg": "no disk"}',
+        '{"level": 60, "msg": "no disk", "time": 1767261600000, "pid": 1, "hostname": "h", "v": 0}',
+    ],
+)
+def test_the_worst_level(line):
+    """What a program calls critical or fatal is fatal at Sentry, as the SDK in the process has it."""
+    (one,) = records_of(line.encode())
+    assert to_event(one, SUBJECT, Rules()).level == "fatal"
+
+
+def test_the_arrays_of_structlog():
+    """Type and value of the event are those of the record's own attributes, also where a logger writes exceptions as arrays."""
+    frames = [{"filename": "/srv/pay.py", "lineno": 3, "name": "charge"}]
+    stack = {"exc_type": "KeyError", "exc_value": "'price'", "syntax_error": None, "is_cause": False, "frames": frames}
+    (one,) = records_of(json.dumps({"event": "it broke", "level": "error", "exception": [stack]}).encode())
+    event = to_event(one, SUBJECT, Rules())
+    assert (event.exception.type, event.exception.value) == (one.attributes["exception.type"], one.attributes["exception.message"])
+    assert [frame.function for frame in event.exception.frames] == ["charge"]
