@@ -23,6 +23,8 @@ NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """Exit codes of a command that could not be started (POSIX sh, 2.8.2)."""
 UNKNOWN: Final = 70
 """Exit code where the command's own is unknown (EX_SOFTWARE, sysexits.h): an unknown end is never success."""
+NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
+"""Says nothing about the command."""
 SHELL: Final = "/bin/sh"
 """Runs a file that has no `#!` line (execvp(3))."""
 OF_THIS_PROCESS: Final = ("LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID")
@@ -83,7 +85,10 @@ def _inheritable(number: int) -> bool:
 
 
 def popen(command: Sequence[str], stdout: int | None = None, stderr: int | None = None) -> subprocess.Popen[bytes]:
-    """Start a command on these descriptors, or on ours; raise `StartError` if it cannot be executed."""
+    """Start a command on these descriptors, or on ours; raise `StartError` if it cannot be executed.
+
+    OSError: this process has too few descriptors, or the system no room for another one; without the agent it may.
+    """
     _restore_locale()
     try:
         with as_inherited():
@@ -92,6 +97,8 @@ def popen(command: Sequence[str], stdout: int | None = None, stderr: int | None 
         reason = "the interpreter that its first line names was not found" if os.path.exists(command[0]) else "command not found"  # noqa: PTH110 - a word, not a path
         raise StartError(f"{command[0]}: {reason}", NOT_FOUND) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in a word
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise
         raise StartError(f"{command[0]}: {getattr(error, 'strerror', None) or error}", NOT_EXECUTABLE) from error
 
 

@@ -1,18 +1,14 @@
-"""Passes bytes on from one descriptor to another, without an agent: also as a process of its own, for what the command left behind.
-
-A command may leave processes behind that hold its output, a daemon say. They would go on to write into what we write to, had there been no
-agent; with us they write into a pipe that breaks when we end. So its last reader is a process that outlives us: this file, run by the bare
-interpreter (about 8 MiB), which ends with the last writer, or when nobody reads any more what it writes.
-"""
+"""Passes bytes on from one descriptor to another. Also a process of its own, with nothing of the agent around it: see `left_behind.py`."""
 
 from __future__ import annotations
 
 import os
 import select
-import sys
 
 CHUNK = 64 * 1024
 """Bytes: the size of a pipe's buffer on Linux (pipe(7))."""
+COUNT = 3
+"""The descriptor of the file that the process counts lines in."""
 
 
 def write_all(fd: int, chunk: bytes) -> bytes:
@@ -37,22 +33,6 @@ def held_open(pipe: int) -> bool:
     return not any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
-def hand_over(source: int, sink: int) -> bool:
-    """Have a process of its own pass on what comes; whether it could be started."""
-    from agent.signals import ENDING  # noqa: PLC0415 - the process itself needs none of it
-
-    actions = [
-        (os.POSIX_SPAWN_DUP2, source, 0),
-        (os.POSIX_SPAWN_DUP2, sink, 1),
-        (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-    ]
-    try:
-        os.posix_spawn(sys.executable, [sys.executable, "-I", "-S", __file__], {}, file_actions=actions, setsigmask=ENDING)
-    except OSError:
-        return False
-    return True
-
-
 def _unread(sink: int) -> bool:
     """Whether nobody can read any more what is written there: unlike a full disk, that does not change."""
     poll = select.poll()
@@ -64,7 +44,13 @@ def main() -> None:
     """Pass on from standard input to standard output, apart from our starter's session: it ends with its writers, not by its signals."""
     os.setsid()
     os.chdir("/")
+    lines, is_open = 0, False
     while chunk := os.read(0, CHUNK):
+        lines, is_open = lines + chunk.count(b"\n"), not chunk.endswith(b"\n")
+        try:  # noqa: SIM105 - the process imports no more than it must
+            os.pwrite(COUNT, b"%d\n" % (lines + is_open), 0)
+        except OSError:  # a full disk
+            pass
         if write_all(1, chunk) and _unread(1):
             return  # the writers hear of it as they would have without us
 

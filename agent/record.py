@@ -85,6 +85,8 @@ class Drop(StrEnum):
     BUFFER_FULL = "buffer_full"
     # collected, but our own output took it no more
     NOT_PASSED_ON = "not_passed_on"
+    # passed on, but not collected: the command had ended, and what it left behind wrote on
+    NOT_COLLECTED = "not_collected"
     # stored, and then damaged
     CORRUPT = "corrupt"
     DEAD_LETTER_LIMIT = "dead_letter_limit"

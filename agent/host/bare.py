@@ -8,7 +8,7 @@ import signal
 import traceback
 from typing import TYPE_CHECKING
 
-from agent.command import Exit, StartError, let_go, popen, say
+from agent.command import NOT_EXECUTABLE, Exit, StartError, let_go, popen, say
 from agent.errors import OutriderError
 from agent.signals import ends, stop_as_usual
 
@@ -32,9 +32,9 @@ def see_to_its_end(child: Child | None, command: Sequence[str], listener: Listen
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         process = child.process if child is not None else popen(command)
-    except StartError as error:
+    except (StartError, OSError) as error:
         say(f"outrider: {error}")
-        return error.code
+        return error.code if isinstance(error, StartError) else NOT_EXECUTABLE
     let_go()
     listener.deliver_to(lambda number, by_kernel: _hand_on(process.pid, number, by_kernel))
     if process.returncode is None:

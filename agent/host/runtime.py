@@ -13,7 +13,7 @@ import gc
 import signal
 from typing import TYPE_CHECKING, Final
 
-from agent import signals
+from agent import left_behind, signals
 from agent.clock import SystemClock
 from agent.errors import ConfigError, OutriderError, SpoolError, UnavailableError
 from agent.host import bare, library_log
@@ -25,6 +25,7 @@ from agent.host.pipeline import Host
 from agent.host.supervise import describe, first_cause
 from agent.host.wrapped import Wrapped
 from agent.metrics import Metrics
+from agent.record import Drop
 from agent.sources.child import ChildConfig
 from agent.spool.spool import Spool
 from agent.telemetry import (
@@ -83,6 +84,7 @@ class Agent:
             self._metrics.describe(self._settings.service.resource())
             host = Host(self._clock, self._metrics, self._telemetry, spool, self._instance.since_ns)
             self.wrapped = child = self._wrap(host)
+            await self._count_left_behind(spool)
             async with asyncio.TaskGroup() as life:
                 self._build = functools.partial(Generation, host=host, life=life, child=child, held=self._held)
                 self._discard = lambda unused: life.create_task(unused.close())
@@ -105,7 +107,19 @@ class Agent:
         if not self._command:
             return None
         options = self._settings.exec
-        return Wrapped(ChildConfig(command=self._command, buffer=options.buffer, patience=options.patience), host, self.stop)
+        config = ChildConfig(
+            command=self._command, buffer=options.buffer, patience=options.patience, state_dir=self._settings.state_dir.absolute()
+        )
+        return Wrapped(config, host, self.stop)
+
+    async def _count_left_behind(self, spool: Spool) -> None:
+        """Account for what earlier commands left behind wrote, and nothing collected. A kill in between counts it once more."""
+        with contextlib.suppress(TimeoutError, SpoolError):
+            async with asyncio.timeout(ANSWER):
+                for one in left_behind.uncollected(self._settings.state_dir):
+                    if one.lines:
+                        await spool.append(Wrapped.NAME, [], {}, {Drop.NOT_COLLECTED: one.lines}, replayable=False)
+                    one.file.unlink(missing_ok=True)
 
     async def _open_spool(self) -> Spool:
         """Open the store; for a command that is to run in any case, in a directory of its own if it can't be where it should."""

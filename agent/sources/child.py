@@ -4,7 +4,7 @@ Each of its two outputs is a pipe with a relay (`relay.py`): the bytes go on to 
 be stored. A pipe cannot be read again: what is in it when the agent is killed is gone, and rows of this source are the ones that a full spool
 evicts first. The source never changes or reorders the output, holds it up no longer than `patience` while nothing can be stored, and never
 touches the child's stdin. It ends by itself when the child has ended, as wait(2) says it and not the end of its output, and both pipes are at
-their end; a second after the child where processes that it left behind hold a pipe open, whose output goes on through `passing.py`.
+their end; a second after the child where processes that it left behind hold a pipe open, whose output goes on through `left_behind.py`.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import os
 from collections import Counter
+from pathlib import Path  # noqa: TC003 - pydantic reads it
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from pydantic import Field
 
 from agent.command import Exit, popen
 from agent.component import ComponentConfig, Context
+from agent.left_behind import hand_over
 from agent.options import Duration, Size  # noqa: TC001 - pydantic reads them
 from agent.parse.cutter import LineCutter
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.parse.lines import Parser
-from agent.passing import hand_over
 from agent.record import Batch, Drop, LogRecord, Origin, Severity, Value
 from agent.relay import Relay
 from agent.resource import iso
@@ -34,7 +36,6 @@ from agent.verdict.exits import planned
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Awaitable, Callable, Mapping
-    from pathlib import Path
 
     from agent.columns import Records
     from agent.relay import Piece
@@ -63,6 +64,8 @@ class ChildConfig(ComponentConfig):
     """As `exec.buffer` of the configuration."""
     patience: Duration
     """As `exec.patience` of the configuration."""
+    state_dir: Path | None = None
+    """Where what it leaves behind is counted."""
 
 
 class Child:
@@ -132,8 +135,14 @@ class Child:
 
     def _relay(self, source: int, number: int) -> Relay:
         options = self._config
-        room, patience = options.buffer, options.patience
-        return Relay(source, number, room=room, patience=patience, ended=self._relay_ended, hand_over=hand_over)
+        return Relay(
+            source,
+            number,
+            room=options.buffer,
+            patience=options.patience,
+            ended=self._relay_ended,
+            hand_over=functools.partial(hand_over, directory=options.state_dir),
+        )
 
     def _stream(self, relay: Relay, number: int) -> _Stream:
         name = {1: "stdout", 2: "stderr"}[number]

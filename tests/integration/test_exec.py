@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -189,3 +190,16 @@ def test_a_daemon_left_behind_goes_on_to_write_into_our_output(tmp_path):
     assert (code, running, (tmp_path / "done").exists()) == (4, True, True)
     assert sorted(said[:2]) == [b"daemon 0", b"parent"]
     assert said[2:] == [*(b"daemon %d" % n for n in range(1, 30)), b""]
+    records, dropped = stored_and_dropped(tmp_path)
+    assert len([body for body in records if body.startswith("daemon")]) + dropped["not_collected"] == 30
+    assert not list((tmp_path / "state").glob("left-behind.*"))
+
+
+def stored_and_dropped(tmp_path):
+    """The bodies that are stored, and what a later agent says was lost of commands' output."""
+    exported = outrider("spool", "export", state=tmp_path / "state").stdout.decode()
+    with AgentProcess(tmp_path / "state", "--", "sleep", "30", command="exec") as agent:
+        [source] = [one for one in agent.status()["sources"] if one["name"] == "child"]
+        agent.process.terminate()
+        agent.process.wait(timeout=20)
+    return re.findall(r'"body":{"stringValue":"([^"]*)"', exported), source["drops"]

@@ -365,6 +365,72 @@ def test_what_is_ignored_at_the_start_stays_ignored_for_the_command(tmp_path):
     assert result.stdout == b"True set()\n"
 
 
+STOPPING = """
+import os, signal, sys, time
+pid = os.fork()
+if not pid:
+    os.setpgid(0, 0)
+    time.sleep(0.3)
+    signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    os.execv(sys.executable, [sys.executable, "-m", "agent", "exec", "--", "sh", "-c", "echo ready; while ! [ -e go ]; do sleep 0.05; done; exit 6"])
+os.setpgid(pid, pid)
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+os.tcsetpgrp(0, pid)
+_, status = os.waitpid(pid, os.WUNTRACED)
+print("stopped" if os.WIFSTOPPED(status) else "ended", flush=True)
+command = int(open(f"/proc/{pid}/task/{pid}/children").read().split()[0])
+print("command", open(f"/proc/{command}/stat").read().split()[2], flush=True)
+os.killpg(pid, signal.SIGCONT)
+open("go", "w").close()
+_, status = os.waitpid(pid, 0)
+print("code", os.waitstatus_to_exitcode(status), flush=True)
+"""
+"""A shell with one job."""
+
+
+def test_in_a_terminal_ctrl_z_stops_both_and_both_go_on(tmp_path):
+    """As with any job: the shell sees it stopped, and the command is."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.execve(sys.executable, [sys.executable, "-c", STOPPING], environment(tmp_path / "state"))
+    try:
+        read_until(terminal, b"ready")
+        os.write(terminal, b"\x1a")
+        said = read_until(terminal, b"code 6")
+        os.waitpid(pid, 0)
+    finally:
+        os.close(terminal)
+
+    assert b"stopped" in said
+    assert b"command T" in said
+
+
+def test_an_agent_that_is_frozen_holds_its_command_up_only_once_a_megabyte_waits(tmp_path):
+    """As long as it is stopped the command goes on, up to that; when it goes on, every line arrives in order."""
+    script = f"import time\nopen({str(tmp_path / 'ready')!r}, 'w').close()\n" + wait_for(tmp_path / "go")
+    script += f"for n in range(9000): print('%099d' % n, flush=True)\nopen({str(tmp_path / 'done')!r}, 'w').close()"
+    with popen(tmp_path, sys.executable, "-c", script, stdout=subprocess.PIPE) as process:
+        wait_until((tmp_path / "ready").exists, "the command runs")
+        process.send_signal(signal.SIGSTOP)
+        (tmp_path / "go").touch()
+        wait_until((tmp_path / "done").exists, "the command has written 900 kB")
+        process.send_signal(signal.SIGCONT)
+        out, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert out == b"".join(b"%099d\n" % n for n in range(9000))
+
+
+def test_limits_of_every_kind_keep_no_command_from_running(tmp_path):
+    """Too few descriptors for us, no memory, no threads, no room for a file: it runs, observed or not."""
+    for limit in ("-n 10", "-n 20", "-n 40", "-v 100000", "-v 300000", "-f 0", "-f 10"):
+        script = f"ulimit {limit}; exec {sys.executable} -m agent exec -- sh -c 'echo out; exit 8'"
+        result = subprocess.run(["sh", "-c", script], env=environment(tmp_path / "state"), capture_output=True, timeout=60, check=False)
+
+        assert (limit, result.returncode, result.stdout) == (limit, 8, b"out\n"), result.stderr[-3000:]
+
+
 def can_be_pid_1():
     """Whether a process namespace of our own can be made."""
     return shutil.which("unshare") and subprocess.run(["unshare", "-pf", "true"], capture_output=True, check=False).returncode == 0
@@ -397,6 +463,23 @@ def children_of(pid):
     """The processes below."""
     with open(f"/proc/{pid}/task/{pid}/children") as file:
         return [int(word) for word in file.read().split()]
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("exec >/dev/null 2>&1; sleep 2; exit 5", 5),
+        ("exec >&- 2>&-; sleep 2; kill -SEGV $$", 139),
+        ("(setsid sleep 60 &) ; echo up; exit 7", 7),
+        ("sleep 0.2 & sleep 0.4 & sleep 1; exit 9", 9),
+    ],
+)
+def test_as_pid_1_it_ends_with_the_command_and_not_before(tmp_path, as_pid_1, script, code):
+    """Whatever happens to its output, and whatever else ends or stays: an end before would kill the workload."""
+    whole = [*as_pid_1, sys.executable, "-m", "agent", "exec", "--", "sh", "-c", f"{script}"]
+    result = subprocess.run(whole, env=environment(tmp_path / "state"), capture_output=True, timeout=30, check=False)
+
+    assert result.returncode == code, result.stderr
 
 
 def test_as_pid_1_orphans_are_reaped(tmp_path, as_pid_1):
