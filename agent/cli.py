@@ -249,6 +249,7 @@ def _store(state_dir: Path, config: Path | None = None) -> Store:
 def main() -> None:
     """Entry point of the `outrider` command."""
     _hold_standard_descriptors()
+    click.UsageError.exit_code = EX_USAGE  # its own is 2
     try:
         cli(prog_name="outrider")
     except OSError as error:

@@ -32,6 +32,11 @@ class Notice:
     count: int = 1
 
 
+def cause_of(details: Mapping[str, object]) -> str:
+    """Why something happened, by the event's fields; numbers don't make another cause."""
+    return _NUMBER.sub("#", next((str(details[key]) for key in _CAUSES if details.get(key)), ""))
+
+
 class Notices:
     """Keeps the newest. When there are too many, the oldest warning goes before any error does."""
 
@@ -41,8 +46,7 @@ class Notices:
 
     def add(self, labels: tuple[str, ...], notice: Notice) -> None:
         """Note it. What has the same name, labels and cause is one; numbers in a cause don't make another."""
-        cause = next((str(notice.details[key]) for key in _CAUSES if notice.details.get(key)), "")
-        key = notice.name, labels, _NUMBER.sub("#", cause)
+        key = notice.name, labels, cause_of(notice.details)
         before = self._kept.pop(key, None)
         self._kept[key] = notice if before is None else replace(notice, count=before.count + notice.count)
         if len(self._kept) > self._most:

@@ -4,7 +4,7 @@ To add an event, add a frozen dataclass beside the code that emits it (or below,
 are the fields of the line; those that `labels` names are the attributes of the counter as well, so they must come from the configuration or
 from an enumeration, never from data. No field may hold a secret.
 
-Counters count always. Lines are folded: what repeats within ten seconds is told once, with its number, so that a failing destination can't
+Counters count always. Lines are folded (`fold.py`): what repeats is told once in a while, with its number, so that a failing destination can't
 make the agent's log the busiest of the machine, least of all when the agent is told to tail that log.
 """
 
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import structlog
 
+from agent.fold import Fold
 from agent.metrics import Kind, Metric
-from agent.notices import Notice, Notices
+from agent.notices import Notice, Notices, cause_of
 from agent.own_log import Level as Level  # noqa: PLC0414 - events and their level are asked for together
 from agent.own_log import configure_logging as configure_logging  # noqa: PLC0414 - as above
 
@@ -53,6 +54,9 @@ class Event:
     labels: ClassVar[tuple[str, ...]] = ()
     """The fields that are attributes of the counter."""
     folds: ClassVar[bool] = True  # whether repeats are told as one line: not where each answers somebody who waits
+    lasting: ClassVar[bool] = False  # whether it is a state's: while that lasts for one cause, repeats are told ever more rarely
+    ends: ClassVar[tuple[type[Event], ...]] = ()
+    """The states that it ends, of the same labels."""
 
     def amount(self) -> int:
         """By how much the counter goes up: the field `count`, if the event has one."""
@@ -129,6 +133,7 @@ class ComponentFailed(Event):
 
     name = "component failed"
     level = Level.ERROR
+    lasting = True
     counter = FAILURES
     labels = ("component",)
     component: str
@@ -142,6 +147,7 @@ class ComponentRecovered(Event):
     """A component that had failed works again."""
 
     name = "component recovered"
+    ends = (ComponentFailed,)
     component: str
 
 
@@ -233,6 +239,7 @@ class ExportDelayed(Event):
 
     name = "export delayed"
     level = Level.WARNING
+    lasting = True
     labels = ("destination", "signal")
     destination: str
     signal: str
@@ -247,6 +254,7 @@ class ExportPaused(Event):
 
     name = "export paused"
     level = Level.ERROR
+    lasting = True
     labels = ("destination", "signal")
     destination: str
     signal: str
@@ -258,6 +266,7 @@ class ExportRecovered(Event):
     """A destination takes rows again."""
 
     name = "export recovered"
+    ends = (ExportDelayed, ExportPaused)
     labels = ("destination", "signal")
     destination: str
     signal: str
@@ -395,57 +404,29 @@ class RequestRefused(Event):
     """From an enumeration: `header_timeout`, `header_too_large`, `malformed`, `too_many_connections`, `bad_host`."""
 
 
-FOLD_SECONDS: Final = 10.0
-"""How long the repeats of a line are folded into one."""
-_FOLD_KEYS: Final = 1000
-
-_Key = tuple[type[Event], tuple[object, ...]]
-
-
-class Fold:
-    """Which lines are written, and how many were folded into the one before. Times are monotonic seconds."""
-
-    def __init__(self, window: float = FOLD_SECONDS) -> None:
-        self._window = window
-        self._open: dict[_Key, tuple[float, int, Event]] = {}
-
-    def admit(self, key: _Key, event: Event, now: float) -> bool:
-        """Whether the line is to be written now; otherwise it is counted, and told by `due`."""
-        known = self._open.get(key)
-        if known is not None:
-            self._open[key] = (known[0], known[1] + 1, event)
-            return False
-        if len(self._open) < _FOLD_KEYS:  # past that we write rather than grow: keys come from the configuration
-            self._open[key] = (now, 0, event)
-        return True
-
-    def due(self, now: float, *, everything: bool = False) -> list[tuple[Event, int]]:
-        """Close the windows that are over; return the last event of each that had repeats, and their number."""
-        over = {key: told for key, told in self._open.items() if everything or now - told[0] >= self._window}
-        for key in over:
-            del self._open[key]
-        return [(event, repeats) for _, repeats, event in over.values() if repeats]
-
-
 class Telemetry:
     """Where events go. One per process."""
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
         self._clock = clock
-        self._fold = Fold()
+        self._fold: Fold[Event] = Fold()
         self._log = structlog.get_logger("outrider")
         self.recent = Notices()
         """The last warnings and errors, one for each cause, the newest first."""
 
     def emit(self, event: Event) -> None:
         """Count the event, and write its line unless it repeats one that is just written."""
-        attributes = {label: str(getattr(event, label)) for label in event.labels}
         if event.counter is not None:
-            self._metrics.add(event.counter, event.amount(), attributes)
-        now = self._clock.monotonic()
+            self._metrics.add(event.counter, event.amount(), {label: str(getattr(event, label)) for label in event.labels})
+        for state in event.ends:
+            self._fold.end(_key(state, event))
         self.flush()
-        if not event.folds or self._fold.admit((type(event), tuple(attributes.values())), event, now):
+        now, cause = self._clock.monotonic(), cause_of(event.details())
+        new = not event.folds or self._fold.admit(_key(type(event), event), event, now, cause=cause, lasting=event.lasting)
+        for last, repeats in self._fold.take_ended():
+            self._write(last, repeats)
+        if new:
             self._write(event, 0)
 
     def flush(self, *, everything: bool = False) -> None:
@@ -459,3 +440,8 @@ class Telemetry:
             labels = tuple(str(getattr(event, label)) for label in event.labels)
             self.recent.add(labels, Notice(self._clock.wall_ns(), event.level, event.name, event.details(), repeats or 1))
         self._log.log(int(event.level), event.name, **details)
+
+
+def _key(kind: type[Event], event: Event) -> tuple[object, ...]:
+    """What lines of a kind are told apart by: its labels, as an event of that or another kind has them."""
+    return kind, *(str(getattr(event, label)) for label in kind.labels)

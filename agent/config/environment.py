@@ -55,6 +55,9 @@ _SERVICE_LINK: Final = re.compile(
 _SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://\S+")
 """The value of `<SERVICE>_PORT` beside them."""
 
+CHOICES: Final = {"OTEL_SDK_DISABLED": "true", "OTEL_LOGS_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
+"""Variable → its value by which something is not sent over OTLP."""
+
 UNAVAILABLE: Final = ("OUTRIDER_REDIS_STREAMS", "OUTRIDER_TESTRUN_DIR")
 
 
@@ -201,6 +204,12 @@ class _Builder:
 def unused_warning(route: Route, tree: Tree) -> Fault:
     """The warning that a variable was set for nothing, because the file decides."""
     return Fault(tree.value_place(route), "", f"is ignored, because the file sets {dotted(route)}", "remove one of the two")
+
+
+def ignored_choices(env: Mapping[str, str]) -> list[Fault]:
+    """Warnings that a signal is sent all the same, because the file says where to."""
+    off = [name for name, value in CHOICES.items() if env.get(name, "").strip().lower() == value]
+    return [Fault(Place(name), "", "is ignored, because the file sets exporters", "remove one of the two") for name in off]
 
 
 def unknown_variables(env: Mapping[str, str]) -> list[str]:

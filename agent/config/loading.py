@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agent.config.check import check, suggest
 from agent.config.components import check_components, check_names
-from agent.config.environment import MEANT, OURS, tree_of, unknown_variables, unused_warning
+from agent.config.environment import MEANT, OTLP_PREFIX, OURS, ignored_choices, tree_of, unknown_variables, unused_warning
 from agent.config.include import include
 from agent.config.secrets import literal_passwords, literal_secrets
 from agent.config.settings import Entry, Settings, is_loopback
@@ -40,6 +40,8 @@ def read(path: Path | None, env: Mapping[str, str]) -> Loaded:
     """
     tree = Tree("environment") if path is None else _read(path, env)
     around = tree_of(env)
+    if "exporters" in tree.data:
+        around.warnings[:] = [*(one for one in around.warnings if not one.place.source.startswith(OTLP_PREFIX)), *ignored_choices(env)]
     unused = [unused_warning(route, around) for route in tree.fill(around) if around.value_place(route).source not in tree.referenced]
     unknown = [
         Fault(Place(name), "", "is not a variable of this program", MEANT.get(name) or suggest(name, OURS))

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import functools
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agent import __version__
@@ -26,7 +27,7 @@ from agent.host.metric_rows import MetricRows
 from agent.host.pipeline import Builder
 from agent.host.supervise import supervise
 from agent.server.endpoints import Endpoints
-from agent.telemetry import AgentImpaired, AgentStarted
+from agent.telemetry import AgentImpaired, AgentStarted, Event, Level
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -43,6 +44,24 @@ PATIENCE: Final = 10.0
 """Seconds that a wrapped command's last rows may take to be sent while no attempt has failed, unless somebody has asked for the end."""
 SEALING: Final = 1.0
 """Seconds that the end waits for a store that does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class NothingToDo(Event):
+    """Nothing is configured to be read or measured."""
+
+    name = "nothing to do"
+    level = Level.WARNING
+    remedy: str = "write sources, samplers or probes in a file (-c), or set OUTRIDER_LOG_FILES, OUTRIDER_TARGET or OUTRIDER_PROBES"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckingIn(Event):
+    """The command of `exec` checks in as a cron monitor."""
+
+    name = "checking in"
+    monitor: str
+    """The monitor's slug."""
 
 
 class Generation:
@@ -124,6 +143,10 @@ class Generation:
             if self._pipeline.observer is not None:
                 tasks.append(incoming.create_task(self._supervised("observer", self._pipeline.observer.run)))
             self._host.telemetry.emit(AgentStarted(version=__version__, state_dir=str(self._settings.state_dir), address=self._address))
+            if self._child is None and not tasks:
+                self._host.telemetry.emit(NothingToDo())
+            elif self._child is not None and self._settings.errors.check_ins:
+                self._host.telemetry.emit(CheckingIn(self._settings.errors.monitor))
             crash_point("runtime.started")
             await turn.wait()
             crash_point("runtime.stopping")

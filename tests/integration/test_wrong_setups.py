@@ -345,3 +345,18 @@ def test_a_running_agent_says_it_once(tmp_path: Path):
     assert events.count("no file matches") == 1
     assert events.count("export delayed") <= 2
     assert sorted({one["name"] for one in notices}) == ["export delayed", "no file matches"]  # type: ignore[attr-defined,index]
+
+
+@pytest.mark.parametrize("arguments", [("run", "--confg", "x"), ("exec",), ("nothing",)])
+def test_a_wrong_command_line(arguments: tuple[str, ...], tmp_path: Path):
+    """A command line that is not understood ends with EX_USAGE (sysexits.h), not with an exit code that a command may have."""
+    found = outrider(*arguments, state=tmp_path / "state")
+    assert found.returncode == 64
+    assert b"Error: " in found.stderr
+
+
+def test_nothing_to_do(tmp_path: Path):
+    """An agent without anything to read or measure runs, and says what to set."""
+    with AgentProcess(tmp_path / "state") as agent:
+        said = agent.wait_for_event("nothing to do")
+    assert "OUTRIDER_LOG_FILES" in str(said["remedy"])

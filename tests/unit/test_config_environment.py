@@ -285,3 +285,19 @@ def test_a_timeout_that_is_not_written_fits_the_interval(tmp_path, given, timeou
     file.write_text(f"probes: [{{url: 'http://h/', {given.strip('{}')}}}]\n".replace(", }", "}"))
     (probe,) = read(file, {}).settings.probes
     assert (probe.timeout, probe.options.model_dump()["timeout"]) == (timeout, timeout)
+
+
+def test_a_choice_that_the_file_overrules(tmp_path):
+    """Where the file says where to send, a variable by which nothing would be sent is warned about, and the OTLP variables are not judged."""
+    file = tmp_path / "f.yaml"
+    file.write_text("exporters: [{type: console}]\n")
+    env = {
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "otlp",
+        "OTEL_SDK_DISABLED": "True",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+    }
+    assert [str(warning).partition(" (fix")[0] for warning in read(file, env).warnings] == [
+        "OTEL_METRICS_EXPORTER: is ignored, because the file sets exporters",
+        "OTEL_SDK_DISABLED: is ignored, because the file sets exporters",
+    ]

@@ -50,7 +50,7 @@ LOG_FILES = "sources:\n- type: log_files\n  include:\n  - /l/*.log\n  - "
 def test_a_glob_that_cannot_be_meant_so_is_refused_at_its_place(tmp_path):
     """The source was restarted with an error for ever, and read none of its other globs."""
     said = faults(tmp_path, f'{LOG_FILES}"/l/[z-a]*.log"\n')
-    assert "f.yaml:5:5: sources[0].include[1]: is no glob: [z-a] has a range that goes backwards: z-a (fix: correct it" in said
+    assert "f.yaml:5:5: sources[0].include[1]: is not a glob: [z-a] has a range that goes backwards: z-a (fix: correct it" in said
 
 
 @pytest.mark.parametrize("glob", [r"~/*.log", r"/l/\0.log", r"/l/\ud800*"])

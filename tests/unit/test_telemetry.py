@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 import agent
+from agent.fold import Fold
 from agent.metrics import Metrics
 from agent.record import Drop
 from agent.telemetry import (
@@ -20,7 +21,8 @@ from agent.telemetry import (
     ComponentFailed,
     ConfigRefused,
     Event,
-    Fold,
+    ExportDelayed,
+    ExportRecovered,
     Level,
     RecordsDropped,
     SpoolEvent,
@@ -110,6 +112,37 @@ async def test_repeats_are_folded_and_counted(metrics, clock, lines):
     assert _counts(metrics)["outrider.component.failures"] == {(("component", "app"),): 5}
 
 
+async def test_a_state_that_lasts_is_told_ever_more_rarely(metrics, clock, lines):
+    """A destination that is away for a day is a line at first, after ten seconds, a minute, six minutes, and then every hour; all of it is counted."""
+    events = Telemetry(metrics, clock)
+    for _ in range(24 * 60):
+        events.emit(ExportDelayed("otlp", "logs", "http://h:4318/v1/logs: connection refused", 60.0))
+        await clock.advance(60)
+    events.flush(everything=True)
+    assert len(lines) < 35
+    assert sum(line.get("repeated", 1) for line in lines) == 24 * 60
+    (notice,) = events.recent
+    assert notice.count == 24 * 60
+
+
+async def test_another_cause_or_the_end_begins_anew(metrics, clock, lines):
+    """While a state is told rarely, another cause is written at once; so is the same one after the state's end."""
+    events = Telemetry(metrics, clock)
+    for _ in range(30):
+        events.emit(ExportDelayed("otlp", "logs", "refused", 1.0))
+        await clock.advance(5)
+    events.emit(ExportDelayed("otlp", "logs", "HTTP 503", 1.0))
+    assert lines[-1]["reason"] == "HTTP 503"
+    assert sum(line.get("repeated", 1) for line in lines if line["reason"] == "refused") == 30
+    for _ in range(30):
+        await clock.advance(5)
+        events.emit(ExportDelayed("otlp", "logs", "HTTP 503", 1.0))
+    events.emit(ExportRecovered("otlp", "logs"))
+    events.emit(ExportDelayed("otlp", "logs", "HTTP 503", 1.0))
+    assert [line["event"] for line in lines[-2:]] == ["export recovered", "export delayed"]
+    assert "repeated" not in lines[-1]
+
+
 def test_each_refused_configuration_is_told_at_once(metrics, clock, lines):
     """Whoever has asked for a reload a second time waits for the answer, and the fault is another one."""
     sink = Telemetry(metrics, clock)
@@ -156,9 +189,8 @@ def test_recent_keeps_warnings_only_and_few(metrics, clock, lines):
 
 def test_fold_is_bounded():
     """More kinds of lines than a configuration can have are written, not remembered."""
-    fold = Fold()
-    event = AgentStarted("1", "/x", "y")
-    assert all(fold.admit((AgentStarted, (number,)), event, 0.0) for number in range(5000))
+    fold: Fold[str] = Fold()
+    assert all(fold.admit((number,), "line", 0.0) for number in range(5000))
     assert len(fold._open) == 1000
 
 

@@ -1,0 +1,78 @@
+"""Which lines of our own log are written, and how many were folded into the one before: what goes on must not be told again and again.
+
+first ──▶ written ──10 s──▶ repeats, told as one line with their number ──▶ … and, of a state that lasts for the same cause,
+                            after a minute, six minutes, … an hour; another cause, or the state's end, begins anew
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+FIRST: Final = 10.0
+"""Seconds that the repeats of a line are folded into one."""
+LONGEST: Final = 3600.0
+"""Seconds that they are at most, of what lasts."""
+FACTOR: Final = 6.0
+KEPT: Final = FIRST * FACTOR
+"""Seconds of a window that what lasts may be silent for: tries may be a minute apart."""
+KEYS: Final = 1000
+"""Kinds of lines that are remembered; past that we write rather than grow, for the kinds come from the configuration."""
+
+Key = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class _Window(Generic[T]):
+    """What is folded at present."""
+
+    since: float
+    cause: str
+    last: T
+    lasting: bool
+    length: float = FIRST
+    repeats: int = 0
+
+
+class Fold(Generic[T]):
+    """Decides. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._open: dict[Key, _Window[T]] = {}
+        self._ended: list[tuple[T, int]] = []
+
+    def admit(self, key: Key, line: T, now: float, *, cause: str = "", lasting: bool = False) -> bool:
+        """Whether the line is to be written now; otherwise it is counted, and told by `due`."""
+        known = self._open.get(key)
+        if known is not None and (known.length == FIRST or known.cause == cause):
+            known.repeats, known.last, known.cause = known.repeats + 1, line, cause
+            return False
+        self.end(key)
+        if len(self._open) < KEYS:
+            self._open[key] = _Window(now, cause, line, lasting)
+        return True
+
+    def end(self, key: Key) -> None:
+        """What was folded is over: the next line of the kind is written at once."""
+        known = self._open.pop(key, None)
+        if known is not None and known.repeats:
+            self._ended.append((known.last, known.repeats))
+
+    def take_ended(self) -> list[tuple[T, int]]:
+        """The last line and the number of repeats of what has ended since the last call."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def due(self, now: float, *, everything: bool = False) -> list[tuple[T, int]]:
+        """Close the windows that are over; return the last line of each that had repeats, and their number."""
+        told = self.take_ended()
+        for key, window in [one for one in self._open.items() if everything or now - one[1].since >= one[1].length]:
+            if window.repeats:
+                told.append((window.last, window.repeats))
+            if window.lasting and not everything and (window.repeats or window.length <= KEPT):
+                window.since, window.length, window.repeats = now, min(window.length * FACTOR, LONGEST), 0
+            else:
+                del self._open[key]
+        return told
