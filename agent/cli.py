@@ -71,7 +71,19 @@ def run(config: Path | None) -> None:
 @_config_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(config: Path | None, command: tuple[str, ...]) -> None:
-    """Run COMMAND, pass its output through, collect everything, and return its own exit code."""
+    """Run COMMAND, pass its output through, collect everything, and return its own exit code.
+
+    COMMAND is found and started as by env(1): with our arguments, environment, descriptors, signals, limits and process group; every signal
+    that comes to us is handed on. Only its own end ends us: 128 + N stands for its death by signal N, 126 for what can't be executed, 127 for
+    what is not found, 70 for an end that is unknown. Whatever is wrong with us, our configuration or the standard variables, it runs, and
+    standard error says so.
+
+    What differs: its standard output and error are pipes, also where ours are closed. So it sees no terminal, no full disk and no reader that
+    has gone, and where both go to one place, their order is kept within each only. SIGPIPE is at its default. While we are stopped (SIGSTOP,
+    a frozen cgroup) it can write 1 MiB to each output, then it waits for us: let it log through a queue (QueueHandler, an asynchronous
+    appender) where it must not wait. Processes that it leaves behind write on to our output after us; from a second after its end that is
+    counted as not_collected, and not collected.
+    """
 
     def settings() -> Settings:
         return _settings(config).for_command(command)
