@@ -1,6 +1,6 @@
-"""Which lines of our own log are written, and how many were folded into the one before: what goes on must not be told again and again.
+"""Which lines of our own log are written, and which are folded into one: a state that lasts must not fill the log.
 
-first ──▶ written ──10 s──▶ repeats, told as one line with their number ──▶ … and, of a state that lasts for the same cause,
+first ──▶ written ──10 s──▶ its repeats as one line with their number ──▶ … and, of a state that lasts for the same cause,
                             after a minute, six minutes, … an hour; another cause, or the state's end, begins anew
 """
 
@@ -26,7 +26,7 @@ Key = tuple[object, ...]
 
 @dataclass(slots=True)
 class _Window(Generic[T]):
-    """What is folded at present."""
+    """Lines that are folded at present."""
 
     since: float
     cause: str
@@ -44,7 +44,7 @@ class Fold(Generic[T]):
         self._ended: list[tuple[T, int]] = []
 
     def admit(self, key: Key, line: T, now: float, *, cause: str = "", lasting: bool = False) -> bool:
-        """Whether the line is to be written now; otherwise it is counted, and told by `due`."""
+        """Whether the line is to be written now; otherwise it is counted, and `due` returns it."""
         known = self._open.get(key)
         if known is not None and (known.length == FIRST or known.cause == cause):
             known.repeats, known.last, known.cause = known.repeats + 1, line, cause
@@ -55,7 +55,7 @@ class Fold(Generic[T]):
         return True
 
     def end(self, key: Key) -> None:
-        """What was folded is over: the next line of the kind is written at once."""
+        """End a window: the next line of the kind is written at once."""
         known = self._open.pop(key, None)
         if known is not None and known.repeats:
             self._ended.append((known.last, known.repeats))
@@ -67,12 +67,12 @@ class Fold(Generic[T]):
 
     def due(self, now: float, *, everything: bool = False) -> list[tuple[T, int]]:
         """Close the windows that are over; return the last line of each that had repeats, and their number."""
-        told = self.take_ended()
+        over = self.take_ended()
         for key, window in [one for one in self._open.items() if everything or now - one[1].since >= one[1].length]:
             if window.repeats:
-                told.append((window.last, window.repeats))
+                over.append((window.last, window.repeats))
             if window.lasting and not everything and (window.repeats or window.length <= KEPT):
                 window.since, window.length, window.repeats = now, min(window.length * FACTOR, LONGEST), 0
             else:
                 del self._open[key]
-        return told
+        return over

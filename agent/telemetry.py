@@ -4,7 +4,7 @@ To add an event, add a frozen dataclass beside the code that emits it (or below,
 are the fields of the line; those that `labels` names are the attributes of the counter as well, so they must come from the configuration or
 from an enumeration, never from data. No field may hold a secret.
 
-Counters count always. Lines are folded (`fold.py`): what repeats is told once in a while, with its number, so that a failing destination can't
+Counters count always. Lines are folded (`fold.py`): repeats are written once in a while, with their number, so that a failing destination can't
 make the agent's log the busiest of the machine, least of all when the agent is told to tail that log.
 """
 
@@ -54,7 +54,7 @@ class Event:
     labels: ClassVar[tuple[str, ...]] = ()
     """The fields that are attributes of the counter."""
     folds: ClassVar[bool] = True  # whether repeats are told as one line: not where each answers somebody who waits
-    lasting: ClassVar[bool] = False  # whether it is a state's: while that lasts for one cause, repeats are told ever more rarely
+    lasting: ClassVar[bool] = False  # whether it is a state's: while that lasts for one cause, repeats are written ever more rarely
     ends: ClassVar[tuple[type[Event], ...]] = ()
     """The states that it ends, of the same labels."""
 
@@ -443,5 +443,5 @@ class Telemetry:
 
 
 def _key(kind: type[Event], event: Event) -> tuple[object, ...]:
-    """What lines of a kind are told apart by: its labels, as an event of that or another kind has them."""
+    """The key of a kind's lines: its labels, as an event of that or another kind has them."""
     return kind, *(str(getattr(event, label)) for label in kind.labels)

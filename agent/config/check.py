@@ -143,7 +143,7 @@ _FIXES: Final = {
     "a list": "write it as a list, as in [a, b]",
     "a mapping": "write its options below it, each as `name: value`",
 }
-"""What is wanted → what to do."""
+"""The wanted type → the fix."""
 _BOUNDS: Final = {
     "greater_than_equal": ("at least", "ge"),
     "greater_than": ("more than", "gt"),

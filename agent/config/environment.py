@@ -46,12 +46,12 @@ MEANT: Final = {
     **dict.fromkeys(("OUTRIDER_CONFIG", "OUTRIDER_CONFIG_FILE"), "name the file on the command line, with -c"),
     **dict.fromkeys(("OUTRIDER_LOG_LEVEL", "OUTRIDER_LOG_FORMAT"), "write `level` or `format` under `log` in a configuration file"),
 }
-"""What is sometimes set and does not exist → what to do instead."""
+"""Names that are sometimes set and do not exist → the fix."""
 
 _SERVICE_LINK: Final = re.compile(
     r"OUTRIDER(?:_[A-Z0-9_]+?)??_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
 )
-"""What Kubernetes (and Docker, for links) sets for a service whose name begins with `outrider`: not ours, and no typing error."""
+"""Variables that Kubernetes (and Docker, for links) sets for a service whose name begins with `outrider`: neither ours nor mistyped."""
 _SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://\S+")
 """The value of `<SERVICE>_PORT` beside them."""
 

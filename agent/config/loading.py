@@ -56,7 +56,7 @@ def _open_pages(tree: Tree, settings: Settings) -> list[Fault]:
     server = settings.server
     if not server.insecure or server.web_config or server.bearer_token or is_loopback(split_address(server.listen)[0]):
         return []
-    message = f"whoever reaches {server.listen} reads the pages, without TLS or authentication"
+    message = f"everybody who reaches {server.listen} can read the pages, without TLS or authentication"
     return [
         Fault(tree.value_place(("server", "insecure")), "server.insecure", message, "set web_config or bearer_token if others can reach it")
     ]

@@ -68,7 +68,7 @@ class Tree:
     """The variables that the data refers to."""
     faults: list[Fault] = field(default_factory=list)
     warnings: list[Fault] = field(default_factory=list)
-    """What is doubtful, and goes on all the same."""
+    """Doubtful things, with which the agent starts all the same."""
 
     def key_place(self, route: Route) -> Place:
         """Where the key stands, or else the nearest thing around it."""

@@ -37,7 +37,7 @@ _PASSING: Final = re.compile(
     r"|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"  # UUIDs
     r"|\b(?=[a-fA-F]{0,64}[0-9])[0-9a-fA-F]{8,64}\b"  # digests, times since the epoch, 20261129
 )
-"""What makes two runs of one command differ."""
+"""Parts of a command line in which two runs of one command differ."""
 
 
 def slug(text: str) -> str:
@@ -94,7 +94,7 @@ def environment_of(resource: Mapping[str, str]) -> str:
 
 
 def changes(releases: str, environments: str) -> Iterator[str]:
-    """What is sent instead of a release and an environment, in a sentence for each that Sentry does not take as it is."""
+    """A sentence for each of the two that Sentry does not take as it is, with the name that is sent instead."""
     for what, given, sent in (("release", releases, release(releases)), ("environment", environments, environment(environments))):
         if given != sent:
             yield f"Sentry does not take the {what} {given!r}: it is sent as {sent!r}"

@@ -1,4 +1,4 @@
-"""What a person can do when a destination can't be reached or refuses: a few words behind the reason. Pure."""
+"""Advice to a person when a destination can't be reached or refuses: a few words behind the reason. Pure."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _BY_KIND: Final[Mapping[ErrorKind, str]] = {
 
 
 def of_failure(error: HttpError, url: str) -> str:
-    """What to do when no complete answer came from a URL; "" if that is not known."""
+    """The advice when no complete answer came from a URL; "" if there is none."""
     if error.status is not None or (error.kind is ErrorKind.RESET and not url.startswith("http://")):
         return ""
     return _BY_KIND.get(error.kind, "")
 
 
 def of_status(status: int, credentials: str, address: str) -> str:
-    """What to do about an HTTP status; `credentials` and `address` say where those are written."""
+    """The advice about an HTTP status, "" if there is none; `credentials` and `address` say where those are written."""
     if status in (401, 403):
         return f"check {credentials}"
     if status in (404, 405, 410, 415, 501):
@@ -37,5 +37,5 @@ def of_status(status: int, credentials: str, address: str) -> str:
 
 
 def advised(message: str, advice: str) -> str:
-    """A reason with what to do."""
+    """A reason with its advice."""
     return f"{message}; {advice}" if advice else message

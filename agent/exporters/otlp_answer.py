@@ -34,7 +34,7 @@ PASSING: Final = frozenset({408, 425, 507, 509, *range(520, 531), 598, 599})
 REFUSES_US: Final = frozenset({401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 421, 426, 451, 501, 505, 511})
 """Statuses that say something about address, credentials, protocol or contract, and nothing about the data."""
 _WANTS_TLS: Final = re.compile(rb"http request (?:was )?(?:sent )?to (?:an )?https|plain http to an ssl-enabled", re.IGNORECASE)
-"""What Go's servers, nginx and Apache answer with 400 to HTTP on a port for HTTPS."""
+"""In the answers (400) of Go's servers, nginx and Apache to HTTP on a port for HTTPS."""
 LONGEST_MESSAGE: Final = 300
 """Characters of a server's message that we keep."""
 _DIGITS: Final = 12
@@ -76,7 +76,7 @@ class Answer(NamedTuple):
     after: float | None = None
     """The server's wish, in seconds; may be negative."""
     advice: str = ""
-    """What a person can do."""
+    """For a person."""
 
 
 def read_answer(response: Response, records: int, policy: Policy, now: float) -> Answer:

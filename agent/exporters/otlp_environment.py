@@ -45,8 +45,8 @@ MEANINGLESS: Final = (
     "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
     "OTEL_EXPORTER_PROMETHEUS_",
 )
-"""Beginnings of what somebody may have set for what is sent, in vain. What only an SDK inside of a workload has (sampler, propagators, spans, its
-own log's level) is not among them."""
+"""Beginnings of variables that would concern what is sent, and that are not read here. Those that only an SDK inside of a workload has (sampler,
+propagators, spans, its own log's level) are not among them."""
 DISABLED: Final = "OTEL_SDK_DISABLED"
 SELECTORS: Final[Mapping[Signal, str]] = {signal: f"OTEL_{signal.value.upper()}_EXPORTER" for signal in SIGNALS}
 """Signal → the variable that says how it leaves (configuration/sdk-environment-variables.md, "Exporter Selection")."""
@@ -57,7 +57,7 @@ Options = dict[str, object]
 
 
 class Doubt(NamedTuple):
-    """What is not done as a variable says, without its value where that may be a secret."""
+    """A warning that something is not done as a variable says, without its value where that may be a secret."""
 
     variable: str
     message: str
@@ -100,7 +100,7 @@ def read(env: Mapping[str, str]) -> Reading:
 
 
 class _Choice(NamedTuple):
-    """What a variable chooses."""
+    """The choice that a variable makes."""
 
     chosen: bool
     doubts: tuple[Doubt, ...] = ()

@@ -173,7 +173,7 @@ class ProbePoller:
         self.last: Look | None = None
         self.state = State.UNKNOWN
         self.planned: Callable[[], bool] = lambda: False
-        """Whether the workload was asked to end, or has ended in order: then that a target is down is no error."""
+        """Whether the workload was asked to end, or has ended in order: then a target that is down is not an error."""
         self.probe = probe
         self._host = host
         self._emit = emit
@@ -208,7 +208,7 @@ class ProbePoller:
         await clock.sleep(max(0.0, end - clock.monotonic()))
 
     async def look(self, *, early: bool = False) -> None:
-        """Look once, publish what was found, and tell if the state changed by it; a failure that is `early` is no step towards that."""
+        """Look once, publish what was found, and tell if the state changed by it; an `early` failure does not count towards that."""
         start = self._host.clock.monotonic()
         result = await self._result()
         seconds = self._host.clock.monotonic() - start

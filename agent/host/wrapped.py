@@ -73,7 +73,7 @@ class Wrapped:
 
     @property
     def ends_in_order(self) -> bool:
-        """Whether the command was told to end, or has ended with exit code 0."""
+        """Whether the command was asked to end, or has ended with exit code 0."""
         exited = None if self.child is None else self.child.exited
         return self.told_to_end or (exited is not None and exited.done() and exited.result().code == 0)
 

@@ -54,7 +54,7 @@ def check_status(status: int, accepted: Sequence[str], location: str = "") -> Fa
 
 
 def _aim(location: str) -> str:
-    """A redirect's location, fit for a sentence: without a query, which often holds what nobody else is to know, and without credentials."""
+    """A redirect's location, fit for a sentence: without its query, which often holds secrets, and without credentials."""
     place, query, _ = location.partition("?")
     with contextlib.suppress(UnicodeError):  # if it is not UTF-8 it stays what HTTP takes it for
         place = place.encode("latin-1").decode()

@@ -62,7 +62,7 @@ def foreign(first: bytes) -> ForeignError | None:
 
 
 _GREETINGS: Final = ((b"SSH-", "SSH"), (b"220 ", "SMTP or FTP"), (b"-ERR", "Redis"), (b"+OK", "Redis or POP3"), (b"* OK", "IMAP"))
-"""What servers of other protocols begin with."""
+"""The first bytes of servers of other protocols."""
 
 
 class Target(NamedTuple):

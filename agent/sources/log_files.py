@@ -62,7 +62,7 @@ BYTES_BEHIND: Final = Metric("outrider.files.behind", Kind.GAUGE, "By", "Bytes o
 _FIGURES_EVERY: Final = 5.0
 """Seconds."""
 SETTLING: Final = 5.0
-"""Seconds after a start in which a glob may match nothing without a word."""
+"""Seconds after a start in which a glob may match nothing without a report."""
 _SHOWN: Final = 5
 """Globs that one line names."""
 _SMALLEST: Final = 16 * 1024
@@ -139,18 +139,18 @@ class LogFiles:
         self._tail: Tail | None = None
         self._figures_at = 0.0
         self._settled_at = 0.0
-        """When a glob that no file matches is worth a word, monotonic seconds."""
+        """When a glob that no file matches is reported, monotonic seconds."""
         self._said = False
 
     def doubts(self) -> list[str]:
-        """Globs that no file matches now, and what we may not read of what they ask for."""
+        """Globs that no file matches now, and files and directories that they ask for and we may not read."""
         surveys = {glob: survey(glob, self.config.exclude) for glob in self.config.include}
         refused = {path: why for one in surveys.values() for path, why in one.refused.items()}
         empty = [f"no file matches {printable(glob)} now" for glob, one in surveys.items() if not one.found and not one.refused]
         return [*empty, *sentences(groups(refused))]
 
     def troubles(self) -> list[str]:
-        """The same at run time, from what the last look has seen; globs only when the agent has run for a while, for files may come with it."""
+        """The same at run time, as the last look has seen it; globs only some seconds after the start, because files may be made then."""
         if self._tail is None:
             return []
         globs = self._tail.unmatched() if self._context.clock.monotonic() >= self._settled_at else []

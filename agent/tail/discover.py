@@ -137,7 +137,7 @@ class Globs:
 
 
 class Survey(NamedTuple):
-    """What a glob finds at one moment."""
+    """The result of a look for a glob's files."""
 
     found: int
     """Names that it asks for."""

@@ -1,4 +1,4 @@
-"""What is asked for and can't be read now: files, and directories that globs go through. Each is reported once, however often it is looked at."""
+"""Files that are asked for and can't be read now, and directories that globs go through. Each is reported once, however often it is looked at."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 DIRECTORY: Final = "unreadable_directory"
-"""What a directory is reported as."""
+"""The event of a directory."""
 
 
 NOT_REGULAR: Final = "not a regular file"
@@ -54,12 +54,12 @@ class Unreadable:
         self._now.pop(path, None)
 
     def take_new(self) -> list[Group]:
-        """What was noted for the first time since the last call."""
+        """The paths that were noted for the first time since the last call."""
         new, self._new = self._new, {}
         return groups(new)
 
     def groups(self) -> list[Group]:
-        """What can't be read now; what is no more is forgotten."""
+        """The paths that can't be read now; those that do not exist any more are forgotten."""
         for path in [path for path in self._now if not os.path.lexists(path)]:
             del self._now[path]
         return groups(self._now)
@@ -94,7 +94,7 @@ def _subject(group: Group) -> str:
 
 
 def remedy(group: Group) -> str:
-    """What allows it, as far as that is known."""
+    """The change that allows it, as far as that is known."""
     if group.refusal.reason.startswith("links to "):
         return "name that directory in `allowed_roots`, or leave the link out with `exclude`"
     if group.refusal.reason != os.strerror(errno.EACCES):

@@ -49,7 +49,7 @@ class Finder:
 
 
 def finder(target: str) -> Finder:
-    """What finds the target's processes."""
+    """The finder of a target."""
     kind, _, rest = target.partition(":")
     if kind == "pid":
         return Pinned(int(rest))

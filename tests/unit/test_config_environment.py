@@ -179,7 +179,7 @@ def test_an_open_address():
     settings, warnings = read(None, {**open_to_all, "OUTRIDER_INSECURE": "True"})
     assert settings.server.insecure
     assert [str(warning).partition(" (fix")[0] for warning in warnings] == [
-        "OUTRIDER_INSECURE: server.insecure: whoever reaches 0.0.0.0:9464 reads the pages, without TLS or authentication"
+        "OUTRIDER_INSECURE: server.insecure: everybody who reaches 0.0.0.0:9464 can read the pages, without TLS or authentication"
     ]
     assert read(None, {"OUTRIDER_INSECURE": "true"}).warnings == ()
     assert faults({"OUTRIDER_INSECURE": "yes please"}) == [

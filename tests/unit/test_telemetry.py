@@ -112,7 +112,7 @@ async def test_repeats_are_folded_and_counted(metrics, clock, lines):
     assert _counts(metrics)["outrider.component.failures"] == {(("component", "app"),): 5}
 
 
-async def test_a_state_that_lasts_is_told_ever_more_rarely(metrics, clock, lines):
+async def test_a_state_that_lasts_is_reported_ever_more_rarely(metrics, clock, lines):
     """A destination that is away for a day is a line at first, after ten seconds, a minute, six minutes, and then every hour; all of it is counted."""
     events = Telemetry(metrics, clock)
     for _ in range(24 * 60):
@@ -126,7 +126,7 @@ async def test_a_state_that_lasts_is_told_ever_more_rarely(metrics, clock, lines
 
 
 async def test_another_cause_or_the_end_begins_anew(metrics, clock, lines):
-    """While a state is told rarely, another cause is written at once; so is the same one after the state's end."""
+    """While a state is reported rarely, another cause is written at once; so is the same one after the state's end."""
     events = Telemetry(metrics, clock)
     for _ in range(30):
         events.emit(ExportDelayed("otlp", "logs", "refused", 1.0))

@@ -267,7 +267,7 @@ async def test_a_target_that_starts_with_us_is_up_soon(host, clock):
 
 
 async def test_a_target_that_is_away_is_down_no_sooner(host, clock):
-    """The looks that come soon are not counted: what stays away is down with the second look of the beat, as ever."""
+    """The looks that come soon are not counted: what stays away is down with the second look of the beat."""
     emitted = Box()
     poller = _poller(host, Script(*[BAD] * 100), emitted)
     await _run(poller, clock, 14.5)
@@ -293,7 +293,7 @@ async def test_the_first_success_keeps_the_beat(host, clock):
 
 @pytest.mark.parametrize(("planned", "severity"), [(True, Severity.INFO), (False, Severity.ERROR)])
 async def test_a_planned_end_is_no_error(host, planned, severity):
-    """When the workload was asked to end, or has ended in order, that its probe is down is told and no error."""
+    """When the workload was asked to end, or has ended in order, that its probe is down is reported, and not an error."""
     emitted = Box()
     poller = _poller(host, Script(GOOD, BAD, BAD), emitted)
     poller.planned = lambda: planned
