@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from agent.tail.content import LOOKED_AT, not_text
 from agent.tail.decide import Candidate
-from agent.tail.names import possible_bases, without_gzip
-from agent.tail.open import Found, NotRegularError, found, resolve
+from agent.tail.names import is_gzip, possible_bases, without_gzip
+from agent.tail.open import Found, NotRegularError, first_bytes, found, resolve
 from agent.tail.stream import State
-from agent.tail.unreadable import NOT_REGULAR
+from agent.tail.unreadable import NOT_REGULAR, NOT_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,6 +27,16 @@ def regular(path: str) -> Found | None:
     except OSError:
         return None
     return found(path, status) if (status.st_mode & 0o170000) == 0o100000 else None
+
+
+def _why_not_text(path: str) -> str:
+    """Why a file is not one of lines; empty if it is, or can't be looked into now: that is found out when it is read."""
+    if is_gzip(path):
+        return ""
+    try:
+        return not_text(first_bytes(path, LOOKED_AT))
+    except OSError:
+        return ""
 
 
 class Candidates:
@@ -110,6 +121,9 @@ class Candidates:
             file = regular(real)
             if file is None:
                 raise NotRegularError(0, NOT_REGULAR, path)
+            if reason := _why_not_text(real):
+                self._table.unreadable.note(path, NOT_TEXT, reason)
+                return None
         except FileNotFoundError:
             return None
         except OSError as error:

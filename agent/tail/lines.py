@@ -1,13 +1,17 @@
 r"""Bytes into lines. Pure.
 
 Only `\n` ends a line: a lone `\r`, NEL or U+2028 inside a message does not. NUL bytes at the beginning of a line are a hole (a writer
-that went on at its old offset after the file was truncated, a crash of the machine) and are skipped as one counted gap.
+that went on at its old offset after the file was truncated, a crash of the machine) and are skipped as one counted gap. Lines of UTF-16 and
+UTF-32 come out as UTF-8; their offsets are those in the file.
 """
 
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from agent.tail.content import Encoding
 
 
 class Cut(NamedTuple):
@@ -36,6 +40,31 @@ def cut(data: bytes, offset: int, most: int) -> Cut:
         return Cut(lines, consumed, 0)
     gaps = sum(line.startswith(b"\0") for _, line in lines)
     return Cut([skip_nuls(at, line) for at, line in lines] if gaps else lines, consumed, gaps)
+
+
+def cut_wide(data: bytes, offset: int, most: int, encoding: Encoding) -> Cut:
+    """As `cut`, of an encoding whose characters have several bytes."""
+    lines: list[tuple[int, bytes]] = []
+    begin = 0
+    while len(lines) < most and (end := end_of_line(data, begin, encoding)):
+        lines.append((offset + begin, as_utf8(data[begin : end - encoding.unit], encoding).removesuffix(b"\r")))
+        begin = end
+    return Cut(lines, begin, 0)
+
+
+def end_of_line(data: bytes, begin: int, encoding: Encoding) -> int:
+    """Behind the first line end from `begin` on, which is the beginning of a character; 0 = there is none."""
+    at = data.find(encoding.newline, begin)
+    while at >= 0 and (at - begin) % encoding.unit:
+        at = data.find(encoding.newline, at + 1)
+    return at + encoding.unit if at >= 0 else 0
+
+
+def as_utf8(data: bytes, encoding: Encoding) -> bytes:
+    r"""The same text in UTF-8, without a byte order mark; what is not text is written out as `\xNN`."""
+    if encoding.unit == 1:
+        return data
+    return data.decode(encoding.name, "backslashreplace").removeprefix("\ufeff").encode("utf-8", "backslashreplace")
 
 
 def skip_nuls(offset: int, line: bytes) -> tuple[int, bytes]:

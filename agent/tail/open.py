@@ -56,6 +56,15 @@ def open_regular(path: str) -> int:
     return fd
 
 
+def first_bytes(path: str, size: int) -> bytes:
+    """The beginning of a regular file, as `open_regular` opens it."""
+    fd = open_regular(path)
+    try:
+        return os.pread(fd, size, 0)
+    finally:
+        os.close(fd)
+
+
 def inode_generation(fd: int) -> int:
     """The generation of the inode, 0 where the file system has none."""
     try:

@@ -14,13 +14,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.tail.lines import cut, looks_finished, skip_nuls
+from agent.tail.content import UTF_8, encoding_of
+from agent.tail.lines import as_utf8, cut, cut_wide, end_of_line, looks_finished, skip_nuls
 from agent.tail.position import HEAD, MARKER, NOTHING, Cause, Digest, Position
 from agent.tail.reader import GzipReader
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
+    from agent.tail.content import Encoding
     from agent.tail.position import Place
     from agent.tail.reader import Reader
 
@@ -139,6 +141,8 @@ class Stream:
         """Where it was when it was last read."""
         self._start = b""
         """The content's first bytes, as long as they are fewer than a head: then a shorter copy can be recognized."""
+        self._encoding: Encoding | None = None
+        """None: not looked at yet."""
         self._long: _LongLine | None = None
         self._hole: int | None = None
 
@@ -181,6 +185,7 @@ class Stream:
 
     def verify(self, reader: Reader) -> None:
         """Compare the file with what was read before; ContentChangedError if it does not continue it."""
+        self._look_at_encoding(reader)
         if not self.is_continued_by(reader):
             raise ContentChangedError(Cause.TRUNCATED)
         self._tail = reader.read(max(0, self.offset - MARKER), min(MARKER, self.offset))
@@ -319,17 +324,29 @@ class Stream:
         """
         if self._long:
             return self._read_long(reader, self._long)
+        encoding = self._look_at_encoding(reader)
+        if self.offset % encoding.unit:
+            self.start_at(self.offset + encoding.unit - self.offset % encoding.unit, reader)
         data = self._fetch(reader, room)
         self.note_read()
-        if data.startswith(b"\0") and not self.mid_line:
+        if data.startswith(b"\0") and not self.mid_line and encoding is UTF_8:
             return self._skip_hole(reader)
         self._hole = None
         self.seen, self.more = self.offset + len(data), len(data) >= room
-        found = cut(data, self.offset, most)
+        found = cut(data, self.offset, most) if encoding is UTF_8 else cut_wide(data, self.offset, most, encoding)
         if not found.consumed:
             return self._read_wide(reader, max_line, room) if self.more else None
         self.more = self.more or data.find(b"\n", found.consumed) >= 0
         return self._take(found.lines, data[: found.consumed], found.gaps)
+
+    def _look_at_encoding(self, reader: Reader) -> Encoding:
+        """The content's encoding; it does not change."""
+        if self._encoding is None:
+            start = reader.read(0, 4)
+            if len(start) < 2:
+                return UTF_8
+            self._encoding = encoding_of(start)
+        return self._encoding
 
     def _fetch(self, reader: Reader, room: int) -> bytes:
         tail = self._tail or b""
@@ -350,23 +367,26 @@ class Stream:
 
     def _read_wide(self, reader: Reader, max_line: int, room: int) -> Piece | None:
         """No line ends within `room`: look further, and past the limit only for the end."""
+        encoding = self._encoding or UTF_8
         data = reader.read(self.offset, max(max_line, room) + 1)
-        end = data.find(b"\n") + 1
+        end = end_of_line(data, 0, encoding)
         if end:
             self.more = True
-            return self._take(cut(data[:end], self.offset, 1).lines, data[:end])
+            lines = cut(data[:end], self.offset, 1).lines if encoding is UTF_8 else cut_wide(data[:end], self.offset, 1, encoding).lines
+            return self._take(lines, data[:end])
         self.seen, self.more = self.offset + len(data), len(data) > max_line
         if self.more:
-            self._long = _LongLine(self.offset, data[:max_line])
+            self._long = _LongLine(self.offset, as_utf8(data[:max_line], encoding))
         return None
 
     def _read_long(self, reader: Reader, line: _LongLine) -> Piece | None:
         for _ in range(_STRIDES):
             data = reader.read(line.at, _STRIDE)
-            end = data.find(b"\n")
+            encoding = self._encoding or UTF_8
+            end = end_of_line(data, 0, encoding) - encoding.unit
             line.add(data if end < 0 else data[:end])
             if end >= 0:
-                return self._end_long(reader, line, 1)
+                return self._end_long(reader, line, encoding.unit)
             if len(data) < _STRIDE:
                 self.seen, self.more = line.at, False
                 return None
@@ -406,9 +426,11 @@ class Stream:
             self.more, self.mid_line = False, True
             return piece._replace(is_unended=True)
         data = self._fetch(reader, max_line)
-        if not data.strip(b"\0") or b"\n" in data or (live and not looks_finished(data)):
+        encoding = self._encoding or UTF_8
+        text = as_utf8(data, encoding)
+        if not data.strip(b"\0") or end_of_line(data, 0, encoding) or (live and (not looks_finished(text) or len(data) % encoding.unit)):
             return None
         self.seen = self.offset + len(data)
-        piece = self._take([skip_nuls(self.offset, data)], data)
+        piece = self._take([skip_nuls(self.offset, text)], data)
         self.mid_line = True
         return piece._replace(is_unended=True)

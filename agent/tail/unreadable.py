@@ -17,13 +17,15 @@ DIRECTORY: Final = "unreadable_directory"
 
 
 NOT_REGULAR: Final = "not a regular file"
+NOT_TEXT: Final = "not_text"
+"""What a compressed or binary file is reported as."""
 
 
 class Refusal(NamedTuple):
     """Why a path is not read."""
 
     event: str
-    """`unreadable`, `unreadable_directory` or `not_regular`: from an enumeration, for a metric's label."""
+    """`unreadable`, `unreadable_directory`, `not_regular` or `not_text`: from an enumeration, for a metric's label."""
     reason: str
     """In the kernel's words."""
 
@@ -97,6 +99,8 @@ def remedy(group: Group) -> str:
     """The change that allows it, as far as that is known."""
     if group.refusal.reason.startswith("links to "):
         return "name that directory in `allowed_roots`, or leave the link out with `exclude`"
+    if group.refusal.event == NOT_TEXT:
+        return "unpack it, or leave it out with `exclude`" if "compressed" in group.refusal.reason else "leave it out with `exclude`"
     if group.refusal.reason != os.strerror(errno.EACCES):
         return ""
     what = "search and read it" if group.refusal.event == DIRECTORY else "read it"
