@@ -73,8 +73,8 @@ def run(config: Path | None) -> None:
 def exec_(config: Path | None, command: tuple[str, ...]) -> None:
     """Run COMMAND, pass its output through, collect everything, and return its own exit code.
 
-    COMMAND is found and started as by env(1): with our arguments, environment, descriptors, signals, limits and process group; every signal
-    that comes to us is handed on. Only its own end ends us: 128 + N stands for its death by signal N, 126 for what can't be executed, 127 for
+    COMMAND is found and started as by env(1): with our arguments, environment, descriptors, signals, limits and process group; signals
+    that come to us are handed on. Only its own end ends us: 128 + N stands for its death by signal N, 126 for what can't be executed, 127 for
     what is not found, 70 for an end that is unknown. Whatever is wrong with us, our configuration or the standard variables, it runs, and
     standard error says so.
 

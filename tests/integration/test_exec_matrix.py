@@ -65,7 +65,7 @@ if os.fork():
 os.setsid()
 if os.fork():
     os._exit(0)
-for n in range(25):
+for n in range(40):
     os.write(1, b"daemon %d\\n" % n)
     time.sleep(0.1)
 open("kept/daemon", "w").write("to its end")
@@ -182,10 +182,10 @@ SITUATIONS: dict[str, Situation] = {
     "appended to a file": Situation("echo before > kept/f; $W echo after >> kept/f"),
     # what it leaves behind
     "a daemon": Situation("$W python3 daemon.py 4 | tail -1"),
-    "a daemon that outlives the reader's patience": Situation("$W python3 daemon.py 0 > kept/out; sleep 3; tail -1 kept/out"),
+    "a daemon that outlives the reader's patience": Situation("$W python3 daemon.py 0 > kept/out; sleep 5; tail -1 kept/out"),
     "a child in the background": Situation("$W sh -c '(sleep 3; echo late) & echo soon; exit 2'"),
     "a child that closes what it was given": Situation("$W sh -c '(sleep 9; touch kept/late) >/dev/null 2>&1 & echo soon'; [ -e kept/late ] || echo at once; sleep 9"),
-    "a daemon whose reader goes away": Situation("$W python3 daemon.py 0 2>/dev/null | head -1; sleep 3; ls kept"),
+    "a daemon whose reader goes away": Situation("$W python3 daemon.py 0 2>/dev/null | head -1; sleep 5; ls kept"),
     # signals on their way
     **{f"SIG{name} to the wrapper": Situation(kill(name)) for name in ("HUP", "TERM")},
     **{

@@ -17,6 +17,8 @@ from agent.sources import child as module
 from agent.sources.child import Child, ChildConfig, _Stream
 from agent.testing.context import make_context
 from agent.testing.sink import Sink
+from agent.verdict.exits import read_ending
+from agent.verdict.observed import Observed, ended_record
 
 TRACEBACK = b'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    f()\nValueError: x\n'
 
@@ -203,6 +205,16 @@ async def test_a_planned_end_is_no_error_whoever_planned_it(returncode, severity
     record = await ended(returncode)
 
     assert (record.severity_text, record.attributes.get("process.exit.requested")) == (severity, requested)
+
+
+@pytest.mark.parametrize("returncode", [0, 1, 2, 127, 130, 137, 143, -1, -2, -6, -9, -11, -15, -35])
+async def test_an_end_means_the_same_under_exec_and_run(returncode):
+    """Whether it is an issue, what its session says, and how severe it is does not depend on whose child it was."""
+    status = returncode << 8 if returncode >= 0 else -returncode
+    ours, others = await ended(returncode), ended_record(Observed("boot", 1, 2, 3, "app"), status, 0, 4, emptied=True)
+
+    judged = [(read_ending(one).good, read_ending(one).bad, read_ending(one).session_status, one.severity) for one in (ours, others)]
+    assert judged[0] == judged[1]
 
 
 async def test_an_end_that_somebody_else_waited_for_is_unknown_and_no_success():
