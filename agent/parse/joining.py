@@ -46,25 +46,22 @@ class Doubt(NamedTuple):
 class Doubts:
     """The lines behind an open traceback that are held back until it is known whether they are its own; bounded in number, size and age."""
 
-    __slots__ = ("_last_ns", "_lines", "_since_ns", "_size")
+    __slots__ = ("_last_ns", "_since_ns", "_size", "held")
 
     def __init__(self) -> None:
-        self._lines: list[Doubt] = []
+        self.held: list[Doubt] = []
         self._size = 0
         self._since_ns = self._last_ns = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._lines)
 
     @property
     def lines(self) -> list[bytes]:
         """What they say."""
-        return [doubt.line for doubt in self._lines]
+        return [doubt.line for doubt in self.held]
 
     @property
     def pauses(self) -> list[int]:
         """The pause before each, nanoseconds."""
-        return [doubt.pause_ns for doubt in self._lines]
+        return [doubt.pause_ns for doubt in self.held]
 
     def sure(self, now_ns: int) -> None:
         """A line was surely the traceback's: how long one may be in doubt counts from here."""
@@ -74,17 +71,17 @@ class Doubts:
         """Why one more can't be held back, if it can't. A clock that was set back is no reason."""
         if now_ns - self._since_ns > LATE_NS:
             return Ending.LATER
-        return Ending.TOO_MANY if len(self._lines) >= MAX_DOUBTS or self._size >= MAX_DOUBTFUL_BYTES else None
+        return Ending.TOO_MANY if len(self.held) >= MAX_DOUBTS or self._size >= MAX_DOUBTFUL_BYTES else None
 
     def add(self, offset: int, end: int, line: bytes, base: Parsed, now_ns: int) -> None:
         """Hold a line back."""
-        self._lines.append(Doubt(offset, end, line, base, now_ns - self._last_ns))
+        self.held.append(Doubt(offset, end, line, base, now_ns - self._last_ns))
         self._size += len(line)
         self._last_ns = now_ns
 
     def take(self) -> list[Doubt]:
         """All of them, in order; from here on they are the caller's."""
-        taken, self._lines, self._size = self._lines, [], 0
+        taken, self.held, self._size = self.held, [], 0
         return taken
 
 
@@ -199,6 +196,15 @@ class Open:
         self.size += text_size(line) + 1
         self._message = self._message + text_size(line) + 1 if below else 0
 
+    def begins_trace_at(self, offset: int) -> bool:
+        """Whether its traceback has one line, the one at an offset."""
+        return len(self._stack) == 1 and self._stack_at == offset
+
+    def drop_trace(self) -> None:
+        """The first line of its traceback was not its own."""
+        self.size -= text_size(self._stack.pop()) + 1
+        self.end = self._text_end
+
     def claim_exception(self) -> None:
         """A traceback goes on from an exception that was never raised: its line, and more of its message, are the last of the text."""
         lines = [self.first, *self._lines]
@@ -227,18 +233,20 @@ class Open:
 
     def begin_trace(self) -> None:
         """The first line is the first one of a traceback as well: a logger was given the text of one."""
-        self._stack = [self.first]
+        at = max(self.first.find(b"Traceback ("), 0)
+        self._stack = [self.first[at:]]
         self._begun = True
 
     def close(self) -> list[tuple[int, int, Parsed]]:
         """What it came to be: offset, where the last line begins, and the record; two where a traceback is not its own."""
         if self.head is not None and not self._stack and not self.incomplete:  # nearly every record
-            return [(self.offset, self.end, self._with_lines(self.head, self._lines))]
-        made = self._closed()
+            made = self._with_lines(self.head, self._lines) if self._lines else self.head
+            return [(self.offset, self.end, levelled(made, self.base) if self.base.severity else made)]
+        closed = self._closed()
         if self.incomplete:
-            offset, end, last = made[-1]
-            made[-1] = offset, end, last._replace(attributes={**last.attributes, INCOMPLETE: True})
-        return made
+            offset, end, last = closed[-1]
+            closed[-1] = offset, end, last._replace(attributes={**last.attributes, INCOMPLETE: True})
+        return closed
 
     def _closed(self) -> list[tuple[int, int, Parsed]]:
         if self.head is not None and not self._stack:
@@ -270,6 +278,13 @@ class Open:
         return head._replace(body=f"{head.body!s}\n{text}" if text else head.body)
 
 
+def levelled(parsed: Parsed, base: Parsed) -> Parsed:
+    """The record with its wrapper's level if it has none itself: that of all a service prints, so it says nothing of a traceback."""
+    if base.severity and not parsed.severity and not parsed.severity_text:
+        return parsed._replace(severity=base.severity, severity_text=base.severity_text)
+    return parsed
+
+
 def text_size(line: bytes) -> int:
     """Characters of a line as text, at least."""
     return len(line) if line.isascii() else len(to_text(line))
@@ -279,7 +294,8 @@ def placed(parsed: Parsed, base: Parsed) -> Parsed:
     """The record with what its wrapper knows of it: the time if it has none itself, and attributes below its own."""
     if base is NOWHERE:
         return parsed
-    return parsed._replace(time_ns=parsed.time_ns or base.time_ns, attributes={**base.attributes, **parsed.attributes})
+    reasons = (*parsed.reasons, *base.reasons) if base.reasons else parsed.reasons
+    return parsed._replace(time_ns=parsed.time_ns or base.time_ns, attributes={**base.attributes, **parsed.attributes}, reasons=reasons)
 
 
 def _named(head: Parsed, error: _Told) -> Parsed:

@@ -7,8 +7,10 @@ nothing is returned twice after a restart. A line is never lost and never an err
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -21,12 +23,11 @@ from agent.parse.json_columns import Reader
 from agent.parse.limits import OPEN_AGE
 from agent.parse.stream import Known
 from agent.parse.timestamps import NS
-from agent.parse.writers import IOSTREAM, NOTHING, State, Writers
+from agent.parse.writers import IOSTREAM, NOTHING, Returned, State, Writers
 from agent.record import LogRecord
 
 if TYPE_CHECKING:
     from agent.parse.parsed import Parsed
-    from agent.parse.stream import Item
     from agent.record import Origin
 
 _Lines = Sequence[tuple[int, bytes]]
@@ -43,30 +44,32 @@ class Parser:
 
     def __init__(self, format: str = AUTO) -> None:  # noqa: A002 - the word that the configuration uses
         self._writers = Writers(_given(format), fixed=format != AUTO)
-        self._history = [(-1, self._writers.state)]
-        self._waiting: list[Item] = []
+        self._returned: Returned | None = None
         self._drops: Counter[str] = Counter()
         self._origin: Origin | None = None
         self._text: bytes | None = None
         self._most = json_columns.MOST
+        self._last = -1
 
     def parse_chunk(self, lines: Sequence[tuple[int, bytes]], origin: Origin, observed_ns: int) -> tuple[Records, dict[str, int]]:
         """The records that are complete now, and what is to be counted, by reason. A line is (offset, bytes without the newline)."""
         self._origin = origin
-        self._text = self._all_text(lines)
         records = Records()
+        if self._returned is not None:
+            lines = self._needed(self._returned, lines, observed_ns)
+        self._text = self._all_text(lines)
         index = 0
         while index < len(lines):
             if self._writers.simple:
                 self._release(records, observed_ns)
                 index = self._read_simple(lines, index, observed_ns, records)
             if index < len(lines):
-                self._feed(*lines[index], observed_ns)
+                self._writers.feed(*lines[index], observed_ns)
                 index += 1
-            if len(self._waiting) > _MAX_WAITING:
-                self._release(records, observed_ns)  # most of them wait for nothing but the end of the chunk
-            if len(self._waiting) > _MAX_WAITING:
-                self._writers.close(observed_ns, self._waiting)
+                if index % _MAX_WAITING == 0 and self._writers.waiting > _MAX_WAITING:
+                    self._release(records, observed_ns)  # most of them wait for nothing but the end of the chunk
+                    if self._writers.waiting > _MAX_WAITING:
+                        self._writers.close(observed_ns)
         self._release(records, observed_ns)
         if self._writers.pieced:
             self._text = None
@@ -82,7 +85,7 @@ class Parser:
 
     def open_offset(self) -> int | None:
         """Offset of the oldest record that is not complete: a position must not pass it. None: everything was returned."""
-        return _resume_at(self._waiting, self._writers.open_offset())
+        return self._writers.open_offset()
 
     def flush(self, observed_ns: int, *, ended: bool = False) -> Records:
         """Close what is open: the source is at its end, was rotated, or has been silent for long enough. `ended`: nothing will follow.
@@ -90,7 +93,7 @@ class Parser:
         Give `Batch.text=None` with what it returns. Counts go into those of the next chunk, or `take_drops`.
         """
         records = Records()
-        self._writers.close(observed_ns, self._waiting, ended=ended)
+        self._writers.close(observed_ns, ended=ended)
         self._release(records, observed_ns)
         return records
 
@@ -100,15 +103,16 @@ class Parser:
         To be called when all that was written so far is read, as often as that is looked for. What it returns is as with `flush`.
         """
         records = Records()
-        self._writers.expire(observed_ns, int(quiet * NS), int(age * NS), self._waiting)
+        self._writers.expire(observed_ns, int(quiet * NS), int(age * NS))
         self._release(records, observed_ns)
         return records
 
     def state(self) -> bytes:
         """What must survive with the position: what was known of the formats where the position stands, which is before what is open."""
-        at = self.open_offset()
-        state = self._history[-1][1] if at is None else [state for offset, state in self._history if offset < at][-1]
-        return orjson.dumps(state, default=tuple)
+        state = self._writers.state
+        if self._returned is not None:
+            state = state._replace(returned=_both(self._returned, state.returned, self._last))
+        return orjson.dumps(state if state.returned else state[:3], default=tuple)
 
     @classmethod
     def from_state(cls, state: bytes, format: str = AUTO) -> Parser:  # noqa: A002 - as in the constructor
@@ -117,7 +121,7 @@ class Parser:
         known = _loaded(state)
         if known is not None and format in (AUTO, known.container):
             parser._writers = Writers(known, fixed=format != AUTO)
-            parser._history = [(-1, known)]
+            parser._returned = known.returned
         return parser
 
     def take_drops(self) -> dict[str, int]:
@@ -139,7 +143,7 @@ class Parser:
         while at < len(inner):
             at = self._read_blocks(reader, inner, at, into)
             if at < len(inner):
-                self._feed(*lines[index + at], observed_ns)
+                self._writers.feed(*lines[index + at], observed_ns)
                 at += 1
                 if not self._writers.simple:
                     break
@@ -159,27 +163,27 @@ class Parser:
             self._most = min(2 * self._most, json_columns.MOST)
         return index
 
-    def _feed(self, offset: int, line: bytes, observed_ns: int) -> None:
-        self._writers.feed(offset, line, observed_ns, self._waiting)
-        state = self._writers.state
-        if state != self._history[-1][1]:
-            at = self.open_offset()
-            self._history = [*(self._history if at is not None else ()), (offset, state)]
+    def _needed(self, returned: Returned, lines: _Lines, observed_ns: int) -> _Lines:
+        """Read again what is in no record yet; what remains are the lines that nobody has read."""
+        count = bisect_right(lines, returned.until, key=itemgetter(0))
+        for offset, line in lines[:count]:
+            self._last = offset
+            if offset in returned.needed:
+                self._writers.feed(offset, line, observed_ns)
+        if count < len(lines):
+            self._writers.restore(returned)
+            self._returned = None
+        return lines[count:]
 
     def _all_text(self, lines: Sequence[tuple[int, bytes]]) -> bytes | None:
         """The bytes of all records that may come out now."""
         self._writers.pieced = False
-        return None if self._waiting else b"\n".join([*self._writers.open_lines(), *[line for _, line in lines]])
+        before = self._writers.open_text()
+        return None if before is None else b"\n".join([*before, *[line for _, line in lines]])
 
     def _release(self, records: Records, observed_ns: int) -> None:
         """Hand out what does not lie behind an open record, in the order of the file."""
-        if not self._waiting:
-            return
-        limit = self.open_offset()
-        self._waiting.sort(key=_offset)
-        ready = [item for item in self._waiting if limit is None or item.offset < limit]
-        self._waiting = self._waiting[len(ready) :]
-        for offset, _, found in ready:
+        for offset, _, found in self._writers.release():
             if isinstance(found, str):
                 self._drops[found] += 1
             else:
@@ -207,32 +211,18 @@ def _given(format_: str) -> State:
 
 def _loaded(state: bytes) -> State | None:
     try:
-        container, strays, streams = orjson.loads(state)
-        return State(
-            str(container),
-            int(strays),
-            tuple((str(name), Known(str(own), str(rival), int(votes))) for name, (own, rival, votes) in streams),
-        )
+        container, strays, streams, *more = orjson.loads(state)
+        known = tuple((str(name), Known(str(own), str(rival), int(votes))) for name, (own, rival, votes) in streams)
+        return State(str(container), int(strays), known, _returned(*more[0]) if more else None)
     except (ValueError, TypeError):
         return None
 
 
-def _resume_at(waiting: Sequence[Item], open_offset: int | None) -> int | None:
-    """From where on lines are needed again, given what is open and what is complete but not returned.
-
-    A record that began before that and has lines behind it (two streams, interleaved) would be half repeated: it is needed whole.
-    """
-    if open_offset is None:
-        return None
-    for item in sorted(waiting, key=_end, reverse=True):
-        if item.end >= open_offset > item.offset:
-            open_offset = item.offset
-    return open_offset
+def _returned(until: int, needed: Sequence[int], container: str, strays: int) -> Returned:
+    return Returned(int(until), tuple(map(int, needed)), str(container), int(strays))
 
 
-def _offset(item: Item) -> int:
-    return item.offset
-
-
-def _end(item: Item) -> int:
-    return item.end
+def _both(before: Returned, now: Returned | None, last: int) -> Returned:
+    """What is not read again yet is needed as well."""
+    later = [offset for offset in before.needed if offset > last]
+    return before._replace(needed=(*(now.needed if now else ()), *later))

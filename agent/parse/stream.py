@@ -15,7 +15,7 @@ from agent.parse.beginnings import begins_alone
 from agent.parse.blocks import BLOCK_BEGINS, PEM_BEGIN, PEM_END, JsonObject, Pem, RichTraceback, block_of
 from agent.parse.exceptions import HEADER
 from agent.parse.formats import BY_NAME, PLAIN, Format, Rest, detect
-from agent.parse.joining import NOWHERE, STACKTRACE, Doubts, Open, placed
+from agent.parse.joining import NOWHERE, STACKTRACE, Doubts, Open, levelled, placed
 from agent.parse.json_lines import objects_of
 from agent.parse.json_lines import parse as parse_json
 from agent.parse.limits import MAX_ATTRIBUTES, MAX_TEXT, is_utf8, limited, marked
@@ -23,7 +23,7 @@ from agent.parse.plain import parse as as_text
 from agent.parse.terminal import overwritten, undressed
 from agent.parse.traceback import Joint, TracebackJoiner
 from agent.parse.traceback_extent import TOGETHER_NS, Ending, message_lines
-from agent.parse.traceback_joiner import goes_on
+from agent.parse.traceback_joiner import goes_on, may_open
 from agent.parse.traceback_lines import Kind
 from agent.record import Drop
 
@@ -49,6 +49,8 @@ _HEADER: Final = HEADER.encode()
 _SYSLOG: Final = BY_NAME["syslog"]
 _BARE: Final = (b"Traceback (", b"  + Exception Group Traceback (")
 """How a traceback begins that stands in a line of its own."""
+_ODD: Final = frozenset((b"\0", b"\r", b"\xef", b"\x1b"))
+"""What a line begins with that may have to be cleaned."""
 _MOST_SUSPENDED: Final = 8
 """Threads that die together interrupt one another's tracebacks; more than so many are not told apart."""
 
@@ -78,16 +80,25 @@ class Stream:
         "_now_ns",
         "_open",
         "_pause_ns",
+        "_prefixed",
         "_rest",
         "_rival",
         "_since_ns",
         "_suspended",
         "_votes",
+        "reads_json",
+        "version",
     )
 
-    def __init__(self, known: Known = UNKNOWN, *, fixed: bool = False) -> None:
+    def __init__(self, known: Known = UNKNOWN, *, fixed: bool = False, prefixed: bool = False) -> None:
+        """`prefixed`: each line had a prefix; a plain text is complete with its line there."""
         self._format = BY_NAME.get(known.name)
         self._fixed = fixed and self._format is not None
+        self._prefixed = prefixed
+        self.reads_json = known.name == "json"
+        """Whether its lines are JSON, as far as it knows."""
+        self.version = 0
+        """Changes with what is known."""
         self._rival = BY_NAME.get(known.rival)
         self._votes = known.votes
         self._joiner = TracebackJoiner(self._begins_record)
@@ -106,9 +117,14 @@ class Stream:
         return Known(self._format.name if self._format else "", self._rival.name if self._rival else "", self._votes)
 
     @property
-    def reads_json(self) -> bool:
-        """Whether its lines are JSON, as far as it knows."""
-        return self._format is not None and self._format.name == "json"
+    def reads_syslog(self) -> bool:
+        """Whether its lines have syslog's headers, as far as it knows."""
+        return self._format is _SYSLOG
+
+    def note_syslog(self) -> None:
+        """A line had a header of syslog's, and was taken for the writer that it names."""
+        if self._format is not _SYSLOG:
+            self._vote(_SYSLOG)
 
     @property
     def open_offset(self) -> int | None:
@@ -130,14 +146,19 @@ class Stream:
         """Take the next line; append what is complete to `out`. `base` says what a wrapper knows of the line, `end` where its last piece is."""
         self._pause_ns, self._now_ns = now_ns - self._now_ns, now_ns
         self._base, self._at = base, offset if end is None else end
-        cleaned = line.strip(b"\0")
-        if len(cleaned) != len(line):
-            out.append(Item(offset, offset, Drop.NUL_GAP))
-        cleaned = self._shown(offset, cleaned.removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf"), out)
+        odd = line[:1] in _ODD or line[-1:] == b"\0" or b"\r" in line or b"%|" in line
+        cleaned = self._cleaned(offset, line, out) if odd else line
         if not cleaned.strip():
             self._blank(cleaned, out)
         elif self._block is None or not self._grow_block(self._block, cleaned, out):
             self._text(offset, cleaned, out)
+
+    def _cleaned(self, offset: int, line: bytes, out: list[Item]) -> bytes:
+        """A line without what is no content at its ends."""
+        cleaned = line.strip(b"\0")
+        if len(cleaned) != len(line):
+            out.append(Item(offset, offset, Drop.NUL_GAP))
+        return self._shown(offset, cleaned.removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf"), out)
 
     def _shown(self, offset: int, line: bytes, out: list[Item]) -> bytes:
         """The record that a terminal shows at last, where progress bars stood in its line before; any other line as it is."""
@@ -160,6 +181,21 @@ class Stream:
     def close(self, out: list[Item], *, ended: bool = False) -> None:
         """Complete the open record, if there is one. `ended`: nothing will follow; otherwise it may be only that nothing does now."""
         self._finish(Ending.GONE if ended else Ending.SILENCE, out)
+
+    def withdraw(self, offset: int) -> bool:
+        """Take back the line at an offset, a traceback's first: it is another writer's. False: it is not to be had any more."""
+        found = next((record for record in self._growing if record.begins_trace_at(offset)), None)
+        if found is None:
+            return False
+        if found is self._open:
+            self._joiner.reset()
+        if found.head is not None:
+            found.drop_trace()
+        elif found is self._open:
+            self._open = self._suspended.pop() if self._suspended else None
+        else:
+            self._suspended.remove(found)
+        return True
 
     def expire(self, now_ns: int, quiet_ns: int, age_ns: int, out: list[Item]) -> None:
         """Complete the open record if this writer was silent for long enough, or, marked as incomplete, if it is open for too long."""
@@ -194,6 +230,8 @@ class Stream:
         else:
             self._decide(Ending.ANOTHER, out)
             self._pad(line)
+            if self._prefixed and self._open is None:  # its prefix says something all the same
+                self._emit(self._at, self._plain(line), len(line), out)
 
     def _pad(self, line: bytes) -> None:
         if self._block is not None and not self._block.takes(line):
@@ -204,8 +242,9 @@ class Stream:
     def _text(self, offset: int, line: bytes, out: list[Item]) -> None:
         if self._suspended and self._joiner.complete:
             self._resume(line, out)
-        named = self._joiner.open and self._joiner.complete
-        joint = self._joiner.feed(line) if self._joiner.open or line[:1] != b"{" else Joint.OUTSIDE
+        joiner = self._joiner
+        named = joiner.open and joiner.complete
+        joint = joiner.feed(line) if joiner.open or may_open(line) else Joint.OUTSIDE
         if joint is Joint.DOUBT:
             self._doubt(offset, line, out)
         elif joint is Joint.CONTINUE and self._open is not None:
@@ -214,7 +253,8 @@ class Stream:
         elif joint is Joint.OUTSIDE and self._joiner.open and self._open is not None:
             self._amid(offset, line, out)
         else:
-            self._decide(Ending.ANOTHER, out)
+            if self._doubts.held:
+                self._decide(Ending.ANOTHER, out)
             (self._start_trace if joint is Joint.START else self._record)(offset, line, out)
 
     def _doubt(self, offset: int, line: bytes, out: list[Item]) -> None:
@@ -231,12 +271,12 @@ class Stream:
     def _confirm(self, record: Open) -> None:
         """The traceback goes on: what was in doubt is a part of it."""
         self._doubts.sure(self._now_ns)
-        if self._doubts:
+        if self._doubts.held:
             _join(record, self._doubts.take())
 
     def _decide(self, ending: Ending, out: list[Item]) -> None:
         """What was in doubt is the open traceback's message, or lines like any others; nothing can confirm it any more."""
-        if not self._doubts or self._open is None:
+        if not self._doubts.held or self._open is None:
             return
         structured = self._format not in (None, PLAIN)
         own = message_lines(ending, self._doubts.pauses, structured=structured, unfinished=self._open.unfinished, whole=self._open.whole)
@@ -262,7 +302,7 @@ class Stream:
         else:
             self._close_record(out)
             own = self._format if self._fixed and self._format is not None else PLAIN
-            self._begin(offset, line, _counting_bytes(line, self._malformed(line, own)), Rest.INDENTED)
+            self._begin_text(offset, line, _counting_bytes(line, self._malformed(line, own)), Rest.INDENTED, out)
 
     def _resume(self, line: bytes, out: list[Item]) -> None:
         """Behind the exception line of a traceback that stood in the middle of another one, a line may go on with that."""
@@ -314,7 +354,7 @@ class Stream:
         elif not below and record.full and not record.shorten():
             self._overflow(offset, line, out)
         else:
-            record.add_trace(self._at, line, below=below)
+            record.add_trace(self._at, self._joiner.unprefixed or line, below=below)
 
     def _amid(self, offset: int, line: bytes, out: list[Item]) -> None:
         """Another writer's line in the middle of a traceback."""
@@ -329,7 +369,10 @@ class Stream:
             self._begin_block(offset, line, block, out)
             return
         found, parsed = self._read_whole(line)
-        if self._is_more(line, found, parsed):
+        if found is not PLAIN and parsed is not None:
+            self._close_record(out)
+            self._begin_text(offset, line, parsed, found.rest, out)
+        elif self._is_more(line, found, parsed):
             self._grow(offset, line, out)
         elif parsed is not None and Drop.MALFORMED_JSON in parsed.reasons and (objects := objects_of(line)):
             for start, one in objects:
@@ -337,11 +380,7 @@ class Stream:
                 self._record(offset + start, one, out)
         else:
             self._close_record(out)
-            parsed = parsed or self._plain(line)
-            if found.rest is Rest.NONE:
-                self._emit(offset, parsed, len(line), out)
-            else:
-                self._begin(offset, line, parsed, found.rest)
+            self._begin_text(offset, line, parsed or self._plain(line), found.rest, out)
 
     def _is_more(self, line: bytes, found: Format, parsed: Parsed | None) -> bool:
         """Whether a line in no format is more of the record before."""
@@ -354,13 +393,14 @@ class Stream:
     def _read_whole(self, line: bytes) -> tuple[Format, Parsed | None]:
         """As `_read`, with what is to be counted of the bytes."""
         found, parsed = self._read(line)
-        return found, None if parsed is None else _counting_bytes(line, parsed)
+        return found, parsed if parsed is None or is_utf8(line) else _counting_bytes(line, parsed)
 
     def _read(self, line: bytes) -> tuple[Format, Parsed | None]:
         """The format a line is written in with its meaning; (plain, None) if it is only more of the record before."""
         own = self._format
         if own is not None and (parsed := own.parse(line, self._now_ns)) is not None:
-            self._votes = 0
+            if self._votes:
+                self._votes, self.version = 0, self.version + 1
             return own, placed(parsed, self._base)
         if own is not None and self._fixed:
             return PLAIN, None if own.rest is Rest.ANY else self._malformed(line, own)
@@ -375,10 +415,11 @@ class Stream:
 
     def _vote(self, found: Format) -> None:
         """A line was written in another format than the file's: change to it once it is plain that the file did."""
+        self.version += 1
         self._votes = self._votes + 1 if found is self._rival else 1
         self._rival = found
         if self._format is None or self._votes >= CHANGE_AFTER:
-            self._format = found
+            self._format, self.reads_json = found, found.name == "json"
             self._votes = 0
 
     def _begin(self, offset: int, line: bytes, head: Parsed | None, rest: Rest) -> None:
@@ -388,6 +429,13 @@ class Stream:
         self._open.end = self._at
         self._rest = rest
         self._block = Pem() if PEM_BEGIN in line and PEM_END not in line and head is not None else None
+
+    def _begin_text(self, offset: int, line: bytes, parsed: Parsed, rest: Rest, out: list[Item]) -> None:
+        """A record that other lines may belong to, or that is complete as it stands."""
+        if rest is Rest.NONE or (self._prefixed and rest is Rest.INDENTED and PEM_BEGIN not in line):
+            self._emit(offset, parsed, len(line), out)
+        else:
+            self._begin(offset, line, parsed, rest)
 
     def _begin_block(self, offset: int, line: bytes, block: Block, out: list[Item]) -> None:
         """A logger's traceback belongs to its record, if it comes in a box; all else is a record of its own."""
@@ -400,7 +448,7 @@ class Stream:
 
     def _grow(self, offset: int, line: bytes, out: list[Item]) -> None:
         if self._open is None:
-            self._begin(offset, line, self._plain(line), Rest.INDENTED)
+            self._begin_text(offset, line, self._plain(line), Rest.INDENTED, out)
         elif not self._open.has_room(line):
             self._overflow(offset, line, out)
         else:
@@ -448,7 +496,7 @@ class Stream:
         self._block = None
 
     def _emit(self, offset: int, parsed: Parsed, size: int, out: list[Item]) -> None:
-        out.append(Item(offset, self._at, _within_limits(parsed, size)))
+        out.append(Item(offset, self._at, _within_limits(levelled(parsed, self._base), size)))
 
     def _emit_open(self, record: Open, out: list[Item]) -> None:
         for offset, end, parsed in record.close():
@@ -467,7 +515,9 @@ class Stream:
         return parsed._replace(reasons=(*parsed.reasons, looked_like.malformed)) if looked_like.malformed else parsed
 
     def _plain(self, line: bytes) -> Parsed:
-        return placed(as_text(line), self._base)
+        """A line as a text, with the prefix that it had."""
+        parsed = placed(as_text(line), self._base)
+        return parsed._replace(body=f"{self._base.body!s}{parsed.body!s}") if self._base.body else parsed
 
 
 def _counting_bytes(line: bytes, parsed: Parsed) -> Parsed:

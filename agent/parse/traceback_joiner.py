@@ -103,6 +103,11 @@ class TracebackJoiner:
             return Joint.OUTSIDE
         return self._classify(line)
 
+    @property
+    def unprefixed(self) -> bytes:
+        """The last line without the prefix that a logger put before each line; empty if it had none."""
+        return self._grammar.unprefixed.encode("utf-8", "surrogateescape")
+
     def reset(self) -> None:
         """Close the open traceback: end of the source, rotation, or a wait that is over."""
         self._grammar.reset()

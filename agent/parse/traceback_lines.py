@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from agent.parse.announcements import LOGGING, announces, announces_death, announces_stacks, is_torn
 from agent.parse.exceptions import CAUSE, CONTEXT, GROUP_HEADER, HEADER
+from agent.parse.times_in_text import timeless
 from agent.parse.traceback_extent import closes_bracket, expects_more, is_more, is_other, opens_bracket
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class Grammar:
         "_whole",
         "depth",
         "phase",
+        "unprefixed",
     )
 
     def __init__(self, next_record: Callable[[str], bool | None] = unindented, *, embedded: bool = False, patient: bool = False) -> None:
@@ -161,9 +163,10 @@ class Grammar:
         self._opened = False
         self._expecting = False
         self._logging = False
-        self._prefix = ""
+        self._prefix: re.Pattern[str] | None = None
         self._prefix_open = False
         self._whole = ""
+        self.unprefixed = ""
 
     def feed(self, line: str) -> Token:
         """Classify the next line (already `clean`, no newline)."""
@@ -174,7 +177,7 @@ class Grammar:
             return self._begin(whole)
         if self._is_announced(line):
             return self._end(line)
-        self._whole = "" if line is whole else whole
+        self._whole, self.unprefixed = ("", "") if line is whole else (whole, line)
         box = self._box(line) if self.depth and "+-" in line else None
         token = box or self._HANDLERS[self.phase](self, line)
         if self._doubts and token.kind not in (Kind.DOUBT, Kind.STRAY):
@@ -208,8 +211,9 @@ class Grammar:
         self.reset(Phase.STACK)
         group = line.endswith("  + " + GROUP_HEADER)
         self.depth = int(group)
-        self._prefix = line.removesuffix("  + " + GROUP_HEADER if group else HEADER)
-        self._prefix_open = bool(self._prefix)
+        prefix = line.removesuffix("  + " + GROUP_HEADER if group else HEADER)
+        self._prefix = timeless(prefix) if prefix else None
+        self._prefix_open = bool(prefix)
         return Token(Kind.GROUP_HEADER if group else Kind.HEADER, line, self.depth, starts=True)
 
     def _begins_another(self, line: str) -> bool:
@@ -226,10 +230,15 @@ class Grammar:
         return self.phase is not Phase.STACK or not is_torn(line)
 
     def _unprefixed(self, line: str) -> str:
+        if self._prefix is None:
+            return line
+        match = self._prefix.match(line)
         if self._prefix_open:
             self._prefix_open = False
-            self._prefix = self._prefix if line.startswith(self._prefix + "  ") else ""
-        return line.removeprefix(self._prefix) if self._prefix else line
+            if match is None or not line.startswith("  ", match.end()):
+                self._prefix = None
+                return line
+        return line[match.end() :] if match else line
 
     def _end(self, line: str) -> Token:
         """The open traceback is over; the line may begin the next."""

@@ -1,75 +1,104 @@
-"""Who wrote into a file: one writer, or a container's stdout and stderr, whose lines a runtime wrapped and mixed."""
+"""The table of those who write into one file or stream: each line goes to its writer, whose records wait for nobody else's.
+
+    line ──▶ a container's stdout or stderr (runtimes wrap lines) ──▶ a prefix that says who wrote it ──▶ the writer's `Stream`
+
+A writer that a prefix names is in the table only as long as something of it is open. What is released behind another writer's open record
+must not be read again after a restart, although the position stands before it: `State.needed` lists the lines that must.
+"""
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.parse.containers import BY_NAME, CONTAINERS, Container, Wrapped
+from agent.parse.exceptions import HEADER
+from agent.parse.joining import NOWHERE
 from agent.parse.limits import MAX_JOINED_BYTES
 from agent.parse.parsed import Parsed
+from agent.parse.prefixes import TIMED, Learned, Prefixed, by_system, by_time, by_writer, may_have_prefix
 from agent.parse.stream import CHANGE_AFTER, UNKNOWN, Item, Known, Stream
+from agent.parse.text_lines import sniff as is_levelled
+from agent.parse.writer import Pieces, Writer
 from agent.record import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 IOSTREAM: Final = "log.iostream"
+HEADER_BYTES: Final = HEADER.encode()
 _ITSELF: Final = ""
 """The stream of lines that nobody wrapped."""
 _RUN: Final = 64
 _MAX_STREAMS: Final = 8
 """A runtime has two streams; whoever names more is no runtime."""
+_MAX_WRITERS: Final = 64
+"""Writers with something open; one more, and the one that has said nothing for the longest time is taken to be done."""
+_MAX_CANDIDATES: Final = 16
+"""First lines of tracebacks behind an unknown prefix: whether it is one, their second lines tell."""
+
+Key = tuple[str, str]
+"""A container's stream, and who a prefix says it was (empty: there is no prefix)."""
+_MAIN: Final[Key] = (_ITSELF, "")
 
 
-class Pieces:
-    """A line that came in pieces, until its last one."""
+class Returned(NamedTuple):
+    """What was given out of the lines behind the position, since another writer's record was open there."""
 
-    __slots__ = ("base", "end", "offset", "parts", "size")
-
-    def __init__(self, offset: int, base: Parsed) -> None:
-        self.offset = self.end = offset
-        self.base = base
-        self.parts: list[bytes] = []
-        self.size = 0
-
-    def add(self, offset: int, text: bytes) -> None:
-        """One more piece."""
-        self.end = offset
-        self.parts.append(text)
-        self.size += len(text)
+    until: int
+    """Offset of the last line that was read."""
+    needed: tuple[int, ...]
+    """Offsets of the lines up to there that are in no record yet."""
+    container: str
+    strays: int
+    """What was known there."""
 
 
 class State(NamedTuple):
-    """What was found out about a file."""
+    """What was found out about a file where its position stands."""
 
     container: str = ""
     """The runtime that wraps the lines; empty if none does."""
     strays: int = 0
     """How many lines running were not wrapped although they should have been."""
     streams: tuple[tuple[str, Known], ...] = ((_ITSELF, UNKNOWN),)
+    """What is known of the writers' formats. Container's stream and prefix are one name."""
+    returned: Returned | None = None
 
 
 NOTHING: Final = State()
 
 
 class Writers:
-    """Gives each line to the stream of its writer."""
+    """Gives each line to its writer."""
 
     def __init__(self, state: State = NOTHING, *, fixed: bool = False) -> None:
         self._container: Container | None = BY_NAME.get(state.container)
         self._strays = state.strays
         self._fixed = fixed
-        self._inner_fixed = fixed and self._container is None
-        self._streams = {name: Stream(known, fixed=self._inner_fixed) for name, known in (*NOTHING.streams, *state.streams)}
+        inner = dict(state.streams).get(_ITSELF, UNKNOWN) if fixed and self._container is None else UNKNOWN
+        self._given = inner.name
+        """The format that a person named for the lines themselves."""
+        self._table = {key: Writer(self._stream(key, known)) for name, known in (*NOTHING.streams, *state.streams) for key in (_key(name),)}
+        self._learned: dict[Key, Learned] = {}
+        self._candidates: list[Candidate] = []
         self._pieces: dict[str, Pieces] = {}
+        self._history = [(-1, (state.container, state.strays))]
+        self._mixed = state.returned is not None
+        """Whether others have written behind what is open."""
+        self._last = -1
+        self._busy = False
+        """Whether something may be open, or wait."""
         self.pieced = False
         """Whether a line was put together from pieces since this was set to False."""
 
     @property
     def state(self) -> State:
-        """What others need to go on like these."""
-        container = self._container.name if self._container else ""
-        return State(container, self._strays, tuple((name, stream.known) for name, stream in self._streams.items()))
+        """What others need to go on like these from the position on."""
+        limit = self.open_offset()
+        container, strays = [known for offset, known in self._history if limit is None or offset < limit][-1]
+        streams = tuple((_name(key), writer.known()) for key, writer in self._table.items() if not key[1] or writer.limit() is not None)
+        return State(container, strays, streams, self._returned() if limit is not None and self._mixed else None)
 
     @property
     def wrapped(self) -> bool:
@@ -79,8 +108,13 @@ class Writers:
     @property
     def simple(self) -> bool:
         """Whether the next line can be taken by itself if it is a JSON object (of a stream whose format is JSON): nothing is open."""
-        known = self._strays == 0 if self._container else self._streams[_ITSELF].reads_json
-        return known and self.open_offset() is None
+        known = self._strays == 0 if self._container else self._table[_MAIN].stream.reads_json
+        return known and not (self._busy and self.open_offset() is not None)
+
+    @property
+    def waiting(self) -> int:
+        """How many records wait behind an open one."""
+        return sum([len(writer.waiting) for writer in self._table.values()])
 
     def json_run(self, lines: Sequence[tuple[int, bytes]], start: int) -> tuple[str, list[tuple[int, bytes]]]:
         """The stream that wrote the next lines, and what is wrapped in them: whole lines that look like objects where the format is JSON."""
@@ -91,63 +125,119 @@ class Writers:
             if peeked is None or peeked[1][:1] != b"{" or peeked[0] != (writer or peeked[0]):
                 break
             writer = peeked[0]
-            if writer not in self._streams or not self._streams[writer].reads_json:
+            if (writer, "") not in self._table or not self._table[writer, ""].stream.reads_json:
                 break
             run.append((offset, peeked[1]))
         return writer, run
 
-    def feed(self, offset: int, line: bytes, now_ns: int, out: list[Item]) -> None:
+    def feed(self, offset: int, line: bytes, now_ns: int) -> None:
         """Take the next line of the file."""
-        bare = line.strip(b"\0\r")
+        self._last, self._busy = offset, True
+        bare = line.strip(b"\0\r") if line[:1] == b"\0" or line[-1:] in (b"\r", b"\0") else line
         container, wrapped = self._unwrapped(bare)
-        if container is None or wrapped is None:
-            self._stray(offset, line, now_ns, out)
-            return
-        if not line.startswith(bare[:1]):
-            out.append(Item(offset, offset, Drop.NUL_GAP))
-        self._container, self._strays = container, 0
-        self._join(offset, wrapped, now_ns, out)
+        if self._container is None and container is None:
+            self._give(_ITSELF, line, now_ns, NOWHERE, (offset,))
+        elif container is None or wrapped is None:
+            self._stray(offset, line, now_ns)
+        else:
+            self._change(container, now_ns)
+            self._strays = 0
+            self._join(offset, wrapped, now_ns, gap=not line.startswith(bare[:1]))
+        if self._container is not None or self._history[-1][1][0]:
+            self._remember(offset)
 
-    def close(self, now_ns: int, out: list[Item], *, ended: bool = False) -> None:
+    def _remember(self, offset: int) -> None:
+        """What is known of the runtime since the line at an offset."""
+        known = (self._container.name if self._container else "", self._strays)
+        if known != self._history[-1][1]:
+            self._history = [*(self._history if self.open_offset() is not None else ()), (offset, known)]
+
+    def restore(self, returned: Returned) -> None:
+        """All lines were read again that were needed: go on behind those that were not."""
+        self._container, self._strays = BY_NAME.get(returned.container), returned.strays
+        self._mixed = True
+
+    def release(self) -> list[Item]:
+        """What is complete and does not lie behind an open record of its own writer, in the order of the file; forgets who has nothing open."""
+        if not self._busy:
+            return []
+        if len(self._table) == 1:
+            ready = self._table[_MAIN].take()
+        else:
+            ready = sorted([item for writer in self._table.values() for item in writer.take()], key=_offset)
+            self._forget()
+        if self.open_offset() is None:
+            self._mixed = self._busy = False
+        return ready
+
+    def close(self, now_ns: int, *, ended: bool = False) -> None:
         """Complete all that is open; `ended`: because nothing will follow."""
         for name in tuple(self._pieces):
-            self._line(name, self._pieces.pop(name), now_ns, out)
-        for stream in self._streams.values():
-            stream.close(out, ended=ended)
+            self._line(name, self._pieces.pop(name), now_ns)
+        for writer in self._table.values():
+            writer.stream.close(writer.waiting, ended=ended)
 
-    def expire(self, now_ns: int, quiet_ns: int, age_ns: int, out: list[Item]) -> None:
+    def expire(self, now_ns: int, quiet_ns: int, age_ns: int) -> None:
         """Complete what is open of writers that were silent for long enough, and what is open for too long."""
-        for stream in self._streams.values():
-            stream.expire(now_ns, quiet_ns, age_ns, out)
+        for writer in self._table.values():
+            writer.stream.expire(now_ns, quiet_ns, age_ns, writer.waiting)
 
     def open_offset(self) -> int | None:
-        """Offset of the oldest line that is not in a complete record."""
-        offsets = [at for stream in self._streams.values() if (at := stream.open_offset) is not None]
-        return min([*offsets, *(pieces.offset for pieces in self._pieces.values())], default=None)
+        """Offset of the oldest line that is not in a record that was released."""
+        offsets = [at for writer in self._table.values() if (at := writer.limit()) is not None]
+        return (
+            min([*offsets, *[pieces.offset for pieces in self._pieces.values()]], default=None)
+            if self._pieces
+            else min(offsets, default=None)
+        )
 
-    def open_lines(self) -> list[bytes]:
-        """The lines of all open records."""
-        return [line for stream in self._streams.values() for line in stream.open_lines]
+    def open_text(self) -> list[bytes] | None:
+        """The lines of all open records; None if they are not at hand as they were written."""
+        if self._pieces or any(writer.waiting or (key[1] and writer.stream.open_lines) for key, writer in self._table.items()):
+            return None
+        return [line for writer in self._table.values() for line in writer.stream.open_lines]
 
-    def _stray(self, offset: int, line: bytes, now_ns: int, out: list[Item]) -> None:
+    def _returned(self) -> Returned:
+        needed = [
+            offset for writer in self._table.values() if (at := writer.limit()) is not None for offset in writer.lines if offset >= at
+        ]
+        needed += [offset for pieces in self._pieces.values() for offset in pieces.offsets]
+        return Returned(self._last, tuple(sorted(needed)), *self._history[-1][1])
+
+    def _stray(self, offset: int, line: bytes, now_ns: int) -> None:
         """A line that nobody wrapped. In a container's file it is damaged; a few of them, and it is a container's file no more."""
-        if self._container is None or not line.strip(b"\0\r "):
-            self._streams[_ITSELF].feed(offset, line, now_ns, out)
+        if not line.strip(b"\0\r "):
+            self._give(_ITSELF, line, now_ns, NOWHERE, (offset,))
             return
-        self._streams[_ITSELF].plain(offset, line, self._container.malformed, out)
+        main = self._table[_MAIN]
+        main.lines.append(offset)
+        main.stream.plain(offset, line, self._container.malformed if self._container else "", main.waiting)
         self._strays += 1
         if self._strays >= CHANGE_AFTER and not self._fixed:
-            self._container = None
+            self._change(None, now_ns)
+
+    def _change(self, container: Container | None, now_ns: int) -> None:
+        """The file is wrapped from here on, or is no more: what was open before is over."""
+        if container is not self._container:
+            self.close(now_ns)
+            self._container = container
 
     def _unwrapped(self, line: bytes) -> tuple[Container | None, Wrapped | None]:
-        candidates = (self._container,) if self._container else () if self._inner_fixed else CONTAINERS
+        if self._container is None and line[:1] != b"{" and b" std" not in line:
+            return None, None  # nearly every line that nobody wrapped
+        candidates = (self._container,) if self._container else () if self._given else CONTAINERS
         for candidate in candidates:
             if (wrapped := candidate.unwrap(line)) is not None:
                 return candidate, wrapped
         return None, None
 
-    def _join(self, offset: int, wrapped: Wrapped, now_ns: int, out: list[Item]) -> None:
-        name = wrapped.stream if wrapped.stream in self._streams or len(self._streams) < _MAX_STREAMS else _ITSELF
+    def _join(self, offset: int, wrapped: Wrapped, now_ns: int, *, gap: bool) -> None:
+        """Put a line together from its pieces. `gap`: NULs stood before it."""
+        known = (wrapped.stream, "") in self._table
+        name = wrapped.stream if known or sum(not key[1] for key in self._table) < _MAX_STREAMS else _ITSELF
+        writer = self._writer((name, ""))
+        if gap:
+            writer.waiting.append(Item(offset, offset, Drop.NUL_GAP))
         pieces = self._pieces.pop(name, None)
         if pieces is None:
             pieces = Pieces(offset, Parsed(None, {IOSTREAM: wrapped.stream, **wrapped.attributes}, wrapped.time_ns))
@@ -155,13 +245,145 @@ class Writers:
         pieces.add(offset, wrapped.text)
         if wrapped.partial and pieces.size < MAX_JOINED_BYTES:
             self._pieces[name] = pieces
+            self._mixed = True
             return
         if wrapped.partial:
-            out.append(Item(pieces.offset, pieces.end, Drop.JOIN_LIMIT))
-        self._line(name, pieces, now_ns, out)
+            writer.waiting.append(Item(pieces.offset, pieces.end, Drop.JOIN_LIMIT))
+        self._line(name, pieces, now_ns)
 
-    def _line(self, name: str, pieces: Pieces, now_ns: int, out: list[Item]) -> None:
-        stream = self._streams.get(name)
-        if stream is None:
-            stream = self._streams[name] = Stream()
-        stream.feed(pieces.offset, b"".join(pieces.parts), now_ns, out, pieces.base, end=pieces.end)
+    def _line(self, name: str, pieces: Pieces, now_ns: int) -> None:
+        self._give(name, b"".join(pieces.parts), now_ns, pieces.base, pieces.offsets)
+
+    # --- prefixes ----------------------------------------------------------------------------------------------------
+
+    def _give(self, stream: str, line: bytes, now_ns: int, base: Parsed, offsets: Sequence[int]) -> None:
+        """Give a line to who wrote it. It stands at `offsets`, at several if it came in pieces."""
+        found = self._prefixed(stream, line, now_ns)
+        if found is None:
+            if line.endswith(HEADER_BYTES):
+                self._consider(stream, offsets[0], line, base)
+            writer = self._table.get((stream, "")) or self._writer((stream, ""))
+            self._mixed = self._mixed or len(self._table) > 1
+            writer.feed(line, now_ns, base, offsets)
+            return
+        self._mixed = True
+        self._note(stream, found, offsets[0])
+        self._writer((stream, found.writer)).feed(found.text, now_ns, _below(base, found.base), offsets)
+
+    def _note(self, stream: str, found: Prefixed, offset: int) -> None:
+        """A line behind a time is one of those without a prefix as well; that there are headers of syslog's is known of the whole stream."""
+        main = self._table.get((stream, ""))
+        if main is not None and found.writer == TIMED and (stream, TIMED) not in self._table:
+            main.stream.close(main.waiting)
+        if main is not None and found.system:
+            main.stream.note_syslog()
+            main.note(offset)
+
+    def _prefixed(self, stream: str, line: bytes, now_ns: int) -> Prefixed | None:
+        """A line behind a prefix. A format that a person has named is looked for behind prefixes as well, but plain text is left as it is."""
+        if (self._learned or self._candidates) and (found := self._by_learned(stream, line, now_ns)) is not None:
+            return found
+        if self._given == "plain" or not (may_have_prefix(line) or (len(self._table) > 1 and (stream, TIMED) in self._table)):
+            return None
+        if (found := by_writer(line)) is not None:
+            return found
+        if self._given in ("", "syslog"):
+            main = self._table.get((stream, ""))
+            found = by_system(line, now_ns, bare=main is not None and main.stream.reads_syslog)
+        return found or self._by_time(stream, line, now_ns)
+
+    def _by_time(self, stream: str, line: bytes, now_ns: int) -> Prefixed | None:
+        going_on = self._table.get((stream, TIMED))
+        if going_on is not None and is_levelled(line):
+            going_on.stream.close(going_on.waiting)
+            return None
+        return by_time(line, now_ns, going_on=going_on is not None)
+
+    def _by_learned(self, stream: str, line: bytes, now_ns: int) -> Prefixed | None:
+        for key, learned in self._learned.items():
+            if key[0] == stream and (found := learned.split(line)) is not None:
+                return found
+        for candidate in self._candidates:
+            if candidate.stream == stream and (found := candidate.learned.split(line)) is not None and found.text.startswith(b"  "):
+                self._candidates.remove(candidate)
+                return found if self._learn(candidate, now_ns) else None
+        return None
+
+    def _consider(self, stream: str, offset: int, line: bytes, base: Parsed) -> None:
+        """Remember the first line of a traceback behind an unknown prefix, which the second may repeat."""
+        learned = None if self._given in ("plain", "syslog") or is_levelled(line) else Learned.of(line)
+        if learned is not None:
+            self._candidates = [*self._candidates[1 - _MAX_CANDIDATES :], Candidate(stream, offset, line, learned, base)]
+
+    def _learn(self, candidate: Candidate, now_ns: int) -> bool:
+        """The prefix is one: its writer is another than who was given the first line."""
+        before, key = self._table[candidate.stream, ""], (candidate.stream, candidate.learned.writer)
+        first = candidate.learned.split(candidate.line)
+        if first is None or not before.stream.withdraw(candidate.offset):
+            return False
+        before.withdraw(candidate.offset)
+        self._learned[key] = candidate.learned
+        self._writer(key).feed(first.text, now_ns, _below(candidate.base, first.base), (candidate.offset,))
+        return True
+
+    def _writer(self, key: Key) -> Writer:
+        """The writer, who is the last of the table now."""
+        writer = self._table.get(key)
+        if writer is None:
+            writer = Writer(self._stream(key, UNKNOWN))
+        elif key[1]:
+            del self._table[key]
+        else:
+            return writer
+        self._table[key] = writer
+        if len(self._table) > _MAX_WRITERS:
+            self._give_up_oldest()
+        return writer
+
+    def _stream(self, key: Key, known: Known) -> Stream:
+        given = self._given and self._given != "syslog"
+        if key[1]:
+            return Stream(Known(self._given) if given else known, fixed=bool(given), prefixed=True)
+        return Stream(known, fixed=bool(self._given))
+
+    def _give_up_oldest(self) -> None:
+        """Too many have something open: who has said nothing for the longest time has most likely said all."""
+        oldest = next((writer for key, writer in self._table.items() if key[1] and writer.stream.open_offset is not None), None)
+        if oldest is not None:
+            oldest.stream.close(oldest.waiting)
+
+    def _forget(self) -> None:
+        """Drop who has nothing open and is known by a prefix only."""
+        idle = [key for key, writer in self._table.items() if key[1] and writer.limit() is None]
+        for key in idle:
+            del self._table[key]
+            self._learned.pop(key, None)
+
+
+class Candidate(NamedTuple):
+    """The first line of a traceback, and what stands before it."""
+
+    stream: str
+    offset: int
+    line: bytes
+    learned: Learned
+    base: Parsed
+
+
+def _below(outer: Parsed, inner: Parsed) -> Parsed:
+    """What two wrappers know of a line: the inner one knows better."""
+    if outer is NOWHERE:
+        return inner
+    return inner._replace(time_ns=inner.time_ns or outer.time_ns, attributes={**outer.attributes, **inner.attributes})
+
+
+def _name(key: Key) -> str:
+    return "\t".join(key) if key[1] else key[0]
+
+
+def _key(name: str) -> Key:
+    stream, _, writer = name.partition("\t")
+    return stream, writer
+
+
+_offset: Final = attrgetter("offset")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 
 import pytest
@@ -104,6 +105,15 @@ FRAGMENTS = st.sampled_from(
         b"<13>Nov 22 10:00:00 h a: b", b"-----BEGIN RSA PRIVATE KEY-----", b"MIIB", b"-----END RSA PRIVATE KEY-----", b"\0\0\0", b"\0{}", b"\xff\r",
         b'{"log":"out\\n","stream":"stdout","time":"2026-11-22T10:00:00.1Z"}', b'{"log":"half","stream":"stdout","time":"2026-11-22T10:00:00.1Z"}',
         b'{"log":"Traceback (most recent call last):\\n","stream":"stderr","time":"2026-11-22T10:00:00.1Z"}',
+        b"[rank0]: Traceback (most recent call last):", b'[rank0]:   File "a.py", line 1, in f', b"[rank0]: ValueError: no", b"[rank1]: step",
+        b"[rank1]: Traceback (most recent call last):", b'[rank1]:   File "a.py", line 1, in f', b"[rank1]: KeyError: 1", b"[rank0]: ",
+        b"Nov 22 10:00:01 h a[1]: Traceback (most recent call last):", b'Nov 22 10:00:02 h a[1]:   File "a.py", line 1, in f',
+        b"Nov 22 10:00:02 h a[1]: KeyError: 2", b"Nov 22 10:00:02 h b: 2026-11-22 10:00:00,123 - a - ERROR - text", b"<13>bare",
+        b"10:00:01 job Traceback (most recent call last):", b'10:00:02 job   File "a.py", line 1, in f', b"10:00:02 job KeyError: 3",
+        b"2026-11-22T10:00:00.5Z Traceback (most recent call last):", b'2026-11-22T10:00:00.6Z   File "a.py", line 1, in f',
+        b"2026-11-22T10:00:00.7Z ValueError: 4", b'2026-11-22T10:00:00.8Z {"event":"t"}', b"{", b'  "event": "p"', b"}",
+        b"\xe2\x95\xad\xe2\x94\x80 Traceback (most recent call last) \xe2\x94\x80\xe2\x95\xae", b"Exception in thread T-1 (f):",
+        b'192.0.2.7 - - [22/Nov/2026 10:00:05] "GET / HTTP/1.1" 200 -', b'{"event":"one"} {"event":"two"}',
         b"2026-11-22T10:00:00.1Z stdout P half ", b"2026-11-22T10:00:00.1Z stdout F whole", b"2026-11-22T10:00:00.1Z stderr F   indented",
     ]
 )  # fmt: skip
@@ -127,7 +137,12 @@ def read(parser: Parser, *chunks: list[tuple[int, bytes]]) -> tuple[list[LogReco
         records += more
         drops += Counter(counted)
     records += parser.flush(NOW)
-    return records, drops + Counter(parser.take_drops())
+    return in_order(records), drops + Counter(parser.take_drops())
+
+
+def in_order(records: list[LogRecord]) -> list[LogRecord]:
+    """As they begin in the file: what one writer has open delays no other's records."""
+    return sorted(records, key=lambda record: record.offset)
 
 
 @given(LINES, st.integers(0, 25))
@@ -148,11 +163,70 @@ def test_a_restart_repeats_and_loses_nothing(lines, cut):
     start = at if at is not None else (whole[cut][0] if cut < len(whole) else 1 << 60)
     after, counted_after = read(Parser.from_state(first.state()), [line for line in whole if line[0] >= start])
 
-    offsets = [record.offset for record in before + after]
-    assert offsets == sorted(set(offsets))
-    assert len(before) + len(after) == len(read(Parser(), whole)[0])
-    assert counted.keys() <= read(Parser(), whole)[1].keys()
-    assert sum(counted.values()) + sum(counted_after.values()) == sum(read(Parser(), whole)[1].values())
+    everything, all_counted = read(Parser(), whole)
+    assert [(one.offset, one.body) for one in in_order([*before, *after])] == [(one.offset, one.body) for one in everything]
+    assert Counter(counted) + Counter(counted_after) == all_counted
+
+
+@given(LINES, st.lists(st.integers(1, 25), max_size=3))
+def test_several_restarts_repeat_and_lose_nothing(lines, cuts):
+    """Also where one comes before the lines were read again that the one before had left open."""
+    whole = placed(lines)
+    parser, returned, counts, at = Parser(), [], Counter(), 0
+    for cut, last in [*[(cut, False) for cut in sorted(cuts)], (len(lines), True)]:
+        chunk = [line for line in whole[:cut] if line[0] >= at]
+        records, counted = parser.parse_chunk(chunk, ORIGIN, NOW)
+        returned += records
+        counts += Counter(counted)
+        limit = parser.open_offset()
+        at = limit if limit is not None else (whole[cut][0] if cut < len(whole) else 1 << 60)
+        if not last:
+            parser = Parser.from_state(parser.state())
+    returned += parser.flush(NOW)
+
+    everything, all_counted = read(Parser(), whole)
+    assert [(one.offset, one.body) for one in in_order(returned)] == [(one.offset, one.body) for one in everything]
+    assert counts + Counter(parser.take_drops()) == all_counted
+
+
+WRITTEN = st.builds(
+    lambda writer, body: (writer, body),
+    st.sampled_from(["", "[rank0]: ", "[rank11]: ", "web-1  | ", "10:00:01 job.1 | ", "Nov 22 10:00:01 h app[7]: ", "Nov 22 10:00:02 h app[8]: "]),
+    st.sampled_from(
+        [
+            "Traceback (most recent call last):", '  File "a.py", line #, in f', "    g(#)", "ValueError: #", "word#", "  indented#", "}#", "",
+            "2026-11-22 10:00:00,123 - a - ERROR - text#", "Exception in thread T-# (f):", '192.0.2.# - - [22/Nov/2026 10:00:05] "GET /# HTTP/1.1" 200 -',
+            "During handling of the above exception, another exception occurred:", "[SQL: #", "│ box#", "   ^^^#", "level=info msg=# n=1",
+        ]
+    ),
+)  # fmt: skip
+"""Lines with the prefix of a writer; `#` is a number that no other line has."""
+
+
+@settings(max_examples=400)
+@given(st.lists(WRITTEN, max_size=40), st.integers(0, 40))
+def test_every_line_is_in_one_record_with_others_of_its_writer(written, cut):
+    """Whatever is joined, torn apart, held back or given up: each line's number comes out once, in order, and with no other writer's."""
+    lines = [(writer + body).replace("#", f"{number:06d}").encode() for number, (writer, body) in enumerate(written)]
+    parser, whole = Parser(), placed(lines)
+    records = [
+        *parser.parse_chunk(whole[:cut], ORIGIN, NOW)[0],
+        *parser.expire(NOW, 1.0, 0.0),
+        *parser.parse_chunk(whole[cut:], ORIGIN, NOW)[0],
+    ]
+    found = [_numbers(record) for record in [*records, *parser.flush(NOW)]]
+
+    assert sorted(number for numbers in found for number in numbers) == [
+        f"{number:06d}" for number, (_, body) in enumerate(written) if "#" in body
+    ]
+    assert all(numbers == sorted(numbers) for numbers in found)
+    assert all(len({written[int(number)][0] for number in numbers}) <= 1 for numbers in found)
+
+
+def _numbers(record: LogRecord) -> list[str]:
+    """The numbers that a record's texts hold: those of its body and, where it has one, its traceback."""
+    texts = (record.body, record.attributes.get("exception.stacktrace", ""), *record.attributes.values())
+    return list(dict.fromkeys(re.findall(r"\d{6}", " ".join(str(text) for text in texts))))
 
 
 @given(st.lists(st.binary(max_size=60).map(lambda line: line.replace(b"\n", b"")), max_size=12), st.sampled_from(["auto", "json", "logfmt", "syslog", "python", "timed", "plain", "docker", "cri"]))  # fmt: skip
