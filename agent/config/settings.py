@@ -166,7 +166,7 @@ class Errors(Section):
     """When the command of `exec` runs, as a crontab (`0 4 * * *`): makes its monitor. Without, the monitor must exist."""
     monitor: Annotated[str, AfterValidator(_slug)] = ""
     """The slug of the monitor of `exec`'s command; else one of the service, the program, its script and a hash of the command line, in which
-    dates and ids don't count: two commands of one service have two monitors."""
+    dates and ids don't count: two commands of one service have two monitors. The log names it at the start (`log: {level: info}`)."""
     logs: SentryLevel | None = None
     """Send records from this level on to Sentry Logs as well."""
 

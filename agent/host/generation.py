@@ -143,7 +143,7 @@ class Generation:
             if self._pipeline.observer is not None:
                 tasks.append(incoming.create_task(self._supervised("observer", self._pipeline.observer.run)))
             self._host.telemetry.emit(AgentStarted(version=__version__, state_dir=str(self._settings.state_dir), address=self._address))
-            if self._child is None and not tasks:
+            if self._child is None and not (tasks or polling):
                 self._host.telemetry.emit(NothingToDo())
             elif self._child is not None and self._settings.errors.check_ins:
                 self._host.telemetry.emit(CheckingIn(self._settings.errors.monitor))

@@ -360,3 +360,7 @@ def test_nothing_to_do(tmp_path: Path):
     with AgentProcess(tmp_path / "state") as agent:
         said = agent.wait_for_event("nothing to do")
     assert "OUTRIDER_LOG_FILES" in str(said["remedy"])
+    with AgentProcess(tmp_path / "other", OUTRIDER_PROBES="tcp://127.0.0.1:1") as agent:
+        agent.wait_for_event("agent started")
+        wait_until(lambda: agent.status()["probes"], "the probe looks")  # type: ignore[index]
+        assert all(one["event"] != "nothing to do" for one in agent.events())
