@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import json
 import os
@@ -11,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.errors import NoInputError, OutriderError, UnavailableError
-from agent.server.messages import SOCKET
+from agent.spool.place import SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +55,8 @@ class _UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         """Connect to the path instead of a host."""
         self.sock = self._socket
+        if self._path.is_symlink():
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "a link is not followed", str(self._path))
         directory = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY)
         try:  # by the directory's number, for `sockaddr_un` holds 107 bytes (unix(7)) and state directories can be deep
             self._socket.connect(f"/proc/self/fd/{directory}/{self._path.name}")

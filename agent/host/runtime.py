@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 
     from agent.config.settings import Settings
 
+START_PATIENCE: Final = 15.0
+"""Seconds for which a state directory is tried again whose disk fails."""
+COMMAND_PATIENCE: Final = 2.0
+"""The same while a command of `exec` waits for it: then it runs with another directory."""
 ANSWER: Final = 1.0
 """Seconds that the end waits for the store to say something."""
 
@@ -132,7 +136,8 @@ class Agent:
 
     async def _spool_in(self, directory: Path) -> Spool:
         try:
-            return await Spool.open(directory, quota_bytes=self._settings.spool.quota, on_event=self._hear)
+            patience = COMMAND_PATIENCE if self._command else START_PATIENCE
+            return await Spool.open(directory, quota_bytes=self._settings.spool.quota, patience=patience, on_event=self._hear)
         except OSError as error:
             raise UnavailableError(f"the state directory {directory} can't be used: {error.strerror}; name another one") from error
 

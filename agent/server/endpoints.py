@@ -12,9 +12,9 @@ from agent.net.addresses import bracketed
 from agent.options import split_address
 from agent.server.http import HttpServer
 from agent.server.logs import LogsRoute
-from agent.server.messages import SOCKET
 from agent.server.pages import status_routes
 from agent.server.spool_routes import spool_routes
+from agent.spool.place import SOCKET
 from agent.telemetry import ComponentFailed, RequestRefused
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ HTML: Final = "text/html; charset=utf-8"
 JSON: Final = "application/json"
 JSON_LINES: Final = "application/x-ndjson"
 
-SOCKET: Final = "outrider.sock"
 """The control socket's name in the state directory; mode 0600, so only the agent's own user (and root) may ask."""
 
 COMPRESS_FROM: Final = 1024

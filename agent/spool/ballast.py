@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from agent.spool import place
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,16 +23,11 @@ class Ballast:
     @property
     def size(self) -> int:
         """Bytes it holds now."""
-        try:
-            return self._path.stat().st_size
-        except OSError:  # it isn't there, or can't be seen now
-            return 0
+        return place.size(self._path)
 
     def drop(self) -> bool:
         """Give it up; say whether there was anything to give."""
-        held = self.size > 0
-        self._path.unlink(missing_ok=True)
-        return held
+        return self.size > 0 and place.remove(self._path)
 
     def take(self) -> bool:
         """Reserve it (again) if the disk has four times as much free, so that it is not at once given up again; say whether it is there."""
@@ -47,10 +44,11 @@ class Ballast:
         except OSError:
             return False
         try:
+            os.fchmod(handle, 0o600)
             os.ftruncate(handle, 0)
             os.posix_fallocate(handle, 0, self._wanted)
         except OSError:
-            self._path.unlink(missing_ok=True)
+            place.remove(self._path)
             return False
         finally:
             os.close(handle)

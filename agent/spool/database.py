@@ -6,6 +6,7 @@ a checkpoint succeeds; 3.7.0 to 3.51.2 can corrupt a WAL that two connections us
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from enum import Enum, auto
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Final
 import apsw
 
 from agent.crash import crash_point
-from agent.spool import schema
+from agent.spool import place, schema
+from agent.spool.repair import header
+from agent.spool.repair.log import committed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,28 +52,35 @@ class Trouble(Enum):
 
 _FULL_ERRNO: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _READING: Final = frozenset({apsw.SQLITE_IOERR_READ, apsw.SQLITE_IOERR_SHORT_READ, apsw.SQLITE_IOERR_CORRUPTFS})
+_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
 DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SchemaChangeError)
 
 
-def trouble(error: Fault, system_errno: int = 0) -> Trouble:
+def trouble(error: Fault | OSError, system_errno: int = 0) -> Trouble:
     """Say what an error means. `system_errno` is the connection's last: a write over the file size limit shows only there."""
-    if isinstance(error, apsw.FullError):
+    number = error.errno if isinstance(error, OSError) else system_errno or getattr(error, "system_errno", 0)
+    if isinstance(error, apsw.FullError) or (isinstance(error, (apsw.IOError, apsw.CantOpenError, OSError)) and number in _FULL_ERRNO):
         return Trouble.FULL
     if isinstance(error, (*DAMAGE, UnicodeDecodeError)):
         return Trouble.DAMAGED
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
         return Trouble.LOCKED
-    if isinstance(error, apsw.IOError) and system_errno in _FULL_ERRNO:
-        return Trouble.FULL
     if isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) in _READING:
         return Trouble.UNREADABLE
     return Trouble.IO
 
 
-def private_file(path: Path) -> None:
-    """Create an empty file that only its owner may read; SQLite gives its log the same mode."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    sync_directory(path.parent)
+def reason(error: Fault | OSError) -> int:
+    """The system's number for what is wrong, 0 where it is unknown: of most errors SQLite keeps one that came before."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    return int(getattr(error, "system_errno", 0)) if isinstance(error, (apsw.CantOpenError, apsw.ReadOnlyError)) else 0
+
+
+def explained(error: Fault | OSError) -> str:
+    """An error's words, with those of the system below where SQLite leaves them out."""
+    number = 0 if isinstance(error, OSError) else reason(error)
+    return f"{error} ({os.strerror(number)})" if number else str(error)
 
 
 def log_of(path: Path) -> Path:
@@ -78,37 +88,38 @@ def log_of(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory survive a power cut."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 class Database:
     """The connection. For one thread; every method may raise `apsw.Error`, which `trouble` explains."""
 
-    def __init__(self, path: Path, max_pages: int) -> None:
-        """Open or create the file, take its exclusive lock, bring it to the newest schema."""
+    def __init__(self, path: Path, max_pages: int, *, powered: bool = True) -> None:
+        """Open or create the file, take its exclusive lock, bring it to the newest schema. OSError; `apsw.CorruptError` if it is damaged.
+
+        Unless the machine was `powered` since it was written, the log ends where the first of its frames did not come to the disk.
+        """
+        stored = _stored(path, powered=powered)
         if not path.exists():
-            private_file(path)
+            place.create(path)
         self.path = path
         self.wal_pages = 0
         self._durable = False
-        self.connection = apsw.Connection(str(path))
+        self.connection = apsw.Connection(str(path.parent.resolve() / path.name), flags=_FLAGS)
         try:
-            self._prepare(max_pages)
+            self._prepare(max_pages, stored)
             self.commit_id: int = self.connection.execute("SELECT commit_id FROM state").get
-        except BaseException:
-            self.connection.close(force=True)
+        except BaseException as error:
+            error.system_errno = self.connection.system_errno  # type: ignore[attr-defined] # it can't be asked once it is closed
+            self.close()
             raise
         self._identity = _identity(path)
 
-    def _prepare(self, max_pages: int) -> None:
+    def _prepare(self, max_pages: int, stored: int) -> None:
         connection = self.connection
+        connection.config(
+            apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1
+        )  # a damaged log is to be looked at, and a full disk has no room for another
         connection.pragma("locking_mode", "exclusive")
+        self._compare_with_log(stored)
+        schema.check(connection)  # before anything that writes
         connection.pragma("page_size", schema.PAGE_SIZE)
         connection.pragma("auto_vacuum", "incremental")
         connection.pragma("journal_mode", "wal")
@@ -121,7 +132,17 @@ class Database:
         connection.pragma("max_page_count", max_pages)
         connection.set_wal_hook(self._on_commit)
         schema.migrate(connection)
-        schema.verify(connection)
+
+    def _compare_with_log(self, stored: int) -> None:
+        """Raise `apsw.CorruptError` if SQLite passes over transactions of the log, or if the file is longer than it says without one."""
+        pages = int(self.connection.pragma("page_count"))  # before any look at the file it is not known to have a log
+        frames, _ = self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+        if max(frames, 0) < stored:  # -1: there is no log
+            raise apsw.CorruptError(f"the write-ahead log is damaged behind frame {frames} of {stored}")
+        if not 0 <= int(self.connection.pragma("freelist_count")) <= pages:
+            raise apsw.CorruptError("the header says that the file has more free pages than pages")
+        if frames < 1 and pages * schema.PAGE_SIZE < self.path.stat().st_size:
+            raise apsw.CorruptError("the header says that the file is shorter than it is")
 
     def _on_commit(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self.wal_pages = pages
@@ -136,9 +157,9 @@ class Database:
         self.connection.execute("BEGIN IMMEDIATE")
         crash_point("spool.after_begin")
 
-    def commit(self, last_seq: int) -> None:
-        """End it. If this raises, only `landed` of a newly opened `Database` knows whether it is stored."""
-        number = self.commit_id + 1
+    def commit(self, last_seq: int, number: int | None = None) -> None:
+        """End it. If this raises, only the `commit_id` of a newly opened `Database` says whether it is stored: it is the next, or `number`."""
+        number = self.commit_id + 1 if number is None else number
         self.connection.execute("UPDATE state SET commit_id = ?, last_seq = ?", (number, last_seq))
         crash_point("spool.before_commit")
         self.connection.execute("COMMIT")
@@ -190,7 +211,7 @@ class Database:
 
     def copy_to(self, path: Path) -> None:
         """Copy the open file, log included, page by page."""
-        private_file(path)
+        place.create(path)
         target = apsw.Connection(str(path))
         try:
             with target.backup("main", self.connection, "main") as backup:
@@ -206,9 +227,22 @@ class Database:
         except apsw.ConnectionClosedError:
             return trouble(error)
 
-    def close(self) -> None:
-        """Close, whatever state it is in; what was committed stays in file and log."""
+    def close(self, *, tidy: bool = False) -> None:
+        """Close, whatever state it is in; what was committed stays in file and log, if it is `tidy` in the file alone."""
+        with contextlib.suppress(apsw.ConnectionClosedError):
+            self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(not tidy))
         self.connection.close(force=True)
+
+
+def _stored(path: Path, *, powered: bool) -> int:
+    """Return how many frames the log must have. `apsw.CorruptError`: the file beside it is empty, or can't be a spool; OSError."""
+    wrong = header.contradiction(path)
+    if wrong:
+        raise apsw.CorruptError(wrong)
+    frames = committed(log_of(path)).frames
+    if frames and not place.size(path):
+        raise apsw.CorruptError("the file is empty, but its log is not")
+    return frames if powered else 0
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

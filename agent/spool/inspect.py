@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from agent.errors import NoInputError, OutriderError
 from agent.spool import commands, ledger
 from agent.spool.export import to_json
-from agent.spool.keeper import FILE, Keeper
+from agent.spool.keeper import Keeper
+from agent.spool.place import FILE
 from agent.spool.values import DEFAULT_QUOTA
 
 if TYPE_CHECKING:

@@ -50,8 +50,8 @@ def add(connection: apsw.Connection, column: str, line: tuple[str, str, str], re
 
 
 def insert(connection: apsw.Connection, line: tuple[apsw.SQLiteValue, ...]) -> None:
-    """Store a whole line as `ALL` reads it."""
-    connection.execute("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", line)
+    """Store a whole line as `ALL` reads it; a damaged tree may show a line twice."""
+    connection.execute("REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", line)
 
 
 def intact(line: tuple[apsw.SQLiteValue, ...]) -> bool:

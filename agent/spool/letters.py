@@ -76,7 +76,7 @@ def fetch(connection: apsw.Connection, number: int) -> Letter | None:
 
 def intact(dead: Letter) -> bool:
     """Whether the body is the one that was stored."""
-    return digest(dead.records, dead.raw_size, body=dead.body) == dead.digest
+    return isinstance(dead.body, bytes) and digest(dead.records, dead.raw_size, body=dead.body) == dead.digest
 
 
 def delete(connection: apsw.Connection, number: int) -> bool:

@@ -7,12 +7,10 @@ import json
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from agent.errors import SpoolLockedError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Holder(NamedTuple):
@@ -24,6 +22,15 @@ class Holder(NamedTuple):
     """UTC, ISO 8601."""
     wal: bool = False
     """The spool's log exists while this is true: if it is gone at the next start, somebody took it."""
+    spool: bool = False
+    """A spool exists: if its file is gone or empty at the next start, so is what was stored."""
+    boot: str = ""
+    """The kernel's id of this run of the machine. While it is the same, no power cut has taken what was written."""
+
+    @property
+    def has_not_lost_power(self) -> bool:
+        """Whether the machine certainly has not been started anew since."""
+        return self.boot != "" and self.boot == boot_id()
 
 
 class Lock:
@@ -31,20 +38,27 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         """Take the lock; SpoolLockedError names the holder."""
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
+            os.fchmod(self._handle, 0o600)
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.before = read(self._handle)
+            before = self.before or Holder(0, "", "")
+            began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            self._me = Holder(os.getpid(), socket.gethostname(), began, spool=before.spool, boot=boot_id())
+            self.mark(wal=before.wal)
         except BlockingIOError:
             message = describe(path, read(self._handle))
-            os.close(self._handle)
+            self.release()
             raise SpoolLockedError(message) from None
-        self.before = read(self._handle)
-        self._me = Holder(os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-        self.mark(wal=False if self.before is None else self.before.wal)
+        except BaseException:
+            self.release()
+            raise
 
     def mark(self, *, wal: bool) -> None:
-        """Write who we are, and whether the log must exist."""
-        text = json.dumps(self._me._replace(wal=wal)._asdict()).encode()
+        """Write who we are, and whether the log must exist; once it has, there is a spool."""
+        self._me = self._me._replace(wal=wal, spool=self._me.spool or wal)
+        text = json.dumps(self._me._asdict()).encode()
         os.pwrite(self._handle, text, 0)
         os.ftruncate(self._handle, len(text))
 
@@ -59,9 +73,24 @@ def read(handle: int) -> Holder | None:
     """Read who is named in an open lock file; None if nobody legible is."""
     try:
         found = json.loads(os.pread(handle, 4096, 0))
-        return Holder(int(found["pid"]), str(found["host"]), str(found["started"]), bool(found["wal"]))
-    except (ValueError, KeyError, TypeError):
+        return Holder(
+            int(found["pid"]),
+            str(found["host"]),
+            str(found["started"]),
+            bool(found["wal"]),
+            found.get("spool") is True,
+            str(found.get("boot", "")),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def boot_id() -> str:
+    """Return what names this run of the machine (random(4)); empty where the kernel does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def describe(path: Path, holder: Holder | None) -> str:

@@ -43,7 +43,7 @@ class Stored(NamedTuple):
     @property
     def intact(self) -> bool:
         """Whether body and columns are those that were stored."""
-        return self.digest == row_digest(self) and self.signal in _SIGNALS
+        return isinstance(self.body, bytes) and self.digest == row_digest(self) and self.signal in _SIGNALS
 
     def row(self) -> Row:
         """Return it as the rest of the agent knows it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import contextlib
+import functools
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import apsw
 
@@ -10,7 +12,10 @@ from agent.crash import crash_point
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+
+    Migration = Callable[[apsw.Connection], None]
+    Tables = list[tuple[apsw.SQLiteValue, ...]]
 
 APPLICATION_ID: Final = 0x4F555452
 """`OUTR`, in the header of every spool file."""
@@ -59,23 +64,19 @@ def _create(connection: apsw.Connection) -> None:
     connection.pragma("application_id", APPLICATION_ID)
 
 
-MIGRATIONS: Final[tuple[Callable[[apsw.Connection], None], ...]] = (_create,)
-"""The n-th function makes version n + 1 out of version n."""
+MIGRATIONS: Final[tuple[Migration, ...]] = (_create,)
+"""The n-th function makes version n + 1 out of version n. Each changes the tables: by them the version of a damaged file is told."""
 
 VERSION: Final = len(MIGRATIONS)
 
 
-def migrate(connection: apsw.Connection, migrations: Sequence[Callable[[apsw.Connection], None]] = MIGRATIONS) -> int:
+def migrate(connection: apsw.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:
     """Bring the file to the newest version in one transaction and return the version it had.
 
-    ConfigError: a newer agent wrote this file, and this one would not understand it.
+    `apsw.CorruptError`: the tables are not those of the version that the file says. ConfigError: a newer agent wrote this file, and this
+    one would not understand it.
     """
-    version = int(connection.pragma("user_version"))
-    if version > len(migrations):
-        raise ConfigError(
-            f"the spool has format {version}, this agent knows formats up to {len(migrations)}: start the newer agent that wrote it, "
-            "or give this one another state directory"
-        )
+    version = check(connection, migrations)
     if version == len(migrations):
         return version
     with connection:
@@ -86,16 +87,49 @@ def migrate(connection: apsw.Connection, migrations: Sequence[Callable[[apsw.Con
     return version
 
 
+def check(connection: apsw.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:
+    """Return the file's version, which its tables confirm: a flipped bit in the number would have us migrate a file that needs it not.
+
+    Errors as of `migrate`. Writes nothing: the file may be somebody else's.
+    """
+    version, found = int(connection.pragma("user_version")), tables(connection)
+    known = [model(migrations[:number]).tables for number in range(len(migrations) + 1)]
+    if 0 <= version < len(known) and found == known[version]:
+        return version
+    if version < len(known) or found in known or int(connection.pragma("application_id")) != APPLICATION_ID:
+        raise apsw.CorruptError(f"the tables of the spool file are not those of its format {version}")
+    raise ConfigError(
+        f"the spool has format {version}, this agent knows formats up to {len(migrations)}: start the newer agent that wrote it, "
+        "or give this one another state directory"
+    )
+
+
 def verify(connection: apsw.Connection) -> None:
     """Raise `apsw.CorruptError` if the tables are not the ones this version makes: a flipped bit in the schema parses all the same."""
-    fresh = apsw.Connection(":memory:")
-    try:
-        migrate(fresh)
-        if _tables(connection) != _tables(fresh):
-            raise apsw.CorruptError("the tables of the spool file are not those of its format")
-    finally:
-        fresh.close()
+    if tables(connection) != model().tables:
+        raise apsw.CorruptError("the tables of the spool file are not those of its format")
 
 
-def _tables(connection: apsw.Connection) -> list[tuple[apsw.SQLiteValue, ...]]:
-    return list(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"))
+class Model(NamedTuple):
+    """What an empty spool of a version is."""
+
+    tables: Tables
+    first_page: bytes
+    """Bytes 18 and 19 say that it has no log, as a file in memory has none."""
+
+
+@functools.cache
+def model(migrations: tuple[Migration, ...] = MIGRATIONS) -> Model:
+    """Make an empty spool and describe it."""
+    with contextlib.closing(apsw.Connection(":memory:")) as connection:
+        connection.pragma("page_size", PAGE_SIZE)
+        connection.pragma("auto_vacuum", "incremental")
+        for step in migrations:
+            step(connection)
+        connection.pragma("user_version", len(migrations))
+        return Model(tables(connection), connection.serialize("main")[:PAGE_SIZE])
+
+
+def tables(connection: apsw.Connection) -> Tables:
+    """Read the schema, with the pages where its tables begin: these never move, because tables are only ever added."""
+    return list(connection.execute("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_schema ORDER BY name"))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 
+from agent.errors import SpoolError
 from agent.spool import commands, ledger
 from agent.spool import positions as positions_table
 from agent.spool.digest import pack
 from agent.spool.export import to_json
 from agent.spool.inspect import PAGE
 from agent.spool.keeper import Keeper
-from agent.spool.values import DEFAULT_QUOTA
+from agent.spool.values import DEFAULT_QUOTA, State
 from agent.spool.worker import Worker
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from agent.spool.values import DeadLetter, Ledger, SpoolEvent, SpoolStat, StoredLetter
     from agent.spool.worker import News
 
+T = TypeVar("T")
+ANSWER: Final = 1.0
+"""Seconds that the store has to say how it does: whoever asks (a health check) is not to hang with it."""
 ASIDE: Final = 1 << 20
 """Bytes: more than this is compressed on another thread, so that the loop goes on."""
 
@@ -40,19 +45,30 @@ class Spool:
         self._seen: dict[tuple[str, str], int] = {}
         self._changed = asyncio.Event()
         self._full = False
+        self._not_open: tuple[State, str] | None = None
+        self._known: dict[str, object] = {}
+        """The last figures and the last account."""
 
     @classmethod
     async def open(
-        cls, directory: Path, *, quota_bytes: int = DEFAULT_QUOTA, on_event: Callable[[SpoolEvent], None] = lambda _event: None
+        cls,
+        directory: Path,
+        *,
+        quota_bytes: int = DEFAULT_QUOTA,
+        patience: float = 0.0,
+        on_event: Callable[[SpoolEvent], None] = lambda _event: None,
     ) -> Self:
-        """Open the spool of a state directory, or make one.
+        """Open the spool of a state directory, or make one; what may pass, as a disk that fails, is tried again for `patience` seconds.
 
-        What was found damaged is salvaged and told to `on_event`, as is everything later. SpoolLockedError: another agent has the
-        directory. ConfigError: a newer agent wrote it, or the quota is absurd. SpoolError: the disk does not let us.
+        What was found damaged is salvaged and reported to `on_event`, as is everything later. SpoolLockedError: another agent has the
+        directory. ConfigError: a newer agent wrote it, or the quota is absurd. UnavailableError: its volume is too small. SpoolError or
+        OSError: the disk does not let us.
         """
         spool = cls(on_event)
-        spool._worker = Worker(lambda closing: Keeper(directory, quota_bytes, closing), spool._hear)
+        spool._worker = Worker(lambda closing: Keeper(directory, quota_bytes, closing, patience=patience), spool._hear)
         await spool._worker.start()
+        await spool.stat()
+        await spool.ledger()
         return spool
 
     _worker: Worker
@@ -141,8 +157,9 @@ class Spool:
         await self._worker.do(lambda store: store.settle(destination, row, sent, rejected, dead, remembered=positions), writes=True)
 
     async def ledger(self) -> Ledger:
-        """Return the account of all records."""
-        return await self._worker.do(lambda store: ledger.read(store.db.connection), writes=False)
+        """Return the account of all records; the last one that is known, while the store does not answer."""
+        found, _ = await self._latest("ledger", lambda store: ledger.read(store.db.connection))
+        return found
 
     async def tail(self, signal: Signal, after_seq: int, limit: int) -> list[Row]:
         """Return up to `limit` stored rows behind a number, oldest first; damaged ones are left out."""
@@ -162,8 +179,22 @@ class Spool:
             progress(count)
 
     async def stat(self) -> SpoolStat:
-        """Return the figures of this moment."""
-        return await self._worker.do(lambda _store: commands.stat(self._worker.keeper), writes=False)
+        """Return the figures of this moment; the last ones that are known, with the present state, while the store does not answer."""
+        found, trouble = await self._latest("stat", lambda _store: commands.stat(self._worker.keeper))
+        return found if trouble is None else replace(found, state=trouble[0], reason=trouble[1])
+
+    async def _latest(self, what: str, work: Callable[[Store], T]) -> tuple[T, tuple[State, str] | None]:
+        """Return what a job says, or what it said last and why it says nothing now. SpoolError: it has never said anything."""
+        trouble = self._not_open
+        if trouble is None:
+            try:
+                async with asyncio.timeout(ANSWER):
+                    self._known[what] = await self._worker.do(work, writes=False)
+            except (TimeoutError, SpoolError):
+                trouble = self._not_open or (State.DEGRADED, "the store does not answer; these are its last figures")
+        if what not in self._known:
+            raise SpoolError("the store does not answer")
+        return cast("T", self._known[what]), trouble
 
     async def gc(self, destination: str) -> int:
         """Forget a destination that is configured no more; return how many records it had not got (now evicted, `orphaned`).
@@ -201,7 +232,7 @@ class Spool:
         await self._worker.stop()
 
     def _hear(self, news: News) -> None:
-        self._full = news.full
+        self._full, self._not_open = news.full, news.condition
         self._arrivals = news.arrivals
         self._changed.set()
         self._changed = asyncio.Event()

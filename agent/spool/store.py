@@ -48,10 +48,13 @@ class Store:
         self.path = path
 
     db: Database
+    opened_at: int
+    """Number of the last commit that the file held when it was opened."""
 
-    def open(self) -> None:
-        """Open the file and learn what it says; `registered` and `refused` are of this run and stay. Any `apsw.Error`."""
-        self.db = Database(self.path, self.granted.pages)
+    def open(self, *, powered: bool = True) -> None:
+        """Open the file and learn what it says; `registered` and `refused` are of this run and stay. Any `apsw.Error`; OSError."""
+        self.db = Database(self.path, self.granted.pages, powered=powered)
+        self.opened_at = self.db.commit_id
         try:
             wrong = mend.find(self.db.connection)
             self.load()

@@ -119,8 +119,8 @@ class Cursor:
 class State(StrEnum):
     """How the spool does.
 
-        ok ⇄ full        the quota or the disk is used up; clears with hysteresis once rows were let go
-        ok ⇄ degraded    the file cannot be written; tried again with back-off
+        ok ⇄ full        the quota is used up; clears with hysteresis once rows were let go
+        ok ⇄ degraded    the file cannot be written, because the disk is full, say; tried again with back-off
 
     Full and degraded appends are refused, not lost.
     """
@@ -189,6 +189,30 @@ class LogRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class SpoolRemoved:
+    """Somebody removed or emptied the spool's file while no agent ran: what was stored is gone, and sources begin anew."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """Others than the agent's user and root can change what is stored: make the directory the agent's alone."""
+
+    directory: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Misplaced:
+    """Something that is not a file lay in the place of one of ours, and was moved aside."""
+
+    path: Path
+    kind: str
+    moved_to: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Mended:
     """Wrong checksums were found in small tables at the start, and what they covered was left out.
 
@@ -216,4 +240,4 @@ class StateChanged:
     reason: str
 
 
-SpoolEvent = SalvageReport | Restored | LogRemoved | Mended | Quarantined | StateChanged
+SpoolEvent = SalvageReport | Restored | LogRemoved | SpoolRemoved | Exposed | Misplaced | Mended | Quarantined | StateChanged

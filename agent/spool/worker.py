@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import queue
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, cast
 
 from agent.errors import OutriderError, SpoolError
+from agent.spool.keeper import NotOpenError
+from agent.spool.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agent.spool.keeper import Keeper
     from agent.spool.store import Store
-    from agent.spool.values import SpoolEvent
+    from agent.spool.values import SpoolEvent, State
 
 T = TypeVar("T")
 GROUP: Final = 64
@@ -24,6 +28,8 @@ PATIENCE: Final = 1.0
 """Seconds without a job before the thread looks after the file anyway."""
 BUSY_PATIENCE: Final = 0.02
 """The same while there is room to give back to the disk."""
+CLOSED_PATIENCE: Final = 0.1
+"""The same while jobs wait for the file to be opened again."""
 
 
 class Job(NamedTuple):
@@ -42,6 +48,8 @@ class News(NamedTuple):
     arrivals: dict[str, int]
     """Signal → how many groups brought rows of it."""
     full: bool
+    condition: tuple[State, str] | None
+    """Why the file is not open; None while it is."""
     events: Sequence[SpoolEvent]
 
 
@@ -59,7 +67,9 @@ class Worker:
         self._ended: asyncio.Future[BaseException | None] = self._loop.create_future()
         """Set when the thread has ended; to what ended it, if that was nobody's wish."""
         self._taken: Sequence[Job | None] = ()
-        self._told_full = False
+        self._waiting: deque[list[Job]] = deque()
+        """Groups that are not done: while the file can't be opened, the first of them may be stored or not."""
+        self._told: tuple[bool, tuple[State, str] | None] = False, None
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
 
     async def start(self) -> None:
@@ -92,6 +102,7 @@ class Worker:
     def _run(self) -> None:
         try:
             self.keeper = self._keep(self._closing)
+            self._upkeep = Upkeep(self.keeper)
         except BaseException as error:  # noqa: BLE001 whatever it is belongs to the caller of `start`
             self._call(_fail, self._opened, error)
             self._call(_fulfil, self._ended, None)
@@ -117,7 +128,7 @@ class Worker:
 
     def _dismiss(self) -> None:
         """Tell those whose jobs came too late, or were under way; whoever has an answer already keeps it."""
-        for job in self._taken:
+        for job in (*self._taken, *itertools.chain.from_iterable(self._waiting)):
             if job is not None:
                 self._call(_fail, job.future, SpoolError("the spool has ended"))
         with contextlib.suppress(queue.Empty):
@@ -130,37 +141,62 @@ class Worker:
         """Wait for a job and take what else has queued up; nothing after a while without any."""
         taken: list[Job | None] = []
         with contextlib.suppress(queue.Empty):
-            taken.append(self._jobs.get(timeout=BUSY_PATIENCE if self.keeper.untidy else PATIENCE))
+            taken.append(self._jobs.get(timeout=self._patience()))
             while len(taken) < GROUP:
                 taken.append(self._jobs.get_nowait())
         return taken
+
+    def _patience(self) -> float:
+        if self._waiting:
+            return CLOSED_PATIENCE
+        return BUSY_PATIENCE if self.keeper.untidy else PATIENCE
 
     def _serve(self, taken: Sequence[Job | None]) -> bool:
         """Do jobs in order, neighbouring writes as one group; False when the end was asked for."""
         self._taken = taken
         jobs = [job for job in taken if job is not None]
-        for group in _groups(jobs):
-            self._tell([(job.future, result) for job, result in zip(group, self._perform(group), strict=True)])
-        with contextlib.suppress(SpoolError):  # the file can't be opened and the agent is about to end
-            self.keeper.look_after(idle=not taken)
+        self._waiting.extend(_groups(jobs))
+        self._work_off()
+        with contextlib.suppress(SpoolError):  # the file can't be opened now
+            self._upkeep.look_after(idle=not taken)
         self._tell([])
         return len(jobs) == len(taken)
 
-    def _perform(self, group: Sequence[Job]) -> Sequence[object]:
+    def _work_off(self) -> None:
+        """Do what waits, in order, until all is done or the file can't be opened."""
+        while self._waiting:
+            group = self._waiting[0]
+            try:
+                results = self._perform(group)
+            except NotOpenError:
+                return
+            self._waiting.popleft()
+            if results is None:
+                self._waiting.extendleft([job] for job in reversed(group))
+            else:
+                self._tell([(job.future, result) for job, result in zip(group, results, strict=True)])
+
+    def _perform(self, group: Sequence[Job]) -> Sequence[object] | None:
+        """Do a group; None: one by one. NotOpenError: later, and the same group first."""
         try:
             if group[0].writes:
-                return self.keeper.write([job.work for job in group], durable=any(job.durable for job in group))
-            return [self.keeper.read(group[0].work)]
+                return self.keeper.write_together([job.work for job in group], durable=any(job.durable for job in group))
+            return [None if group[0].future.cancelled() else self.keeper.read(group[0].work)]
+        except NotOpenError:
+            raise
         except OutriderError as refusal:
             return [refusal] * len(group)
         except Exception as error:  # noqa: BLE001 a mistake must reach who waits for the job, or they wait for ever
-            self.keeper.forget()
+            with contextlib.suppress(NotOpenError):
+                self.keeper.forget()
             return [error] * len(group)
 
     def _tell(self, results: Sequence[tuple[asyncio.Future[object], object]]) -> None:
-        news = News(results, dict(self.keeper.store.arrivals), self.keeper.full, self.keeper.take_events())
-        if results or news.events or news.full != self._told_full:
-            self._told_full = news.full
+        keeper = self.keeper
+        condition = None if keeper.is_open else (keeper.state, keeper.reason)
+        news = News(results, dict(keeper.store.arrivals), keeper.full, condition, keeper.take_events())
+        if results or news.events or (news.full, condition) != self._told:
+            self._told = news.full, condition
             self._call(self._hear, news)
 
     def _hear(self, news: News) -> None:

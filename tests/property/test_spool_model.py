@@ -18,6 +18,7 @@ from agent.record import Payload, Signal
 from agent.spool import commands, ledger, positions, rows
 from agent.spool.digest import pack
 from agent.spool.keeper import Keeper
+from agent.spool.upkeep import Upkeep
 from agent.spool.values import DeadLetter
 
 pytestmark = [pytest.mark.property, pytest.mark.slow]
@@ -193,7 +194,7 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule(idle=st.booleans())
     def look_after(self, idle):
         self.keeper.untidy = True
-        self.keeper.look_after(idle=idle)
+        Upkeep(self.keeper).look_after(idle=idle)
 
     @invariant()
     def same_account(self):

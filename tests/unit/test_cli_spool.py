@@ -15,7 +15,7 @@ from agent.record import Payload, Signal
 from agent.server.logs import LogsRoute
 from agent.server.messages import Request
 from agent.server.spool_routes import spool_routes
-from agent.spool.keeper import FILE
+from agent.spool.place import FILE
 from agent.spool.spool import Spool
 from agent.spool.values import DeadLetter
 

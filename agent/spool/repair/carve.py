@@ -1,12 +1,11 @@
 """Find stored rows in a damaged file by reading its pages directly, when the tree that leads to them is broken.
 
-Follows the SQLite file format (sqlite.org/fileformat2.html: sections 1.6 B-tree pages, 2.1 record format, 4.1 WAL file format). Only what
+Follows the SQLite file format (sqlite.org/fileformat2.html: sections 1.6 B-tree pages, 2.1 record format). Only what
 carries a right checksum is believed, so neither stale nor foreign bytes can be mistaken for a row.
 """
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 from agent.spool.rows import Stored
@@ -14,57 +13,15 @@ from agent.spool.schema import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from agent.spool.repair.pages import Pages
 
 _TABLE_LEAF: Final = 0x0D
-_WAL_HEADER: Final = 32
-_FRAME_HEADER: Final = 24
 _FIELDS: Final = len(Stored._fields)
 _LARGEST: Final = 1 << 30
 """Bytes: SQLite's own limit of a record."""
 _INTEGER_SIZE: Final = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 """Serial type → bytes, of the integers that take any."""
-
-
-class Pages:
-    """The pages of a file, with those of its log laid over."""
-
-    def __init__(self, path: Path, log: Path) -> None:
-        """Open both; a missing log is an empty one. OSError if the file can't be read."""
-        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._log = os.open(log, os.O_RDONLY | os.O_CLOEXEC) if log.exists() else -1
-        self.count = os.fstat(self._file).st_size // PAGE_SIZE
-        self._newer = self._committed() if self._log >= 0 else {}
-        self.count = max([self.count, *self._newer])
-
-    def page(self, number: int) -> bytes:
-        """Return a page by its number from 1; short or empty beyond the end, or where the disk gives nothing."""
-        try:
-            if number in self._newer:
-                return os.pread(self._log, PAGE_SIZE, self._newer[number])
-            return os.pread(self._file, PAGE_SIZE, (number - 1) * PAGE_SIZE) if number > 0 else b""
-        except OSError:
-            return b""
-
-    def close(self) -> None:
-        """Close the files."""
-        os.close(self._file)
-        if self._log >= 0:
-            os.close(self._log)
-
-    def _committed(self) -> dict[int, int]:
-        """Find the newest committed version of each page in the log: page number → offset of its bytes."""
-        salts = os.pread(self._log, _WAL_HEADER, 0)[16:24]
-        committed: dict[int, int] = {}
-        open_ones: dict[int, int] = {}
-        offset = _WAL_HEADER
-        while len(header := os.pread(self._log, _FRAME_HEADER, offset)) == _FRAME_HEADER and header[8:16] == salts:
-            open_ones[int.from_bytes(header[:4])] = offset + _FRAME_HEADER
-            if int.from_bytes(header[4:8]):
-                committed.update(open_ones)
-                open_ones.clear()
-            offset += _FRAME_HEADER + PAGE_SIZE
-        return committed
 
 
 def carve(pages: Pages) -> Iterator[Stored]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import contextlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import apsw
 
-from agent.spool import cursors, ledger, letters, positions, rows, schema
+from agent.spool import cursors, ledger, letters, positions, rows
 from agent.spool.database import DAMAGE, Database, log_of
 from agent.spool.letters import Letter
 from agent.spool.quota import LOG_PAGES
 from agent.spool.repair import mend
-from agent.spool.repair.carve import Pages, carve
+from agent.spool.repair.carve import carve
+from agent.spool.repair.pages import Pages
 from agent.spool.rows import Stored
 from agent.spool.values import OWN, SalvageReport
 
@@ -51,67 +52,32 @@ class Tally:
 
 
 def copy(aside: Path, target: Database, reason: str) -> SalvageReport:
-    """Fill `target` (empty) from the damaged file. Errors are those of `target`: the damaged file can't raise any."""
+    """Fill `target` (empty) from the damaged file. Errors are those of `target`: the damaged file can't raise any, if it can be opened."""
     tally = Tally()
-    with _opened(aside) as source:
+    with contextlib.closing(Pages(aside, log_of(aside))) as pages, pages.opened() as source:
         target.begin(durable=False)
         kept, complete = _copy_positions(source, target.connection)
         cursors_complete = _copy_cursors(source, target.connection)
         _copy_counters(source, target.connection)
         target.commit(0)
-        _fill(target, _sound(_readable(source, _ROWS, _ROW_PROBE, tally), tally))
+        tally.rows += _fill(target, _sound(_readable(source, _ROWS, _ROW_PROBE, tally), tally))
         if tally.gaps:
-            _fill(target, _carved(aside, target.connection, tally))
+            tally.rows += _fill(target, _carved(pages, target.connection))
         _fill_letters(source, target)
+        commit_id = _commit_id(source)
     target.begin(durable=False)
     if not cursors_complete:
         mend.restart(target.connection)
     lost = ledger.reconcile(target.connection)
-    target.commit(_last_seq(target.connection))
+    target.commit(_last_seq(target.connection), commit_id)  # by which a commit that failed is known to be stored
     return SalvageReport(reason, aside, tally.rows, tally.damaged, lost, kept, positions_lost=not complete)
 
 
-@contextmanager
-def _opened(aside: Path) -> Iterator[apsw.Connection]:
-    """Open a damaged file to read it; its first page is replaced from a sound spool if SQLite won't have it otherwise."""
-    connection = _connect(aside)
+def _commit_id(source: apsw.Connection) -> int:
     try:
-        schema.verify(connection)
-    except (*UNREADABLE, apsw.CantOpenError):
-        connection.close(force=True)
-        _transplant(aside)
-        connection = _connect(aside)
-    try:
-        yield connection
-    finally:
-        connection.close(force=True)
-
-
-def _connect(aside: Path) -> apsw.Connection:
-    connection = apsw.Connection(str(aside))
-    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-    connection.pragma("locking_mode", "exclusive")
-    connection.wal_autocheckpoint(0)
-    return connection
-
-
-def _transplant(aside: Path) -> None:
-    """Give the file the first page of an empty spool: there the tables begin on the same pages. The old one is kept beside it."""
-    model = aside.with_name("spool.model")
-    model.unlink(missing_ok=True)
-    database = Database(model, 1 << 20)
-    database.checkpoint(truncate=True)
-    database.close()
-    first = bytearray(model.read_bytes()[: schema.PAGE_SIZE])
-    model.unlink()
-    with aside.open("r+b") as file:
-        old = file.read(schema.PAGE_SIZE)
-        pages = max(aside.stat().st_size // schema.PAGE_SIZE, 1)
-        first[28:32] = pages.to_bytes(4)
-        first[32:40] = bytes(8)
-        file.seek(0)
-        file.write(first)
-    aside.with_suffix(".page1").write_bytes(old)
+        return int(source.execute("SELECT commit_id FROM state").get)
+    except (*UNREADABLE, TypeError, ValueError):
+        return 0
 
 
 def _scan(source: apsw.Connection, table: str, key: str) -> Found:
@@ -168,7 +134,7 @@ def _readable(source: apsw.Connection, select: str, probe: str, tally: Tally) ->
     while True:
         try:
             for values in source.execute(select, (after,)):
-                after = int(str(values[0]))
+                after = max(after, int(str(values[0])))  # a damaged tree may go backwards, and round
                 yield values
         except UNREADABLE:
             tally.gaps += 1
@@ -208,34 +174,31 @@ def _sound(found: Iterable[tuple[apsw.SQLiteValue, ...]], tally: Tally) -> Itera
     for values in found:
         row = Stored(*values)  # type: ignore[arg-type] # whatever the types are: the checksum decides
         if row.intact:
-            tally.rows += 1
             yield row
         else:
             tally.damaged += 1
 
 
-def _carved(aside: Path, target: apsw.Connection, tally: Tally) -> Iterator[Stored]:
+def _carved(pages: Pages, target: apsw.Connection) -> Iterator[Stored]:
     """Find rows that no tree leads to any more, except those that every destination has (a freed page still shows them)."""
     known, _ = cursors.load(target)
-    pages = Pages(aside, log_of(aside))
-    try:
-        for row in carve(pages):
-            wanted = known.done(row.signal) is None or known.waiting(row.signal, row.seq, row.only)
-            if wanted and rows.head(target, row.seq) is None:
-                tally.rows += 1
-                yield row
-    finally:
-        pages.close()
+    for row in carve(pages):
+        if known.done(row.signal) is None or known.waiting(row.signal, row.seq, row.only):
+            yield row
 
 
-def _fill(target: Database, found: Iterable[Stored]) -> None:
-    """Insert rows, some per transaction, one in memory at a time."""
+def _fill(target: Database, found: Iterable[Stored]) -> int:
+    """Insert rows, some per transaction, one in memory at a time; a damaged tree may show one twice. Return how many there are."""
+    inserted = 0
     target.begin(durable=False)
-    for number, row in enumerate(found, 1):
-        rows.insert(target.connection, row)
-        if number % CHUNK == 0:
-            _turn(target)
+    for row in found:
+        if rows.head(target.connection, row.seq) is None:
+            rows.insert(target.connection, row)
+            inserted += 1
+            if inserted % CHUNK == 0:
+                _turn(target)
     target.commit(0)
+    return inserted
 
 
 def _turn(target: Database) -> None:

@@ -7,11 +7,13 @@ Each step may be the last before a crash: `resume` finds out from the files wher
 
 from __future__ import annotations
 
-import time
+import re
 from typing import TYPE_CHECKING, Final
 
 from agent.crash import crash_point
-from agent.spool.database import Database, log_of, sync_directory
+from agent.spool import place
+from agent.spool.database import Database, log_of
+from agent.spool.place import FRESH, MARKER
 from agent.spool.repair.copy_damaged import copy
 
 if TYPE_CHECKING:
@@ -19,24 +21,16 @@ if TYPE_CHECKING:
 
     from agent.spool.values import SalvageReport
 
-MARKER: Final = "spool.salvage"
-FRESH: Final = "spool.salvaged"
-ASIDE: Final = "spool.corrupt-"
+_ASIDE: Final = "spool.corrupt-{}.db"
+_ASIDE_NAME: Final = re.compile(r"spool\.corrupt-[0-9TZ.]+\.db")
 KEPT: Final = 2
 """Damaged files that are kept to be looked at; older ones are removed, because each may be as large as the quota."""
 
 
 def begin(path: Path) -> None:
     """Note under which name the damaged file will lie: from here on `resume` finishes the work."""
-    if path.with_name(MARKER).exists():
-        return
-    aside = path.with_name(time.strftime(f"{ASIDE}%Y%m%dT%H%M%SZ.db", time.gmtime()))
-    while aside.exists():
-        aside = aside.with_name(f"{aside.stem}.1.db")
-    draft = path.with_name(f"{MARKER}.new")
-    draft.write_text(aside.name, encoding="utf-8")
-    draft.rename(path.with_name(MARKER))
-    sync_directory(path.parent)
+    if not path.with_name(MARKER).exists():
+        _mark(path)
 
 
 def resume(path: Path, max_pages: int, reason: str) -> SalvageReport | None:
@@ -44,17 +38,35 @@ def resume(path: Path, max_pages: int, reason: str) -> SalvageReport | None:
     marker = path.with_name(MARKER)
     if not marker.exists():
         return None
-    aside = path.with_name(marker.read_text(encoding="utf-8"))
+    aside = _aside(path)
     report = None
     if not (aside.exists() and path.exists()):
         _move(path, aside)
         crash_point("spool.salvage_moved")
-        report = _rebuild(path, aside, max_pages, reason) if aside.exists() else None
+        report = _rebuild(path, aside, max_pages, reason) if aside.exists() or log_of(aside).exists() else None
     crash_point("spool.salvage_done")
     marker.unlink()
     _thin_out(path.parent)
-    sync_directory(path.parent)
+    place.sync(path.parent)
     return report
+
+
+def _mark(path: Path) -> Path:
+    aside = place.free_name(path.parent, _ASIDE)
+    draft = path.with_name(f"{MARKER}.new")
+    draft.unlink(missing_ok=True)
+    place.create(draft, aside.name.encode())
+    draft.rename(path.with_name(MARKER))
+    place.sync(path.parent)
+    return aside
+
+
+def _aside(path: Path) -> Path:
+    """Return what the marker says; where it is damaged, what it must have said."""
+    said = path.with_name(MARKER).read_bytes()[:64].decode("utf-8", "replace")
+    if _ASIDE_NAME.fullmatch(said):
+        return path.with_name(said)
+    return _newest(path.parent) if not path.exists() and _kept(path.parent) else _mark(path)
 
 
 def _move(path: Path, aside: Path) -> None:
@@ -62,7 +74,7 @@ def _move(path: Path, aside: Path) -> None:
     for old, new in ((log_of(path), log_of(aside)), (path, aside)):
         if old.exists():
             old.rename(new)
-    sync_directory(path.parent)
+    place.sync(path.parent)
 
 
 def _rebuild(path: Path, aside: Path, max_pages: int, reason: str) -> SalvageReport:
@@ -74,15 +86,23 @@ def _rebuild(path: Path, aside: Path, max_pages: int, reason: str) -> SalvageRep
         report = copy(aside, target, reason)
         target.checkpoint(truncate=True)
     finally:
-        target.close()
+        target.close(tidy=True)
     crash_point("spool.salvage_rows")
     fresh.rename(path)
-    sync_directory(path.parent)
+    place.sync(path.parent)
     return report
+
+
+def _kept(directory: Path) -> list[Path]:
+    return sorted(directory.glob(_ASIDE.format("*")))
+
+
+def _newest(directory: Path) -> Path:
+    return _kept(directory)[-1]
 
 
 def _thin_out(directory: Path) -> None:
     """Remove all but the newest damaged files."""
-    for old in sorted(directory.glob(f"{ASIDE}*.db"))[:-KEPT]:
+    for old in _kept(directory)[:-KEPT]:
         for file in (old, log_of(old)):
             file.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import pytest
 from agent.record import Payload, Signal
 from agent.spool.digest import pack
 from agent.spool.keeper import Keeper
+from agent.spool.upkeep import Upkeep
 
 MIB = 1 << 20
 
@@ -21,6 +22,7 @@ class Desk:
 
     def open(self):
         self.keeper = Keeper(self.directory, self.quota, threading.Event())
+        self.upkeep = Upkeep(self.keeper)
         self.events = self.keeper.take_events()
 
     @property

@@ -163,8 +163,8 @@ def test_file_that_vanishes_is_written_anew(desk, intruder):
     desk.store.path.unlink()
     if intruder is not None:
         desk.store.path.write_bytes(intruder)
-    desk.keeper._looked = 0
-    desk.keeper.look_after(idle=False)
+    desk.upkeep._looked = 0
+    desk.upkeep.look_after(idle=False)
     (event,) = reports(desk, Restored)
     assert event.reason == ("deleted" if intruder is None else "replaced")
     assert (event.moved_to is None) == (intruder is None)
@@ -180,8 +180,8 @@ def test_directory_that_vanishes_is_made_anew(desk):
     """The whole state directory deleted while in use: it is made again, with everything in it."""
     filled(desk)
     shutil.rmtree(desk.directory)
-    desk.keeper._looked = 0
-    desk.keeper.look_after(idle=False)
+    desk.upkeep._looked = 0
+    desk.upkeep.look_after(idle=False)
     desk.put(b"afterwards", positions={"file": b"20"})
     assert [event.reason for event in reports(desk, Restored)] == ["deleted"]
     desk.close()

@@ -74,14 +74,14 @@ def test_full_disk_gives_up_the_ballast_before_it_refuses(desk, failing):
 
 
 def test_full_disk_refuses_and_recovers(desk, failing):
-    """A disk that stays full makes the spool full, not broken; the state is told, and cleared by the next stored row."""
+    """A disk that stays full has the spool say so, for nothing is stored; the state is told, and cleared by the next stored row."""
     failing(apsw.FullError("database or disk is full"), before=True, times=3)
     with pytest.raises(SpoolFullError, match="the disk is full"):
         desk.put()
     assert desk.keeper.full
-    assert StateChanged(State.FULL, "the disk is full") in desk.keeper.take_events()
-    desk.keeper._lift_at = desk.keeper._try_at = 0.0
-    desk.keeper._look()
+    assert StateChanged(State.DEGRADED, "the disk is full") in desk.keeper.take_events()
+    desk.keeper.lift_at = desk.keeper._try_at = 0.0
+    desk.upkeep.look()
     assert not desk.keeper.full
     desk.put()
     assert desk.keeper.state is State.OK

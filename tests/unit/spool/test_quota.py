@@ -86,7 +86,7 @@ def test_replayable_rows_wait_and_are_never_evicted(open_desk):
     with pytest.raises(SpoolFullError):
         desk.put(b"still above the low-water mark")
     assert len(desk.drain("a")) == count - 1
-    desk.keeper.look_after(idle=False)
+    desk.upkeep.look_after(idle=False)
     assert not desk.keeper.full
     desk.put(b"room again")
     assert desk.ledger().violations() == ()
@@ -147,6 +147,6 @@ def test_file_shrinks_after_a_drained_backlog(desk):
     desk.drain("a")
     desk.keeper.untidy = True
     for _ in range(100):
-        desk.keeper.look_after(idle=True)
+        desk.upkeep.look_after(idle=True)
     assert desk.store.path.stat().st_size <= 1.1 * desk.store.db.used() + 64 * 4096
     assert desk.store.path.with_name("spool.db-wal").stat().st_size == 0
