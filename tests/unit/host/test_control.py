@@ -148,3 +148,14 @@ def test_commands_say_it_in_one_line_with_their_code(tmp_path, listen, monkeypat
 
     assert (result.exit_code, isinstance(result.exception, SystemExit)) == (1 if command == "healthcheck" else code, True)
     assert result.output.strip()
+
+
+def test_a_link_in_the_socket_s_place_is_not_followed(tmp_path, listen):
+    """Who has planted a link would have the command talk to somebody else."""
+    listen(http(b'"planted"'))
+    elsewhere = tmp_path / "state"
+    elsewhere.mkdir()
+    socket_path(elsewhere).symlink_to(socket_path(tmp_path))
+    assert ask_json(tmp_path, "/status.json") == "planted"
+    with pytest.raises(NotRunningError):
+        ask_json(elsewhere, "/status.json")
