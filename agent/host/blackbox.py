@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -16,7 +17,7 @@ from agent.verdict.errors import STACKTRACE, level_name
 from agent.verdict.last import LastOfEach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
 Line = tuple[int, int, str, str]
 """Nanoseconds since the Unix epoch, SeverityNumber, text, key of the origin."""
@@ -38,6 +39,18 @@ class BlackBox:
     def __init__(self) -> None:
         self._lines = LastOfEach(MAX_LINES, shortened)
         self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
+        self._waiting: dict[object, Judged] = {}
+        """Batches that are judged and not stored, in order."""
+
+    @contextlib.contextmanager
+    def judging(self, source: str, records: Sequence[LogRecord]) -> Iterator[Sequence[Judged]]:
+        """A batch belongs to what was said last while it is judged; returns the batches that are judged before it."""
+        before, key = [*self._waiting.values()], object()
+        self._waiting[key] = source, records
+        try:
+            yield before
+        finally:
+            del self._waiting[key]
 
     def remember(self, source: str, records: Sequence[LogRecord]) -> None:
         """Take the last of a source's records; they are redacted already."""
@@ -48,12 +61,12 @@ class BlackBox:
         if figures:
             self._samples.append((time_ns, dict(figures)))
 
-    def attachments(self, source: str, waiting: Iterable[Judged] = (), now: Sample | None = None) -> tuple[Attachment, ...]:
+    def attachments(self, source: str, now: Sample | None = None) -> tuple[Attachment, ...]:
         """What is known now: the newest lines of the source ("" = of all) and the newest samples, in `MAX_BYTES` together.
 
-        `waiting`: batches, each with its source, that are not remembered yet; `now`: a sample that is not to be remembered.
+        `now`: a sample that is not to be remembered.
         """
-        parts = [part for name, records in waiting if source in ("", name) for part in last(records, MAX_LINES)]
+        parts = [part for name, records in self._waiting.values() if source in ("", name) for part in last(records, MAX_LINES)]
         lines = [*(self._lines.of(source) if source else self._lines), *(shortened(record) for part in parts for record in part)]
         text = newest([line_of(line) for line in in_order(lines[-MAX_LINES:] if source else lines)], _LINES_SHARE)
         found = [Attachment("last_lines.txt", "text/plain", text)] if text else []

@@ -11,7 +11,9 @@ from agent.encode.sentry_names import environment, environment_of, release, rele
 from agent.encode.sentry_source import SourceFiles
 from agent.encode.sentry_workload import Workload
 from agent.host.blackbox import BlackBox
-from agent.host.detector import CHILD, Detector, Setup
+from agent.host.detector import Detector, Setup
+from agent.host.event_payloads import EventPayloads
+from agent.host.known import CHILD
 from agent.host.observing import TARGET
 from agent.parse.patterns import compile_pattern
 from agent.record import Severity
@@ -70,26 +72,22 @@ def build_detector(settings: Settings, host: Host, clean: Callable[[str], str], 
     resource, errors = settings.service.resource(), settings.errors
     sources = SourceFiles(clean, roots) if errors.source else NoSources()
     window_ns = round(errors.window * 1e9)
+    scene = Scene(errors.in_app, sources, errors.locals, Workload(roots, clean))
+    subject, reporting = resource_subject(resource, socket.gethostname()), _reporting(settings)
     setup = Setup(
         Rules(LEVELS[errors.level], _any_of(errors.patterns), errors.probes, errors.in_app),
         Limits(window_ns, errors.per_fingerprint, errors.total, errors.kinds),
-        resource_subject(resource, socket.gethostname()),
-        Scene(errors.in_app, sources, errors.locals, Workload(roots, clean)),
-        _reporting(settings),
+        subject,
+        reporting,
         errors.breadcrumbs,
         None if errors.logs is None else LEVELS[errors.logs],
         (CHILD, TARGET, *(entry.name for entry in (*settings.sources, *settings.probes))),
     )
-    return Detector(
-        setup,
-        maker=LaterMaker(),
-        box=BlackBox(),
-        spool=host.spool,
-        clock=host.clock,
-        metrics=host.metrics,
-        telemetry=host.telemetry,
-        figures=_figures(settings, host.metrics),
+    box = BlackBox()
+    payloads = EventPayloads(
+        subject.service, reporting.labels, scene, maker=LaterMaker(), box=box, clock=host.clock, figures=_figures(settings, host.metrics)
     )
+    return Detector(setup, payloads, box=box, spool=host.spool, clock=host.clock, metrics=host.metrics, telemetry=host.telemetry)
 
 
 def _figures(settings: Settings, metrics: Metrics) -> Callable[[], Mapping[str, float]]:

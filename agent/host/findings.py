@@ -5,61 +5,21 @@ A batch may be judged several times before the spool takes it, or never be store
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import orjson
 
-from agent.verdict.storms import PREFIX
+from agent.host.known import ENDS
 from agent.verdict.words import LastWords, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from agent.error_event import ErrorEvent
+    from agent.host.known import Known
     from agent.record import LogRecord, Payload
     from agent.verdict.runs import Run
-    from agent.verdict.storms import Draft, Storms
-
-ENDS: Final = f"{PREFIX}ends"
-"""The position that holds when the command has lately ended badly."""
-
-
-@dataclass(slots=True)
-class Known:
-    """What is known of one source."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    storms: Storms | None = None
-    ends: list[int] = field(default_factory=list)
-    """When the wrapped command ended badly, nanoseconds since the Unix epoch."""
-    runs: dict[str, Run] = field(default_factory=dict)
-    """Those that are not over, by their positions' keys."""
-    words: LastWords = field(default_factory=LastWords)
-    grown: bool = False
-    """Whether runs have more errors than is stored."""
-
-    @contextlib.asynccontextmanager
-    async def free_within(self, seconds: float | None) -> AsyncIterator[bool]:
-        """Whether no batch of the source is being stored, after so many seconds at most (None: any number); it is so until the context ends."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self.lock.acquire()
-        except TimeoutError:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            self.lock.release()
-
-    def grow(self, errors: int) -> None:
-        """Count errors in all runs: whose they are nobody can say."""
-        self.runs = {place: run.with_more(errors) for place, run in self.runs.items()}
-        self.grown = self.grown or bool(self.runs)
+    from agent.verdict.storms import Draft
 
 
 @dataclass(slots=True)

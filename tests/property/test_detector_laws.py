@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from agent.encode.sentry_frames import Scene
 from agent.host.blackbox import BlackBox
-from agent.host.detector import CHILD, Detector, Setup
+from agent.host.detector import Detector, Setup
+from agent.host.event_payloads import EventPayloads
+from agent.host.known import CHILD
 from agent.host.observing import TARGET
 from agent.record import LogRecord, Severity
 from agent.testing.clock import FakeClock
@@ -77,9 +79,10 @@ def detector_over(spool: Spool, clock: FakeClock, found: dict[str, float]) -> De
         {f"{metric.name} {labels}": found.get(f"{metric.name} {labels}", 0) + amount}
     )
     reporting = Reporting("strategy", LABELS, sessions=True, check_ins=True)
-    setup = Setup(Rules(), Limits(60 * 10**9, 1, 3, 4), SUBJECT, Scene(), reporting, crumbs=3, logs=Severity.ERROR)
-    return Detector(setup, maker=Maker(), box=BlackBox(), spool=spool, clock=clock, metrics=context.metrics,
-                    telemetry=context.telemetry, figures=lambda: {"memory": 7.0})  # fmt: skip
+    setup = Setup(Rules(), Limits(60 * 10**9, 1, 3, 4), SUBJECT, reporting, crumbs=3, logs=Severity.ERROR)
+    box = BlackBox()
+    payloads = EventPayloads(SUBJECT.service, LABELS, Scene(), maker=Maker(), box=box, clock=clock, figures=lambda: {"memory": 7.0})
+    return Detector(setup, payloads, box=box, spool=spool, clock=clock, metrics=context.metrics, telemetry=context.telemetry)
 
 
 async def told(steps: Steps, *, repeated: bool) -> tuple[object, ...]:

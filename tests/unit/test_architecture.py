@@ -193,7 +193,7 @@ def test_nobody_catches_everything():
         "agent.host.supervise",
         "agent.host.polling",
         "agent.host.delivery",
-        "agent.host.detector",
+        "agent.host.judging",
         "agent.server.http",
         "agent.spool.worker",
     }

@@ -8,6 +8,7 @@ from agent.encode.sentry_frames import Scene
 from agent.host.blackbox import BlackBox
 from agent.host.detecting import LaterMaker
 from agent.host.detector import Detector, Setup
+from agent.host.event_payloads import EventPayloads
 from agent.testing.clock import FakeClock
 from agent.testing.context import make_context
 from agent.verdict.errors import Rules
@@ -31,9 +32,12 @@ def make(spool):
     def detector(clock=None, figures=dict, maker=None, **options):
         context = make_context("errors", clock=clock or FakeClock())
         reporting = options.pop("reporting", Reporting("strategy", LABELS))
-        setup = Setup(options.pop("rules", Rules()), options.pop("limits", Limits()), SUBJECT, Scene(), reporting, **options)
-        one = Detector(setup, maker=maker or LaterMaker(), box=BlackBox(), spool=spool, clock=context.clock, metrics=context.metrics,
-                       telemetry=context.telemetry, figures=figures)  # fmt: skip
+        setup = Setup(options.pop("rules", Rules()), options.pop("limits", Limits()), SUBJECT, reporting, **options)
+        box, clock = BlackBox(), context.clock
+        payloads = EventPayloads(
+            SUBJECT.service, reporting.labels, Scene(), maker=maker or LaterMaker(), box=box, clock=clock, figures=figures
+        )
+        one = Detector(setup, payloads, box=box, spool=spool, clock=clock, metrics=context.metrics, telemetry=context.telemetry)
         made.append(one)
         return one
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from agent.encode.sentry_envelope import decode
-from agent.host.detector import CHILD
+from agent.host.known import CHILD
 from agent.host.polling import Look, State
 from agent.parse.patterns import compile_pattern
 from agent.record import Origin, Severity, Signal
@@ -140,7 +140,8 @@ async def test_a_full_spool_keeps_the_summary_waiting(make, spool):
 
 async def test_a_source_that_waits_holds_up_no_other(make, spool, monkeypatch):
     """While a batch with an error waits for room in the spool, what was folded of other sources is told; then that of its source as well."""
-    monkeypatch.setattr("agent.host.detector.PATIENCE", 0.01)
+    monkeypatch.setattr("agent.host.folding.PATIENCE", 0.01)
+    monkeypatch.setattr("agent.host.run_keeping.PATIENCE", 0.01)
     clock = FakeClock()
     detector = make(clock)
     for source in ("app", "other"):
@@ -399,7 +400,7 @@ async def test_a_record_that_breaks_us(make, spool, monkeypatch):
             raise RuntimeError("a bug")
         return original(record, *_rest)
 
-    from agent.host import detector as module
+    from agent.host import judging as module
 
     original = module.to_event
     monkeypatch.setattr(module, "to_event", fail)

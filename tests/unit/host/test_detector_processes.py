@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.host.detector import CHILD, HOLDER
+from agent.host.known import CHILD
 from agent.host.observing import TARGET
+from agent.host.run_keeping import HOLDER
 from agent.record import Origin, Severity
 from agent.verdict.observed import Observed, ended_record, killed_record, started_record
 from agent.verdict.runs import RUN, Reporting
@@ -160,13 +161,13 @@ async def test_the_command_of_an_agent_that_was_killed(make, spool):
     stored = spool.stored[CHILD]["host:sentry:run:child"]
     detector = make(reporting=reporting)
     await detector.restore([CHILD])
-    await detector._end_orphans()
+    await detector._runs.end_orphans()
     assert [one["status"] for one in spool.items("session")] == ["ok"]
     spool.stored[CHILD]["host:sentry:run:child"] = stored.replace(HOLDER.encode(), b"killed")
     after = make(reporting=reporting)
     await after.restore([CHILD])
-    await after._end_orphans()
-    await after._end_orphans()
+    await after._runs.end_orphans()
+    await after._runs.end_orphans()
     assert [one["status"] for one in spool.items("session")] == ["ok", "abnormal"]
     assert [one["status"] for one in spool.items("check_in")] == ["in_progress"]
 
