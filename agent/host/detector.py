@@ -20,7 +20,7 @@ from agent.errors import SpoolError
 from agent.host.findings import Findings
 from agent.host.folding import Folding
 from agent.host.intake import Detected
-from agent.host.judging import Judge, is_of_process
+from agent.host.judging import Judge, is_end, is_of_process
 from agent.host.known import KnownSources
 from agent.host.observing import TARGET
 from agent.host.polling import State, every
@@ -115,6 +115,8 @@ class Detector:
                 yield Detected(found, commit=keep)
                 return
             before = self._crumbs.before(source, records, (record.origin for _, record in errors), waiting)
+            if any(is_end(record) for _, record in errors):
+                await self._sources.settled()
             known = self._sources.of(source)
             async with known.lock:
                 with (await self._sources.restored(source)).begin() as draft:

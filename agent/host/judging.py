@@ -108,6 +108,11 @@ class Judge:
             findings.payloads.append(await self._payloads.event(findings.source, event))
 
 
+def is_end(record: LogRecord) -> bool:
+    """Whether a record tells of the end of a process."""
+    return record.attributes.get("event.name") == EXIT and is_of_process(record)
+
+
 def is_of_process(record: LogRecord) -> bool:
     """Whether a record tells of a process, and is ours: a workload can write anything, but not from there."""
     name = record.attributes.get("event.name")

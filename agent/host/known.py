@@ -95,6 +95,12 @@ class KnownSources:
         """All that were asked for."""
         return list(self._known.items())
 
+    async def settled(self) -> None:
+        """Wait for batches that are being stored, `PATIENCE` for each source at most: an end is judged by what was said before it."""
+        for _, known in self.all():
+            async with known.free_within(PATIENCE):
+                pass
+
     async def restored(self, source: str) -> Storms:
         """The windows of a source, with all else that is known of it read back; its lock is held."""
         known = self.of(source)

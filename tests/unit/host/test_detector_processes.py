@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from agent.host.known import CHILD
@@ -112,6 +114,20 @@ async def test_an_interpreter_that_died(watched, spool):
     await feed(detector, spool, [ended(6)], TARGET)
     assert [event["exception"]["values"][0]["type"] for event in spool.items("event")] == ["FatalPythonError"]
     assert spool.items("session")[-1]["status"] == "crashed"
+
+
+async def test_an_end_while_its_last_words_are_being_stored(watched, spool):
+    """An end that is judged while the traceback before it is being stored is explained by that, and is no second issue."""
+    detector = watched()
+    await feed(detector, spool, [started_record(PROCESS, NOW_NS)], TARGET)
+    (last,) = records_of(TRACEBACK.replace(b"in f", b"in <module>"))
+    async with detector.judge("app", [last]) as found:
+        ending = asyncio.create_task(feed(detector, spool, [ended(1 << 8)], TARGET))
+        await asyncio.sleep(0)
+        await spool.append("app", found.payloads, found.positions, found.drops, replayable=True)
+        found.commit()
+    await ending
+    assert [event["exception"]["values"][0]["type"] for event in spool.items("event")] == ["KeyError"]
 
 
 async def test_oom_kills_of_a_target(watched, spool):
