@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 BITE: Final = 256 * 1024
 """Bytes that are collected at a time, at most."""
+TURN: Final = 1 << 20
+"""Bytes that are passed on at a time for the sake of a whole line, about."""
 
 
 class Piece(NamedTuple):
@@ -153,10 +155,12 @@ class Relay:
         patience: float,
         ended: Callable[[], None] = lambda: None,
         hand_over: Callable[[int, int], bool] = lambda _source, _sink: False,
+        turn: threading.Lock | None = None,
     ) -> None:
         """`source` is ours from now on. `ended` is called on the running loop once all that counts was passed on.
 
         `hand_over(source, sink)` is called before that where others still hold the pipe: whether a process passes on what they write.
+        Relays whose sinks are one file share a `turn`, so that neither writes into a line of the other's.
         """
         self._source, self._sink = source, sink
         self._backlog = Backlog(room)
@@ -164,6 +168,7 @@ class Relay:
         self._patience = patience
         self._ended = ended
         self._hand_over = hand_over
+        self._turn = turn or threading.Lock()
         self._loop = asyncio.get_running_loop()
         self._arrived = asyncio.Event()
         self._filled = asyncio.Event()
@@ -278,11 +283,18 @@ class Relay:
             pass
 
     def _pass_chunk(self, most: int, *, keep: bool) -> int:
-        chunk = os.read(self._source, most)
-        rest = write_all(self._sink, chunk)
-        if keep and chunk:
-            self._keep(chunk, rest)
-        return len(chunk)
+        """Pass on what there is, and the rest of its last line if that is there as well; return how much it was, 0 at the pipe's end."""
+        passed: list[tuple[bytes, bytes]] = []
+        size = 0
+        with self._turn:
+            while not passed or (size < TURN and not passed[-1][0].endswith(b"\n") and in_pipe(self._source)):
+                chunk = os.read(self._source, most)
+                passed.append((chunk, write_all(self._sink, chunk)))
+                size += len(chunk)
+        for chunk, rest in passed:
+            if keep and chunk:
+                self._keep(chunk, rest)
+        return size
 
     def _heard(self) -> bytes:
         """Wait for bytes or an order; return the order if that came."""

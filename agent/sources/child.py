@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import functools
 import os
+import threading
 from collections import Counter
 from pathlib import Path  # noqa: TC003 - pydantic reads it
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -115,9 +116,10 @@ class Child:
         self.exited, self.silent = loop.create_future(), loop.create_future()
         pipes = {1: _pipe(), 2: _pipe()}
         relays: dict[int, Relay] = {}
+        turn = threading.Lock() if _one_file(1, 2) else None
         try:
             for number in pipes:
-                relays[number] = self._relay(pipes[number][0], number)
+                relays[number] = self._relay(pipes[number][0], number, turn)
                 relays[number].start()
             self.began_ns = self._context.clock.wall_ns()
             self._process = popen(self._config.command, pipes[1][1], pipes[2][1])
@@ -133,7 +135,7 @@ class Child:
         self._oom_kills = oom_kills(self._memory) or 0
         self._streams = [self._stream(relays[number], number) for number in relays]
 
-    def _relay(self, source: int, number: int) -> Relay:
+    def _relay(self, source: int, number: int, turn: threading.Lock | None) -> Relay:
         options = self._config
         return Relay(
             source,
@@ -142,6 +144,7 @@ class Child:
             patience=options.patience,
             ended=self._relay_ended,
             hand_over=functools.partial(hand_over, directory=options.state_dir),
+            turn=turn,
         )
 
     def _stream(self, relay: Relay, number: int) -> _Stream:
@@ -332,6 +335,15 @@ def _counted(drops: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int
     both: Counter[str] = Counter(drops)
     both.update(more)
     return {reason: count for reason, count in both.items() if count}
+
+
+def _one_file(*descriptors: int) -> bool:
+    """Whether both lead to the same file, pipe or terminal; what is closed leads nowhere."""
+    try:
+        first, second = map(os.fstat, descriptors)
+    except OSError:
+        return False
+    return os.path.samestat(first, second)
 
 
 def _pipe() -> tuple[int, int]:

@@ -265,6 +265,36 @@ async def test_abandoned_it_counts_a_line_of_which_the_beginning_is_gone(pipes):
     assert one.relay.abandon() == 2
 
 
+async def test_relays_into_one_file_write_into_no_line_of_the_other(pipes, monkeypatch):
+    """However their reads are cut: one that has begun a line has its turn to the line's end, if that is there."""
+    monkeypatch.setattr(module, "CHUNK", 50)
+    turn = threading.Lock()
+    turn.acquire()
+    one, other = pipes(turn=turn), pipes(turn=turn)
+    other.relay._sink = one.sink
+    first, second = lines(0, 400, 83), lines(1000, 1400, 97)
+    for pipe, text in ((one, first), (other, second)):
+        os.write(pipe.write, text)
+    turn.release()
+    os.close(one.write)
+    os.close(other.write)
+
+    both = (await one.passed(len(first) + len(second))).splitlines(keepends=True)
+    assert [line for line in both if int(line) < 1000] == first.splitlines(keepends=True)
+    assert [line for line in both if int(line) >= 1000] == second.splitlines(keepends=True)
+
+
+async def test_a_line_without_an_end_keeps_no_other_waiting(pipes):
+    """A prompt is passed on at once, and the turn is over."""
+    turn = threading.Lock()
+    one = pipes(turn=turn)
+    os.write(one.write, b"password: ")
+
+    assert await one.passed(10) == b"password: "
+    assert await asyncio.to_thread(turn.acquire, True, 5)
+    turn.release()
+
+
 async def test_closed_it_leaves_nothing(pipes):
     """The thread ends although the pipe stays open, and orders that come later go nowhere."""
     one = pipes()
