@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from agent.parse import syslog
 from agent.parse.exceptions import HEADER
+from agent.parse.json_lines import sniff as is_object
 from agent.parse.limits import is_utf8, to_text
 from agent.parse.odd_times import MONTHS
 from agent.parse.parsed import Parsed
@@ -113,7 +114,7 @@ def by_time(line: bytes, now_ns: int, *, going_on: bool) -> Prefixed | None:
     if match is None:
         return None
     text = line[match.end() :]
-    begins = text.startswith((b"{", _HEADER)) or text.endswith(b"+ Exception Group " + _HEADER)
+    begins = text.startswith(_HEADER) or is_object(text) or text.endswith(b"+ Exception Group " + _HEADER)
     if not begins and (not going_on or _LEVEL.match(text.lstrip())):
         return None
     return Prefixed(TIMED, text, Parsed(None, {}, _moment(match["time"], now_ns)))

@@ -288,9 +288,15 @@ class Writers:
         if (found := by_writer(line)) is not None:
             return found
         if self._given in ("", "syslog"):
-            main = self._table.get((stream, ""))
-            found = by_system(line, now_ns, bare=main is not None and main.stream.reads_syslog)
+            found = self._by_system(stream, line, now_ns)
         return found or self._by_time(stream, line, now_ns)
+
+    def _by_system(self, stream: str, line: bytes, now_ns: int) -> Prefixed | None:
+        """A line behind a system log's header. A logger's line may look so as well: there it is one only where others are."""
+        main = self._table.get((stream, ""))
+        known = main is not None and main.stream.reads_syslog
+        found = by_system(line, now_ns, bare=known)
+        return found if known or found is None or not line[:1].isdigit() or not is_levelled(line) else None
 
     def _by_time(self, stream: str, line: bytes, now_ns: int) -> Prefixed | None:
         going_on = self._table.get((stream, TIMED))
