@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SerializeAsAny, model_validator
 
@@ -28,6 +29,15 @@ def _slug(value: str) -> str:
     if value and not is_slug(value):
         raise OptionError("is not a slug that Sentry takes", "write up to 50 of a-z, 0-9, _ and -, not digits alone, as in nightly-import")
     return value
+
+
+_CRONTAB: Final = re.compile(r"@(?:yearly|annually|monthly|weekly|daily|hourly)|(?:[0-9*/,A-Za-z-]+ +){4}[0-9*/,A-Za-z-]+")
+
+
+def _crontab(value: str) -> str:
+    if value and not _CRONTAB.fullmatch(value.strip()):
+        raise OptionError("is not a crontab", "write minute, hour, day, month and weekday, as in 0 4 * * *")
+    return value.strip()
 
 
 Name = Annotated[str, AfterValidator(_name)]
@@ -162,7 +172,7 @@ class Errors(Section):
     It ends `exited` in order (also by SIGTERM), `crashed` by proof (exit code, signal, OOM kill, last words in its log), else `abnormal`."""
     check_ins: bool = False
     """Check in for each probe and each run of `exec` as a cron monitor of Sentry's, which is made by that. Monitors may cost money."""
-    schedule: str = ""
+    schedule: Annotated[str, AfterValidator(_crontab)] = ""
     """When the command of `exec` runs, as a crontab (`0 4 * * *`): makes its monitor. Without, the monitor must exist."""
     monitor: Annotated[str, AfterValidator(_slug)] = ""
     """The slug of the monitor of `exec`'s command; else one of the service, the program, its script and a hash of the command line, in which

@@ -23,6 +23,7 @@ from agent.component import Accepted, ComponentConfig, Context
 from agent.errors import RetryableError
 from agent.options import FilePath, Size  # noqa: TC001 - pydantic reads them
 from agent.record import Row, Signal
+from agent.writable import why_not_writable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +58,11 @@ class File:
         self._config = config
         self._files: dict[Signal, int] = {}
 
+    def doubts(self) -> list[str]:
+        """Why the directory can't be written now."""
+        why = why_not_writable(self._config.directory)
+        return [f"{why}; or name another directory"] if why else []
+
     async def export(self, row: Row) -> Accepted:
         """Append one line."""
         try:
@@ -65,7 +71,7 @@ class File:
                 await asyncio.to_thread(_sync, os.dup(fd))
         except OSError as error:
             self._forget(row.signal)
-            raise RetryableError(f"cannot write: {error.strerror}") from error
+            raise RetryableError(f"can't write in {self._config.directory}: {error.strerror}") from error
         return Accepted()
 
     async def close(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import os
 import uuid
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,6 +16,7 @@ from agent.metrics import Kind, Metric, Metrics, Observation
 from agent.record import LogRecord, Origin, Payload, Row, Severity, Signal
 from agent.spool.spool import Spool
 from agent.telemetry import Telemetry
+from agent.writable import why_not_writable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
@@ -69,18 +69,9 @@ def built(pipeline: Pipeline) -> Iterable[Finding]:
 
 
 def unusable(state_dir: Path) -> Iterable[Finding]:
-    """A line if the state directory, or the nearest one above it that exists, could not be written."""
-    place = state_dir.absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    fix = "; or name another one with state_dir (OUTRIDER_STATE_DIR)"
-    name = f"state directory {state_dir}"
-    if not place.is_dir():
-        yield Finding(name, f"{place} is not a directory: move it away{fix}", well=False)
-    elif os.statvfs(place).f_flag & os.ST_RDONLY:
-        yield Finding(name, f"{place} is on a file system that is mounted read-only: mount a volume that can be written{fix}", well=False)
-    elif not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
-        yield Finding(name, f"user {os.geteuid()} may not write in {place}: give it to this user{fix}", well=False)
+    """A line if the state directory can't be written."""
+    if why := why_not_writable(state_dir):
+        yield Finding(f"state directory {state_dir}", f"{why}; or name another one with state_dir (OUTRIDER_STATE_DIR)", well=False)
 
 
 async def ask(name: str, exporter: Exporter, settings: Settings) -> list[Finding]:

@@ -88,7 +88,9 @@ class Generation:
         try:
             self._address = await self._endpoints.open(self._settings.state_dir)
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
+            reason = (
+                os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+            )  # of a resolver it is negative
             text = f"can't listen on {self._settings.server.listen}: {reason}; give server.listen (OUTRIDER_LISTEN) another address"
             if self._child is None:
                 await self.close()

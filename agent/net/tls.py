@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, Self
@@ -40,6 +41,10 @@ class TlsOptions(ComponentConfig):
         return self
 
 
+_NOISE: Final = re.compile(r"\[[^\]]*\] *| *\(_ssl\.c:\d+\)")
+"""Of a message of Python's ssl module: the library, and a place in its source."""
+
+
 class TlsContext:
     """The context of one set of options. Loaded when first needed, and again when one of its files has changed."""
 
@@ -60,7 +65,7 @@ class TlsContext:
         except (OSError, ssl.SSLError) as error:
             if self._context is None:
                 names = ", ".join(map(str, self._files()))
-                why = (getattr(error, "reason", None) or error.strerror or str(error)).replace("_", " ").lower()
+                why = _NOISE.sub("", getattr(error, "reason", None) or error.strerror or str(error)).replace("_", " ").lower()
                 remedy = "each must be PEM, and a key that of its certificate"
                 raise HttpError(ErrorKind.TLS, f"the TLS files can't be used ({names}): {why}; {remedy}") from error
         return self._context

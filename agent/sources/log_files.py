@@ -146,7 +146,7 @@ class LogFiles:
         """Globs that no file matches now, and files and directories that they ask for and we may not read."""
         surveys = {glob: survey(glob, self.config.exclude) for glob in self.config.include}
         refused = {path: why for one in surveys.values() for path, why in one.refused.items()}
-        empty = [f"no file matches {printable(glob)} now" for glob, one in surveys.items() if not one.found and not one.refused]
+        empty = [_no_file(glob) for glob, one in surveys.items() if not one.found and not one.refused]
         return [*empty, *sentences(groups(refused))]
 
     def troubles(self) -> list[str]:
@@ -154,7 +154,7 @@ class LogFiles:
         if self._tail is None:
             return []
         globs = self._tail.unmatched() if self._context.clock.monotonic() >= self._settled_at else []
-        return [*(f"no file matches {printable(glob)}" for glob in globs), *sentences(self._tail.table.unreadable.groups())]
+        return [*map(_no_file, globs), *sentences(self._tail.table.unreadable.groups())]
 
     async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Follow the files until cancelled."""
@@ -221,6 +221,12 @@ class LogFiles:
             self._context.telemetry.emit(FileUnreadable(source, path, notice.error, notice.event))
         else:
             self._context.telemetry.emit(FileChanged(source, path, notice.event))
+
+
+def _no_file(glob: str) -> str:
+    if os.path.isdir(glob):
+        return f"{printable(glob)} is a directory, of which nothing is read: write {printable(os.path.join(glob, '*'))}"
+    return f"no file matches {printable(glob)} now"
 
 
 class Batches:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = {
     0: "record columns errors crash",
-    1: "clock retry options fds lean signals metrics own_log fold notices telemetry component",
+    1: "clock retry options fds writable lean signals metrics own_log fold notices telemetry component",
     2: "error_event parse encode redact tail target command passing left_behind relay net resource",
     3: "spool sources exporters verdict testing",
     4: "registry config",

@@ -122,7 +122,7 @@ async def test_a_link_is_not_followed(tmp_path):
     """A symbolic link in place of the file is refused, and the row kept."""
     (tmp_path / "logs.jsonl").symlink_to(tmp_path / "elsewhere")
     exporter = make(tmp_path)
-    with pytest.raises(RetryableError, match="cannot write"):
+    with pytest.raises(RetryableError, match="can't write in"):
         await exporter.export(row())
     await exporter.close()
     assert not (tmp_path / "elsewhere").exists()
@@ -136,3 +136,11 @@ def test_whole_lines_across_blocks(tmp_path):
         fd = os.open(path, os.O_RDONLY)
         assert whole_lines(fd) == head + 1
         os.close(fd)
+
+
+def test_a_directory_that_cannot_be_written(tmp_path):
+    """Where a file stands in the way the check says so; a directory that is to be made is fine."""
+    (tmp_path / "file").touch()
+    assert File(FileConfig(directory=tmp_path / "new"), None).doubts() == []
+    (doubt,) = File(FileConfig(directory=tmp_path / "file" / "out"), None).doubts()
+    assert doubt.startswith(f"{tmp_path}/file is not a directory: ")

@@ -772,3 +772,9 @@ def test_a_few_records_wait_for_more(tmp_path):
     assert written(1, 12.0) is None
     assert len(batches.next(12.3).records) == 1
     batches._tail.close()
+
+
+def test_a_directory_is_not_a_glob(tmp_path):
+    """A directory in place of a glob reads nothing, and the check says what to write."""
+    source = LogFiles(LogFiles.Config(include=(str(tmp_path),)), None)
+    assert source.doubts() == [f"{tmp_path} is a directory, of which nothing is read: write {tmp_path}/*"]
