@@ -58,6 +58,9 @@ _SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://\S+")
 CHOICES: Final = {"OTEL_SDK_DISABLED": "true", "OTEL_LOGS_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
 """Variable → its value by which something is not sent over OTLP."""
 
+LONGEST_MS: Final = 366 * 86_400_000
+"""Milliseconds: no interval is longer (`options.parse_duration`)."""
+
 UNAVAILABLE: Final = ("OUTRIDER_REDIS_STREAMS", "OUTRIDER_TESTRUN_DIR")
 
 
@@ -108,7 +111,7 @@ class _Builder:
 
     def metrics(self) -> None:
         text = self._env.get("OTEL_METRIC_EXPORT_INTERVAL")
-        if text is not None and text.isascii() and text.isdigit() and len(text) <= 12 and int(text) > 0:
+        if text is not None and text.isascii() and text.isdigit() and len(text) <= 12 and 0 < int(text) <= LONGEST_MS:
             self._put("OTEL_METRIC_EXPORT_INTERVAL", ("metrics", "interval"), int(text) / 1000)
         elif text is not None:
             self._warn(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
+from agent.net.headers import objection
 from agent.options import closest
 from agent.record import Signal
 
@@ -47,6 +48,8 @@ MEANINGLESS: Final = (
 )
 """Beginnings of variables that would concern what is sent, and that are not read here. Those that only an SDK inside of a workload has (sampler,
 propagators, spans, its own log's level) are not among them."""
+OWN_HEADERS: Final = frozenset({"content-type", "content-encoding", "content-length", "transfer-encoding", "connection"})
+"""Headers that the exporter sets itself."""
 DISABLED: Final = "OTEL_SDK_DISABLED"
 SELECTORS: Final[Mapping[Signal, str]] = {signal: f"OTEL_{signal.value.upper()}_EXPORTER" for signal in SIGNALS}
 """Signal → the variable that says how it leaves (configuration/sdk-environment-variables.md, "Exporter Selection")."""
@@ -198,9 +201,11 @@ class _Reader:
         """Read `key1=value1,key2=value2`, percent-encoded as in W3C Baggage."""
         headers: dict[str, str] = {}
         for number, pair in enumerate(text.split(","), 1):
-            name, equals, value = pair.partition("=")
-            if equals and name.strip():
-                headers[unquote(name.strip())] = unquote(value.strip())
+            name, equals, value = (unquote(part.strip()) for part in pair.partition("="))
+            if equals and name:
+                wrong = None if name.endswith("_file") else objection(name, value, OWN_HEADERS, "exporter")
+                self.doubts += [] if wrong is None else [Doubt(variable, f"{wrong}: it is left out", wrong.fix)]
+                headers |= {name: value} if wrong is None else {}
             elif pair.strip():
                 fix = "write name=value,name=value with the values percent-encoded"
                 self.doubts.append(Doubt(variable, f"its entry {number} is not name=value: it is left out", fix))

@@ -19,7 +19,9 @@ from agent.crash import crash_point
 from agent.errors import OutriderError, PausedError, RejectedError, RetryableError, TooLargeError
 from agent.exporters.advice import advised, of_failure, of_status
 from agent.exporters.otlp_answer import ACCEPTING, Answer, Outcome, Policy, read_answer, read_failure, scrub
+from agent.exporters.otlp_environment import OWN_HEADERS
 from agent.metrics import Kind, Metric
+from agent.net.headers import objection
 from agent.net.http_client import HttpClient, HttpError, Request, TlsOptions
 from agent.net.message import ErrorKind, ForeignError, parse_target
 from agent.net.proxy import ProxyUrl, chooser
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
 MIB: Final = 1024 * 1024
 USER_AGENT: Final = f"outrider/{__version__} OTel-OTLP-Exporter-Python/{__version__}"
 """As the specification wants it (protocol/exporter.md, "User Agent"): the product, then the exporter."""
-OWN_HEADERS: Final = frozenset({"content-type", "content-encoding", "content-length", "transfer-encoding", "connection"})
-TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 CREDENTIALS: Final = "the credentials in headers (OTEL_EXPORTER_OTLP_HEADERS)"
 GRPC_PORT: Final = 4317
@@ -47,15 +47,8 @@ REQUESTS: Final = Metric(
 
 def _headers(headers: dict[str, Secret]) -> dict[str, Secret]:
     for name, value in headers.items():
-        if not name or not TOKEN.issuperset(name):
-            raise OptionError(f"{name!r} is not a header name", "use letters, digits and hyphens, as in api-key")
-        if name.lower() in OWN_HEADERS:
-            raise OptionError(f"the header {name!r} is the exporter's own", "leave it out")
-        text = value.get_secret_value()
-        if not text.isascii() or not (text.isprintable() or not text):
-            raise OptionError(
-                f"the value of the header {name!r} holds characters that HTTP does not allow", "percent-encode or remove them"
-            )
+        if error := objection(name, value.get_secret_value(), OWN_HEADERS, "exporter"):
+            raise error
     return headers
 
 

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import AfterValidator
 
 from agent.options import OptionError, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 """What a header's name is made of (RFC 9110, 5.6.2)."""
 _OWN: Final = frozenset({"content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade"})
 
 
+def objection(name: str, value: str, reserved: Iterable[str] = _OWN, whose: str = "client") -> OptionError | None:
+    """Why a header can't be sent, if it can't; the value is a secret and not in the message."""
+    if not name or not _TOKEN.issuperset(name):
+        return OptionError(f"{name!r} is not a header name", "use letters, digits and hyphens, as in api-key")
+    if name.lower() in reserved:
+        return OptionError(f"the header {name!r} is the {whose}'s own", "leave it out")
+    if not value.isascii() or not (value.isprintable() or not value):
+        return OptionError(f"the value of the header {name!r} holds characters that HTTP does not allow", "percent-encode or remove them")
+    return None
+
+
 def _checked(headers: dict[str, Secret]) -> dict[str, Secret]:
     for name, value in headers.items():
-        if not name or not _TOKEN.issuperset(name):
-            raise OptionError(f"{name!r} is not a header name", "use letters, digits and hyphens, as in api-key")
-        if name.lower() in _OWN:
-            raise OptionError(f"the header {name!r} is the client's own", "leave it out")
-        text = value.get_secret_value()
-        if not text.isascii() or not (text.isprintable() or not text):
-            raise OptionError(
-                f"the value of the header {name!r} holds characters that HTTP does not allow", "percent-encode or remove them"
-            )
+        if error := objection(name, value.get_secret_value()):
+            raise error
     return headers
 
 
