@@ -76,12 +76,16 @@ _BEHIND: Final = {
         r"\]? {1,8}(?=\[(?P<dotted>[a-z_]\w{0,63}(?:\.\w{1,64}){1,12})\] )",  # a part of the message, if it is not a logger
         rf"\] \[{_CALLED}\] ",
     ),
-    r"\]?[ :|-]{1,8}\[?[^\s]{1,170}(?:[:\]]|  ?[-:])": (
-        r" (?P<pid>\d{1,8}) --- (?:\[[^\]]{0,64}\] ){0,2}?\[ {0,32}(?P<thread>[^\]]{1,64})\] (?P<logger>[\w.$\[\]/-]{1,128}) {1,64}: ",  # Spring Boot
+    r" {1,4}\d{1,8} --- ": (
+        r" {1,4}(?P<pid>\d{1,8}) --- (?:\[[^\]]{0,64}\] ){0,2}?\[ {0,32}(?P<thread>[^\]]{1,64})\] (?P<logger>[\w.$\[\]/-]{1,128}) {1,64}: ",
+    ),  # Spring Boot
+    r"\]? {1,8}\[?[^\s:]{1,160}:\d": (
         rf"\]? {{1,8}}{_FILE}(?: [->:]|:)? ",
         rf"\]? {{1,8}}\[?(?=[A-Za-z_]){_CALLED}:(?P<line>\d{{1,7}})\]?(?: -|:) ",
-        r" {1,8}(?P<logger>\w{1,64}(?:::\w{1,64}){0,16})\] (?=\S)",  # env_logger
+    ),
+    r"\]?[ :|-]{1,8}\[?[^\s]{1,170}(?:[:\]]|  ?[-:])": (
         rf"\]?[ :|-]{{1,4}}\[?{_CALLED}(?:\]?:| --?) ",
+        r" {1,8}(?P<logger>\w{1,64}(?:::\w{1,64}){0,16})\] (?=\S)",  # env_logger
     ),
     r" in ": (rf" in {_CALLED}: ",),  # Flask
     r"\]? {1,8}[a-z_]": (r"\]? {1,8}(?=(?P<dotted>__main__|[a-z_]\w{0,63}(?:\.\w{1,64}){1,12}) )",),
@@ -210,7 +214,9 @@ LAYOUTS: Final = (
         rf" {{1,8}}{_MESSAGE}",
     ),
     Layout(
-        "MongoDB 4.2", _DIGITS, rf"{TIME} (?P<level>[DIWEF])\d? (?P<logger>[A-Z]{{2,16}}) {{1,8}}\[(?P<thread>[^\]]{{1,64}})\] {_MESSAGE}"
+        "MongoDB 4.2",
+        _DIGITS,
+        rf"{TIME} (?P<level>[DIWEF])\d? (?P<logger>[A-Z]{{2,16}}) {{1,8}}\[(?P<thread>[^\]]{{1,64}})\] {_MESSAGE}",
     ),
     Layout(
         "MySQL",
@@ -232,7 +238,11 @@ LAYOUTS: Final = (
         rf" {_FILE}\] (?:(?P<paired>\"(?:[^\"\\]|\\.){{0,4096}}\"(?: .*)?)|{_MESSAGE})",
     ),
     Layout("logrus", "TDIWEFP", rf"(?P<level>TRAC|DEBU|INFO|WARN|ERRO|FATA|PANI)\[(?:\d{{4,8}}|{TIME})\] {{0,2}}{_PAIRED}"),
-    Layout("zerolog", _DIGITS, rf"(?P<clock>\d{{1,2}}:\d\d[AP]M) (?P<level>TRC|DBG|INF|WRN|ERR|FTL|PNC)(?: {_FILE} >)? {_PAIRED}"),
+    Layout(
+        "zerolog",
+        _DIGITS,
+        rf"(?P<clock>\d{{1,2}}:\d\d[AP]M) (?P<level>TRC|DBG|INF|WRN|ERR|FTL|PNC)(?: {_FILE} >)? {_PAIRED}",
+    ),
     Layout(
         "Tornado, Jupyter",
         "[",
@@ -295,3 +305,10 @@ _BEGINS: Final = {
 }
 BEGINS: Final = {ord(first): re.compile(begin) for firsts, begin in _BEGINS.items() for first in firsts}
 """How the lines of all layouts begin, by their first byte: tells cheaply of most others that they are of none."""
+SIGNS: Final = re.compile(
+    r"[A-Z]{3}|[Tt]race|[Dd]ebug|[Ii]nfo|[Nn]ot|[Ww]arn|[Ee]rr|[Cc]rit|[Ff]atal|[Aa]lert|[Ee]merg|[Pp]anic|panic|[Ss]ucc|exception|System"
+    r"|[ \[][DIWEFC][\] \d]|:[XCSM] |[AP]M "
+)
+"""One of these is near the beginning of each line that begins with a time and has a level: where none is, no layout is tried."""
+SIGNED: Final = 400
+"""Characters that are "near"."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import string
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
 from agent.parse import access, pairs, trace_context
-from agent.parse.layouts import ALTERNATIVE, BEGINS, LAYOUTS, TIMED, Layout
+from agent.parse.layouts import ALTERNATIVE, BEGINS, LAYOUTS, SIGNED, SIGNS, TIMED, Layout
 from agent.parse.limits import to_text
 from agent.parse.parsed import Parsed
 from agent.parse.severity import SeverityCache
@@ -53,6 +53,7 @@ _NO_MODULES: Final = frozenset(
 )  # fmt: skip
 """Ends of hosts and files, which have dots as modules have."""
 _SHAPELESS: Final = (string.ascii_letters + string.digits).encode()
+_DIGITS: Final = frozenset(string.digits)
 _SHAPED: Final = 32
 _MAX_SHAPES: Final = 1024
 _FLAT: Final = re.compile(r"\{.{0,16384}\}", re.DOTALL)
@@ -64,34 +65,47 @@ def _numbered(name: str) -> tuple[str, int]:
     return role, int(name[len(role) :] or 0)
 
 
+class _Ending(NamedTuple):
+    """The groups of a pattern that may hold something when a certain one matched last: most are of other ends of the line."""
+
+    indices: tuple[int, ...]
+    roles: tuple[str, ...]
+    """What each of them holds."""
+    is_simple: bool
+    """Whether no two of them hold the same."""
+    named: tuple[tuple[str, str, bool], ...]
+    """(role, attribute, whether it is a number) of those that become attributes."""
+
+
 class _Row:
     """A layout at work; its pattern is compiled when a line may be of it."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.levels = layout.levels
+        self._endings: dict[int | None, _Ending] = {}
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         return re.compile(self.layout.pattern, re.DOTALL)
 
-    @cached_property
-    def _wanted(self) -> dict[int | None, tuple[tuple[int, ...], tuple[str, ...]]]:
-        """Last group that matched → the groups that may hold something then, and what that is: most are of other ends of the line."""
-        groups = [(index, *_numbered(name)) for name, index in self.pattern.groupindex.items()]
-        found = {}
-        for last, _, ending in groups:
-            wanted = [(index, role) for index, role, number in groups if number < ALTERNATIVE or number == ending]
-            found[last] = (0, *[index for index, _ in wanted]), ("line of all", *[role for _, role in wanted])
-        return cast("dict[int | None, tuple[tuple[int, ...], tuple[str, ...]]]", found)
-
-    def parts(self, text: str) -> dict[str, str] | None:
+    def parts(self, text: str) -> tuple[dict[str, str | None], _Ending] | None:
         """What the groups hold, by what that is; None if the text is not of this layout."""
         match = self.pattern.fullmatch(text)
         if match is None:
             return None
-        indices, roles = self._wanted[match.lastindex]
-        return {role: part for role, part in zip(roles, match.group(*indices), strict=True) if part is not None}
+        ending = self._endings.get(match.lastindex) or self._ending(match.lastindex)
+        values = zip(ending.roles, match.group(*ending.indices), strict=True)
+        return dict(values) if ending.is_simple else {role: part for role, part in values if part is not None}, ending
+
+    def _ending(self, last: int | None) -> _Ending:
+        numbered = {index: _numbered(name) for name, index in self.pattern.groupindex.items()}
+        wanted = [index for index, (_, number) in numbered.items() if number < ALTERNATIVE or number == numbered[last or 1][1]]
+        wanted = wanted if len(wanted) > 1 else wanted * 2  # of one group a match makes no tuple
+        roles = tuple(numbered[index][0] for index in wanted)
+        named = tuple((role, _ATTRIBUTES[role], role in _NUMBERS) for role in dict.fromkeys(roles) if role in _ATTRIBUTES)
+        made = self._endings[last] = _Ending(tuple(wanted), roles, len(set(roles)) == len(roles), named)
+        return made
 
 
 _ROWS: Final = tuple(map(_Row, LAYOUTS))
@@ -112,19 +126,7 @@ def sniff(line: bytes) -> bool:
 def parse(line: bytes, now_ns: int) -> Parsed | None:
     """The record of a line with a level, or None. `now_ns` helps times without a year."""
     text = _candidate(line)
-    if text is None:
-        return None
-    shape = line[:_SHAPED].translate(None, _SHAPELESS)
-    last = _last.get(shape)
-    if last is not None and (parsed := _parsed(last, text, now_ns)) is not None:
-        return parsed
-    for row in _BY_FIRST.get(text[:1], ()):
-        if row is not last and (parsed := _parsed(row, text, now_ns)) is not None:
-            if len(_last) >= _MAX_SHAPES:
-                _last.clear()
-            _last[shape] = row
-            return parsed
-    return None
+    return None if text is None else _levelled(line, text, now_ns)
 
 
 def sniff_timed(line: bytes) -> bool:
@@ -137,10 +139,26 @@ def parse_timed(line: bytes, now_ns: int) -> Parsed | None:
     text = _candidate(line)
     if text is None:
         return None
-    if (parsed := parse(line, now_ns)) is not None:
+    if (parsed := _levelled(line, text, now_ns)) is not None:
         return parsed
-    parts = _TIMED.parts(text)
-    return _record(parts, 0, now_ns) if parts and from_text(parts["time"]) else None
+    found = _TIMED.parts(text)
+    return _record(*found, 0, now_ns) if found and from_text(found[0]["time"] or "") else None
+
+
+def _levelled(line: bytes, text: str, now_ns: int) -> Parsed | None:
+    shape = line[:_SHAPED].translate(None, _SHAPELESS)
+    last = _last.get(shape)
+    if last is not None and (parsed := _parsed(last, text, now_ns)) is not None:
+        return parsed
+    if text[0] in _DIGITS and SIGNS.search(text, 0, SIGNED) is None:
+        return None
+    for row in _BY_FIRST.get(text[:1], ()):
+        if row is not last and (parsed := _parsed(row, text, now_ns)) is not None:
+            if len(_last) >= _MAX_SHAPES:
+                _last.clear()
+            _last[shape] = row
+            return parsed
+    return None
 
 
 def _candidate(line: bytes) -> str | None:
@@ -156,44 +174,46 @@ def _candidate(line: bytes) -> str | None:
 
 
 def _parsed(row: _Row, text: str, now_ns: int) -> Parsed | None:
-    parts = row.parts(text)
-    if parts is None:
+    found = row.parts(text)
+    if found is None:
         return None
-    level = parts.get("level")
+    level = found[0].get("level")
     if level is None:
-        return _record(parts, 0, now_ns)
+        return _record(*found, 0, now_ns)
     number = (
         row.levels.get(level) or row.levels.get(level.lower()) or (_levels[level].number if level[-1].isdigit() or len(level) == 1 else 0)
     )
-    return _record(parts, number, now_ns) if number else None
+    return _record(*found, number, now_ns) if number else None
 
 
-def _record(parts: dict[str, str], severity: int, now_ns: int) -> Parsed:
+def _record(parts: dict[str, str | None], ending: _Ending, severity: int, now_ns: int) -> Parsed:
     attributes: dict[str, Value] = {}
-    for role, part in parts.items():
-        if part and (name := _ATTRIBUTES.get(role)):
-            attributes[name] = int(part) if role in _NUMBERS else part
+    for role, name, is_number in ending.named:
+        if part := parts.get(role):
+            attributes[name] = int(part) if is_number else part
     message = _message(parts, attributes)
-    level = parts.get("level", "")
-    if "trace" not in parts or not (trace := trace_context.trace_id(parts["trace"])):
-        return Parsed(message, attributes, _time(parts, now_ns), severity, level)
+    time = parts.get("time")
+    time_ns = from_text(time) if time and "zone" not in parts else _odd_time(parts, now_ns)
+    level = parts.get("level") or ""
+    if not (ids := parts.get("trace")) or not (trace := trace_context.trace_id(ids)):
+        return Parsed(message, attributes, time_ns, severity, level)
     span = trace_context.span_id(parts["span"]) or b""
-    return Parsed(message, attributes, _time(parts, now_ns), severity, level, trace, span, int(parts.get("sampled") == "True"))
+    return Parsed(message, attributes, time_ns, severity, level, trace, span, int(parts.get("sampled") == "True"))
 
 
-def _message(parts: dict[str, str], attributes: dict[str, Value]) -> str:
+def _message(parts: dict[str, str | None], attributes: dict[str, Value]) -> str:
     """The message; what else it says is put among the attributes."""
-    message = parts.get("message", "").rstrip()
-    if "paired" in parts:
-        message, more = pairs.part(parts["paired"])
+    message = (parts.get("message") or "").rstrip()
+    if paired := parts.get("paired"):
+        message, more = pairs.part(paired)
         attributes |= more
-    if "dotted" in parts and _is_module(parts["dotted"]):
-        attributes["logger"] = parts["dotted"]
-        message = message.removeprefix("[")[len(parts["dotted"]) :].removeprefix("]").lstrip(" ")
-    if "before" in parts:
-        is_thread = "logger" in attributes or _THREAD.fullmatch(parts["before"]) or " " in parts["before"]
-        attributes["thread.name" if is_thread else "logger"] = parts["before"]
-    if message.endswith("}") and "\t{" in message:
+    if (dotted := parts.get("dotted")) and _is_module(dotted):
+        attributes["logger"] = dotted
+        message = message.removeprefix("[")[len(dotted) :].removeprefix("]").lstrip(" ")
+    if before := parts.get("before"):
+        is_thread = "logger" in attributes or _THREAD.fullmatch(before) or " " in before
+        attributes["thread.name" if is_thread else "logger"] = before
+    if message[-1:] == "}" and "\t{" in message:
         message = _with_fields(message, attributes)
     if '" ' in message and (request := access.match(message)):
         attributes |= access.attributes_of(request)
@@ -217,9 +237,9 @@ def _with_fields(message: str, attributes: dict[str, Value]) -> str:
     return text
 
 
-def _time(parts: dict[str, str], now_ns: int) -> int:
+def _odd_time(parts: dict[str, str | None], now_ns: int) -> int:
     if time := parts.get("time"):
-        return from_text(f"{time} {parts['zone']}" if "zone" in parts else time)
+        return from_text(f"{time} {parts['zone']}" if parts.get("zone") else time)
     if time := parts.get("yearless"):
         return yearless(time, now_ns)
     if time := parts.get("short"):  # yymmdd
