@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.parse.limits import to_text
 from agent.parse.parsed import Parsed
-from agent.parse.severity import ERROR, INFO, WARN
+from agent.parse.severity import of_status
 from agent.parse.terminal import clean
 from agent.parse.timestamps import from_text
 
@@ -68,9 +68,7 @@ def parse(line: bytes, _now_ns: int) -> Parsed | None:
     if groups is None or not groups.get("time"):
         return None
     attributes = attributes_of(groups)
-    status = int(groups["status"] or 0)
-    severity = ERROR if status >= 500 else WARN if status >= 400 else INFO
-    return Parsed(text, attributes, from_text(groups["time"] or ""), severity)
+    return Parsed(text, attributes, from_text(groups["time"] or ""), of_status(int(groups["status"] or 0)))
 
 
 def match(text: str) -> dict[str, str | None] | None:

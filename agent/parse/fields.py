@@ -34,6 +34,9 @@ _STATUSES: Final = frozenset(
     ("emerg", "emergency", "alert", "crit", "critical", "fatal", "error", "err", "warn", "warning", "notice", "info", "debug", "trace")
 )
 """What a field named `status` holds where it is Datadog's level."""
+_REQUESTS: Final = frozenset(("request", "requestmethod", "method", "httprequestmethod", "httpmethod", "verb"))
+_RESPONSES: Final = ("status", "responsecode", "httpresponsestatuscode", "downstreamstatus", "statuscode", "httpstatus")
+"""Names of a request and of the status of its response, without separators: nginx, Envoy, OpenTelemetry, Traefik."""
 _DIGITS: Final = frozenset("01234567")
 _MONGODB: Final = frozenset(("F", "E", "W", "I", "D1", "D2", "D3", "D4", "D5"))
 _LONGEST: Final = 4096
@@ -129,8 +132,8 @@ def promote(fields: dict[str, Value], now_ns: int = 0) -> Parsed:
     is_clef = "@t" in fields
     time_ns = take(fields, found.time or weak.get("time", ()), lambda value: _time(value, now_ns)) or 0
     level = _level(fields, made, weak.get("level", ()))
-    if is_clef and level is NO_LEVEL:  # "absence implies Information"
-        level = Level(severity.INFO, "")
+    if level is NO_LEVEL:
+        level = Level(severity.INFO if is_clef else _of_status(fields), "")  # of CLEF "absence implies Information"
     body = _body(fields, found.body or tuple(name for name in weak.get("body", ()) if isinstance(fields[name], str)))
     trace, span, flags = _trace_context(fields, made)
     doubtful = not time_ns and any(bare(name) in _EXPECTED for name in found.time)
@@ -208,6 +211,17 @@ def _severity_number(value: Value) -> int | None:
         name = value.removeprefix("SEVERITY_NUMBER_").removeprefix("SeverityNumber.")
         value = int(name) if name.isascii() and name.isdigit() and len(name) < 3 else severity.from_name(name)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 24 else None
+
+
+def _of_status(fields: dict[str, Value]) -> int:
+    """The severity of a request in an access log, by its status; 0 if the fields are not of one."""
+    said = {bare(name): value for name, value in fields.items()}
+    if _REQUESTS.isdisjoint(said):
+        return 0
+    status = next((said[name] for name in _RESPONSES if name in said), None)
+    if isinstance(status, str) and status.isascii() and status.isdigit() and len(status) == 3:
+        status = int(status)
+    return severity.of_status(status) if isinstance(status, int) and 100 <= status < 600 else 0
 
 
 def _trace_context(fields: dict[str, Value], made: Plan) -> tuple[bytes, bytes, int]:

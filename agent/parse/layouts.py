@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _ZONE: Final = r"(?: ?(?:(?:Z|UTC|GMT|CES?T|[ECMP][SD]T)\b|[+-]\d\d:?\d\d))?"
 TIME: Final = rf"(?P<time>\d{{4}}[-/.]\d\d[-/.]\d\d[T ]\d\d:\d\d:\d\d(?:[.,:]\d{{1,9}})?{_ZONE})"
+_ANY_TIME: Final = TIME.replace(r"\d{4}[-/.]\d\d[-/.]\d\d[T ]", r"(?:\d{4}[-/.]\d\d[-/.]\d\d[T ]|\d\d[- ][A-Z][a-z]{2}[- ]\d{4} )")
+"""As Tomcat, BIND and log4j write it as well: 22-Nov-2026, 22 Nov 2026."""
 _CLOCK: Final = r"(?P<clock>(?:\d\d/\d\d/\d\d )?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)"
 WORDS: Final = (
     "(?i:TRACE|DEBUG|INFO(?:RMATION)?|SUCCESS|NOTICE|WARN(?:ING)?|ERROR|CRIT(?:ICAL)?|FATAL|ALERT|EMERG(?:ENCY)?|D?PANIC)"
@@ -64,6 +66,8 @@ _BEHIND: Final = {
         r"\] (?P<pid>\d{1,8})#(?P<tid>\d{1,8}): ",  # nginx
         r"/(?P<process>[\w-]{1,64})\] ",  # Celery
         r": (?P<logger>[\w./-]{1,64})/(?P<pid>\d{1,8}) on [\w.-]{1,255}: ",  # bunyan's command
+        rf":(?=[A-Za-z_]){_CALLED}:(?=[^\s/])",  # as logging's default, behind a time
+        r":(?=[^\s:])",
     ),
     r"\]? {0,8}[\[|(]": (
         r" {0,8}\| (?P<logger>[\w.<>]{1,128}):(?P<function>[\w.<>]{1,128}):(?P<line>\d{1,7}) - ",  # loguru
@@ -71,13 +75,14 @@ _BEHIND: Final = {
         rf" {{0,8}}\| {_CALLED} {{0,32}}\|(?: {_IDS} \|)? ",
         rf" {{1,8}}\[{_CALLED}\] \((?P<thread>[^)]{{1,64}})\) ",  # JBoss, Quarkus
         rf" {{1,8}}\[(?P<thread>\w[\w ./:#@$-]{{0,63}})\] {_CALLED}(?: {{0,8}}:| --?) ",
+        r" {1,8}\[(?P<thread>[\w-]{1,64})\] (?=(?P<dotted>[a-z_]\w{0,63}(?:\.\w{1,64}){1,12}) )",  # Tomcat
         rf"\]? {{1,8}}[\[(]{_FILE}[\])](?: [->:]|:)? ",
         r" \((?:(?P<logger>[\w./-]{1,64})/)?(?P<pid>\d{1,8})(?: on [\w.-]{1,255})?\): ",  # pino-pretty
         r"\]? {1,8}(?=\[(?P<dotted>[a-z_]\w{0,63}(?:\.\w{1,64}){1,12})\] )",  # a part of the message, if it is not a logger
         rf"\] \[{_CALLED}\] ",
     ),
     r" {1,4}\d{1,8} --- ": (
-        r" {1,4}(?P<pid>\d{1,8}) --- (?:\[[^\]]{0,64}\] ){0,2}?\[ {0,32}(?P<thread>[^\]]{1,64})\] (?P<logger>[\w.$\[\]/-]{1,128}) {1,64}: ",
+        r" {1,4}(?P<pid>\d{1,8}) --- (?:\[[^\],]{0,64},(?P<trace>[0-9a-f]{32}),(?P<span>[0-9a-f]{16})(?:,\w{0,5})?\] )?(?:\[[^\]]{0,64}\] ){0,2}?\[ {0,32}(?P<thread>[^\]]{1,64})\] (?P<logger>[\w.$\[\]/-]{1,128}) {1,64}: ",
     ),  # Spring Boot
     r"\]? {1,8}\[?[^\s:]{1,160}:\d": (
         rf"\]? {{1,8}}{_FILE}(?: [->:]|:)? ",
@@ -185,12 +190,17 @@ _REDIS: Final = {".": DEBUG, "-": DEBUG, "*": 10, "#": WARN}
 _APACHE: Final = {**SYSLOG_NAMES, **{f"trace{depth}": TRACE for depth in range(1, 9)}}
 
 LAYOUTS: Final = (
-    Layout("time, level", _DIGITS + "[", rf"\[?{TIME}\]?(?:{_STRUCTLOG}|{_SLOG}|{_ZEROLOG}|{_GAP}[\[<]?{_LEVEL}>?{_TAIL})", _STRUCTURED),
-    Layout("time, more, level", _DIGITS + "[", rf"\[?{TIME}\]?{_MIDDLE}{_GAP}[\[<]?{_LEVEL}>?{_TAIL}", _TEXT),
+    Layout(
+        "time, level",
+        _DIGITS + "[",
+        rf"\[?{_ANY_TIME}\]?(?:{_STRUCTLOG}|{_SLOG}|{_ZEROLOG}|{_GAP}(?:[\[<] {{0,4}})?{_LEVEL}>?{_TAIL})",
+        _STRUCTURED,
+    ),
+    Layout("time, more, level", _DIGITS + "[", rf"\[?{_ANY_TIME}\]?{_MIDDLE}{_GAP}(?:[\[<] {{0,4}})?{_LEVEL}>?{_TAIL}", _TEXT),
     Layout(
         "time, logger, level",
         _DIGITS + "[",
-        rf"\[?{TIME}\]?(?:{_MIDDLE})?(?:{_either(_BEFORE, 30)}){_GAP}[\[<]?{_LEVEL}>?{_PLAIN_TAIL}",
+        rf"\[?{_ANY_TIME}\]?(?:{_MIDDLE})?(?:{_either(_BEFORE, 30)}){_GAP}[\[<]?{_LEVEL}>?{_PLAIN_TAIL}",
         _TEXT,
     ),
     Layout(
@@ -210,7 +220,7 @@ LAYOUTS: Final = (
     Layout(
         "letter",
         _DIGITS + "[",
-        rf"\[?{TIME}\]?[ \t|]{{1,3}}(?:\[(?P<level1>[DIWEFC])\](?: (?P<logger1>{_NAME}):)?|(?P<level2>[DWEFC]|I(?= \w{{1,64}}\.)) (?P<logger2>{_NAME}):)"
+        rf"\[?{TIME}\]?[ \t|]{{1,3}}(?:\[(?P<level1>[DIWEFC])\](?: (?P<logger1>{_NAME}):)?|(?P<level2>[DWEFC]|I(?= \w{{1,64}}\.)) (?P<logger2>{_NAME}):|(?P<level3>[DIWE])!)"
         rf" {{1,8}}{_MESSAGE}",
     ),
     Layout(
@@ -238,6 +248,9 @@ LAYOUTS: Final = (
         rf" {_FILE}\] (?:(?P<paired>\"(?:[^\"\\]|\\.){{0,4096}}\"(?: .*)?)|{_MESSAGE})",
     ),
     Layout("logrus", "TDIWEFP", rf"(?P<level>TRAC|DEBU|INFO|WARN|ERRO|FATA|PANI)\[(?:\d{{4,8}}|{TIME})\] {{0,2}}{_PAIRED}"),
+    Layout(
+        "geth", "TDIWEC", rf"(?P<level>TRACE|DEBUG|INFO|WARN|ERROR|CRIT) {{1,2}}\[(?P<clock>\d\d-\d\d\|\d\d:\d\d:\d\d\.\d{{3}})\] {_PAIRED}"
+    ),
     Layout(
         "zerolog",
         _DIGITS,
@@ -292,14 +305,14 @@ LAYOUTS: Final = (
 )
 TIMED: Final = Layout("time", _DIGITS + "[", rf"\[?{TIME}\]?(?::|(?: {{1,8}}[|:-])(?= ))?[ \t](?:{_FILE}: )?{_MESSAGE}")
 """A line that begins with a time and has no level; what is indented behind one blank stays so."""
-_DATED: Final = rb"\d{4}[-/.]\d\d[-/.]\d\d[T ]|\d\d:\d\d:\d\d|\d\d/\d\d/\d\d \d"
+_DATED: Final = rb"\d{4}[-/.]\d\d[-/.]\d\d[T ]|\d\d[- ][A-Z][a-z]{2}[- ]\d{4} |\d\d:\d\d:\d\d|\d\d/\d\d/\d\d \d"
 _LEVEL_TIME: Final = rb"[A-Za-z]{3,11} {0,8}\]?[ \t:]{1,4}\[?\d{4}[-/.]\d\d[-/.]"
 _BEGINS: Final = {
     _DIGITS: _DATED + rb"|\d{1,8}:[XCSM] \d|\d{1,2}:\d\d[AP]M ",
     "[": rb"\[(?:" + _DATED + rb"|[A-Za-z]{4,9} {0,5}\]|[DIWECF] \d|\d\d-[A-Z]|[A-Z][a-z]{2} [A-Z]|" + _LEVEL_TIME + rb")",
     _CAPITALS: rb"[A-Z]{3,11}:|"
     + _LEVEL_TIME
-    + rb"|[IWEFDV]\d{4}|[DIWEF], \[|[A-Z]{4}\[|[A-Z_]{3,16}\s(?:RequestId|Runtime|TraceId|Name|Init)",
+    + rb"|[IWEFDV]\d{4}|[DIWEF], \[|[A-Z]{4}\[|[A-Z]{4,5} {1,2}\[\d\d-\d\d\||[A-Z_]{3,16}\s(?:RequestId|Runtime|TraceId|Name|Init)",
     _CAPITALS.lower(): rb"[a-z]{4}: \w[\w.]{1,200}\[|" + _LEVEL_TIME,
     " ": rb" {10,22} (?:" + _UPPER.encode() + rb") ",
 }
@@ -307,7 +320,7 @@ BEGINS: Final = {ord(first): re.compile(begin) for firsts, begin in _BEGINS.item
 """How the lines of all layouts begin, by their first byte: tells cheaply of most others that they are of none."""
 SIGNS: Final = re.compile(
     r"[A-Z]{3}|[Tt]race|[Dd]ebug|[Ii]nfo|[Nn]ot|[Ww]arn|[Ee]rr|[Cc]rit|[Ff]atal|[Aa]lert|[Ee]merg|[Pp]anic|panic|[Ss]ucc|exception|System"
-    r"|[ \[][DIWEFC][\] \d]|:[XCSM] |[AP]M "
+    r"|[ \[][DIWEFC][\] !\d]|:[XCSM] |[AP]M "
 )
 """One of these is near the beginning of each line that begins with a time and has a level: where none is, no layout is tried."""
 SIGNED: Final = 400

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _PAIR: Final = re.compile(r'\s*([^\s="]+)(?:=("(?:[^"\\]|\\.)*"|[^\s"]*))?(?=\s|$)')
 _BEGIN: Final = re.compile(rb'\s*[^\s="\[{(]+=(?:"|[^\s"]*(?:\s|$))')
-_KNOWN: Final = re.compile(rb"(?:^|\s)(?:level|lvl|severity|msg|message|event|ts|time|timestamp)=")
+_KNOWN: Final = re.compile(rb"(?i:(?:^|\s)(?:level|lvl|severity|msg|message|event|ts|time|timestamp)=)")
 
 
 def sniff(line: bytes) -> bool:

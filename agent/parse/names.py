@@ -21,7 +21,7 @@ _STRONG: Final = {
     "number": "severitynumber",
 }
 WEAK: Final = (
-    ("time", "t", {"lvl", "s"}),  # log15, MongoDB
+    ("time", "t", {"lvl", "level", "s"}),  # log15, MongoDB
     ("time", "starttime", {"responsecode"}),  # Envoy
     ("time", "startutc", {"downstreamstatus"}),  # Traefik
     ("level", "status", set[str]()),  # Datadog

@@ -41,13 +41,15 @@ BY_NAME: Final = {name: number for number, names in _NAMES.items() for name in n
 SYSLOG: Final = (FATAL, 19, 18, ERROR, WARN, 10, INFO, DEBUG)
 """RFC 5424 severity → SeverityNumber, as appendix B of the data model maps it."""
 SYSLOG_NAMES: Final = dict(zip(("emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"), SYSLOG, strict=True))
-"""As nginx and Apache write them."""
+"""As Apache writes them."""
 
 _BUNYAN: Final = ((60, FATAL), (50, ERROR), (40, WARN), (30, INFO), (20, DEBUG), (10, TRACE))
 _PYTHON: Final = ((50, FATAL), (40, ERROR), (30, WARN), (20, INFO), (10, DEBUG))
 _LOG4J: Final = {5_000: TRACE, 10_000: DEBUG, 20_000: INFO, 30_000: WARN, 40_000: ERROR, 50_000: FATAL}
 _SHADED: Final = re.compile(r"(trace|debug|info|warn|error|fatal)([1-4]|[+-][0-9]{1,3})")
 _WORST: Final = 24
+_LOST: Final = re.compile(r"\[[0-9;]{0,16}m")
+"""A colour that has lost its escape character on the way."""
 
 
 class Level(NamedTuple):
@@ -59,7 +61,7 @@ class Level(NamedTuple):
 
 def from_name(text: str) -> int:
     """SeverityNumber of a level's name; 0 if it is not one. A number as text counts as a number of Python's."""
-    name = clean(text).strip(" \t:[]<>()").lower()
+    name = _LOST.sub("", clean(text)).strip(" \t:[]<>()").lower()
     if number := BY_NAME.get(name):
         return number
     if name.isascii() and name.isdigit() and len(name) < 6:
@@ -85,6 +87,11 @@ def from_number(level: float, *, bunyan: bool = False) -> int:
     if level > 100:
         return _LOG4J.get(int(level), 0)
     return next((number + min(int(level) - step, 3) for step, number in _PYTHON if step <= level), 0)
+
+
+def of_status(status: int) -> int:
+    """SeverityNumber of a request by the status of its response: from 500 on ERROR, from 400 on WARN, below INFO."""
+    return ERROR if status >= 500 else WARN if status >= 400 else INFO
 
 
 class SeverityCache(dict[str, Level]):

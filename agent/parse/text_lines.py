@@ -56,7 +56,9 @@ _SHAPELESS: Final = (string.ascii_letters + string.digits).encode()
 _DIGITS: Final = frozenset(string.digits)
 _SHAPED: Final = 32
 _MAX_SHAPES: Final = 1024
-_FLAT: Final = re.compile(r"\{.{0,16384}\}", re.DOTALL)
+_SAID: Final = re.compile(r"(?:dd\.)?trace[_.]?[iI][dD][=:] ?\"?(\w{16,39})\"?[,;]? (?:dd\.)?span[_.]?[iI][dD][=:] ?\"?(\w{1,20})\b")
+_SAID_WITHIN: Final = 1024
+"""Characters in which ids are looked for."""
 
 
 def _numbered(name: str) -> tuple[str, int]:
@@ -195,10 +197,23 @@ def _record(parts: dict[str, str | None], ending: _Ending, severity: int, now_ns
     time = parts.get("time")
     time_ns = from_text(time) if time and "zone" not in parts else _odd_time(parts, now_ns)
     level = parts.get("level") or ""
-    if not (ids := parts.get("trace")) or not (trace := trace_context.trace_id(ids)):
+    if not parts.get("trace") and "trace" not in message:
         return Parsed(message, attributes, time_ns, severity, level)
-    span = trace_context.span_id(parts["span"]) or b""
-    return Parsed(message, attributes, time_ns, severity, level, trace, span, int(parts.get("sampled") == "True"))
+    trace, span = _ids(parts, message)
+    return Parsed(message, attributes, time_ns, severity, level, trace, span, int(bool(trace) and parts.get("sampled") == "True"))
+
+
+def _ids(parts: dict[str, str | None], message: str) -> tuple[bytes, bytes]:
+    """Trace and span, where the layout has a place for them, or the message says them side by side."""
+    given = parts.get("trace"), parts.get("span")
+    if not given[0]:
+        match = _SAID.search(message, 0, _SAID_WITHIN)
+        given = (match[1], match[2]) if match else (None, None)
+        if match and match[0].startswith("dd."):
+            trace = trace_context.datadog_trace_id(match[1])
+            return trace or b"", (trace_context.datadog_span_id(match[2]) or b"") if trace else b""
+    trace = trace_context.trace_id(given[0])
+    return trace or b"", (trace_context.span_id(given[1]) or b"") if trace else b""
 
 
 def _message(parts: dict[str, str | None], attributes: dict[str, Value]) -> str:

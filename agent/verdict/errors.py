@@ -37,7 +37,19 @@ EXIT: Final = "outrider.process.exited"
 """`event.name` of a record that tells how a process ended."""
 PROBE: Final = "outrider.probe.changed"
 """`event.name` of a record that tells of a probe's change of state."""
-LOGGERS: Final = ("logger", "logger_name", "log.logger", "name", "component")
+LOGGERS: Final = (
+    "logger",
+    "logger_name",
+    "loggerName",
+    "LoggerName",
+    "Logger",
+    "log.logger",
+    "SourceContext",
+    "Category",
+    "@module",
+    "name",
+    "component",
+)
 LONGEST_LOGGER: Final = 128
 SHORT: Final = 512
 """Characters of a breadcrumb's message."""

@@ -40,6 +40,10 @@ LINES = {
     f"{AT},123 ERROR [shop.pay] [pay.py:12] [trace_id={TRACE} span_id=b7ad6b7169203331 resource.service.name=s] - no": (17, "shop.pay", "no"),
     "ERROR:shop.pay:card refused": (17, "shop.pay", "card refused"),
     "CRITICAL: no disk": (21, None, "no disk"),
+    f"{AT},123:ERROR:shop.pay:card refused": (17, "shop.pay", "card refused"),
+    f"{AT},123:ERROR:card refused": (17, None, "card refused"),
+    f"{AT},123 INFO sqlalchemy.engine.Engine SELECT 1": (9, "sqlalchemy.engine.Engine", "SELECT 1"),
+    f"{AT} [scrapy.core.engine] INFO: Spider opened": (9, "scrapy.core.engine", "Spider opened"),
     # its libraries and servers
     f"{AT}.296 | SUCCESS  | shop.pay:run:15 - done": (10, "shop.pay", "done"),
     f"{AT} [info     ] order placed                   [shop.pay] order=17 user='Ann Lee'": (9, "shop.pay", "order placed"),
@@ -73,6 +77,10 @@ LINES = {
     "10:00:00.123 [main] WARN  com.example.Pay -- stock low": (13, "com.example.Pay", "stock low"),
     f"{AT},123 ERROR [com.example.Pay] (main) card refused": (17, "com.example.Pay", "card refused"),
     "[2026-11-22T10:00:00,123][WARN ][o.e.n.Node              ] [node-1] stock low": (13, "o.e.n.Node", "[node-1] stock low"),
+    "22-Nov-2026 10:00:00.123 INFO [main] org.apache.catalina.startup.Catalina.load Initialized": (
+        9, "org.apache.catalina.startup.Catalina.load", "Initialized",
+    ),
+    "22 Nov 2026 10:00:00,123 [main] ERROR com.example.Pay - card refused": (17, "com.example.Pay", "card refused"),
     "26/11/22 10:00:00 ERROR Executor: card refused": (17, "Executor", "card refused"),
     "fail: Shop.Pay[7]": (17, "Shop.Pay", "Shop.Pay[7]"),
     "[10:00:00 ERR] card refused": (17, None, "card refused"),
@@ -96,13 +104,16 @@ LINES = {
     "7:M 22 Nov 2026 10:00:00.123 # WARNING overcommit_memory is set to 0!": (13, None, "WARNING overcommit_memory is set to 0!"),
     "2026-11-22T10:00:00.123+0000 E STORAGE  [conn7] no disk": (17, "STORAGE", "no disk"),
     "2026.11.22 10:00:00.123456 [ 123 ] {} <Error> Application: no disk": (17, "Application", "no disk"),
+    "[2026/11/22 10:00:00] [ warn] [input:tail:tail.0] stock low": (13, None, "[input:tail:tail.0] stock low"),
+    "2026-11-22T10:00:00Z E! [inputs.cpu] no disk": (17, None, "[inputs.cpu] no disk"),
+    "WARN [11-22|10:00:00.000] Stock low                                sku=7": (13, None, "Stock low"),
     # AWS Lambda
     "[ERROR]\t2026-11-22T10:00:00.123Z\t0af76519-16cd-43dd-8448-eb211c80319c\tcard refused": (17, None, "card refused"),
     "2026-11-22T10:00:00.123Z\t0af76519-16cd-43dd-8448-eb211c80319c\tWARN\tstock low": (13, None, "stock low"),
     "[ERROR] KeyError: 'card'": (17, None, "KeyError: 'card'"),
     "END RequestId: 0af76519-16cd-43dd-8448-eb211c80319c": (0, None, "END RequestId: 0af76519-16cd-43dd-8448-eb211c80319c"),
 }  # fmt: skip
-UNDATED = ("ERROR:", "CRITICAL:", "[warning", "      ", "ERRO[", "10:00", "26/11", "fail:", "[10:00", "[ERROR] ", "END ")
+UNDATED = ("WARN [", "ERROR:", "CRITICAL:", "[warning", "      ", "ERRO[", "10:00", "26/11", "fail:", "[10:00", "[ERROR] ", "END ")
 
 
 @pytest.mark.parametrize(("line", "expected"), LINES.items(), ids=LINES)

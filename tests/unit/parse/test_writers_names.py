@@ -70,6 +70,9 @@ WRITERS = {
     "PostgreSQL": ({"timestamp": "2026-11-22 10:51:23.000 UTC", "error_severity": "LOG", "message": "m", "pid": 5}, 9, "m"),
     "Monolog": ({"message": "m", "level": 400, "level_name": "ERROR", "channel": "app", "datetime": "2026-11-22T10:51:23+00:00"}, 17, "m"),
     "Python, numbers": ({"asctime": "2026-11-22 10:51:23,000", "levelno": 50, "message": "m"}, 21, "m"),
+    "a colour without its escape": ({"timestamp": AT, "level": "[31merror[0m", "message": "m"}, 17, "m"),
+    "nginx": ({"time_iso8601": "2026-11-22T10:51:23+00:00", "status": "404", "request": "GET / HTTP/1.1", "message": "m"}, 13, "m"),
+    "Envoy": ({"start_time": "2026-11-22T10:51:23.000Z", "method": "GET", "path": "/", "response_code": 503, "message": "m"}, 17, "m"),
     "OpenTelemetry": (
         {"Timestamp": str(SECOND), "SeverityText": "WARN", "SeverityNumber": 14, "Body": "m", "Attributes": {"a": 1}},
         14,
