@@ -223,10 +223,14 @@ def spool_export(state_dir: Path, signal: str) -> None:
 @spool.command(name="gc")
 @_state_option
 @_config_option
+@click.option("--force", is_flag=True, help="Also if records wait for it, which are given up and counted as evicted.")
 @click.argument("destination")
-def spool_gc(state_dir: Path, config: Path | None, destination: str) -> None:
-    """Forget DESTINATION, which is configured no more: what it had not got is counted as evicted."""
-    count = _guarded(lambda: _store(state_dir, config).gc(destination))
+def spool_gc(state_dir: Path, config: Path | None, destination: str, *, force: bool) -> None:
+    """Forget DESTINATION, which is not configured any more.
+
+    Without --config (or OUTRIDER_CONFIG) that is what the agent was configured with when it last ran.
+    """
+    count = _guarded(lambda: _store(state_dir, config).gc(destination, force=force))
     click.echo(f"{destination}: forgotten; {count:,} records it had not got are counted as evicted")
 
 
@@ -255,7 +259,8 @@ def spool_dead_letters(state_dir: Path, *, as_json: bool, show: int | None, requ
 def _store(state_dir: Path, config: Path | None = None) -> Store:
     from agent import cli_spool  # noqa: PLC0415 - as above
 
-    return cli_spool.open_store(state_dir, lambda: [entry.name for entry in _settings(config).exporters])
+    named = config is not None or bool(os.environ.get("OUTRIDER_CONFIG"))
+    return cli_spool.open_store(state_dir, lambda: [entry.name for entry in _settings(config).exporters] if named else None)
 
 
 def main() -> None:

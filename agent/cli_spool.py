@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlencode
 
 import click
@@ -14,7 +14,7 @@ from agent.errors import OutriderError
 from agent.host.control import NotRunningError, ask_bytes, ask_json, stream_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from agent.record import Signal
@@ -42,8 +42,8 @@ class Store(Protocol):
     def discard(self, number: int) -> None:
         """Throw one away."""
 
-    def gc(self, destination: str) -> int:
-        """Forget a destination; the number of records it had not got."""
+    def gc(self, destination: str, *, force: bool) -> int:
+        """Forget a destination, by force also if records wait for it; the number of those."""
 
 
 class Running:
@@ -81,9 +81,9 @@ class Running:
         """See `Store`."""
         self._post("/spool/dead-letters/discard", id=number)
 
-    def gc(self, destination: str) -> int:
+    def gc(self, destination: str, *, force: bool) -> int:
         """See `Store`."""
-        return int(str(self._post("/spool/gc", destination=destination)))
+        return int(str(self._post("/spool/gc", destination=destination, force=int(force))))
 
     def _get(self, path: str) -> object:
         return ask_json(self._state_dir, path)
@@ -95,10 +95,10 @@ class Running:
 class Stopped:
     """The spool of an agent that does not run."""
 
-    def __init__(self, state_dir: Path, configured: Iterable[str]) -> None:
+    def __init__(self, state_dir: Path, configured: Collection[str] | None) -> None:
         from agent.spool.inspect import OfflineSpool  # noqa: PLC0415 - not needed when an agent runs
 
-        self._spool = OfflineSpool(state_dir, configured=frozenset(configured))
+        self._spool = OfflineSpool(state_dir, configured=configured)
         click.get_current_context().call_on_close(self._spool.close)
         for event in self._spool.events:
             click.echo(f"outrider: warning: {_told(event)}", err=True)
@@ -127,13 +127,13 @@ class Stopped:
         """See `Store`."""
         self._spool.discard(number)
 
-    def gc(self, destination: str) -> int:
+    def gc(self, destination: str, *, force: bool) -> int:
         """See `Store`."""
-        return self._spool.gc(destination)
+        return self._spool.gc(destination, force=force)
 
 
-def open_store(state_dir: Path, configured: Callable[[], Iterable[str]]) -> Store:
-    """The running agent's spool, or the file."""
+def open_store(state_dir: Path, configured: Callable[[], Collection[str] | None]) -> Store:
+    """Return the running agent's spool, or the file; then `configured` says what is configured, None if the file is to say it."""
     try:
         return Running(state_dir)
     except (NotRunningError, OSError):
@@ -151,6 +151,9 @@ def show_stat(store: Store, *, as_json: bool) -> None:
             click.echo(f"{key:<14} {text}".rstrip())
 
 
+_UNKNOWN: Final = {"configured": "unknown"}
+
+
 def _texts(key: str, value: object) -> list[str]:
     """A figure as a person reads it; of several, each on a line of its own."""
     if isinstance(value, list | tuple):
@@ -160,7 +163,7 @@ def _texts(key: str, value: object) -> list[str]:
     if isinstance(value, int):
         time = datetime.fromtimestamp(value // 10**9, UTC) if key.endswith("_ns") else None
         return [time.isoformat() if time else f"{value:,}"]
-    return ["" if value is None else str(value)]
+    return [_UNKNOWN.get(key, "") if value is None else str(value)]
 
 
 def _told(event: SpoolEvent) -> str:

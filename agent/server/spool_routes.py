@@ -72,8 +72,8 @@ class SpoolRoutes:
         return _json(None)
 
     async def gc(self, request: Request) -> Response:
-        """Forget `destination`; the answer is how many records it had not got."""
-        return _json(await self._spool.gc(request.query.get("destination", "")))
+        """Forget `destination`, with `force=1` also if records wait for it; the answer is how many it has not got."""
+        return _json(await self._spool.gc(request.query.get("destination", ""), force=request.query.get("force") == "1"))
 
 
 def _refusing(handler: Callable[[Request], Awaitable[Response]]) -> Handler:

@@ -6,7 +6,7 @@ marked "writes" belong into `Store.write` (or its callers).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import apsw
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from agent.spool.keeper import Keeper
     from agent.spool.store import Store
     from agent.spool.values import StoredLetter
+
+
+_CONFIGURED: Final = "is in the configuration: remove it there, and start or reload the agent, or name the new configuration with --config"
 
 
 class Collected(NamedTuple):
@@ -53,6 +56,7 @@ def stat(keeper: Keeper) -> SpoolStat:
         oldest_ns=connection.execute("SELECT stored_ns FROM rows ORDER BY seq LIMIT 1").get,
         dead_letters=connection.execute("SELECT count(*) FROM dead_letters").get,
         cursors=_cursors(store),
+        configured=configured_names(store),
         orphans=orphans(store),
         sqlite=apsw.sqlite_lib_version(),
         schema=schema.VERSION,
@@ -68,25 +72,33 @@ def _cursors(store: Store) -> tuple[Cursor, ...]:
 
 
 def orphans(store: Store) -> tuple[str, ...]:
-    """List the destinations with a cursor that this run has not registered: they hold rows back for nobody."""
+    """List the destinations with a cursor that are not configured: they hold rows back for nobody. None where that is not known."""
+    if not store.knows_configured:
+        return ()
     return tuple(sorted({destination for destination, signal in store.cursors if (destination, signal) not in store.registered}))
 
 
-def collect(store: Store, destination: str) -> Collected:
-    """Forget the cursors of a destination that is configured no more (writes); what it had not got is counted as evicted.
+def configured_names(store: Store) -> tuple[str, ...] | None:
+    """List the destinations that are configured; None if that is not known."""
+    return tuple(sorted({destination for destination, _ in store.registered})) if store.knows_configured else None
 
-    NoInputError if it is configured, or unknown.
+
+def collect(store: Store, destination: str, *, force: bool = False) -> Collected:
+    """Forget the cursors of a destination that is not configured (writes); what it has not got is counted as evicted.
+
+    NoInputError if it is configured, or unknown, or if records wait for it, unless they are to be given up (`force`).
     """
-    gone = [key for key in store.cursors if key[0] == destination and key not in store.registered]
+    gone = [key for key in store.cursors if key[0] == destination and not (store.knows_configured and key in store.registered)]
     if not gone:
         known = any(destination == name for name, _ in store.cursors)
-        reason = "is still in the configuration: remove it there first" if known else "is not known to this spool"
+        reason = _CONFIGURED if known else "is not known to this spool"
         raise NoInputError(f"{destination!r} {reason}; what can be forgotten: {', '.join(orphans(store)) or 'nothing'}")
-    evicted = 0
-    for line, records in ledger.pending(store.db.connection).items():
-        if line[1:] in gone:
-            ledger.lose(store.db.connection, "evicted", line, "orphaned", records)
-            evicted += records
+    waiting = {line: records for line, records in ledger.pending(store.db.connection).items() if line[1:] in gone}
+    evicted = sum(waiting.values())
+    if evicted and not force:
+        raise NoInputError(f"{evicted} records wait for {destination!r}: to give them up, which counts them as evicted, say --force")
+    for line, records in waiting.items():
+        ledger.lose(store.db.connection, "evicted", line, "orphaned", records)
     for key in gone:
         cursors.remove(store.db.connection, key)
         del store.cursors[key]

@@ -28,8 +28,8 @@ PAGE = 16
 class OfflineSpool:
     """A stopped agent's spool. Use it as a context manager; `events` tells what opening it found damaged."""
 
-    def __init__(self, directory: Path, *, configured: Collection[str] = (), quota_bytes: int = DEFAULT_QUOTA) -> None:
-        """Open it. `configured` are the destinations that the configuration still has: the others are orphans.
+    def __init__(self, directory: Path, *, configured: Collection[str] | None = None, quota_bytes: int = DEFAULT_QUOTA) -> None:
+        """Open it. `configured` are the destinations that the configuration has now, None: those with which the agent last ran.
 
         SpoolLockedError: an agent runs, ask that one. NoInputError: there is no spool.
         """
@@ -37,7 +37,9 @@ class OfflineSpool:
             raise NoInputError(f"there is no spool in {directory}")
         self._keeper = Keeper(directory, quota_bytes, threading.Event())
         store = self._keeper.store
-        store.registered.update(key for key in store.cursors if key[0] in configured)
+        if configured is not None:
+            store.registered = {key for key in store.cursors if key[0] in configured}
+            store.knows_configured = True
         self.events: list[SpoolEvent] = self._keeper.take_events()
 
     def __enter__(self) -> Self:
@@ -70,9 +72,9 @@ class OfflineSpool:
         """Yield all intact rows of a signal as lines of JSON; see `export`."""
         return (to_json(row) for row in self.rows(signal, progress))
 
-    def gc(self, destination: str) -> int:
-        """Forget a destination that is configured no more; return how many records it had not got. OutriderError if that can't be."""
-        collected = self._write(lambda store: commands.collect(store, destination))
+    def gc(self, destination: str, *, force: bool = False) -> int:
+        """Forget a destination that is not configured; return how many records it has not got. OutriderError if that can't be."""
+        collected = self._write(lambda store: commands.collect(store, destination, force=force))
         more = collected.more
         while more:
             more = self._write(commands.sweep)

@@ -119,7 +119,7 @@ class Spool:
         await self._worker.do(lambda store: store.register(destination, names), writes=True)
 
     async def configure(self, destinations: Mapping[str, Iterable[Signal]]) -> None:
-        """Register these destinations and no others: whoever else has a cursor is an orphan from now on, for `gc` to forget."""
+        """Register these destinations and no others: any other with a cursor is an orphan from now on, for `gc` to forget."""
         names = {destination: [signal.value for signal in signals] for destination, signals in destinations.items()}
         await self._worker.do(lambda store: store.configure(names), writes=True)
 
@@ -196,12 +196,12 @@ class Spool:
             raise SpoolError("the store does not answer")
         return cast("T", self._known[what]), trouble
 
-    async def gc(self, destination: str) -> int:
-        """Forget a destination that is configured no more; return how many records it had not got (now evicted, `orphaned`).
+    async def gc(self, destination: str, *, force: bool = False) -> int:
+        """Forget a destination that is not configured; return how many records it has not got (now evicted, `orphaned`).
 
-        OutriderError if it is configured, or unknown.
+        OutriderError if it is configured, or unknown, or if records wait for it and it is not done by `force`.
         """
-        collected = await self._worker.do(lambda store: commands.collect(store, destination), writes=True)
+        collected = await self._worker.do(lambda store: commands.collect(store, destination, force=force), writes=True)
         more = collected.more
         while more:
             more = await self._worker.do(commands.sweep, writes=True)

@@ -12,7 +12,7 @@ import apsw
 from agent.crash import crash_point
 from agent.errors import OutriderError, SpoolError, SpoolFullError, SpoolOversizeError
 from agent.record import Signal
-from agent.spool import cursors, ledger, letters, positions, quota, rows
+from agent.spool import configured, cursors, ledger, letters, positions, quota, rows
 from agent.spool.database import Database
 from agent.spool.digest import Packed, squeeze
 from agent.spool.repair import mend
@@ -43,6 +43,9 @@ class Store:
         self.results: list[Any] = []
         self.arrivals: Counter[str] = Counter()
         self.registered: set[cursors.Key] = set()
+        """What is configured, with each signal."""
+        self.knows_configured = True
+        """Whether `registered` says it: nothing does in the file of an older agent that does not run."""
         self.events: list[SpoolEvent] = []
         self._wall_ns = wall_ns
         self.path = path
@@ -56,6 +59,7 @@ class Store:
         self.db = Database(self.path, self.granted.pages, powered=powered)
         self.opened_at = self.db.commit_id
         try:
+            self._remember()
             wrong = mend.find(self.db.connection)
             self.load()
             if wrong:
@@ -65,6 +69,12 @@ class Store:
         except (apsw.Error, UnicodeDecodeError):
             self.db.close()
             raise
+
+    def _remember(self) -> None:
+        """Until it is said what is configured, that is what the last agent was."""
+        if not self.registered:
+            remembered = configured.read(self.db.connection)
+            self.registered, self.knows_configured = remembered or set(), remembered is not None
 
     def grant(self, limit: quota.Limits) -> None:
         """Allow more than before."""
@@ -202,13 +212,16 @@ class Store:
         rows.delete(self.db.connection, head.seq)
 
     def configure(self, destinations: Mapping[str, Iterable[str]]) -> None:
-        """Register these destinations and no others."""
+        """Register these destinations and no others, and remember that for when no agent runs."""
         self.registered.clear()
+        self.knows_configured = True
         for destination, signals in destinations.items():
             self.register(destination, signals)
+        configured.write(self.db.connection, self.registered)
 
     def register(self, destination: str, signals: Iterable[str]) -> None:
         """Make sure of a destination's cursors; a new one starts at the oldest stored row."""
+        self.knows_configured = True
         for signal in signals:
             self.registered.add((destination, signal))
             if (destination, signal) not in self.cursors:

@@ -149,8 +149,10 @@ class SpoolStat:
     """When the oldest stored row was stored, nanoseconds since the Unix epoch."""
     dead_letters: int
     cursors: tuple[Cursor, ...]
+    configured: tuple[str, ...] | None
+    """Destinations that are configured, or were when the agent last ran; None = unknown, an older agent wrote the file."""
     orphans: tuple[str, ...]
-    """Destinations with a cursor in the file that this run does not configure: they hold rows until `gc`."""
+    """Destinations with a cursor in the file that are not configured: they hold rows until `gc`."""
     sqlite: str
     schema: int
 

@@ -122,13 +122,40 @@ def test_figures_are_for_people_and_for_machines(state: Path):
 
 
 def test_what_cannot_be_forgotten_is_told(state: Path):
-    """`gc` tells a destination that the configuration still has from one that nobody knows, and names those that it would forget."""
-    assert outrider(state, "gc", "other", code=66)[1] == "outrider: 'other' is not known to this spool; what can be forgotten: otlp\n"
+    """`gc` tells a destination that the configuration still has from one that is unknown, and gives up what waits only by force."""
+    told = outrider(state, "gc", "other", code=66)[1]
+    assert told == "outrider: 'other' is not known to this spool; what can be forgotten: nothing\n"
     file = state / "f.yaml"
     file.write_text("exporters: [{type: otlp_http, name: otlp, endpoint: 'http://h'}]\n")
     _, told = outrider(state, "gc", "otlp", "--config", str(file), code=66)
-    assert "'otlp' is still in the configuration: remove it there first; what can be forgotten: nothing\n" in told
-    assert outrider(state, "gc", "otlp")[0] == "otlp: forgotten; 1 records it had not got are counted as evicted\n"
+    assert "'otlp' is in the configuration: remove it there" in told
+    told = outrider(state, "gc", "otlp", code=66)[1]
+    assert told == "outrider: 1 records wait for 'otlp': to give them up, which counts them as evicted, say --force\n"
+    assert outrider(state, "gc", "otlp", "--force")[0] == "otlp: forgotten; 1 records it had not got are counted as evicted\n"
+
+
+async def test_what_the_agent_was_configured_with_is_remembered(state: Path):
+    """Without a configuration, and in an empty environment, `stat` and `gc` go by that of the agent's last run; another one decides anew."""
+    spool = await Spool.open(state)
+    await spool.configure({"otlp": [Signal.LOGS], "sentry": [Signal.METRICS]})
+    await spool.configure({"otlp": [Signal.LOGS]})
+    await spool.close()
+    found = json.loads(outrider(state, "stat", "--json")[0])
+    assert (found["configured"], found["orphans"]) == (["otlp"], ["sentry"])
+    assert "configured     otlp" in outrider(state, "stat")[0]
+    assert "'otlp' is in the configuration" in outrider(state, "gc", "otlp", "--force", code=66)[1]
+    assert outrider(state, "gc", "sentry")[0] == "sentry: forgotten; 0 records it had not got are counted as evicted\n"
+    (file := state / "f.yaml").write_text("exporters: [{type: otlp_http, name: renamed, endpoint: 'http://h'}]\n")
+    assert "1 records wait for 'otlp'" in outrider(state, "gc", "otlp", "--config", str(file), code=66)[1]
+    assert outrider(state, "gc", "otlp", "--config", str(file), "--force")[0].startswith("otlp: forgotten; 1 records")
+
+
+def test_a_spool_of_an_older_agent_does_not_say_what_is_configured(state: Path):
+    """Then `stat` names no orphans and says that it is unknown, and `gc` gives up nothing that waits unless it is forced."""
+    found = json.loads(outrider(state, "stat", "--json")[0])
+    assert (found["configured"], found["orphans"]) == (None, [])
+    assert "configured     unknown" in outrider(state, "stat")[0]
+    assert "wait for 'otlp'" in outrider(state, "gc", "otlp", code=66)[1]
 
 
 @pytest.mark.parametrize("command", ["stat", "export", "dead-letters", "gc otlp"])

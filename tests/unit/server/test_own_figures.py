@@ -14,7 +14,7 @@ from agent.spool.values import SpoolStat, State
 def _stat(**changes) -> SpoolStat:
     values = {
         "path": Path("/x"), "state": State.OK, "reason": "", "quota": 1000, "used": 400, "file_size": 500, "wal_size": 60, "ballast_size": 7,
-        "rows": 3, "records": 90, "oldest_ns": 5_000_000_000, "dead_letters": 2, "cursors": (), "orphans": (), "sqlite": "3", "schema": 1,
+        "rows": 3, "records": 90, "oldest_ns": 5_000_000_000, "dead_letters": 2, "cursors": (), "configured": (), "orphans": (), "sqlite": "3", "schema": 1,
     }  # fmt: skip
     return SpoolStat(**(values | changes))
 

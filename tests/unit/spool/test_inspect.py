@@ -59,13 +59,16 @@ async def test_running_spool_exports_the_same(state):
 async def test_running_spool_serves_the_commands(state):
     """Figures, dead letters, requeue, discard and gc work through the running spool."""
     spool = await Spool.open(state)
+    await spool.configure({})
     assert (await spool.stat()).orphans == ("otlp",)
     (letter,) = await spool.dead_letters()
     assert json.loads(body_to_json(letter.signal, await spool.dead_letter_body(letter.id)))["resourceLogs"]
     assert await spool.requeue(letter.id) == 41
     with pytest.raises(OutriderError, match="no dead letter"):
         await spool.discard(letter.id)
-    assert await spool.gc("otlp") == 40
+    with pytest.raises(OutriderError, match="40 records wait"):
+        await spool.gc("otlp")
+    assert await spool.gc("otlp", force=True) == 40
     assert (await spool.ledger()).violations() == ()
     await spool.close()
 
@@ -82,7 +85,7 @@ def test_stopped_spool_serves_the_commands(state):
         with pytest.raises(OutriderError, match="configuration"):
             spool.gc("otlp")
     with OfflineSpool(state) as spool:
-        assert spool.gc("otlp") == 39
+        assert spool.gc("otlp", force=True) == 39
         assert spool.ledger().violations() == ()
 
 
