@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 16 * 1024
 """Bytes of a command line."""
+DEEPEST: Final = 3
+"""Generations below a launcher that are looked at, and the first children of each process."""
+MOST_CHILDREN: Final = 8
 _PYTHON: Final = re.compile(r"(?P<name>python|pypy)(?P<version>\d(?:\.\d+)?)?t?")
 _WITH_VALUE: Final = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 """Options of the interpreter that take the next word (Python's documentation, "Command line and environment")."""
@@ -52,6 +55,24 @@ class Program:
 
 
 UNKNOWN: Final = Program()
+
+
+def find_program(pid: int, proc: Path = PROC, depth: int = DEEPEST) -> Program | None:
+    """What a process runs now: of a launcher that waits for a Python program (a shell, `uv run`) that program. None as of `read_program`."""
+    found = read_program(pid, proc)
+    if found is None or found.python is not None or depth == 0:
+        return found
+    below = (find_program(child, proc, depth - 1) for child in _children(pid, proc))
+    return next((one for one in below if one is not None and one.python is not None), found)
+
+
+def _children(pid: int, proc: Path) -> list[int]:
+    """The first children of a process, as its main thread has them (proc_pid_task(5)); none where the kernel does not tell."""
+    try:
+        listed = (proc / str(pid) / "task" / str(pid) / "children").read_text(encoding="ascii")
+    except OSError:
+        return []
+    return [int(child) for child in listed.split()[:MOST_CHILDREN]]
 
 
 def read_program(pid: int, proc: Path = PROC) -> Program | None:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from agent.target.ending import PROC, began_ns, read_stat
-from agent.target.program import UNKNOWN, read_program
+from agent.target.program import UNKNOWN, find_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ class Root:
             pid, start, proc = self.home
             begun = read_stat(pid, proc)
             if begun is not None and begun.start == start:
-                self.program = read_program(pid, proc) or self.program
+                self.program = find_program(pid, proc) or self.program
         return self.program
 
 

@@ -33,6 +33,7 @@ _SENTENCES: Final = (
     ("django", rf"Internal Server Error: {_PATH}"),
     ("aiohttp", r"Error handling request(?: from [\d.:a-fA-F]+)?$"),
     ("tornado", rf"Uncaught exception {_REQUEST} \("),
+    ("litestar", r"Uncaught exception \(connection_type=\w+, path='?(?P<url>/[^'\s)]*)"),
     ("sanic", r"Exception occurred while handling uri: '(?P<url>[^'\s]+)'"),
     # servers
     ("asgi", r"Exception in ASGI application|Exception in 'lifespan' protocol|Error in ASGI Framework|Exception inside application\b"),
@@ -42,7 +43,8 @@ _SENTENCES: Final = (
     ("wsgi", r"Exception in worker process|Application callable raised an exception"),
     ("socketserver", r"Exception occurred during processing of request from"),
     ("grpc", r"Exception calling application\b|Unexpected \[[^\]]*\] raised by servicer method \[(?P<task>[^\]\s]+)\]"),
-    ("websockets", r"connection handler failed"),
+    ("websockets", r"connection handler failed|message (?:async )?handler error"),
+    ("streamlit", r"Uncaught app ex(?:ception|ecution)"),
     # tasks and jobs
     ("celery", rf"Task {_TASK}\[(?P<id>[^\]\s]+)\] (?:raised unexpected|INTERNAL ERROR)\b|Task handler raised error\b"),
     ("rq", r"[Jj]ob (?P<id>[^\s:\]]+)\]?: exception raised while executing(?: \((?P<task>[^\s()]+)\))?"),
@@ -54,6 +56,11 @@ _SENTENCES: Final = (
     ("apscheduler", r'Job "(?P<task>[^"\n]+?)(?: \(trigger: [^\n]*)?" raised an exception|Error running job (?P<id>\S+)'),
     ("airflow", r"Task failed with exception\b"),
     ("prefect", r"Encountered (?:an )?exception during execution\b"),
+    ("luigi", rf"\[pid \d+\] Worker .* failed\s+{_TASK}\("),
+    ("nameko", r"error handling worker <\w+ \[(?P<task>[^\]\s]+)\]"),
+    ("faust", r"Crashed reason="),
+    ("kopf", r"Handler '(?P<task>[^'\s]+)' failed with an exception"),
+    ("azure_functions", r"Exception while executing function: (?P<task>\S+)"),
     ("scrapy", r"Spider error processing <" + _REQUEST + r">|Error processing \{"),
     # event loops and threads
     ("asyncio", r"\w*(?:Task|Future) exception was never retrieved|Exception in callback |Exception in default exception handler"),
@@ -65,6 +72,8 @@ _SENTENCES: Final = (
     ("telegram", r"No error handlers are registered, logging exception|Cause exception while process update id=(?P<id>\d+)"),
 )
 _ROWS: Final = tuple((mechanism, re.compile(sentence, re.MULTILINE)) for mechanism, sentence in _SENTENCES)
+_LAMBDA: Final = ("/var/task/", "/var/runtime/", "/var/lang/")
+"""Where code lies in AWS Lambda, whose runtime logs what a handler raises without any words."""
 _WORDS: Final = re.compile(r"\bun(?:handled|caught) (?:[a-z_]+ ){0,2}(?:exception|error)\b", re.IGNORECASE)
 _COROUTINE: Final = re.compile(r"\bcoro=<(?P<task>[\w.<>]+)\(\)")
 _FRAMEWORKS: Final = frozenset(
@@ -96,6 +105,8 @@ def unhandled(message: str, frames: Sequence[Frame]) -> Unhandled | None:
             known = {key: value for key, value in found.groupdict().items() if value}
             tags = {f"{mechanism}_task_id": known["id"]} if "id" in known else {}
             return Unhandled(mechanism, transaction_of(mechanism, known, said, frames), tags)
+    if said.startswith("[ERROR] ") and frames and frames[0].filename.startswith(_LAMBDA):
+        return Unhandled("aws_lambda")
     return Unhandled("logging") if _WORDS.search(said) else None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 
 import pytest
 
-from agent.target.program import Program, is_main, read_program
+from agent.target.program import Program, find_program, is_main, read_program
 
 MAINS = {
     "python3 trade.py": "/srv/trade.py",
@@ -51,3 +52,20 @@ def test_a_process_is_read() -> None:
     assert (found.executable, found.directory) == (os.path.realpath(sys.executable), os.getcwd())
     assert "pytest" in " ".join(found.command)
     assert read_program(2**22 + 1) is None
+
+
+def test_a_program_behind_launchers() -> None:
+    """Of shells that wait for a Python program that program is found; a process that waits for none is what it is."""
+    script = f"sh -c '{sys.executable} -c \"print(1, flush=True); input()\"; true'; true"
+    with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as launcher:
+        assert launcher.stdout is not None
+        launcher.stdout.readline()
+        found = find_program(launcher.pid)
+        launcher.communicate(b"\n")
+    assert found is not None
+    assert (found.executable, found.command[1]) == (os.path.realpath(sys.executable), "-c")
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other:
+        alone = find_program(other.pid)
+        other.communicate()
+    assert alone is not None
+    assert alone.python is None

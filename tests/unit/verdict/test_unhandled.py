@@ -22,6 +22,7 @@ REQUESTS = {
     "Internal Server Error: /orders/4711/items/": ("django", "/orders/*/items/", "", "/orders/4711/items/"),
     "Uncaught exception PUT /v2/orders/9f8e7d6c5b (127.0.0.1)": ("tornado", "/v2/orders/*", "PUT", "/v2/orders/9f8e7d6c5b"),
     "Exception occurred while handling uri: 'https://shop.example/a/b'": ("sanic", "/a/b", "", "https://shop.example/a/b"),
+    "Uncaught exception (connection_type=http, path='/basket/7'):": ("litestar", "/basket/*", "", "/basket/7"),
     "Error handling request GET /a": ("wsgi", "/a", "GET", "/a"),
     "Error handling request /a?b=c": ("wsgi", "/a", "", "/a"),
     "Exception while serving /report": ("wsgi", "/report", "", "/report"),
@@ -43,6 +44,9 @@ TASKS = {
     'Job "charge (trigger: interval[0:00:01], next run at: 2026-01-01 10:00:00 UTC)" raised an exception': ("apscheduler", "charge", None),
     "Job shop.charge[12](user=3) ended with status: Error, lasted 0.1 s": ("procrastinate", "shop.charge", "12"),
     "Unexpected [KeyError] raised by servicer method [/shop.Pay/Charge]": ("grpc", "/shop.Pay/Charge", None),
+    "[pid 7] Worker Worker(salt=1, host=h) failed    Load(day=2026-01-01)": ("luigi", "Load", None),
+    "error handling worker <WorkerContext [shop.charge] at 0x7f>: 3": ("nameko", "shop.charge", None),
+    "Handler 'create_fn' failed with an exception. Will retry.": ("kopf", "create_fn", None),
     "Ignoring exception in on_message": ("discord", "on_message", None),
 }
 OTHERS = {
@@ -63,6 +67,9 @@ OTHERS = {
     "exception calling callback <Future at 0x7f state=finished raised KeyError>": "threading",
     "----------------------------------------\nException occurred during processing of request from ('::1', 1, 0, 0)": "socketserver",
     "Exception occurred during processing of request from ('127.0.0.1', 52114)": "socketserver",
+    "[^Agent*: shop.charge]: Crashed reason=KeyError(3)": "faust",
+    "Uncaught app execution": "streamlit",
+    "message async handler error": "websockets",
     "Uncaught exception": "logging",
     "Unhandled Python exception in job 7": "logging",
     "Unhandled error in Deferred": "logging",
@@ -132,6 +139,14 @@ def test_the_handler_of_a_request() -> None:
     assert found is not None
     assert found.transaction is not None
     assert (found.transaction.name, found.transaction.source, found.transaction.url) == ("basket", "component", "/basket/7")
+
+
+def test_a_function_of_lambda() -> None:
+    """AWS Lambda logs what a handler raises with nothing but its title: its place says whose it is; elsewhere that is what a program logs."""
+    found = unhandled("[ERROR] KeyError: 3", [Frame("/var/task/app.py", 3, "handler")])
+    assert found is not None
+    assert found.mechanism == "aws_lambda"
+    assert unhandled("[ERROR] KeyError: 3", [Frame("/srv/app.py", 3, "handler")]) is None
 
 
 def test_paths() -> None:
