@@ -101,14 +101,19 @@ class Workload:
         return {"name": _NAMES[name], "version": next((one for one in exact if one.startswith(version)), version)}
 
     def _modules(self, root: Root, program: Program, paths: Iterable[str], version: str) -> Mapping[str, str]:
-        """The distributions in the directories of the frames and of the interpreter; the first directory wins."""
-        short = ".".join(version.split(".")[:2])
-        own = [PurePosixPath(path).parent.parent for path in (*program.command[:1], program.executable) if path.startswith("/")]
-        guessed = [f"{prefix}/lib/python{short}/site-packages" for prefix in own] if program.python else []
-        directories = dict.fromkeys([*(found[1] for path in paths if (found := _PACKAGES.match(path))), *guessed])
+        """The distributions in the directories of the frames; where no frame lies in one, in that of the interpreter, as it was called.
+
+        An interpreter that was called by its bare name may be a virtual environment's: then only the frames say which one.
+        """
         modules: dict[str, str] = {}
-        for directory in islice(directories, MAX_DIRECTORIES):
+        for directory in islice(dict.fromkeys(found[1] for path in paths if (found := _PACKAGES.match(path))), MAX_DIRECTORIES):
             modules = {**self._distributions(root, directory), **modules}
+        called = next(iter(program.command), "")
+        if not modules and program.python and "/" in called:
+            prefix = PurePosixPath(os.path.normpath(PurePosixPath(program.directory, called))).parent.parent
+            short = ".".join(version.split(".")[:2])
+            for directory in (f"{prefix}/lib/python{short}/site-packages", f"{prefix}/lib/python3/dist-packages"):
+                modules = {**self._distributions(root, directory), **modules}
         return dict(islice(modules.items(), MAX_DISTRIBUTIONS))
 
     def _distributions(self, root: Root, directory: str) -> Mapping[str, str]:

@@ -49,8 +49,11 @@ def test_what_is_known_of_a_process(root) -> None:
 
 
 def test_distributions_without_such_frames(root) -> None:
-    """Where no frame lies in an installed package the interpreter's own directories are looked at."""
+    """Where no frame lies in an installed package the interpreter says by its path which ones there are, and by its bare name nothing."""
     assert "flask" in Workload(lambda: [root]).around(["/srv/shop.py"]).modules
+    for called, known in (("../venv/bin/python3", True), ("python", False)):
+        root.program = Program("/usr/local/bin/python3.12", (called, "shop.py"), "/srv")
+        assert ("flask" in Workload(lambda: [root]).around(["/srv/shop.py"]).modules) is known
 
 
 def test_where_no_process_is_known() -> None:
