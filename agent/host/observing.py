@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 from dataclasses import dataclass
@@ -62,6 +63,10 @@ class _Followed:
     watch: Watch
     ended_ns: int = 0
     """When it was seen to be gone, nanoseconds since the Unix epoch."""
+    due: float = 0.0
+    """When that is reported, by the monotonic clock."""
+    emptied: bool = False
+    """Whether no other main process of the target lived on then."""
 
 
 class Observer:
@@ -122,8 +127,7 @@ class Observer:
             if kills := self._look_at(one):
                 await self._tell(killed_record(one.process, kills, self._clock.wall_ns()), {})
         if any(one.watch.how for one in self._watched.values()):
-            await self._clock.sleep(self._linger)
-            await self._tell_ends()
+            await self._tell_ends(self._clock.monotonic())
             self._vacant_until = self._clock.monotonic() + VACANT
         if self._clock.monotonic() < self._vacant_until:
             for poller, _ in self._pollers:
@@ -158,7 +162,8 @@ class Observer:
     def _look_at(self, one: _Followed) -> int:
         kills = one.watch.look()
         if one.watch.how is not None and not one.ended_ns:
-            one.ended_ns = self._clock.wall_ns()
+            one.ended_ns, one.due = self._clock.wall_ns(), self._clock.monotonic() + self._linger
+            one.emptied = not self.processes()
         return kills
 
     def _unhook(self, watch: Watch) -> None:
@@ -166,14 +171,15 @@ class Observer:
         if fd is not None:
             asyncio.get_running_loop().remove_reader(fd)
 
-    async def _tell_ends(self) -> None:
+    async def _tell_ends(self, now: float = math.inf) -> None:
+        """Report the ends that are due; meanwhile others are seen to begin."""
         for key, one in list(self._watched.items()):
             self._look_at(one)
             how = one.watch.how
-            if how is None:
+            if how is None or one.due > now:
                 continue
             self._orderly = how.status in ORDERLY
-            record = ended_record(one.process, how.status, how.oom_kills, one.ended_ns, emptied=not self.processes())
+            record = ended_record(one.process, how.status, how.oom_kills, one.ended_ns, emptied=one.emptied)
             if await self._tell(record, {key: None}):
                 del self._watched[key]
                 self._unhook(one.watch)

@@ -26,6 +26,8 @@ CUT_BY_THE_SDK = {"group_as_cause", "group_between", "group_unclosed_then_chain"
 """The SDK tells of a group's members only where the group is the outermost exception."""
 UNPRINTABLE = {"lone_surrogate", "failing_str"}
 """The interpreter prints something else where a message can't be had or encoded."""
+REMOTE = {"process_pool"}
+"""The SDK has the traceback of another process as a text, and we have its frames."""
 MADE_UP = {"executed_string", "missing_source", "odd_file_name"}
 """Code without a file: the SDK names the module whose globals it ran with, and shows that module's lines."""
 
@@ -63,14 +65,14 @@ def is_part(few: list, many: list) -> bool:
 
 def test_classes_and_frames_are_equal(both):
     """Type, module and every frame, with the lines around it, are those that sentry-sdk reports."""
-    cases = both.keys() - CUT_BY_THE_INTERPRETER - CUT_BY_THE_SDK - MADE_UP
+    cases = both.keys() - CUT_BY_THE_INTERPRETER - CUT_BY_THE_SDK - MADE_UP - REMOTE
     assert len(cases) > 80
     assert [name for name in sorted(cases) if comparable(both[name][0]) != comparable(both[name][1])] == []
 
 
 def test_in_app_is_equal(both):
     """What sentry-sdk marks as the workload's own code we mark as such, and what it does not mark we do not."""
-    cases = both.keys() - CUT_BY_THE_INTERPRETER - CUT_BY_THE_SDK - MADE_UP
+    cases = both.keys() - CUT_BY_THE_INTERPRETER - CUT_BY_THE_SDK - MADE_UP - REMOTE
     marks = {name: [[_marks(one) for one in values] for values in both[name]] for name in cases}
     assert [name for name in sorted(cases) if marks[name][0] != marks[name][1]] == []
 
@@ -91,8 +93,18 @@ def test_what_is_cut_is_cut_at_the_end(both):
         assert len(own) > len(theirs), name
 
 
+def test_another_process_has_frames(both):
+    """The link that stands for another process has the SDK's type and place in the chain, and that process's stack as frames."""
+    theirs, own = both["process_pool"]
+    assert [one["type"] for one in own] == [one["type"] for one in theirs]
+    remote = next(at for at, one in enumerate(theirs) if one["type"].endswith("RemoteTraceback"))
+    last = own[remote]["stacktrace"]["frames"][-1]
+    assert f"line {last['lineno']}, in {last['function']}" in theirs[remote]["value"]
+    assert comparable(own[:remote] + own[remote + 1 :]) == comparable(theirs[:remote] + theirs[remote + 1 :])
+
+
 def test_values_are_equal(both):
     """The messages are the same, notes included."""
-    cases = both.keys() - CUT_BY_THE_INTERPRETER - CUT_BY_THE_SDK - UNPRINTABLE
+    cases = both.keys() - CUT_BY_THE_INTERPRETER - CUT_BY_THE_SDK - UNPRINTABLE - REMOTE
     differ = [name for name in sorted(cases) if [one["value"] for one in both[name][0]] != [one["value"] for one in both[name][1]]]
     assert differ == []
