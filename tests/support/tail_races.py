@@ -350,7 +350,7 @@ def play(root: Path, plan: Plan, seed: int) -> Outcome:
     """Write, rotate and follow, and read the rest when all is at rest."""
     pace = plan.pace
     world = World(root, plan, random.Random(seed))
-    rig = Rig(root, "*.log", partial_idle=0, **({"rotated_idle": 0.2} if seed % 2 else {}))
+    rig = Rig(root, "*.log", linger=0.2 * (seed // 2 % 2), partial_idle=0, **({"rotated_idle": 0.2} if seed % 2 else {}))
     kills = 0
     for _ in range(3):
         rig.step()
