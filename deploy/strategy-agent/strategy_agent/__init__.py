@@ -3,6 +3,4 @@
 It exists to be observed: it logs, measures, traces and fails in the ways a real one does.
 """
 
-from __future__ import annotations
-
 __version__ = "0.1.0"

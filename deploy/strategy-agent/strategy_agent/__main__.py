@@ -1,7 +1,5 @@
 """Lets ``python -m strategy_agent`` start the command line."""
 
-from __future__ import annotations
-
 from strategy_agent.cli import main
 
 raise SystemExit(main())

@@ -1,7 +1,5 @@
 """What asyncio and aiohttp leave to everybody to write again: background tasks, regular work, patience, servers."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Self

@@ -1,7 +1,5 @@
 """Trading bots: each turns what the market did into a signal in [-1, 1], and knows nothing else."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from functools import partial
 from math import tanh

@@ -4,8 +4,6 @@ Exit codes: 0 done, 1 unhealthy or crashed, 2 wrong usage, 69 the HTTP port is n
 be written.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import os
@@ -18,6 +16,7 @@ from urllib.request import urlopen
 
 import msgspec
 from msgspec import Struct, structs
+from structlog.stdlib import get_logger
 
 from strategy_agent.config import ServiceConfig, between, parse_duration
 from strategy_agent.faults import KINDS, parse_fault
@@ -26,8 +25,6 @@ from strategy_agent.market import SCENARIOS
 from strategy_agent.model import WireError, decode
 
 DEFAULTS = ServiceConfig()
-PATIENCE = 2.0
-"""Seconds that the health check waits for an answer."""
 
 
 class Progress(Struct, frozen=True):
@@ -62,6 +59,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     option("--host", help="where /health and /metrics listen (%(default)s)")
     option("--port", type=between(int, 0, 65535, "as a port"), help="their port, 0 for any (%(default)s)")
     option("--log-file", type=Path, metavar="PATH", help="log there as well as to standard output")
+    option("--kill-switch", type=Path, metavar="PATH", help="a file that stops all trading for as long as it exists")
     option("--redis-url", type=_redis_url, metavar="URL", help="send events and share books there: redis://HOST:PORT")
     option("--fault", dest="faults", action="append", type=parse_fault, metavar="NAME[@START][:ARGUMENT]",
            help=f"make something go wrong; may be repeated. NAME is one of {', '.join(KINDS)}")  # fmt: skip
@@ -89,6 +87,10 @@ def _run(arguments: argparse.Namespace) -> int:
         asyncio.run(run_service(config, os.environ))
     except PortError as error:
         return _fail(os.EX_UNAVAILABLE, str(error))
+    except Exception:
+        if config.log_file is not None:  # what reads only that must learn of it; the interpreter prints it besides
+            get_logger(__name__).critical("service_crashed", exc_info=True)
+        raise
     return 0
 
 
@@ -107,7 +109,7 @@ def _healthcheck(arguments: argparse.Namespace) -> int:
 def check_health(url: str, max_tick_age: float | None = None) -> str | None:
     """Return what is wrong with the service at ``url``, or None."""
     try:
-        with urlopen(url, timeout=PATIENCE) as response:  # noqa: S310 - the scheme is checked by the caller
+        with urlopen(url, timeout=2.0) as response:  # noqa: S310 - the scheme is checked by the caller
             progress = decode(response.read(), Progress)
     except (OSError, HTTPException, WireError) as error:
         return f"no answer from {url}: {error}"

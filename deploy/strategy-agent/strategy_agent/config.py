@@ -3,8 +3,6 @@
 The parsers raise ``argparse.ArgumentTypeError`` with what is wrong, which is what a command line then shows.
 """
 
-from __future__ import annotations
-
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
@@ -29,7 +27,10 @@ class Fault(Struct, frozen=True):
 
 
 class ServiceConfig(Struct, frozen=True):
-    """One run. ``rate`` in ticks per second over all symbols, ``port`` 0 for any free one."""
+    """One run. ``rate`` in ticks per second over all symbols, ``port`` 0 for any free one.
+
+    ``kill_switch`` is the file that stops trading; without one a restart forgets that it was tripped.
+    """
 
     scenario: str = "flash-crash"
     seed: int = 7
@@ -37,6 +38,7 @@ class ServiceConfig(Struct, frozen=True):
     host: str = "127.0.0.1"
     port: int = 8090
     log_file: Path | None = None
+    kill_switch: Path | None = None
     redis_url: str | None = None
     faults: tuple[Fault, ...] = ()
 

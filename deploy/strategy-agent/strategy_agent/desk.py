@@ -3,11 +3,12 @@
 Every way in which an order can end is counted.
 
 submitted ──ack──▶ working ──fill──▶ done
-    │                 └──no fill in time──▶ rejected
-    └──refused, unreachable──▶ rejected
-"""
+    │                 └──no fill in time, recalled──▶ withdrawn ──▶ rejected, or done if it was filled before
+    ├──no certain answer──▶ withdrawn
+    └──refused──▶ rejected
 
-from __future__ import annotations
+An order that may still be filled is in flight, and counts in what may be traded: only the broker's word ends it.
+"""
 
 import asyncio
 import time
@@ -18,13 +19,14 @@ from msgspec import structs
 from opentelemetry.trace import Span, Status, StatusCode, use_span
 from structlog.stdlib import BoundLogger, get_logger
 
-from strategy_agent.aio import Tasks
+from strategy_agent.aio import Tasks, backoff
 from strategy_agent.brokers.client import Broker, BrokerError, BrokerRegistry
-from strategy_agent.model import AccountData, Fill, Order
+from strategy_agent.model import AccountData, Fill, Order, Side
 from strategy_agent.outlets import Outlets
+from strategy_agent.sizing import Holding
 
 FILL_DEADLINE = 30.0
-"""Seconds from submission to the fill, after which an order is given up."""
+"""Seconds from submission to the fill, after which an order is withdrawn."""
 
 log = get_logger(__name__)
 
@@ -35,13 +37,13 @@ class Account:
     def __init__(self, cash: float = 100_000.0) -> None:
         self.standing = AccountData(cash, cash)
         self._cash = cash
-        self._positions: defaultdict[str, float] = defaultdict(float)
+        self.positions: defaultdict[str, float] = defaultdict(float)
         self._marks: dict[str, float] = {}
 
     def book(self, fill: Fill) -> None:
         """Move quantity and money as the fill says."""
         signed = fill.side.sign * fill.quantity
-        self._positions[fill.symbol] += signed
+        self.positions[fill.symbol] = round(self.positions[fill.symbol] + signed, 9)
         self._cash -= signed * fill.price
         self._marks.setdefault(fill.symbol, fill.price)
 
@@ -54,19 +56,24 @@ class Account:
     @property
     def equity(self) -> float:
         """Cash and the value of all positions."""
-        return self._cash + sum(self.notional(symbol) for symbol in self._positions)
+        return self._cash + sum(self.worth(symbol, held) for symbol, held in self.positions.items())
 
     def position(self, symbol: str) -> float:
         """Return the signed quantity held."""
-        return self._positions.get(symbol, 0.0)
+        return self.positions.get(symbol, 0.0)
 
-    def notional(self, symbol: str) -> float:
-        """Return the signed value of the position at the last mark."""
-        return self.position(symbol) * self._marks.get(symbol, 0.0)
+    def worth(self, symbol: str, quantity: float) -> float:
+        """Return the value of a quantity at the last mark."""
+        return quantity * self._marks.get(symbol, 0.0)
+
+    def forget_peak(self) -> None:
+        """Measure drawdown from now on: a person has taken the loss as it is, and the kill switch back."""
+        log.warning("kill_switch_off")
+        self.standing = AccountData(self.equity, self.equity)
 
     def exposure(self, symbol: str) -> float:
         """Return the size of the position as a fraction of the equity; 1 when there is no equity left."""
-        return abs(self.notional(symbol)) / self.equity if self.equity > 0 else 1.0
+        return abs(self.worth(symbol, self.position(symbol))) / self.equity if self.equity > 0 else 1.0
 
 
 @dataclass(slots=True)
@@ -78,6 +85,9 @@ class Working:
     span: Span
     log: BoundLogger
     done: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by the fill, or when the order is recalled."""
+    recalled: str = ""
+    """Why the order is to be withdrawn; empty while it is not."""
 
 
 @dataclass(slots=True)
@@ -95,6 +105,25 @@ class OrderDesk:
         """How many orders are neither done nor rejected."""
         return len(self._working)
 
+    def holding(self, symbol: str) -> Holding:
+        """Return what is held of a symbol and what is on its way."""
+        orders = [working.order for working in self._working.values() if working.order.symbol == symbol]
+        buying, selling = (sum(one.quantity for one in orders if one.side is side) for side in (Side.BUY, Side.SELL))
+        return Holding(self.account.position(symbol), buying, selling)
+
+    @property
+    def gross(self) -> float:
+        """The value of all positions and orders in flight, in their worst case."""
+        symbols = {*self.account.positions, *(working.order.symbol for working in self._working.values())}
+        return sum(self.account.worth(symbol, self.holding(symbol).worst) for symbol in symbols)
+
+    def recall(self, reason: str, symbol: str | None = None) -> None:
+        """Withdraw all orders in flight, or those of one symbol."""
+        for working in self._working.values():
+            if symbol in (None, working.order.symbol) and not working.recalled:
+                working.recalled = reason
+                working.done.set()
+
     def submit(self, order: Order) -> None:
         """Start an order's life at the broker that does best."""
         broker, named = self.registry.select(), structs.asdict(order)
@@ -102,11 +131,13 @@ class OrderDesk:
         span = self.out.tracer.start_span("order", attributes=attributes)
         working = Working(order, broker, span, log.bind(broker=broker.name, **named))
         self._working[order.client_order_id] = working
+        self.out.metrics.orders.labels(broker.name, order.side.value).inc()
         self._tasks.spawn(self._live(working), name=f"order {order.client_order_id}")
 
     async def on_fill(self, broker: str, fill: Fill) -> None:
         """Book a fill. Also one of an order that is no longer followed: the money has moved all the same."""
         self.account.book(fill)
+        self.out.metrics.fills.labels(broker, fill.side.value).inc()
         self.out.events.publish("fill", **structs.asdict(fill))
         working = self._working.pop(fill.client_order_id, None)
         if working is None:
@@ -124,16 +155,38 @@ class OrderDesk:
     async def _live(self, working: Working) -> None:
         with use_span(working.span, end_on_exit=True):
             try:
-                async with asyncio.timeout(FILL_DEADLINE):
-                    await self._place(working)
-            except BrokerError as error:
-                working.broker.report(ok=False)
-                self._reject(working, error.reason)
-            except TimeoutError:
-                self._reject(working, "fill_timeout")
+                await self._withdraw(working, await self._outcome(working))
             except asyncio.CancelledError:
                 self._reject(working, "shutdown")
                 raise
+
+    async def _outcome(self, working: Working) -> str:
+        """Bring an order to its fill or a refusal; else return why it must be withdrawn."""
+        try:
+            async with asyncio.timeout(FILL_DEADLINE):
+                await self._place(working)
+        except BrokerError as error:
+            working.broker.report(ok=False)
+            if not error.certain:
+                return error.reason
+            self._reject(working, error.reason)
+        except TimeoutError:
+            return "fill_timeout"
+        return working.recalled
+
+    async def _withdraw(self, working: Working, reason: str) -> None:
+        """Cancel an order that is in flight, until the broker says that it is, or that it was filled."""
+        attempt = 0
+        while reason and working.order.client_order_id in self._working:
+            try:
+                cancelled = await working.broker.cancel(working.order.client_order_id)
+            except BrokerError:
+                attempt += 1
+                await asyncio.sleep(backoff(attempt))
+                continue
+            if cancelled:
+                self._reject(working, reason)
+            return  # filled: its fill is on the way
 
     async def _place(self, working: Working) -> None:
         working.log.info("order_submitted")
@@ -149,7 +202,8 @@ class OrderDesk:
         if not working.done.is_set():
             with self.out.tracer.start_as_current_span("order.fill"):
                 await working.done.wait()
-            self.out.metrics.ack_to_fill.observe(time.monotonic() - acked)
+            if not working.recalled:
+                self.out.metrics.ack_to_fill.observe(time.monotonic() - acked)
 
     def _reject(self, working: Working, reason: str) -> None:
         # A fill may have finished the order although the answer to its submission was lost.

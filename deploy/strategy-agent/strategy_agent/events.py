@@ -6,8 +6,6 @@ durable copy (trimmed to about ``STREAM_LENGTH`` entries). While Redis is away, 
 does not fit is dropped and counted.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time
@@ -16,6 +14,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from structlog.stdlib import get_logger
 
 from strategy_agent.aio import backoff
 from strategy_agent.model import Book, WireError, decode, encode
@@ -32,6 +31,8 @@ BOOK_PATIENCE = 0.05
 
 FAILURES = (RedisError, OSError)
 
+log = get_logger(__name__)
+
 
 def connect(url: str) -> Redis:
     """Return a client that gives up soon: a trading loop cannot wait for its event log."""
@@ -44,6 +45,8 @@ class RedisEvents(Events):
     def __init__(self, client: Redis, metrics: Metrics) -> None:
         self._client = client
         self._metrics = metrics
+        self._up = metrics.add_redis()
+        self._well = True
         self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_LENGTH)
         self._published = 0
 
@@ -70,8 +73,7 @@ class RedisEvents(Events):
         try:
             await asyncio.wait_for(self._queue.join(), timeout)
         except TimeoutError:
-            in_delivery = 1
-            self._metrics.events_dropped.labels("shutdown").inc(self._queue.qsize() + in_delivery)
+            self._metrics.events_dropped.labels("shutdown").inc(self._queue.qsize() + 1)  # one is in delivery
 
     async def _send(self, event: str) -> bool:
         try:
@@ -79,11 +81,18 @@ class RedisEvents(Events):
                 pipeline.xadd(STREAM, {"payload": event}, maxlen=STREAM_LENGTH, approximate=True)
                 pipeline.publish(CHANNEL, event)
                 await pipeline.execute()
-        except FAILURES:
-            self._metrics.redis_up.set(0)
+        except FAILURES as error:
+            self._note(well=False, reason=str(error) or type(error).__name__)
             return False
-        self._metrics.redis_up.set(1)
+        self._note(well=True)
         return True
+
+    def _note(self, *, well: bool, **details: str) -> None:
+        """Show whether Redis takes events; a change is logged once."""
+        self._up.set(well)
+        if well is not self._well:
+            self._well = well
+            (log.info if well else log.error)("redis_reachable" if well else "redis_unreachable", **details)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,6 @@ started, 5 s if not given.
 | broker-down | the first broker cuts its connections, refuses new ones, comes back | duration; 10 s if not given |
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from argparse import ArgumentTypeError
@@ -30,8 +28,6 @@ from strategy_agent.config import Fault, between, parse_duration
 DEFAULT_START = 5.0
 MEGABYTE = 1024 * 1024
 OOM_STEP_MB = 16
-OOM_PAUSE = 0.05
-BURST_PAUSE = 0.02
 FOREVER = 1e9
 """Seconds that no process sees the end of, and that a clock can still be told."""
 
@@ -87,7 +83,7 @@ async def _oom(argument: float, _: Target) -> None:
         block = bytearray(OOM_STEP_MB * MEGABYTE)
         block[::4096] = b"\x01" * len(block[::4096])  # untouched pages are not memory
         hoard.append(block)
-        await asyncio.sleep(OOM_PAUSE)
+        await asyncio.sleep(0.05)
     raise MemoryError(f"gave up at {len(hoard) * OOM_STEP_MB} MB")
 
 
@@ -102,7 +98,7 @@ async def _error_burst(argument: float, _: Target) -> None:
             _reconcile({"position": f"{number}.5 BTC"})
         except PositionMismatchError:
             log.exception("reconciliation_failed", number=number)
-        await asyncio.sleep(BURST_PAUSE)
+        await asyncio.sleep(0.02)
 
 
 def _reconcile(report: dict[str, str]) -> float:

@@ -1,15 +1,18 @@
 """Structured logs: one JSON object per line, to standard output and optionally to a file.
 
+A reader of standard output that stops reading must not stop trading: lines wait in a bounded queue for a thread that
+writes them, and what finds no room is dropped and counted. A file takes each line at once.
+
 Every line has ``timestamp`` (ISO 8601, UTC), ``level``, ``event`` and ``logger``; inside a span also ``trace_id`` and
 ``span_id``; with an exception also ``exception``, as a list of typed frames. Libraries that log through the
 standard library end up in the same form.
 """
 
-from __future__ import annotations
-
 import logging
+import queue
 import sys
-from logging.handlers import WatchedFileHandler
+from collections.abc import Callable
+from logging.handlers import QueueHandler, QueueListener, WatchedFileHandler
 from pathlib import Path
 
 import structlog
@@ -18,8 +21,6 @@ from structlog.processors import ExceptionRenderer, JSONRenderer, TimeStamper
 from structlog.stdlib import BoundLogger, LoggerFactory, ProcessorFormatter
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
-
-LEADING = ("timestamp", "level", "event", "logger")
 
 
 def add_trace_context(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -33,7 +34,7 @@ def add_trace_context(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def lead_with_what_matters(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Put the fields first that every line has, for the sake of human readers."""
-    return {**{key: event[key] for key in LEADING if key in event}, **event}
+    return {**{key: event[key] for key in ("timestamp", "level", "event", "logger") if key in event}, **event}
 
 
 SHARED: list[Processor] = [
@@ -54,13 +55,46 @@ FORM: list[Processor] = [
 """How every line is then written."""
 
 
+QUEUE_LINES = 10_000
+FLUSH = 1.0
+"""Seconds that the end waits for a reader of standard output."""
+
+
+class QueuedOutput(QueueHandler):
+    """Writes to standard output from a thread of its own, so that no caller ever waits for the reader."""
+
+    on_drop: Callable[[], object] = staticmethod(lambda: None)
+    """Called for each line that standard output did not take in time."""
+
+    def __init__(self) -> None:
+        self._lines: queue.Queue[logging.LogRecord] = queue.Queue(QUEUE_LINES)
+        super().__init__(self._lines)
+        QueueListener(self._lines, logging.StreamHandler(sys.stdout)).start()
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Make the line while the context is there that it is about."""
+        return logging.makeLogRecord({"msg": self.format(record)})
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Queue a line, or drop it if the reader is too far behind."""
+        try:
+            self._lines.put_nowait(record)
+        except queue.Full:
+            self.on_drop()
+
+    def flush(self) -> None:
+        """Wait until everything is written, as long as the reader reads, for a second at most."""
+        with self._lines.all_tasks_done:
+            self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, FLUSH)
+
+
 def configure_logging(log_file: Path | None = None) -> None:
     """Send all logs from INFO on to standard output and, if given, to ``log_file``.
 
     Raises ``OSError`` if that cannot be opened. It is reopened when it was moved away, so that it can be rotated by
     renaming.
     """
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    handlers: list[logging.Handler] = [QueuedOutput()]
     if log_file is not None:
         handlers.append(WatchedFileHandler(log_file, encoding="utf-8"))
     for handler in handlers:

@@ -1,7 +1,5 @@
 """Seeded market scenarios: endless price paths made of phases, the same for the same seed, and what prints them."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time
@@ -97,14 +95,18 @@ def market(scenario: Scenario, seed: int, symbols: tuple[str, ...]) -> Iterator[
 async def drive_market(
     publish: Callable[[Tick], object], scenario: Scenario, seed: int, symbols: tuple[str, ...], rate: float
 ) -> None:
-    """Print the scenario's trades at ``rate`` per second, without drift, until cancelled."""
+    """Print the scenario's trades at ``rate`` per second, without drift, until cancelled.
+
+    A trade is stamped with the moment at which it was due: two runs of a seed differ in their start only.
+    """
     loop = asyncio.get_running_loop()
-    start = loop.time()
+    start, opened = loop.time(), time.time()
     for step, point in enumerate(market(scenario, seed, symbols)):
         ahead = start + step / rate - loop.time()
         if ahead > 0:
             await asyncio.sleep(ahead)
         elif ahead < -MAX_LAG:
             start -= ahead
+            opened -= ahead
         if point.price is not None:
-            publish(Tick(point.symbol, point.price, time.time()))
+            publish(Tick(point.symbol, point.price, opened + step / rate))

@@ -5,8 +5,6 @@ peer sends becomes a value of the expected type, bounds included, or a :class:`W
 are finite and text is Unicode: neither NaN nor half a surrogate pair is JSON to msgspec.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 from math import isfinite
 from typing import Annotated, Generic, TypeVar
@@ -139,6 +137,13 @@ class Frame(Struct, Generic[T], frozen=True):
     data: T | None = None
 
 
+class RawFrame(Struct, frozen=True):
+    """A frame whose data nobody has read yet."""
+
+    seq: int
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
 class WireError(ValueError):
     """A peer sent something else than the protocol says."""
 
@@ -148,7 +153,7 @@ def encode(value: Struct) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def decode(text: str | bytes, kind: type[T]) -> T:
+def decode(text: str | bytes | msgspec.Raw, kind: type[T]) -> T:
     """Return the value of type ``kind`` in ``text``; fields that the type does not have are ignored."""
     try:
         return msgspec.json.decode(text, type=kind)

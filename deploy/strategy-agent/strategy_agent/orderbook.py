@@ -4,10 +4,7 @@ Looked up in this order: own memory, shared store, broker. A book older than the
 was found.
 """
 
-from __future__ import annotations
-
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -35,25 +32,20 @@ class OrderBookCache:
     max_age: float = 0.5
     store: BookStore | None = None
     clock: Callable[[], float] = time.time
-    answers: Counter[str] = field(default_factory=Counter)
-    """Who had the last word, ``memory``, ``store`` or ``broker``; the last also when it had no answer."""
+    note: Callable[[str], object] = lambda _: None
+    """Told of each lookup who had the last word: ``memory``, ``store`` or ``broker``, also when that had no answer."""
     _books: dict[str, Book] = field(default_factory=dict)
-
-    @property
-    def hit_rate(self) -> float:
-        """The share of lookups that spared the broker; 0 before the first."""
-        return 1.0 - self.answers["broker"] / self.answers.total() if self.answers else 0.0
 
     async def get(self, symbol: str) -> Book:
         """Return a book no older than the limit; raises what ``fetch`` raises when the broker must be asked."""
         if book := self._fresh(self._books.get(symbol)):
-            self.answers["memory"] += 1
+            self.note("memory")
             return book
         if self.store and (book := self._fresh(await self.store.get(symbol))):
-            self.answers["store"] += 1
+            self.note("store")
             self._books[symbol] = book
             return book
-        self.answers["broker"] += 1
+        self.note("broker")
         book = self._books[symbol] = await self.fetch(symbol)
         if self.store:
             await self.store.put(book)

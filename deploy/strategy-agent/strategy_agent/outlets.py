@@ -1,20 +1,16 @@
 """What the agent reports to: its own metrics for Prometheus, events for other programs, and the tracer."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 
 from opentelemetry.trace import Tracer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from strategy_agent import __version__
 from strategy_agent.model import Decision, Regime
 from strategy_agent.orderbook import BookStore
 
-LATENCY_BUCKETS = (
-    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005),
-    *(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
-)
+LATENCY_BUCKETS = (5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 OTHER = "other"
 
 Value = str | float | int | bool | None
@@ -36,24 +32,45 @@ class Metrics:
         self.ack_to_fill = histogram("ack_to_fill_seconds", "Order acknowledged to filled")
         self.tick_age = histogram("tick_age_seconds", "Age of ticks on arrival, by the agent's clock")
 
-        self.bad_ticks = counter("bad_ticks", "Ticks whose price cannot be one", ["symbol"])
+        self.ticks = counter("ticks", "Ticks received", ["symbol"])
+        self.bad_ticks = counter("bad_ticks", "Ticks that are no price, or far from all others", ["symbol"])
+        self.orders = counter("orders", "Orders submitted", ["broker", "side"])
+        self.fills = counter("fills", "Orders filled", ["broker", "side"])
         self.rejects = counter("rejects", "Orders that ended without a fill", ["broker", "reason"])
+        self.vetoes = counter("vetoes", "Orders that were wanted and not sent", ["reason"])
+        self.bot_errors = counter("bot_errors", "Signals that a bot failed to give", ["bot"])
         self.events_dropped = counter("events_dropped", "Events lost before Redis", ["reason"])
+        self.log_lines_dropped = counter("log_lines_dropped", "Lines that standard output did not take in time")
 
         self.reconnects = counter("reconnects", "Stream connections ended", ["broker", "topic", "reason"])
         self.gaps = counter("sequence_gaps", "Stream frames skipped and asked for again", ["broker", "topic"])
-        self.lost = counter("frames_lost", "Stream frames gone for good", ["broker", "topic"])
+        self.lost = counter("frames_lost", "Stream frames gone for good", ["broker", "topic", "reason"])
+        self.feed_age = gauge("feed_age_seconds", "Since the last tick; since the start before the first")
+        self.loop_lag = histogram("event_loop_lag_seconds", "How late the event loop runs what is due")
         self.clock_offset = gauge("clock_offset_seconds", "Broker clock ahead of ours", ["broker"])
-        self.cache_hit_ratio = gauge("book_cache_hit_ratio", "Order-book lookups that spared the broker")
+        self.book_lookups = counter("book_lookups", "Order-book lookups by who answered", ["source"])
         self.book_age = gauge("book_age_seconds", "Age of the order book in use", ["symbol"])
-        self.redis_up = gauge("redis_up", "1 while Redis takes events")
 
         self.regime = gauge("regime", "1 for the regime the market is in", ["symbol", "regime"])
         self.allocation_scalar = gauge("allocation_scalar", "Share of capital allowed", ["symbol"])
         self.router_quality = gauge("router_quality", "How right the bots have been", ["symbol"])
         self.risk_tier = gauge("risk_tier", "0 low, 1 elevated, 2 high, 3 halted", ["symbol"])
+        self.equity = gauge("equity", "Cash and positions, in the account's currency")
+        self.pnl = gauge("pnl", "Equity less what the account began with")
         self.drawdown = gauge("drawdown_ratio", "Loss since the equity's peak")
-        self.kill_switch = gauge("kill_switch", "1 while all trading is stopped")
+        self.position = gauge("position", "Signed quantity held", ["symbol"])
+        self.exposure = gauge("exposure_ratio", "Value of the position against the equity", ["symbol"])
+        self.gross = gauge("gross_exposure_ratio", "All positions and orders in flight, worst case, against the equity")
+        self.in_flight = gauge("orders_in_flight", "Orders neither filled nor ended otherwise")
+        self.last_tick = gauge("last_tick_timestamp_seconds", "When the last tick was handled")
+        self.last_decision = gauge("last_decision_timestamp_seconds", "When the last decision was made")
+        self.mode = gauge("mode", "1 for what the agent does", ["mode"])
+        self.kill_switch = gauge("kill_switch", "1 while all trading is stopped", ["by", "reason"])
+        gauge("build_info", "1; the version is a label", ["version"]).labels(__version__).set(1)
+
+    def add_redis(self) -> Gauge:
+        """Return the instrument that exists only where Redis is configured."""
+        return Gauge("redis_up", "1 while Redis takes events", namespace="strategy", registry=self.registry)
 
     def symbol(self, symbol: str) -> str:
         """Return the label for a symbol."""

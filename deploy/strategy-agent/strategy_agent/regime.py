@@ -8,8 +8,6 @@ Any regime can follow any other; a regime is left at a lower threshold than it i
 flicker. Constant time and memory per tick; nothing depends on later ticks.
 """
 
-from __future__ import annotations
-
 from math import exp, log, sqrt
 
 from msgspec import Struct
@@ -55,6 +53,7 @@ class RegimeDetector:
         self._drift, self._path = ExponentialMean(TREND), ExponentialMean(TREND)
         self._peak = DecayingPeak(PEAK)
         self._last: float | None = None
+        self._level = 0.0
         self._seen = 0
         self.regime = Regime.RANGE
         self.features = Features()
@@ -68,6 +67,7 @@ class RegimeDetector:
     def _measure(self, level: float) -> Features:
         tick_return = clamp(level - self._last, -MAX_RETURN, MAX_RETURN) if self._last is not None else 0.0
         self._last = level
+        self._level += tick_return  # so that the peak is clamped as the returns are
         # From zero, not from the mean: tick returns have no mean worth subtracting.
         volatility = sqrt(self._fast.update(tick_return * tick_return))
         usual = sqrt(self._slow.update(tick_return * tick_return))
@@ -81,7 +81,7 @@ class RegimeDetector:
             volatility_ratio=volatility / usual if usual > 0 else 1.0,
             drift=drift,
             efficiency=warm * clamp(abs(drift) / path) if path > 0 else 0.0,
-            drawdown=clamp(1.0 - exp(level - self._peak.update(level))),
+            drawdown=clamp(1.0 - exp(self._level - self._peak.update(self._level))),
         )
 
 

@@ -1,13 +1,11 @@
-"""Risk tiers per symbol, the vetoes that follow from them, and the kill switch."""
-
-from __future__ import annotations
+"""Risk tiers per symbol, and the vetoes that follow from them."""
 
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 
 class RiskTier(IntEnum):
-    """How dangerous a symbol is now. From ``HIGH`` on, only orders that reduce the position pass."""
+    """How dangerous a symbol is: ``HIGH`` lets only reductions pass, ``HALTED`` nothing, and recalls what is sent."""
 
     LOW = 0
     ELEVATED = 1
@@ -19,6 +17,8 @@ class Veto(StrEnum):
     """Why an order was not sent."""
 
     KILL_SWITCH = "kill_switch"
+    STALE_TICK = "stale_tick"
+    HALTED = "halted"
     RISK_TIER = "risk_tier"
     WIDE_SPREAD = "wide_spread"
     NO_BOOK = "no_book"
@@ -31,7 +31,10 @@ TIERS = ((0.25, 0.4, 0.6), (0.02, 0.05, 0.1), (6e-4, 1.5e-3, 1e-2))
 """Where ``ELEVATED``, ``HIGH`` and ``HALTED`` begin, by each of the :class:`RiskInputs`."""
 
 KILL_DRAWDOWN = 0.1
-"""The account's drawdown from which on all trading is stopped, for the rest of the process's life."""
+"""The account's drawdown from which on all trading is stopped, until a person resumes it."""
+
+MAX_TICK_AGE = 1.0
+"""Seconds by the venue's clock: an older tick is no ground for an order, nor is one from the future."""
 
 MAX_SPREAD = 0.01
 """Of best bid and best ask, as a fraction of the ask."""
@@ -57,10 +60,14 @@ def next_tier(current: RiskTier, inputs: RiskInputs) -> RiskTier:
     return max(risk_tier(inputs), min(current, risk_tier(cautious)))
 
 
-def veto(tier: RiskTier, *, killed: bool, reduces: bool) -> Veto | None:
-    """Return the reason not to send an order, or None. The kill switch stops those that reduce a position, too."""
+def veto(tier: RiskTier, *, killed: bool, age: float, reduces: bool) -> Veto | None:
+    """Return the reason not to send an order on a tick ``age`` seconds old, or None."""
     if killed:
         return Veto.KILL_SWITCH
-    if tier >= RiskTier.HIGH and not reduces:
+    if not abs(age) <= MAX_TICK_AGE:
+        return Veto.STALE_TICK
+    if tier is RiskTier.HALTED:
+        return Veto.HALTED
+    if tier is RiskTier.HIGH and not reduces:
         return Veto.RISK_TIER
     return None

@@ -5,9 +5,8 @@ uses no tick that has not arrived. The order in which bots were registered canno
 (``math.fsum``), and no bot sees another.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
+from collections.abc import Callable
 from functools import partial
 from math import fsum, isfinite, tanh
 
@@ -31,6 +30,10 @@ QUALITY_HALF_LIFE = 100
 
 MAX_DRAWDOWN = 0.1
 """The account's drawdown at which nothing is allocated."""
+
+
+def _ignore(_: str, __: Exception) -> None:
+    """Report a bot's failure to nobody."""
 
 
 class _Lane:
@@ -58,11 +61,13 @@ class StrategyRouter:
     """Turns ticks into decisions.
 
     :meth:`register_bot` at any time, :meth:`process_tick` per tick. Neither raises on any number; a second bot
-    of the same name is an error. Up to ``target_volatility``, per tick, the market is calm enough to cut nothing.
+    of the same name is an error. A bot that raises is flat for that tick, and ``failed`` is told its name and
+    the exception. Up to ``target_volatility``, per tick, the market is calm enough to cut nothing.
     """
 
-    def __init__(self, target_volatility: float = 4e-4) -> None:
+    def __init__(self, target_volatility: float = 4e-4, failed: Callable[[str, Exception], object] = _ignore) -> None:
         self._target_volatility = target_volatility
+        self._failed = failed
         self._bots: dict[str, Bot] = {}
         self._lanes = defaultdict[str, _Lane](_Lane)
 
@@ -81,10 +86,17 @@ class StrategyRouter:
         features = lane.detector.features
         lane.settle(features)
         data = MarketData(symbol, price, regime, features)
-        lane.signals = {name: _sane(bot.get_signal(data)) for name, bot in self._bots.items()}
+        lane.signals = {name: self._ask(bot, data) for name, bot in self._bots.items()}
         signal, quality = combine(lane.signals, {name: lane.quality(name) for name in lane.signals})
         scalar = self._allocate(regime, quality, features.volatility, account_data.drawdown)
         return Decision(symbol, price, signal, quality, scalar, regime, features.volatility)
+
+    def _ask(self, bot: Bot, data: MarketData) -> float:
+        try:
+            return _sane(bot.get_signal(data))
+        except Exception as error:  # noqa: BLE001 - one bot must not stop the others
+            self._failed(bot.name, error)
+            return 0.0
 
     def _allocate(self, regime: Regime, quality: float, volatility: float, drawdown: float) -> float:
         target = self._target_volatility

@@ -7,8 +7,6 @@ the jobs that make things happen. SIGTERM and SIGINT end the jobs; the rest then
 services do. Whether the agent gets anywhere is in ``last_tick_at`` and ``last_decision_at``, for those who look.
 """
 
-from __future__ import annotations
-
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Mapping
@@ -26,11 +24,12 @@ from strategy_agent.brokers.behaviour import CALM, CHAOS
 from strategy_agent.brokers.paper import Market, PaperBroker
 from strategy_agent.config import ServiceConfig
 from strategy_agent.faults import Target, run_fault
+from strategy_agent.killswitch import KillSwitch
+from strategy_agent.logs import QueuedOutput
 from strategy_agent.market import SCENARIOS, drive_market
 from strategy_agent.outlets import Events, Metrics, Outlets
 from strategy_agent.tracing import make_tracer_provider
 
-DRAIN = 2.0
 SYMBOLS = ("BTC-USD", "ETH-USD")
 VENUES = ("alpha", "beta")
 
@@ -53,7 +52,8 @@ async def run_service(
         for venue in venues:
             await stack.enter_async_context(venue)
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        agent = Agent(session, {venue.name: venue.url for venue in venues}, outlets)
+        brokers = {venue.name: venue.url for venue in venues}
+        agent = Agent(session, brokers, outlets, KillSwitch(config.kill_switch))
         stack.push_async_callback(agent.close)
         server = await listen(health_routes(agent, outlets.metrics), config.host, config.port, patience=0.5)
         stack.push_async_callback(server.cleanup)
@@ -75,7 +75,7 @@ def health_routes(agent: Agent, metrics: Metrics) -> list[web.RouteDef]:
         return web.json_response({"status": "ok", **agent.describe()})
 
     async def exposition(_: web.Request) -> web.Response:
-        agent.refresh()
+        agent.gauges.refresh()
         return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     return [web.get("/health", health), web.get("/metrics", exposition)]
@@ -91,6 +91,7 @@ def _stop_on_signal(stack: AsyncExitStack) -> asyncio.Event:
 
 async def _open_outlets(stack: AsyncExitStack, config: ServiceConfig, environ: Mapping[str, str]) -> Outlets:
     metrics = Metrics(SYMBOLS)
+    QueuedOutput.on_drop = metrics.log_lines_dropped.inc
     provider = make_tracer_provider(environ)
     stack.callback(provider.shutdown)
     tracer = provider.get_tracer("strategy_agent")
@@ -104,7 +105,7 @@ async def _open_outlets(stack: AsyncExitStack, config: ServiceConfig, environ: M
     events = RedisEvents(client, metrics)
     delivery = await stack.enter_async_context(Tasks())
     delivery.spawn(events.run(), name="events")
-    stack.push_async_callback(events.drain, DRAIN)
+    stack.push_async_callback(events.drain, 2.0)
     return Outlets(metrics, events, tracer, RedisBooks(client))
 
 

@@ -1,8 +1,12 @@
-"""Online statistics: constant memory, constant time per observation, never a look ahead."""
-
-from __future__ import annotations
+"""Online statistics and the bad-print filter: constant memory, constant time per observation, never a look ahead."""
 
 from math import exp, log
+
+MAX_MOVE = 0.05
+"""As a log return: up to it a print is taken at once."""
+
+CONFIRMATIONS = 3
+"""So many prints in a row, near one another, are a market that has moved."""
 
 
 def clamp(value: float, low: float = 0.0, high: float = 1.0) -> float:
@@ -47,3 +51,21 @@ class DecayingPeak:
             self.value = observation
         self.value = max(observation, observation + (self.value - observation) * self._keep)
         return self.value
+
+
+class PrintFilter:
+    """One trade far away from the others is a mistake until others confirm it. Follows one symbol."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+        self._doubtful: list[float] = []
+
+    def accepts(self, price: float) -> bool:
+        """Take the next print (finite, above zero) in, and say whether it counts."""
+        level = log(price)
+        if self._last is not None and abs(level - self._last) > MAX_MOVE:
+            self._doubtful = [*(one for one in self._doubtful if abs(level - one) <= MAX_MOVE), level]
+            if len(self._doubtful) < CONFIRMATIONS:
+                return False
+        self._last, self._doubtful = level, []
+        return True

@@ -8,8 +8,6 @@ Spans are always made, because the logs carry their ids; they leave the process 
 ``OTEL_EXPORTER_OTLP_ENDPOINT`` says where to, over HTTP.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from opentelemetry.sdk.resources import Resource
@@ -17,9 +15,6 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from strategy_agent import __version__
-
-EXPORT_TIMEOUT = 2.0
-"""Seconds for an export with its retries; the usual 10 delay the exit, too."""
 
 
 def make_tracer_provider(environ: Mapping[str, str]) -> TracerProvider:
@@ -30,5 +25,5 @@ def make_tracer_provider(environ: Mapping[str, str]) -> TracerProvider:
     if environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - slow
 
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=EXPORT_TIMEOUT)))
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=2.0)))  # not 10: an exit waits for it
     return provider

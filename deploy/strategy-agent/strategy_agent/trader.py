@@ -1,69 +1,56 @@
 """The tick path: tick → regime and decision → wanted position → risk → order."""
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from math import inf
 
 from msgspec import Struct, structs
 from structlog.stdlib import get_logger
 
 from strategy_agent.brokers.client import BrokerError
 from strategy_agent.desk import Account, OrderDesk
+from strategy_agent.killswitch import KillSwitch
 from strategy_agent.model import AccountData, Book, Decision, Order, Regime, Side, Tick
 from strategy_agent.orderbook import OrderBookCache
 from strategy_agent.outlets import Outlets
 from strategy_agent.risk import KILL_DRAWDOWN, MAX_SPREAD, RiskInputs, RiskTier, Veto, next_tier, veto
 from strategy_agent.router import StrategyRouter, is_price
+from strategy_agent.sizing import plan_trade
+from strategy_agent.stats import PrintFilter
 
 log = get_logger(__name__)
 
 
-MAX_POSITION = 0.2
-MIN_TRADE = 0.01
-MAX_TRADE = 0.05
-"""Sizes as fractions of the equity."""
-
-COOLDOWN = 25
-"""Ticks of a symbol between two of its orders."""
+COOLDOWN = 0.25
+"""Seconds by the venue's clock between two orders of a symbol."""
 
 
 class Vitals(Struct):
-    """What ``/health`` shows: whether the agent gets anywhere, and why not if the kill switch stopped all trading."""
+    """What ``/health`` shows of the tick path: whether the agent gets anywhere."""
 
     last_tick_at: float | None = None
     last_decision_at: float | None = None
     ticks: int = 0
-    decisions: int = 0
     regime: dict[str, Regime] = {}
-    kill_switch: str | None = None
 
 
 @dataclass(slots=True)
 class _Lane:
-    """Per symbol: the risk tier, how many orders there were, and how many ticks must pass before the next."""
+    """Per symbol: what counts as a print, the risk tier, and the orders so far."""
 
+    prints: PrintFilter = field(default_factory=PrintFilter)
     tier: RiskTier = RiskTier.LOW
     orders: int = 0
-    cooldown: int = 0
+    tried_at: float = -inf
+    """When the last order was sent or vetoed, by the venue's clock."""
+    veto: Veto | None = None
+    """Why the last one was not sent, as it was logged."""
 
 
 def spread(book: Book) -> float:
     """Return the distance of best ask and best bid as a fraction of the ask; 1 for a one-sided book."""
     return 1.0 - book.bids[0].price / book.asks[0].price if book.bids and book.asks else 1.0
-
-
-def plan_trade(decision: Decision, position: float, equity: float) -> float:
-    """Return the signed quantity to trade so that the position approaches the wanted one; 0 for nothing."""
-    if equity <= 0 or decision.price <= 0:
-        return 0.0
-    wanted = decision.signal * decision.allocation_scalar * MAX_POSITION * equity
-    missing = wanted - position * decision.price
-    if abs(missing) < MIN_TRADE * equity:
-        return 0.0
-    limit = MAX_TRADE * equity
-    return round(max(-limit, min(limit, missing)) / decision.price, 6)
 
 
 @dataclass(slots=True)
@@ -75,66 +62,82 @@ class Trader:
     books: OrderBookCache
     desk: OrderDesk
     out: Outlets
+    switch: KillSwitch = field(default_factory=KillSwitch)
     vitals: Vitals = field(default_factory=Vitals)
     _lanes: defaultdict[str, _Lane] = field(default_factory=lambda: defaultdict(_Lane))
 
-    async def on_tick(self, tick: Tick) -> None:
-        """Take one tick in, to the point where an order is on its way or will not be."""
+    async def on_tick(self, tick: Tick, age: float) -> None:
+        """Take one tick in, ``age`` seconds after it was sent, to the point where an order is on its way or not."""
         metrics = self.out.metrics
-        if not is_price(tick.price):
-            metrics.bad_ticks.labels(metrics.symbol(tick.symbol)).inc()
+        symbol = metrics.symbol(tick.symbol)
+        metrics.ticks.labels(symbol).inc()
+        metrics.tick_age.observe(max(0.0, age))
+        lane = self._lanes[tick.symbol]
+        if not (is_price(tick.price) and lane.prints.accepts(tick.price)):
+            metrics.bad_ticks.labels(symbol).inc()
             return
         with metrics.tick_to_signal.time():
-            self._arrive(tick)
+            self.vitals.ticks += 1
+            self.vitals.last_tick_at = time.time()
             account = self.account.mark(tick.symbol, tick.price)
             decision = self.router.process_tick(tick.symbol, tick.price, account)
         self._decided(decision)
-        self._assess(decision, account)
-        await self._trade(decision, account)
+        self._assess(lane, decision, account)
+        await self._trade(lane, decision, tick.sent_at, age)
 
-    def _arrive(self, tick: Tick) -> None:
-        now = time.time()
-        self.vitals.ticks += 1
-        self.vitals.last_tick_at = now
-        self.out.metrics.tick_age.observe(max(0.0, now - tick.sent_at))
+    def halt(self, by: str, reason: str) -> None:
+        """Pull the kill switch, and withdraw what is in flight."""
+        if not self.switch.pull(by, reason):
+            log.error("kill_switch_not_kept")
+        self.halted()
+
+    def halted(self) -> None:
+        """Do what follows from a kill switch that was tripped: positions are held."""
+        if (trip := self.switch.trip) is not None:
+            drawdown = round(self.account.standing.drawdown, 4)
+            log.error("kill_switch_on", by=trip.by, reason=trip.reason, drawdown=drawdown)
+            self.out.events.publish("kill_switch", by=trip.by, reason=trip.reason)
+            self.desk.recall(Veto.KILL_SWITCH)
 
     def _decided(self, decision: Decision) -> None:
         before = self.vitals.regime.get(decision.symbol, decision.regime)
         self.vitals.regime[decision.symbol] = decision.regime
-        self.vitals.decisions += 1
         self.vitals.last_decision_at = time.time()
         self.out.metrics.note_decision(decision)
         if before is not decision.regime:
             level = log.warning if decision.regime is Regime.CRASH else log.info
-            level("regime_changed", previous=before, **_rounded(decision))
+            level("regime_changed", previous=before, **structs.asdict(decision))
             self.out.events.publish("regime", symbol=decision.symbol, previous=before, regime=decision.regime)
 
-    def _assess(self, decision: Decision, account: AccountData) -> None:
-        symbol, lane = decision.symbol, self._lanes[decision.symbol]
+    def _assess(self, lane: _Lane, decision: Decision, account: AccountData) -> None:
+        symbol = decision.symbol
         inputs = RiskInputs(self.account.exposure(symbol), account.drawdown, decision.volatility)
         tier = next_tier(lane.tier, inputs)
         if tier is not lane.tier:
             log.info("risk_tier_changed", symbol=symbol, previous=lane.tier.name, tier=tier.name)
             lane.tier = tier
+            if tier is RiskTier.HALTED:
+                self.desk.recall(Veto.HALTED, symbol)
         self.out.metrics.risk_tier.labels(self.out.metrics.symbol(symbol)).set(tier)
-        if account.drawdown >= KILL_DRAWDOWN and self.vitals.kill_switch is None:
-            self.vitals.kill_switch = "drawdown"
-            log.error("kill_switch_on", reason="drawdown", drawdown=round(account.drawdown, 4))
-            self.out.events.publish("kill_switch", reason="drawdown")
+        if account.drawdown >= KILL_DRAWDOWN and self.switch.trip is None:
+            self.halt("risk", "drawdown")
 
-    async def _trade(self, decision: Decision, account: AccountData) -> None:
-        lane, position = self._lanes[decision.symbol], self.account.position(decision.symbol)
-        quantity = plan_trade(decision, position, account.equity)
-        lane.cooldown -= 1
-        if quantity == 0.0 or lane.cooldown > 0:
+    async def _trade(self, lane: _Lane, decision: Decision, sent_at: float, age: float) -> None:
+        holding = self.desk.holding(decision.symbol)
+        quantity = plan_trade(decision, holding, self.account.equity, self.desk.gross)
+        if quantity == 0.0 or 0.0 <= round(sent_at - lane.tried_at, 6) < COOLDOWN:
             return
-        lane.cooldown = COOLDOWN
-        reduces = abs(position + quantity) < abs(position)
-        reason = veto(lane.tier, killed=self.vitals.kill_switch is not None, reduces=reduces)
-        if reason := reason or await self._order(decision, quantity, lane):
-            log.info("order_vetoed", symbol=decision.symbol, quantity=quantity, reason=reason.value)
+        lane.tried_at = sent_at
+        killed = self.switch.trip is not None
+        reason = veto(lane.tier, killed=killed, age=age, reduces=quantity * holding.position < 0)
+        reason = reason or await self._order(lane, decision, quantity)
+        if reason is not None:
+            self.out.metrics.vetoes.labels(reason.value).inc()
+            if reason is not lane.veto:  # why nothing happens is said once
+                log.info("order_vetoed", symbol=decision.symbol, quantity=quantity, reason=reason.value)
+        lane.veto = reason
 
-    async def _order(self, decision: Decision, quantity: float, lane: _Lane) -> Veto | None:
+    async def _order(self, lane: _Lane, decision: Decision, quantity: float) -> Veto | None:
         started = time.perf_counter()
         try:
             book = await self.books.get(decision.symbol)
@@ -147,8 +150,3 @@ class Trader:
         self.desk.submit(Order(f"{decision.symbol}-{lane.orders}", decision.symbol, side, abs(quantity)))
         self.out.metrics.signal_to_order.observe(time.perf_counter() - started)
         return None
-
-
-def _rounded(decision: Decision) -> dict[str, str | float]:
-    fields = structs.asdict(decision).items()
-    return {key: round(value, 4) if isinstance(value, float) else value for key, value in fields}

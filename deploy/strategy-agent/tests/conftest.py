@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 from pathlib import Path
 
@@ -27,6 +28,20 @@ SUITES = {
 """Folder → markers."""
 
 HERE = Path(__file__).parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let load tests go on for minutes; ``LOAD_SECONDS`` says the same in seconds."""
+    parser.addoption("--load-minutes", type=float, metavar="N", help="how long the load suite goes on, all of it")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Hand the duration on to where the tests read it, and give such tests the time."""
+    if minutes := config.getoption("--load-minutes", default=None):
+        os.environ["LOAD_SECONDS"] = str(60 * minutes)
+    if seconds := os.environ.get("LOAD_SECONDS"):
+        config.option.timeout = max(60.0, 3 * float(seconds))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,7 +27,7 @@ from redis.asyncio import Redis
 from strategy_agent.aio import Tasks
 from strategy_agent.brokers.client import Broker, Stream
 from strategy_agent.brokers.paper import Market, PaperBroker
-from strategy_agent.model import Book, Frame, Level, Tick
+from strategy_agent.model import Book, Frame, Level, RawFrame, Tick, decode, encode
 from strategy_agent.outlets import Events, Metrics, Value
 
 T = TypeVar("T")
@@ -37,6 +37,16 @@ ROOT = Path(__file__).parents[1]
 START_PRICE = 100.0
 PATIENCE = 15.0
 """Seconds after which a condition that should hold soon is taken to fail."""
+
+
+SUSTAINED_TESTS = 6
+"""How many load tests go on for a duration: they share what ``LOAD_SECONDS`` asks for."""
+
+
+def load_seconds(usual: float = 1.0) -> float:
+    """Return how long a sustained load test goes on: a share of ``LOAD_SECONDS``, or what is usual without it."""
+    asked = os.environ.get("LOAD_SECONDS")
+    return usual if not asked else max(usual, float(asked) / SUSTAINED_TESTS)
 
 
 async def eventually(condition: Callable[[], bool], what: str) -> None:
@@ -50,6 +60,11 @@ async def eventually(condition: Callable[[], bool], what: str) -> None:
 def make_book(symbol: str = "BTC-USD", at: float = 0.0, bid: float = 99.99, ask: float = 100.01) -> Book:
     """Return a book of one level per side."""
     return Book(symbol, at, (Level(bid, 10.0),), (Level(ask, 10.0),))
+
+
+def raw(seq: int, tick: Tick | None = None) -> RawFrame:
+    """Return a frame as it comes from the wire."""
+    return decode(encode(Frame(seq, tick)), RawFrame)
 
 
 class FakeClock:
@@ -89,7 +104,7 @@ class Follower(Generic[T]):
         session: aiohttp.ClientSession,
         venue: PaperBroker | Broker,
         topic: str,
-        kind: type[Frame[T]],
+        kind: type[T],
         choose: Callable[[], Broker] | None = None,
     ) -> None:
         self.broker = venue if isinstance(venue, Broker) else Broker(venue.name, venue.url, session)
@@ -133,7 +148,7 @@ class Follower(Generic[T]):
 
 def ticks_of(session: aiohttp.ClientSession, venue: PaperBroker) -> Follower[Tick]:
     """Return a follower of a venue's ticks, still to be entered."""
-    return Follower(session, venue, "ticks", Frame[Tick])
+    return Follower(session, venue, "ticks", Tick)
 
 
 def print_trades(market: Market, count: int = 1) -> int:

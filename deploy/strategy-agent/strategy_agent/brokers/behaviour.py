@@ -5,8 +5,6 @@ network is not repeatable. Here a draw depends on its seed and its name, never o
 numbers name the draws. So order 17 of seed 7 is rejected in every run, or in none, whatever its timing.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 from hashlib import blake2b
 from math import exp, log
@@ -31,6 +29,8 @@ class RejectReason(StrEnum):
     PRICE_BAND = "price_band"
     UNKNOWN_SYMBOL = "unknown_symbol"
     MALFORMED = "malformed"
+    CANCELLED = "cancelled"
+    FILLED = "filled"
 
 
 class Behaviour(Struct, frozen=True):
@@ -67,7 +67,7 @@ def happens(ratio: float, *name: object) -> bool:
 
 
 def ack_latency(behaviour: Behaviour, name: str, client_order_id: str) -> float:
-    """Return the seconds until an order is answered. ``name`` is the venue's seed and name, here as below."""
+    """Return the seconds until an order is answered. ``name`` names the draws, here as below."""
     return _lognormal(behaviour.ack_latency, behaviour.latency_spread, name, "ack", client_order_id)
 
 

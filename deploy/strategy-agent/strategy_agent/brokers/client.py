@@ -5,30 +5,30 @@ A request that fails is a :class:`BrokerError` with a reason. A stream survives 
     waiting ──connect behind the last item──▶ live ──cut, closed, nonsense, a frame missing──▶ waiting
 
 There is one way to recover, whatever went wrong: connect again and resume behind the last item. So every item is
-handed on once and in the order of its number. What the venue no longer has is counted as lost.
+handed on once and in the order of its number. What the venue no longer has is counted as lost, and so is an item that
+cannot be read. A venue that begins its numbering anew is followed from its first item on.
 """
-
-from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+from urllib.parse import quote
 
 import aiohttp
+import msgspec
 from structlog.stdlib import get_logger
 
 from strategy_agent.aio import backoff
 from strategy_agent.brokers.behaviour import RejectReason
-from strategy_agent.model import Ack, Book, Clock, Frame, Order, Refusal, WireError, decode, encode
+from strategy_agent.model import Ack, Book, Clock, Order, RawFrame, Refusal, WireError, decode, encode
 from strategy_agent.outlets import Metrics
 from strategy_agent.stats import ExponentialMean
 
 T = TypeVar("T")
 
 TIMEOUT = aiohttp.ClientTimeout(total=2.0)
-ABNORMAL_CLOSURE = 1006
 
 log = get_logger(__name__)
 
@@ -40,6 +40,11 @@ class BrokerError(Exception):
         super().__init__(f"{broker}: {reason}" + (f" ({detail})" if detail else ""))
         self.reason = reason
 
+    @property
+    def certain(self) -> bool:
+        """Whether the broker itself said no: otherwise it may have done what it was asked."""
+        return self.reason in set(RejectReason) or self.reason.startswith("http_4")
+
 
 class Broker:
     """Talks to one broker over a shared session, which the caller owns; ``up`` says whether it can be reached."""
@@ -47,9 +52,11 @@ class Broker:
     def __init__(self, name: str, url: str, session: aiohttp.ClientSession) -> None:
         self.name = name
         self.up = True
-        self._url = url
+        self.url = url
         self._session = session
         self.failures = ExponentialMean(half_life=20)
+        self.offset = 0.0
+        """Seconds that its clock is ahead of ours, as of the last :meth:`sync_clock`."""
 
     def report(self, *, ok: bool, up: bool | None = None) -> None:
         """Note the outcome of one exchange.
@@ -62,10 +69,6 @@ class Broker:
             self.up = up
             (log.info if up else log.error)("broker_reachable" if up else "broker_unreachable", broker=self.name)
 
-    def stream_url(self, topic: str) -> str:
-        """Return the WebSocket address of a topic."""
-        return f"{self._url}/v1/stream/{topic}"
-
     async def submit(self, order: Order) -> Ack:
         """Submit an order."""
         return await self._call("POST", "/v1/orders", Ack, encode(order))
@@ -74,15 +77,26 @@ class Broker:
         """Fetch the order book of a symbol."""
         return await self._call("GET", f"/v1/book/{symbol}", Book)
 
-    async def clock_offset(self) -> float:
+    async def cancel(self, client_order_id: str) -> bool:
+        """Cancel an order; False: it was filled already. An id the broker does not know is refused when it comes."""
+        try:
+            await self._call("DELETE", f"/v1/orders/{quote(client_order_id, safe='')}", Ack)
+        except BrokerError as error:
+            if error.reason == RejectReason.FILLED:
+                return False
+            raise
+        return True
+
+    async def sync_clock(self) -> float:
         """Return the seconds that the broker's clock is ahead of ours, halving the round trip."""
         before = time.time()
         clock = await self._call("GET", "/v1/time", Clock)
-        return clock.now - (before + time.time()) / 2
+        self.offset = clock.now - (before + time.time()) / 2
+        return self.offset
 
     async def _call(self, method: str, path: str, kind: type[T], body: str | None = None) -> T:
         try:
-            async with self._session.request(method, self._url + path, data=body, timeout=TIMEOUT) as response:
+            async with self._session.request(method, self.url + path, data=body, timeout=TIMEOUT) as response:
                 answer = await response.read()
             if response.status >= 400:
                 raise BrokerError(self.name, _reason(response.status, answer))
@@ -111,8 +125,8 @@ class BrokerRegistry(dict[str, Broker]):
         return min(self.values(), key=lambda broker: (not broker.up, round(broker.failures.value, 1)))
 
 
-class GapError(Exception):
-    """A frame is missing."""
+class ResumeError(Exception):
+    """The stream must connect again: a frame is missing (``gap``), or the venue numbers anew (``reset``)."""
 
 
 @dataclass(slots=True)
@@ -124,13 +138,15 @@ class Stream(Generic[T]):
     """
 
     topic: str
-    kind: type[Frame[T]]
+    kind: type[T]
     choose: Callable[[], Broker]
     on_item: Callable[[str, T], Awaitable[None]]
     session: aiohttp.ClientSession
     metrics: Metrics
     last: int = 0
     _failures: int = 0
+    _fresh: bool = False
+    """Whether nothing has come on the present connection."""
 
     async def run(self) -> None:
         """Connect, follow, reconnect; returns only by cancellation."""
@@ -141,44 +157,65 @@ class Stream(Generic[T]):
             await asyncio.sleep(backoff(self._failures))
 
     async def _follow(self, broker: Broker) -> str:
-        """Return why the connection ended: ``refused``, ``dropped``, ``closed``, ``gap`` or ``protocol``."""
+        """Return why the connection ended: ``refused``, ``dropped``, ``closed``, ``gap`` or ``reset``."""
         failed = "refused"
-        url = broker.stream_url(self.topic)
+        url = f"{broker.url}/v1/stream/{self.topic}"
         try:
             async with self.session.ws_connect(url, params={"after": self.last}, heartbeat=10.0) as socket:
                 failed = "dropped"
                 self._connected(broker)
                 async for message in socket:
                     if message.type is aiohttp.WSMsgType.TEXT:
-                        await self._receive(broker, decode(message.data, self.kind))
-                return "dropped" if socket.close_code == ABNORMAL_CLOSURE else "closed"
-        except GapError:
-            return "gap"
-        except WireError:
-            return "protocol"
+                        await self._read(broker, message.data)
+                return "dropped" if socket.close_code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE else "closed"
+        except ResumeError as error:
+            return str(error)
         except (aiohttp.ClientError, OSError):
             return failed
 
-    async def _receive(self, broker: Broker, frame: Frame[T]) -> None:
-        if frame.data is None:
-            self._skip_to(broker, frame.seq)
+    async def _read(self, broker: Broker, text: str) -> None:
+        try:
+            frame = decode(text, RawFrame)
+        except WireError:  # asked for again it would be the same
+            self._lose(broker, self.last + 1, "unreadable")
+        else:
+            await self._receive(broker, frame)
+
+    async def _receive(self, broker: Broker, frame: RawFrame) -> None:
+        fresh, self._fresh = self._fresh, False
+        if fresh and 0 < frame.seq <= self.last:
+            self.last = 0
+            log.error("sequence_reset", broker=broker.name, topic=self.topic, seq=frame.seq)
+            raise ResumeError("reset")
+        if bytes(frame.data) == b"null":
+            self._lose(broker, frame.seq, "gone")
         elif frame.seq == self.last + 1:
-            self.last, self._failures = frame.seq, 0
-            await self.on_item(broker.name, frame.data)
+            await self._hand_on(broker, frame.seq, frame.data)
         elif frame.seq > self.last:
             missing = frame.seq - self.last - 1
             self.metrics.gaps.labels(broker.name, self.topic).inc(missing)
             log.warning("sequence_gap", broker=broker.name, topic=self.topic, missing=missing)
-            raise GapError
+            raise ResumeError("gap")
 
-    def _skip_to(self, broker: Broker, seq: int) -> None:
+    async def _hand_on(self, broker: Broker, seq: int, data: msgspec.Raw) -> None:
+        try:
+            item = decode(data, self.kind)
+        except WireError:
+            self._lose(broker, seq, "unreadable")
+            return
+        self.last, self._failures = seq, 0
+        await self.on_item(broker.name, item)
+
+    def _lose(self, broker: Broker, seq: int, reason: str) -> None:
+        """Go on behind frame ``seq``, which nobody will have."""
         count = seq - self.last
         if count > 0:
             self.last = seq
-            self.metrics.lost.labels(broker.name, self.topic).inc(count)
-            log.error("frames_lost", broker=broker.name, topic=self.topic, count=count)
+            self.metrics.lost.labels(broker.name, self.topic, reason).inc(count)
+            log.error("frames_lost", broker=broker.name, topic=self.topic, count=count, reason=reason)
 
     def _connected(self, broker: Broker) -> None:
+        self._fresh = True
         broker.report(ok=True, up=True)
         log.info("stream_connected", broker=broker.name, topic=self.topic)
 

@@ -3,13 +3,12 @@
     GET  /v1/time             {"now": seconds}
     GET  /v1/book/{symbol}    the order book; 404 for a symbol without a trade yet
     POST /v1/orders           201 and the acknowledgement; 400, 422 or 429 and {"reason"}
+    DELETE /v1/orders/{id}    200 when the order was cancelled, also before it came; 422 "filled" when it is too late
     GET  /v1/stream/{topic}   WebSocket, topic ``ticks`` or ``fills``; ``?after=N`` resumes behind frame N
 
 A frame is ``{"seq": N, "data": {…}}``; ``{"seq": N, "data": null}`` says that frames up to N are gone for good. Who
 misses one connects again and resumes: what was printed before a connection stood is always sent on it.
 """
-
-from __future__ import annotations
 
 import asyncio
 import re
@@ -30,8 +29,6 @@ from strategy_agent.model import Ack, Clock, Fill, Frame, Order, Refusal, Tick, 
 T = TypeVar("T")
 
 STATUS = {RejectReason.RATE_LIMITED: 429, RejectReason.MALFORMED: 400}
-UNPROCESSABLE = 422
-PORT_RETRY = 0.1
 POSITION = re.compile("[0-9]{1,18}")
 
 
@@ -98,6 +95,8 @@ class PaperBroker:
         self.name = name
         self.port = 0
         self._dice = f"{seed}:{name}"
+        self._fate = str(seed)
+        """The same at every venue: where an order goes depends on timing, what becomes of it must not."""
         self._market = market
         self._behaviour = behaviour
         self._fills: Tape[Fill] = Tape()
@@ -105,6 +104,8 @@ class PaperBroker:
         self._runner: web.AppRunner | None = None
         self._connections: set[asyncio.Transport] = set()
         self._filling = Tasks()
+        self._ended: dict[str, RejectReason] = {}
+        """Orders that are cancelled, also before they came, or filled."""
 
     @property
     def url(self) -> str:
@@ -130,6 +131,7 @@ class PaperBroker:
             web.get("/v1/time", self._time),
             web.get("/v1/book/{symbol}", self._book),
             web.post("/v1/orders", self._order),
+            web.delete("/v1/orders/{id}", self._cancel),
             web.get("/v1/stream/{topic}", self._stream),
         ]
         self._runner = await listen(routes, "127.0.0.1", self.port, patience=0.1)
@@ -150,7 +152,7 @@ class PaperBroker:
             try:
                 await self.start()
             except OSError:
-                await asyncio.sleep(PORT_RETRY)
+                await asyncio.sleep(0.1)
 
     def cut_connections(self) -> int:
         """Drop every WebSocket without a closing handshake and return how many there were."""
@@ -174,19 +176,26 @@ class PaperBroker:
         except WireError as error:
             return _refuse(RejectReason.MALFORMED, detail=str(error))
         _, last = self._market.last.get(order.symbol, (0, None))
-        reason = rules.refusal(self._behaviour, self._dice, order, last.price if last else None)
-        await asyncio.sleep(rules.ack_latency(self._behaviour, self._dice, order.client_order_id))
-        if reason is not None:
+        reason = rules.refusal(self._behaviour, self._fate, order, last.price if last else None)
+        await asyncio.sleep(rules.ack_latency(self._behaviour, self._fate, order.client_order_id))
+        if reason := self._ended.get(order.client_order_id, reason):
             return _refuse(reason)
         self._accepted += 1
         self._filling.spawn(self._fill(order), name=f"fill {order.client_order_id}")
         return _answer(Ack(order.client_order_id, f"{self.name}-{self._accepted}"), status=201)
 
+    async def _cancel(self, request: web.Request) -> web.Response:
+        client_order_id = request.match_info["id"]
+        if self._ended.setdefault(client_order_id, RejectReason.CANCELLED) is RejectReason.FILLED:
+            return _refuse(RejectReason.FILLED)
+        return _answer(Ack(client_order_id, ""))
+
     async def _fill(self, order: Order) -> None:
         seq, tick = self._market.last[order.symbol]
         book = rules.make_book(self._dice, order.symbol, tick.price, seq, time.time())
-        await asyncio.sleep(rules.fill_latency(self._behaviour, self._dice, order.client_order_id))
-        self._fills.append(rules.make_fill(order, book))
+        await asyncio.sleep(rules.fill_latency(self._behaviour, self._fate, order.client_order_id))
+        if self._ended.setdefault(order.client_order_id, RejectReason.FILLED) is RejectReason.FILLED:
+            self._fills.append(rules.make_fill(order, book))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         topic, after = request.match_info["topic"], request.query.get("after", "0")
@@ -227,4 +236,4 @@ def _answer(value: Struct, *, status: int = 200) -> web.Response:
 
 
 def _refuse(reason: RejectReason, *, status: int | None = None, detail: str = "") -> web.Response:
-    return _answer(Refusal(reason.value, detail), status=status or STATUS.get(reason, UNPROCESSABLE))
+    return _answer(Refusal(reason.value, detail), status=status or STATUS.get(reason, 422))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -52,6 +54,16 @@ def test_crash_is_a_traceback_and_exit_code_1() -> None:
     assert code == 1
     assert errors.startswith("Traceback (most recent call last):\n")
     assert errors.endswith("strategy_agent.faults.InjectedCrashError: crash on demand\n")
+
+
+def test_a_crash_is_in_the_log_file(tmp_path: Path) -> None:
+    """Who reads nothing but the file learns of it, with its exception."""
+    file = tmp_path / "agent.log"
+    with AgentProcess(*QUICK, "--log-file", str(file), "--fault", "crash@50ms") as agent:
+        assert agent.end()[0] == 1
+    last = json.loads(file.read_text().splitlines()[-1])
+    assert (last["level"], last["event"]) == ("critical", "service_crashed")
+    assert last["exception"][0]["exc_type"] == "InjectedCrashError"
 
 
 def test_oom_grows_to_its_cap_and_dies_of_it() -> None:

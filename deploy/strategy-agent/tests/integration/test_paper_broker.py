@@ -65,8 +65,8 @@ async def test_order_ids_are_unique(market: Market, session: aiohttp.ClientSessi
     ("behaviour", "wanted", "reason"),
     [
         (Behaviour(rate_limit_ratio=1.0), order(), "rate_limited"),
-        (Behaviour(reject_ratio=1.0), order(3), "insufficient_margin"),
-        (Behaviour(reject_ratio=1.0), order(1), "price_band"),
+        (Behaviour(reject_ratio=1.0), order(1), "insufficient_margin"),
+        (Behaviour(reject_ratio=1.0), order(3), "price_band"),
         (FAST, order(symbol="NEVER-TRADED"), "unknown_symbol"),
     ],
 )
@@ -127,7 +127,7 @@ async def test_the_book_is_around_the_last_trade(market: Market, session: aiohtt
 async def test_the_clock_offset_is_measured(market: Market, session: aiohttp.ClientSession) -> None:
     """A venue whose clock is 250 ms ahead is found to be, within the round trip."""
     async with PaperBroker("alpha", market, behaviour=Behaviour(clock_skew=0.25)) as venue:
-        assert await client_of(venue, session).clock_offset() == pytest.approx(0.25, abs=0.1)
+        assert await client_of(venue, session).sync_clock() == pytest.approx(0.25, abs=0.1)
 
 
 async def test_the_clock_offset_is_taken_at_half_of_the_round_trip(
@@ -140,7 +140,7 @@ async def test_the_clock_offset_is_taken_at_half_of_the_round_trip(
 
     async with serving(web.get("/v1/time", answer)) as url:
         monkeypatch.setattr(client, "time", SimpleNamespace(time=iter([100.0, 100.4]).__next__))
-        assert await Broker("alpha", url, session).clock_offset() == pytest.approx(4.8)
+        assert await Broker("alpha", url, session).sync_clock() == pytest.approx(4.8)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ async def test_an_answer_that_does_not_come_is_a_timeout(
 
     async with serving(web.get("/v1/time", ponder)) as url:
         with pytest.raises(BrokerError) as refused:
-            await Broker("alpha", url, session).clock_offset()
+            await Broker("alpha", url, session).sync_clock()
     assert refused.value.reason == "timeout"
 
 

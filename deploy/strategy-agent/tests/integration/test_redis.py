@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import MutableMapping
 from typing import Self, cast
 
 import pytest
@@ -82,6 +83,23 @@ async def test_events_wait_while_redis_is_away(redis_server: RedisServer) -> Non
         assert sink.reachable
     assert [event.get("number") for event in found] == [0, 1, 2, 3, 4]
     assert sink.dropped("shutdown") is None
+
+
+async def test_a_redis_that_goes_is_said_once(
+    redis_server: RedisServer, logs: list[MutableMapping[str, object]]
+) -> None:
+    """When it goes, with the reason, and when it is back, however often delivery is tried meanwhile."""
+    async with Sink(redis_server.url) as sink:
+        sink.events.publish("heartbeat")
+        await sink.events.drain(5)
+        redis_server.stop()
+        sink.events.publish("heartbeat")
+        await eventually(lambda: not sink.reachable, "its end to be noticed")
+        redis_server.start()
+        await sink.events.drain(10)
+    changes = [line for line in logs if line["event"] in ("redis_unreachable", "redis_reachable")]
+    assert [line["event"] for line in changes] == ["redis_unreachable", "redis_reachable"]
+    assert changes[0]["reason"]
 
 
 async def test_what_does_not_fit_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:

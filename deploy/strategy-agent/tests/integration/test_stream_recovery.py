@@ -94,7 +94,7 @@ async def test_the_feed_moves_to_another_venue(session: aiohttp.ClientSession) -
     market = Market()
     async with PaperBroker("alpha", market) as alpha, PaperBroker("beta", market) as beta:
         brokers = [Broker(venue.name, venue.url, session) for venue in (alpha, beta)]
-        async with Follower(session, alpha, "ticks", Frame[Tick], lambda: brokers[0]) as follower:
+        async with Follower(session, alpha, "ticks", Tick, lambda: brokers[0]) as follower:
             await follower.reach(print_trades(market, 10))
             brokers.pop(0)
             await alpha.stop()
@@ -113,23 +113,25 @@ async def test_what_the_venue_forgot_is_counted_as_lost(session: aiohttp.ClientS
 
 
 @pytest.mark.parametrize("frame", ["no json", "[]", "{}", '{"seq": "1"}', '{"seq": 1, "data": {}}', '{"seq": 1e999}'])
-async def test_a_venue_that_talks_nonsense_is_left_and_tried_again(session: aiohttp.ClientSession, frame: str) -> None:
-    """A frame outside the protocol ends the connection with that reason, and the stream goes on trying."""
+async def test_one_frame_that_is_nonsense_does_not_stop_the_feed(session: aiohttp.ClientSession, frame: str) -> None:
+    """It is lost alone, and the next one comes over the same connection."""
 
     async def babble(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        await socket.send_str(frame)
+        if request.query["after"] == "0":
+            await socket.send_str(frame)
+        await socket.send_str(encode(Frame(2, Tick("BTC-USD", 2.0))))
         await socket.receive()
         return socket
 
     runner = await listen([web.get("/v1/stream/ticks", babble)], "127.0.0.1", 0, patience=0.1)
     babbler = Broker("alpha", f"http://127.0.0.1:{port_of(runner)}", session)
-    async with Follower(session, babbler, "ticks", Frame[Tick]) as follower:
-        await eventually(lambda: follower.reasons().get("protocol", 0) >= 2, "a second attempt")
+    async with Follower(session, babbler, "ticks", Tick) as follower:
+        await follower.reach(2)
     await runner.cleanup()
-    assert set(follower.reasons()) == {"protocol"}
-    assert follower.seen == []
+    assert follower.reasons() == {}
+    assert (numbers(follower.seen), follower.gone) == ([2], 1)
 
 
 async def test_a_new_connection_asks_for_what_comes_next(session: aiohttp.ClientSession) -> None:
@@ -146,7 +148,7 @@ async def test_a_new_connection_asks_for_what_comes_next(session: aiohttp.Client
 
     runner = await listen([web.get("/v1/stream/ticks", one_frame)], "127.0.0.1", 0, patience=0.1)
     broker = Broker("alpha", f"http://127.0.0.1:{port_of(runner)}", session)
-    async with Follower(session, broker, "ticks", Frame[Tick]) as follower:
+    async with Follower(session, broker, "ticks", Tick) as follower:
         await follower.reach(3)
     await runner.cleanup()
     assert asked[:3] == ["0", "1", "2"]
@@ -180,6 +182,21 @@ async def test_a_client_that_talks_keeps_its_stream(session: aiohttp.ClientSessi
         await socket.send_str(text)
         print_trades(market)
         assert (await socket.receive_json(timeout=5))["seq"] == 1
+
+
+async def test_a_venue_that_starts_again_from_one_is_followed(session: aiohttp.ClientSession) -> None:
+    """Its new life is followed from its first tick, and the reset is counted as a reason to reconnect."""
+    market = Market()
+    print_trades(market, 400)
+    async with PaperBroker("alpha", market) as venue, ticks_of(session, venue) as follower:
+        await follower.reach(400)
+        venue._market = fresh = Market()
+        venue.cut_connections()
+        await eventually(lambda: bool(venue._connections) and follower.reasons().get("dropped") == 1, "a reconnection")
+        print_trades(fresh, 30)
+        await eventually(lambda: len(follower.seen) == 430, "all ticks of the new life")
+    assert numbers(follower.seen[400:]) == list(range(1, 31))
+    assert follower.reasons()["reset"] == 1
 
 
 async def test_a_client_ahead_of_the_venue_starts_at_its_end(session: aiohttp.ClientSession) -> None:

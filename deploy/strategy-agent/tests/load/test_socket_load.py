@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from strategy_agent.brokers.paper import Market, PaperBroker
-from tests.support import eventually, numbers, print_trades, ticks_of
+from tests.support import eventually, load_seconds, numbers, print_trades, ticks_of
 
 SOCKETS = 40
 TICKS = 250
@@ -55,14 +55,14 @@ def market() -> Market:
 
 
 async def test_every_socket_gets_every_tick(market: Market, session: aiohttp.ClientSession) -> None:
-    """Forty subscribers each see all ticks once and in order, over one connection each."""
+    """Forty subscribers each see all ticks once and in order, over one connection each, for as long as asked."""
+    deadline = time.monotonic() + load_seconds(0.0)
     async with PaperBroker("alpha", market) as venue, Crowd(session, venue) as crowd:
-        for _ in range(TICKS):
-            print_trades(market)
-            await asyncio.sleep(0)
-        await crowd.reached(TICKS)
+        while market.tape.last < TICKS or time.monotonic() < deadline:
+            print_trades(market, TICKS)
+            await crowd.reached(market.tape.last)
         assert not any(follower.reasons() for follower in crowd.followers)
-    assert all(numbers(follower.seen) == list(range(1, TICKS + 1)) for follower in crowd.followers)
+    assert all(numbers(follower.seen) == list(range(1, market.tape.last + 1)) for follower in crowd.followers)
 
 
 async def test_a_slow_subscriber_holds_nobody_up(market: Market, session: aiohttp.ClientSession) -> None:

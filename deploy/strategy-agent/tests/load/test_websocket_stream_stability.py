@@ -11,10 +11,10 @@ import pytest
 from strategy_agent.brokers.behaviour import CALM, Behaviour
 from strategy_agent.brokers.paper import Market, PaperBroker, Tape
 from strategy_agent.model import Tick
-from tests.support import Follower, numbers, print_trades, ticks_of
+from tests.support import Follower, load_seconds, numbers, print_trades, ticks_of
 
 RATE = 500
-SECONDS = 1.0
+SECONDS = load_seconds()
 
 
 async def publish(market: Market, seconds: float = SECONDS) -> None:
@@ -38,12 +38,12 @@ def market() -> Market:
 
 
 async def test_forced_drops_lose_nothing(market: Market, session: aiohttp.ClientSession) -> None:
-    """Ten cuts while it runs: as many reconnects, and every frame once and in order."""
+    """Ten cuts a second while it runs: as many reconnects, and every frame once and in order."""
     async with PaperBroker("alpha", market) as venue, ticks_of(session, venue) as listener:
         publishing = asyncio.create_task(publish(market))
         cuts = 0
-        for _ in range(10):
-            await asyncio.sleep(SECONDS / 12)
+        for _ in range(round(10 * SECONDS)):
+            await asyncio.sleep(1 / 12)
             cuts += venue.cut_connections()
         await publishing
         await settle(market, venue, listener)

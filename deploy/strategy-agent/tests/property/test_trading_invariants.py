@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from strategy_agent.aio import backoff
 from strategy_agent.brokers import behaviour as rules
 from strategy_agent.brokers.behaviour import Behaviour
-from strategy_agent.brokers.client import Broker, GapError, Stream
+from strategy_agent.brokers.client import Broker, ResumeError, Stream
 from strategy_agent.desk import Account
 from strategy_agent.faults import parse_fault
 from strategy_agent.model import (
@@ -36,7 +36,8 @@ from strategy_agent.model import (
 )
 from strategy_agent.outlets import Metrics
 from strategy_agent.risk import RiskInputs, RiskTier, next_tier, risk_tier, veto
-from strategy_agent.trader import MAX_POSITION, MAX_TRADE, plan_trade
+from strategy_agent.sizing import MAX_POSITION, MAX_TRADE, Holding, plan_trade
+from tests.support import raw
 
 names = st.text(min_size=1, max_size=20)
 quantities = st.floats(1e-6, 1e6)
@@ -78,7 +79,7 @@ def test_a_trade_is_bounded_and_goes_towards_the_wanted_position(
 ) -> None:
     """No trade exceeds its limit, and none overshoots what is wanted, but for rounding."""
     decision = Decision("X", price, signal, 0.5, scalar, Regime.TREND)
-    quantity = plan_trade(decision, position, equity)
+    quantity = plan_trade(decision, Holding(position), equity, 0.0)
     assert abs(quantity) * price <= MAX_TRADE * abs(equity) + price * 1e-6
     wanted = signal * scalar * MAX_POSITION * equity / price
     if quantity:
@@ -108,10 +109,10 @@ def test_a_tier_is_never_below_what_the_figures_say(
     assert next_tier(tier, inputs) is tier
 
 
-@given(st.sampled_from(RiskTier), st.booleans())
-def test_a_tripped_switch_lets_nothing_pass(tier: RiskTier, reduces: bool) -> None:
+@given(st.sampled_from(RiskTier), st.booleans(), st.floats())
+def test_a_tripped_switch_lets_nothing_pass(tier: RiskTier, reduces: bool, age: float) -> None:
     """Whatever the intent, the kill switch vetoes it."""
-    assert veto(tier, killed=True, reduces=reduces) is not None
+    assert veto(tier, killed=True, age=age, reduces=reduces) is not None
 
 
 @given(orders)
@@ -174,14 +175,14 @@ def test_frames_are_handed_on_in_order_without_repetition(arrivals: list[tuple[i
     async def receive() -> int:
         async with ClientSession() as session:
             broker = Broker("alpha", "http://alpha", session)
-            stream = Stream("ticks", Frame[Tick], lambda: broker, take, session, metrics)
+            stream = Stream("ticks", Tick, lambda: broker, take, session, metrics)
             for seq, gone in arrivals:
-                with suppress(GapError):
-                    await stream._receive(broker, Frame(seq, None if gone else Tick("X", float(seq))))
+                with suppress(ResumeError):
+                    await stream._receive(broker, raw(seq, None if gone else Tick("X", float(seq))))
             return stream.last
 
     last = asyncio.run(receive())
-    labels = {"broker": "alpha", "topic": "ticks"}
+    labels = {"broker": "alpha", "topic": "ticks", "reason": "gone"}
     lost = metrics.registry.get_sample_value("strategy_frames_lost_total", labels) or 0
     assert delivered == sorted(set(delivered))
     assert len(delivered) + lost == last

@@ -35,7 +35,7 @@ def test_a_fill_alone_changes_nothing_but_the_form_of_the_money() -> None:
     account = Account(1000.0)
     account.book(fill(Side.BUY, 2.0, 100.0))
     assert account.equity == pytest.approx(1000.0)
-    assert account.notional("BTC-USD") == pytest.approx(200.0)
+    assert account.worth("BTC-USD", 1.0) == 100.0
     assert account.exposure("BTC-USD") == pytest.approx(0.2)
 
 

@@ -18,6 +18,7 @@ from strategy_agent.brokers.client import Broker, BrokerError, BrokerRegistry
 from strategy_agent.desk import Account, OrderDesk
 from strategy_agent.model import Ack, Fill, Order, Side
 from strategy_agent.outlets import Metrics, Outlets
+from strategy_agent.sizing import Holding
 from tests.support import RecordingEvents, eventually
 
 ORDER = Order("BTC-USD-1", "BTC-USD", Side.BUY, 2.0)
@@ -31,6 +32,8 @@ class ScriptedBroker(Broker):
         super().__init__(name, "http://nowhere", session)
         self.script = list(script)
         self.submitted: list[Order] = []
+        self.cancelled: list[str] = []
+        self.cancellable = True
         self.hang = False
 
     async def submit(self, order: Order) -> Ack:
@@ -41,6 +44,13 @@ class ScriptedBroker(Broker):
         if self.script:
             raise BrokerError(self.name, self.script.pop(0))
         return Ack(order.client_order_id, "alpha-1")
+
+    async def cancel(self, client_order_id: str) -> bool:
+        """Play the next answer; then say whether it was in time."""
+        self.cancelled.append(client_order_id)
+        if self.script:
+            raise BrokerError(self.name, self.script.pop(0))
+        return self.cancellable
 
 
 class Begun(SpanProcessor):
@@ -77,7 +87,7 @@ class Rig:
         return next(span for span in self.exporter.get_finished_spans() if span.name == name)
 
     async def acknowledged(self) -> None:
-        """Wait for the acknowledgement."""
+        """Wait for the acknowledgement, or the end."""
         await eventually(lambda: bool(self.events.published), "an answer from the broker")
 
     async def over(self) -> None:
@@ -215,3 +225,55 @@ async def test_closing_accounts_for_what_has_not_begun(make_rig: Callable[..., R
     await rig.desk.close()
     assert rig.desk.in_flight == 0
     assert rig.value("rejects_total", broker="alpha", reason="shutdown") == 1
+
+
+async def test_an_order_of_which_nothing_is_known_is_withdrawn(make_rig: Callable[..., Rig]) -> None:
+    """Without a certain answer it may be filled: it is in flight until the broker says that it is cancelled."""
+    rig = make_rig("timeout", "unreachable", "unreachable")
+    rig.desk.submit(ORDER)
+    assert rig.desk.holding("BTC-USD") == Holding(0.0, 2.0, 0.0)
+    await rig.over()
+    assert rig.client.cancelled == [ORDER.client_order_id] * 3
+    assert rig.value("rejects_total", broker="alpha", reason="timeout") == 1
+    assert rig.desk.holding("BTC-USD") == Holding()
+
+
+async def test_an_order_that_was_filled_before_it_could_be_cancelled_stays_in_flight(
+    make_rig: Callable[..., Rig],
+) -> None:
+    """Its fill is on the way, and counts until it comes."""
+    rig = make_rig("timeout")
+    rig.client.cancellable = False
+    rig.desk.submit(ORDER)
+    await rig.over()
+    assert rig.desk.holding("BTC-USD").buying == 2.0
+    await rig.desk.on_fill("alpha", fill())
+    assert rig.desk.holding("BTC-USD") == Holding(2.0)
+    assert rig.value("rejects_total", broker="alpha", reason="timeout") is None
+
+
+async def test_orders_in_flight_are_recalled(make_rig: Callable[..., Rig]) -> None:
+    """Those of the symbol, or all: each is cancelled at its broker and counted with the reason."""
+    rig = make_rig()
+    other = Order("ETH-USD-1", "ETH-USD", Side.SELL, 1.0)
+    rig.desk.submit(ORDER)
+    rig.desk.submit(other)
+    await eventually(lambda: len(rig.events.published) == 2, "both acknowledgements")
+    rig.desk.recall("halted", "ETH-USD")
+    await eventually(lambda: rig.desk.in_flight == 1, "the recall of one symbol")
+    rig.desk.recall("kill_switch")
+    await rig.over()
+    assert rig.client.cancelled == [other.client_order_id, ORDER.client_order_id]
+    assert rig.value("rejects_total", broker="alpha", reason="halted") == 1
+    assert rig.value("rejects_total", broker="alpha", reason="kill_switch") == 1
+    assert rig.value("ack_to_fill_seconds_count") == 0
+
+
+async def test_gross_exposure_is_that_of_the_worst_case(make_rig: Callable[..., Rig]) -> None:
+    """A position of 3 and an order to sell 10 can become 7 short, at the last mark."""
+    rig = make_rig()
+    rig.client.hang = True
+    rig.account.book(Fill("x", "BTC-USD", Side.BUY, 3.0, 100.0))
+    rig.desk.submit(Order("y", "BTC-USD", Side.SELL, 10.0))
+    assert rig.desk.gross == 700.0
+    await rig.desk.close()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import sys
 import tomllib
+from contextlib import suppress
 from importlib.metadata import packages_distributions
 
 import pytest
 
-from conftest import DEFAULT_SELECTION, selection
+from conftest import DEFAULT_SELECTION, end, selection
 from tests.conftest import SUITES
 from tests.support import ROOT
 
@@ -24,13 +26,37 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
         ("", ["tests/unit"], DEFAULT_SELECTION),
         ("", ["tests/property"], ""),
         ("", ["tests/benchmarks/test_broker_registry_benchmark.py::test_lookup"], ""),
+        ("", [str(ROOT / "tests/property/test_router_invariants.py")], ""),
+        ("", ["somewhere/tests/property"], DEFAULT_SELECTION),
         ("property", ["tests"], "property"),
         ("not slow", ["tests/property"], "not slow"),
     ],
 )
 def test_what_is_asked_for_is_what_runs(markexpr: str, arguments: list[str], expected: str) -> None:
     """A marker expression is obeyed, a named suite is run, and otherwise the default holds."""
-    assert selection(markexpr, arguments) == expected
+    assert selection(markexpr, arguments, ROOT) == expected
+
+
+@pytest.mark.parametrize(
+    "argument", ["benchmarks", "property/test_router_invariants.py", "./property", "../tests/benchmarks"]
+)
+def test_a_suite_can_be_named_from_inside_the_folder(argument: str) -> None:
+    """Where pytest is started does not change what a path means."""
+    assert selection("", [argument], ROOT / "tests") == ""
+
+
+async def test_a_task_that_ignores_cancellation_is_ended_all_the_same() -> None:
+    """It holds up neither the next test nor the end of the loop that they share."""
+
+    async def stubborn() -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    await end({task})
+    assert task.done()
 
 
 def test_a_test_carries_the_markers_of_its_folder(request: pytest.FixtureRequest) -> None:

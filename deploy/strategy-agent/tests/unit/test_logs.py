@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +16,7 @@ import structlog
 from opentelemetry.sdk.trace import TracerProvider
 from structlog.stdlib import get_logger
 
+from strategy_agent import logs
 from strategy_agent.logs import configure_logging
 
 Line = dict[str, object]
@@ -27,6 +31,7 @@ def log_file(tmp_path: Path) -> Iterator[Path]:
     yield path
     for handler in root.handlers[:]:
         if handler not in handlers:
+            handler.flush()
             root.removeHandler(handler)
             handler.close()
     root.handlers[:] = handlers
@@ -53,6 +58,8 @@ def test_standard_output_and_file_say_the_same(log_file: Path, capsys: pytest.Ca
     """Every line goes to both."""
     configure_logging(log_file)
     get_logger("t").info("twice")
+    for handler in logging.getLogger().handlers:
+        handler.flush()
     assert capsys.readouterr().out == log_file.read_text()
 
 
@@ -119,3 +126,26 @@ def test_a_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     """A missing folder is said at the start, not at the first line."""
     with pytest.raises(OSError, match="No such file"):
         configure_logging(tmp_path / "missing" / "agent.log")
+
+
+def test_a_reader_that_stops_reading_stops_nobody(monkeypatch: pytest.MonkeyPatch, log_file: Path) -> None:
+    """With standard output blocked, each line is in the file, callers go on, and what finds no room is counted."""
+    blocked = threading.Event()
+
+    class Blocked(io.StringIO):
+        def write(self, text: str) -> int:
+            blocked.wait(30.0)
+            return len(text)
+
+    monkeypatch.setattr(logs, "QUEUE_LINES", 5)
+    monkeypatch.setattr(sys, "stdout", Blocked())
+    configure_logging(log_file)
+    dropped: list[int] = []
+    monkeypatch.setattr(logs.QueuedOutput, "on_drop", staticmethod(lambda: dropped.append(1)))
+    for number in range(20):
+        get_logger("t").info("line", number=number)
+    assert len(lines(log_file)) == 20
+    assert 14 <= len(dropped) <= 15  # one may be with the thread already
+    blocked.set()
+    for handler in logging.getLogger().handlers:
+        handler.flush()

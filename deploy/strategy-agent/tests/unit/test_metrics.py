@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from prometheus_client import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 from strategy_agent.model import Decision, Regime
 from strategy_agent.outlets import LATENCY_BUCKETS, OTHER, Metrics
 
+README = Path(__file__).parents[2] / "README.md"
 DECISION = Decision("BTC-USD", 100.0, 0.5, 0.6, 0.7, Regime.TREND)
 
 
@@ -35,27 +39,21 @@ def test_latency_buckets_reach_from_50_us_to_10_s() -> None:
     assert (LATENCY_BUCKETS[0], LATENCY_BUCKETS[-1]) == (0.00005, 10.0)
 
 
-def test_every_signal_that_matters_has_its_labels() -> None:
-    """The latency chain, ages, losses by reason, and the state, each with exactly these labels; nothing else."""
-    instruments = [each for each in vars(Metrics(("A",))).values() if isinstance(each, MetricWrapperBase)]
-    labels = {each._name.removeprefix("strategy_"): each._labelnames for each in instruments}
-    wanted: dict[str, tuple[str, ...]] = {
-        **dict.fromkeys(("tick_to_signal_seconds", "signal_to_order_seconds", "submit_to_ack_seconds"), ()),
-        **dict.fromkeys(("ack_to_fill_seconds", "tick_age_seconds", "book_cache_hit_ratio"), ()),
-        **dict.fromkeys(("drawdown_ratio", "kill_switch"), ()),
-        **dict.fromkeys(("book_age_seconds", "allocation_scalar", "router_quality", "risk_tier"), ("symbol",)),
-        "rejects": ("broker", "reason"),
-        "reconnects": ("broker", "topic", "reason"),
-        "sequence_gaps": ("broker", "topic"),
-        "regime": ("symbol", "regime"),
-        "clock_offset_seconds": ("broker",),
+def test_every_signal_that_matters_is_exported_and_in_the_table() -> None:
+    """What is exported, with its labels, unit and meaning, is what the README's table says; nothing else is."""
+    metrics = Metrics(("A",))
+    metrics.add_redis()
+    rows = re.findall(r"^\| `(strategy_\w+)` \| ([^|]*) \| ([^|]*) \| ([^|]*) \|$", README.read_text(), re.MULTILINE)
+    table = {name: (tuple(re.findall(r"`(\w+)`", labels)), meaning.strip()) for name, labels, _, meaning in rows}
+    collectors = {
+        each for each in metrics.registry._names_to_collectors.values() if isinstance(each, MetricWrapperBase)
     }
-    losses = {
-        "bad_ticks": ("symbol",),
-        "events_dropped": ("reason",),
-        "frames_lost": ("broker", "topic"),
+    exported = {
+        each._name + "_total" * (each._type == "counter"): (tuple(each._labelnames), each._documentation)
+        for each in collectors
     }
-    assert labels == {**wanted, **losses, "redis_up": ()}
+    assert table == exported
+    assert all(unit.strip() for _, _, unit, _ in rows)
 
 
 def test_two_agents_do_not_share_metrics() -> None:

@@ -19,7 +19,7 @@ def registry(session: aiohttp.ClientSession) -> BrokerRegistry:
 
 async def test_brokers_are_found_by_name_in_their_order(registry: BrokerRegistry) -> None:
     """A lookup gives the broker; going through them keeps the order of registration."""
-    assert registry["beta"].stream_url("ticks") == "http://beta/v1/stream/ticks"
+    assert registry["beta"].url == "http://beta"
     assert [broker.name for broker in registry.values()] == ["alpha", "beta", "gamma"]
 
 

@@ -8,7 +8,7 @@ from math import nan
 
 import pytest
 
-from strategy_agent.risk import RiskInputs, RiskTier, Veto, next_tier, risk_tier, veto
+from strategy_agent.risk import MAX_TICK_AGE, RiskInputs, RiskTier, Veto, next_tier, risk_tier, veto
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,10 @@ def ask(
     *,
     reduces: bool = False,
     killed: bool = False,
+    age: float = 0.0,
 ) -> Veto | None:
     """Return the verdict on an order with nothing against it unless told."""
-    return veto(tier, killed=killed, reduces=reduces)
+    return veto(tier, killed=killed, age=age, reduces=reduces)
 
 
 @pytest.mark.parametrize(
@@ -61,12 +62,17 @@ def ask(
         (partial(ask), None),
         (partial(ask, RiskTier.ELEVATED), None),
         (partial(ask, RiskTier.HIGH), Veto.RISK_TIER),
-        (partial(ask, RiskTier.HALTED), Veto.RISK_TIER),
-        (partial(ask, RiskTier.HALTED, reduces=True), None),
+        (partial(ask, RiskTier.HIGH, reduces=True), None),
+        (partial(ask, RiskTier.HALTED), Veto.HALTED),
+        (partial(ask, RiskTier.HALTED, reduces=True), Veto.HALTED),
+        (partial(ask, age=MAX_TICK_AGE), None),
+        (partial(ask, age=MAX_TICK_AGE + 0.01, reduces=True), Veto.STALE_TICK),
+        (partial(ask, age=-15.0), Veto.STALE_TICK),
+        (partial(ask, age=nan), Veto.STALE_TICK),
     ],
 )
 def test_vetoes(verdict: Callable[[], Veto | None], answer: Veto | None) -> None:
-    """From HIGH on only reductions pass."""
+    """HIGH lets only reductions pass and HALTED nothing; neither the past nor the future is a ground for an order."""
     assert verdict() is answer
 
 

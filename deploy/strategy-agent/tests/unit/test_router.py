@@ -237,3 +237,21 @@ def test_a_real_set_of_bots_survives_every_scenario() -> None:
 def test_is_price(value: float, answer: bool) -> None:
     """Prices are finite, above zero, and within reason."""
     assert is_price(value) is answer
+
+
+def test_a_bot_that_raises_is_flat_and_stops_nobody() -> None:
+    """The others are asked as before, and each failure is reported with the bot's name."""
+
+    class Broken:
+        name = "broken"
+
+        def get_signal(self, _: MarketData) -> float:
+            raise ZeroDivisionError
+
+    failures: list[tuple[str, type[Exception]]] = []
+    router = StrategyRouter(failed=lambda bot, error: failures.append((bot, type(error))))
+    router.register_bot(TestBot(1.0))
+    router.register_bot(Broken())
+    decisions = [router.process_tick("BTC-USD", 100.0, ACCOUNT) for _ in range(2)]
+    assert [decision.signal for decision in decisions] == [0.5, 0.5]
+    assert failures == [("broken", ZeroDivisionError)] * 2

@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 
 from strategy_agent.aio import backoff
-from strategy_agent.brokers.client import Broker, GapError
-from strategy_agent.model import Frame, Tick
-from tests.support import Follower, eventually, numbers
+from strategy_agent.brokers.client import Broker, ResumeError
+from strategy_agent.model import Tick
+from tests.support import Follower, eventually, numbers, raw
 
 Line = MutableMapping[str, object]
 
@@ -51,7 +51,7 @@ class BrokenSession:
 async def test_only_a_connection_that_never_stood_was_refused(in_use: bool, reason: str) -> None:
     """What breaks in use, even while we send, was dropped: the venue may be well."""
     broker = Broker("alpha", "http://alpha", cast(aiohttp.ClientSession, BrokenSession(in_use=in_use)))
-    async with Follower(broker._session, broker, "ticks", Frame[Tick]) as follower:
+    async with Follower(broker._session, broker, "ticks", Tick) as follower:
         await eventually(lambda: sum(follower.reasons().values()) >= 2, "two attempts")
     assert set(follower.reasons()) == {reason}
     assert broker.up is in_use
@@ -60,27 +60,27 @@ async def test_only_a_connection_that_never_stood_was_refused(in_use: bool, reas
 @pytest.fixture
 def stream(session: aiohttp.ClientSession) -> Follower[Tick]:
     """Return a stream that is given its frames by hand."""
-    return Follower(session, Broker("alpha", "http://alpha", session), "ticks", Frame[Tick])
+    return Follower(session, Broker("alpha", "http://alpha", session), "ticks", Tick)
 
 
 async def test_a_frame_is_delivered_in_order_once(stream: Follower[Tick]) -> None:
     """The next number is delivered, one that was there before is not."""
     for seq in (1, 2, 2, 1, 3):
-        await stream.stream._receive(stream.broker, Frame(seq, Tick("BTC-USD", float(seq))))
+        await stream.stream._receive(stream.broker, raw(seq, Tick("BTC-USD", float(seq))))
     assert numbers(stream.seen) == [1, 2, 3]
 
 
 async def test_a_later_frame_is_a_gap(stream: Follower[Tick]) -> None:
     """It is not delivered, the missing ones are counted, and the position stays behind the last one delivered."""
-    with pytest.raises(GapError):
-        await stream.stream._receive(stream.broker, Frame(4, Tick("BTC-USD", 4.0)))
+    with pytest.raises(ResumeError, match="gap"):
+        await stream.stream._receive(stream.broker, raw(4, Tick("BTC-USD", 4.0)))
     assert (stream.seen, stream.missing, stream.stream.last) == ([], 3, 0)
 
 
 async def test_frames_that_are_gone_are_skipped_and_counted(stream: Follower[Tick]) -> None:
     """The position moves behind them; what is said twice counts once."""
     for _ in range(2):
-        await stream.stream._receive(stream.broker, Frame(7))
+        await stream.stream._receive(stream.broker, raw(7))
     assert (stream.stream.last, stream.gone) == (7, 7)
 
 
@@ -107,3 +107,31 @@ async def test_a_dropped_connection_is_no_proof_of_absence(stream: Follower[Tick
     stream.stream._disconnected(stream.broker, "dropped")
     assert stream.broker.up
     assert [line["event"] for line in logs] == ["stream_connected", "stream_disconnected"]
+
+
+async def test_a_venue_that_numbers_anew_is_followed_from_its_first_frame(
+    stream: Follower[Tick], logs: list[Line]
+) -> None:
+    """A number from before, first on a new connection, is another life of the venue: all of that is asked for."""
+    stream.stream.last = 400
+    stream.stream._connected(stream.broker)
+    with pytest.raises(ResumeError, match="reset"):
+        await stream.stream._receive(stream.broker, raw(3, Tick("BTC-USD", 3.0)))
+    assert stream.stream.last == 0
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["sequence_reset"]
+
+
+@pytest.mark.parametrize("data", ['{"symbol": 5}', '"x"', "[]", '{"symbol": "X", "price": "much"}'])
+async def test_an_item_that_cannot_be_read_is_lost_alone(stream: Follower[Tick], logs: list[Line], data: str) -> None:
+    """It is counted and logged, and the next one is handed on."""
+    await stream.stream._read(stream.broker, f'{{"seq": 1, "data": {data}}}')
+    await stream.stream._receive(stream.broker, raw(2, Tick("BTC-USD", 2.0)))
+    assert (numbers(stream.seen), stream.gone) == ([2], 1)
+    assert [line["reason"] for line in logs if line["event"] == "frames_lost"] == ["unreadable"]
+
+
+async def test_a_frame_without_a_number_is_lost_alone(stream: Follower[Tick]) -> None:
+    """It counts as the next one, and the stream goes on."""
+    await stream.stream._read(stream.broker, "no json")
+    await stream.stream._receive(stream.broker, raw(2, Tick("BTC-USD", 2.0)))
+    assert (numbers(stream.seen), stream.gone) == ([2], 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -13,44 +14,17 @@ from opentelemetry.trace import NoOpTracer
 from strategy_agent.bots import TestBot
 from strategy_agent.brokers.client import BrokerError
 from strategy_agent.desk import Account, OrderDesk
-from strategy_agent.model import Book, Decision, Fill, Level, Order, Regime, Side, Tick
+from strategy_agent.killswitch import KillSwitch
+from strategy_agent.model import Book, Fill, Level, Order, Regime, Side, Tick
 from strategy_agent.orderbook import OrderBookCache
 from strategy_agent.outlets import Metrics, Outlets
 from strategy_agent.risk import RiskTier, Veto
 from strategy_agent.router import StrategyRouter
-from strategy_agent.trader import COOLDOWN, Trader, plan_trade, spread
+from strategy_agent.sizing import Holding
+from strategy_agent.trader import COOLDOWN, Trader, spread
 from tests.support import RecordingEvents, make_book
 
 Logs = list[MutableMapping[str, object]]
-
-
-def decision(signal: float, scalar: float = 1.0, price: float = 100.0) -> Decision:
-    """Return a decision for BTC-USD."""
-    return Decision("BTC-USD", price, signal, 0.5, scalar, Regime.TREND)
-
-
-@pytest.mark.parametrize(
-    ("signal", "scalar", "position", "quantity"),
-    [
-        (1.0, 1.0, 0.0, 50.0),  # wants 200 units' worth, may trade 50 at once
-        (-1.0, 1.0, 0.0, -50.0),
-        (0.1, 1.0, 0.0, 20.0),
-        (1.0, 0.1, 0.0, 20.0),
-        (1.0, 1.0, 200.0, 0.0),  # is where it wants to be
-        (1.0, 1.0, 195.0, 0.0),  # is near enough
-        (0.0, 1.0, 30.0, -30.0),
-        (1.0, 0.0, -30.0, 30.0),
-    ],
-)
-def test_trades_approach_the_wanted_position(signal: float, scalar: float, position: float, quantity: float) -> None:
-    """The trade is the missing part, cut to the limit per trade, and nothing if too small."""
-    assert plan_trade(decision(signal, scalar), position, 100_000.0) == pytest.approx(quantity)
-
-
-@pytest.mark.parametrize(("equity", "price"), [(0.0, 100.0), (-5.0, 100.0), (100_000.0, 0.0)])
-def test_no_trade_without_money_or_price(equity: float, price: float) -> None:
-    """An account without equity and a price of zero lead to no trade, not to a division by zero."""
-    assert plan_trade(decision(1.0, price=price), 0.0, equity) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -68,13 +42,24 @@ def test_spread(book: Book, expected: float) -> None:
 
 @dataclass(slots=True)
 class FakeDesk:
-    """Takes orders and fills them at the next tick if told."""
+    """Takes orders and holds what the account holds; nothing is ever in flight."""
 
+    account: Account
     orders: list[Order] = field(default_factory=list)
+    recalled: list[str] = field(default_factory=list)
+    gross: float = 0.0
 
     def submit(self, order: Order) -> None:
         """Take note."""
         self.orders.append(order)
+
+    def holding(self, symbol: str) -> Holding:
+        """Return the position."""
+        return Holding(self.account.position(symbol))
+
+    def recall(self, reason: str, symbol: str = "all") -> None:
+        """Take note."""
+        self.recalled.append(f"{reason} {symbol}")
 
 
 class Rig:
@@ -82,8 +67,9 @@ class Rig:
 
     def __init__(self, signal: float = 1.0, book: Book | None = None) -> None:
         self.book: Book | None = book or make_book()
-        self.desk = FakeDesk()
         self.account = Account(100_000.0)
+        self.desk = FakeDesk(self.account)
+        self.now = time.time()
         self.metrics = Metrics(("BTC-USD",))
         self.events = RecordingEvents()
         router = StrategyRouter()
@@ -98,9 +84,16 @@ class Rig:
         return self.book
 
     async def ticks(self, *prices: float, age: float = 0.0, symbol: str = "BTC-USD") -> None:
-        """Send ticks."""
+        """Send ticks, a hundredth of a second apart by the venue's clock."""
         for price in prices:
-            await self.trader.on_tick(Tick(symbol, price, time.time() - age))
+            self.now += 0.01
+            await self.trader.on_tick(Tick(symbol, price, self.now), age)
+
+
+def falling(begin: float, end: float) -> list[float]:
+    """Return prices from one to the other in steps that no filter doubts."""
+    steps = range(1, 9)
+    return [begin * (end / begin) ** (step / len(steps)) for step in steps]
 
 
 def vetoes(logs: Logs) -> list[object]:
@@ -126,9 +119,9 @@ async def test_the_way_of_a_tick_is_measured() -> None:
 
 
 async def test_orders_of_a_symbol_keep_their_distance() -> None:
-    """Within the cooldown there is one order, after it the next."""
+    """Within the cooldown there is one order, after it the next, by the venue's clock."""
     rig = Rig()
-    await rig.ticks(*[100.0] * COOLDOWN)
+    await rig.ticks(*[100.0] * round(COOLDOWN / 0.01))
     assert len(rig.desk.orders) == 1
     await rig.ticks(100.0)
     assert [order.client_order_id for order in rig.desk.orders] == ["BTC-USD-1", "BTC-USD-2"]
@@ -140,7 +133,7 @@ async def test_vitals_follow_every_tick() -> None:
     before = time.time()
     await rig.ticks(100.0, 100.1)
     vitals = rig.trader.vitals
-    assert (vitals.ticks, vitals.decisions) == (2, 2)
+    assert vitals.ticks == 2
     assert vitals.last_tick_at is not None
     assert vitals.last_decision_at is not None
     assert before <= vitals.last_tick_at <= vitals.last_decision_at
@@ -182,14 +175,17 @@ async def test_a_great_loss_trips_the_kill_switch(logs: Logs) -> None:
     """From the drawdown limit on nothing is traded, and an event says why."""
     rig = Rig()
     rig.account.book(Fill("x", "BTC-USD", Side.BUY, 900.0, 100.0))
-    await rig.ticks(100.0, 85.0)
-    assert rig.trader.vitals.kill_switch == "drawdown"
-    assert ("kill_switch", {"reason": "drawdown"}) in rig.events.published
+    await rig.ticks(100.0, *falling(100.0, 85.0))
+    assert rig.trader.switch.trip is not None
+    assert (rig.trader.switch.trip.by, rig.trader.switch.trip.reason) == ("risk", "drawdown")
+    assert ("kill_switch", {"by": "risk", "reason": "drawdown"}) in rig.events.published
+    assert rig.desk.recalled[-1] == "kill_switch all"
     before = list(rig.desk.orders)
-    await rig.ticks(*[100.0] * 100, 85.0)
+    await rig.ticks(*[100.0] * 100, 98.0)
     assert rig.desk.orders == before
     assert rig.events.kinds().count("kill_switch") == 1
-    assert vetoes(logs).count(Veto.KILL_SWITCH) == 100 / COOLDOWN
+    assert vetoes(logs)[-1] == Veto.KILL_SWITCH
+    assert (rig.metrics.registry.get_sample_value("strategy_vetoes_total", {"reason": "kill_switch"}) or 0) >= 3
 
 
 async def test_a_high_tier_lets_no_position_grow(logs: Logs) -> None:
@@ -200,11 +196,61 @@ async def test_a_high_tier_lets_no_position_grow(logs: Logs) -> None:
     await rig.ticks(100.0)
     assert (rig.desk.orders, vetoes(logs)) == ([], [Veto.RISK_TIER])
     assert rig.metrics.registry.get_sample_value("strategy_risk_tier", {"symbol": "BTC-USD"}) == RiskTier.HIGH
-    assert rig.trader.vitals.kill_switch is None
+    assert rig.trader.switch.trip is None
 
 
 async def test_a_regime_change_is_announced() -> None:
     """Falling by a tenth leads to a crash regime and an event that says from what to what."""
     rig = Rig()
-    await rig.ticks(100.0, 90.0)
-    assert ("regime", {"symbol": "BTC-USD", "previous": "range", "regime": "crash"}) in rig.events.published
+    await rig.ticks(100.0, *falling(100.0, 90.0))
+    regimes = [fields["regime"] for kind, fields in rig.events.published if kind == "regime"]
+    assert regimes[-1] == "crash"
+    assert {fields["symbol"] for _, fields in rig.events.published} == {"BTC-USD"}
+
+
+@pytest.mark.parametrize("age", [15.0, -15.0])
+async def test_a_stale_tick_is_no_ground_for_an_order(logs: Logs, age: float) -> None:
+    """What piled up during a stall is looked at and not traded on; the log says so once."""
+    rig = Rig()
+    await rig.ticks(*[100.0] * 500, age=age)
+    assert (rig.desk.orders, vetoes(logs)) == ([], [Veto.STALE_TICK])
+    assert rig.trader.vitals.ticks == 500
+    await rig.ticks(100.0, *[100.0] * 30)
+    assert rig.desk.orders
+
+
+@pytest.mark.parametrize("factor", [3.0, 10.0, 0.1])
+async def test_one_bad_print_changes_nothing(factor: float) -> None:
+    """A single price far from all others trips no switch, makes no crash and no peak; it is counted."""
+    rig = Rig()
+    rig.account.book(Fill("x", "BTC-USD", Side.BUY, 100.0, 100.0))
+    await rig.ticks(*[100.0] * 20, 100.0 * factor, *[100.0] * 20)
+    assert rig.trader.switch.trip is None
+    assert rig.trader.vitals.regime["BTC-USD"] is Regime.RANGE
+    assert rig.account.standing.peak_equity == 100_000.0
+    assert rig.metrics.registry.get_sample_value("strategy_bad_ticks_total", {"symbol": "BTC-USD"}) == 1
+
+
+async def test_a_market_that_has_moved_is_believed() -> None:
+    """A few prints in a row near one another are no mistake."""
+    rig = Rig(signal=0.0)
+    await rig.ticks(100.0, 150.0, 150.1, 149.9, 150.0)
+    assert rig.trader.vitals.ticks == 3
+    assert rig.trader.vitals.last_tick_at is not None
+
+
+async def test_halted_recalls_the_orders_of_the_symbol() -> None:
+    """From HALTED on nothing of the symbol is in flight."""
+    rig = Rig()
+    rig.account.book(Fill("x", "BTC-USD", Side.BUY, 700.0, 100.0))
+    await rig.ticks(100.0)
+    assert rig.desk.recalled == ["halted BTC-USD"]
+
+
+async def test_a_switch_that_cannot_be_kept_is_tripped_all_the_same(logs: Logs, tmp_path: Path) -> None:
+    """The log says that a restart will not know of it."""
+    rig = Rig()
+    rig.trader.switch = KillSwitch(tmp_path / "missing" / "state.json")
+    rig.trader.halt("operator", "test")
+    assert rig.trader.switch.trip is not None
+    assert {line["event"] for line in logs} == {"kill_switch_not_kept", "kill_switch_on"}
