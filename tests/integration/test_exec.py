@@ -124,6 +124,35 @@ def test_a_closed_stdout_does_not_lead_output_into_a_file_of_ours(tmp_path):
     assert b'"hello"' in outrider("spool", "export", state=tmp_path / "state").stdout
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_the_sidecar_runs_with_closed_descriptors(tmp_path, closed):
+    """A minimal init or a cron job starts it so: it runs until it is asked to end."""
+    command = f"exec {sys.executable} -m agent run {closed}"
+    with subprocess.Popen(["sh", "-c", command], env=environment(tmp_path / "state")) as process:
+        wait_until((tmp_path / "state" / "spool.db").exists, "it runs")
+        time.sleep(1)
+        assert process.poll() is None
+        process.terminate()
+
+        assert process.wait(timeout=20) == 0
+
+
+def test_a_burst_of_signals_is_handed_on_one_by_one(tmp_path):
+    """Queued ones are not folded, by us at least: as many as were sent come, in their order."""
+    script = "import os, signal, time\ngot = []\nnumbers = (signal.SIGRTMIN + 1, signal.SIGRTMIN + 2)\n"
+    script += "signal.pthread_sigmask(signal.SIG_BLOCK, numbers); print('ready', flush=True)\n"
+    script += "while len(got) < 200: got.append(signal.sigwait(numbers) - signal.SIGRTMIN)\nprint(got.count(1), got.count(2))"
+    command = [sys.executable, "-m", "agent", "exec", "--", sys.executable, "-c", script]
+    with subprocess.Popen(command, env=environment(tmp_path / "state"), stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        for _ in range(100):
+            process.send_signal(signal.SIGRTMIN + 1)
+            process.send_signal(signal.SIGRTMIN + 2)
+
+        assert process.stdout.read() == b"100 100\n"
+        assert process.wait(timeout=20) == 0
+
+
 def test_a_real_time_signal_is_told_as_a_shell_tells_it(tmp_path):
     """A signal without a name of its own gives 128 + its number as well."""
     assert execute(tmp_path, "sh", "-c", "kill -35 $$").returncode == 128 + 35
