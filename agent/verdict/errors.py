@@ -169,7 +169,7 @@ def to_event(record: LogRecord, subject: Subject, rules: Rules) -> ErrorEvent:
     text = text.partition(_HEADER)[0].rstrip() or text
     template, params = parametrise(text)
     service = subject.of(record)
-    logged = None if alone else unhandled(text, exception.frames if exception else ())
+    logged = None if alone else unhandled(_said(record, text), exception.frames if exception else ())
     found = own_finding(record, entitled(service, text), rules) if exception is None else None
     known = "" if alone or (exception is not None and not _is_template(record)) else template
     group = (*named_by(record), *(group_of(known, exception, rules.in_app) or group_of(template, None)))
@@ -192,6 +192,12 @@ def to_event(record: LogRecord, subject: Subject, rules: Rules) -> ErrorEvent:
         trace_id=record.trace_id.hex(),
         span_id=record.span_id.hex(),
     )
+
+
+def _said(record: LogRecord, text: str) -> str:
+    """A logger's words: those of the message, and those that stand between it and the traceback (asyncio's `future: …`)."""
+    stack = record.attributes.get(STACKTRACE)
+    return f"{text}\n{stack.partition(_HEADER)[0]}" if isinstance(stack, str) else text
 
 
 def entitled(service: str, text: str) -> str:

@@ -27,34 +27,39 @@ _LONG_ENDINGS: Final = r"io|dev|app|ai|co|cloud|local|home|svc|example|test"
 """Endings of modules' and files' names as well: a host that has one has two labels before it."""
 _HOST_END: Final = r"(?::\d{1,5})?(?![\w-]|\.\w)"
 
-_VALUE: Final = re.compile(
-    "|".join(
-        (
-            # what stands behind an equals sign
-            r"(?<==)(?!=)(?:\"[^\"\n]{0,200}\"|'[^'\n]{0,200}'|[^\s,;&)\]}>\"']{1,200})",
-            # quoted
-            r"(?<![\w\"'`])(?:'(?:[^'\\\n]|\\.){0,200}'|\"(?:[^\"\\\n]|\\.){0,200}\"|`[^`\n]{1,200}`)(?!\w)|[\u201c\u00ab\u2018][^\u201c\u201d\u00ab\u00bb\u2018\u2019\n]{0,200}[\u201d\u00bb\u2019]",
-            # a URL, an e-mail address
-            r"\b[a-zA-Z][\w+.-]{1,20}://[^\s\"'<>\])},;]{1,500}(?<![.:!?])",
-            r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}",
-            # an object, a list, a dictionary, as `repr` writes them
-            r"<(?=[^<>\n]{0,200}[\d'\"])[^\s<>=][^<>\n]{0,200}>",
-            r"\[(?=[^\[\]\n]{0,300}[,'\"])(?=[^\[\]\n]{0,300}[\d'\"])[^\[\]\n]{1,300}\]",
-            r"\{(?=[^{}\n]{0,300}[:,'\"])[^{}\n]{1,300}\}",
-            # a path: from the root or a dot, or one that ends in a file with a suffix; one of Windows
-            r"(?<![\w.:/\\~])(?:~|\.{1,2})?/[\w.@%+=:~*-]{1,255}(?:/[\w.@%+=:~*-]{1,255}){0,40}/?(?<![.:])",
-            r"(?<![\w./\\-])[\w-]{1,64}(?:/[\w.-]{1,64}){1,20}\.[a-zA-Z]\w{0,7}(?![\w/])",
-            r"(?<!\w)[A-Za-z]:\\(?:[^\s\"'<>|:*?]{1,255})?",
-            # an IPv6 or hardware address
-            r"(?<![\w:.])(?=[0-9a-fA-F:]{0,40}\d)(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}(?:%\w{1,15})?(?![\w:])",
-            # a host
-            rf"(?<![\w.-])(?:[\w-]{{1,63}}\.){{1,8}}(?:{_ENDINGS}){_HOST_END}",
-            rf"(?<![\w.-])(?:[\w-]{{1,63}}\.){{2,8}}(?:{_LONG_ENDINGS}){_HOST_END}",
-            # a word with a digit: numbers, times, addresses, ids, durations, sizes
-            r"(?<![\w-])[+-]?(?=[A-Za-z_.@+-]{0,80}\d)\w(?:\w|[.@+-](?=\w)|(?<=\d)[:,](?=\d)){0,120}",
-        )
-    )
+_BEHIND_EQUALS: Final = r"(?<==)(?!=)(?:\"[^\"\n]{0,200}\"|'[^'\n]{0,200}'|[^\s,;&)\]}>\"']{1,200})"
+_QUOTED: Final = (
+    r"(?<![\"'`])(?:'(?:[^'\\\n]|\\.){0,200}'|\"(?:[^\"\\\n]|\\.){0,200}\"|`[^`\n]{1,200}`)(?!\w)",
+    r"[\u201c\u00ab\u2018][^\u201c\u201d\u00ab\u00bb\u2018\u2019\n]{0,200}[\u201d\u00bb\u2019]",
 )
+_WRITTEN_BY_REPR: Final = (
+    r"<(?=[^<>\n]{0,200}[\d'\"])[^\s<>=][^<>\n]{0,200}>",
+    r"\[(?=[^\[\]\n]{0,300}[,'\"])(?=[^\[\]\n]{0,300}[\d'\"])[^\[\]\n]{1,300}\]",
+    r"\{(?=[^{}\n]{0,300}[:,'\"])[^{}\n]{1,300}\}",
+)
+"""Objects, lists, dictionaries."""
+_ABSOLUTE_PATH: Final = r"(?<![.:/\\~])(?:~|\.{1,2})?/[\w.@%+=:~*-]{1,255}(?:/[\w.@%+=:~*-]{1,255}){0,40}/?(?<![.:])"
+_HEX_ADDRESS: Final = r"(?<![:.])(?=[0-9a-fA-F:]{0,40}\d)(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}(?:%\w{1,15})?(?![\w:])"
+"""IPv6 and hardware addresses."""
+_URL: Final = r"[a-zA-Z][\w+.-]{1,20}://[^\s\"'<>\])},;]{1,500}(?<![.:!?])"
+_MAIL: Final = r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
+_FILE: Final = r"(?<![./\\-])[\w-]{1,64}(?:/[\w.-]{1,64}){1,20}\.[a-zA-Z]\w{0,7}(?![\w/])"
+"""A relative path that ends in a file with a suffix."""
+_WINDOWS_PATH: Final = r"[A-Za-z]:\\(?:[^\s\"'<>|:*?]{1,255})?"
+_HOST: Final = (
+    rf"(?<![.-])(?:[\w-]{{1,63}}\.){{1,8}}(?:{_ENDINGS}){_HOST_END}",
+    rf"(?<![.-])(?:[\w-]{{1,63}}\.){{2,8}}(?:{_LONG_ENDINGS}){_HOST_END}",
+)
+_WITH_DIGIT: Final = r"(?<!-)[+-]?(?=[A-Za-z_.@+-]{0,80}\d)\w(?:\w|[.@+-](?=\w)|(?<=\d)[:,](?=\d)){0,120}"
+"""Numbers, times, addresses, ids, durations, sizes."""
+_LIKELY: Final = r"(?=[^\s\d@/\\.:]{0,100}[\d@/\\.:])"
+"""Of a plain word all that is tried is this."""
+_VALUE: Final = re.compile(
+    rf"(?<!\w)(?:{'|'.join((_BEHIND_EQUALS, *_QUOTED, *_WRITTEN_BY_REPR, _ABSOLUTE_PATH))}"
+    rf"|{_LIKELY}(?:{'|'.join((_URL, _MAIL, _FILE, _WINDOWS_PATH, _HEX_ADDRESS, *_HOST, _WITH_DIGIT))}))"
+)
+_MAY_HAVE: Final = re.compile(r"[\d'\"`=<\[{/@\\.:\u201c\u00ab\u2018]")
+"""What a message without any value has none of."""
 _KEPT: Final = re.compile(rf"(?i:{_TERMS})(?:[-.][a-z]+)*|[A-Z][a-z]+\d{{1,2}}[A-Z][a-z]\w*")
 """Terms, with what they are composed with, and names of classes."""
 _NAMED: Final = re.compile(r"([A-Za-z][A-Za-z_]{2,62}[-_])\d{1,20}")
@@ -64,6 +69,8 @@ _NAMED: Final = re.compile(r"([A-Za-z][A-Za-z_]{2,62}[-_])\d{1,20}")
 def parametrise(text: str) -> tuple[str, tuple[str, ...]]:
     """The text with `%s` for each value, and the values. A text without any comes back as it is."""
     text = text[:LONGEST]
+    if _MAY_HAVE.search(text) is None:
+        return text, ()
     parts: list[str] = []
     values: list[str] = []
     end = 0

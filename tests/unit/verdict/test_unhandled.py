@@ -127,6 +127,9 @@ def test_the_coroutine_of_a_task() -> None:
     assert found is not None
     assert found.transaction is not None
     assert (found.transaction.name, found.transaction.source) == ("Feed.poll", "task")
+    text = f"2026-01-01 10:00:00,123 - asyncio - ERROR - {message}\n{TRACEBACK}"
+    event = to_event(records_of(text.encode())[0], SUBJECT, Rules())
+    assert event.transaction == found.transaction
 
 
 def test_the_handler_of_a_request() -> None:
