@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def go_on(error: Exception, child: Child | None, command: Sequence[str], listener: Listener) -> int:
     """Say why there is no agent from now on, and see to the command's end."""
     reason = str(error) if isinstance(error, OutriderError) else "".join(traceback.format_exception(error)).rstrip()
-    say(f"outrider: {reason}\noutrider: the command goes on, and nobody observes it")
+    say("\n".join(f"outrider: {line}" for line in (*reason.split("\n"), "the command goes on without being observed")))
     return see_to_its_end(child, command, listener)
 
 

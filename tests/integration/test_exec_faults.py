@@ -170,7 +170,7 @@ def test_with_nowhere_to_store_the_command_runs_alone(tmp_path, monkeypatch):
         out, err = process.communicate(timeout=30)
 
     assert (process.returncode, out) == (128 + 15, b"out\n")
-    assert b"nobody observes it" in err
+    assert b"outrider: the command goes on without being observed" in err
 
 
 def test_a_directory_that_another_agent_has_keeps_no_command_from_running(tmp_path, monkeypatch):
@@ -273,7 +273,7 @@ def test_a_command_whose_output_finds_no_thread_is_run_once(tmp_path):
         out, err = process.communicate(timeout=30)
 
     assert (out, process.returncode, (tmp_path / "ran").read_text()) == (b"out\n", 7, "ran\n")
-    assert b"nobody observes it" in err
+    assert b"outrider: the command goes on without being observed" in err
 
 
 def test_a_reader_that_is_slow_gets_all_that_the_command_wrote(tmp_path):
