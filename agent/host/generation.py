@@ -179,7 +179,7 @@ class Generation:
         """Store what was held back until more would have come."""
         if self._pipeline.detector is not None:
             with contextlib.suppress(TimeoutError):  # the store does not answer; what is not stored was not told either
-                async with asyncio.timeout(SEALING):
+                async with asyncio.timeout(SEALING if self._host.spool.takes_rows else SEALING / 10):
                     await self._pipeline.detector.finish()
 
     async def _collect(self) -> None:

@@ -39,7 +39,7 @@ UNREADABLE_TIMES: Final = 8
 LIFT_AFTER: Final = 5.0
 """Seconds after a full disk before more than what was in use then is tried again."""
 _BACKOFF: Final = Backoff(first=0.05, longest=2.0)
-_PROBE: Final = Backoff(first=1.0, longest=15.0)
+_PROBE: Final = Backoff(first=1.0, longest=3.0)
 _FINAL: Final = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
 )

@@ -100,6 +100,11 @@ class Spool:
             return await asyncio.to_thread(lambda: [pack(payload) for payload in payloads])
         return [pack(payload) for payload in payloads]
 
+    @property
+    def takes_rows(self) -> bool:
+        """Whether an append would be tried now: there is room, and the file is open."""
+        return not self._full and self._not_open is None
+
     async def wait_for_room(self) -> None:
         """Return when a refused append is worth trying again."""
         while self._full:

@@ -222,11 +222,12 @@ def test_file_size_limit_is_a_full_disk(tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """Mount a disk of 6 MiB."""
+def small_disk(tmp_path, request):
+    """Mount a disk of 6 MiB, or of another size."""
     mount = tmp_path / "disk"
     mount.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", mount], check=False, timeout=30).returncode:
+    options = f"size={getattr(request, 'param', '6m')}"
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", mount], check=False, timeout=30).returncode:
         pytest.skip("no permission to mount a small tmpfs")
     yield mount
     subprocess.run(["umount", mount], check=True, timeout=30)
@@ -258,6 +259,66 @@ def test_full_disk_is_waited_for(small_disk):
     assert said == "done\n", events
     assert "the disk is full" in events
     check(small_disk / "state", 500)
+
+
+@pytest.mark.parametrize("small_disk", ["4m", "5m"], indirect=True)
+def test_the_smallest_volume_that_fills_in_an_outage_recovers(small_disk):
+    """On the smallest supported volume a backlog that fills it is delivered once the destination is back, and all that waited comes after it."""
+    hold = small_disk / "hold"
+    hold.touch()
+    command = [sys.executable, str(WRITER), str(small_disk / "state"), "1500", str(64 * MIB)]
+    running = subprocess.Popen(command, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with running:
+        try:
+            with pytest.raises(subprocess.TimeoutExpired):
+                running.wait(4)
+            hold.unlink()
+            said, events = running.communicate(timeout=60)
+        finally:
+            running.kill()
+    assert said == "done\n", events
+    check(small_disk / "state", 1500)
+
+
+@pytest.mark.parametrize("small_disk", ["1m"], indirect=True)
+def test_a_volume_that_is_too_small_ends_the_start(small_disk, tmp_path):
+    """The agent says which size the volume has and which it must have, with the exit code of what can't be had."""
+    done = subprocess.run(
+        [sys.executable, "-m", "agent", "run"],
+        env=environment(small_disk / "state"),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 69
+    assert "has 1048576 bytes: give it at least 4194304 (4 MiB)" in done.stderr
+
+
+def test_a_full_disk_is_said_while_it_is_full(small_disk, tmp_path):
+    """The status says within seconds that nothing is stored, and why, as `spool stat` does; once there is room everything is."""
+    log = tmp_path / "app.log"
+    log.write_text("first\n")
+    with AgentProcess(small_disk / "state", OUTRIDER_LOG_FILES=str(log)) as agent:
+        wait_until(lambda: agent.status()["sources"][0]["accepted"] == 1, "the first record")
+        (small_disk / "filler").write_bytes(bytes(os.statvfs(small_disk).f_bavail * 4096 - 8192))
+        with log.open("a") as file:
+            file.writelines(f"{number} {os.urandom(400).hex()}\n" for number in range(9000))
+        wait_until(lambda: agent.status()["spool"]["state"] == "degraded", "the state", 5)
+        status = agent.status()
+        stat = subprocess.run(
+            [sys.executable, "-m", "agent", "spool", "stat", "--state-dir", small_disk / "state"],
+            env=environment(small_disk / "state"),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        assert status["spool"]["reason"] == "the disk is full"
+        assert status["verdict"]["health"] == "not ready"
+        assert "the disk is full" in stat.stdout
+        (small_disk / "filler").unlink()
+        wait_until(lambda: agent.status()["sources"][0]["accepted"] == 9001, "everything stored after all", 30)
 
 
 BROKEN = """

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import asyncio
 import errno
+import threading
 
 import apsw
 import pytest
 
 from agent.errors import SpoolError, SpoolFullError
 from agent.record import Payload, Signal
+from agent.retry import Backoff
 from agent.spool import commands, database, rows
+from agent.spool import keeper as keeper_module
 from agent.spool.ballast import Ballast
 from agent.spool.database import Database, Trouble
 from agent.spool.digest import pack
+from agent.spool.keeper import NotOpenError
+from agent.spool.spool import Spool
+from agent.spool.store import Store
 from agent.spool.values import Cursor, State, StateChanged
 
 
@@ -170,3 +177,94 @@ def test_row_that_was_evicted_while_it_was_being_sent_is_accounted_once(desk):
     assert (desk.line("a").evicted, desk.line("a").sent, desk.line("a").balance) == (2, 0, 0)
     assert desk.put() > seq
     assert desk.next("a").seq > seq
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """While it is set, the file can't be opened."""
+    gate = threading.Event()
+    real = Store.open
+
+    def open_(self, **options):
+        if gate.is_set():
+            raise apsw.CantOpenError("unable to open database file")
+        real(self, **options)
+
+    monkeypatch.setattr(Store, "open", open_)
+    monkeypatch.setattr(keeper_module, "_BACKOFF", Backoff(first=0.0001, longest=0.0002))
+    return gate
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_commit_is_decided_when_the_file_can_be_opened_again(desk, failing, closed, before):
+    """Meanwhile the job is neither stored nor not; asked again, it is stored once, whether its commit had happened or not."""
+    failing(apsw.IOError("disk I/O error"), before=before)
+    closed.set()
+    packed = [pack(Payload(Signal.LOGS, 1, b"x"))]
+    jobs = [lambda store: store.append("f", packed, {"k": b"1"}, {}, replayable=True)]
+    for _ in range(3):
+        with pytest.raises(NotOpenError, match="unable to open"):
+            desk.keeper.write_together(jobs)
+    assert desk.keeper.state is State.DEGRADED
+    closed.clear()
+    desk.keeper._again_at = 0.0
+    assert desk.keeper.write_together(jobs) == [1]
+    assert count(desk) == 1
+
+
+async def test_while_the_file_can_t_be_opened_the_last_figures_are_known(tmp_path, monkeypatch, closed):
+    """Figures and account are answered at once, with the present state; what is to be stored waits, and is stored once."""
+    changed = asyncio.Event()
+    spool = await Spool.open(tmp_path, on_event=lambda event: changed.set() if isinstance(event, StateChanged) else None)
+    await spool.register("sink", [Signal.LOGS])
+    await spool.append("f", [Payload(Signal.LOGS, 2, b"one")], {}, {}, replayable=True)
+    await spool.stat()
+    await spool.ledger()
+    real, left = Database.commit, [1]
+
+    def commit(self, last_seq, number=None):
+        if left[0]:
+            left[0] = 0
+            closed.set()
+            raise apsw.IOError("disk I/O error")
+        real(self, last_seq, number)
+
+    monkeypatch.setattr(Database, "commit", commit)
+    waiting = asyncio.ensure_future(spool.append("f", [Payload(Signal.LOGS, 3, b"two")], {}, {}, replayable=True))
+    async with asyncio.timeout(5):
+        await changed.wait()
+    assert not spool.takes_rows
+    stat, ledger = await spool.stat(), await spool.ledger()
+    assert (stat.state, stat.reason, stat.rows) == (State.DEGRADED, "unable to open database file", 1)
+    assert ledger.lines[0].accepted == 2
+    assert not waiting.done()
+    closed.clear()
+    assert await asyncio.wait_for(waiting, 10) == 2
+    assert (await spool.stat()).state == State.OK
+    assert (await spool.ledger()).lines[0].accepted == 5
+    await spool.close()
+
+
+async def test_an_end_while_the_file_can_t_be_opened_waits_for_nothing(tmp_path, monkeypatch, closed):
+    """What waits is refused, and the thread ends."""
+    changed = asyncio.Event()
+    spool = await Spool.open(tmp_path, on_event=lambda event: changed.set() if isinstance(event, StateChanged) else None)
+    monkeypatch.setattr(Database, "commit", lambda *_: (_ for _ in ()).throw(apsw.IOError("disk I/O error")))
+    closed.set()
+    waiting = asyncio.ensure_future(spool.append("f", [Payload(Signal.LOGS, 1, b"one")], {}, {}, replayable=True))
+    async with asyncio.timeout(5):
+        await changed.wait()
+        await spool.close()
+    with pytest.raises(SpoolError):
+        await waiting
+
+
+def test_the_ballast_goes_when_no_other_log_can_be_made(desk, closed, failing, monkeypatch):
+    """No inode left is a full disk: the ballast's is given up, and the state says so."""
+    error = apsw.CantOpenError("unable to open database file")
+    error.system_errno = errno.ENOSPC
+    monkeypatch.setattr(Store, "open", lambda *_args, **_options: (_ for _ in ()).throw(error))
+    failing(apsw.IOError("disk I/O error"), before=True)
+    with pytest.raises(NotOpenError):
+        desk.keeper.write_together([lambda store: store.register("a", ["logs"])])
+    assert (desk.keeper.reason, desk.keeper.ballast.size) == ("the disk is full", 0)
