@@ -125,7 +125,7 @@ class Open:
         """Bytes below its traceback's exception line."""
         self.size = len(line) if line.isascii() else text_size(line)
         self.apart = False
-        """Whether its traceback was written some time after its text, or nothing was written behind that: by the interpreter, it may be."""
+        """Whether its traceback was written some time after its text, or right before an exception ended its writer: by the interpreter, it may be."""
         self.incomplete = False
         """Whether more of it may follow, which it has no room or no time for."""
         self.resumed = False

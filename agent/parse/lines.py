@@ -18,10 +18,10 @@ import orjson
 from agent.columns import Records
 from agent.parse import json_columns
 from agent.parse.containers import BY_NAME as CONTAINERS
+from agent.parse.dialect import Known
 from agent.parse.formats import BY_NAME as FORMATS
 from agent.parse.json_columns import Reader
 from agent.parse.limits import OPEN_AGE
-from agent.parse.stream import Known
 from agent.parse.timestamps import NS
 from agent.parse.writers import IOSTREAM, NOTHING, Returned, State, Writers
 from agent.record import LogRecord
@@ -87,13 +87,16 @@ class Parser:
         """Offset of the oldest record that is not complete: a position must not pass it. None: everything was returned."""
         return self._writers.open_offset()
 
-    def flush(self, observed_ns: int, *, ended: bool = False) -> Records:
+    def flush(self, observed_ns: int, *, ended: bool = False, failed: bool = False) -> Records:
         """Close what is open: the source is at its end, was rotated, or has been silent for long enough. `ended`: nothing will follow.
+
+        `failed`: its process ended as an interpreter does for an exception that nobody caught: a last traceback down to the program itself is
+        that exception's, and not of the logger that wrote above it.
 
         Give `Batch.text=None` with what it returns. Counts go into those of the next chunk, or `take_drops`.
         """
         records = Records()
-        self._writers.close(observed_ns, ended=ended)
+        self._writers.close(observed_ns, ended=ended, failed=failed)
         self._release(records, observed_ns)
         return records
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.parse.beginnings import begins_alone
 from agent.parse.blocks import BLOCK_BEGINS, PEM_BEGIN, PEM_END, JsonObject, Pem, RichTraceback, block_of
+from agent.parse.dialect import UNKNOWN, Dialect, Known
 from agent.parse.exceptions import HEADER
 from agent.parse.formats import BY_NAME, PLAIN, Format, Rest, detect
 from agent.parse.joining import NOWHERE, STACKTRACE, Doubts, Open, levelled, placed
@@ -43,8 +44,6 @@ class Item(NamedTuple):
     found: Parsed | str
 
 
-CHANGE_AFTER: Final = 3
-"""So many lines running in another format, and the file has changed to it. (Each of them was already read by its own.)"""
 _HEADER: Final = HEADER.encode()
 _SYSLOG: Final = BY_NAME["syslog"]
 _BARE: Final = (b"Traceback (", b"  + Exception Group Traceback (")
@@ -55,17 +54,6 @@ _MOST_SUSPENDED: Final = 8
 """Threads that die together interrupt one another's tracebacks; more than so many are not told apart."""
 
 
-class Known(NamedTuple):
-    """What is known of a writer's format: its name (empty: nothing), and how many lines running were written in which other one."""
-
-    name: str = ""
-    rival: str = ""
-    votes: int = 0
-
-
-UNKNOWN: Final = Known()
-
-
 class Stream:
     """The lines of one writer, in order. `fixed`: the known format is the only one (and plain text, where a line is not written so)."""
 
@@ -74,34 +62,22 @@ class Stream:
         "_base",
         "_block",
         "_doubts",
-        "_fixed",
-        "_format",
         "_joiner",
         "_now_ns",
         "_open",
         "_pause_ns",
         "_prefixed",
         "_rest",
-        "_rival",
         "_since_ns",
         "_suspended",
-        "_votes",
-        "reads_json",
-        "version",
+        "dialect",
     )
 
     def __init__(self, known: Known = UNKNOWN, *, fixed: bool = False, prefixed: bool = False) -> None:
         """`prefixed`: each line had a prefix; a plain text is complete with its line there."""
-        self._format = BY_NAME.get(known.name)
-        self._fixed = fixed and self._format is not None
+        self.dialect = Dialect(known, fixed=fixed)
         self._prefixed = prefixed
-        self.reads_json = known.name == "json"
-        """Whether its lines are JSON, as far as it knows."""
-        self.version = 0
-        """Changes with what is known."""
-        self._rival = BY_NAME.get(known.rival)
-        self._votes = known.votes
-        self._joiner = TracebackJoiner(self._begins_record)
+        self._joiner = TracebackJoiner(self.dialect.begins_record)
         self._open: Open | None = None
         self._doubts = Doubts()
         self._suspended: list[Open] = []
@@ -110,21 +86,6 @@ class Stream:
         self._base = NOWHERE
         self._now_ns = self._pause_ns = self._since_ns = 0
         self._at = 0
-
-    @property
-    def known(self) -> Known:
-        """What another stream needs to go on like this one."""
-        return Known(self._format.name if self._format else "", self._rival.name if self._rival else "", self._votes)
-
-    @property
-    def reads_syslog(self) -> bool:
-        """Whether its lines have syslog's headers, as far as it knows."""
-        return self._format is _SYSLOG
-
-    def note_syslog(self) -> None:
-        """A line had a header of syslog's, and was taken for the writer that it names."""
-        if self._format is not _SYSLOG:
-            self._vote(_SYSLOG)
 
     @property
     def open_offset(self) -> int | None:
@@ -178,8 +139,13 @@ class Stream:
         parsed = as_text(line)
         self._emit(offset, parsed._replace(reasons=(*parsed.reasons, reason)), len(line), out)
 
-    def close(self, out: list[Item], *, ended: bool = False) -> None:
-        """Complete the open record, if there is one. `ended`: nothing will follow; otherwise it may be only that nothing does now."""
+    def close(self, out: list[Item], *, ended: bool = False, failed: bool = False) -> None:
+        """Complete the open record, if there is one. `ended`: nothing will follow; otherwise it may be only that nothing does now.
+
+        `failed`: an exception has most likely ended its writer.
+        """
+        if failed and self._open is not None:
+            self._open.apart = True
         self._finish(Ending.GONE if ended else Ending.SILENCE, out)
 
     def withdraw(self, offset: int) -> bool:
@@ -213,8 +179,6 @@ class Stream:
             self._finish(Ending.LATER, out)
 
     def _finish(self, ending: Ending, out: list[Item]) -> None:
-        if self._open is not None and ending is Ending.GONE:
-            self._open.apart = True
         self._decide(ending, out)
         self._close_record(out)
         self._joiner.reset()
@@ -278,7 +242,7 @@ class Stream:
         """What was in doubt is the open traceback's message, or lines like any others; nothing can confirm it any more."""
         if not self._doubts.held or self._open is None:
             return
-        structured = self._format not in (None, PLAIN)
+        structured = self.dialect.is_structured
         own = message_lines(ending, self._doubts.pauses, structured=structured, unfinished=self._open.unfinished, whole=self._open.whole)
         doubts = self._doubts.take()
         _join(self._open, doubts[:own])
@@ -301,7 +265,7 @@ class Stream:
             self._record(offset, line, out)
         else:
             self._close_record(out)
-            own = self._format if self._fixed and self._format is not None else PLAIN
+            own = self.dialect.own if self.dialect.fixed and self.dialect.own is not None else PLAIN
             self._begin_text(offset, line, _counting_bytes(line, self._malformed(line, own)), Rest.INDENTED, out)
 
     def _resume(self, line: bytes, out: list[Item]) -> None:
@@ -314,7 +278,7 @@ class Stream:
         self._close_record(out)
         self._open, self._suspended, self._rest = resumed, outer, Rest.NONE
         resumed.resumed = True
-        self._joiner = TracebackJoiner(self._begins_record)
+        self._joiner = TracebackJoiner(self.dialect.begins_record)
         for before in resumed.stack:
             self._joiner.feed(before)
 
@@ -391,36 +355,18 @@ class Stream:
         return None if self._open is not None and self._rest is Rest.ANY and line[:1] == b"{" else block_of(line)
 
     def _read_whole(self, line: bytes) -> tuple[Format, Parsed | None]:
-        """As `_read`, with what is to be counted of the bytes."""
-        found, parsed = self._read(line)
-        return found, parsed if parsed is None or is_utf8(line) else _counting_bytes(line, parsed)
-
-    def _read(self, line: bytes) -> tuple[Format, Parsed | None]:
-        """The format a line is written in with its meaning; (plain, None) if it is only more of the record before."""
-        own = self._format
-        if own is not None and (parsed := own.parse(line, self._now_ns)) is not None:
-            if self._votes:
-                self._votes, self.version = 0, self.version + 1
-            return own, placed(parsed, self._base)
-        if own is not None and self._fixed:
-            return PLAIN, None if own.rest is Rest.ANY else self._malformed(line, own)
-        found = detect(line)
-        if found is PLAIN or (parsed := found.parse(line, self._now_ns)) is None:
-            return PLAIN, self._malformed(line, found)
-        self._vote(found)
-        return found, placed(parsed, self._base)
+        """The format a line is written in with its meaning, and what is to be counted; (plain, None) if it is only more of the record before."""
+        found, parsed = self.dialect.read(line, self._now_ns)
+        if parsed is not None:
+            parsed = placed(parsed, self._base)
+        elif self.dialect.fixed and found.rest is Rest.ANY:
+            return PLAIN, None
+        else:
+            found, parsed = PLAIN, self._malformed(line, found)
+        return found, parsed if is_utf8(line) else _counting_bytes(line, parsed)
 
     def _continues(self, line: bytes) -> bool:
         return self._open is not None and (self._rest is Rest.ANY or (self._rest is Rest.INDENTED and line[:1] in b" \t"))
-
-    def _vote(self, found: Format) -> None:
-        """A line was written in another format than the file's: change to it once it is plain that the file did."""
-        self.version += 1
-        self._votes = self._votes + 1 if found is self._rival else 1
-        self._rival = found
-        if self._format is None or self._votes >= CHANGE_AFTER:
-            self._format, self.reads_json = found, found.name == "json"
-            self._votes = 0
 
     def _begin(self, offset: int, line: bytes, head: Parsed | None, rest: Rest) -> None:
         if not self._suspended:
@@ -502,13 +448,6 @@ class Stream:
         for offset, end, parsed in record.close():
             kept = _within_limits(parsed, record.size)
             out.append(Item(offset, end, marked(kept) if record.shortened and STACKTRACE in kept.attributes else kept))
-
-    def _begins_record(self, line: bytes) -> bool | None:
-        """Whether an unindented line below an exception line begins a record. None: in a file of one-line records any line may."""
-        own = self._format
-        if begins_alone(line) or detect(line) is not PLAIN or (own not in (None, PLAIN) and own.parse(line, 0) is not None):
-            return True
-        return False if own is not None and own.rest is Rest.ANY else None
 
     def _malformed(self, line: bytes, looked_like: Format) -> Parsed:
         parsed = self._plain(line)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agent.parse.dialect import Known
     from agent.parse.parsed import Parsed
-    from agent.parse.stream import Item, Known, Stream
+    from agent.parse.stream import Item, Stream
 
 _offset = attrgetter("offset")
 _end = attrgetter("end")
@@ -46,22 +47,22 @@ class Writer:
         self.waiting: list[Item] = []
         self.lines: list[int] = []
         """Offsets of the lines since the first one that may be needed again."""
-        self._history = [(-1, stream.known)]
-        self._version = stream.version
+        self._history = [(-1, stream.dialect.known)]
+        self._version = stream.dialect.version
 
     def feed(self, line: bytes, now_ns: int, base: Parsed, offsets: Sequence[int]) -> None:
         """Take the next line, which stands at these `offsets` (in pieces: at several)."""
         offset = offsets[0]
         self.lines += offsets
         self.stream.feed(offset, line, now_ns, self.waiting, base, end=offsets[-1])
-        if self.stream.version != self._version:
+        if self.stream.dialect.version != self._version:
             self.note(offset)
 
     def note(self, offset: int) -> None:
         """Remember what is known since the line at an offset, if it has changed."""
-        if self.stream.version != self._version:
-            self._version = self.stream.version
-            self._history = [*(self._history if self.limit() is not None else ()), (offset, self.stream.known)]
+        if self.stream.dialect.version != self._version:
+            self._version = self.stream.dialect.version
+            self._history = [*(self._history if self.limit() is not None else ()), (offset, self.stream.dialect.known)]
 
     def limit(self) -> int | None:
         """From where on lines are needed again, given what is open and what is complete but not taken; None: none is.

@@ -12,12 +12,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.parse.containers import BY_NAME, CONTAINERS, Container, Wrapped
+from agent.parse.dialect import CHANGE_AFTER, UNKNOWN, Known
 from agent.parse.exceptions import HEADER
 from agent.parse.joining import NOWHERE
 from agent.parse.limits import MAX_JOINED_BYTES
 from agent.parse.parsed import Parsed
 from agent.parse.prefixes import TIMED, Learned, Prefixed, by_system, by_time, by_writer, may_have_prefix
-from agent.parse.stream import CHANGE_AFTER, UNKNOWN, Item, Known, Stream
+from agent.parse.stream import Item, Stream
 from agent.parse.text_lines import sniff as is_levelled
 from agent.parse.writer import Pieces, Writer
 from agent.record import Drop
@@ -108,7 +109,7 @@ class Writers:
     @property
     def simple(self) -> bool:
         """Whether the next line can be taken by itself if it is a JSON object (of a stream whose format is JSON): nothing is open."""
-        known = self._strays == 0 if self._container else self._table[_MAIN].stream.reads_json
+        known = self._strays == 0 if self._container else self._table[_MAIN].stream.dialect.reads_json
         return known and not (self._busy and self.open_offset() is not None)
 
     @property
@@ -125,7 +126,7 @@ class Writers:
             if peeked is None or peeked[1][:1] != b"{" or peeked[0] != (writer or peeked[0]):
                 break
             writer = peeked[0]
-            if (writer, "") not in self._table or not self._table[writer, ""].stream.reads_json:
+            if (writer, "") not in self._table or not self._table[writer, ""].stream.dialect.reads_json:
                 break
             run.append((offset, peeked[1]))
         return writer, run
@@ -170,12 +171,12 @@ class Writers:
             self._mixed = self._busy = False
         return ready
 
-    def close(self, now_ns: int, *, ended: bool = False) -> None:
-        """Complete all that is open; `ended`: because nothing will follow."""
+    def close(self, now_ns: int, *, ended: bool = False, failed: bool = False) -> None:
+        """Complete all that is open; `ended`: because nothing will follow, `failed`: since an exception ended the process."""
         for name in tuple(self._pieces):
             self._line(name, self._pieces.pop(name), now_ns)
         for writer in self._table.values():
-            writer.stream.close(writer.waiting, ended=ended)
+            writer.stream.close(writer.waiting, ended=ended, failed=failed)
 
     def expire(self, now_ns: int, quiet_ns: int, age_ns: int) -> None:
         """Complete what is open of writers that were silent for long enough, and what is open for too long."""
@@ -276,7 +277,7 @@ class Writers:
         if main is not None and found.writer == TIMED and (stream, TIMED) not in self._table:
             main.stream.close(main.waiting)
         if main is not None and found.system:
-            main.stream.note_syslog()
+            main.stream.dialect.note_syslog()
             main.note(offset)
 
     def _prefixed(self, stream: str, line: bytes, now_ns: int) -> Prefixed | None:
@@ -294,7 +295,7 @@ class Writers:
     def _by_system(self, stream: str, line: bytes, now_ns: int) -> Prefixed | None:
         """A line behind a system log's header. A logger's line may look so as well: there it is one only where others are."""
         main = self._table.get((stream, ""))
-        known = main is not None and main.stream.reads_syslog
+        known = main is not None and main.stream.dialect.reads_syslog
         found = by_system(line, now_ns, bare=known)
         return found if known or found is None or not line[:1].isdigit() or not is_levelled(line) else None
 

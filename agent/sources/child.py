@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 LONGEST = 1 << 20
 """Bytes: a longer line is cut into pieces of this size, and counted; memory stays bounded whatever the child writes."""
+_REAPED = 0.5
+"""Seconds from the end of the output to the end of a process, at most, for the one to be explained by the other."""
 QUIET = 0.2
 """Seconds without output after which an open record (a traceback) is taken as complete."""
 LINGER = 0.2
@@ -216,7 +218,7 @@ class Child:
             self.start()
         async with asyncio.TaskGroup() as group:
             for stream in self._streams:
-                group.create_task(stream.collect(emit, self._context))
+                group.create_task(stream.collect(emit, self._context, self.exited))
         if self.exited is not None:
             how = await asyncio.shield(self.exited)
             await emit(Batch(records=[self._exit_record(how)]))
@@ -269,17 +271,21 @@ class _Stream:
         self._unwritten = 0
         """Lines that were not passed on, and are not counted yet."""
 
-    async def collect(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> None:
+    async def collect(self, emit: Callable[[Batch], Awaitable[None]], context: Context, exited: asyncio.Future[Exit] | None = None) -> None:
         """Cut lines, parse them, emit; an open record is closed after a quiet moment, at a gap and at the end."""
         while (piece := await self._next(emit, context)) is not None:
             if piece.lost:
-                await self._finish(emit, context, piece.lost)
+                await self._parse(self._lines.end(), emit, context)
+                await self._flush(emit, context, piece.lost)
                 self._lines.skip(piece.skipped)
             self._unwritten += piece.unwritten
             await self._parse(self._lines.feed(piece.data), emit, context)
             if self._parser.open_offset() is not None:
                 await self._give(self._parser.expire(context.clock.wall_ns(), QUIET), emit)
-        await self._finish(emit, context)
+        await self._parse(self._lines.end(), emit, context)
+        open_at_end = self._parser.open_offset() is not None
+        failed = exited is not None and open_at_end and await _ended_by_exception(exited)
+        await self._give(self._parser.flush(context.clock.wall_ns(), ended=True, failed=failed), emit)
 
     async def _next(self, emit: Callable[[Batch], Awaitable[None]], context: Context) -> Piece | None:
         while True:
@@ -296,13 +302,8 @@ class _Stream:
             drops = _counted(drops, {Drop.OVERSIZED: self._lines.take_cut(), Drop.NOT_PASSED_ON: self._take_unwritten()})
             await _emit(emit, Batch(records=records, drops=drops, text=self._parser.text))
 
-    async def _finish(self, emit: Callable[[Batch], Awaitable[None]], context: Context, lost: int = 0) -> None:
-        """Nothing follows what is held back: it is as complete as it gets."""
-        await self._parse(self._lines.end(), emit, context)
-        await self._flush(emit, context, lost, ended=not lost)
-
-    async def _flush(self, emit: Callable[[Batch], Awaitable[None]], context: Context, lost: int = 0, *, ended: bool = False) -> None:
-        await self._give(self._parser.flush(context.clock.wall_ns(), ended=ended), emit, lost)
+    async def _flush(self, emit: Callable[[Batch], Awaitable[None]], context: Context, lost: int = 0) -> None:
+        await self._give(self._parser.flush(context.clock.wall_ns()), emit, lost)
 
     async def _give(self, records: Records, emit: Callable[[Batch], Awaitable[None]], lost: int = 0) -> None:
         """Emit what was open, and what is to be counted."""
@@ -323,6 +324,14 @@ def _told(how: Exit, *, requested: bool) -> tuple[Severity, str, dict[str, Value
         return severity, f"process killed by {how.signal_name}", {"process.exit.signal": how.signal_name}
     severity = Severity.INFO if how.returncode == 0 or requested else Severity.ERROR
     return severity, f"process exited with code {how.returncode}", {"process.exit.code": how.returncode}
+
+
+async def _ended_by_exception(exited: asyncio.Future[Exit]) -> bool:
+    """Whether a command whose output is at its end exits as an interpreter does for an exception that nobody caught."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_REAPED):
+            return (await asyncio.shield(exited)).returncode == 1
+    return False
 
 
 async def _emit(emit: Callable[[Batch], Awaitable[None]], batch: Batch) -> None:

@@ -297,13 +297,22 @@ UNCAUGHT = [b"Traceback (most recent call last):", b'  File "/srv/app.py", line 
 
 
 def test_a_crash_right_after_an_error_is_an_error_of_its_own():
-    """The stream ends with it: the interpreter wrote it, not the logger."""
+    """Its process ends with it as an exception ends one: the interpreter wrote it, not the logger."""
     parser = Parser()
     chunk(parser, [LOGGED, *UNCAUGHT])
-    logged, crash = parser.flush(NOW, ended=True)
+    logged, crash = parser.flush(NOW, ended=True, failed=True)
 
     assert (logged.body, "exception.type" in logged.attributes) == ("Exception on /pay [GET]", False)
     assert (crash.body, crash.severity_text, crash.attributes["exception.type"]) == ("ValueError: no", "", "ValueError")
+
+
+def test_what_a_logger_writes_at_the_end_of_a_program_that_ends_well_is_its_own():
+    """`log.exception` at the outermost level, and the program goes on to its end."""
+    parser = Parser()
+    chunk(parser, [LOGGED, *UNCAUGHT])
+    (logged,) = parser.flush(NOW, ended=True)
+
+    assert (logged.severity_text, logged.attributes["exception.type"]) == ("ERROR", "ValueError")
 
 
 def test_a_crash_some_time_after_an_error_is_an_error_of_its_own():
