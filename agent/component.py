@@ -18,7 +18,7 @@ thread, no file descriptor. Bad input is data (a counted drop, a plain record), 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -90,6 +90,24 @@ class Holding(Protocol):
 
     async def finish(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """After `run`, when nobody takes over: emit what is left, as complete as it will ever be."""
+
+
+class Unread(NamedTuple):
+    """What was written and is not stored."""
+
+    bytes: int = 0
+    files: int = 0
+
+
+@runtime_checkable
+class Finishing(Protocol):
+    """Optional ability of a source whose input outlives it (files): at the agent's end it reads what is there by then."""
+
+    async def finish(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
+        """After `run`: read once more to the present end, and emit what is open as complete as it is. Cancelled when the time is up."""
+
+    async def unread(self) -> Unread:
+        """What is there now and not among the committed positions; reads no contents, and holds nothing open."""
 
 
 class Sampler(Protocol):

@@ -85,6 +85,9 @@ class AgentStopped(Event):
     name = "agent stopped"
     pending: int
     """Records that wait in the spool for the next start."""
+    unread_bytes: int = 0
+    """What was written to files and not read."""
+    unread_files: int = 0
 
 
 @dataclass(frozen=True, slots=True)

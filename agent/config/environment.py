@@ -21,6 +21,7 @@ VARIABLES: Final = {
     "OUTRIDER_INSECURE": "`true` lets everybody who reaches that address read the pages; else another address than loopback needs one of the next two",
     "OUTRIDER_TOKEN_FILE": "file that holds the token which the pages ask for",
     "OUTRIDER_WEB_CONFIG": "`web.config` file of the pages: TLS, users",
+    "OUTRIDER_SHUTDOWN_GRACE": "how long to read on at most when asked to end, as `8s`",
     "OUTRIDER_TESTRUN_DIR": "not available in this version",
     "OTEL_SERVICE_NAME": "service.name",
     "OTEL_RESOURCE_ATTRIBUTES": "key=value pairs, comma-separated, percent-encoded",
@@ -73,6 +74,7 @@ def tree_of(env: Mapping[str, str]) -> Tree:
     builder.switch("OUTRIDER_INSECURE", ("server", "insecure"))
     builder.plain("OUTRIDER_TOKEN_FILE", ("server", "bearer_token_file"))
     builder.plain("OUTRIDER_WEB_CONFIG", ("server", "web_config"))
+    builder.plain("OUTRIDER_SHUTDOWN_GRACE", ("shutdown", "grace"))
     builder.metrics()
     builder.inputs()
     builder.otlp()

@@ -203,6 +203,12 @@ class Exec(Section):
 class Shutdown(Section):
     """The end of a run."""
 
+    grace: Duration = 8.0
+    """How long the agent reads on at most when it is asked to end: to the present end of what its sources follow, and as long as they grow or
+    the target lives. Usually over after half a second. From the environment: `OUTRIDER_SHUTDOWN_GRACE`.
+
+    With `drain` it fits the 10 s of `docker stop`. In Kubernetes a native sidecar is asked to end when all main containers have, with what is
+    left of the pod's grace period, at least 2 s. What stays unread is counted and said. A second signal ends the agent at once."""
     drain: Duration = 1.5
     """How long sending goes on after the sources have stopped. What is left stays in the spool for the next start.
 

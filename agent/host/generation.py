@@ -1,6 +1,6 @@
 """One configuration at work: its pipeline, its senders, its pages, from their start to their end.
 
-    senders ─▶ sources … turn … sources end ─▶ what they held ─▶ senders drain ─▶ close
+    senders ─▶ sources … turn … sources end (`ending.py`) ─▶ what they held ─▶ senders drain ─▶ close
 
 The nesting is the order: senders live in the outer task group and sources in the inner one, so that what the sources stored last can still be
 sent. Nothing depends on a clean end: a kill at any point leaves rows, positions and cursors that agree.
@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agent import __version__
+from agent.component import Unread
 from agent.crash import crash_point
 from agent.errors import SpoolError, UnavailableError
 from agent.host import background
 from agent.host.delivery import Sender
 from agent.host.delivery_state import State
+from agent.host.ending import Ending
 from agent.host.facts import Facts
 from agent.host.identity import watched
 from agent.host.metric_rows import MetricRows
@@ -67,9 +69,17 @@ class CheckingIn(Event):
 class Generation:
     """One configuration at work, from its components' start to their end."""
 
-    def __init__(self, settings: Settings, *, host: Host, life: asyncio.TaskGroup, child: Wrapped | None, held: Held) -> None:
+    def __init__(
+        self, settings: Settings, *, host: Host, life: asyncio.TaskGroup, child: Wrapped | None, held: Held, hurry: asyncio.Event
+    ) -> None:
+        """`hurry` is set when the end must not wait for anything."""
         self.settings = self._settings = settings
+        self.unread = Unread()
+        """What was written and not read when the agent ended."""
         self._held = held
+        self._hurry = hurry
+        self._spare = 0.0
+        """Seconds of the sources' end that count as the senders'."""
         self._host = host
         self._life = life
         self._child = child
@@ -107,9 +117,7 @@ class Generation:
                     outgoing.create_task(self._supervised(name, job))
                     for name, job in background.jobs(self._settings, self._host, self._pipeline, self._metric_rows)
                 ]
-                polling = await self._take_in(turn, outgoing)
-                if ends():
-                    await self._held.finish()
+                polling = await self._take_in(turn, ends, outgoing)
                 await self._seal()
                 await self._collect()
                 for task in polling:
@@ -133,8 +141,9 @@ class Generation:
             await self._endpoints.close()
         await self._pipeline.close()
 
-    async def _take_in(self, turn: asyncio.Event, outgoing: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+    async def _take_in(self, turn: asyncio.Event, ends: Callable[[], bool], outgoing: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Run the sources until `turn`; return when all of them have ended, with the tasks of samplers and probes, which go on."""
+        ending: Ending | None = None
         async with asyncio.TaskGroup() as incoming:
             self._name_target()
             self._attach_child()
@@ -152,9 +161,21 @@ class Generation:
             crash_point("runtime.started")
             await turn.wait()
             crash_point("runtime.stopping")
+            if ends():
+                ending = Ending(self._pipeline, self._host, self._settings.shutdown.grace, self._hurry)
+                await ending.linger()
             for task in tasks:
                 task.cancel()
+        if ending is not None:
+            await self._finish(ending)
         return polling
+
+    async def _finish(self, ending: Ending) -> None:
+        """Store what can still be had from the sources, and count what can't."""
+        await ending.finish()
+        await self._held.finish()
+        self.unread = await ending.unread()
+        self._spare = ending.spare
 
     def _name_target(self) -> None:
         """The resource has `process.*` where the target is one process: not one of several that come after one another."""
@@ -192,11 +213,11 @@ class Generation:
         """Send on until nothing is left, or the time is up; a wrapped command's last rows get more time, if it has ended by itself."""
         asked = self._child is None or self._child.told_to_end
         over = self._child.over_since if self._child is not None and asked else None
-        began = self._host.clock.monotonic() if over is None else over
+        began = self._host.clock.monotonic() - self._spare if over is None else over
         for sender in self._senders:
             sender.drain()
         waiting = dict(zip(sending, self._senders, strict=True))
-        while waiting:
+        while waiting and not self._hurry.is_set():
             spent = self._host.clock.monotonic() - began
             well = any(sender.status.state is State.OK for sender in waiting.values())
             if spent >= max(PATIENCE if well and not asked else 0.0, self._settings.shutdown.drain):

@@ -126,6 +126,8 @@ class Intake:
         """Drops that could not be stored yet; the next commit counts them."""
         self._ahead: Mapping[str, int] | None = None
         """What is stored beyond the committed positions (see `ahead`); None = to be asked for."""
+        self.commits = 0
+        """Batches with rows that were stored since the start."""
         self.newest_ns: int | None = None
         """Event time of the newest record stored since the start, nanoseconds since the Unix epoch: how far the source is behind."""
 
@@ -221,6 +223,7 @@ class Intake:
 
     def _note(self, records: Sequence[LogRecord], part: Part, redactions: Mapping[str, int]) -> None:
         """It is committed."""
+        self.commits += bool(part.payloads)
         if ahead.KEY in part.positions:
             self._ahead = ahead.decode(part.positions[ahead.KEY])
         self._tell(redactions, part.drops)

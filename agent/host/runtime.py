@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent import left_behind, signals
 from agent.clock import SystemClock
+from agent.component import Unread
 from agent.errors import ConfigError, OutriderError, SpoolError, UnavailableError
 from agent.host import bare, library_log
 from agent.host.elsewhere import Elsewhere
@@ -70,6 +71,9 @@ class Agent:
         """Set when the present pipeline is to end: for a stop, or for `_next`."""
         self._next: Generation | None = None
         self._stopping = False
+        self._hurry = asyncio.Event()
+        """Set by a second signal: the end waits for nothing."""
+        self._unread = Unread()
         self.wrapped: Wrapped | None = None
         """The command of `exec`."""
         self._listener = listener
@@ -90,7 +94,7 @@ class Agent:
             self.wrapped = child = self._wrap(host)
             await self._count_left_behind(spool)
             async with asyncio.TaskGroup() as life:
-                self._build = functools.partial(Generation, host=host, life=life, child=child, held=self._held)
+                self._build = functools.partial(Generation, host=host, life=life, child=child, held=self._held, hurry=self._hurry)
                 self._discard = lambda unused: life.create_task(unused.close())
                 watch = life.create_task(spool.watch())  # without its store an agent ends, and whoever started it starts it again
                 first = self._build(self._settings)
@@ -159,7 +163,8 @@ class Agent:
     async def _tell_the_end(self, spool: Spool) -> None:
         try:
             async with asyncio.timeout(ANSWER):
-                self._telemetry.emit(AgentStopped(pending=sum(line.pending for line in (await spool.ledger()).lines)))
+                pending = sum(line.pending for line in (await spool.ledger()).lines)
+                self._telemetry.emit(AgentStopped(pending=pending, unread_bytes=self._unread.bytes, unread_files=self._unread.files))
                 if self._elsewhere is not None:
                     await self._elsewhere.look(spool)
         except (TimeoutError, SpoolError):
@@ -184,6 +189,7 @@ class Agent:
             if self._stopping:
                 self._turn.set()
             await upcoming.run(self._turn, lambda: self._next is None)
+            self._unread = upcoming.unread
             upcoming = self._next
 
     def _hear(self, event: object) -> None:
@@ -195,6 +201,12 @@ class Agent:
             self._telemetry.emit(AgentStopping(cause=cause))
         self._stopping = True
         self._turn_to(None)
+
+    def stop_by(self, name: str) -> None:
+        """A signal asks for the end; the second one for an end that waits for nothing."""
+        if self._stopping:
+            self._hurry.set()
+        self.stop(name)
 
     def reload(self) -> None:
         """Read the configuration again and build what it asks for; if either fails, that is told, and the old one goes on."""
@@ -225,12 +237,18 @@ class Agent:
         """From here on signals are acted on, also those that were held since the start."""
         loop = asyncio.get_running_loop()
         if child is not None and self._listener is not None:
-            self._listener.deliver_to(lambda number, by_kernel: _soon(loop, child.forward, number, by_kernel))
+            self._listener.deliver_to(lambda number, by_kernel: _soon(loop, functools.partial(self._forward, child), number, by_kernel))
             return
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop, number.name)
+            loop.add_signal_handler(number, self.stop_by, number.name)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         signals.release()
+
+    def _forward(self, child: Wrapped, number: int, by_kernel: bool) -> None:
+        """Hand a signal on to the command; one that asks for the end again, when only we are left, ends us at once."""
+        if self._stopping and child.told_to_end and signals.ends(number):
+            self._hurry.set()
+        child.forward(number, by_kernel)
 
 
 def run_agent(settings: Settings, *, reload: Callable[[], Settings], command: Sequence[str] = ()) -> int:

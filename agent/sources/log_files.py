@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 from pydantic import AfterValidator, Field
 
 from agent.columns import Records
-from agent.component import ComponentConfig
+from agent.component import ComponentConfig, Unread
 from agent.crash import crash_point
 from agent.metrics import Kind, Metric, Observation
 from agent.options import Duration, Interval, OptionError, Size, local_path
@@ -59,6 +59,8 @@ BYTES_MISSED: Final = Metric(
 FILES_FOLLOWED: Final = Metric("outrider.files.followed", Kind.GAUGE, "{file}", "Files that are followed, by state.")
 FILES_OPEN: Final = Metric("outrider.files.open", Kind.GAUGE, "{file}", "Log files held open.")
 BYTES_BEHIND: Final = Metric("outrider.files.behind", Kind.GAUGE, "By", "Bytes of log files that are written and not read yet.")
+_SOON: Final = 0.05
+"""Seconds between two looks at the end."""
 _FIGURES_EVERY: Final = 5.0
 """Seconds."""
 SETTLING: Final = 5.0
@@ -175,6 +177,34 @@ class LogFiles:
         finally:
             await self.close()
 
+    async def finish(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
+        """Read to the present end, from what is committed, and close the records that are open there."""
+        clock = self._context.clock
+        tail = self._tail = Tail(options(self.config), await self._context.positions())
+        batches = Batches(tail, self.config, clock.wall_ns)
+        try:
+            while True:
+                batch = self._next(batches)
+                if batch is None and tail.has_more():
+                    await clock.sleep(_SOON)  # it is not known yet what the content is a continuation of
+                    continue
+                if batch is None and (batch := batches.finish()) is None:
+                    return
+                await emit(batch)
+                self._count_missed(batch)
+        finally:
+            await self.close()
+
+    async def unread(self) -> Unread:
+        """What the files hold beyond the committed positions, an unended line included."""
+        tail = Tail(options(self.config), await self._context.positions())
+        try:
+            tail.look(self._context.clock.monotonic())
+            behind = [stream.lag() for stream in tail.table.streams.values() if stream.state is not State.LOST]
+        finally:
+            tail.close()
+        return Unread(sum(behind), len(list(filter(None, behind))))
+
     async def close(self) -> None:
         """Release all files."""
         tail, self._tail = self._tail, None
@@ -276,6 +306,12 @@ class Batches:
         if self._since is None and self._records:
             self._since = now
         return self._since is not None and len(self._records) < FEW and now - self._since < self._linger
+
+    def finish(self) -> Batch | None:
+        """A last batch: what is open, as complete as it is."""
+        for stream in list(self._open):
+            self._flush(stream)
+        return self._seal()
 
     def take_notices(self) -> list[Notice]:
         """What happened to files since the last call."""

@@ -253,6 +253,10 @@ class Tail:
                 crash_point("tail.rotation_closed")
                 self._lose(stream, Cause.REMOVED)
 
+    def has_more(self) -> bool:
+        """Whether there is something that can be read, now or when it is known what it continues."""
+        return any(one.more and one.state is not State.LOST and not one.failures for one in self.table.streams.values())
+
     # -- reading
 
     def read(self, room: int, most: int) -> tuple[Stream, Piece, Reader] | None:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
+from agent.component import Finishing
 from agent.errors import SpoolError
 from agent.testing.context import make_context
 from agent.testing.sink import Sink, hang
@@ -180,6 +181,21 @@ async def source_survives_restarts(case: SourceCase) -> None:
         await _collect(case, Sink(lambda: chance.random() < 0.3), restart=True)
 
 
+async def source_finishes(case: SourceCase) -> None:
+    """Asked at the end, it reads what is there and leaves nothing unread, if it can be asked; what is committed it does not repeat."""
+    case.feed()
+    sink = Sink()
+    source = case.make(make_context(positions=sink.positions))
+    if isinstance(source, Finishing):
+        before = await source.unread()
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(2):
+                await source.finish(sink.emit)
+        assert [record.body for record in sink.records] == list(case.expected), "it delivers each record once, in order"
+        assert (await source.unread()).bytes < before.bytes, "it knows how much it has not read"
+    await source.close()
+
+
 async def _collect(case: SourceCase, sink: Sink, *, restart: bool) -> None:
     """Feed it, and run it again and again until everything has arrived; then see that it was exactly that."""
     case.feed()
@@ -277,6 +293,7 @@ SOURCE_CHECKS: Final = (
     source_reads_everything,
     source_survives_refusals,
     source_survives_restarts,
+    source_finishes,
 )
 SAMPLER_CHECKS: Final = (closes_unstarted, sampler_samples)
 PROBE_CHECKS: Final = (closes_unstarted, probe_stops_while_hanging)

@@ -33,6 +33,8 @@ _SERVICES: Final = {"logs": "Logs", "metrics": "Metrics", "traces": "Trace"}
 ACCEPT: Final = answer(200, b"", PROTOBUF)
 PARTIAL: Final = Reply()
 """In a plan: take the request, but refuse one of its records."""
+SLOW: Final = answer(200, b"", PROTOBUF, delay=0.2)
+"""In a plan: take the request, and say so late."""
 
 
 def partial_success(rejected: int, message: str = "") -> Reply:
@@ -85,14 +87,16 @@ class OtlpServer(FaultServer):
     def choose(self, request: Received) -> Reply:
         """Take a request, unless the plan or the limit is against it."""
         instead = next(self.plan)
-        if instead is not None and instead is not PARTIAL:
+        if instead not in (None, PARTIAL, SLOW):
             self.log.requests.clear()  # a long run must not keep what it does not need
             return instead
         stored = Stored(request.path, request.headers.get("content-encoding") == "gzip", request.body)
         if self.limit is not None and len(stored.unpacked()) > self.limit:
             return answer(413, b"", PROTOBUF)
         self._keep(stored)
-        return ACCEPT if instead is None else partial_success(1, "one record was refused")
+        if instead is PARTIAL:
+            return partial_success(1, "one record was refused")
+        return ACCEPT if instead is None else SLOW
 
     def _keep(self, stored: Stored) -> None:
         if self._file is None:
@@ -132,8 +136,8 @@ def repeats(stored: Iterable[Stored]) -> int:
 
 
 def parse_plan(text: str) -> Iterator[Reply | None]:
-    """Read `ok:50,503:5,partial:1,hang:1` (what, how often), to be repeated for ever."""
-    replies = {"ok": None, "hang": HANG, "reset": RESET, "partial": PARTIAL}
+    """Read `ok:50,503:5,partial:1,slow:2,hang:1` (what, how often), to be repeated for ever."""
+    replies = {"ok": None, "hang": HANG, "reset": RESET, "partial": PARTIAL, "slow": SLOW}
     steps = [step.strip().partition(":") for step in text.split(",")]
     cycle = [
         replies[what] if what in replies else answer(int(what), b"", PROTOBUF) for what, _, times in steps for _ in range(int(times or 1))

@@ -190,6 +190,7 @@ def test_nobody_catches_everything():
     host = {
         "agent.cli",
         "agent.host.runtime",
+        "agent.host.ending",
         "agent.host.supervise",
         "agent.host.polling",
         "agent.host.delivery",

@@ -6,6 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from agent.component import Unread
 from agent.config.settings import Settings
 from agent.errors import ConfigError, UnavailableError
 from agent.host.runtime import Agent
@@ -17,6 +18,7 @@ class Configuration:
     def __init__(self, settings, fails=False, script=lambda: None):
         self.settings, self._fails, self._script = settings, fails, script
         self.done = []
+        self.unread = Unread()
 
     async def open(self):
         """Listen, or not."""

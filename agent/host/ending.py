@@ -1,0 +1,147 @@
+"""The end of the sources at an orderly stop: nothing that was written by then is left, if the time allows it.
+
+    stop ─▶ sources go on while something is stored or the target lives ─▶ cancelled ─▶ a last reading of what stays ─▶ unread is counted
+            └───────────────────── all within `shutdown.grace`, or until a second signal ──────────────────────┘
+
+A workload that is stopped together with the agent says most in its last second, and its files may go with it. Nothing here is needed for the
+promise: positions and rows agree whenever it is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from agent.component import Finishing, Unread
+from agent.errors import SpoolError
+from agent.host.supervise import describe
+from agent.metrics import Kind, Metric, Observation
+from agent.telemetry import AgentImpaired, Event, Level
+
+if TYPE_CHECKING:
+    from agent.host.pipeline import Host, Pipeline, RunningSource
+
+QUIET: Final = 0.5
+"""Seconds in which nothing was stored, after which the sources have nothing more: twice what a source of files waits for more."""
+STALLED: Final = 1.0
+"""Seconds in which a last reading has stored nothing, after which it is given up: the spool is full, or does not answer."""
+LONG: Final = 1.0
+"""Seconds after which a stop says why it is not over."""
+COUNTING: Final = 1.0
+"""Seconds within which what stays unread is counted."""
+_BEAT: Final = 0.05
+
+UNREAD_BYTES: Final = Metric("outrider.stop.unread", Kind.GAUGE, "By", "Bytes that were written and not read when the agent ended.")
+UNREAD_FILES: Final = Metric("outrider.stop.unread_files", Kind.GAUGE, "{file}", "Files with such bytes.")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentReadsOn(Event):
+    """The agent was asked to end and has not yet read what is written; a second signal ends it at once."""
+
+    name = "agent reads on"
+    target_lives: bool
+    seconds: float
+    """How long it may take at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceUnread(Event):
+    """What was written when the agent ended and is not stored. The next start reads it where it is still there."""
+
+    name = "source unread"
+    level = Level.WARNING
+    source: str
+    bytes: int
+    files: int
+
+
+class Ending:
+    """The end of one configuration's sources, within `grace` seconds or until `hurry` is set."""
+
+    def __init__(self, pipeline: Pipeline, host: Host, grace: float, hurry: asyncio.Event) -> None:
+        self._pipeline = pipeline
+        self._host = host
+        self._hurry = hurry
+        self._began = self._stored_at = host.clock.monotonic()
+        self._deadline = self._began + grace
+        self._stored = self._count()
+        self._told = False
+
+    @property
+    def spare(self) -> float:
+        """Seconds at the end in which nothing was stored, as far as they were waited for: the senders had them already."""
+        return min(QUIET + STALLED / 2, self._host.clock.monotonic() - self._stored_at)
+
+    async def linger(self) -> None:
+        """Let the sources go on while they bring something, or the target lives."""
+        while self._pipeline.sources and self._may_go_on() and (self._idle() < QUIET or self._target_lives()):
+            await self._wait()
+
+    async def finish(self) -> None:
+        """After the sources: have those that can look once more read what is there now, and close what is open."""
+        finishing = [one for one in self._pipeline.sources if isinstance(one.source, Finishing)]
+        if not finishing or not self._may_go_on():
+            return
+        began = self._host.clock.monotonic()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._finish(one, one.source)) for one in finishing if isinstance(one.source, Finishing)]
+            while self._may_go_on() and not all(task.done() for task in tasks):
+                await asyncio.wait(tasks, timeout=_BEAT)
+                if min(self._idle(), self._host.clock.monotonic() - began) > STALLED:
+                    break
+            for task in tasks:
+                task.cancel()
+
+    async def unread(self) -> Unread:
+        """Count what is left, tell it, and return the sum."""
+        sums, series = Unread(), []
+        for one in self._pipeline.sources:
+            left = await self._left(one)
+            if left.bytes:
+                self._host.telemetry.emit(SourceUnread(one.name, left.bytes, left.files))
+                sums = Unread(sums.bytes + left.bytes, sums.files + left.files)
+            labels = {"source": one.name}
+            series += [Observation(UNREAD_BYTES, left.bytes, labels), Observation(UNREAD_FILES, left.files, labels)]
+        self._host.metrics.publish("ending", series)
+        return sums
+
+    async def _left(self, one: RunningSource) -> Unread:
+        if isinstance(one.source, Finishing):
+            with contextlib.suppress(TimeoutError, OSError, SpoolError):  # a store or a disk that does not answer: the next start finds out
+                async with asyncio.timeout(COUNTING):
+                    return await one.source.unread()
+        return Unread()
+
+    async def _finish(self, one: RunningSource, source: Finishing) -> None:
+        try:
+            await source.finish(one.intake.emit)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the end goes on, and what is left is counted
+            self._host.telemetry.emit(
+                AgentImpaired(f"the source {one.name} could not be read to its end: {describe(error)}", "ends without")
+            )
+
+    def _may_go_on(self) -> bool:
+        return not self._hurry.is_set() and self._host.clock.monotonic() < self._deadline
+
+    def _idle(self) -> float:
+        """Seconds since something was stored."""
+        count, now = self._count(), self._host.clock.monotonic()
+        if count != self._stored:
+            self._stored, self._stored_at = count, now
+        return now - self._stored_at
+
+    def _count(self) -> int:
+        return sum(one.intake.commits for one in self._pipeline.sources)
+
+    def _target_lives(self) -> bool:
+        return self._pipeline.observer is not None and bool(self._pipeline.observer.processes())
+
+    async def _wait(self) -> None:
+        now = self._host.clock.monotonic()
+        if not self._told and now - self._began >= LONG:
+            self._told = True
+            self._host.telemetry.emit(AgentReadsOn(self._target_lives(), round(self._deadline - now, 1)))
+        await self._host.clock.sleep(_BEAT)

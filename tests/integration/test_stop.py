@@ -1,0 +1,147 @@
+"""An orderly stop loses nothing that a kill would keep: what was written by then arrives, or is counted as unread."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from agent.testing.otlp_server import decode
+from tests.support.agent_process import AgentProcess, wait_until
+from tests.support.cpu_share import half_a_processor
+from tests.support.otlp_process import OtlpProcess
+
+pytestmark = pytest.mark.integration
+
+LINE = '{"event":"line","n":1%06d,"level":"info","timestamp":"2026-03-01T12:00:00Z"}\n'
+ONE_REQUEST = 10_000
+"""Records in one at most."""
+WORKLOAD = f"""
+import sys
+with open(sys.argv[1], "a") as file:
+    file.writelines({LINE!r} % number for number in range(int(sys.argv[2])))
+"""
+SLOW_TO_END = f"""
+import signal, sys, time
+told = []
+signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+print("ready", flush=True)
+while not told:
+    time.sleep(0.01)
+for number in range(20):
+    with open(sys.argv[1], "a") as file:
+        file.write({LINE!r} % number)
+    time.sleep(0.1)
+"""
+
+
+@contextlib.contextmanager
+def target(script, *arguments):
+    """A workload that is ready; killed at the end if it still lives."""
+    workload = subprocess.Popen([sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE)
+    try:
+        workload.stdout.readline()
+        yield workload
+    finally:
+        workload.kill()
+        workload.wait()
+        workload.stdout.close()
+
+
+def numbers(server):
+    """The numbers of all lines that the server took, in the order they came."""
+    found = []
+    for body in server.bodies():
+        for resource in decode("/v1/logs", body).resource_logs:
+            for scope in resource.scope_logs:
+                found += [pair.value.int_value - 1_000_000 for record in scope.log_records for pair in record.attributes if pair.key == "n"]
+    return found
+
+
+def stopped(agent):
+    """What the agent said at its end: (pending records, unread bytes)."""
+    (last,) = (one for one in agent.events() if one["event"] == "agent stopped")
+    return last["pending"], last["unread_bytes"]
+
+
+def variables(log, server, **more):
+    """The environment of an agent that follows one file."""
+    return {"OUTRIDER_LOG_FILES": str(log), "OTEL_EXPORTER_OTLP_ENDPOINT": server.url, **more}
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("grace", ["8s", "1s"])
+def test_what_a_workload_wrote_in_its_last_second_arrives_or_is_counted(tmp_path, grace):
+    """Workload and agent stop together, the workload first: 200,000 lines at half a processor, towards a destination that delays and refuses."""
+    count, log = 200_000, tmp_path / "app.log"
+    log.touch()
+    with (
+        half_a_processor() as confine,
+        OtlpProcess(tmp_path / "store", plan="slow:4,503:1") as server,
+        AgentProcess(tmp_path / "state", **variables(log, server, OUTRIDER_SHUTDOWN_GRACE=grace)) as agent,
+    ):
+        confine(agent.process.pid)
+        subprocess.run([sys.executable, "-c", WORKLOAD, str(log), str(count)], check=True)
+        began = time.monotonic()
+        agent.process.send_signal(signal.SIGTERM)
+        assert agent.process.wait(timeout=60) == 0
+        spent = time.monotonic() - began
+        pending, unread = stopped(agent)
+        found = numbers(server)
+
+    assert found == list(range(len(found))), "in order, without a gap"
+    total = len(found) + pending + unread // len(LINE % 0)
+    assert count <= total <= count + ONE_REQUEST, "a request that was cut off may have arrived and waits all the same"
+    assert spent < float(grace[:-1]) + 6
+    print(f"{len(found)} arrived, {pending} stored, {unread} bytes unread after {spent:.1f} s")
+
+
+def test_what_a_living_target_says_after_the_signal_arrives(tmp_path):
+    """The target takes two seconds to end, and says more meanwhile."""
+    log = tmp_path / "app.log"
+    log.touch()
+    with target(SLOW_TO_END, str(log)) as workload, OtlpProcess(tmp_path / "store") as server:
+        with AgentProcess(tmp_path / "state", **variables(log, server, OUTRIDER_TARGET=f"pid:{workload.pid}")) as agent:
+            wait_until(lambda: any(one["accepted"] for one in agent.status()["sources"]), "the target's beginning is a record")
+            workload.terminate()
+            agent.process.send_signal(signal.SIGTERM)
+            assert agent.process.wait(timeout=20) == 0
+        found = numbers(server)
+
+    assert found == list(range(20))
+    assert stopped(agent) == (0, 0)
+
+
+def test_a_second_signal_ends_at_once(tmp_path):
+    """The target lives on and there would be a minute; a second signal does not wait for it."""
+    log = tmp_path / "app.log"
+    log.touch()
+    more = {"OUTRIDER_TARGET": f"pid:{os.getpid()}", "OUTRIDER_SHUTDOWN_GRACE": "60s"}
+    with OtlpProcess(tmp_path / "store") as server, AgentProcess(tmp_path / "state", **variables(log, server, **more)) as agent:
+        wait_until(lambda: any(one["accepted"] for one in agent.status()["sources"]), "the target's beginning is a record")
+        agent.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: "agent reads on" in agent.log_file.read_text(), "it says why it is still there")
+        agent.process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+
+        assert agent.process.wait(timeout=20) == 0
+        assert time.monotonic() - began < 2.0
+
+
+def test_a_record_that_is_open_at_the_end_is_stored(tmp_path):
+    """The workload's last words are a traceback, which might have gone on."""
+    log = tmp_path / "app.log"
+    log.touch()
+    with OtlpProcess(tmp_path / "store") as server, AgentProcess(tmp_path / "state", **variables(log, server)) as agent:
+        log.write_text('Traceback (most recent call last):\n  File "a.py", line 1, in f\n    f()\nValueError: last words\n')
+        agent.process.send_signal(signal.SIGTERM)
+        assert agent.process.wait(timeout=20) == 0
+        text = b"".join(server.bodies())
+
+    assert b"last words" in text
+    assert stopped(agent) == (0, 0)
