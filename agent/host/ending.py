@@ -42,7 +42,7 @@ class AgentReadsOn(Event):
     """The agent was asked to end and has not yet read what is written; a second signal ends it at once."""
 
     name = "agent reads on"
-    target_lives: bool
+    until: str
     seconds: float
     """How long it may take at most."""
 
@@ -143,5 +143,7 @@ class Ending:
         now = self._host.clock.monotonic()
         if not self._told and now - self._began >= LONG:
             self._told = True
-            self._host.telemetry.emit(AgentReadsOn(self._target_lives(), round(self._deadline - now, 1)))
+            self._host.telemetry.emit(
+                AgentReadsOn("the target has ended" if self._target_lives() else "all is read", round(self._deadline - now, 1))
+            )
         await self._host.clock.sleep(_BEAT)
