@@ -51,10 +51,10 @@ _BETWEEN: Final = (
 )
 """What may stand between time and level, but a logger."""
 _BEFORE: Final = (
-    rf"[ \t](?P<logger>[A-Za-z_]{_NAME[2:]})(?=[ \t]{{1,8}}\[?(?:{_UPPER})(?!\w))",
-    rf" {{0,8}}[|:-] {{0,2}}(?P<logger>[A-Za-z_]{_NAME[2:]}) {{0,32}}(?=[|:-])",
+    rf"(?:[ \t](?=[A-Za-z_]{_NAME[2:]}[ \t]{{1,8}}\[?(?:{_UPPER})(?!\w))| {{0,8}}[|:-] {{0,2}}(?=[A-Za-z_]{_NAME[2:]} {{0,32}}[|:-]))"
+    rf"(?P<logger>[A-Za-z_]{_NAME[2:]})(?: {{8,32}}(?=[|:-]))?"
 )
-"""A logger between time and level."""
+"""A logger between time and level: before capitals, or between bars, colons or dashes."""
 _BEHIND: Final = {
     r"[\]\t/:]": (
         rf"\]? \[{_CALLED}\] \[{_FILE}\] \[{_IDS}(?: resource\.service\.name=(?P<service>[^\] ]{{0,128}}))?(?: trace_sampled=(?P<sampled>\w+))?\](?: -)? ",
@@ -143,46 +143,18 @@ _SLOG: Final = _either((r"(?<=\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) (?P<level>(?:DEBUG
 _ZEROLOG: Final = _either((rf" (?P<level>TRC|DBG|INF|WRN|ERR|FTL|PNC)(?: {_FILE})?(?: >)? (?P<paired>.*)",), 92)
 _DJANGO: Final = _either((rf" (?P<logger>{_NAME}) (?P<pid>\d{{1,8}}) (?P<tid>\d{{1,20}}) (?P<message>.*)",), 93)
 _RICH: Final = r" {2,400}(?P<file>\w[\w.-]{0,64}\.py):(?P<line>\d{1,6}) {0,80}"
-_ANYHOW: Final = [
-    "trace",
-    "debug",
-    "info",
-    "information",
-    "success",
-    "notice",
-    "warn",
-    "warning",
-    "error",
-    "crit",
-    "critical",
-    "fatal",
-    "alert",
-    "emerg",
-    "emergency",
-    "panic",
-    "dpanic",
-]
-_CAPITAL: Final = [
-    "EXCEPTION",
-    "VERBOSE",
-    "SEVERE",
-    "CONFIG",
-    "FINE",
-    "FINER",
-    "FINEST",
-    "ERR",
-    "TRC",
-    "VRB",
-    "DBG",
-    "INF",
-    "WRN",
-    "FTL",
-    "PNC",
-]
+_ANYHOW: Final = (
+    "trace", "debug", "info", "information", "success", "notice", "warn", "warning", "error", "crit", "critical", "fatal", "alert", "emerg", "emergency",
+    "panic", "dpanic",
+)  # fmt: skip
+_CAPITAL: Final = (
+    "EXCEPTION", "VERBOSE", "SEVERE", "CONFIG", "FINE", "FINER", "FINEST", "ERR", "TRC", "VRB", "DBG", "INF", "WRN", "FTL", "PNC",
+)  # fmt: skip
 _TEXT: Final = {name: BY_NAME[name] for name in _ANYHOW} | {name: BY_NAME[name.lower()] for name in _CAPITAL}
 """Levels in running text: the usual ones in any case, those that are words as well in capitals only."""
 _STRUCTURED: Final = {**_TEXT, "exception": ERROR}
 _WORSE: Final = {**BY_NAME, "log": INFO, "fatal error": FATAL, "parse error": ERROR, "deprecated": WARN}
+_POSTGRES_WORDS: Final = ("LOG", "STATEMENT", "DETAIL", "HINT", "CONTEXT", "QUERY", "DEBUG[1-5]")
 _POSTGRES: Final = {
     **dict.fromkeys(("log", "statement", "detail", "hint", "context", "query"), INFO), **{f"debug{depth}": DEBUG for depth in range(1, 6)},
 }  # fmt: skip
@@ -197,12 +169,8 @@ LAYOUTS: Final = (
         _STRUCTURED,
     ),
     Layout("time, more, level", _DIGITS + "[", rf"\[?{_ANY_TIME}\]?{_MIDDLE}{_GAP}(?:[\[<] {{0,4}})?{_LEVEL}>?{_TAIL}", _TEXT),
-    Layout(
-        "time, logger, level",
-        _DIGITS + "[",
-        rf"\[?{_ANY_TIME}\]?(?:{_MIDDLE})?(?:{_either(_BEFORE, 30)}){_GAP}[\[<]?{_LEVEL}>?{_PLAIN_TAIL}",
-        _TEXT,
-    ),
+    Layout("time, logger, level", _DIGITS + "[", rf"\[?{_ANY_TIME}\]?{_BEFORE}{_GAP}[\[<]?{_LEVEL}>?{_PLAIN_TAIL}", _TEXT),
+    Layout("time, more, logger, level", _DIGITS + "[", rf"\[?{_ANY_TIME}\]?{_MIDDLE}{_BEFORE}{_GAP}[\[<]?{_LEVEL}>?{_PLAIN_TAIL}", _TEXT),
     Layout(
         "clock, level",
         _DIGITS + "[",
@@ -236,9 +204,7 @@ LAYOUTS: Final = (
     Layout(
         "PostgreSQL",
         _DIGITS,
-        rf"{TIME}(?: \[(?P<pid>\d{{1,8}})(?:-\d{{1,8}})?\]:?)?(?: [\w.\[\]-]{{1,64}}@[\w.\[\]-]{{1,64}})? {{1,2}}(?P<level>{{}}): {{2}}{_MESSAGE}".replace(
-            "{}", "LOG|STATEMENT|DETAIL|HINT|CONTEXT|QUERY|DEBUG[1-5]"
-        ),
+        rf"{TIME}(?: \[(?P<pid>\d{{1,8}})(?:-\d{{1,8}})?\]:?)?(?: [\w.\[\]-]{{1,64}}@[\w.\[\]-]{{1,64}})? {{1,2}}(?P<level>{'|'.join(_POSTGRES_WORDS)}): {{2}}{_MESSAGE}",
         _POSTGRES,
     ),
     Layout(

@@ -10,7 +10,7 @@ from agent.record import Drop
 
 def sniff(line: bytes) -> bool:
     """Whether the line is nothing but a progress bar."""
-    return (line[:1] == b"\r" or b"%" in line[:128] or b"it [" in line[:128]) and is_progress(line)
+    return (b"%" in line or b"it [" in line or line[:1] == b"\r") and is_progress(line)
 
 
 def parse(line: bytes, _now_ns: int) -> Parsed | None:
