@@ -1,7 +1,7 @@
 """What processes that a command left behind write after its end: passed on by a process that outlives us, and counted for the next agent.
 
 They would go on to write into what we write to, had there been no agent; with us they write into a pipe that breaks when we end. So its last
-reader is a process of its own (`passing.py`, run by the bare interpreter: about 8 MiB), which ends with the last writer, or when nobody reads
+reader is a process of its own (`passing.py`, run by the bare interpreter: about 8 MiB), which ends with the last writer, or when nothing reads
 any more what it writes. It stores nothing: the lines are counted in a small file in the state directory, which it holds locked while it runs.
 """
 
@@ -60,7 +60,7 @@ def _counter(directory: Path | None) -> int:
 
 
 def uncollected(directory: Path) -> Iterator[Uncollected]:
-    """The counts of those that have ended. Whoever accounts for one deletes its file."""
+    """The counts of those that have ended. The caller deletes the file of one that it has accounted for."""
     for file in sorted(directory.glob(f"{PREFIX}*")):
         with contextlib.suppress(OSError), file.open("rb") as opened:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)

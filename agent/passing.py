@@ -17,7 +17,7 @@ def write_all(fd: int, chunk: bytes) -> bytes:
     while view:
         try:
             view = view[os.write(fd, view) :]
-        except BlockingIOError:  # whoever shares our stdout has made it non-blocking
+        except BlockingIOError:  # another process that shares our stdout has made it non-blocking
             poll = select.poll()
             poll.register(fd, select.POLLOUT)
             poll.poll()
@@ -34,7 +34,7 @@ def held_open(pipe: int) -> bool:
 
 
 def _unread(sink: int) -> bool:
-    """Whether nobody can read any more what is written there: unlike a full disk, that does not change."""
+    """Whether nothing can read any more what is written there: unlike a full disk, that does not change."""
     poll = select.poll()
     poll.register(sink, 0)
     return bool(poll.poll(0))

@@ -32,7 +32,7 @@ OUR_TIME: Final = frozenset({signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, s
 
 _inherited: set[int] | None = None
 """The signal mask we were started with; None while nothing is held."""
-_deaf_to_children = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+_sigchld_was_ignored = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
 """Whether we were started with SIGCHLD ignored."""
 
 
@@ -56,7 +56,7 @@ def ends(number: int) -> bool:
 
 def child_signals_ignored() -> bool:
     """Whether we were started with SIGCHLD ignored, as the command is to be then; we ourselves could wait for nothing (wait(2), notes)."""
-    return _deaf_to_children
+    return _sigchld_was_ignored
 
 
 def name_of(number: int) -> str:
@@ -109,7 +109,7 @@ class Listener:
     def start(self) -> None:
         """Take signals from now on, for the rest of the process's life. Only in the main thread, before others are started.
 
-        Where no thread can be started signals come to the main thread, whoever sent them.
+        Where no thread can be started signals come to the main thread, without their sender.
         """
         hold(["exec"])
         for number in self._numbers - {signal.SIGTSTP}:  # for the moment in which a child is started with the mask it is to inherit

@@ -57,7 +57,7 @@ def _hand_on(pid: int, number: int, by_kernel: bool) -> None:
 
 
 def _wait_for(pid: int) -> int | None:
-    """Reap whoever ends until it is the command; its exit code, or minus the signal's number; None if somebody else has waited for it."""
+    """Reap children until the command has ended; its exit code, or minus the signal's number; None if other code has waited for it."""
     while True:
         try:
             ended, status = os.waitpid(-1, 0)

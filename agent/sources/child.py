@@ -185,7 +185,7 @@ class Child:
             return False
         try:
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:  # somebody else has waited for it
+        except ChildProcessError:  # other code has waited for it
             return False
 
     def reap(self) -> None:
@@ -194,7 +194,7 @@ class Child:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                self._ended(None)  # there is none left: somebody else has waited for ours
+                self._ended(None)  # there is none left: other code has waited for ours
                 return
             if pid == 0:
                 return
@@ -237,7 +237,7 @@ class Child:
         requested = how.code - 128 in self._asked or planned(how.returncode)
         if requested:
             attributes["process.exit.requested"] = True
-        severity, body, more = _told(how, requested=requested)
+        severity, body, more = _described(how, requested=requested)
         return LogRecord(now, now, severity, severity.name, body, attributes | more, Origin(f"child:{self.pid}:exit"), 0)
 
     def give_up(self) -> int:
@@ -315,7 +315,7 @@ class _Stream:
         return unwritten
 
 
-def _told(how: Exit, *, requested: bool) -> tuple[Severity, str, dict[str, Value]]:
+def _described(how: Exit, *, requested: bool) -> tuple[Severity, str, dict[str, Value]]:
     """Severity, body and attributes of an end."""
     if how.returncode is None:
         return Severity.WARN, "process ended, and its exit code is unknown", {"process.exit.unknown": True}

@@ -22,7 +22,7 @@ def test_counts_of_those_that_have_ended_are_found(tmp_path):
 
 
 def test_what_cannot_be_handed_over_leaves_nothing_locked_or_open(tmp_path, monkeypatch):
-    """Whoever asked passes on itself."""
+    """The caller passes on itself."""
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     before = os.listdir("/proc/self/fd")
 
