@@ -73,6 +73,8 @@ _BEHIND: Final = {
         r" {0,8}\| (?P<logger>[\w.<>]{1,128}):(?P<function>[\w.<>]{1,128}):(?P<line>\d{1,7}) - ",  # loguru
         rf" \[{_CALLED}\] \[{_FILE}\] \[{_IDS}(?: resource\.service\.name=(?P<service>[^\] ]{{0,128}}))?(?: trace_sampled=(?P<sampled>\w+))?\](?: -)? ",
         rf" {{0,8}}\| {_CALLED} {{0,32}}\|(?: {_IDS} \|)? ",
+        rf"\|{_CALLED}\|",  # NLog
+        r"\|(?=[^\s|])",
         rf" {{1,8}}\[{_CALLED}\] \((?P<thread>[^)]{{1,64}})\) ",  # JBoss, Quarkus
         rf" {{1,8}}\[(?P<thread>\w[\w ./:#@$-]{{0,63}})\] {_CALLED}(?: {{0,8}}:| --?) ",
         r" {1,8}\[(?P<thread>[\w-]{1,64})\] (?=(?P<dotted>[a-z_]\w{0,63}(?:\.\w{1,64}){1,12}) )",  # Tomcat
@@ -92,6 +94,7 @@ _BEHIND: Final = {
         rf"\]?[ :|-]{{1,4}}\[?{_CALLED}(?:\]?:| --?) ",
         r" {1,8}(?P<logger>\w{1,64}(?:::\w{1,64}){0,16})\] (?=\S)",  # env_logger
     ),
+    r" {1,8}[\w.]{1,128} \[[^\]]{0,64}\] - ": (rf" {{1,8}}{_CALLED} \[[^\]]{{0,64}}\] - ",),  # log4net
     r" in ": (rf" in {_CALLED}: ",),  # Flask
     r"\]? {1,8}[a-z_]": (r"\]? {1,8}(?=(?P<dotted>__main__|[a-z_]\w{0,63}(?:\.\w{1,64}){1,12}) )",),
     r"": (r"\]?:?(?: {1,8}[|:-])? {1,8}",),
