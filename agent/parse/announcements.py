@@ -10,6 +10,8 @@ import re
 from typing import Final
 
 THREAD: Final = "Exception in thread "
+_JAVA: Final = f'{THREAD}"'
+"""Java's virtual machine quotes the thread's name, and goes on with a stack of its own."""
 LOGGING: Final = "--- Logging error ---"
 _DEATHS: Final = ("Fatal Python error: ", "Windows fatal exception: ", "Timeout (")
 _STARTS: Final = (
@@ -37,7 +39,7 @@ _STACKS: Final = re.compile(r"(?:Current thread|Thread|Stack) .*\(most recent ca
 
 def announces(line: str) -> bool:
     """Whether a line says that an exception follows, which the text that is open has nothing to do with."""
-    return line[:1] in _FIRST and (line.startswith(_STARTS) or _PROCESS.fullmatch(line) is not None)
+    return line[:1] in _FIRST and (line.startswith(_STARTS) or _PROCESS.fullmatch(line) is not None) and not line.startswith(_JAVA)
 
 
 def announces_death(line: str) -> bool:

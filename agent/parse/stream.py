@@ -50,6 +50,8 @@ _BARE: Final = (b"Traceback (", b"  + Exception Group Traceback (")
 """How a traceback begins that stands in a line of its own."""
 _ODD: Final = frozenset((b"\0", b"\r", b"\xef", b"\x1b"))
 """What a line begins with that may have to be cleaned."""
+_MORE: Final = (b" ", b"\t", b"Caused by: ")
+"""How a line begins that goes on with a plain text: indented, or with the cause in a stack of Java's."""
 _MOST_SUSPENDED: Final = 8
 """Threads that die together interrupt one another's tracebacks; more than so many are not told apart."""
 
@@ -366,7 +368,7 @@ class Stream:
         return found, parsed if is_utf8(line) else _counting_bytes(line, parsed)
 
     def _continues(self, line: bytes) -> bool:
-        return self._open is not None and (self._rest is Rest.ANY or (self._rest is Rest.INDENTED and line[:1] in b" \t"))
+        return self._open is not None and (self._rest is Rest.ANY or (self._rest is Rest.INDENTED and line.startswith(_MORE)))
 
     def _begin(self, offset: int, line: bytes, head: Parsed | None, rest: Rest) -> None:
         if not self._suspended:

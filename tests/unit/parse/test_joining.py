@@ -323,3 +323,15 @@ def test_a_crash_some_time_after_an_error_is_an_error_of_its_own():
     assert [record.attributes.get("exception.type") for record in parser.flush(NOW)] == [None, "ValueError"]
     chunk(parser, [LOGGED, *UNCAUGHT, LOGGED], 5)
     assert [record.attributes.get("exception.type") for record in parser.flush(NOW)][:1] == [None]
+
+
+def test_a_stack_of_javas_is_one_record():
+    """Its machine announces it in Python's words, and causes stand at the left edge."""
+    lines = [
+        'Exception in thread "main" java.lang.RuntimeException: no',
+        "\tat shop.Pay.run(Pay.java:12)",
+        "Caused by: java.io.IOException: refused",
+        "\t... 2 more",
+    ]
+
+    assert bodies("\n".join([*lines, "next"]).encode()) == ["\n".join(lines), "next"]
