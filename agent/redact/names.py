@@ -11,6 +11,8 @@ import re
 from enum import IntEnum
 from typing import Final
 
+REDACTED: Final = "[REDACTED]"
+"""What stands in the place of a secret."""
 GAP: Final = "[^a-z0-9]*"
 _KEYS: Final = (
     "api", "private", "access", "signing", "encryption", "master", "account", "ssh", "storage", "shared", "subscription", "functions",

@@ -19,14 +19,13 @@ from agent.columns import Block, Records
 from agent.component import ComponentConfig
 from agent.parse.patterns import Pattern  # noqa: TC001 - pydantic reads it
 from agent.redact import hints
-from agent.redact.names import Kind, kind_of, names_number, normal, option_name
-from agent.redact.texts import REDACTED, Texts
-from agent.redact.values import looks_random, tells_nothing
+from agent.redact.names import REDACTED, Kind, kind_of, names_number, normal, option_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from agent.record import LogRecord, Value
+    from agent.redact.texts import Texts
 
 _NESTED: Final = frozenset((list, dict))
 KEY_RULE: Final = "key"
@@ -61,6 +60,8 @@ class Redactor:
     @cached_property
     def _texts(self) -> Texts:
         """Made when the first text needs it: a workload without secrets does not pay for its patterns."""
+        from agent.redact.texts import Texts  # noqa: PLC0415 - its tables and patterns cost memory
+
         return Texts(self._keys, self._config.keys, self._config.patterns)
 
     def redact(self, records: Sequence[LogRecord], text: bytes | None = None) -> tuple[Sequence[LogRecord], dict[str, int]]:
@@ -166,7 +167,7 @@ class Redactor:
             return True
         if isinstance(value, (int, float)):
             return self._keys[key] is Kind.DOUBTFUL or names_number(key)
-        return isinstance(value, str) and (tells_nothing(key, value) or (self._keys[key] is Kind.DOUBTFUL and not looks_random(value)))
+        return isinstance(value, str) and self._texts.tells_nothing(key, value)
 
     def _text(self, text: str, counts: Counter[str]) -> str:
         raw = text.encode("utf-8", "backslashreplace")

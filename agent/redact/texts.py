@@ -10,7 +10,7 @@ import re2
 
 from agent.redact import cards, commands, named
 from agent.redact.hints import spelled
-from agent.redact.names import Kind, names_number
+from agent.redact.names import REDACTED, Kind, names_number
 from agent.redact.shapes import SHAPES
 from agent.redact.values import could_be_password, is_code, is_placeholder, looks_random, tells_nothing
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from agent.redact.named import Named
 
-REDACTED: Final = "[REDACTED]"
 TEXT_RULE: Final = "key_in_text"
 CUSTOM_RULE: Final = "custom"
 COMMAND_RULE: Final = "command"
@@ -55,6 +54,10 @@ class Texts:
         for pattern in self._own:
             text = pattern.sub(partial(_replace_first, counts), text)
         return text
+
+    def tells_nothing(self, key: str, value: str) -> bool:
+        """Whether the value of an attribute is no secret though its key names one."""
+        return tells_nothing(key, value) or (self._kinds[key] is Kind.DOUBTFUL and not looks_random(value))
 
     def command(self, arguments: list[str], counts: Counter[str]) -> list[str]:
         """The arguments of a program, without those that are passwords by their place."""

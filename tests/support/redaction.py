@@ -16,8 +16,7 @@ from typing import NamedTuple
 
 from agent.parse.lines import Parser
 from agent.record import Origin
-from agent.redact.redactor import Redactor
-from agent.redact.texts import REDACTED
+from agent.redact.redactor import REDACTED, Redactor
 
 CORPUS = Path(__file__).parents[1] / "golden" / "redaction"
 ORIGIN = Origin("corpus")

@@ -103,3 +103,17 @@ def test_a_configuration_that_cannot_be_built_is_refused(agent):
 
     assert agent._next is None
     assert not agent._turn.is_set()
+
+
+def test_only_a_second_signal_hurries_the_end(agent):
+    """The end that the agent has begun by itself, once or twice, is not hurried by that; nor by the first signal."""
+    agent.stop("the command has ended")
+    agent.stop("the command has ended")
+    assert not agent._hurry.is_set()
+
+    agent._stopping = False
+    agent.stop_by("SIGTERM")
+    assert not agent._hurry.is_set()
+
+    agent.stop_by("SIGINT")
+    assert agent._hurry.is_set()
