@@ -166,7 +166,7 @@ class SpoolMachine(RuleBasedStateMachine):
         gone = commands.orphans(self.keeper.store)[0]
         registered = self.keeper.store.registered
         signals = [signal for name, signal in self.cursors if name == gone and (name, signal) not in registered]
-        self.do(lambda s: commands.collect(s, gone))
+        self.do(lambda s: commands.collect(s, gone, force=True))
         for signal in signals:
             for row in list(self.rows.values()):
                 if row.signal == signal and row.seq > self.cursors[gone, signal] and row.only in (None, gone):
