@@ -115,7 +115,7 @@ class Detector:
                 yield Detected(found, commit=keep)
                 return
             before = self._crumbs.before(source, records, (record.origin for _, record in errors), waiting)
-            if any(is_end(record) for _, record in errors):
+            if not of_child and any(is_end(record) for _, record in errors):
                 await self._sources.settled()
             known = self._sources.of(source)
             async with known.lock:

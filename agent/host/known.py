@@ -29,6 +29,9 @@ ENDS: Final = f"{PREFIX}ends"
 PATIENCE: Final = 0.5
 """Seconds that a look waits for a source: one whose batch waits for room in the spool, maybe for hours, is not to stop the look at the others."""
 
+LAST_WORDS: Final = 5.0
+"""Seconds that the end of a watched process waits for that: the first error of all imports sentry-sdk, which takes its time on a busy machine."""
+
 
 class DetectorSpool(Protocol):
     """What is needed of the spool."""
@@ -96,10 +99,12 @@ class KnownSources:
         return list(self._known.items())
 
     async def settled(self) -> None:
-        """Wait for batches that are being stored, `PATIENCE` for each source at most: an end is judged by what was said before it."""
-        for _, known in self.all():
-            async with known.free_within(PATIENCE):
-                pass
+        """Wait for batches that are being stored, `LAST_WORDS` at most: an end is judged by what was said before it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS):
+                for _, known in self.all():
+                    async with known.lock:
+                        pass
 
     async def restored(self, source: str) -> Storms:
         """The windows of a source, with all else that is known of it read back; its lock is held."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from agent.verdict.unhandled import Unhandled
 
 STACKTRACE: Final = "exception.stacktrace"
+STATUS: Final = "http.response.status_code"
 EXIT: Final = "outrider.process.exited"
 """`event.name` of a record that tells how a process ended."""
 PROBE: Final = "outrider.probe.changed"
@@ -101,7 +102,7 @@ class Rules:
 
     def concerns(self, record: LogRecord) -> bool:
         """Whether a record is an error. Called for every record, so the usual answer comes first."""
-        if record.severity >= self.level:
+        if record.severity >= self.level and not is_access(record):
             return not is_dump(record) and (self.probes or not is_probe(record))
         if record.severity == 0 and not _EXCEPTION_KEYS.isdisjoint(record.attributes) and read_exception(record) is not None:
             return True
@@ -229,6 +230,11 @@ def is_dump(record: LogRecord) -> bool:
     """Whether a record is a stack that somebody has asked for (`faulthandler.register`, `dump_traceback`): nobody died of that."""
     stack = record.attributes.get(STACKTRACE)
     return isinstance(stack, str) and stack.startswith(_DUMPS) and not record.severity_text
+
+
+def is_access(record: LogRecord) -> bool:
+    """Whether a record is a line of an access log, whose level is that of its status: what made the request fail is said elsewhere."""
+    return STATUS in record.attributes and not record.severity_text and STACKTRACE not in record.attributes
 
 
 def _is_template(record: LogRecord) -> bool:

@@ -346,3 +346,12 @@ def test_the_arrays_of_structlog():
     event = to_event(one, SUBJECT, Rules())
     assert (event.exception.type, event.exception.value) == (one.attributes["exception.type"], one.attributes["exception.message"])
     assert [frame.function for frame in event.exception.frames] == ["charge"]
+
+
+def test_access_logs():
+    """A line of an access log with a server's error is no issue of its own; a program that logs such a status as an error has one."""
+    (line,) = records_of(b'10.0.0.1 - - [29/Nov/2026:05:47:25 +0000] "GET /basket/8 HTTP/1.1" 502 12 "-" "curl"')
+    assert line.severity >= Severity.ERROR
+    assert not Rules().concerns(line)
+    assert Rules().concerns(record(**{"http.response.status_code": 502})._replace(severity_text="ERROR"))
+    assert Rules(pattern=compile_pattern("basket")).concerns(line)
