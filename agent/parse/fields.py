@@ -92,7 +92,7 @@ def plan(names: tuple[str, ...]) -> Plan:
         trace_context.datadog_trace_id if trace and bare(trace).startswith("dd") else trace_context.trace_id,
         trace_context.datadog_span_id if found.span and bare(found.span[0]).startswith("dd") else trace_context.span_id,
         not there.isdisjoint(_BUNYAN_MARKS) or there >= _PINO,
-        len(found.level) == 1,
+        len(found.level) == 1 and not found.number,
         found,
         PARENT in there,
         unwraps,
@@ -130,16 +130,14 @@ def promote(fields: dict[str, Value], now_ns: int = 0) -> Parsed:
     found = made.roles
     weak = {role: tuple(name for own, name in found.weak if own == role) for role in ("time", "level", "body")} if found.weak else {}
     is_clef = "@t" in fields
-    time_ns = take(fields, found.time or weak.get("time", ()), lambda value: _time(value, now_ns)) or 0
+    time_ns = _time(fields, found.time or weak.get("time", ()), now_ns)
     level = _level(fields, made, weak.get("level", ()))
     if level is NO_LEVEL:
         level = Level(severity.INFO if is_clef else _of_status(fields), "")  # of CLEF "absence implies Information"
     body = _body(fields, found.body or tuple(name for name in weak.get("body", ()) if isinstance(fields[name], str)))
     trace, span, flags = _trace_context(fields, made)
-    doubtful = not time_ns and any(bare(name) in _EXPECTED for name in found.time)
-    return Parsed(
-        body, error_attributes(fields), time_ns, level.number, level.text, trace, span, flags, reasons=(Drop.BAD_TIMESTAMP,) * doubtful
-    )
+    reasons = (Drop.BAD_TIMESTAMP,) if not time_ns and any(bare(name) in _EXPECTED for name in found.time) else ()
+    return Parsed(body, error_attributes(fields), time_ns, level.number, level.text, trace, span, flags, 0, reasons)
 
 
 def take(fields: dict[str, Value], names: tuple[str, ...], understand: Callable[[Value], T | None]) -> T | None:
@@ -151,8 +149,13 @@ def take(fields: dict[str, Value], names: tuple[str, ...], understand: Callable[
     return None
 
 
-def _time(value: Value, now_ns: int) -> int | None:
-    return parse_time(value) or (yearless(value, now_ns) if isinstance(value, str) and now_ns else 0) or None
+def _time(fields: dict[str, Value], names: tuple[str, ...], now_ns: int) -> int:
+    """The first of the named fields that is a time; such without a year come last."""
+    for name in names:
+        if time_ns := parse_time(fields.get(name)):
+            del fields[name]
+            return time_ns
+    return take(fields, names, lambda value: yearless(value, now_ns) or None if isinstance(value, str) and now_ns else None) or 0
 
 
 def _body(fields: dict[str, Value], names: tuple[str, ...]) -> Value:
@@ -166,6 +169,9 @@ def _body(fields: dict[str, Value], names: tuple[str, ...]) -> Value:
 def _level(fields: dict[str, Value], made: Plan, weak: tuple[str, ...]) -> Level:
     """The level: the data model's number, else a name that is known, else a number, else a name that is not known."""
     names = made.roles.level
+    if made.sure and isinstance(word := fields[names[0]], str):
+        del fields[names[0]]
+        return levels[word]
     if made.roles.number and (number := take(fields, made.roles.number, _severity_number)):
         text = take(fields, names, lambda value: value if isinstance(value, str) else None)
         return Level(number, clean(text) if text else "")

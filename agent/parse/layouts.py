@@ -287,10 +287,10 @@ _BEGINS: Final = {
 }
 BEGINS: Final = {ord(first): re.compile(begin) for firsts, begin in _BEGINS.items() for first in firsts}
 """How the lines of all layouts begin, by their first byte: tells cheaply of most others that they are of none."""
-SIGNS: Final = re.compile(
-    r"[A-Z]{3}|[Tt]race|[Dd]ebug|[Ii]nfo|[Nn]ot|[Ww]arn|[Ee]rr|[Cc]rit|[Ff]atal|[Aa]lert|[Ee]merg|[Pp]anic|panic|[Ss]ucc|exception|System"
-    r"|[ \[][DIWEFC][\] !\d]|:[XCSM] |[AP]M "
-)
-"""One of these is near the beginning of each line that begins with a time and has a level: where none is, no layout is tried."""
-SIGNED: Final = 400
-"""Characters that are "near"."""
+_OTHERS: Final = "NOTE SYSTEM LOG STATEMENT DETAIL HINT CONTEXT QUERY D I W E F C M S X AM PM"
+SIGNS: Final = frozenset(name.upper().encode() for name in (*_TEXT, *_STRUCTURED, *_OTHERS.split()))
+"""One of these words is near the beginning of each line that begins with a time and has a level: where none is, no layout is tried."""
+SIGNED: Final = 220
+"""Bytes that are "near"."""
+WORDED: Final = bytes(byte - 32 if 97 <= byte <= 122 else byte if 65 <= byte <= 90 else 32 for byte in range(256))
+"""For `bytes.translate`: capitals and blanks only."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TYPE: Final = "exception.type"
 MESSAGE: Final = "exception.message"
 STACKTRACE: Final = "exception.stacktrace"
+_TEXTS: Final = frozenset(("@x", "Exception"))
 _NET: Final = re.compile(r"([\w.+`]{1,256}): ([^\r\n]{0,4096})")
 
 
@@ -26,8 +27,8 @@ def error_attributes(fields: dict[str, Value]) -> dict[str, Value]:
     stacks = fields.get("exception")
     if isinstance(stacks, list) and stacks and isinstance(stacks[0], dict):
         return {**_of_stacks(stacks), **fields}
-    for name in ("@x", "Exception"):
-        text = fields.get(name)
+    for name in () if _TEXTS.isdisjoint(fields) else sorted(_TEXTS.intersection(fields)):
+        text = fields[name]
         if isinstance(text, str) and text:
             match = _NET.match(text)
             named: dict[str, Value] = {TYPE: match[1], MESSAGE: match[2]} if match else {}

@@ -39,6 +39,8 @@ def _backspaced(text: str) -> str:
 
 def overwritten(line: bytes) -> int:
     """Where the part of a line begins that a terminal shows at last: behind the last carriage return, or behind a progress bar; 0: at its start."""
+    if b"\r" not in line and b"%|" not in line:
+        return 0
     at = line.rfind(b"\r", 0, len(line.rstrip(b"\r"))) + 1
     if b"%|" in line[at:]:
         ends = [match.end() for match in _BAR_END.finditer(line, at)]

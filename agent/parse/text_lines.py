@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import orjson
 
 from agent.parse import access, pairs, trace_context
-from agent.parse.layouts import ALTERNATIVE, BEGINS, LAYOUTS, SIGNED, SIGNS, TIMED, Layout
+from agent.parse.layouts import ALTERNATIVE, BEGINS, LAYOUTS, SIGNED, SIGNS, TIMED, WORDED, Layout
 from agent.parse.limits import to_text
 from agent.parse.parsed import Parsed
 from agent.parse.severity import SeverityCache
@@ -152,7 +152,7 @@ def _levelled(line: bytes, text: str, now_ns: int) -> Parsed | None:
     last = _last.get(shape)
     if last is not None and (parsed := _parsed(last, text, now_ns)) is not None:
         return parsed
-    if text[0] in _DIGITS and SIGNS.search(text, 0, SIGNED) is None:
+    if text[0] in _DIGITS and SIGNS.isdisjoint(line[:SIGNED].translate(WORDED).split()):
         return None
     for row in _BY_FIRST.get(text[:1], ()):
         if row is not last and (parsed := _parsed(row, text, now_ns)) is not None:
