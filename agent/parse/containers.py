@@ -19,7 +19,7 @@ from agent.parse.timestamps import from_text
 from agent.record import Drop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from agent.record import Value
 
@@ -109,3 +109,15 @@ CONTAINERS: Final = (
     Container("cri", unwrap_cri, peek_cri, Drop.MALFORMED_CRI),
 )
 BY_NAME: Final = {container.name: container for container in CONTAINERS}
+
+
+def unfinished(lines: Sequence[bytes]) -> list[int]:
+    """Which lines are pieces of lines that go on behind the last one, by index."""
+    pieces: dict[str, list[int]] = {}
+    for index, line in enumerate(lines):
+        wrapped = next((found for one in CONTAINERS if (found := one.unwrap(line)) is not None), None)
+        if wrapped is not None and wrapped.partial:
+            pieces.setdefault(wrapped.stream, []).append(index)
+        elif wrapped is not None:
+            pieces.pop(wrapped.stream, None)
+    return sorted(index for indices in pieces.values() for index in indices)

@@ -26,6 +26,7 @@ from agent.parse.limits import OPEN_AGE, TRUNCATED
 from agent.parse.lines import Parser
 from agent.record import Batch, Drop, Origin
 from agent.resource import of_log_path
+from agent.sources.log_pieces import Pieces
 from agent.tail.discover import survey
 from agent.tail.names import compile_glob, glob_root, printable
 from agent.tail.stream import State
@@ -271,6 +272,7 @@ class Batches:
         self._config = config
         self._wall_ns = wall_ns
         self._parsers: dict[Stream, tuple[Parser, Origin]] = {}
+        self._pieces = Pieces(tail)
         self._open: set[Stream] = set()
         """Streams whose parser holds an incomplete record."""
         self._look_at = 0.0
@@ -293,13 +295,21 @@ class Batches:
         self._read()
         for stream, piece, reader in self._tail.unended():
             self._add(stream, piece, reader)
-        for stream in [one for one in self._open if not one.more]:
-            if self._tail.silent_for(stream) >= self._config.record_idle:
+        for stream in [one for one in self._open if not one.more and not self._pieces.is_given(one)]:
+            if self._is_over(stream):
                 self._flush(stream)
             else:
                 self._expire(stream)
         self._spare_parsers()
         return None if self._lingers(now) else self._seal()
+
+    def _is_over(self, stream: Stream) -> bool:
+        """Whether nothing more is expected for what is open: the last piece of a line may come as late as the end of a line."""
+        silent = self._tail.silent_for(stream)
+        if silent < self._config.record_idle or not self._pieces.at_end(stream, self._parser(stream)[0]):
+            return silent >= self._config.record_idle
+        idle = self._config.rotated_idle if stream.is_rotated else self._config.partial_idle
+        return 0 < idle <= silent
 
     def _lingers(self, now: float) -> bool:
         """Whether a few records wait for more: a trickle of lines is not one request for each. Positions have not moved, so a kill loses nothing."""
@@ -336,7 +346,7 @@ class Batches:
 
     def _add(self, stream: Stream, piece: Piece, reader: Reader) -> None:
         if self._open:
-            self._flush_earlier(stream)
+            self._end_earlier(stream, is_first=stream.offset == piece.size)
         parser, _ = self._parser(stream)
         lines = piece.lines
         if piece.is_rest:
@@ -347,7 +357,7 @@ class Batches:
         elif piece.is_unended:
             self._add_marked(stream, lines, {} if stream.is_rotated else {PARTIAL: True})
         elif lines:
-            self._parse(stream, lines)
+            self._parse(stream, [*self._pieces.before(stream, lines[0][0]), *lines] if stream.offset == piece.size else lines)
         if piece.gaps:
             self._drops[Drop.NUL_GAP] += piece.gaps
         self.bytes_read += piece.size
@@ -375,11 +385,35 @@ class Batches:
         self._add_marked(stream, lines, {TRUNCATED: True, "log.line.length": line.length, "log.line.sha256": line.sha256})
         self._drops[Drop.OVERSIZED] = before + 1  # once, whether the parser cut it again or not
 
-    def _flush_earlier(self, stream: Stream) -> None:
-        """What was open in the file before this one ends with that file, and comes first."""
+    def _end_earlier(self, stream: Stream, *, is_first: bool) -> None:
+        """What was open in the file before this one ends with that file, and comes first; but a line in pieces goes on in this one."""
         for other in self._tail.table.earlier(stream):
-            if other in self._open:
-                self._flush(other)
+            if other in self._open and not self._pieces.is_given(other):
+                if is_first and self._pieces.give(other, self._parser(other)[0], stream):
+                    self._end_before_pieces(other)
+                else:
+                    self._flush(other)
+
+    def _end_before_pieces(self, stream: Stream) -> None:
+        """What stands before the pieces at the end of a file comes before what they become."""
+        parser, origin = self._parser(stream)
+        before, rest, _ = self._pieces.split(stream, parser)
+        if before:
+            self._parsers[stream] = Parser.from_state(parser.state(), self._config.format), origin
+            self._parse(stream, before)
+            self._flush(stream)
+            self._parse(stream, rest)
+            self._store(stream, self._parser(stream)[0], self._tail.pool.peek(stream))
+
+    def _end_owners(self, stream: Stream) -> None:
+        """A line is whole that began in earlier files: what else is open there ends, too, and their positions move to their ends."""
+        for owner in self._pieces.take_owners(stream):
+            if owner.key in self._tail.table.streams:
+                parser, origin = self._parser(owner)
+                _, _, others = self._pieces.split(owner, parser)
+                self._parsers[owner] = Parser.from_state(parser.state(), self._config.format), origin
+                self._parse(owner, others)
+                self._flush(owner)
 
     def _flush(self, stream: Stream) -> None:
         parser, _ = self._parser(stream)
@@ -405,6 +439,8 @@ class Batches:
         (self._open.discard if incomplete is None else self._open.add)(stream)
         position = stream.position(stream.offset if incomplete is None else incomplete, parser.state(), reader)
         self._positions[stream.key] = position.encode()
+        if position.offset:
+            self._end_owners(stream)
 
     def _parser(self, stream: Stream) -> tuple[Parser, Origin]:
         known = self._parsers.get(stream)
@@ -440,6 +476,7 @@ class Batches:
         if table.forgotten:
             self._parsers = {stream: known for stream, known in self._parsers.items() if stream.key in table.streams}
             self._open.intersection_update(self._parsers)
+            self._pieces.forget(table.streams)
         if table.next_serial != self._stored_serial:
             self._stored_serial = table.next_serial
             self._positions[SERIAL] = b"%d" % table.next_serial

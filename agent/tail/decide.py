@@ -10,25 +10,31 @@ What the usual rotations leave behind, and how a content is found again:
 
 `decide` is the one rule for what is found by content. A content is known by what was read of it: its head, and the bytes before the
 offset. Contents of one log may begin alike (a header, a banner), so what was read proves something only where it is more than such a
-common head; it is one as far as another file of the same log begins with the same bytes. Of all contents that a file may hold, the one of
-which most was read has it. Each row of the table is provable, or ambiguous: there two histories leave the same files behind.
+head; it is one as far as another file of the same log begins with the same bytes. Of all contents that a file may hold, the one of which
+most was read has it. Each row of the table is provable, or ambiguous: there two histories leave the same files behind.
 
-    row         what was read of the content, and the file                           the file holds             row is
-    ----------  -------------------------------------------------------------------  -------------------------  ------------------------------
-    OTHER       differs from it, or has no name that a rotation gives                another content            provable
-    UNREAD      nothing was read; the file is no older and no shorter than was seen  that content               provable: nothing can repeat
-    AGAIN       equal, and the inode is the one that was gone                        that content               provable
-    COPIED      equal, in a file with a rotated name                                 that content, from there   provable if not a common head
-    CUT_SHORT   equal as far as it goes, ends before what was read, was last written that content, to its end   provable
-                before that, and appears when the content was truncated
-    LATER       as CUT_SHORT, but last written after what was read                   another content            provable
-    REWRITTEN   equal, at the live path, and the old inode is gone                   that content, from there   provable
-    HEAD        equal, but only a common head (or a single line, at the live path)   another content            ambiguous: the head repeats
-    ENDED       equal, a common head, and the content had ended there                another content            provable
+    row              what was read of the content, and the file                           the file holds             row is
+    ---------------  -------------------------------------------------------------------  -------------------------  -----------
+    IN PLACE         equal, in the file where it was read                                 that content, from there   provable (1)
+    COPY             the file is the beginning of one that still is there, and is read    nothing to read            provable (2)
+    AGAIN            equal, and the inode is the one that was gone                        that content, from there   provable
+    COPIED           equal, more than a head; the file has a rotated name                 that content, from there   provable
+    COPIED_HEAD      equal, but only a head; the file has a rotated name                  that content, from there   ambiguous (3)
+    ENDED            equal, but only a head, and the content had ended there              another content            provable
+    CUT_SHORT        equal as far as the file goes, which ends before what was read, was  that content, to its end   provable
+                     last written before that, and appears when the content is truncated
+    LATER            as CUT_SHORT, but last written after what was read                   another content            provable
+    REWRITTEN        equal, more than a head; at the live path, and the old inode is gone that content, from there   provable
+    REWRITTEN_ALONE  as REWRITTEN, but no other file tells whether it is more than a head that content, from there   ambiguous (3)
+    HEAD             as REWRITTEN, but only a head or a single line                       another content            ambiguous (4)
+    UNREAD           nothing was read; the file is no older and no shorter than was seen  that content               provable (5)
+    OTHER            differs, or has no name that a rotation gives                        another content            provable
 
-COPIED is ambiguous where what was read is a common head: then the content is in this copy, unless it was destroyed while there was no
-more in it than the head. Nothing but a head can be missing then, of which an equal one was read. Ambiguous decisions are events
-(`assumed`, `reread`), and so counted.
+(1) A file that is emptied, and holds the same bytes again when it is looked at next, was not emptied, as far as can be seen.
+(2) If it is longer than 1 KiB, and more than a head: `recognise` compares the bytes of both.
+(3) The content was found, or it was destroyed while there was nothing but a head in it: then a head is missing, of which an equal one was
+    read. (4) The file is a new one, or the content was rewritten: then its head comes again. Both are events (`assumed`, `reread`), so counted.
+(5) Nothing can be lost or come again by it; it keeps the order.
 """
 
 from __future__ import annotations
@@ -79,6 +85,7 @@ class Row(Enum):
     CUT_SHORT = 5, True, False
     LATER = 6, False, False
     REWRITTEN = 7, True, False
+    REWRITTEN_ALONE = 10, True, True
     HEAD = 8, False, True
     ENDED = 9, False, False
 
@@ -104,6 +111,8 @@ class Pair(NamedTuple):
     """The file ends before them."""
     is_head: bool = False
     """Another file of the same log begins with these bytes."""
+    is_alone: bool = False
+    """There is no other file of the same log that could tell whether they are such a head."""
     is_line: bool = False
     """They are one line."""
     is_rotated: bool = False
@@ -153,7 +162,9 @@ def _decide_shorter(pair: Pair) -> Row:
 def _decide_live(pair: Pair) -> Row:
     if not pair.is_gone:
         return Row.OTHER
-    return Row.HEAD if pair.is_head or pair.is_line else Row.REWRITTEN
+    if pair.is_head or pair.is_line:
+        return Row.HEAD
+    return Row.REWRITTEN_ALONE if pair.is_alone else Row.REWRITTEN
 
 
 def _decide_rotated(pair: Pair) -> Row:

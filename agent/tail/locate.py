@@ -174,6 +174,8 @@ class Locator:
         elif cause is Cause.REMOVED and (held := self._pool.peek(stream)) is not None and not stream.place.gzip:
             self._table.hold(stream, os.fstat(held.fd).st_size, self._undecided.now)
         else:
+            if cause is not Cause.REMOVED:
+                stream.disbelieve()
             self.lose(stream, cause)
 
     def _why_not(self, stream: Stream, path: str) -> Cause:

@@ -163,10 +163,12 @@ class Recognizer:
             return pair
         with Peek(self._pool, place_of(candidate)) as reader:
             is_line = reader.read(0, pair.read).count(b"\n") <= 1
-        return pair._replace(is_line=is_line, is_head=self._is_common(stream, candidate, stream.is_continued_by))
+        is_head = self._is_common(stream, candidate, stream.is_continued_by)
+        return pair._replace(is_line=is_line, is_head=bool(is_head), is_alone=is_head is None)
 
-    def _is_common(self, stream: Stream | None, candidate: Candidate, is_equal: Callable[[Reader], bool]) -> bool:
-        """Whether another file of the same log begins with what a content and a file have in common."""
+    def _is_common(self, stream: Stream | None, candidate: Candidate, is_equal: Callable[[Reader], bool]) -> bool | None:
+        """Whether another file of the same log begins with what a content and a file have in common; None if there is no other."""
+        is_alone = True
         known = [one.place for one in self._readable(candidate.home) if one is not stream]
         new = (one for one in self._candidates if one.home == candidate.home and one.found.id not in self._table.by_id)
         others = [place_of(one) for one in new if one.found.id != candidate.found.id]
@@ -175,9 +177,10 @@ class Recognizer:
                 with Peek(self._pool, place) as reader:
                     if is_equal(reader):
                         return True
+                    is_alone = is_alone and not reader.read(0, 1)
             except OSError:
                 continue
-        return False
+        return None if is_alone else False
 
     def _readable(self, home: str) -> list[Stream]:
         """The newest contents of a home that lie in plain files, newest first."""
@@ -196,8 +199,12 @@ class Recognizer:
                 with Peek(self._pool, place_of(candidate)) as copy:
                     size = copy.end(_NEAR) if isinstance(copy, GzipReader) else candidate.found.size
                     known = self._known_of(stream, candidate, copy, size)
-                if known and not self._is_head(candidate, stream, self._pool.get(stream), known if known > 0 else stream.offset):
-                    return known
+                if known:
+                    is_head = self._is_head(candidate, stream, self._pool.get(stream), known if known > 0 else stream.offset)
+                    if candidate.is_live and known > 0 and is_head is not False:
+                        self._table.notices.append(Notice("reread" if is_head else "assumed", candidate.found.path))
+                    if not is_head:
+                        return known
         return 0
 
     def _may_copy(self, stream: Stream, candidate: Candidate) -> bool:
@@ -244,7 +251,7 @@ class Recognizer:
                 return False
             return not self._is_head(candidate, None, original, size)
 
-    def _is_head(self, candidate: Candidate, stream: Stream | None, original: Reader, same: int) -> bool:
+    def _is_head(self, candidate: Candidate, stream: Stream | None, original: Reader, same: int) -> bool | None:
         """Whether what a copy has in common with its original is what other files of the same log begin with, too."""
         if same > COMPARED:
             return False

@@ -68,11 +68,14 @@ class Succession:
         self.lose = self._locator.lose
         self.was_mistaken = self._recognizer.was_mistaken
         self.is_undecided = self._undecided.blocks
+        self._waiting: set[str] = set()
+        """Homes of files that were left for later in this look."""
         self._now = 0.0
 
     def run(self, directories: Iterable[str], now: float, *, from_end: bool = False) -> None:
         """Bring everything in these directories up to date."""
         self._now = now
+        self._waiting = set()
         directories = list(directories)
         self.rechecked.difference_update(directories)
         self._undecided.begin(directories, now)
@@ -167,6 +170,7 @@ class Succession:
             return True
 
     def _recheck(self, candidate: Candidate) -> None:
+        self._waiting.add(candidate.home)
         self.rechecked.add(os.path.dirname(candidate.name if candidate.included else candidate.found.path))
 
     # -- contents that are lost
@@ -204,7 +208,7 @@ class Succession:
         if size is not None:
             self._missed(stream, bytes_missed(stream.size, stream.offset, size))
         stream.is_uncounted = False
-        event = "rewritten" if claim.row is Row.REWRITTEN else "compressed" if candidate.gzip else "copied"
+        event = "rewritten" if claim.row in {Row.REWRITTEN, Row.REWRITTEN_ALONE} else "compressed" if candidate.gzip else "copied"
         self._table.notices.append(Notice(event, candidate.found.path))
         if size is not None and size < stream.offset:
             stream.cut_back(size, reader)
@@ -303,13 +307,22 @@ class Succession:
     # -- what is missing
 
     def _count_missed(self) -> None:
-        """Count what the newly lost contents had and nobody has now."""
+        """Count what the newly lost contents had and nobody has now: as soon as nothing waits that may yet have it."""
         for stream in self._table.lost:
-            if stream.is_uncounted and stream.home not in self._undecided:
-                stream.is_uncounted = False
-                if not stream.active_at and stream.place.path == stream.home:  # not seen since an earlier agent: it may have grown
-                    self._table.notices.append(Notice("vanished", stream.place.path))
-                self._missed(stream, 0 if stream.place.gzip else bytes_missed(stream.size, stream.offset))
+            if stream.is_uncounted and stream.home not in self._undecided and stream.home not in self._waiting:
+                self._count(stream)
+
+    def _count(self, stream: Stream) -> None:
+        stream.is_uncounted = False
+        if not stream.active_at and stream.place.path == stream.home:  # not seen since an earlier agent: it may have grown
+            self._table.notices.append(Notice("vanished", stream.place.path))
+        self._missed(stream, 0 if stream.place.gzip else bytes_missed(stream.size, stream.offset))
+
+    def forget(self, stream: Stream) -> None:
+        """Nothing can match a lost content any more."""
+        if stream.is_uncounted:
+            self._count(stream)
+        self._table.forget(stream)
 
     def _missed(self, stream: Stream, missed: int) -> None:
         if missed:

@@ -149,7 +149,7 @@ class Tail:
             if stream.left_at == 0.0:  # lost before this start: its time begins anew
                 stream.left_at = self.now
                 continue
-            self.table.forget(stream)
+            self._succession.forget(stream)
             self._drop(stream)
 
     def _patience(self, stream: Stream) -> float:
@@ -405,6 +405,15 @@ class Tail:
             self._fail(stream, error)
             return None
         return (stream, piece, reader) if piece is not None else None
+
+    def text(self, stream: Stream, start: int) -> bytes:
+        """What was read of a content from an offset on; empty if it can't be read now."""
+        if stream.state is State.LOST:  # in its place may be another
+            return b""
+        try:
+            return self.pool.get(stream).read(start, stream.offset - start)
+        except (OSError, ContentChangedError):
+            return b""
 
     def silent_for(self, stream: Stream) -> float:
         """Seconds since a file grew last; while it is not read to its end, its next lines are not late but waiting for us."""

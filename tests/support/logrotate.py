@@ -41,7 +41,7 @@ class Rotated(threading.Thread):
     lost to everybody. As WatchedFileHandler does it, it opens the file anew when that is another one by now.
     """
 
-    def __init__(self, folder: Path, mode: str, rate: float = 300.0) -> None:
+    def __init__(self, folder: Path, mode: str, keep: int, rate: float = 300.0) -> None:
         super().__init__()
         self.mode = mode
         self.path = folder / f"{mode}.log"
@@ -52,7 +52,7 @@ class Rotated(threading.Thread):
         self._config = folder.parent / f"{mode}.conf"
         (folder / "old").mkdir(exist_ok=True)
         options = MODES[mode].format(folder=folder)
-        self._config.write_text(f"{self.path} {{\n rotate 8\n missingok\n {options}\n}}\n")
+        self._config.write_text(f"{self.path} {{\n rotate {keep}\n missingok\n {options}\n}}\n")
         self._config.chmod(0o644)
         self.path.touch()
 
@@ -92,11 +92,11 @@ class Rotated(threading.Thread):
         self.rotations += not self.path.exists() or os.stat(self.path).st_size < before
 
 
-def start(folder: Path) -> list[Rotated]:
-    """A writer of each mode, in a folder that it makes."""
-    folder.mkdir(parents=True)
+def start(folder: Path, keep: int = 8) -> list[Rotated]:
+    """A writer of each mode, in a folder that it makes; so many rotated files are kept: what is removed unread is nobody's."""
+    folder.mkdir(parents=True, exist_ok=True)
     os.chmod(folder, 0o755)  # logrotate refuses what others can write
-    return [Rotated(folder, mode) for mode in MODES]
+    return [Rotated(folder, mode, keep) for mode in MODES]
 
 
 def faults(writer: Rotated, numbers: list[int], headers: int) -> str:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class Rig:
     """Follows `include` (globs below `root`). `step` is one round; `drain` as many as it takes until nothing comes any more."""
 
-    def __init__(self, root: Path, *include: str, **config: object) -> None:
+    def __init__(self, root: Path, *include: str, linger: float = 0.0, **config: object) -> None:
         self.root = root
+        self.linger = linger
         globs = tuple(str(root / one) for one in include or ("*.log",))
         self.config = LogFiles.Config.model_validate({"include": globs, "format": "plain", **config})
         self.stored: dict[str, bytes] = {}
@@ -30,7 +31,7 @@ class Rig:
     def start(self) -> None:
         """Begin from what is committed, as after a kill."""
         self.tail = Tail(options(self.config), dict(self.stored))
-        self.batches = Batches(self.tail, self.config, lambda: 1)
+        self.batches = Batches(self.tail, self.config, lambda: 1, linger=self.linger)
 
     def restart(self) -> None:
         """Kill and start again."""

@@ -4,6 +4,7 @@
     points   for every crash point, agents that die there one after the other, `--points` of them; each must get there
     random   one long load; the agent is killed after a random time and started again, so often as `--kills` says
     million  a million records, 200 kills
+    logrotate  files with the same first line, rotated by the real logrotate in every mode, `--logrotate` seconds, without kills and with
     always   after the last kill the faults stop, the agent drains, a fresh record must pass, and the ledger must balance
 
 Seeds are printed; `--seed` replays. The histogram tells which point the agent had passed last when it was killed: a thousand kills that all
@@ -20,8 +21,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support.logrotate import PROGRAM
 from tests.torture.catch import catch_all
 from tests.torture.kills import million, random_kills
+from tests.torture.logrotate import rotated_by_logrotate
 from tests.torture.points import REACHABLE, at_points
 from tests.torture.scene import Load
 
@@ -36,7 +39,7 @@ def main() -> int:
     options = parse()
     folder = Path(tempfile.mkdtemp(prefix="outrider-torture-"))
     print(f"seed {options.seed}", flush=True)
-    kept = [run(folder / run.__name__, options) for run in (run_bugs, run_points, run_random, run_million)]
+    kept = [run(folder / run.__name__, options) for run in (run_bugs, run_points, run_random, run_million, run_logrotate)]
     if all(kept):
         shutil.rmtree(folder)
         print("kept: nothing lost, repeated, invented or out of order")
@@ -51,6 +54,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=1000, help="random kills under load; 0 = none")
     parser.add_argument("--points", type=int, default=20, help="agents that die at each crash point; 0 = none")
     parser.add_argument("--million", type=int, default=1_000_000, help="records of the million; 0 = none")
+    parser.add_argument("--logrotate", type=float, default=60.0, help="seconds of rotations by logrotate, without and with kills; 0 = none")
     parser.add_argument("--bugs", type=int, default=1, help="whether to see that seeded bugs are caught")
     parser.add_argument("--rate", type=int, default=5000, help="records a second of the random kills")
     parser.add_argument("--jobs", type=int, default=2, help="how many points or bugs are tried at the same time")
@@ -98,6 +102,21 @@ def run_million(folder: Path, options: argparse.Namespace) -> bool:
     if not options.million:
         return True
     return tell(f"{options.million} records", million(folder, options.seed, count=options.million))
+
+
+def run_logrotate(folder: Path, options: argparse.Namespace) -> bool:
+    """The real logrotate, told mode by mode."""
+    if not options.logrotate or PROGRAM is None:
+        print("logrotate: skipped" + (", it is not installed" if options.logrotate else ""))
+        return True
+    kept = True
+    for kills in (False, True):
+        found, summary = rotated_by_logrotate(folder / f"{kills}", options.seed, options.logrotate, kills=kills)
+        kept = kept and not any(found.values())
+        print(f"logrotate for {options.logrotate:.0f} s, {summary}")
+        for mode, fault in found.items():
+            print(f"  {mode:<24} {fault or 'each line once'}", flush=True)
+    return kept
 
 
 def tell(what: str, outcome: Outcome) -> bool:

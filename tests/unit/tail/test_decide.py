@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from agent.tail.decide import Candidate, by_age, bytes_missed, is_beside, is_same_file, may_be_unread
+from agent.tail.decide import Candidate, Pair, Row, by_age, bytes_missed, decide, has_rotated_name, is_beside, is_same_file, may_be_unread
 from agent.tail.open import Found, is_within, may_follow
 from agent.tail.position import Place
 
@@ -82,3 +84,72 @@ def test_of_the_same_tick_by_name():
     numbered = ["/l/a.log.10", "/l/a.log.9"]
     for names in (dated, numbered):
         assert [one.found.path for one in sorted((candidate(name, 5) for name in reversed(names)), key=by_age)] == names
+
+
+EQUAL = Pair(read=500, is_equal=True)
+COPY = EQUAL._replace(is_rotated=True)
+LIVE = EQUAL._replace(is_live=True, is_gone=True)
+SHORT = COPY._replace(is_shorter=True, is_emptied=True)
+
+
+@pytest.mark.parametrize(
+    ("pair", "row"),
+    [
+        (Pair(read=0), Row.OTHER),
+        (Pair(read=0, is_rotated=True, may_be_unread=True), Row.UNREAD),
+        (Pair(read=0, is_live=True, may_be_unread=True), Row.OTHER),
+        (Pair(read=0, is_back=True), Row.AGAIN),
+        (EQUAL._replace(is_back=True), Row.AGAIN),
+        (EQUAL._replace(is_back=True, is_equal=False), Row.OTHER),
+        (COPY, Row.COPIED),
+        (COPY._replace(is_equal=False), Row.OTHER),
+        (COPY._replace(is_head=True), Row.COPIED_HEAD),
+        (COPY._replace(is_head=True, has_ended=True), Row.ENDED),
+        (COPY._replace(has_ended=True), Row.COPIED),
+        (SHORT, Row.LATER),
+        (SHORT._replace(is_older=True), Row.CUT_SHORT),
+        (SHORT._replace(is_older=True, is_emptied=False), Row.OTHER),
+        (SHORT._replace(is_older=True, is_rotated=False, is_live=True, is_gone=True), Row.OTHER),
+        (LIVE, Row.REWRITTEN),
+        (LIVE._replace(is_gone=False), Row.OTHER),
+        (LIVE._replace(is_head=True), Row.HEAD),
+        (LIVE._replace(is_line=True), Row.HEAD),
+        (LIVE._replace(is_alone=True), Row.REWRITTEN_ALONE),
+        (EQUAL, Row.OTHER),
+        (EQUAL._replace(is_included=True), Row.COPIED),
+        (EQUAL._replace(is_included=True, is_head=True), Row.OTHER),
+        (EQUAL._replace(is_included=True, is_line=True), Row.OTHER),
+    ],
+)
+def test_the_table(pair, row):
+    """Each row of the table: what was read, what is there, and which content the file holds."""
+    assert decide(pair) is row
+
+
+def test_what_is_equal_in_nothing_is_never_the_same():
+    """Without anything in common a file holds no content of which something was read, whatever else is so."""
+    names = [name for name in Pair._fields if name not in {"read", "is_equal", "is_shorter"}]
+    for values in itertools.product((False, True), repeat=len(names)):
+        assert not decide(Pair(read=1, **dict(zip(names, values, strict=True)))).is_same
+
+
+def test_what_has_ended_or_is_a_head_repeats_rather_than_is_lost():
+    """An ambiguous row at the live path, where nothing was compared but a head, takes the file for a new one."""
+    assert (Row.HEAD.is_same, Row.HEAD.is_ambiguous) == (False, True)
+    assert (Row.ENDED.is_same, Row.ENDED.is_ambiguous) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/l/a.log.1", True),
+        ("/l/old/a.log-20260301.gz", True),
+        ("/archive/a.log", True),
+        ("/archive/a.log.gz", True),
+        ("/l/a.log", False),
+        ("/l/b.log.1", False),
+    ],
+)
+def test_names_that_rotations_give(path, expected):
+    """Beside the live file a rotated one has another name; in another directory it may keep it."""
+    assert has_rotated_name("/l/a.log", path) is expected
