@@ -103,9 +103,9 @@ class Stream:
         """Its first serial in this life: it is known for as long as this says, also if it was put behind others."""
         self.name = name
         """The path it was found under."""
-        self.home = home
+        self.home = name if home == name else home  # one string, not three equal ones: there may be many files
         """The real path where a successor is to be expected: that of the live file, also for what was rotated away from there."""
-        self.place = place
+        self.place = place = place._replace(path=name) if place.path == name else place
         self.saved = saved or Position(name, place, 0)
         """The last position given out."""
         self.cause = self.saved.cause
@@ -358,7 +358,7 @@ class Stream:
     def _take(self, lines: list[tuple[int, bytes]], data: bytes, gaps: int = 0) -> Piece:
         self._tail = (data if len(data) >= MARKER else (self._tail or b"") + data)[-MARKER:]
         if len(self._start) == self.offset < HEAD:
-            self._start += data[:HEAD]
+            self._start = (self._start + data[:HEAD])[:HEAD]
         self.offset += len(data)
         is_rest, self.mid_line = self.mid_line, False
         if is_rest and lines and not lines[0][1]:

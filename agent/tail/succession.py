@@ -236,9 +236,13 @@ class Succession:
     def _is_prefix(self, candidate: Candidate, stream: Stream) -> bool:
         with Peek(self._pool, place_of(candidate)) as copy:
             try:
-                return equal_so_far(copy, self._pool.get(stream), None if candidate.gzip else candidate.found.size)
-            except ContentChangedError:
-                return False
+                original = self._pool.get(stream)
+                if equal_so_far(copy, original, None if candidate.gzip else candidate.found.size):
+                    return True
+                stream.check(original)
+            except ContentChangedError:  # emptied just now: its copy is found when that is known
+                return True
+        return False
 
     def _adopt(self, candidate: Candidate) -> bool:
         """Begin a copy of what is still there behind what was read of it; whether it is one."""

@@ -277,6 +277,27 @@ def test_a_backup_of_a_living_file(rigs, tmp_path, include):
     assert wrong(rig, lines(0, 300)) == {}
 
 
+def test_emptied_between_the_look_at_it_and_the_look_at_its_copy(rigs, tmp_path, monkeypatch):
+    """A live file is copied and emptied while a look is going on: the copy is not taken for a new file because nothing is missing yet."""
+    rig, live = rigs("app.log"), tmp_path / "app.log"
+    live.write_text(lines(0, 40))
+    settle(rig)
+    (tmp_path / "app.log.1").write_text(lines(0, 20))  # half of the copy
+    rig.step()
+    find = rig.tail._succession._candidates.find
+
+    def then_empty(directories):
+        found = find(directories)
+        (tmp_path / "app.log.1").write_text(lines(0, 40))
+        live.write_text(lines(40, 45))
+        monkeypatch.undo()
+        return found
+
+    monkeypatch.setattr(rig.tail._succession._candidates, "find", then_empty)
+    settle(rig)
+    assert wrong(rig, lines(0, 45)) == {}
+
+
 @pytest.mark.parametrize("start_at", ["beginning", "end"])
 def test_rotated_files_behind_a_link(rigs, tmp_path, start_at):
     """What was rotated away beside the target of a link before the agent's time is left alone; what comes then is read."""
