@@ -4,6 +4,7 @@ Sentry discards what it does not take, and says so to its project's owner only. 
 same way, and two different names stay two wherever a name is an identity:
 
     slug         a-z 0-9 _ - only, at most 50, not digits alone; one that is changed or cut ends in a hash of the whole name
+    of a probe   the service's and its own name, with "--" between them; a hash of both where that could be read in two ways
     of a command the service, the program and its script, and a hash of the whole command line but for dates, times and ids in it
     release      each of / \ CR LF FF TAB becomes "-"; over 200 bytes it is cut and ends in a hash; ".", ".." and "latest" get "release-" before
     environment  each of / CR LF FF TAB becomes "-"; over 64 bytes it is cut and ends in a hash; ".", ".." and "none" get "environment-" before
@@ -46,6 +47,14 @@ def slug(text: str) -> str:
     if plain == text and 0 < len(plain) <= LONGEST_SLUG and not plain.isdigit():
         return plain
     return _hashed(plain, text)
+
+
+def probe_slug(service: str, probe: str) -> str:
+    """The slug of the monitor of a service's probe: another one for another pair of names, wherever there are hyphens in them."""
+    text = f"{service}--{probe}"
+    if "--" in service or "--" in probe or service.endswith("-") or probe.startswith("-"):
+        return _hashed(_plain(text), f"{service}\0{probe}")
+    return slug(text)
 
 
 def command_slug(service: str, command: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from agent.encode.sentry_items import check_in, identifier, interval_schedule, payload
-from agent.encode.sentry_names import slug
+from agent.encode.sentry_names import probe_slug
 from agent.record import Signal
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Monitors:
         """The check-in of a look that took `seconds`."""
         reporting = self._reporting
         item = check_in(
-            slug(f"{reporting.service}-{probe}"),
+            probe_slug(reporting.service, probe),
             "ok" if well else "error",
             check_in_id=identifier(reporting.service, probe, str(time_ns)),
             labels={key: value for key, value in reporting.labels.items() if key == "environment"},

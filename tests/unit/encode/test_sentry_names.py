@@ -12,6 +12,7 @@ from agent.encode.sentry_names import (
     environment,
     environment_of,
     is_slug,
+    probe_slug,
     release,
     release_of,
     slug,
@@ -39,6 +40,15 @@ def test_different_names_are_different_slugs():
     """Names that differ only behind the fiftieth character, in case, in other letters or in separators stay different."""
     names = [LIVE, READY, "заказы", "счета", "夜", "a.b", "a-b", "a b", "A-b", "12", "outrider", ""]
     assert all(slug(one) != slug(other) for one, other in combinations(names, 2))
+
+
+def test_hyphens_make_no_two_probes_one():
+    """Wherever a service's name ends and its probe's begins: two pairs of names are two monitors."""
+    pairs = [("a-b", "c"), ("a", "b-c"), ("a", "b"), ("a-", "b"), ("a", "-b"), ("a--b", "c"), ("a", "b--c"), ("a", "-b-c"), ("A", "b")]
+    slugs = [probe_slug(*pair) for pair in pairs]
+    assert len(set(slugs)) == len(pairs)
+    assert all(map(is_slug, slugs))
+    assert probe_slug("shop", "http-health") == "shop--http-health"
 
 
 def test_a_changed_slug_can_be_read():

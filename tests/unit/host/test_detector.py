@@ -378,7 +378,7 @@ async def test_check_ins_of_probes(make, spool):
         await detector.tick()
         await detector.tick()
     assert [check["status"] for check in spool.items("check_in")] == ["ok", "error", "error"]
-    assert spool.items("check_in")[0]["monitor_slug"] == "strategy-api"
+    assert spool.items("check_in")[0]["monitor_slug"] == "strategy--api"
     assert spool.items("check_in")[0]["duration"] == 0.25
     assert {row.signal for row in spool.rows} == {Signal.SENTRY_MONITOR}
 
