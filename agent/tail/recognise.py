@@ -163,7 +163,11 @@ class Recognizer:
             return pair
         with Peek(self._pool, place_of(candidate)) as reader:
             is_line = reader.read(0, pair.read).count(b"\n") <= 1
-        is_head = self._is_common(stream, candidate, stream.is_continued_by)
+
+            def is_other(other: Reader) -> bool:  # not the same once more: a file and its compressed form may be there both
+                return stream.is_continued_by(other) and not (_end(other) == _end(reader) and _is_copy(other, reader))
+
+            is_head = self._is_common(stream, candidate, is_other)
         return pair._replace(is_line=is_line, is_head=bool(is_head), is_alone=is_head is None)
 
     def _is_common(self, stream: Stream | None, candidate: Candidate, is_equal: Callable[[Reader], bool]) -> bool | None:

@@ -26,7 +26,7 @@ def rotated_by_logrotate(folder: Path, seed: int, seconds: float, *, kills: bool
     folder.mkdir(parents=True)
     with OtlpProcess(folder / "store", plan=BAD_SERVER) as server:
         scene = Scene(folder, Load(seed, 0, 0, 0, ways=()), server)
-        writers = start(scene.logs, keep=60)
+        writers = start(scene.logs, keep=1000)
         scene.introduce()
         agent = scene.start_agent()
         scene.wait_ready()
