@@ -21,6 +21,16 @@ from agent.testing.context import make_context
 from agent.testing.sink import hang
 
 
+@pytest.fixture(autouse=True)
+def _signals_not_ignored():
+    """A shell starts what runs in the background with SIGINT and SIGQUIT ignored, `nohup` with SIGHUP: these tests are about others."""
+    former = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGQUIT)}
+    former[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
 def config(*command):
     """The options of a wrapped command."""
     return ChildConfig(command=command, buffer=1 << 20, patience=1)
