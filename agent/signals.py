@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Final
@@ -27,8 +28,10 @@ NOT_HANDED_ON: Final = frozenset(
         *("SIGTTIN", "SIGTTOU"),  # the kernel stops a whole job, us in it, and knows when it may not
     )
 )
-OUR_TIME: Final = frozenset({signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGXCPU})
-"""About our own time, where the kernel sends them."""
+OUR_TIME: Final = frozenset({signal.SIGVTALRM, signal.SIGPROF, signal.SIGXCPU})
+"""About our own processor time, where the kernel sends them. An alarm is not: it was set before us, for the command (alarm(2), execve(2))."""
+TO_THE_LEADER: Final = frozenset({signal.SIGHUP, signal.SIGCONT})
+"""What the kernel sends to the leader of a session alone whose terminal has gone (setsid(2))."""
 
 _inherited: set[int] | None = None
 """The signal mask we were started with; None while nothing is held."""
@@ -96,8 +99,8 @@ def as_inherited() -> Iterator[None]:
 class Listener:
     """A thread that takes held signals, one at a time, and hands them to one function at a time.
 
-    The function gets the number and whether the kernel sent it, as a terminal does for Ctrl-C (sigaction(2): si_code > 0), to the whole
-    foreground process group. What comes before the first function is set waits for it. SIGCHLD is among them: taken here, it comes also where
+    The function gets the number and whether the terminal has sent it to the whole foreground process group, as it does for Ctrl-C: then the
+    kernel sent it (sigaction(2): si_code > 0), and not to us alone. What comes before the first function is set waits for it. SIGCHLD is among them: taken here, it comes also where
     it was blocked or ignored when we were started.
     """
 
@@ -114,7 +117,7 @@ class Listener:
         hold(["exec"])
         for number in self._numbers - {signal.SIGTSTP}:  # for the moment in which a child is started with the mask it is to inherit
             if number == signal.SIGCHLD or signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, lambda number, _frame: self._hand_over(number, by_kernel=False))
+                signal.signal(number, lambda number, _frame: self._hand_over(number, by_terminal=False))
         try:
             threading.Thread(target=self._take, name="signals", daemon=True).start()
         except RuntimeError:
@@ -129,8 +132,14 @@ class Listener:
         self._listening.wait()
         while True:
             found = signal.sigwaitinfo(self._numbers)
-            self._hand_over(found.si_signo, by_kernel=found.si_code > 0)
+            if not (found.si_code > 0 and found.si_signo in OUR_TIME):
+                self._hand_over(found.si_signo, by_terminal=found.si_code > 0 and _to_the_group(found.si_signo))
 
-    def _hand_over(self, number: int, *, by_kernel: bool) -> None:
-        if self._deliver is not None and not (by_kernel and number in OUR_TIME):
-            self._deliver(number, by_kernel)
+    def _hand_over(self, number: int, *, by_terminal: bool) -> None:
+        if self._deliver is not None:
+            self._deliver(number, by_terminal)
+
+
+def _to_the_group(number: int) -> bool:
+    """Whether a signal that the kernel has sent to us has gone to our whole process group."""
+    return number != signal.SIGALRM and not (number in TO_THE_LEADER and os.getsid(0) == os.getpid())

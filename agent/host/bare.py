@@ -36,21 +36,21 @@ def see_to_its_end(child: Child | None, command: Sequence[str], listener: Listen
         say(f"outrider: {error}")
         return error.code if isinstance(error, StartError) else NOT_EXECUTABLE
     let_go()
-    listener.deliver_to(lambda number, by_kernel: _hand_on(process.pid, number, by_kernel))
+    listener.deliver_to(lambda number, by_terminal: _hand_on(process.pid, number, by_terminal))
     if process.returncode is None:
         process.returncode = _wait_for(process.pid)
     code = Exit(process.returncode).code
-    listener.deliver_to(lambda number, _by_kernel: os._exit(code) if ends(number) else None)
+    listener.deliver_to(lambda number, _by_terminal: os._exit(code) if ends(number) else None)
     if child is not None:
         child.pass_the_rest_on()
     return code
 
 
-def _hand_on(pid: int, number: int, by_kernel: bool) -> None:
+def _hand_on(pid: int, number: int, by_terminal: bool) -> None:
     with contextlib.suppress(
         OSError
     ):  # another user's (`sudo`), or gone this moment: the thread that calls us is needed for the next signal
-        if number != signal.SIGCHLD and not (by_kernel and os.getpgid(pid) == os.getpgrp()):
+        if number != signal.SIGCHLD and not (by_terminal and os.getpgid(pid) == os.getpgrp()):
             os.kill(pid, number)
     if number == signal.SIGTSTP:
         stop_as_usual()

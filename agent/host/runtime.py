@@ -237,18 +237,18 @@ class Agent:
         """From here on signals are acted on, also those that were held since the start."""
         loop = asyncio.get_running_loop()
         if child is not None and self._listener is not None:
-            self._listener.deliver_to(lambda number, by_kernel: _soon(loop, functools.partial(self._forward, child), number, by_kernel))
+            self._listener.deliver_to(lambda number, by_terminal: _soon(loop, functools.partial(self._forward, child), number, by_terminal))
             return
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop_by, number.name)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         signals.release()
 
-    def _forward(self, child: Wrapped, number: int, by_kernel: bool) -> None:
+    def _forward(self, child: Wrapped, number: int, by_terminal: bool) -> None:
         """Hand a signal on to the command; one that asks for the end again, when only we are left, ends us at once."""
         if self._stopping and child.told_to_end and signals.ends(number):
             self._hurry.set()
-        child.forward(number, by_kernel)
+        child.forward(number, by_terminal)
 
 
 def run_agent(settings: Settings, *, reload: Callable[[], Settings], command: Sequence[str] = ()) -> int:
@@ -290,9 +290,9 @@ async def _main(agent: Agent) -> int:
         raise
 
 
-def _soon(loop: asyncio.AbstractEventLoop, act: Callable[[int, bool], None], number: int, by_kernel: bool) -> None:
+def _soon(loop: asyncio.AbstractEventLoop, act: Callable[[int, bool], None], number: int, by_terminal: bool) -> None:
     with contextlib.suppress(RuntimeError):  # it is closed, and somebody else listens soon
-        loop.call_soon_threadsafe(act, number, by_kernel)
+        loop.call_soon_threadsafe(act, number, by_terminal)
 
 
 def unchangeable(old: Settings, new: Settings) -> list[str]:

@@ -105,7 +105,7 @@ class Wrapped:
         options = ProcessTreeConfig(target=f"pid:{self.child.pid}")
         return SamplerEntry(type="process_tree", name="process_tree", options=options, interval=SAMPLE_EVERY)
 
-    def forward(self, number: int, by_kernel: bool = False) -> None:
+    def forward(self, number: int, by_terminal: bool = False) -> None:
         """Hand a signal on, unless the terminal has given it to the command already, as it does to the whole foreground process group.
 
         SIGCHLD is about the command, and not for it.
@@ -119,7 +119,7 @@ class Wrapped:
             self._call_off(number)
         elif child.exited is not None and child.exited.done():
             self._hurry(number)
-        elif not (by_kernel and child.shares_our_terminal):
+        elif not (by_terminal and child.shares_our_terminal):
             self._hand_on(child, number)
         if number == signal.SIGTSTP:
             stop_as_usual()
@@ -134,8 +134,8 @@ class Wrapped:
             )
 
     def _call_off(self, number: int) -> None:
-        """A signal that would end the command has come before it was started: then it isn't."""
-        if ends(number) and not self._called_off:
+        """A signal that would end the command has come before it was started: then it isn't. An alarm would: it was set as its time limit."""
+        if (ends(number) or number == signal.SIGALRM) and not self._called_off:
             self._called_off = True
             self.code = 128 + number
             self._stop(signal.Signals(number).name)

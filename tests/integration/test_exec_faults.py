@@ -356,6 +356,23 @@ def test_in_a_terminal_the_command_gets_each_signal_once(tmp_path):
         os.close(terminal)
 
 
+def test_the_end_of_a_terminal_reaches_a_command_whose_session_we_lead(tmp_path):
+    """The kernel sends SIGHUP to the session's leader alone, which would be the command: `ssh -t host outrider exec -- …` and its connection lost."""
+    script = f"trap 'echo hung up >{tmp_path}/trace; exit 3' HUP; echo ready; for n in $(seq 200); do sleep 0.1; done"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        os.execve(sys.executable, [sys.executable, "-m", "agent", "exec", "--", "sh", "-c", script], environment(tmp_path / "state"))
+    try:
+        read_until(terminal, b"ready")
+    finally:
+        os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 3
+    assert (tmp_path / "trace").read_text() == "hung up\n"
+
+
 def test_what_is_ignored_at_the_start_stays_ignored_for_the_command(tmp_path):
     """As with `nohup`: a hang-up reaches nobody."""
     script = "import signal; print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, signal.pthread_sigmask(signal.SIG_BLOCK, ()))"

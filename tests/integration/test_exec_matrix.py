@@ -58,6 +58,12 @@ signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 os.execvp(command[0], command)
 """
 """A launcher that blocks or ignores signals, and leaves it so."""
+ALARM = """
+import os, signal, sys
+signal.setitimer(signal.ITIMER_REAL, float(sys.argv[1]))
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""A launcher that limits time, as `perl -e 'alarm shift; exec @ARGV'` does where there is no timeout(1)."""
 DAEMON = """
 import os, sys, time
 if os.fork():
@@ -197,6 +203,8 @@ SITUATIONS: dict[str, Situation] = {
     "SIGTERM ends it in its own way": Situation("$W sh -c 'trap \"echo bye; exit 8\" TERM; touch ready; while :; do sleep 0.05; done' & p=$!; while [ ! -e ready ]; do sleep 0.05; done; kill $p; wait $p; echo $?"),
     "SIGTERM at once": Situation("exec 2>/dev/null; $W sleep 30 & kill $!; wait $!; echo $?"),
     "SIGTERM during the start": Situation("exec 2>/dev/null; $W sleep 30 & sleep 0.15; kill $!; wait $!; echo $?"),
+    "an alarm that was set before ends it": Situation("{ python3 alarm.py 3 $W sleep 9; } 2>/dev/null; echo $?", unlike="timeout"),
+    "an alarm during the start": Situation("{ python3 alarm.py 0.1 $W sleep 9; } 2>/dev/null; echo $?", unlike="timeout"),
     "a signal it ignores": Situation("$W sh -c 'trap \"\" TERM; touch ready; sleep 2; echo survived' & p=$!; while [ ! -e ready ]; do sleep 0.05; done; kill $p; wait $p; echo $?"),
     "stopped and continued": Situation(
         "$W sh -c 'touch ready; n=0; while [ $n -lt 20 ]; do n=$((n+1)); sleep 0.05; done; echo done; exit 3' & p=$!; while [ ! -e ready ]; do sleep 0.02; done; kill -TSTP $p; sleep 0.5; kill -CONT $p; wait $p; echo $?"
@@ -230,7 +238,7 @@ def start(name, situation, tmp_path):
     """A situation with a wrapper, in a directory of its own."""
     place = tmp_path / name
     (place / "kept").mkdir(parents=True)
-    for file, text in (("count.py", COUNT), ("masked.py", MASKED), ("daemon.py", DAEMON)):
+    for file, text in (("count.py", COUNT), ("masked.py", MASKED), ("alarm.py", ALARM), ("daemon.py", DAEMON)):
         (place / file).write_text(text)
     variables = environment(tmp_path / "state", W=WRAPPERS[name], PYTHONDONTWRITEBYTECODE="1")
     return subprocess.Popen(

@@ -36,7 +36,7 @@ def config(*command):
     return ChildConfig(command=command, buffer=1 << 20, patience=1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM])
 async def test_a_signal_before_the_start_calls_the_command_off(number):
     """It is not swallowed: the command is never started, and the code is a shell's."""
     causes = []
@@ -99,13 +99,13 @@ class Running:
         self.sent.append(number)
 
 
-@pytest.mark.parametrize(("by_kernel", "same_group", "sent"), [(True, True, 0), (False, True, 1), (True, False, 1), (False, False, 1)])
-def test_a_signal_is_handed_on_unless_the_terminal_has_done_so(by_kernel, same_group, sent):
+@pytest.mark.parametrize(("by_terminal", "same_group", "sent"), [(True, True, 0), (False, True, 1), (True, False, 1), (False, False, 1)])
+def test_a_signal_is_handed_on_unless_the_terminal_has_done_so(by_terminal, same_group, sent):
     """The kernel sends Ctrl-C to the whole foreground process group; a `kill` is for us alone."""
     wrapped = Wrapped(config("app"), Mock(), Mock())
     wrapped.child = child = Running(same_group=same_group)
 
-    wrapped.forward(signal.SIGINT, by_kernel)
+    wrapped.forward(signal.SIGINT, by_terminal)
 
     assert len(child.sent) == sent
 
