@@ -5,7 +5,7 @@ ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE outrider.py ./
 COPY agent agent
 # pip works on the virtual environment from outside, so that it does not end up in it. Dependencies come as wheels
 # only: a missing one is an error here, not a compiler in the image.

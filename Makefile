@@ -27,8 +27,8 @@ unit: $(STAMP) ## Unit tests alone; on another Python with PYTHON=python3.N VENV
 	@$(PY) -m pytest tests/unit
 
 lint: $(STAMP) ## ruff
-	@$(PY) -m ruff check agent tests deploy/demo
-	@$(PY) -m ruff format --check agent tests deploy/demo
+	@$(PY) -m ruff check outrider.py agent tests deploy/demo
+	@$(PY) -m ruff format --check outrider.py agent tests deploy/demo
 
 types: $(STAMP) ## mypy --strict
 	@$(PY) -m mypy

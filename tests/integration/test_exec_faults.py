@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -250,6 +251,29 @@ def test_nothing_wrong_with_our_configuration_keeps_the_command_from_running(tmp
     wrong = file or next(iter(variables))
     assert (result.returncode, result.stdout, (tmp_path / "ran").read_text()) == (9, b"out\n", "ran\n")
     assert result.stderr.decode().count(wrong) == 1, result.stderr
+
+
+@pytest.mark.parametrize("module", ["agent", "asyncio", "click", "pydantic", "yaml"])
+def test_no_module_of_the_workload_is_taken_for_one_of_ours(tmp_path, module):
+    """PYTHONPATH is the workload's, and the command has it as it was."""
+    theirs, ours = tmp_path / "theirs", str(Path(__file__).parents[2])
+    (theirs / module).mkdir(parents=True)
+    (theirs / module / "__init__.py").write_text("x = 1\n")
+    (tmp_path / "outrider").write_text("from outrider import main\nmain()\n")
+    path = f"{theirs}:{ours}"
+    command = [
+        sys.executable,
+        tmp_path / "outrider",
+        "exec",
+        "--",
+        sys.executable,
+        "-c",
+        f"import os, {module}; print({module}.x, os.environ['PYTHONPATH'])",
+    ]
+    variables = environment(tmp_path / "state", PYTHONPATH=path)
+    result = subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"1 {path}\n", "")
 
 
 def test_a_mistake_of_ours_does_not_reach_the_command(tmp_path):
