@@ -292,13 +292,13 @@ class Batches:
         if now >= self._look_at:
             self._look_at = now + self._config.poll_interval
             self._tail.look(now)
-        self._read()
+        read = self._read()
         for stream, piece, reader in self._tail.unended():
             self._add(stream, piece, reader)
-        for stream in [one for one in self._open if not one.more and not self._pieces.is_given(one)]:
-            if self._is_over(stream):
+        for stream in [one for one in self._open if not self._pieces.is_given(one)]:
+            if not stream.more and self._is_over(stream):
                 self._flush(stream)
-            else:
+            elif stream in read or not stream.more:
                 self._expire(stream)
         self._spare_parsers()
         return None if self._lingers(now) else self._seal()
@@ -333,16 +333,20 @@ class Batches:
         size, self.bytes_read = self.bytes_read, 0
         return size
 
-    def _read(self) -> None:
+    def _read(self) -> set[Stream]:
+        """Read what there is room for; which files were read."""
+        read: set[Stream] = set()
         room, most = ROOM, MOST
         while room > _SMALLEST and most > 0:
             got = self._tail.read(room, most)
             if got is None:
-                return
+                break
             crash_point("tail.after_read")
             self._add(*got)
+            read.add(got[0])
             room -= got[1].size
             most -= len(got[1].lines)
+        return read
 
     def _add(self, stream: Stream, piece: Piece, reader: Reader) -> None:
         if self._open:
@@ -420,10 +424,13 @@ class Batches:
         self._give(stream, parser, parser.flush(self._wall_ns()))
 
     def _expire(self, stream: Stream) -> None:
-        """Close what is open for too long although its file grows."""
+        """Close what is open for too long although its file grows.
+
+        While the file has more to read, a short silence says nothing of a writer: what it wrote next may not be read yet.
+        """
+        age = max(OPEN_AGE, self._config.record_idle)
         parser, _ = self._parser(stream)
-        idle = self._config.record_idle
-        if records := parser.expire(self._wall_ns(), idle, max(OPEN_AGE, idle)):
+        if records := parser.expire(self._wall_ns(), age if stream.more else self._config.record_idle, age):
             self._give(stream, parser, records)
 
     def _give(self, stream: Stream, parser: Parser, records: Records) -> None:

@@ -26,12 +26,13 @@ class Rig:
         self.drops: dict[str, int] = {}
         self.events: list[str] = []
         self.now = 1000.0
+        self.wall_ns = 1
         self.start()
 
     def start(self) -> None:
         """Begin from what is committed, as after a kill."""
         self.tail = Tail(options(self.config), dict(self.stored))
-        self.batches = Batches(self.tail, self.config, lambda: 1, linger=self.linger)
+        self.batches = Batches(self.tail, self.config, lambda: self.wall_ns, linger=self.linger)
 
     def restart(self) -> None:
         """Kill and start again."""

@@ -778,3 +778,18 @@ def test_a_directory_is_not_a_glob(tmp_path):
     """A directory in place of a glob reads nothing, and the check says what to write."""
     source = LogFiles(LogFiles.Config(include=(str(tmp_path),)), None)
     assert source.doubts() == [f"{tmp_path} is a directory, of which nothing is read: write {tmp_path}/*"]
+
+
+def test_what_is_open_for_too_long_is_given_out_although_more_is_there_to_read(tmp_path, rig):
+    """One writer's record keeps the position back while others' backlog is read."""
+    one = rig(format="auto")
+    append(tmp_path / "a.log", "web-1  | 2026-11-22 10:00:00,123 ERROR shop: refused", *["web-2  | words"] * 2500)
+    one.step()
+    first = len(one.records)
+    one.wall_ns += 3_000_000_000
+    one.step()
+
+    assert first < len(one.records) < 2500
+    assert [record.body for record in one.records].count("refused") == 1
+    one.drain()
+    assert len(one.records) == 2501
