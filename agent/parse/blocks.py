@@ -94,6 +94,11 @@ def block_of(line: bytes) -> Block | None:
     return None
 
 
+def closes(line: bytes) -> bool:
+    """Whether a line at the left edge does nothing but close what is printed above it: `}`, `});`."""
+    return line[:1] in (b"}", b"]", b")") and line.rstrip().lstrip(b"}])") in (b"", b";", b",")
+
+
 def _depth(line: bytes) -> int:
     """How many braces and brackets a line opens and leaves open."""
     bare = _STRING.sub(b"", line)

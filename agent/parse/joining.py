@@ -155,6 +155,11 @@ class Open:
         return (self.first, *self._lines, *self._stack)
 
     @property
+    def last(self) -> bytes:
+        """Its last line."""
+        return self._stack[-1] if self._stack else self._lines[-1] if self._lines else self.first
+
+    @property
     def stack(self) -> tuple[bytes, ...]:
         """The lines of its traceback."""
         return tuple(self._stack)
@@ -276,6 +281,11 @@ class Open:
         text = to_text(b"\n".join(lines)).rstrip()
         text = _uncoloured(text) if head.severity_text else text
         return head._replace(body=f"{head.body!s}\n{text}" if text else head.body)
+
+
+def may_be_cause(line: bytes) -> bool:
+    """Whether a line may be an exception that was never raised, which a traceback below goes on from."""
+    return NEVER_RAISED.fullmatch(to_text(line)) is not None
 
 
 def levelled(parsed: Parsed, base: Parsed) -> Parsed:

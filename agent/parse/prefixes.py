@@ -51,6 +51,8 @@ _SYSTEM: Final = re.compile(
 )
 _NAMES: Final = {"hostname": "host", "appname": "app", "procid": "pid"}
 _TIMED: Final = re.compile(rf"\[?(?P<time>{DATE}|{MONTH})\]?[ \t]".encode())
+_TWICE: Final = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:?\d\d) \[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:")
+"""What Docker and Kubernetes print before a line, and a time that a logger has written."""
 _TIME: Final = re.compile(TIME.encode())
 _LEVEL: Final = re.compile(rb"[\[<(]?(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b", re.IGNORECASE)
 
@@ -107,17 +109,23 @@ def _by_journal(line: bytes, now_ns: int) -> Prefixed | None:
 
 
 def by_time(line: bytes, now_ns: int, *, going_on: bool) -> Prefixed | None:
-    """A line behind a time, if a traceback or an object begins there, or one is `going_on` and no logger wrote the line."""
-    if not going_on and b"{" not in line and _HEADER not in line:
+    """A line behind a time, if a traceback, an object or a logger's own time begins there, or one is `going_on` and no logger wrote the line."""
+    twice = is_timed_twice(line)
+    if not (twice or going_on or b"{" in line or _HEADER in line):
         return None
     match = _TIMED.match(line)
     if match is None:
         return None
     text = line[match.end() :]
-    begins = text.startswith(_HEADER) or is_object(text) or text.endswith(b"+ Exception Group " + _HEADER)
+    begins = twice or text.rstrip() == b"{" or text.startswith(_HEADER) or is_object(text) or text.endswith(b"+ Exception Group " + _HEADER)
     if not begins and (not going_on or _LEVEL.match(text.lstrip())):
         return None
     return Prefixed(TIMED, text, Parsed(None, {}, _moment(match["time"], now_ns)))
+
+
+def is_timed_twice(line: bytes) -> bool:
+    """Whether a line of a logger's, which says its time itself, stands behind a time."""
+    return line[10:11] == b"T" and _TWICE.match(line) is not None
 
 
 def _moment(text: bytes, now_ns: int) -> int:

@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.parse.beginnings import begins_alone
-from agent.parse.blocks import BLOCK_BEGINS, PEM_BEGIN, PEM_END, JsonObject, Pem, RichTraceback, block_of
+from agent.parse.blocks import BLOCK_BEGINS, PEM_BEGIN, PEM_END, JsonObject, Pem, RichTraceback, block_of, closes
 from agent.parse.dialect import UNKNOWN, Dialect, Known
 from agent.parse.exceptions import HEADER
 from agent.parse.formats import BY_NAME, PLAIN, Format, Rest, detect
-from agent.parse.joining import NOWHERE, STACKTRACE, Doubts, Open, levelled, placed
+from agent.parse.joining import NOWHERE, STACKTRACE, Doubts, Open, levelled, may_be_cause, placed
 from agent.parse.json_lines import objects_of
 from agent.parse.json_lines import parse as parse_json
 from agent.parse.limits import MAX_ATTRIBUTES, MAX_TEXT, is_utf8, limited, marked
@@ -157,7 +157,7 @@ class Stream:
             return False
         if found is self._open:
             self._joiner.reset()
-        if found.head is not None:
+        if found.head is not None and found.offset != offset:
             found.drop_trace()
         elif found is self._open:
             self._open = self._suspended.pop() if self._suspended else None
@@ -288,7 +288,7 @@ class Stream:
         """A traceback belongs to the text record right before it; otherwise it is a record by itself, or what a logger was given to write."""
         self._doubts.sure(self._now_ns)
         head = self._logged(line) if _HEADER in line and not line.startswith(_BARE) else None
-        if head is None and self._open is not None and not self._open.traced and self._joiner.begun is not Kind.ANNOUNCEMENT:
+        if head is None and self._open is not None and self._may_have_trace(self._open):
             self._continue_with_trace(self._open, line)
             return
         if self._joiner.interrupted and self._open is not None and not self._open.resumed and len(self._suspended) < _MOST_SUSPENDED:
@@ -298,6 +298,11 @@ class Stream:
         self._begin(offset, line, head, Rest.NONE)
         if head is not None and self._open is not None:
             self._open.begin_trace()
+
+    def _may_have_trace(self, record: Open) -> bool:
+        """Whether the traceback that begins may belong to the open record: not to a warning's, which no logger wrote."""
+        alone = self._rest is Rest.INDENTED and begins_alone(record.first)
+        return not (record.traced or alone) and self._joiner.begun is not Kind.ANNOUNCEMENT
 
     def _continue_with_trace(self, record: Open, line: bytes) -> None:
         record.apart = self._pause_ns > TOGETHER_NS
@@ -368,7 +373,9 @@ class Stream:
         return found, parsed if is_utf8(line) else _counting_bytes(line, parsed)
 
     def _continues(self, line: bytes) -> bool:
-        return self._open is not None and (self._rest is Rest.ANY or (self._rest is Rest.INDENTED and line.startswith(_MORE)))
+        if self._open is None or self._rest is Rest.NONE:
+            return False
+        return self._rest is Rest.ANY or line.startswith(_MORE) or (closes(line) and self._open.last[:1] in (b" ", b"\t"))
 
     def _begin(self, offset: int, line: bytes, head: Parsed | None, rest: Rest) -> None:
         if not self._suspended:
@@ -380,7 +387,8 @@ class Stream:
 
     def _begin_text(self, offset: int, line: bytes, parsed: Parsed, rest: Rest, out: list[Item]) -> None:
         """A record that other lines may belong to, or that is complete as it stands."""
-        if rest is Rest.NONE or (self._prefixed and rest is Rest.INDENTED and PEM_BEGIN not in line):
+        complete = self._prefixed and rest is Rest.INDENTED and PEM_BEGIN not in line and not may_be_cause(line)
+        if complete or rest is Rest.NONE:
             self._emit(offset, parsed, len(line), out)
         else:
             self._begin(offset, line, parsed, rest)
@@ -428,7 +436,6 @@ class Stream:
         rest = Rest.INDENTED
         if self._open is not None:
             rest, self._open.incomplete = self._rest, True
-            out.append(Item(self._open.offset, self._open.end, Drop.JOIN_LIMIT))
         self._close_record(out)
         self._begin(offset, line, self._plain(line), rest)
 

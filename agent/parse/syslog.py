@@ -27,7 +27,7 @@ _5424: Final = re.compile(
 )
 _3164: Final = re.compile(
     r"(?:<(?P<priority>\d{1,3})>)?(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d))"
-    r" (?P<hostname>[\w.:-]+) (?P<appname>[\w./@-]{1,64})(?:\[(?P<procid>\d+)\])?: ?(?P<message>.*)",
+    r" (?P<hostname>(?!\d{4}-\d\d-\d\dT? )[\w.:-]+) (?P<appname>(?!\d\d:\d\d:)[\w./@-]{1,64})(?:\[(?P<procid>\d+)\])?: ?(?P<message>.*)",
     re.DOTALL,
 )
 _BARE: Final = re.compile(r"<(?P<priority>\d{1,3})>(?P<message>.*)", re.DOTALL)

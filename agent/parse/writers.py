@@ -17,7 +17,7 @@ from agent.parse.exceptions import HEADER
 from agent.parse.joining import NOWHERE
 from agent.parse.limits import MAX_JOINED_BYTES
 from agent.parse.parsed import Parsed
-from agent.parse.prefixes import TIMED, Learned, Prefixed, by_system, by_time, by_writer, may_have_prefix
+from agent.parse.prefixes import TIMED, Learned, Prefixed, by_system, by_time, by_writer, is_timed_twice, may_have_prefix
 from agent.parse.stream import Item, Stream
 from agent.parse.text_lines import sniff as is_levelled
 from agent.parse.writer import Pieces, Writer
@@ -33,7 +33,7 @@ _ITSELF: Final = ""
 _RUN: Final = 64
 _MAX_STREAMS: Final = 8
 """A runtime has two streams; whoever names more is no runtime."""
-_MAX_WRITERS: Final = 64
+_MAX_WRITERS: Final = 1_024
 """Writers with something open; one more, and the one that has said nothing for the longest time is taken to be done."""
 _MAX_CANDIDATES: Final = 16
 """First lines of tracebacks behind an unknown prefix: whether it is one, their second lines tell."""
@@ -274,7 +274,7 @@ class Writers:
     def _note(self, stream: str, found: Prefixed, offset: int) -> None:
         """A line behind a time is one of those without a prefix as well; that there are headers of syslog's is known of the whole stream."""
         main = self._table.get((stream, ""))
-        if main is not None and found.writer == TIMED and (stream, TIMED) not in self._table:
+        if main is not None and found.writer == TIMED and self._timed(stream) is None:
             main.stream.close(main.waiting)
         if main is not None and found.system:
             main.stream.dialect.note_syslog()
@@ -300,11 +300,16 @@ class Writers:
         return found if known or found is None or not line[:1].isdigit() or not is_levelled(line) else None
 
     def _by_time(self, stream: str, line: bytes, now_ns: int) -> Prefixed | None:
-        going_on = self._table.get((stream, TIMED))
-        if going_on is not None and is_levelled(line):
+        going_on = self._timed(stream)
+        if going_on is not None and is_levelled(line) and not is_timed_twice(line):
             going_on.stream.close(going_on.waiting)
             return None
         return by_time(line, now_ns, going_on=going_on is not None)
+
+    def _timed(self, stream: str) -> Writer | None:
+        """The writer of lines behind a time, while something of it is open: others are forgotten at the next release, whenever that is."""
+        writer = self._table.get((stream, TIMED))
+        return writer if writer is not None and writer.stream.open_offset is not None else None
 
     def _by_learned(self, stream: str, line: bytes, now_ns: int) -> Prefixed | None:
         for key, learned in self._learned.items():
@@ -335,16 +340,12 @@ class Writers:
 
     def _writer(self, key: Key) -> Writer:
         """The writer, who is the last of the table now."""
-        writer = self._table.get(key)
+        writer = self._table.pop(key, None) if key[1] else self._table.get(key)
         if writer is None:
             writer = Writer(self._stream(key, UNKNOWN))
-        elif key[1]:
-            del self._table[key]
-        else:
-            return writer
+            if len(self._table) >= _MAX_WRITERS:
+                self._give_up_oldest()
         self._table[key] = writer
-        if len(self._table) > _MAX_WRITERS:
-            self._give_up_oldest()
         return writer
 
     def _stream(self, key: Key, known: Known) -> Stream:

@@ -335,3 +335,21 @@ def test_a_stack_of_javas_is_one_record():
     ]
 
     assert bodies("\n".join([*lines, "next"]).encode()) == ["\n".join(lines), "next"]
+
+
+def test_what_closes_a_text_that_was_printed_in_several_lines_is_a_part_of_it():
+    """Node prints an error's properties so; a brace alone below a line at the left edge closes nothing."""
+    error = [b"Error: gone", b"    at f (/srv/app.js:3:11) {", b"  code: 'E17'", b"}"]
+    assert bodies(*error, b"next") == [b"\n".join(error).decode(), "next"]
+    assert bodies(b"[", b'  {"a": 1},', b"  2", b"];", b"next")[1:] == ["next"]
+    assert bodies(b"words", b"}", b"next") == ["words", "}", "next"]
+
+
+def test_a_warning_above_a_traceback_is_none_of_its_titles():
+    """Nobody logged it; what a program prints above its traceback is."""
+    warning, printed = (
+        records_of(b"\n".join([b"/srv/a.py:3: DeprecationWarning: old()", b"  old()", *TRACE])),
+        records_of(b"\n".join([b"it broke", *TRACE])),
+    )
+    assert [one.body for one in warning] == ["/srv/a.py:3: DeprecationWarning: old()\n  old()", "shop.Refused: 17"]
+    assert [one.body for one in printed] == ["it broke"]

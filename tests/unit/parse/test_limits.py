@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from agent.parse.limits import MAX_JOINED_LINES, MAX_TEXT, cut
+from agent.parse.limits import INCOMPLETE, MAX_JOINED_LINES, MAX_TEXT, cut
 from agent.parse.lines import Parser
 from agent.parse.traceback import parse_traceback
 from agent.record import LogRecord, Origin
@@ -98,4 +98,4 @@ def test_a_message_beyond_what_is_joined_loses_nothing():
     (told, more), drops = with_drops(NEXT + traceback(3, "ValueError: " + "x\n" * MAX_JOINED_LINES) + NEXT)
     assert told.attributes["exception.type"] == "ValueError"
     assert (told.attributes["exception.stacktrace"] + more.body).count("x") == MAX_JOINED_LINES
-    assert drops == {"join_limit": 1}
+    assert (told.attributes[INCOMPLETE], drops) == (True, {})

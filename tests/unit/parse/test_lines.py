@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.parse.limits import MAX_ATTRIBUTES, MAX_JOINED_BYTES, MAX_JOINED_LINES, MAX_TEXT
+from agent.parse.limits import INCOMPLETE, MAX_ATTRIBUTES, MAX_JOINED_LINES, MAX_TEXT
 from agent.parse.lines import FORMAT_NAMES, Parser
-from agent.record import Drop, Origin
+from agent.record import Origin
 
 ORIGIN = Origin("f", {"log.file.path": "/var/log/a.log"})
 NOW = 1_795_348_800_000_000_000
@@ -83,23 +83,24 @@ def test_a_traceback_that_never_ends_is_closed_by_a_flush():
 
 
 def test_what_is_joined_is_bounded_in_lines():
-    """What follows is a record of its own, and it is counted; no line is lost."""
+    """What follows is a record of its own; no line is lost, so nothing is counted."""
     more = MAX_JOINED_LINES + 10
     records, drops = parse(Parser(), b"2026-11-22 10:00:00 head", *[b"more"] * more, b"2026-11-22 10:00:01 next")
 
-    assert drops == {Drop.JOIN_LIMIT: 1}
+    assert drops == {}
+    assert [INCOMPLETE in record.attributes for record in records] == [True, False]
     assert sum(record.body.count("more") for record in records) == more
 
 
 def test_what_is_joined_is_bounded_in_bytes():
-    """A megabyte closes the record."""
+    """What a body has no room for is in further records."""
     parser = Parser()
     records, drops = parse(parser, b"2026-11-22 10:00:00 head", *[b"x" * 60_000] * 40)
     records += parser.flush(NOW)
 
-    assert drops[Drop.JOIN_LIMIT] >= 1
+    assert drops == {}
+    assert sum(str(record.body).count("x") for record in records) == 40 * 60_000
     assert all(len(record.body) <= MAX_TEXT for record in records)
-    assert MAX_JOINED_BYTES // 60_000 < 40
 
 
 def test_a_long_text_is_cut_and_says_so():

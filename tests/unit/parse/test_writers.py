@@ -214,9 +214,17 @@ def test_each_writer_is_silent_or_too_old_for_itself():
 
 def test_more_writers_than_are_kept_apart_lose_nothing():
     """Who has said nothing for the longest time is taken to have said all."""
-    lines = [f"web-{number}  | 2026-11-22 10:00:00,123 ERROR shop: {number}" for number in range(200)]
+    lines = [f"web-{number}  | 2026-11-22 10:00:00,123 ERROR shop: {number}" for number in range(2000)]
 
-    assert sorted(int(str(one.body)) for one in records_of(text(lines))) == list(range(200))
+    assert sorted(int(str(one.body)) for one in records_of(text(lines))) == list(range(2000))
+
+
+def test_hundreds_of_ranks_that_die_together_are_told_apart():
+    """A job of many processes prints its tracebacks line by line, in turns."""
+    ranks = range(300)
+    lines = [f"[rank{rank}]: {line.replace('17', str(rank))}" for line in stack_of(17).split("\n") for rank in ranks]
+
+    assert sorted(errors(lines)) == sorted((str(rank), stack_of(rank)) for rank in ranks)
 
 
 def test_pretty_objects_of_a_container_are_whole():
@@ -234,3 +242,65 @@ def test_a_service_behind_a_container_is_told_apart():
     wrapped = [f"2026-11-22T10:00:00.{number:09d}Z stderr F {line}" for number, line in enumerate(lines)]
 
     assert errors(wrapped) == [("17", stack_of(17)), ("18", stack_of(18))]
+
+
+def test_a_line_behind_a_time_that_says_its_own_is_its_loggers():
+    """As `docker logs -t` prints it: it was taken for a system log's, of a host named by the date."""
+    stamp = "2026-11-22T10:00:09.223456789Z "
+    written = [
+        stamp + line
+        for line in ("2026-11-22 10:00:00,123 INFO shop: one", "2026-11-22 10:00:01,123 ERROR shop: two", *stack_of(17).split("\n"))
+    ]
+    one, two = records_of(text([*written, stamp + "2026/11/22 10:00:02 three"]))[:2]
+
+    assert (one.body, one.severity, one.attributes) == ("one", 9, {"logger": "shop"})
+    assert (two.body, two.severity, two.attributes["exception.stacktrace"]) == ("two", 17, stack_of(17))
+
+
+@pytest.mark.parametrize("prefix", ["2026-11-22T10:00:0{}.5Z ", "2026-11-22 10:00:0{} ", "[2026-11-22 10:00:0{}] "])
+def test_an_object_of_several_lines_behind_times_is_one_record(prefix):
+    """Its first line is a brace and nothing else."""
+    pretty = ["{", '  "level": "error",', '  "event": "refused",', '  "order": {', '    "id": 17', "  }", "}", "words"]
+    object_, words = records_of(text([prefix.format(number) + line for number, line in enumerate(pretty)]))
+
+    assert (object_.body, object_.severity, object_.attributes) == ("refused", 17, {"order": {"id": 17}})
+    assert "words" in str(words.body)
+
+
+@pytest.mark.parametrize("prefix", ["[2026-11-22 10:00:0{},123] [worker-{}] ", "2026-11-22 10:00:0{},123 DEBG 'web-{}' stderr output: "])
+def test_a_learned_prefix_that_looks_like_a_loggers_leaves_no_line_behind(prefix):
+    """The first line of the traceback was taken for a logger's at first, and stayed as a record of its own."""
+    lines = [prefix.format(at, writer) + line for at, line in enumerate(stack_of(17).split("\n")) for writer in (0, 1)]
+
+    assert [one.attributes["exception.stacktrace"] for one in records_of(text(lines))] == [stack_of(17)] * 2
+
+
+@pytest.mark.parametrize("prefix", ["[rank{}]: ", "web-{}  | "])
+def test_a_cause_that_was_never_raised_is_told_apart_by_its_writer(prefix):
+    """Its line comes before any header."""
+    chain = ["KeyError: 'inner'", "", "The above exception was the direct cause of the following exception:", "", *stack_of(17).split("\n")]
+    lines = [prefix.format(writer) + line for line in chain for writer in (0, 1)]
+
+    assert [stack for _, stack in errors(lines)] == ["\n".join(chain)] * 2
+    assert [one.body for one in records_of(text([prefix.format(0) + "Loss: 0.5", prefix.format(0) + "next"]))] == [
+        prefix.format(0) + "Loss: 0.5",
+        prefix.format(0) + "next",
+    ]
+
+
+def test_what_lines_mean_does_not_depend_on_when_they_are_read():
+    """A writer of lines behind times that has nothing open counts as gone, whether it is forgotten already or not."""
+    stamp = "2026-11-22T10:00:09.5Z "
+    lines = [
+        stamp + '{"event":"a"}',
+        "2026-11-22 10:00:10 INFO x: words",
+        "more",
+        stamp + '{"event":"b"}',
+        stamp + "k=1 msg=c",
+        "2026-11-22 10:00:11 INFO x: d",
+    ]
+    parser = Parser()
+    singly = [one for at, line in enumerate(lines) for one in parser.parse_chunk([(at, line.encode())], ORIGIN, NOW)[0]]
+    together = Parser().parse_chunk(list(enumerate(line.encode() for line in lines)), ORIGIN, NOW)[0]
+
+    assert [one.body for one in together] == [one.body for one in singly] == ["a", "words\nmore", "b", "k=1 msg=c"]
