@@ -21,8 +21,8 @@ MASK: Final = "**********"
 
 _SIZE: Final = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))? ?([kKMGT]i?)?B?")
 _POWER: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-_DURATION: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?(ms|s|m|h|d)")
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(?: ?(ms|s|m|h|d))?")
+_SECONDS: Final = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/?#\s]+(?=@)")
 _QUERY_SECRET: Final = re.compile(
     r"(?<=[?&])([^=&#\s]{0,64}(?:passw|pwd|secret|token|key|auth|signature|credential|session|jwt)[^=&#\s]{0,64}=|sig=)[^&#\s]+",
@@ -61,7 +61,7 @@ def parse_size(value: object) -> int:
 
 
 def parse_duration(value: object) -> float:
-    """Seconds from a number of seconds, or from text such as `200ms`, `5s`, `1.5m`, `2h`, `7d`."""
+    """Seconds from a number of seconds, as text as well, or from text such as `200ms`, `5s`, `1.5m`, `2h`, `7d`."""
     seconds = -1.0
     if isinstance(value, int | float) and not isinstance(value, bool):
         seconds = float(value) if 0 <= value <= _LONGEST else -1.0
@@ -81,14 +81,16 @@ def _not_zero(seconds: float) -> float:
 def split_address(value: str) -> tuple[str, int]:
     """Host and port of `host:port`, `[v6]:port`; port 0 lets the kernel choose."""
     host, _, port = value.rpartition(":")
+    if host and port.isascii() and port.isdigit() and (len(port) > 5 or int(port) > 65535):
+        raise OptionError(f"has the port {port[:20]}, which does not exist", "write a port up to 65535")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not bare or (":" in bare) != (bare != host) or not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > 65535:
+    if not bare or (":" in bare) != (bare != host) or not port.isascii() or not port.isdigit():
         raise OptionError("is not an address", "write host:port, as in 127.0.0.1:9464 or [::1]:9464")
     return bare, int(port)
 
 
-def _address(value: str) -> str:
-    split_address(value)
+def _address(value: object) -> object:
+    split_address(str(value))
     return value
 
 
@@ -102,20 +104,31 @@ _HOST_AND_PORT: Final = re.compile(r"[A-Za-z0-9._-]{1,253}:[0-9]{1,5}(?:/\S*)?")
 
 def _http_url(value: str) -> str:
     fix = f"write {with_scheme(value)}" if _HOST_AND_PORT.fullmatch(value) else "write an absolute URL, as in http://localhost:4318"
-    try:
-        parts = urlsplit(value)
-        complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none, a bracket that does not close
-        complete = False
-    if not complete or any(character.isspace() for character in value):
+    if value.startswith(("http://", "https://")) and any(character.isspace() for character in value):
+        raise OptionError("is not an http(s) URL: it holds a space", "remove it, or write %20 for it")
+    if not _has_port(value):
+        raise OptionError("is not an http(s) URL: its port is not a number from 1 to 65535", _PORT_FIX)
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or any(character.isspace() for character in value):
         raise OptionError("is not an http(s) URL", fix)
     return value
+
+
+_PORT_FIX: Final = "write such a number after the host, and an IPv6 address in brackets, as in http://[::1]:4318"
+
+
+def _has_port(url: str) -> bool:
+    """Whether a URL's port, if it has one, is one: behind an IPv6 address without brackets, or with one of two, nothing is."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def local_path(text: str) -> str:
     """The same, if it can be a path: without NUL, of bytes that a name can have. A `~` is refused, for whose home it means depends on who asks."""
     if "\0" in text or not _is_encodable(text):
-        raise OptionError("is no path: it holds characters that no name has", "remove them")
+        raise OptionError("is not a path: it holds characters that no name has", "remove them")
     if text.startswith("~"):
         raise OptionError("begins with ~, which only a shell expands", "write the whole path, as in /home/…, or begin with ./")
     return text
@@ -168,7 +181,7 @@ Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(_DUR
 """Seconds: `200ms`, `5s`, or a number."""
 Interval = Annotated[float, BeforeValidator(parse_duration), AfterValidator(_not_zero), WithJsonSchema(_DURATION_SCHEMA)]
 """A duration longer than zero."""
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, BeforeValidator(_address)]
 """`host:port` or `[v6]:port`."""
 HttpUrl = Annotated[str, AfterValidator(_http_url), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
 """An absolute http or https URL, kept as it was written."""

@@ -68,14 +68,14 @@ def check_components(kind: Kind, tree: Tree) -> list[Entry | None]:
     if raw is None:
         return []
     if not isinstance(raw, list):
-        Site(tree, (kind,)).fault((), f"must be a list, not {kind_of(raw)}", "begin each entry with `- type: …`")
+        Site(tree, (kind,)).fault((), f"must be a list, not {kind_of(raw)}", f"begin each entry with `- {_first_key(kind)}: …`")
         return []
     return [_entry(kind, item, Site(tree, (kind, index), tuple(host_keys(kind)))) for index, item in enumerate(raw)]
 
 
 def _entry(kind: Kind, raw: Data, site: Site) -> Entry | None:
     if not isinstance(raw, dict):
-        site.fault((), f"must be a mapping, not {kind_of(raw)}", "write `- type: …` with its options below")
+        site.fault((), f"must be a mapping, not {kind_of(raw)}", f"write `- {_first_key(kind)}: …` with its options below")
         return None
     raw = _in_time(raw) if kind is Kind.PROBE else raw
     name = _type_of(kind, raw, site)
@@ -85,9 +85,15 @@ def _entry(kind: Kind, raw: Data, site: Site) -> Entry | None:
     mine = host_keys(kind)
     options = check(found.Config, _options(raw, mine, found.Config), site)
     host = {key: raw[key] for key in mine if raw.get(key) is not None}
-    defaults = {"type": name, "name": _default_name(name, raw), "options": options or ComponentConfig()}
+    default = _default_name(name, raw) if options else name  # a wrong URL is one fault, and no wrong name as well
+    defaults = {"type": name, "name": default, "options": options or ComponentConfig()}
     entry = check(ENTRIES[kind], defaults | host, site)
     return None if options is None else entry
+
+
+def _first_key(kind: Kind) -> str:
+    """The key that an entry begins with: a probe's URL says its type."""
+    return "url" if kind is Kind.PROBE else "type"
 
 
 def _in_time(raw: dict[str, Data]) -> dict[str, Data]:
@@ -118,7 +124,9 @@ def _type_of(kind: Kind, raw: dict[str, Data], site: Site) -> str | None:
     elif kind is Kind.PROBE and isinstance(url, str):
         return _type_of_url(url, site)
     else:
-        site.fault((), "type is required", "add `type: …`; " + suggest("", registry.types(kind)))
+        first = _first_key(kind)
+        types = "" if kind is Kind.PROBE else "; " + suggest("", registry.types(kind))
+        site.fault((), f"{first} is required", f"add `{first}: …`{types}")
     return None
 
 
@@ -128,7 +136,7 @@ def _type_of_url(url: str, site: Site) -> str | None:
     if not separator:
         site.fault(("url",), "has no scheme", f"write {with_scheme(url)}, or tcp://host:port for a port that does not speak HTTP")
     elif found is None:
-        site.fault(("url",), f"no probe looks at {scheme!r}", "schemes " + suggest(scheme, _available_schemes()))
+        site.fault(("url",), f"no probe knows the scheme {scheme!r}", suggest(scheme, _available_schemes()))
     return found
 
 

@@ -5,6 +5,7 @@ Works on the composed nodes rather than on constructed objects: only they know a
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from ruamel.yaml import YAML
@@ -24,6 +25,8 @@ DEEPEST: Final = 40
 
 _CORE: Final = "tag:yaml.org,2002:"
 _SCALARS: Final = frozenset(_CORE + name for name in ("null", "bool", "int", "float", "str", "timestamp", "merge", "value"))
+_TOKEN: Final = re.compile(r"\('(<[^>]*>)',\)")
+"""A token in the parser's words."""
 _COLLECTIONS: Final = frozenset({_CORE + "map", _CORE + "seq"})
 
 
@@ -130,7 +133,7 @@ class _Reader:
         try:
             value: Data = self._yaml.constructor.construct_object(plain)
         except ValueError:  # thousands of digits (Python's integer string conversion limit), or what only looks like a number
-            self._fault(node, route, "is no number that can be used", "write fewer digits, or put it in quotes")
+            self._fault(node, route, "is not a number that can be used", "write fewer digits, or put it in quotes")
             return None
         return value
 
@@ -157,7 +160,20 @@ def _syntax_fault(error: MarkedYAMLError, source: str) -> Fault:
     mark = error.problem_mark or error.context_mark
     place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source, 1, 1)
     what = _one_line(error.problem or error.context or "syntax error")
-    return Fault(place, "", f"is not YAML: {what}", "check indentation, quotes and colons here")
+    if what.startswith("but "):
+        what = f"{_one_line(error.context or '')}, {what}"
+    what = _TOKEN.sub(r"\1", what)
+    return Fault(place, "", f"is not YAML: {what}", _syntax_fix(error, what))
+
+
+def _syntax_fix(error: MarkedYAMLError, what: str) -> str:
+    if r"'\t'" in what:
+        return "indent with spaces: YAML takes no tabs there"
+    if "another document" in what:
+        return "keep one document"
+    opened = error.context_mark if "while parsing a flow" in (error.context or "") else None
+    closing = f", and close what opens in line {opened.line + 1}" if opened else ""
+    return f"check indentation, quotes and colons here{closing}"
 
 
 def _place_after(before: str, source: str) -> Place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 
 from agent.config.fields import holds_secrets, is_secret, keys_of, model_in, parts_of, secret_keys
 from agent.config.tree import TWIN, Fault, Route, Site, dotted
-from agent.options import MASK
+from agent.options import MASK, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,24 +59,29 @@ def _read_secret(key: str, data: dict[str, object], site: Site) -> None:
     if key in data:
         site.fault((key + TWIN,), f"{key} is given as well", "keep one of the two")
         return
-    secret, problem = _read_text(str(name))
-    if problem:
-        site.fault((key + TWIN,), problem, "create it or correct the path")
+    try:
+        secret = _read_text(str(name))
+    except OptionError as error:
+        site.fault((key + TWIN,), str(error), error.fix)
         secret = MASK  # so that no other fault follows from this one
     site.tree.values[here] = site.tree.value_place((*site.route, key + TWIN))
     site.tree.texts[here] = secret
     data[key] = secret
 
 
-def _read_text(name: str) -> tuple[str, str]:
-    """What a secret's file holds without its last newline, and what is wrong with it."""
+def _read_text(name: str) -> str:
+    """The content of a secret's file without its last newline; OptionError if it has none."""
     try:
         secret = Path(name).read_text(encoding="utf-8").rstrip("\r\n")
+    except PermissionError as error:
+        raise OptionError(f"cannot read {name}: {error.strerror}", f"let user {os.geteuid()} read it") from error
     except OSError as error:
-        return "", f"cannot read {name}: {error.strerror}"
-    except ValueError:  # not UTF-8, or a NUL in the name
-        return "", f"cannot read {name}: it is not text"
-    return secret, "" if secret else f"{name} is empty"
+        raise OptionError(f"cannot read {name}: {error.strerror}", "create it or correct the path") from error
+    except ValueError as error:  # not UTF-8, or a NUL in the name
+        raise OptionError(f"cannot read {name}: it is not text", "write the secret into it, as UTF-8") from error
+    if not secret:
+        raise OptionError(f"{name} is empty", "write the secret into it")
+    return secret
 
 
 def literal_secrets(model: type[BaseModel], data: object, site: Site) -> Iterator[Fault]:

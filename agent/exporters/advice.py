@@ -31,7 +31,7 @@ def of_status(status: int, credentials: str, address: str) -> str:
     """The advice about an HTTP status, "" if there is none; `credentials` and `address` say where those are written."""
     if status in (401, 403):
         return f"check {credentials}"
-    if status in (404, 405, 410, 415, 501):
+    if status in (404, 405, 406, 410, 411, 415, 421, 426, 501, 505):
         return f"check {address}"
     return "check the account's plan and quota" if status == 402 else ""
 

@@ -2,7 +2,7 @@
 
     2xx                       accepted; a populated `partial_success` is final and never retried ("Partial Success")
     429 502 503 504           retry, `Retry-After` in either form ("Retryable Response Codes", "OTLP/HTTP Throttling")
-    408 425 507 509           retry as well: the server, or one behind a proxy (Cloudflare's 520 to 530), is away or full for now
+    408 425 499 507 to 509    retry as well: the server, or one behind a proxy (Cloudflare's 520 to 530), is away or full for now
     520 to 530, 598 599
     413                       too large: the host halves the request, which makes two other requests of it
     401 403 404 405 415 …     pause: they refuse us, not the data; so does any 3xx, and a 400 that asks for https
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 RETRYABLE: Final = frozenset({429, 502, 503, 504})
-PASSING: Final = frozenset({408, 425, 507, 509, *range(520, 531), 598, 599})
+PASSING: Final = frozenset({408, 425, 499, 507, 508, 509, *range(520, 531), 598, 599})
 """Statuses of what passes, though the specification does not list them."""
-REFUSES_US: Final = frozenset({401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 421, 426, 451, 501, 505, 511})
+REFUSES_US: Final = frozenset({401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 421, 426, 431, 451, 464, 501, 505, 511, 561})
 """Statuses that say something about address, credentials, protocol or contract, and nothing about the data."""
 _WANTS_TLS: Final = re.compile(rb"http request (?:was )?(?:sent )?to (?:an )?https|plain http to an ssl-enabled", re.IGNORECASE)
 """In the answers (400) of Go's servers, nginx and Apache to HTTP on a port for HTTPS."""
@@ -125,7 +125,11 @@ def _success(response: Response, records: int) -> Answer:
     if not response.body:
         return Answer(Outcome.ACCEPTED, status)
     if not _is_protobuf(response):
-        return Answer(Outcome.BAD_RESPONSE, status, f"accepted, but answered with {_kind(response)} instead of protobuf")
+        return Answer(
+            Outcome.BAD_RESPONSE,
+            status,
+            f"accepted, but answered with {_kind(response)} instead of protobuf: perhaps it is not an OTLP server",
+        )
     found = _decode(response.body, refusal=False)
     if found is None:
         return Answer(Outcome.BAD_RESPONSE, status, "accepted, but the answer can't be decoded")
@@ -158,8 +162,15 @@ def _status_message(response: Response) -> str:
         return found[1] if found else "an answer that can't be decoded"
     kind = _kind(response)
     if kind.startswith("text/") or kind == "application/json":
-        return response.body[: 4 * LONGEST_MESSAGE].decode("utf-8", "replace")
+        text = response.body[: 16 * LONGEST_MESSAGE].decode("utf-8", "replace")
+        return page_words(text) if kind == "text/html" else text[: 4 * LONGEST_MESSAGE]
     return f"an answer of type {kind}"
+
+
+def page_words(page: str) -> str:
+    """What a web page says: its title, or its text without the tags."""
+    title = re.search(r"<title[^>]{0,200}>([^<]{1,300})", page, re.IGNORECASE)
+    return title[1].strip() if title else re.sub(r"<[^<>]{0,1000}>", " ", page)
 
 
 def _decode(body: bytes, *, refusal: bool) -> tuple[int, str] | None:

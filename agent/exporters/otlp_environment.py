@@ -114,7 +114,11 @@ def _is_off(env: Mapping[str, str]) -> _Choice:
     value = env.get(DISABLED, "false").lower()
     if value == "true":
         return _Choice(True, (Doubt(DISABLED, "nothing is sent over OTLP", "unset it to send what the OTLP variables say"),))
-    wrong = () if value == "false" else (Doubt(DISABLED, f"{env[DISABLED]!r} is neither true nor false: it counts as false", "write one"),)
+    wrong = (
+        ()
+        if value == "false"
+        else (Doubt(DISABLED, f"{env[DISABLED]!r} is neither true nor false: it counts as false", "write true or false"),)
+    )
     return _Choice(False, wrong)
 
 
@@ -171,8 +175,8 @@ class _Reader:
         names = (next((n for n in (f"{PREFIX}{s.upper()}_PROTOCOL", f"{PREFIX}PROTOCOL") if n in self._env), "") for s in sent)
         for name in dict.fromkeys(names):
             value = self._env.get(name, "http/protobuf")
-            if value != "http/protobuf":
-                fix = "set it to http/protobuf" + (", and the endpoint to the HTTP port, usually 4318" if value == "grpc" else "")
+            if value.lower() != "http/protobuf":
+                fix = "set it to http/protobuf" + (", and the endpoint to the HTTP port, usually 4318" if value.lower() == "grpc" else "")
                 self.doubts.append(Doubt(name, f"{value!r} is not available here: http/protobuf is sent", fix))
 
     def meaningless(self) -> None:
@@ -192,7 +196,7 @@ class _Reader:
     def _value(self, name: str, variable: str, text: str) -> object:
         if name == "HEADERS":
             return self._headers(variable, text)
-        if name == "COMPRESSION" and text not in ("gzip", "none"):
+        if name == "COMPRESSION" and (text := text.lower()) not in ("gzip", "none"):
             self.doubts.append(Doubt(variable, f"{text!r} is not available here: gzip is used", "write gzip or none"))
             return None
         return self._timeout(variable, text) if name == "TIMEOUT" else text

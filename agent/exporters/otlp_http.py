@@ -38,7 +38,7 @@ USER_AGENT: Final = f"outrider/{__version__} OTel-OTLP-Exporter-Python/{__versio
 CREDENTIALS: Final = "the credentials in headers (OTEL_EXPORTER_OTLP_HEADERS)"
 GRPC_PORT: Final = 4317
 OF_GRPC: Final = "looks like gRPC; OTLP/HTTP is usually 4318"
-_SIGNAL_PATH: Final = re.compile(r"/v1/(?:logs|metrics|traces)/*\Z")
+_SIGNAL_PATH: Final = re.compile(r"/v1/(logs|metrics|traces)/*\Z")
 
 REQUESTS: Final = Metric(
     "outrider.otlp.requests", Kind.COUNTER, "{request}", "OTLP requests by outcome and by HTTP status or kind of failure."
@@ -148,6 +148,9 @@ def endpoint_doubts(config: OtlpHttpConfig) -> Iterator[str]:
         yield f"endpoint ends in {found[0]}: it is left out, because each signal's path is appended"
     for signal in config.signals:
         own, url = config.of(signal).endpoint, urlsplit(config.of(signal).endpoint or config.endpoint or "")
+        other = _SIGNAL_PATH.search(url.path) if own else None
+        if other and other[1] != signal:
+            yield f"{signal}.endpoint ends in {other[0]}, which is for {other[1]}: OTLP's is usually {mask_url(signal_url(own or '', signal))}"
         if own and url.path in ("", "/"):
             yield f"{signal}.endpoint has no path and is used as it is: OTLP's is usually {mask_url(signal_url(own, signal))}"
         if url.port == GRPC_PORT:

@@ -37,12 +37,12 @@ def parse_dsn(text: str) -> Dsn:
         parts = urlsplit(text.strip())
         port = parts.port
     except ValueError:
-        raise OptionError("is no DSN", FORM) from None
+        raise OptionError("is not a DSN", FORM) from None
     path, _, project = parts.path.rstrip("/").rpartition("/")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise OptionError("is no DSN: it does not begin with http:// or https:// and a host", FORM)
+        raise OptionError("is not a DSN: it does not begin with http:// or https:// and a host", FORM)
     if not text.isascii():
-        raise OptionError("is no DSN: it holds characters that no DSN has", FORM)
+        raise OptionError("is not a DSN: it holds characters that no DSN has", FORM)
     if not parts.username:
         raise OptionError("has no key before the @", FORM)
     if not project:
@@ -55,5 +55,5 @@ def parse_dsn(text: str) -> Dsn:
     try:
         parse_target(url)
     except ValueError as error:
-        raise OptionError(f"is no DSN: {error}", FORM) from None
+        raise OptionError(f"is not a DSN: {error}", FORM) from None
     return Dsn(url, key, secret)

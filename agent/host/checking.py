@@ -94,7 +94,7 @@ async def _deliver(exporter: Exporter, row: Row) -> str:
     accepted = await exporter.export(row)
     if accepted.rejected:
         raise RejectedError(f"refused: {accepted.message}")
-    return "took the test record"
+    return "took the test record" + (f"; warning: {accepted.message}" if accepted.message else "")
 
 
 def example(signal: Signal, settings: Settings) -> Row:

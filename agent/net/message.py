@@ -110,8 +110,15 @@ def parse_target(url: str) -> Target:
     path = "".join(c if c.isascii() else quote(c) for c in (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
     if any(character <= " " or character == "\x7f" for character in path):
         raise ValueError("the path holds characters that must be percent-encoded")
-    host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode()
-    return Target(parts.scheme == "https", host, port, path, basic(parts.username, parts.password))
+    return Target(parts.scheme == "https", _ascii(parts.hostname), port, path, basic(parts.username, parts.password))
+
+
+def _ascii(host: str) -> str:
+    """A host's name as the resolver takes it (IDNA 2003, RFC 3490); ValueError if it can't be one."""
+    try:
+        return host if ":" in host else host.encode("idna").decode()
+    except UnicodeError:
+        raise ValueError("the host is not a valid name: each part between dots has 1 to 63 characters") from None
 
 
 def basic(user: str | None, password: str | None) -> str | None:

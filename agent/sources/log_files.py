@@ -257,7 +257,17 @@ class LogFiles:
 def _no_file(glob: str) -> str:
     if os.path.isdir(glob):
         return f"{printable(glob)} is a directory, of which nothing is read: write {printable(os.path.join(glob, '*'))}"
-    return f"no file matches {printable(glob)} now"
+    return f"no file matches {printable(glob)} now: {_nearest(glob)}"
+
+
+def _nearest(glob: str) -> str:
+    """What is most probably wrong with a glob that matches nothing."""
+    root = glob_root(glob)
+    if "$" in glob:
+        return "a variable is written ${NAME}, in a configuration file only"
+    if not os.path.isdir(root):
+        return f"there is no directory {printable(root)}"
+    return "check its spelling, if the file should be there"
 
 
 class Batches:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -49,6 +51,36 @@ def test_a_secret_from_a_file(tmp_path):
     assert faults == []
     assert found.login.password.get_secret_value() == " hunter2 "
     assert found.logins[0].password.get_secret_value() == " hunter2 "
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\n", "is empty (fix: write the secret into it)"),
+        (b"\xff\xfe", "it is not text (fix: write the secret into it, as UTF-8)"),
+        (None, "No such file or directory (fix: create it or correct the path)"),
+    ],
+)
+def test_a_file_without_a_secret(tmp_path, content, said):
+    """A secret's file that has none is named with what to do about it, and nothing else is said of the secret."""
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+    found, faults = checked(f"login: {{user: a, password_file: {file}}}\n")
+    assert found is None or faults
+    assert [fault.endswith(said) for fault in faults] == [True]
+
+
+def test_a_secret_that_may_not_be_read(tmp_path, monkeypatch):
+    """Who has to be let read it is said."""
+
+    def refuse(_path: Path, **_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    _, (fault,) = checked(f"login: {{user: a, password_file: {tmp_path}/password}}\n")
+    assert fault.endswith("Permission denied (fix: let user 1000 read it)")
 
 
 def test_a_header_from_a_file(tmp_path):

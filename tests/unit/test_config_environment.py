@@ -125,7 +125,7 @@ def test_faults_name_the_variable():
     assert [line.partition(" (fix")[0] for line in found] == [
         "OTEL_EXPORTER_OTLP_ENDPOINT: exporters[0].endpoint: is not an http(s) URL",
         "OUTRIDER_LISTEN: server.listen: is not an address",
-        "OUTRIDER_PROBES: probes[0].url: no probe looks at 'gopher'",
+        "OUTRIDER_PROBES: probes[0].url: no probe knows the scheme 'gopher'",
     ]
 
 

@@ -24,7 +24,7 @@ def faults(tmp_path, text: str, **env: str) -> str:
 )
 def test_what_no_path_can_be_is_refused_at_its_place(tmp_path, before, place, path):
     """It was a traceback when the agent started, or a failure at each attempt to write."""
-    assert f"{place}: is no path: it holds characters that no name has" in faults(tmp_path, f'{before}"{path}"\n')
+    assert f"{place}: is not a path: it holds characters that no name has" in faults(tmp_path, f'{before}"{path}"\n')
 
 
 def test_a_tilde_is_refused_with_what_to_write(tmp_path):

@@ -52,15 +52,16 @@ def test_no_size(value):
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [(0, 0.0), (2, 2.0), (0.25, 0.25), ("200ms", 0.2), ("5s", 5.0), ("1.5m", 90.0), ("2 h", 7200.0), ("7d", 604800.0)]
+    ("text", "seconds"),
+    [(0, 0.0), (2, 2.0), (0.25, 0.25), ("200ms", 0.2), ("5s", 5.0), ("1.5m", 90.0), ("2 h", 7200.0), ("7d", 604800.0), ("5", 5.0)],
 )
 def test_duration(text, seconds):
-    """A duration is seconds, or text with a unit."""
+    """A duration is seconds, as a number or as text (a variable of the environment is text), or text with a unit."""
     assert parse_duration(text) == pytest.approx(seconds)
     assert TypeAdapter(Duration).validate_python(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("value", [-1, True, "5", "5 minutes", "-5s", "", None, math.nan, math.inf, "400d", "1e3s"])
+@pytest.mark.parametrize("value", [-1, True, "-5", "5 minutes", "-5s", "", None, math.nan, math.inf, "400d", "1e3s"])
 def test_no_duration(value):
     """Whatever is not a duration, or is longer than a year, is refused with an example of one."""
     with pytest.raises(OptionError) as caught:
@@ -98,16 +99,30 @@ def test_url(url):
     assert TypeAdapter(HttpUrl).validate_python(url) == url
 
 
+_PORT = ": its port is not a number from 1 to 65535"
+
+
 @pytest.mark.parametrize(
-    "url",
-    ["", "localhost:4318", "ftp://host", "http://", "http://host:99999", "http://host:0", "http://[::1", "http://a b/", "http://host:x"],
+    ("url", "why"),
+    [
+        ("", ""),
+        ("localhost:4318", ""),
+        ("ftp://host", ""),
+        ("http://", ""),
+        ("http://host:99999", _PORT),
+        ("http://host:0", _PORT),
+        ("http://[::1", _PORT),
+        ("http://a b/", ": it holds a space"),
+        ("http://host:x", _PORT),
+        ("http://::1:80/", _PORT),
+    ],
 )
-def test_no_url(url):
+def test_no_url(url, why):
     """Whatever is not an absolute http URL is refused, without repeating it: it may hold a password."""
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(HttpUrl).validate_python(url)
     (error,) = caught.value.errors()
-    assert error["msg"] == "Value error, is not an http(s) URL"
+    assert error["msg"] == f"Value error, is not an http(s) URL{why}"
 
 
 def test_readable_file(tmp_path):

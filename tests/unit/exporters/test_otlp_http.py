@@ -95,6 +95,11 @@ def test_the_base_url_gets_the_signals_path(base, url):
             ["logs.endpoint has no path and is used as it is: OTLP's is usually http://**********@h:4318/v1/logs"],
         ),
         ({"traces": {"endpoint": "http://h:4317"}, "endpoint": "http://h"}, []),
+        (
+            {"logs": {"endpoint": "http://h:4318/a/v1/traces/"}, "signals": ["logs"]},
+            ["logs.endpoint ends in /v1/traces/, which is for traces: OTLP's is usually http://h:4318/a/v1/logs"],
+        ),
+        ({"logs": {"endpoint": "http://h:4318/v1/logs/"}, "signals": ["logs"]}, []),
     ],
 )
 def test_doubtful_endpoints(options, doubts):
@@ -341,6 +346,28 @@ def test_a_server_that_wants_tls_pauses(words):
 
 
 @pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("<!DOCTYPE html><html><head><style>p {}</style><title>\n 502 Bad Gateway</title></head><body>x</body></html>", "502 Bad Gateway"),
+        ("<html><body><h1>Not here</h1></body></html>", "Not here"),
+        ("plain words", "plain words"),
+    ],
+)
+def test_a_web_page_is_shown_by_its_words(page, words):
+    """Of an answer that is a web page the reason holds the title or the text, and no tags."""
+    found = read_answer(_response(404, page.encode(), ("content-type", "text/html")), 3, Policy(), NOW)
+    assert scrub(found.message, ()) == f"HTTP 404: {words}"
+
+
+@pytest.mark.parametrize("variables", [{"PROTOCOL": "HTTP/Protobuf"}, {"COMPRESSION": "GZIP"}, {"LOGS_COMPRESSION": "None"}])
+def test_choices_are_read_in_either_case(variables):
+    """The specification wants enumerations read without regard to case (configuration/common.md, "Enum")."""
+    assert doubts(_env(ENDPOINT="http://h", **variables)) == []
+    config = OtlpHttpConfig.model_validate(from_environment(_env(ENDPOINT="http://h", **variables)))
+    assert {config.compression, config.logs.compression} <= {"gzip", "none", None}
+
+
+@pytest.mark.parametrize(
     ("error", "url", "hint"),
     [
         (ForeignError("HTTP/2", ""), "http://h:4318/v1/logs", True),
@@ -361,8 +388,8 @@ def test_every_status_is_judged_as_the_specification_says(status):
     """Strictly: 429, 502, 503, 504 are retried, 413 is too large, all else is final. By default what passes is retried, what refuses us pauses."""
     retryable = status in (429, 502, 503, 504)
     strict = Outcome.RETRY if retryable else Outcome.TOO_LARGE if status == 413 else Outcome.REJECTED
-    refuses = status < 400 or status in (401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 421, 426, 451, 501, 505, 511)
-    passes = status in (408, 425, 507, 509, 598, 599) or 520 <= status <= 530
+    refuses = status < 400 or status in (401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 421, 426, 431, 451, 464, 501, 505, 511, 561)
+    passes = status in (408, 425, 499, 507, 508, 509, 598, 599) or 520 <= status <= 530
     ours = Outcome.PAUSED if refuses else Outcome.RETRY if passes else strict
     assert judge(status, Policy(strict=True)) is strict
     assert judge(status, Policy()) is ours

@@ -56,7 +56,10 @@ def test_a_glob_that_no_file_matches_is_told(tmp_path):
     (tmp_path / "a.log").touch()
     globs = f"{tmp_path}/*.log,{tmp_path}/**/*.txt,{tmp_path}/no/such/*.log"
     found = check_settings(read(None, {"OUTRIDER_STATE_DIR": str(tmp_path / "s"), "OUTRIDER_LOG_FILES": globs})[0], send=False)
-    told = f"built; warning: no file matches {tmp_path}/**/*.txt now; warning: no file matches {tmp_path}/no/such/*.log now"
+    told = (
+        f"built; warning: no file matches {tmp_path}/**/*.txt now: check its spelling, if the file should be there; "
+        f"warning: no file matches {tmp_path}/no/such/*.log now: there is no directory {tmp_path}/no/such"
+    )
     assert [(one.outcome, one.well) for one in found] == [(told, True)]
 
 
