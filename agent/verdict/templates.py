@@ -28,6 +28,7 @@ _LONG_ENDINGS: Final = r"io|dev|app|ai|co|cloud|local|home|svc|example|test"
 _HOST_END: Final = r"(?::\d{1,5})?(?![\w-]|\.\w)"
 
 _BEHIND_EQUALS: Final = r"(?<==)(?!=)(?:\"[^\"\n]{0,200}\"|'[^'\n]{0,200}'|[^\s,;&)\]}>\"']{1,200})"
+"""Of `event=`, `msg=` and `message=` the words stay: they say which statement it is."""
 _QUOTED: Final = (
     r"(?<![\"'`])(?:'(?:[^'\\\n]|\\.){0,200}'|\"(?:[^\"\\\n]|\\.){0,200}\"|`[^`\n]{1,200}`)(?!\w)",
     r"[\u201c\u00ab\u2018][^\u201c\u201d\u00ab\u00bb\u2018\u2019\n]{0,200}[\u201d\u00bb\u2019]",
@@ -55,7 +56,7 @@ _WITH_DIGIT: Final = r"(?<!-)[+-]?(?=[A-Za-z_.@+-]{0,80}\d)\w(?:\w|[.@+-](?=\w)|
 _LIKELY: Final = r"(?=[^\s\d@/\\.:]{0,100}[\d@/\\.:])"
 """Of a plain word all that is tried is this."""
 _VALUE: Final = re.compile(
-    rf"(?<!\w)(?:{'|'.join((_BEHIND_EQUALS, *_QUOTED, *_WRITTEN_BY_REPR, _ABSOLUTE_PATH))}"
+    rf"(?<!\w)(?<!\bevent=)(?<!\bmsg=)(?<!\bmessage=)(?:{'|'.join((_BEHIND_EQUALS, *_QUOTED, *_WRITTEN_BY_REPR, _ABSOLUTE_PATH))}"
     rf"|{_LIKELY}(?:{'|'.join((_URL, _MAIL, _FILE, _WINDOWS_PATH, _HEX_ADDRESS, *_HOST, _WITH_DIGIT))}))"
 )
 _MAY_HAVE: Final = re.compile(r"[\d'\"`=<\[{/@\\.:\u201c\u00ab\u2018]")

@@ -44,6 +44,8 @@ _SENTENCES: Final = (
     ("socketserver", r"Exception occurred during processing of request from"),
     ("grpc", r"Exception calling application\b|Unexpected \[[^\]]*\] raised by servicer method \[(?P<task>[^\]\s]+)\]"),
     ("websockets", r"connection handler failed|message (?:async )?handler error"),
+    ("asgi", r"An error occurred running the application\."),
+    ("odoo", r"Exception during (?:\w+ )?request handling\b"),
     ("streamlit", r"Uncaught app ex(?:ception|ecution)"),
     # tasks and jobs
     ("celery", rf"Task {_TASK}\[(?P<id>[^\]\s]+)\] (?:raised unexpected|INTERNAL ERROR)\b|Task handler raised error\b"),
@@ -67,7 +69,9 @@ _SENTENCES: Final = (
     ("asyncio", r"Unhandled exception in (?:event loop|client_connected_cb)|unhandled exception during asyncio\.run\(\) shutdown"),
     ("asyncio", r"an error occurred during closing of asynchronous generator|has errored out but its parent task"),
     ("threading", r"exception calling callback\b"),
+    ("tkinter", r"Exception in Tkinter callback\b"),
     # bots
+    ("slack_bolt", r"Failed to run (?:listener function|a middleware) \(error: "),
     ("discord", r"Ignoring exception in (?:command )?(?P<task>\w+)"),
     ("telegram", r"No error handlers are registered, logging exception|Cause exception while process update id=(?P<id>\d+)"),
 )

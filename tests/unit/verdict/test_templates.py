@@ -31,6 +31,7 @@ TEXTS = {
     "[Errno 111] refused by shop.tasks.charge": "[Errno %s] refused by shop.tasks.charge",
     "read/write and input/output": "read/write and input/output",
     "wait(30) code:7 #17": "wait(%s) code:%s #%s",
+    'level=warn event=cache_miss key=user/7 msg="took 12 ms"': 'level=%s event=cache_miss key=%s msg="took %s ms"',
 }
 DIFFERENT = (
     "sha256 of the file differs",
@@ -54,6 +55,10 @@ DIFFERENT = (
     "java.net.Socket is missing",
     "code:7",
     "line:7",
+    "event=cache_miss key=7",
+    "event=disk_full key=7",
+    'level=error msg="no margin"',
+    'level=error msg="no market"',
 )
 
 
