@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from agent.parse.parsed import Parsed
     from agent.record import Value
 
-_PAIR: Final = re.compile(r'\s*([^\s="]+)(?:=("(?:[^"\\]|\\.)*"|[^\s"]*))?(?=\s|$)')
+_PAIR: Final = re.compile(r'\s*(?:([^\s="]+)=("(?:[^"\\]|\\.)*"|[^\s"]*)|([^\s="\'{}\[\](),]+))(?=\s|$)')
+"""A bare key has no quotes or brackets: they belong to a value with blanks in it, as `repr` writes them, and then this is not logfmt."""
 _BEGIN: Final = re.compile(rb'\s*[^\s="\[{(]+=(?:"|[^\s"]*(?:\s|$))')
 _KNOWN: Final = re.compile(rb"(?i:(?:^|\s)(?:level|lvl|severity|msg|message|event|ts|time|timestamp)=)")
 
@@ -35,7 +36,7 @@ def parse(line: bytes, now_ns: int) -> Parsed | None:
         pair = _PAIR.match(text, at)
         if pair is None:
             return None
-        fields[pair[1]] = True if pair[2] is None else _unquoted(pair[2])
+        fields[pair[1] or pair[3]] = True if pair[2] is None else _unquoted(pair[2])
         at = pair.end()
     return promote(fields, now_ns)
 

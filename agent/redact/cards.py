@@ -7,13 +7,13 @@ from typing import Final
 
 _ISSUER: Final = r"(?:4\d{3}|5[1-5]\d\d|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)|6(?:011|4[4-9]\d|5\d\d)|35(?:2[89]|[3-8]\d)|62\d\d|50[0-9]{2}|6(?:304|759|76[1-3]))"
 CARD: Final = (
-    rf"(?:^|[^\d.\w-]|\\[nrt])({_ISSUER}[ -]?\d{{4}}[ -]?\d{{4}}[ -]?\d{{4}}|3[47]\d\d[ -]?\d{{6}}[ -]?\d{{5}}|3(?:0[0-5]|[68]\d)\d[ -]?\d{{6}}[ -]?\d{{4}})"
+    rf"(?:^|[^\d.\w-]|\\[nrt])({_ISSUER}[ .-]?\d{{4}}[ .-]?\d{{4}}[ .-]?\d{{4}}(?:[ .-]?\d{{3}})?|3[47]\d\d[ .-]?(?:\d{{6}}[ .-]?\d{{5}}|\d{{4}}[ .-]?\d{{4}}[ .-]?\d{{3}})|3(?:0[0-5]|[68]\d)\d[ .-]?\d{{6}}[ .-]?\d{{4}})"
     r"(?:$|[^\d\w.-]|[.-](?:$|\D))"
 )
 """A number that may be a card's, as its group."""
 HINT: Final = (
-    r"(?:[^0-9a-z.]|^|\\[nrt])(?:(?:4[0-9]{3}|5[0-5][0-9]{2}|2[2-7][0-9]{2}|6[0-9]{3}|35[2-8][0-9])[ -]?[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}"
-    r"|3[47][0-9]{2}[ -]?[0-9]{6}[ -]?[0-9]{5}|3[068][0-9]{2}[ -]?[0-9]{6}[ -]?[0-9]{4})(?:[^0-9a-z]|$)"
+    r"(?:[^0-9a-z.]|^|\\[nrt])(?:(?:4[0-9]{3}|5[0-5][0-9]{2}|2[2-7][0-9]{2}|6[0-9]{3}|35[2-8][0-9])[ .-]?[0-9]{4}[ .-]?[0-9]{4}[ .-]?[0-9]{4}(?:[ .-]?[0-9]{3})?"
+    r"|3[47][0-9]{2}[ .-]?(?:[0-9]{6}[ .-]?[0-9]{5}|[0-9]{4}[ .-]?[0-9]{4}[ .-]?[0-9]{3})|3[068][0-9]{2}[ .-]?[0-9]{6}[ .-]?[0-9]{4})(?:[^0-9a-z]|$)"
 )
 _ABOUT_CARDS: Final = re.compile(
     r"(?i)card|\bpan\b|\bcc\b|credit|debit|visa|master|amex|payment|charge|paid|pay\b|carte|karte|tarjeta|карт|卡"
@@ -29,6 +29,8 @@ def is_card(number: str, before: str) -> bool:
     if not _right_check_digit(digits):
         return False
     near = before[-40:]
+    if number == digits and near.endswith("/"):
+        return False  # a part of an address
     return number != digits or _ABOUT_CARDS.search(near) is not None or _ABOUT_IDS.search(near) is None
 
 

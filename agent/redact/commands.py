@@ -23,8 +23,8 @@ _TABLE: Final = (
     ("7z[ar]?", r"(?:^|[^0-9a-z]|\\[nrt])7z[ar]?", "-p", _ATTACHED),
     (r"sshpass|mongo(?:sh|dump|restore|export|import)?|ipmitool", None, rf"-[pP]{_NEXT}", _ATTACHED),
     (
-        rf"(?:docker|podman|nerdctl|buildah|skopeo|crane|oc|az|helm|cf){_GAP}(?:registry{_GAP})?login",
-        rf"(?:docker|podman|nerdctl|buildah|skopeo|crane|oc|az|helm|cf){_RAW_GAP}+(?:registry{_RAW_GAP}+)?login",
+        rf"(?:docker|podman|nerdctl|buildah|skopeo|crane|oc|az|helm|cf){_GAP}(?:registry{_GAP})?login|twine{_GAP}upload",
+        rf"(?:docker|podman|nerdctl|buildah|skopeo|crane|oc|az|helm|cf){_RAW_GAP}+(?:registry{_RAW_GAP}+)?login|twine{_RAW_GAP}+upload",
         rf"-p{_NEXT}",
         _ATTACHED,
     ),
@@ -38,16 +38,31 @@ _TABLE: Final = (
     ("sqlplus|sqlldr|expdp|impdp|rman", None, r"[\w$#]+/", r"""([^\s@/"'\x1f]+)@"""),
     ("htpasswd", None, rf"-\w*b\w*{_GAP}\S+{_GAP}\S+{_GAP}", _ARGUMENT),
 )
+_LITERAL: Final = r"""b?(?:'[^'\n]*'|"[^"\n]*"|[^'",()\n]+)"""
+_TAKEN_LITERAL: Final = r"""b?(?:'([^'\n]+)'|"([^"\n]+)")"""
 PATTERNS: Final = (
     *(rf"\b(?:{programs})\b[^\n|;&]*?{_GAP}{option}{value}" for programs, _, option, value in _TABLE),
     rf"\b(?:https?|xh){_GAP}(?:--auth|-a){_NEXT}{_AFTER_USER}",
     r"""\becho[ \t]+(?:-n[ \t]+)?["']?[\w.-]+:([^\s"'|]+)["']?[ \t]*\|[ \t]*(?:sudo[ \t]+)?chpasswd""",
     r"""\becho[ \t]+(?:-n[ \t]+)?["']?([^\s"'|]+)["']?[ \t]*\|[ \t]*(?:sudo[ \t]+-S|[^|\n]*--(?:password|passphrase)-(?:stdin|fd))""",
+    r"""passwd\b[^\n|;]*<<<[ \t]*["']?(?:[\w.-]+:)?([^\s"':]+)""",
+    # the password by its place: arguments of well-known functions, of commands, of Redis
+    rf"(?:PDO(?:->|::)__construct|mysqli(?:->|::)(?:__construct|real_connect)|mysqli?_p?connect|ldap_bind)\([ \t]*{_LITERAL},[ \t]*{_LITERAL},[ \t]*{_TAKEN_LITERAL}",
+    rf"password_(?:verify|hash)\([ \t]*{_TAKEN_LITERAL}",
+    r"\bvault[ \t]+login[ \t]+(?:-[\w=-]+[ \t]+)*(?:token=)?([^\s=|;&-][^\s=|;&]*)",
+    r"(?i:\bnet[ \t]+use[ \t]+(?:[^\s|;&]+[ \t]+)*?/user:\S+[ \t]+([^\s/|;&][^\s|;&]*))",
+    r"(?i:\bnet[ \t]+user[ \t]+[^\s/|;&]+[ \t]+([^\s/*|;&][^\s|;&]*)[ \t]+/add)",
+    r"(?i:\bsnmp\S*(?:[ \t]+\S+)*?[ \t]+(?:-c|community(?:[ \t]+string)?)[ \t:=]+[\"']?([^\s\"'|;&]+))",
+    r"""(?i:\\*["']AUTH\\*["'],?[ \t]+(?:\\*["'][^"'\s]+\\*["'],?[ \t]+)?\\*["']([^"'\s\\]+))""",
 )
 """Patterns with the password as their group."""
 HINTS: Final = (
     *(rf"(?:{raw or programs}){_RAW_GAP}" for programs, raw, _, _ in _TABLE),
     rf"(?:https?|xh){_RAW_GAP}+(?:--auth|-a)",
     rf"sudo{_RAW_GAP}+-s",
+    "pdo(?:->|::)__|mysqli|mysql_p?connect|ldap_bind",
+    rf"vault{_RAW_GAP}+login",
+    rf"net{_RAW_GAP}+user?{_RAW_GAP}",
+    "snmp",
 )
 """What the raw bytes hold where one of them matches."""

@@ -15,6 +15,7 @@ from agent.redact.shapes import SHAPES
 _NARROW: Final = {
     "auth": "auth[^a-z0-9]",
     "otp": "otp(?:[^a-z0-9]|code)",
+    "psk": "psk[^a-z0-9]",
     "session": f"session(?:{GAP}(?:id|key|token|cookie)|_*[^a-z0-9_])",
 }
 """Names that many harmless words begin with, as far as a key has them."""

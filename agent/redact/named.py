@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from agent.redact.names import ANYWHERE, DOUBTFUL, FOREIGN, GAP, NAMES
+from agent.redact.names import ANYWHERE, CODES, DOUBTFUL, FOREIGN, GAP, NAMES
 
 
 class Named(NamedTuple):
@@ -21,6 +21,8 @@ class Named(NamedTuple):
     """The key is a word of a sentence: `the password is …`."""
     quoted: bool = False
     """The value stands in quotes, though the pattern takes only what is between them."""
+    further: bool = False
+    """The value is the words behind one that has been taken out."""
 
 
 _COLOUR: Final = r"(?:(?:\x1b|\\u001b|\\x1b|\\033|\\e|\^\[|#033)\[[\d;]*m)"
@@ -37,11 +39,12 @@ _BARE: Final = (
     r"""[\[({]?((?:(?:basic|bearer|token|digest|negotiate|apikey|bot|splunk|ssws)[ \t]+)?"""
     r"""(?:[^\s"',;&)}\]>%\x1b\x00\\]|\\[^\s"'nruxe0]|%[013-9a-f][0-9a-f]|%2[013-57-9abdef]|%[^\x00-/0-9a-f]|%[0-9a-f][g-z])+)"""
 )
-_BRACED: Final = r"""(\{[^{}"'\n:]*\})"""
+_BRACED: Final = r"""(\{(?:[^{}"'\n:]|\}\})*\})"""
 _VALUE: Final = rf"""(?:{_QUOTED}|{_OPEN}(?:{_BRACED}|{_BARE}))"""
 _ANY_QUOTE: Final = r"""(?:\\*["']|[“„«「『`])"""
 
 
+_ITEM: Final = r"""[bu]?(?:"[^"\n]*"|'[^'\n]*')"""
 _NAME: Final = r"[\w\x80-\x{10FFFF}][\w\x80-\x{10FFFF}.-]*"
 
 
@@ -66,7 +69,7 @@ _OF: Final = (
 )
 _VERB: Final = (
     r"(?:[ \t]+(?:has been |was |is |been )?(?:now |temporarily )?(?:(?:re)?set|changed|updated|rotated)[ \t]+to|[ \t]+is generated for[ \t]+\S+"
-    r"|[ \t]+(?:is |was )?(?:now|currently|still)|[ \t]+(?:is|was|will be|lautet|ist|est|es|é|è|är|er|on|является|to))(?:[ \t]*[:=\x{FF1A}][ \t]*|[ \t]+)"
+    r"|[ \t]+(?:is |was )?(?:now|currently|still)|[ \t]+(?:is|was|will be|lautet|ist|est|es|é|è|är|er|on|является))(?:[ \t]*[:=\x{FF1A}][ \t]*|[ \t]+)"
 )
 _WORD: Final = (
     r"""(?:[“"'`«「『]([^”"'`»」』\n]+)|([^\s"'`“”«»「」()<>,;]*[^\s"'`“”«»「」()<>,;.:!?]|[^\s"'“”()<>]{8,}[^\s"'“”()<>,;.:?]))"""
@@ -83,7 +86,20 @@ def patterns(more: tuple[str, ...] = ()) -> tuple[Named, ...]:
             rf"""(?i)\b((?:proxy-)?authorization)(?:{_SEPARATOR})\\*["']?((?:AWS4-[\w-]+|[a-z]\w*)[ \t]+(?:[\w-]+=(?:\\*"[^"\\\n]*\\*"|[^\s,"'\\]+))(?:,[ \t]*[\w-]+=(?:\\*"[^"\\\n]*\\*"|[^\s,"'\\]+))*)"""
         ),
         Named(rf"""(?i)\b(_?auth(?:orization)?)(?:{_SEPARATOR})\\*["']?(?:sharedkey(?:lite)?|hmac\w*|aws)[ \t]+[\w.-]+:([\w+/=%-]+)"""),
+        # a connection string: up to the semicolon
+        Named(rf"""(?i)\b({_PASSWORD})=([^\s;"'(){{}}]+(?:[ \t]+[^\s;"'=(){{}}]+)+);"""),
         Named(rf"(?i){key}{_SEPARATOR}{_VALUE}"),
+        # a list of them, as forms are printed: `{'password': ['…']}`
+        Named(rf"""(?i){key}{_SEPARATOR}[\[(]{{1,2}}[ \t]*[bu]?(?:"([^"\n]*)"|'([^'\n]*)')[ \t]*,?[ \t]*[\])]"""),
+        Named(rf"""(?i){key}{_SEPARATOR}[\[(]{{1,2}}[ \t]*({_ITEM}(?:[ \t]*,[ \t]*{_ITEM})+)[ \t]*,?[ \t]*[\])]""", quoted=True),
+        # what it was and what it is: `password: "old" => "new"`
+        Named(rf"""(?i){key}{_SEPARATOR}(?:"[^"\n]*"|'[^'\n]*'|\[REDACTED\])[ \t]*(?:[=-]>|→)[ \t]*(?:"([^"\n]+)|'([^'\n]+))"""),
+        Named(rf"""(?i){key}\\*["'`]?[ \t]+(?:with |has |had |the |and |of |to )*(?:value|val)[ \t]*[:=]?[ \t]*\\*["'`]([^"'`\\\n]+)"""),
+        # words of a passphrase without quotes
+        Named(
+            rf"""(?im)(?:^|[\s,;(])((?:[\w.-]+[_.-])?{_PASSWORD})[ \t]*[=:][ \t]*\[REDACTED\][ \t]+([^\s=:,;&|"'()\[\]{{}}<>]+(?:[ \t]+[^\s=:,;&|"'()\[\]{{}}<>]+){{0,5}}?)(?:[ \t]+[\w.-]+=|[ \t]*$)""",
+            further=True,
+        ),
         # an annotated name of a program
         Named(rf"""(?i)({_NAME})[ \t]*:[ \t]*[\w.\[\], |]+[ \t]*=[ \t]*[fbru]?(?:"([^"\n]*)|'([^'\n]*))"""),
         Named(rf"""(?i)(?:^|[\s"'=,(\[])(--?{_NAME})[ \t]+(?:"([^"\n]*)|'([^'\n]*)|([^\s\])}}-][^\s\])}}]*))"""),
@@ -98,16 +114,29 @@ def patterns(more: tuple[str, ...] = ()) -> tuple[Named, ...]:
             rf"""(?i)\\*["']?\b(?:name|key|field|parameter|header)\\*["']?[ \t]*(?:=>|[:=])[ \t]*\\*["']?({_NAME})\\*["']?[ \t]*,?[ \t]*\\*["']?(?:value|val|content)\\*["']?[ \t]*(?:=>|[:=])[ \t]*"""
             rf"""{_VALUE}"""
         ),
-        Named(rf"""(?i)\bkey=\\*["']({_NAME})\\*["'][ \t]*>([^<\n]+)</"""),
+        Named(rf"""(?i)\b(?:key|name|id)=\\*["']({_NAME})\\*["'][^<>\n]*>[ \t]*(?:<value>|<!\[CDATA\[)?([^<\n\]]+)(?:\]\]>)?</"""),
         Named(rf"""(?i)<key>({_NAME})</key>[ \t]*<string>([^<\n]+)<"""),
         Named(rf"""(?i)[(\[][ \t]*b?{_ANY_QUOTE}({_NAME}){_ANY_QUOTE}[ \t]*,[ \t]*b?{_ANY_QUOTE}([^"'\\\n]+)""", least=6),
+        # headers one after another in a list
+        Named(
+            rf"""(?i){_ANY_QUOTE}((?:proxy-)?authorization|(?:set-)?cookie){_ANY_QUOTE}[ \t]*,[ \t]*b?{_ANY_QUOTE}((?:basic|bearer|token|digest|negotiate|apikey)[ \t]+[^"'\\\n]+|[^"'\\\s=]+=[^"'\\\n]+)"""
+        ),
+        Named(rf"""(?i){_ANY_QUOTE}(x-{_NAME}){_ANY_QUOTE}[ \t]*,[ \t]*b?{_ANY_QUOTE}([^"'\\\n]+)""", least=6),
         # SQL
         Named(r"(?i)\b(identified)[ \t]+(?:by|with[ \t]+\S+[ \t]+(?:by|as))[ \t]+(?:password[ \t]+)?'([^'\n]+)", prose=True, quoted=True),
         Named(r"(?i)\b(password)[ \t]+'([^'\n]+)", prose=True, quoted=True),
         # .netrc
         Named(r"(?i)\blogin[ \t]+\S+[ \t]+(password)[ \t]+(\S+)", prose=True),
+        # one-time codes
+        Named(rf"(?i)\b(pin(?:[ -]?code)?|{CODES}[ _-]?code)(?:{_OF})?(?:{_VERB}|[ \t]*[:=\x{{FF1A}}][ \t]*)(\d{{4,8}})\b", prose=True),
+        # a name and its password: `credentials: bob / …`
+        Named(
+            r"(?i)\b(credentials?|creds|user(?:name)?[ /]+pass(?:word)?)[ \t]*[:=(][ \t]*(?:[\w.@+-]+|\[REDACTED\])(?:[ \t]*[/|][ \t]*|:)([^\s,;()]+)",
+            prose=True,
+        ),
         # sentences
         Named(rf"(?i)\b({_THING}){_OF}?{_VERB}{_WORD}", prose=True),
+        Named(rf"(?i)\b({_THING}){_OF}?[ \t]+to[ \t]+{_WORD}", least=5),
         Named(rf"(?i)\b({_THING}){_OF}[ \t]*[:=\x{{FF1A}}][ \t]*{_WORD}", prose=True),
         Named(rf"""(?i)\b({_PASSWORD})(?:[ \t]*[|][ \t]*|[ \t]+-[ \t]+|[ \t]+)[“"`«「『]([^”"`»」』\n]+)""", prose=True, quoted=True),
         Named(

@@ -35,9 +35,11 @@ ANYWHERE: Final = (
 """The same where words are inflected, or run together."""
 FOREIGN: Final = (*WORDS, *ANYWHERE)
 
+CODES: Final = "(?:verification|security|one[^a-z0-9]?time|2fa|mfa|sms|authentication)"
+"""What a one-time code is for."""
 NAMES: Final = (
     "passw", "passphrase", "passcode", "pwd", "pswd", "secret", "token", "authoriz", "cookie", "credential", "creds", "dsn", "jwt", "auth",
-    "session", "sessid", "mnemonic", "otp", f"seed{GAP}phrase", f"recovery{GAP}code", "cvv", "cvc", "storepass", "keypass",
+    "session", "sessid", "mnemonic", "otp", "psk", "requirepass", f"code{GAP}verifier", f"saml{GAP}response", f"{CODES}{GAP}code", f"seed{GAP}phrase", f"recovery{GAP}code", "cvv", "cvc", "storepass", "keypass",
     f"x{GAP}(?:amz|goog){GAP}signature", f"(?:{'|'.join(_KEYS)}){GAP}key", f"(?:{'|'.join(_OWNERS)}){GAP}pass",
 )  # fmt: skip
 """No key that names a secret in Latin letters is without one of these, however it is spelled."""
@@ -57,7 +59,7 @@ class Kind(IntEnum):
 _SENSITIVE: Final = re.compile(
     r"(?:^|_)(?:[a-z0-9]*passw(?:or)?ds?[0-9]*|[a-z0-9]*passphrase|[a-z0-9]*passcode|[a-z]*pwd|pswd|[a-z0-9]*secrets?|[a-z0-9]*tokens?"
     r"|(?:proxy_?)?authorization|cookies?|[a-z0-9]*credentials?|creds|jwt|dsn|(?:store|key)pass|cvv2?|cvc2?|mnemonic|seed_?phrase|t?otp(?:_code)?"
-    rf"|recovery_?codes?|x_(?:amz|goog)_signature|[a-z]*sess(?:ion)?_?id|(?:x_?)?(?:auth|{'|'.join(_KEYS)})_?keys?"
+    rf"|(?:wpa_?)?psk|requirepass|masterauth|code_verifier|saml_?response|(?:verification|security|one_?time|2fa|mfa|sms|authentication)_?code|recovery_?codes?|x_(?:amz|goog)_signature|[a-z]*sess(?:ion)?_?id|(?:x_?)?(?:auth|{'|'.join(_KEYS)})_?keys?"
     rf"|[a-z0-9]*(?:apikey|privatekey)|session_?(?:key|token|cookie)|(?:{'|'.join(_OWNERS)})_?pass|{'|'.join(WORDS)})(?:_|$)"
     rf"|{'|'.join(ANYWHERE)}"
 )
@@ -67,13 +69,18 @@ _ABOUT: Final = re.compile(
     r"|budget|remaining|required|enabled|disabled|valid|invalid|per_second|version|ur[il]|endpoint|path|file|dir|directory|method|mode|scheme"
     r"|provider|backend|driver|format|alg|algorithm|manager|hashers?|resets?|(?:changed|created|updated|issued|rotated)(?:_(?:at|on))?|at"
     r"|field|label|prompt|strength|errors?|status|state|result|failures?|attempts?|retries|ref|source|service|interval|timeout|issuer"
-    r"|audience|hint|exists|scopes?|prefix|suffix|validators?|index|position|arn|balance|domain|samesite|secure|httponly)$"
+    r"|audience|hint|exists|scopes?|prefix|suffix|validators?|index|position|arn|balance|domain|samesite|secure|httponly|namespace|release|app|exceptions?|min|max|minimum|maximum|rules?|requirements?|history|lifetime|duration"
+    r"|rotation|identity|time|days|rounds|iterations)$"
 )
+_DESCRIBES: Final = frozenset(("name", "version", "type", "kind", "namespace", "ttl", "expires_in", "expires_at", "created_at"))
+"""What an object with a secret says about it beside it: `{"secret": {"name": …, "version": …}}`."""
 _STATEMENT: Final = re.compile(r"[=?&]")
 """In a key that is an address or a condition a name names what stands within."""
 _COUNTABLE: Final = re.compile(r"(?:^|_)(?:tokens|keys|passwords|secrets|cookies)(?:_|$)")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _OPTION: Final = re.compile(r"--?([A-Za-z][\w.-]*)", re.ASCII)
+_HEADER: Final = re.compile(r"(?i)(?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]*(?:key|token|secret|signature)")
+_CREDENTIALS: Final = re.compile(r"(?i)[a-z]\w*[ \t]+\S.*|[^\s=]+=.*|(?=.*\d)[\w.~+/]{8,}=*|[0-9a-f-]{32,36}")
 _PUNCTUATION: Final = re.compile(r"[\W_]+")
 
 
@@ -96,6 +103,16 @@ def option_name(argument: str) -> str:
     """The name of an option whose argument comes next on the command line; empty where none does, as for `--name=…`."""
     match = _OPTION.fullmatch(argument)
     return match[1] if match else ""
+
+
+def describes(key: str, name: str) -> bool:
+    """Whether an entry below a secret's key says something about the secret; not of several, whose names may be anything."""
+    return normal(name) in _DESCRIBES and not key.endswith(("s", "S"))
+
+
+def is_credential_header(name: str, value: str) -> bool:
+    """Whether two items of a list are a header with credentials and its value, as Node.js has them in `rawHeaders`."""
+    return _HEADER.fullmatch(name) is not None and _CREDENTIALS.fullmatch(value) is not None
 
 
 def names_number(key: str) -> bool:

@@ -19,7 +19,7 @@ from agent.columns import Block, Records
 from agent.component import ComponentConfig
 from agent.parse.patterns import Pattern  # noqa: TC001 - pydantic reads it
 from agent.redact import hints
-from agent.redact.names import REDACTED, Kind, kind_of, names_number, normal, option_name
+from agent.redact.names import REDACTED, Kind, describes, is_credential_header, kind_of, names_number, normal, option_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +31,11 @@ _NESTED: Final = frozenset((list, dict))
 KEY_RULE: Final = "key"
 _LONGEST_KEY: Final = 128
 """Longer ones are decided each time: what is remembered stays small."""
+_LONGEST_COUNT: Final = 7
+"""Digits of a number that counts secrets, written as text."""
+_LEAST_CARD: Final = 10**11
+_EXPIRY: Final = frozenset(("exp_month", "expMonth", "expiryMonth", "expiry_month", "expiry", "expirationDate", "cvc", "cvv"))
+"""What stands beside the number of a card."""
 _PAIRS: Final = (("name", "value"), ("key", "value"), ("field", "value"), ("header", "value"), ("parameter", "value"))
 """How a list of named values spells its entries: `{"name": "DB_PASSWORD", "value": "…"}`."""
 
@@ -102,7 +107,7 @@ class Redactor:
         values = (record.body, *record.attributes.values())
         if self._config.patterns or any(type(value) in _NESTED for value in values):
             return False
-        text = "\n".join([value for value in values if isinstance(value, str)])
+        text = "\n".join([str(value) for value in values if isinstance(value, str) or _may_be_card(value)])
         return not self._maybe.search(text.encode("utf-8", "backslashreplace")) and all(map(self._plain.__getitem__, record.attributes))
 
     def _without(self, record: LogRecord, keys: Sequence[str], counts: Counter[str]) -> LogRecord:
@@ -116,36 +121,42 @@ class Redactor:
         attributes = self._dict(record.attributes, counts)
         return record if counts.total() == before else record._replace(body=body, attributes=attributes)
 
-    def _value(self, value: Value, counts: Counter[str]) -> Value:
+    def _value(self, value: Value, counts: Counter[str], key: str = "") -> Value:
         if isinstance(value, str):
-            return self._text(value, counts)
+            return self._text(value, counts, key)
         if isinstance(value, list):
-            return self._list(value, counts)
-        return self._dict(value, counts) if isinstance(value, dict) else value
+            return self._list(value, counts, key)
+        if _may_be_card(value):
+            text = self._text(str(value), counts, key)
+            return value if text == str(value) else text
+        return self._dict(value, counts, key) if isinstance(value, dict) else value
 
-    def _dict(self, value: Mapping[str, Value], counts: Counter[str]) -> dict[str, Value]:
-        """A mapping; a secret in a key goes, too, and no two keys become one."""
+    def _dict(self, value: Mapping[str, Value], counts: Counter[str], parent: str = "") -> dict[str, Value]:
+        """A mapping, which stands under the key `parent`; a secret in a key goes, too, and no two keys become one."""
         clean: dict[str, Value] = {}
         named = _named_entry(value)
+        parent = f"{parent} card" if _EXPIRY.intersection(value) else parent
         for key, item in value.items():
             text = key if self._plain[key] else self._text(key, counts)
             name = f"{text} {len(clean)}" if text in clean else text
-            clean[name] = self._entry(str(value[named[0]]) if named and key == named[1] else key, item, counts)
+            clean[name] = self._entry(str(value[named[0]]) if named and key == named[1] else key, item, counts, parent)
         return clean
 
-    def _entry(self, key: str, value: Value, counts: Counter[str]) -> Value:
-        return self._masked(key, value, counts) if self._keys[key] else self._value(value, counts)
+    def _entry(self, key: str, value: Value, counts: Counter[str], parent: str) -> Value:
+        return self._masked(key, value, counts) if self._keys[key] else self._value(value, counts, f"{parent} {key}"[-_LONGEST_KEY:])
 
-    def _list(self, items: list[Value], counts: Counter[str]) -> list[Value]:
+    def _list(self, items: list[Value], counts: Counter[str], key: str) -> list[Value]:
         words = [item for item in items if isinstance(item, str)]
         clean: Sequence[Value] = self._texts.command(words, counts) if 1 < len(words) == len(items) else items
-        return [self._item(before, item, counts) for before, item in zip((None, *clean), clean, strict=False)]
+        return [self._item(before, item, counts, key) for before, item in zip((None, *clean), clean, strict=False)]
 
-    def _item(self, before: Value, item: Value, counts: Counter[str]) -> Value:
-        """An item of a list; behind an option with a secret's name (`["--password", "…"]`) it is that option's argument."""
+    def _item(self, before: Value, item: Value, counts: Counter[str], key: str) -> Value:
+        """An item of the list `key`; behind an option with a secret's name (`["--password", "…"]`) it is that option's argument."""
+        if type(before) is type(item) is str and is_credential_header(before, item):
+            return self._masked(before, item, counts)
         name = option_name(before) if type(before) is str and before[:1] == "-" else ""
         if not name or not self._keys[name] or (type(item) is str and _is_no_secret(name, item)):
-            return self._value(item, counts)
+            return self._value(item, counts, key)
         return self._masked(name, item, counts)
 
     def _masked(self, key: str, value: Value, counts: Counter[str]) -> Value:
@@ -153,9 +164,12 @@ class Redactor:
         if isinstance(value, list):
             return [self._masked(key, item, counts) for item in value]
         if isinstance(value, dict):
-            return {name: self._masked(key, item, counts) for name, item in self._dict_keys(value, counts).items()}
+            return {
+                name: self._entry(name, item, counts, key) if describes(key, name) else self._masked(key, item, counts)
+                for name, item in self._dict_keys(value, counts).items()
+            }
         if self._stays(key, value):
-            return self._value(value, counts)
+            return self._value(value, counts, key)
         counts[KEY_RULE] += 1
         return REDACTED
 
@@ -167,13 +181,15 @@ class Redactor:
             return True
         if isinstance(value, (int, float)):
             return self._keys[key] is Kind.DOUBTFUL or names_number(key)
+        if isinstance(value, str) and value.isdigit() and names_number(key) and len(value) <= _LONGEST_COUNT:
+            return True
         return isinstance(value, str) and self._texts.tells_nothing(key, value)
 
-    def _text(self, text: str, counts: Counter[str]) -> str:
+    def _text(self, text: str, counts: Counter[str], key: str = "") -> str:
         raw = text.encode("utf-8", "backslashreplace")
         if not self._maybe.search(raw) and not self._config.patterns:
             return text
-        return self._texts.clean(raw.decode(), counts)
+        return self._texts.clean(raw.decode(), counts, key)
 
 
 class _Keys(dict[str, Kind]):
@@ -210,6 +226,10 @@ class _Plain(dict[str, bool]):
                 self.clear()
             self[key] = True
         return plain
+
+
+def _may_be_card(value: Value) -> bool:
+    return type(value) is int and value > _LEAST_CARD
 
 
 def _named_entry(value: Mapping[str, Value]) -> tuple[str, str] | None:

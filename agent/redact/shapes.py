@@ -29,7 +29,7 @@ _VENDORS: Final = (
     (r"xapp-[\w-]{10,}", "xapp-"),
     (r"hooks\.slack\.com/(?:services|workflows|triggers)/([\w/]{20,})", r"hooks\.slack\.com"),
     (r"discord(?:app)?\.com/api/(?:v\d+/)?webhooks/\d+/([\w-]{20,})", r"discord(?:app)?\.com"),
-    (r"webhook\.office\.com/webhookb2/([\w@/-]{30,})", r"webhook\.office\.com"),
+    (r"\boffice\.com/webhook(?:b2)?/([\w@/-]{30,})", r"office\.com"),
     (r"\bbot(\d{5,12}(?::|%3[aA])[\w-]{30,})|(?:\b|bot)(\d{6,12}(?::|%3[aA])A[\w-]{30,})", r"bot[0-9]{5}|(?::|%3a)a[\w-]{8}"),
     (r"hooks\.zapier\.com/hooks/catch/([\w/]{8,})", r"hooks\.zapier\.com"),
     # payment
@@ -70,7 +70,7 @@ _VENDORS: Final = (
     (r"\br8_[A-Za-z0-9]{30,}", "r8_[a-z0-9]{8}"),
     # packages and images
     (r"npm_[A-Za-z0-9]{30,}", "npm_[a-z0-9]{8}"),
-    (r"pypi-[\w-]{40,}", r"pypi-[\w-]{8}"),
+    (r"pypi-Ag[\w-]{14,}|pypi-[\w-]{40,}", r"pypi-[\w-]{8}"),
     (r"rubygems_[a-f0-9]{40,}", "rubygems_"),
     (r"dckr_(?:pat|oat)_[\w-]{20,}", "dckr_[po]at_"),
     (r"\bAKCp[A-Za-z0-9]{40,}", "akcp[a-z0-9]{8}"),
@@ -99,6 +99,9 @@ _VENDORS: Final = (
 """(pattern, hint); the prefixes are those that the vendors document."""
 
 
+_CODE: Final = r"""([^\s"'&#]{6,})"""
+
+
 def _as_one(patterns: tuple[str, ...]) -> str:
     """All as one pattern; whichever matches, the last group that takes part is the secret."""
     return "|".join(pattern if "(" in pattern.replace("(?:", "") else f"({pattern})" for pattern in patterns)
@@ -119,6 +122,13 @@ SHAPES: Final = (
     Shape("url_key", r"""://([\w-]{16,})(?::[^\s/@"'<>]*)?@""", r""":\\*/\\*/[^\s/"'<>]*@"""),
     Shape("url_password", r"""\b[\w.-]+:([^\s@/"'<>]+)@(?:tcp|unix)\(""", r"@(?:tcp|unix)\("),
     Shape("url_password", r"""jdbc:oracle:\w+:[\w$#]+/([^\s@/"'<>\[]+)@""", r"jdbc:oracle:"),
+    Shape(
+        "oauth_code",
+        rf"(?i)[?&]code={_CODE}(?:&[^\s\"'&]*)*?&state=|[?&]state=[^\s\"'&]*(?:&[^\s\"'&]*)*?&code={_CODE}"
+        rf"|(?:callback|oauth2?|/cb|/auth|/signin[\w-]*)[\w/.-]*\?(?:[^\s\"'?]*&)?code={_CODE}"
+        rf"|grant_type=authorization_code(?:&[^\s\"'&]*)*?&code={_CODE}|\bcode={_CODE}(?:&[^\s\"'&]*)*?&grant_type=authorization_code",
+        r"[?&]code=|grant_type=auth",
+    ),
     Shape("bearer", r"(?i)\bbearer[ \t]+([a-z._~+/-]*[0-9][\w.~+/-]{5,}=*|[a-z._~+/-]{24,}=*)", r"bearer"),
     Shape("basic", r"\b[Bb]asic[ \t]+([A-Za-z0-9+/]{6,}={1,2}|[A-Za-z]*[0-9+/][A-Za-z0-9+/]{7,})", r"basic[^a-z0-9]+[a-z0-9+/]{7}"),
     Shape(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import re2
 
-from agent.redact import cards, commands, named
+from agent.redact import below, cards, commands, named, statements
 from agent.redact.hints import spelled
 from agent.redact.names import REDACTED, Kind, names_number
 from agent.redact.shapes import SHAPES
-from agent.redact.values import could_be_password, is_code, is_placeholder, looks_random, tells_nothing
+from agent.redact.values import could_be_password, goes_on, is_code, is_placeholder, looks_random, tells_nothing
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -41,16 +41,21 @@ class Texts:
         self._shapes = [(shape.rule, re2.compile(shape.pattern)) for shape in SHAPES]
         self._own = [re2.compile(pattern) for pattern in own]
         self._named = [(one, re2.compile(one.pattern)) for one in named.patterns(tuple(map(spelled, names)))]
+        self._below = [(one, re2.compile(one.pattern)) for one in below.PATTERNS]
         self._commands = re2.compile("|".join(commands.PATTERNS))
         self._card = re2.compile(cards.CARD)
 
-    def clean(self, text: str, counts: Counter[str]) -> str:
-        """The text without secrets."""
-        text = "".join(self._without_named(part, counts, source=source) for source, part in _parts(text))
+    def clean(self, text: str, counts: Counter[str], key: str = "") -> str:
+        """The text without secrets; `key` names it."""
+        text = self._without_positional(text, counts)
+        text = "".join(
+            self._without_named(part if source else self._without_below(part, counts), counts, source=source)
+            for source, part in _parts(text)
+        )
         for rule, pattern in self._shapes:
-            text = pattern.sub(partial(_replace, _is_in_url if rule.startswith("url") else _is_new, rule, counts), text)
+            text = pattern.sub(partial(_replace, _JUDGES.get(rule, _is_new), rule, counts), text)
         text = self._without_commands(text, counts)
-        text = self._card.sub(partial(_replace, _is_card, CARD_RULE, counts), text)
+        text = self._card.sub(partial(_replace, partial(_is_card, key), CARD_RULE, counts), text)
         for pattern in self._own:
             text = pattern.sub(partial(_replace_first, counts), text)
         return text
@@ -67,6 +72,32 @@ class Texts:
 
     def _without_commands(self, text: str, counts: Counter[str]) -> str:
         return str(self._commands.sub(partial(_replace, _is_argument, COMMAND_RULE, counts), text))
+
+    def _without_positional(self, text: str, counts: Counter[str]) -> str:
+        """The text without the values that SQL names by their place."""
+        if "(" not in text:
+            return text
+        for start, end in reversed(statements.secrets(text, self._is_column)):
+            counts[TEXT_RULE] += 1
+            text = text[:start] + REDACTED + text[end:]
+        return text
+
+    def _is_column(self, name: str, value: str) -> bool:
+        return (
+            self._kinds[name] is Kind.SECRET
+            and bool(value)
+            and not (tells_nothing(name, value) or is_code(name, "", value, "") or _counts(name, value))
+        )
+
+    def _without_below(self, text: str, counts: Counter[str]) -> str:
+        """The text without values that stand on the line below their name."""
+        if "\n" not in text and "\\n" not in text:
+            return text
+        for one, pattern in self._below:
+            text = pattern.sub(partial(self._named_value, one, counts, False, _DEEPEST), text)
+        text, blocks = below.without_blocks(text, lambda key: self._kinds[key] is Kind.SECRET, REDACTED)
+        counts[TEXT_RULE] += blocks
+        return text
 
     def _without_named(self, text: str, counts: Counter[str], *, source: bool = False, depth: int = 0) -> str:
         for one, pattern in self._named:
@@ -89,19 +120,30 @@ class Texts:
         start, end = _value_span(match)
         text = match.string
         quoted = one.quoted or text[start - 1 : start] in _QUOTES
+        if one.further:
+            return goes_on(value)
         if not value or tells_nothing(key, value):
             return False
         if one.prose:
             return text[match.start(1) - 1 : match.start(1)] not in (".", "_", "-", "/") and _fits_sentence(key, value, quoted=quoted)
         kind = self._kinds[key]
-        if kind is Kind.NO or (value.isdigit() and names_number(key)) or (source and not quoted):
+        if kind is Kind.NO or _counts(key, value) or (source and not quoted):
             return False
         between, rest = text[match.end(1) : start], text[end : end + 80].split("\n", 1)[0]
         if _is_label(text[: match.start(1)], between, value):
             return False
         if not quoted and is_code(key, between, value, rest):
             return False
+        if key.lower() == "pass" and not quoted and between.isspace():
+            return False  # a verb: `pass --verbose`
         return looks_random(value, one.least or 6) if one.least or kind is Kind.DOUBTFUL else True
+
+
+def _counts(key: str, value: str) -> bool:
+    """Whether a value says how many there are, or lists words: `tokens = ['if', 'else']`."""
+    if value.isdigit():
+        return names_number(key) or key.lower().endswith("credentials")
+    return names_number(key) and value[:1] in "\"'" and not any(looks_random(item.strip(" '\"")) for item in value.split(","))
 
 
 def _fits_sentence(key: str, value: str, *, quoted: bool) -> bool:
@@ -109,13 +151,15 @@ def _fits_sentence(key: str, value: str, *, quoted: bool) -> bool:
     lower = key.lower()
     if "pin" in lower:
         return value.isdigit() and 4 <= len(value) <= 8
-    if any(word in lower for word in ("secret", "token", "key", "credential")):
+    if any(word in lower for word in ("secret", "token", "key", "cred")):
         return looks_random(value, 8)
     return (quoted and bool(value.strip())) or could_be_password(value)
 
 
 def _is_label(before: str, between: str, value: str) -> bool:
     """Whether a name is not followed by its value: `print("Password:", end="")`, `${PASSWORD:?missing}`, psql's `:'name'`, a parser's complaint."""
+    if between.startswith("]:") and value.startswith(("http", "#")):
+        return True  # a link of Markdown
     opened = before[-1:] in _QUOTES and between[:-1] == ":" and between[-1:] == before[-1:]
     return (
         opened or between in (" :'", ' :"') or (before.endswith("${") and value[:1] in "?+") or _EXPECTED.search(before[-16:]) is not None
@@ -174,8 +218,16 @@ def _is_argument(match: re2.Match[str]) -> bool:
     return _is_new(match) and not (value.isdigit() and len(value) == 5) and not tells_nothing("", value)
 
 
-def _is_card(match: re2.Match[str]) -> bool:
-    return cards.is_card(str(match.group(1)), match.string[: match.start(1)])
+def _is_card(key: str, match: re2.Match[str]) -> bool:
+    return cards.is_card(str(match.group(1)), f"{key}: "[-40:] + match.string[: match.start(1)] if key else match.string[: match.start(1)])
+
+
+def _is_basic(match: re2.Match[str]) -> bool:
+    return _is_new(match) and looks_random(str(match.group(1)))
+
+
+_JUDGES: Final[Mapping[str, Callable[[re2.Match[str]], bool]]] = {"url_password": _is_in_url, "url_key": _is_in_url, "basic": _is_basic}
+"""Shapes that also ordinary text has."""
 
 
 def _replace_first(counts: Counter[str], match: re2.Match[str]) -> str:

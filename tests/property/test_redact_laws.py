@@ -25,10 +25,13 @@ PARTS = st.sampled_from(
     curl -u bob:pw mysql -ppw redis-cli -a echo | sudo -S sig signature pass pw is </ < > CDATA name value key identified by
     4111 1111-1111-1111 4242424242424242 AC0123456789abcdef0123456789abcdef bot123456:ABCdefGHIjklMNOpqrSTUvwxYZ0123456789 \x1b[36m \x1b[0m %3D %22
     пароль Passwort contraseña 密码 ： mot de passe &sig= $6$saltsalt$0123456789abcdef0123456789 login PIN 4711
-    . - _ => \\ \n \t é \ud800 \x00 1 42""".replace("\\n", "\n").split(" ")
+    INSERT INTO users ( name , password ) VALUES ( 'bob' , 'hunter2x' ) [parameters: Key (api_token)=( PDO->__construct(
+    mysqli_connect( "AUTH" snmpwalk -c community net use /user:bob vault login psk requirepass verification_code one-time passwd <<< ?code= &state=
+    code=abc123def callback grant_type=authorization_code saml_response office.com/webhook/ 4111.1111.1111.1111 credentials: bob/x99y name="password"
+    password: | . - _ => \\ \n \t é \ud800 \x00 1 42""".replace("\\n", "\n").split(" ")
 )
 TEXTS = st.lists(PARTS, max_size=8).flatmap(lambda parts: st.sampled_from(["", " ", "_", "."]).map(lambda glue: glue.join(parts)))
-VALUES = st.recursive(TEXTS | st.integers(0, 999) | st.booleans(), lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2), max_leaves=4)  # fmt: skip
+VALUES = st.recursive(TEXTS | st.integers(0, 999) | st.sampled_from([4242424242424242, 378282246310005, 1764399324123456]) | st.booleans(), lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2), max_leaves=4)  # fmt: skip
 
 
 def encodable(text: str) -> str:

@@ -61,13 +61,23 @@ def _lines(path: Path) -> list[str]:
 
 @cache
 def planted() -> tuple[Planted, ...]:
-    """All lines with secrets."""
+    """All lines with secrets that must be found."""
+    return _marked(CORPUS / "secrets.txt")
+
+
+def _marked(path: Path) -> tuple[Planted, ...]:
     found = []
-    for line in _lines(CORPUS / "secrets.txt"):
+    for line in _lines(path):
         kind, _, text = line.partition(" | ")
         secrets = tuple(_MARKED.findall(text))
         found.append(Planted(kind, _MARKED.sub(r"\1", text), secrets, _MARKED.sub(REDACTED, text)))
     return tuple(found)
+
+
+@cache
+def known_leaks() -> tuple[Planted, ...]:
+    """Lines whose secrets are not found yet."""
+    return _marked(CORPUS / "leaks.txt")
 
 
 @cache
@@ -92,7 +102,7 @@ def stored(text: str, redactor: Redactor | None = None) -> str:
     return json.dumps([(record.body, record.attributes) for record in batches], ensure_ascii=False, default=str)
 
 
-def _left(secret: str, found: str) -> bool:
+def left(secret: str, found: str) -> bool:
     """Whether the secret or half of it is still there."""
     half = max(len(secret) // 2, 7)
     pieces = {secret, secret[:half], secret[-half:]}
@@ -103,7 +113,7 @@ def measure(redactor: Redactor | None = None) -> Outcome:
     """Put the whole corpus through."""
     redactor = redactor or Redactor()
     after = [(one, stored(one.text, redactor)) for one in planted()]
-    leaked = [(one, secret) for one, found in after for secret in one.secrets if _left(secret, found)]
+    leaked = [(one, secret) for one, found in after for secret in one.secrets if left(secret, found)]
     inexact = [one for one, found in after if found != stored(one.clean)]
     harmless = [*innocent(), *source()]
     spoiled = [line for line in harmless if stored(line, redactor) != stored(line)]
@@ -130,6 +140,10 @@ def main() -> int:
     print(f"{len(planted())} lines with {outcome.secrets} secrets, {outcome.innocent} without ({len(source())} of them source)")
     print(
         f"recall {outcome.recall:.4f}  precision {outcome.precision:.4f}  lines exactly right {1 - len(outcome.inexact) / len(planted()):.4f}"
+    )
+    known = sum(len(one.secrets) for one in known_leaks())
+    print(
+        f"recall with the {known} secrets in {len(known_leaks())} lines that are known to leak: {1 - (len(outcome.leaked) + known) / (outcome.secrets + known):.4f}"
     )
     return 1 if outcome.leaked or outcome.spoiled else 0
 

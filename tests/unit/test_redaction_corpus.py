@@ -6,6 +6,7 @@ from functools import cache
 
 import pytest
 
+from agent.redact.redactor import Redactor
 from tests.support import redaction
 
 
@@ -25,6 +26,12 @@ def test_the_corpus_is_large_enough_to_mean_something():
 def test_every_planted_secret_is_found():
     """Neither half of one is in what is stored."""
     assert outcome().leaked == []
+
+
+@pytest.mark.parametrize("line", redaction.known_leaks(), ids=lambda line: line.text[:40])
+def test_what_is_said_to_leak_does(line):
+    """The figures count no secret as missed that is found: a line that is mended moves to the corpus."""
+    assert any(redaction.left(secret, redaction.stored(line.text, Redactor())) for secret in line.secrets)
 
 
 def test_no_harmless_line_is_changed():

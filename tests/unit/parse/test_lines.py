@@ -154,6 +154,14 @@ def test_the_format_is_found_again_when_it_changes():
     assert b"logfmt" in parser.state()
 
 
+def test_a_value_with_blanks_that_repr_wrote_is_no_row_of_pairs():
+    """The rest of it would be a key: structlog's `KeyValueRenderer` writes `payload={'a': 'b'}`."""
+    line = b"event='sent' payload={'a': 'b'} n=1"
+    parser = Parser()
+    parse(parser, line)
+    assert [record.body for record in parser.flush(NOW)] == [line.decode()]
+
+
 def test_a_given_format_is_not_second_guessed():
     """What is not written so is plain text, counted; a JSON line in a file said to be plain stays text."""
     parser = Parser("plain")
