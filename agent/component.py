@@ -192,7 +192,7 @@ class Doubtful(Protocol):
 
 @runtime_checkable
 class Troubled(Protocol):
-    """Optional ability of a source: say what it is asked for and can't do at present, though it runs (a file that it may not read)."""
+    """Optional ability of a source or sampler: say what it is asked for and can't do at present, though it runs (a file that it may not read)."""
 
     def troubles(self) -> Sequence[str]:
         """One sentence each, with the fix; reads, and opens nothing."""

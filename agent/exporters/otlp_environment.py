@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
 from agent.net.headers import objection
-from agent.options import closest
+from agent.options import closest, mask_url
 from agent.record import Signal
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "CLIENT_KEY": ("tls", "key_file"),
 }
 """The last part of a variable's name, and where its value belongs among the options."""
+HTTP_FIX: Final = "set the endpoint to the HTTP port, usually 4318, as in http://collector:4318"
 OTHERS: Final = ("PROTOCOL", "INSECURE", "SPAN_INSECURE", "METRIC_INSECURE")
 """Last parts that are read otherwise, or that only gRPC has."""
 METRICS_ONLY: Final = ("METRICS_TEMPORALITY_PREFERENCE", "METRICS_DEFAULT_HISTOGRAM_AGGREGATION")
@@ -93,7 +94,7 @@ def read(env: Mapping[str, str]) -> Reading:
     if off.chosen:
         return Reading(None, {}, off.doubts if sendable else ())
     choices = {signal: _selection(given, signal, has_endpoint=signal in sendable) for signal in SIGNALS}
-    doubts = (*off.doubts, *(doubt for choice in choices.values() for doubt in choice.doubts), *misspelt)
+    doubts = (*off.doubts, *(doubt for choice in choices.values() for doubt in choice.doubts), *misspelt, *reader.unusable)
     sent = [signal.value for signal in sendable if choices[signal].chosen]
     if not sent:
         return Reading(None, {}, doubts)
@@ -157,14 +158,26 @@ class _Reader:
         self.options: Options = {}
         self.variables: dict[tuple[str, ...], str] = {}
         self.doubts: list[Doubt] = []
+        self.unusable: list[Doubt] = []
+        """Of endpoints: reported although nothing may be sent then."""
         self._env = env
 
     def scope(self, prefix: str, route: tuple[str, ...]) -> None:
         """Read the variables of all signals, or of one."""
         for name, key in KEYS.items():
             text = self._env.get(prefix + name)
-            if text and (value := self._value(name, prefix + name, text)) is not None:
+            if name == "ENDPOINT" and text and self._is_for_grpc(prefix, text):
+                shown = mask_url(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
+                self.unusable.append(
+                    Doubt(prefix + name, f"{shown!r} is an address for gRPC, which is not available here: it is left out", HTTP_FIX)
+                )
+            elif text and (value := self._value(name, prefix + name, text)) is not None:
                 self._put((*route, *key), prefix + name, value)
+
+    def _is_for_grpc(self, prefix: str, endpoint: str) -> bool:
+        """Whether an endpoint is written as only gRPC's clients take it, and meant for one (protocol/exporter.md, "Endpoint", `grpc`)."""
+        protocol = self._env.get(f"{prefix}PROTOCOL", self._env.get(f"{PREFIX}PROTOCOL", ""))
+        return protocol.lower() == "grpc" and not endpoint.lower().startswith(("http://", "https://"))
 
     def sends(self, signal: Signal) -> bool:
         """Whether there is an endpoint for the signal."""

@@ -54,6 +54,7 @@ class Facts:
             sources=tuple(source_facts(self._pipeline.sources, ledger, now_ns)),
             destinations=tuple(destination_facts(self._senders, ledger)),
             probes=tuple(probe_facts(self._pipeline.probes)),
+            absent=tuple(self._absent()),
             figures=tuple(self._figures()),
             violations=ledger.violations(),
             notices=tuple(
@@ -72,6 +73,11 @@ class Facts:
             ledger, stat = self._known
             return ledger, replace(stat, state=State.DEGRADED, reason="the store does not answer; these are its last figures")
         return self._known
+
+    def _absent(self) -> Iterable[tuple[str, str]]:
+        for poller in self._pipeline.samplers:
+            if isinstance(poller.sampler, Troubled):
+                yield from ((poller.name, trouble) for trouble in poller.sampler.troubles())
 
     def _figures(self) -> Iterable[Figure]:
         for poller in self._pipeline.samplers:

@@ -115,6 +115,8 @@ class Status:
     sources: tuple[SourceFacts, ...] = ()
     destinations: tuple[DestinationFacts, ...] = ()
     probes: tuple[ProbeFacts, ...] = ()
+    absent: tuple[tuple[str, str], ...] = ()
+    """Sampler, and what it is to measure and can't: its target is not there."""
     figures: tuple[Figure, ...] = ()
     violations: tuple[str, ...] = ()
     """What the ledger's check found; empty is how it must be."""
@@ -130,6 +132,7 @@ class Status:
         for source in self.sources:
             yield Part(f"source {source.name}", source.running, source.reason or "does not run")
             yield from (Part(f"source {source.name}", works=False, reason=one, essential=False) for one in source.troubles)
+        yield from (Part(f"sampler {name}", works=False, reason=reason, essential=False) for name, reason in self.absent)
         for one in self.destinations:
             yield Part(f"destination {one.name} ({one.signal})", one.state == "ok", self._trouble(one), essential=False)
         for violation in self.violations:

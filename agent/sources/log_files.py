@@ -32,7 +32,7 @@ from agent.tail.names import compile_glob, glob_root, printable
 from agent.tail.stream import State
 from agent.tail.table import SERIAL, Options
 from agent.tail.tail import Tail
-from agent.tail.unreadable import groups, remedy, sentences
+from agent.tail.unreadable import Unreadable, groups, remedy, sentences
 from agent.telemetry import FileChanged, FileFound, FileUnreadable, NothingMatches
 
 if TYPE_CHECKING:
@@ -144,6 +144,8 @@ class LogFiles:
         self._settled_at = 0.0
         """When a glob that no file matches is reported, monotonic seconds."""
         self._said = False
+        self._unreadable = Unreadable()
+        """Of all followings, so that the last one, at the stop, reports nothing again."""
 
     def doubts(self) -> list[str]:
         """Globs that no file matches now, and files and directories that they ask for and we may not read."""
@@ -162,7 +164,7 @@ class LogFiles:
     async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Follow the files until cancelled."""
         clock = self._context.clock
-        self._tail = Tail(options(self.config), await self._context.positions())
+        self._tail = await self._follow()
         batches = Batches(self._tail, self.config, clock.wall_ns, linger=LINGER)
         self._settled_at = clock.monotonic() + SETTLING
         try:
@@ -181,7 +183,7 @@ class LogFiles:
     async def finish(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Read to the present end, from what is committed, and close the records that are open there."""
         clock = self._context.clock
-        tail = self._tail = Tail(options(self.config), await self._context.positions())
+        tail = self._tail = await self._follow()
         batches = Batches(tail, self.config, clock.wall_ns)
         try:
             while True:
@@ -195,6 +197,12 @@ class LogFiles:
                 self._count_missed(batch)
         finally:
             await self.close()
+
+    async def _follow(self) -> Tail:
+        """The files as they are committed."""
+        tail = Tail(options(self.config), await self._context.positions())
+        tail.table.unreadable = self._unreadable
+        return tail
 
     async def unread(self) -> Unread:
         """What the files hold beyond the committed positions, an unended line included."""

@@ -95,7 +95,14 @@ class ProcessTree:
                 found = target.find(Reader().read(self._context.clock.wall_ns() / 1e9))
         except OSError as error:
             return [f"{self._config.proc_dir} holds no process table: {error.strerror}; name another proc_dir"]
-        return [] if found else [f"{self._config.target} is not there now: {target.why}"]
+        return [] if found else [self._absence(target.why)]
+
+    def troubles(self) -> list[str]:
+        """The same of the last sample."""
+        return [self._absence(self._finder.why)] if self._present is False else []
+
+    def _absence(self, why: str) -> str:
+        return f"{self._config.target} is not there now: {why}"
 
     def sample(self) -> Sequence[Observation]:
         """The present figures of the tree."""

@@ -359,6 +359,17 @@ def test_a_web_page_is_shown_by_its_words(page, words):
     assert scrub(found.message, ()) == f"HTTP 404: {words}"
 
 
+@pytest.mark.parametrize("endpoint", ["collector:4317", "dns:///collector:4317", "unix:///run/otel.sock", "grpc://collector"])
+def test_an_address_that_only_grpc_takes(endpoint):
+    """A workload whose SDK speaks gRPC may write its endpoint without http://: nothing is sent there, and the agent starts all the same."""
+    env = _env(ENDPOINT=endpoint, PROTOCOL="grpc")
+    (found,) = doubts(env)
+    assert found.startswith(f"OTEL_EXPORTER_OTLP_ENDPOINT: {endpoint!r} is an address for gRPC")
+    assert from_environment(env) is None
+    both = from_environment(_env(ENDPOINT=endpoint, PROTOCOL="grpc", LOGS_ENDPOINT="http://h/v1/logs", LOGS_PROTOCOL="http/protobuf"))
+    assert both["signals"] == ["logs"]
+
+
 @pytest.mark.parametrize("variables", [{"PROTOCOL": "HTTP/Protobuf"}, {"COMPRESSION": "GZIP"}, {"LOGS_COMPRESSION": "None"}])
 def test_choices_are_read_in_either_case(variables):
     """The specification wants enumerations read without regard to case (configuration/common.md, "Enum")."""

@@ -141,6 +141,7 @@ async def test_json_has_the_same_facts():
         ({"spool": SpoolFacts("full")}, {}, 200, "degraded"),
         ({"sources": (SourceFacts("app", "log_files", running=False),)}, {}, 503, "not ready"),
         ({"sources": (SourceFacts("app", "log_files", running=True, troubles=("/a can't be read",)),)}, {}, 200, "degraded"),
+        ({"absent": (("process_tree", "name:app is not there now"),)}, {}, 200, "degraded"),
         ({"violations": ("app → otlp: 1 missing",)}, {}, 200, "degraded"),
     ],
 )

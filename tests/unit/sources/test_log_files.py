@@ -733,6 +733,27 @@ async def test_component_runs_and_stops(tmp_path, open_files):
     await source.close()
 
 
+async def test_what_cannot_be_read_is_not_reported_again_at_the_stop(tmp_path, open_files):
+    """The last look, from what is committed, is about the same files: a file that can't be read is reported and counted once in all."""
+    os.mkfifo(tmp_path / "fifo.log")
+    append(tmp_path / "a.log", "1")
+    sink, clock = Sink(), FakeClock()
+    metrics = Metrics({}, clock)
+    telemetry = Telemetry(metrics, clock)
+    context = Context(name="app", clock=clock, metrics=metrics, telemetry=telemetry, resource={}, positions=sink.positions)
+    source = LogFiles(LogFiles.Config(include=(str(tmp_path / "*.log"),), format="plain"), context)
+    task = asyncio.create_task(source.run(sink.emit))
+    await clock.advance(3.0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    append(tmp_path / "a.log", "2")
+    await source.finish(sink.emit)
+    assert [record.body for record in sink.records] == ["1", "2"]
+    collected = {metric.name: metric for metric in metrics.collect().resource_metrics[0].scope_metrics[0].metrics}
+    counts = {point.attributes["what"]: point.value for point in collected["outrider.files.events"].data.data_points}
+    assert counts == {"found": 1, "not_regular": 1}
+
+
 def test_refused_position(tmp_path, rig):
     """A stored position that cannot be read is an error, never a reason to begin anew."""
     one = rig()

@@ -77,6 +77,17 @@ def test_counters_say_since_when(proc, context):
     assert start == START_NS - 60 * 10**9
 
 
+def test_an_absent_target_is_a_trouble(proc, context):
+    """That the target is not there is said as long as it is so, with the reason, and not before the first sample."""
+    tree = ProcessTree(ProcessTreeConfig(target="name:app", proc_dir=proc.root), context)
+    assert tree.troubles() == []
+    tree.sample()
+    assert [trouble.partition(":app ")[2].partition(":")[0] for trouble in tree.troubles()] == ["is not there now"]
+    proc.put(7, command=b"app\0")
+    tree.sample()
+    assert tree.troubles() == []
+
+
 def test_children_can_be_left_out(proc, context):
     """With `children: false` only the target itself is measured."""
     proc.put(7, user=3)
