@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from structlog.stdlib import get_logger
 
 from strategy_agent.aio import backoff
-from strategy_agent.model import Book, WireError, decode, encode
+from strategy_agent.model import Book, decode, encode
 from strategy_agent.outlets import Events, Metrics, Value
 
 STREAM = "strategy-agent:stream"
@@ -107,7 +107,7 @@ class RedisBooks:
             async with asyncio.timeout(BOOK_PATIENCE):
                 text = await self.client.get(BOOK_KEY + symbol)
             return None if text is None else decode(text, Book)
-        except (*FAILURES, WireError):
+        except (*FAILURES, ValueError):
             return None
 
     async def put(self, book: Book) -> None:

@@ -6,7 +6,8 @@ A request that fails is a :class:`BrokerError` with a reason. A stream survives 
 
 There is one way to recover, whatever went wrong: connect again and resume behind the last item. So every item is
 handed on once and in the order of its number. What the venue no longer has is counted as lost, and so is an item that
-cannot be read. A venue that begins its numbering anew is followed from its first item on.
+cannot be read, be it not JSON, not text or too long. A venue that begins its numbering anew, on a new connection or in
+the middle of one, is followed from its first item on.
 """
 
 import asyncio
@@ -126,7 +127,10 @@ class BrokerRegistry(dict[str, Broker]):
 
 
 class ResumeError(Exception):
-    """The stream must connect again: a frame is missing (``gap``), or the venue numbers anew (``reset``)."""
+    """The stream must connect again.
+
+    A frame is missing (``gap``), one is from before (``behind``), or the venue numbers anew (``reset``).
+    """
 
 
 @dataclass(slots=True)
@@ -157,7 +161,7 @@ class Stream(Generic[T]):
             await asyncio.sleep(backoff(self._failures))
 
     async def _follow(self, broker: Broker) -> str:
-        """Return why the connection ended: ``refused``, ``dropped``, ``closed``, ``gap`` or ``reset``."""
+        """Return why the connection ended: ``refused``, ``dropped``, ``closed``, or as in :class:`ResumeError`."""
         failed = "refused"
         url = f"{broker.url}/v1/stream/{self.topic}"
         try:
@@ -165,15 +169,16 @@ class Stream(Generic[T]):
                 failed = "dropped"
                 self._connected(broker)
                 async for message in socket:
-                    if message.type is aiohttp.WSMsgType.TEXT:
-                        await self._read(broker, message.data)
+                    # Other errors are of the connection, which is closed then, and say nothing of a frame.
+                    if message.type is not aiohttp.WSMsgType.ERROR or isinstance(message.data, aiohttp.WebSocketError):
+                        await self._read(broker, message.data if message.type is aiohttp.WSMsgType.TEXT else b"")
                 return "dropped" if socket.close_code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE else "closed"
         except ResumeError as error:
             return str(error)
         except (aiohttp.ClientError, OSError):
             return failed
 
-    async def _read(self, broker: Broker, text: str) -> None:
+    async def _read(self, broker: Broker, text: str | bytes) -> None:
         try:
             frame = decode(text, RawFrame)
         except WireError:  # asked for again it would be the same
@@ -187,6 +192,8 @@ class Stream(Generic[T]):
             self.last = 0
             log.error("sequence_reset", broker=broker.name, topic=self.topic, seq=frame.seq)
             raise ResumeError("reset")
+        if frame.seq < self.last:  # repeated, or numbered anew: what comes first on a new connection will tell
+            raise ResumeError("behind")
         if bytes(frame.data) == b"null":
             self._lose(broker, frame.seq, "gone")
         elif frame.seq == self.last + 1:
@@ -208,8 +215,8 @@ class Stream(Generic[T]):
 
     def _lose(self, broker: Broker, seq: int, reason: str) -> None:
         """Go on behind frame ``seq``, which nobody will have."""
-        count = seq - self.last
-        if count > 0:
+        self._fresh = False
+        if (count := seq - self.last) > 0:
             self.last = seq
             self.metrics.lost.labels(broker.name, self.topic, reason).inc(count)
             log.error("frames_lost", broker=broker.name, topic=self.topic, count=count, reason=reason)

@@ -132,10 +132,11 @@ async def test_books_are_shared(redis_server: RedisServer) -> None:
     await client.aclose()
 
 
-async def test_a_book_that_cannot_be_read_is_a_miss(redis_server: RedisServer) -> None:
+@pytest.mark.parametrize("rubbish", [b"rubbish", b"\xff\xfe\x00", b"{}"])
+async def test_a_book_that_cannot_be_read_is_a_miss(redis_server: RedisServer, rubbish: bytes) -> None:
     """Rubbish under the key is not an error of the agent's."""
     client = connect(redis_server.url)
-    await client.set(BOOK_KEY + "BTC-USD", "rubbish")
+    await client.set(BOOK_KEY + "BTC-USD", rubbish)
     assert await RedisBooks(client).get("BTC-USD") is None
     await client.aclose()
 

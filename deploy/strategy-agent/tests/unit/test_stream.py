@@ -65,9 +65,18 @@ def stream(session: aiohttp.ClientSession) -> Follower[Tick]:
 
 async def test_a_frame_is_delivered_in_order_once(stream: Follower[Tick]) -> None:
     """The next number is delivered, one that was there before is not."""
-    for seq in (1, 2, 2, 1, 3):
+    for seq in (1, 2, 2, 3):
         await stream.stream._receive(stream.broker, raw(seq, Tick("BTC-USD", float(seq))))
     assert numbers(stream.seen) == [1, 2, 3]
+
+
+async def test_a_number_from_before_is_asked_about_on_a_new_connection(stream: Follower[Tick]) -> None:
+    """In the middle of a connection it may be a repetition: it is not delivered, and the position stays."""
+    for seq in (1, 2, 3):
+        await stream.stream._receive(stream.broker, raw(seq, Tick("BTC-USD", float(seq))))
+    with pytest.raises(ResumeError, match="behind"):
+        await stream.stream._receive(stream.broker, raw(1, Tick("BTC-USD", 1.0)))
+    assert (numbers(stream.seen), stream.stream.last) == ([1, 2, 3], 3)
 
 
 async def test_a_later_frame_is_a_gap(stream: Follower[Tick]) -> None:
