@@ -39,11 +39,10 @@ class Agent:
         for name, url in brokers.items():
             self._registry.register(Broker(name, url, session))
         self._account = Account()
-        lookups = outlets.metrics.book_lookups
         self._books = OrderBookCache(
             lambda symbol: self._registry.select().book(symbol),
             store=outlets.store,
-            note=lambda source: lookups.labels(source).inc(),
+            note=lambda source: outlets.metrics.book_lookups.labels(source).inc(),
         )
         self._desk = OrderDesk(self._registry, self._account, outlets)
         router = StrategyRouter(failed=self._bot_failed)
@@ -76,7 +75,7 @@ class Agent:
         self._stalled_until = time.monotonic() + seconds
 
     async def close(self) -> None:
-        """Abandon orders under way, accounting for each."""
+        """Withdraw the orders in flight, accounting for each."""
         await self._desk.close()
 
     def describe(self) -> dict[str, object]:

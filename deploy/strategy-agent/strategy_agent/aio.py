@@ -23,8 +23,10 @@ class Tasks:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def cancel(self) -> None:
-        """Cancel what still runs, and return when it is gone."""
+    async def cancel(self, grace: float = 0.0) -> None:
+        """Cancel what still runs after ``grace`` seconds, and return when it is gone."""
+        if grace and self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -148,9 +148,9 @@ class OrderDesk:
         working.done.set()
 
     async def close(self) -> None:
-        """Abandon the orders under way."""
-        await asyncio.sleep(0)  # a task that is cancelled before it began could not account for its order
-        await self._tasks.cancel()
+        """Withdraw the orders in flight, so that none is filled unseen; a broker has a second to confirm."""
+        self.recall("shutdown")
+        await self._tasks.cancel(grace=1.0)
 
     async def _live(self, working: Working) -> None:
         with use_span(working.span, end_on_exit=True):
@@ -179,14 +179,13 @@ class OrderDesk:
         attempt = 0
         while reason and working.order.client_order_id in self._working:
             try:
-                cancelled = await working.broker.cancel(working.order.client_order_id)
+                if await working.broker.cancel(working.order.client_order_id):
+                    self._reject(working, reason)
             except BrokerError:
                 attempt += 1
                 await asyncio.sleep(backoff(attempt))
-                continue
-            if cancelled:
-                self._reject(working, reason)
-            return  # filled: its fill is on the way
+            else:
+                return  # unless it is cancelled it was filled, and its fill is on the way
 
     async def _place(self, working: Working) -> None:
         working.log.info("order_submitted")

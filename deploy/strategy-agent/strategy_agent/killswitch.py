@@ -25,27 +25,29 @@ class Trip(Struct, frozen=True):
 
 
 class KillSwitch:
-    """Tripped or not; without a ``path`` it lasts for the process's life only."""
+    """Tripped or not; without a ``path``, or with one that cannot be written, it lasts for the process's life only."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self.trip: Trip | None = None
+        self._unkept: Trip | None = None
+        """What no file holds: that there is no file does not take it back."""
         self.refresh()
 
     def pull(self, by: str, reason: str) -> bool:
         """Stop all trading, and say whether that could be kept for the next process."""
-        self.trip = Trip(by, reason, round(time.time(), 3))
+        self.trip = self._unkept = Trip(by, reason, round(time.time(), 3))
         with suppress(OSError):
             if self._path is not None:
                 self._path.write_text(encode(self.trip), encoding="utf-8")
+                self._unkept = None
             return True
         return False
 
     def refresh(self) -> bool:
         """Look at the file again, which a person may have written or removed; say whether that changed anything."""
         before = self.trip
-        if self._path is not None:
-            self.trip = _read(self._path)
+        self.trip = self._unkept or (_read(self._path) if self._path else None)
         return (self.trip is None) is not (before is None)
 
 

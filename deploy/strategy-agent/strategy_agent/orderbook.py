@@ -53,8 +53,7 @@ class OrderBookCache:
 
     def age(self, symbol: str) -> float | None:
         """Return the age in seconds of the book held for the symbol, if one is."""
-        book = self._books.get(symbol)
-        return None if book is None else self.clock() - book.at
+        return self.clock() - book.at if (book := self._books.get(symbol)) else None
 
     def _fresh(self, book: Book | None) -> Book | None:
         # Either way: a book from the future, by a clock that is ahead of ours, would otherwise never grow old.

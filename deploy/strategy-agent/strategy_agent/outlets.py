@@ -33,7 +33,7 @@ class Metrics:
         self.tick_age = histogram("tick_age_seconds", "Age of ticks on arrival, by the agent's clock")
 
         self.ticks = counter("ticks", "Ticks received", ["symbol"])
-        self.bad_ticks = counter("bad_ticks", "Ticks that are no price, or far from all others", ["symbol"])
+        self.bad_ticks = counter("bad_ticks", "Ticks that are no price, or that no others confirm", ["symbol"])
         self.orders = counter("orders", "Orders submitted", ["broker", "side"])
         self.fills = counter("fills", "Orders filled", ["broker", "side"])
         self.rejects = counter("rejects", "Orders that ended without a fill", ["broker", "reason"])

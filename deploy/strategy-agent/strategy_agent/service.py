@@ -63,8 +63,7 @@ async def run_service(
         ready(port)
         target = Target(venues[0].outage, agent.stall)
         driving = drive_market(market.publish, scenario, config.seed, SYMBOLS, config.rate)
-        faults = (run_fault(fault, target) for fault in config.faults)
-        await _work([*agent.jobs(), driving, *faults], stop)
+        await _work([*agent.jobs(), driving, *(run_fault(fault, target) for fault in config.faults)], stop)
     log.info("service_stopped", **agent.summary())
 
 

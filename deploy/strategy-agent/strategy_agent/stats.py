@@ -54,7 +54,7 @@ class DecayingPeak:
 
 
 class PrintFilter:
-    """One trade far away from the others is a mistake until others confirm it. Follows one symbol."""
+    """One trade far away from the others, or the first, is a mistake until others confirm it. Follows one symbol."""
 
     def __init__(self) -> None:
         self._last: float | None = None
@@ -63,7 +63,7 @@ class PrintFilter:
     def accepts(self, price: float) -> bool:
         """Take the next print (finite, above zero) in, and say whether it counts."""
         level = log(price)
-        if self._last is not None and abs(level - self._last) > MAX_MOVE:
+        if self._last is None or abs(level - self._last) > MAX_MOVE:
             self._doubtful = [*(one for one in self._doubtful if abs(level - one) <= MAX_MOVE), level]
             if len(self._doubtful) < CONFIRMATIONS:
                 return False

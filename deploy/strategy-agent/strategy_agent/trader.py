@@ -23,7 +23,7 @@ log = get_logger(__name__)
 
 
 COOLDOWN = 0.25
-"""Seconds by the venue's clock between two orders of a symbol."""
+"""Seconds by the venue's clock between two moments at which an order of a symbol is considered."""
 
 
 class Vitals(Struct):
@@ -43,7 +43,7 @@ class _Lane:
     tier: RiskTier = RiskTier.LOW
     orders: int = 0
     tried_at: float = -inf
-    """When the last order was sent or vetoed, by the venue's clock."""
+    """When an order was last considered, by the venue's clock."""
     veto: Veto | None = None
     """Why the last one was not sent, as it was logged."""
 
@@ -123,30 +123,34 @@ class Trader:
             self.halt("risk", "drawdown")
 
     async def _trade(self, lane: _Lane, decision: Decision, sent_at: float, age: float) -> None:
-        holding = self.desk.holding(decision.symbol)
-        quantity = plan_trade(decision, holding, self.account.equity, self.desk.gross)
-        if quantity == 0.0 or 0.0 <= round(sent_at - lane.tried_at, 6) < COOLDOWN:
+        if 0.0 <= round(sent_at - lane.tried_at, 6) < COOLDOWN:
             return
-        lane.tried_at = sent_at
-        killed = self.switch.trip is not None
-        reason = veto(lane.tier, killed=killed, age=age, reduces=quantity * holding.position < 0)
-        reason = reason or await self._order(lane, decision, quantity)
-        if reason is not None:
+        lane.tried_at = sent_at  # whatever comes of it: when orders are sent must not depend on when fills arrive
+        holding = self.desk.holding(decision.symbol)
+        if (quantity := plan_trade(decision, holding, self.account.equity, self.desk.gross)) == 0.0:
+            return
+        started = time.perf_counter()
+
+        def refused() -> Veto | None:
+            now, killed = age + time.perf_counter() - started, self.switch.trip is not None
+            return veto(lane.tier, killed=killed, age=now, reduces=quantity * holding.position < 0)
+
+        # Asked again behind the book: while it was fetched time has passed, and the switch may have been tripped.
+        if (reason := refused() or await self._unquoted(decision.symbol) or refused()) is None:
+            lane.orders += 1
+            side = Side.BUY if quantity > 0 else Side.SELL
+            self.desk.submit(Order(f"{decision.symbol}-{lane.orders}", decision.symbol, side, abs(quantity)))
+            self.out.metrics.signal_to_order.observe(time.perf_counter() - started)
+        else:
             self.out.metrics.vetoes.labels(reason.value).inc()
             if reason is not lane.veto:  # why nothing happens is said once
                 log.info("order_vetoed", symbol=decision.symbol, quantity=quantity, reason=reason.value)
         lane.veto = reason
 
-    async def _order(self, lane: _Lane, decision: Decision, quantity: float) -> Veto | None:
-        started = time.perf_counter()
+    async def _unquoted(self, symbol: str) -> Veto | None:
+        """Return why the order book is no ground for an order, or None."""
         try:
-            book = await self.books.get(decision.symbol)
+            book = await self.books.get(symbol)
         except BrokerError:
             return Veto.NO_BOOK
-        if spread(book) > MAX_SPREAD:
-            return Veto.WIDE_SPREAD
-        lane.orders += 1
-        side = Side.BUY if quantity > 0 else Side.SELL
-        self.desk.submit(Order(f"{decision.symbol}-{lane.orders}", decision.symbol, side, abs(quantity)))
-        self.out.metrics.signal_to_order.observe(time.perf_counter() - started)
-        return None
+        return Veto.WIDE_SPREAD if spread(book) > MAX_SPREAD else None

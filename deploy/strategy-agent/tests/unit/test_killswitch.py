@@ -26,6 +26,19 @@ def test_without_a_file_it_lasts_as_long_as_the_process() -> None:
     assert switch.trip is not None
 
 
+def test_a_trip_that_could_not_be_kept_is_not_taken_back_by_the_missing_file(tmp_path: Path) -> None:
+    """It lasts as long as the process, with who and why, also where the file was begun and not finished."""
+    path = tmp_path / "missing" / "state.json"
+    switch = KillSwitch(path)
+    assert not switch.pull("risk", "drawdown")
+    assert not switch.refresh()
+    path.parent.mkdir()
+    path.touch()
+    assert not switch.refresh()
+    assert switch.trip is not None
+    assert (switch.trip.by, switch.trip.reason) == ("risk", "drawdown")
+
+
 def test_a_person_uses_it_while_the_agent_runs(tmp_path: Path) -> None:
     """A file that is written or removed is seen at the next look, once."""
     path = tmp_path / "stop"

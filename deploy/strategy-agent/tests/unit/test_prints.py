@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from strategy_agent.stats import PrintFilter
+from strategy_agent.stats import CONFIRMATIONS, PrintFilter
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,13 @@ from strategy_agent.stats import PrintFilter
 def test_a_far_print_needs_others(prices: list[float], accepted: list[bool]) -> None:
     """One alone does not count; the third in a row near the others does."""
     prints = PrintFilter()
+    for _ in range(CONFIRMATIONS):
+        prints.accepts(100.0)
     assert [prints.accepts(price) for price in prices] == accepted
+
+
+@pytest.mark.parametrize("first", [[], [300.0], [10.0, 1000.0], [300.0, 301.0]])
+def test_the_first_prints_need_others_too(first: list[float]) -> None:
+    """Nothing is known yet that a bad one could be far from: the third in a row near the others is believed."""
+    prints = PrintFilter()
+    assert [prints.accepts(price) for price in [*first, 100.0, 100.1, 99.9]] == [*[False] * (len(first) + 2), True]

@@ -19,10 +19,11 @@ from strategy_agent.model import Book, Fill, Level, Order, Regime, Side, Tick
 from strategy_agent.orderbook import OrderBookCache
 from strategy_agent.outlets import Metrics, Outlets
 from strategy_agent.risk import RiskTier, Veto
-from strategy_agent.router import StrategyRouter
+from strategy_agent.router import StrategyRouter, is_price
 from strategy_agent.sizing import Holding
-from strategy_agent.trader import COOLDOWN, Trader, spread
-from tests.support import RecordingEvents, make_book
+from strategy_agent.stats import CONFIRMATIONS
+from strategy_agent.trader import COOLDOWN, Trader, _Lane, spread
+from tests.support import FakeClock, RecordingEvents, make_book
 
 Logs = list[MutableMapping[str, object]]
 
@@ -84,7 +85,10 @@ class Rig:
         return self.book
 
     async def ticks(self, *prices: float, age: float = 0.0, symbol: str = "BTC-USD") -> None:
-        """Send ticks, a hundredth of a second apart by the venue's clock."""
+        """Send ticks, a hundredth of a second apart by the venue's clock, in a market that was there before."""
+        if is_price(prices[0]) and symbol not in self.trader._lanes:
+            for _ in range(CONFIRMATIONS):
+                self.trader._lanes[symbol].prints.accepts(prices[0])
         for price in prices:
             self.now += 0.01
             await self.trader.on_tick(Tick(symbol, price, self.now), age)
@@ -219,6 +223,36 @@ async def test_a_stale_tick_is_no_ground_for_an_order(logs: Logs, age: float) ->
     assert rig.desk.orders
 
 
+async def test_a_switch_that_is_tripped_while_the_book_is_fetched_stops_the_order(logs: Logs) -> None:
+    """What was true before the broker was asked is asked again behind it."""
+    rig = Rig()
+
+    async def trip(_: str) -> Book:
+        rig.trader.halt("ann", "maintenance")
+        return make_book()
+
+    rig.trader.books.fetch = trip
+    await rig.ticks(100.0)
+    assert (rig.desk.orders, vetoes(logs)) == ([], [Veto.KILL_SWITCH])
+
+
+async def test_a_tick_that_grows_old_while_the_book_is_fetched_is_stale(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that takes its time with the book does not make an old tick new."""
+    rig = Rig()
+    clock = FakeClock()
+    monkeypatch.setattr("strategy_agent.trader.time.perf_counter", clock)
+
+    async def slow(_: str) -> Book:
+        clock.now += 1.5
+        return make_book()
+
+    rig.trader.books.fetch = slow
+    await rig.ticks(100.0)
+    assert (rig.desk.orders, vetoes(logs)) == ([], [Veto.STALE_TICK])
+
+
 @pytest.mark.parametrize("factor", [3.0, 10.0, 0.1])
 async def test_one_bad_print_changes_nothing(factor: float) -> None:
     """A single price far from all others trips no switch, makes no crash and no peak; it is counted."""
@@ -229,6 +263,16 @@ async def test_one_bad_print_changes_nothing(factor: float) -> None:
     assert rig.trader.vitals.regime["BTC-USD"] is Regime.RANGE
     assert rig.account.standing.peak_equity == 100_000.0
     assert rig.metrics.registry.get_sample_value("strategy_bad_ticks_total", {"symbol": "BTC-USD"}) == 1
+
+
+@pytest.mark.parametrize("factor", [3.0, 10.0, 0.1])
+async def test_the_first_print_is_not_believed_alone(factor: float) -> None:
+    """A bad one that comes before all others sizes no order and makes no crash."""
+    rig = Rig()
+    rig.trader._lanes["BTC-USD"] = _Lane()
+    await rig.ticks(100.0 * factor, *[100.0] * 20)
+    assert [order.quantity for order in rig.desk.orders] == [50.0]
+    assert rig.trader.vitals.regime["BTC-USD"] is Regime.RANGE
 
 
 async def test_a_market_that_has_moved_is_believed() -> None:
