@@ -45,6 +45,8 @@ _FATAL_BODY: Final = re.compile(
 )
 _LEVELS: Final = frozenset({"TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL"})
 _SEPARATORS: Final = frozenset({CAUSE, CONTEXT})
+_BAR: Final = re.compile(r" {1,3}\d{1,3}%\|")
+"""How a bar of tqdm's begins that is indented: it goes on below what a program prints meanwhile."""
 _QUOTE: Final = '"""'
 _STACK_INFO: Final = "Stack (most recent call last):"
 """What `logging` writes below an exception with `stack_info=True`."""
@@ -410,6 +412,8 @@ class Grammar:
         return Token(Kind.DOUBT, text, self.depth)
 
     def _next(self, text: str) -> bool | None:
+        if _BAR.match(text):
+            return True
         if not text or unindented(text) is False:
             return False
         if self._whole and self._next_record(self._whole) and not (self._expecting or is_more(text)):

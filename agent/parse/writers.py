@@ -31,6 +31,8 @@ HEADER_BYTES: Final = HEADER.encode()
 _ITSELF: Final = ""
 """The stream of lines that nobody wrapped."""
 _RUN: Final = 64
+_MAY_WRAP: Final = frozenset((b"{", b"\0", b"\r"))
+"""How a line begins that a runtime may have wrapped, if it does not name a stream behind a time."""
 _MAX_STREAMS: Final = 8
 """A runtime has two streams; whoever names more is no runtime."""
 _MAX_WRITERS: Final = 1_024
@@ -134,6 +136,15 @@ class Writers:
     def feed(self, offset: int, line: bytes, now_ns: int) -> None:
         """Take the next line of the file."""
         self._last, self._busy = offset, True
+        if self._container is None and line[:1] not in _MAY_WRAP and b" std" not in line:  # nearly every line that nobody wrapped
+            self._give(_ITSELF, line, now_ns, NOWHERE, (offset,))
+        else:
+            self._unwrap(offset, line, now_ns)
+        if self._container is not None or self._history[-1][1][0]:
+            self._remember(offset)
+
+    def _unwrap(self, offset: int, line: bytes, now_ns: int) -> None:
+        """Take a line that a container's runtime may have wrapped."""
         bare = line.strip(b"\0\r") if line[:1] == b"\0" or line[-1:] in (b"\r", b"\0") else line
         container, wrapped = self._unwrapped(bare)
         if self._container is None and container is None:
@@ -144,8 +155,6 @@ class Writers:
             self._change(container, now_ns)
             self._strays = 0
             self._join(offset, wrapped, now_ns, gap=not line.startswith(bare[:1]))
-        if self._container is not None or self._history[-1][1][0]:
-            self._remember(offset)
 
     def _remember(self, offset: int) -> None:
         """What is known of the runtime since the line at an offset."""
@@ -224,8 +233,6 @@ class Writers:
             self._container = container
 
     def _unwrapped(self, line: bytes) -> tuple[Container | None, Wrapped | None]:
-        if self._container is None and line[:1] != b"{" and b" std" not in line:
-            return None, None  # nearly every line that nobody wrapped
         candidates = (self._container,) if self._container else () if self._given else CONTAINERS
         for candidate in candidates:
             if (wrapped := candidate.unwrap(line)) is not None:
@@ -274,7 +281,7 @@ class Writers:
     def _note(self, stream: str, found: Prefixed, offset: int) -> None:
         """A line behind a time is one of those without a prefix as well; that there are headers of syslog's is known of the whole stream."""
         main = self._table.get((stream, ""))
-        if main is not None and found.writer == TIMED and self._timed(stream) is None:
+        if main is not None and found.writer == TIMED and self._with_open(stream, TIMED) is None:
             main.stream.close(main.waiting)
         if main is not None and found.system:
             main.stream.dialect.note_syslog()
@@ -287,7 +294,7 @@ class Writers:
         if self._given == "plain" or not (may_have_prefix(line) or (len(self._table) > 1 and (stream, TIMED) in self._table)):
             return None
         if (found := by_writer(line)) is not None:
-            return found
+            return self._by_time(stream, found.text, now_ns, found) or found
         if self._given in ("", "syslog"):
             found = self._by_system(stream, line, now_ns)
         return found or self._by_time(stream, line, now_ns)
@@ -299,16 +306,23 @@ class Writers:
         found = by_system(line, now_ns, bare=known)
         return found if known or found is None or not line[:1].isdigit() or not is_levelled(line) else None
 
-    def _by_time(self, stream: str, line: bytes, now_ns: int) -> Prefixed | None:
-        going_on = self._timed(stream)
+    def _by_time(self, stream: str, line: bytes, now_ns: int, outer: Prefixed | None = None) -> Prefixed | None:
+        """A line behind a time. `outer`: the writer's prefix that stands before it, as Compose and Kubernetes print both."""
+        name = f"{outer.writer} {TIMED}" if outer else TIMED
+        going_on = self._with_open(stream, name)
         if going_on is not None and is_levelled(line) and not is_timed_twice(line):
             going_on.stream.close(going_on.waiting)
             return None
-        return by_time(line, now_ns, going_on=going_on is not None)
+        found = by_time(line, now_ns, going_on=going_on is not None)
+        if found is None or outer is None:
+            return found
+        if going_on is None and (before := self._with_open(stream, outer.writer)) is not None:
+            before.stream.close(before.waiting)
+        return found._replace(writer=name, base=_below(outer.base, found.base))
 
-    def _timed(self, stream: str) -> Writer | None:
-        """The writer of lines behind a time, while something of it is open: others are forgotten at the next release, whenever that is."""
-        writer = self._table.get((stream, TIMED))
+    def _with_open(self, stream: str, name: str) -> Writer | None:
+        """A writer, while something of it is open: others are forgotten at the next release, whenever that is."""
+        writer = self._table.get((stream, name))
         return writer if writer is not None and writer.stream.open_offset is not None else None
 
     def _by_learned(self, stream: str, line: bytes, now_ns: int) -> Prefixed | None:

@@ -353,3 +353,9 @@ def test_a_warning_above_a_traceback_is_none_of_its_titles():
     )
     assert [one.body for one in warning] == ["/srv/a.py:3: DeprecationWarning: old()\n  old()", "shop.Refused: 17"]
     assert [one.body for one in printed] == ["it broke"]
+
+
+def test_a_bar_that_goes_on_below_a_traceback_is_none_of_its_message():
+    """It is indented as far as its per cent need it."""
+    (logged, *_) = records_of(b"\n".join([LOGGED, *TRACE, b"\r 20%|##        | 2/10 [00:00<00:01,  9.1it/s]", LOGGED]))
+    assert logged.attributes["exception.message"] == "17"

@@ -304,3 +304,19 @@ def test_what_lines_mean_does_not_depend_on_when_they_are_read():
     together = Parser().parse_chunk(list(enumerate(line.encode() for line in lines)), ORIGIN, NOW)[0]
 
     assert [one.body for one in together] == [one.body for one in singly] == ["a", "words\nmore", "b", "k=1 msg=c"]
+
+
+@pytest.mark.parametrize("prefix", ["[pod/web-7d4b/app] ", "web-1  | ", "[rank0]: "])
+def test_a_time_behind_a_writers_prefix_hides_nothing(prefix):
+    """`kubectl logs --prefix --timestamps` and `docker compose logs -t` print both, and an object behind them was only text."""
+    pretty = ["{", '  "level": "error",', '  "event": "b"', "}"]
+    logged = ["2026-11-22 10:00:00,123 ERROR shop: c", *stack_of(17).split("\n"), "INFO:     d", "words"]
+    lines = [
+        f"{prefix}2026-11-22T10:00:0{at % 10}.223456789Z {line}"
+        for at, line in enumerate(['{"level":"info","event":"a"}', *pretty, *logged])
+    ]
+    records = records_of(text(lines))
+
+    assert [(one.body, one.severity) for one in records] == [("a", 9), ("b", 17), ("c", 17), ("d", 9), ("words", 0)]
+    assert records[2].attributes["exception.stacktrace"] == stack_of(17)
+    assert all(one.time_ns and one.attributes[WRITER] for one in records)
