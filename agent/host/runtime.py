@@ -71,6 +71,8 @@ class Agent:
         """Set when the present pipeline is to end: for a stop, or for `_next`."""
         self._next: Generation | None = None
         self._stopping = False
+        self._is_replaced = False
+        """Whether the present pipeline has given up its sources for `_next`."""
         self._hurry = asyncio.Event()
         """Set by a second signal: the end waits for nothing."""
         self._unread = Unread()
@@ -175,7 +177,7 @@ class Agent:
         """Run one configuration after another; go back to the last one that could be opened if the next can't."""
         upcoming: Generation | None = first
         while upcoming is not None:
-            self._next = None
+            self._next, self._is_replaced = None, False
             self._turn.clear()
             try:
                 await upcoming.open()
@@ -188,9 +190,14 @@ class Agent:
             self._settings = upcoming.settings
             if self._stopping:
                 self._turn.set()
-            await upcoming.run(self._turn, lambda: self._next is None)
+            await upcoming.run(self._turn, self._is_last)
             self._unread = upcoming.unread
             upcoming = self._next
+
+    def _is_last(self) -> bool:
+        """Asked by a pipeline that is about to end its sources: whether no other goes on with them."""
+        self._is_replaced = self._next is not None
+        return not self._is_replaced
 
     def _hear(self, event: object) -> None:
         self._telemetry.emit(SpoolEvent(type(event).__name__, str(event)))
@@ -200,7 +207,8 @@ class Agent:
         if not self._stopping:
             self._telemetry.emit(AgentStopping(cause=cause))
         self._stopping = True
-        self._turn_to(None)
+        if not self._is_replaced:  # else the next one reads on from there to the end
+            self._turn_to(None)
 
     def stop_by(self, name: str) -> None:
         """A signal asks for the end; the second one for an end that waits for nothing."""
