@@ -103,8 +103,11 @@ class Unread(NamedTuple):
 class Finishing(Protocol):
     """Optional ability of a source whose input outlives it (files): at the agent's end it reads what is there by then."""
 
-    async def finish(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
-        """After `run`: read once more to the present end, and emit what is open as complete as it is. Cancelled when the time is up."""
+    async def finish(self, emit: Callable[[Batch], Awaitable[None]], *, writer_ended: bool = False) -> None:
+        """After `run`: read once more to the present end, and emit what is open as complete as it is. Cancelled when the time is up.
+
+        `writer_ended`: the workload has ended, and with it a last line that has no end.
+        """
 
     async def unread(self) -> Unread:
         """What is there now and not among the committed positions; reads no contents, and holds nothing open."""

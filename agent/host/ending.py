@@ -61,10 +61,12 @@ class SourceUnread(Event):
 class Ending:
     """The end of one configuration's sources, within `grace` seconds or until `hurry` is set."""
 
-    def __init__(self, pipeline: Pipeline, host: Host, grace: float, hurry: asyncio.Event) -> None:
+    def __init__(self, pipeline: Pipeline, host: Host, grace: float, hurry: asyncio.Event, *, writer_ended: bool = False) -> None:
+        """`writer_ended`: the command of `exec` has ended, and all that it said is stored."""
         self._pipeline = pipeline
         self._host = host
         self._hurry = hurry
+        self._writer_ended = writer_ended
         self._began = self._stored_at = host.clock.monotonic()
         self._deadline = self._began + grace
         self._stored = self._count()
@@ -79,6 +81,7 @@ class Ending:
         """Let the sources go on while they bring something, or the target lives."""
         while self._pipeline.sources and self._may_go_on() and (self._idle() < QUIET or self._target_lives()):
             await self._wait()
+        self._writer_ended |= self._pipeline.observer is not None and self._pipeline.observer.all_ended
 
     async def finish(self) -> None:
         """After the sources: have those that can look once more read what is there now, and close what is open."""
@@ -117,7 +120,7 @@ class Ending:
 
     async def _finish(self, one: RunningSource, source: Finishing) -> None:
         try:
-            await source.finish(one.intake.emit)
+            await source.finish(one.intake.emit, writer_ended=self._writer_ended)
         except Exception as error:  # noqa: BLE001 - whatever it is, the end goes on, and what is left is counted
             self._host.telemetry.emit(
                 AgentImpaired(f"the source {one.name} could not be read to its end: {describe(error)}", "ends without")

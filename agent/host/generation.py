@@ -162,7 +162,8 @@ class Generation:
             await turn.wait()
             crash_point("runtime.stopping")
             if ends():
-                ending = Ending(self._pipeline, self._host, self._settings.shutdown.grace, self._hurry)
+                over = self._child is not None and self._child.over_since is not None
+                ending = Ending(self._pipeline, self._host, self._settings.shutdown.grace, self._hurry, writer_ended=over)
                 await ending.linger()
             for task in tasks:
                 task.cancel()

@@ -91,6 +91,12 @@ class Observer:
         """Whether one has ended since the last look."""
         self._vacant_until = 0.0
         self._orderly = False
+        self._has_followed = False
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether there were processes, and none lives."""
+        return self._has_followed and not self.processes()
 
     @property
     def at_rest(self) -> bool:
@@ -147,6 +153,7 @@ class Observer:
 
     def _follow(self, process: Observed, watch: Watch) -> None:
         one = self._watched[process.key] = _Followed(process, watch)
+        self._has_followed = True
         self._roots.follow(process.pid, self._clock.wall_ns(), watch.proc)
         fd = watch.fileno()
         if fd is not None:

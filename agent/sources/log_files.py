@@ -180,7 +180,7 @@ class LogFiles:
         finally:
             await self.close()
 
-    async def finish(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
+    async def finish(self, emit: Callable[[Batch], Awaitable[None]], *, writer_ended: bool = False) -> None:
         """Read to the present end, from what is committed, and close the records that are open there."""
         clock = self._context.clock
         tail = self._tail = await self._follow()
@@ -191,7 +191,7 @@ class LogFiles:
                 if batch is None and tail.has_more():
                     await clock.sleep(_SOON)  # it is not known yet what the content is a continuation of
                     continue
-                if batch is None and (batch := batches.finish()) is None:
+                if batch is None and (batch := batches.finish(writer_ended=writer_ended)) is None:
                     return
                 await emit(batch)
                 self._count_missed(batch)
@@ -311,8 +311,7 @@ class Batches:
             self._look_at = now + self._config.poll_interval
             self._tail.look(now)
         read = self._read()
-        for stream, piece, reader in self._tail.unended():
-            self._add(stream, piece, reader)
+        self._add_unended()
         for stream in [one for one in self._open if not self._pieces.is_given(one)]:
             if not stream.more and self._is_over(stream):
                 self._flush(stream)
@@ -335,8 +334,10 @@ class Batches:
             self._since = now
         return self._since is not None and len(self._records) < FEW and now - self._since < self._linger
 
-    def finish(self) -> Batch | None:
-        """A last batch: what is open, as complete as it is."""
+    def finish(self, *, writer_ended: bool = False) -> Batch | None:
+        """A last batch: what is open, as complete as it is; if nothing goes on with them, also last lines without an end."""
+        if writer_ended:
+            self._add_unended(at_once=True)
         for stream in list(self._open):
             self._flush(stream)
         return self._seal()
@@ -365,6 +366,10 @@ class Batches:
             room -= got[1].size
             most -= len(got[1].lines)
         return read
+
+    def _add_unended(self, *, at_once: bool = False) -> None:
+        for stream, piece, reader in self._tail.unended(at_once=at_once):
+            self._add(stream, piece, reader)
 
     def _add(self, stream: Stream, piece: Piece, reader: Reader) -> None:
         if self._open:

@@ -382,17 +382,17 @@ class Tail:
 
     # -- what is left when nothing comes any more
 
-    def unended(self) -> Iterator[tuple[Stream, Piece, Reader]]:
-        """Last lines without an end, of files that are not written any more or were silent for long."""
+    def unended(self, *, at_once: bool = False) -> Iterator[tuple[Stream, Piece, Reader]]:
+        """Last lines without an end, of files that are not written any more or were silent for long; `at_once`: however long."""
         for stream in list(self._busy):
-            if stream.has_partial and not stream.more and self._is_over(stream):
+            if stream.has_partial and not stream.more and self._is_over(stream, at_once=at_once):
                 read = self._read_unended(stream)
                 if read is not None:
                     yield read
 
-    def _is_over(self, stream: Stream) -> bool:
+    def _is_over(self, stream: Stream, *, at_once: bool) -> bool:
         wait = self.options.rotated_idle if stream.is_rotated else self.options.partial_idle
-        return bool(wait) and self.now - max(stream.active_at, stream.left_at) >= wait
+        return bool(wait) and (at_once or self.now - max(stream.active_at, stream.left_at) >= wait)
 
     def _read_unended(self, stream: Stream) -> tuple[Stream, Piece, Reader] | None:
         try:

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from agent.testing.otlp_server import decode
-from tests.support.agent_process import AgentProcess, wait_until
+from tests.support.agent_process import AgentProcess, environment, wait_until
 from tests.support.cpu_share import half_a_processor
 from tests.support.otlp_process import OtlpProcess
 
@@ -145,3 +145,59 @@ def test_a_record_that_is_open_at_the_end_is_stored(tmp_path):
 
     assert b"last words" in text
     assert stopped(agent) == (0, 0)
+
+
+@pytest.mark.parametrize("lives", [False, True])
+def test_last_words_without_an_end_are_stored_if_the_target_has_ended(tmp_path, lives):
+    """A line without an end may go on as long as what writes it lives: then it is counted as unread."""
+    log = tmp_path / "app.log"
+    log.touch()
+    with contextlib.ExitStack() as stack:
+        workload = stack.enter_context(target(SLOW_TO_END, str(tmp_path / "another")))
+        server = stack.enter_context(OtlpProcess(tmp_path / "store"))
+        more = {"OUTRIDER_TARGET": f"pid:{workload.pid}", "OUTRIDER_SHUTDOWN_GRACE": "1s"}
+        agent = stack.enter_context(AgentProcess(tmp_path / "state", **variables(log, server, **more)))
+        wait_until(lambda: any(one["accepted"] for one in agent.status()["sources"]), "the target's beginning is a record")
+        log.write_text(LINE % 0 + "panic: last words")
+        if not lives:
+            workload.kill()
+            workload.wait()
+        agent.process.send_signal(signal.SIGTERM)
+        assert agent.process.wait(timeout=20) == 0
+        text = b"".join(server.bodies())
+
+    assert (b"last words" in text) == (not lives)
+    assert stopped(agent) == (0, len("panic: last words") if lives else 0)
+
+
+def test_what_stands_in_the_files_of_a_command_at_its_end_is_stored(tmp_path):
+    """Also without an end of line: nothing will add one."""
+    script = f"printf 'a line\\nlast words' >{tmp_path}/app.log; exit 3"
+    command = [sys.executable, "-m", "agent", "exec", "--", "sh", "-c", script]
+    with OtlpProcess(tmp_path / "store") as server:
+        variables_ = environment(tmp_path / "state", **variables(tmp_path / "app.log", server))
+        assert subprocess.run(command, env=variables_, timeout=30, check=False).returncode == 3
+        text = b"".join(server.bodies())
+
+    assert b"a line" in text
+    assert b"last words" in text
+
+
+def test_a_stop_during_a_reload_reads_to_the_end(tmp_path):
+    """The present configuration has given up its sources and waits for a destination that is away; the next one reads on from there."""
+    log = tmp_path / "app.log"
+    log.touch()
+    with (
+        OtlpProcess(tmp_path / "store", plan="hang:100") as server,
+        AgentProcess(tmp_path / "state", **variables(log, server, OTEL_METRICS_EXPORTER="none")) as agent,
+    ):
+        log.write_text(LINE % 0)
+        wait_until(lambda: any(one["accepted"] for one in agent.status()["sources"]), "the file is followed")
+        agent.process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        with log.open("a") as file:
+            file.writelines(LINE % number for number in range(1, 2000))
+        agent.process.send_signal(signal.SIGTERM)
+        assert agent.process.wait(timeout=20) == 0
+
+    assert stopped(agent) == (2000, 0)

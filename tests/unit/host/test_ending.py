@@ -20,10 +20,11 @@ class File:
 
     def __init__(self, finish=None, left=NOTHING):
         self._finish, self._left = finish, left
-        self.finished = False
+        self.finished = self.writer_ended = False
 
-    async def finish(self, emit):
+    async def finish(self, emit, *, writer_ended=False):
         """Read the rest, or do what the test wants."""
+        self.writer_ended = writer_ended
         if self._finish is not None:
             await self._finish(emit)
         self.finished = True
@@ -36,13 +37,13 @@ class File:
 class Scene:
     """One source, perhaps a target, and an end that was just asked for."""
 
-    def __init__(self, source=None, target=()):
+    def __init__(self, source=None, target=(), *, ended=False):
         self.clock, self.events, self.published = FakeClock(), [], []
         self.target = list(target)
         self.intake = SimpleNamespace(commits=0, emit=self.emit)
         self.hurry = asyncio.Event()
         sources = [SimpleNamespace(name="app", source=source or File(), intake=self.intake)]
-        pipeline = SimpleNamespace(sources=sources, observer=SimpleNamespace(processes=lambda: self.target))
+        pipeline = SimpleNamespace(sources=sources, observer=SimpleNamespace(processes=lambda: self.target, all_ended=ended))
         host = SimpleNamespace(
             clock=self.clock,
             telemetry=SimpleNamespace(emit=self.events.append),
@@ -123,6 +124,17 @@ async def test_what_is_there_at_the_end_is_read():
     await Scene(source).ending.finish()
 
     assert source.finished
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_a_source_hears_whether_what_writes_has_ended(ended):
+    """Then a last line without an end is whole."""
+    source = File()
+    scene = Scene(source, ended=ended)
+    await scene.lasts()
+    await scene.ending.finish()
+
+    assert source.writer_ended == ended
 
 
 async def test_a_last_reading_that_stores_nothing_is_cut_off():
