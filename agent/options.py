@@ -96,7 +96,7 @@ def _address(value: object) -> object:
 
 def with_scheme(text: str) -> str:
     """What was probably meant by a URL without a scheme, with its password masked."""
-    return mask_url("http://" + (f"127.0.0.1:8080{text}" if text.startswith("/") else text))
+    return mask_url("http://" + (f"127.0.0.1:8080{text}" if not text or text.startswith("/") else text))
 
 
 _HOST_AND_PORT: Final = re.compile(r"[A-Za-z0-9._-]{1,253}:[0-9]{1,5}(?:/\S*)?")

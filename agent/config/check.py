@@ -162,7 +162,8 @@ def _explain(error: ErrorDetails) -> tuple[str, str]:
         return str(cause), str(getattr(cause, "fix", ""))
     if kind in ("literal_error", "enum"):
         choices = re.sub(r"<[^:>]+: ([^>]+)>", r"\1", error["ctx"]["expected"])  # an enum's members print as <Signal.LOGS: 'logs'>
-        close = closest(str(value), re.findall(r"'([^']*)'", choices))
+        known = re.findall(r"'([^']*)'", choices)
+        close = next(filter(None, (closest(word, known) for word in (str(value), str(value).upper(), str(value).lower()))), "")
         return f"must be {choices}", f"did you mean {close!r}?" if close else "write one of these"
     if kind in _WANTED:
         fix = "put it in quotes" if kind == "string_type" and isinstance(value, int | float) else _FIXES[_WANTED[kind]]

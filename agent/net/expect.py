@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import orjson
-from pydantic import AfterValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 from agent.options import OptionError, mask_url
 from agent.parse.patterns import compile_pattern
@@ -34,14 +34,18 @@ class Failure(NamedTuple):
     """Whether a pattern decided it, which blackbox_exporter tells apart (`probe_failed_due_to_regex`)."""
 
 
-def _status(text: str) -> str:
+def _status(value: object) -> object:
+    text = str(value) if isinstance(value, int) else value  # a number is what a status looks like in YAML
+    if not isinstance(text, str):
+        return value
     plain = text.isascii() and len(text) == 3 and text[0] in "12345"
     if not (plain and (text[1:].isdigit() or text[1:].lower() == "xx")):
-        raise OptionError(f"{text!r} is no HTTP status", 'write a number as in "204", or a class as in "2xx"')
+        raise OptionError(f"{text!r} is not an HTTP status", 'write a number as in "204", or a class as in "2xx"')
     return text.lower()
 
 
-StatusClass = Annotated[str, AfterValidator(_status)]
+_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 100, "maximum": 599}, {"type": "string"}], "title": "status"}
+StatusClass = Annotated[str, BeforeValidator(_status), WithJsonSchema(_SCHEMA)]
 """A status as in `204`, or a class of them as in `2xx`."""
 
 

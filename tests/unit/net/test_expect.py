@@ -50,6 +50,13 @@ def test_written_statuses(text):
     assert TypeAdapter(StatusClass).validate_python(text) == text.lower()
 
 
+def test_a_status_may_be_a_number():
+    """A status is written as a number without quotes as well; of a number that is not one the fault is the same as of a text."""
+    assert TypeAdapter(StatusClass).validate_python(204) == "204"
+    with pytest.raises(ValidationError, match="'2040' is not an HTTP status"):
+        TypeAdapter(StatusClass).validate_python(2040)
+
+
 @pytest.mark.parametrize("text", ["", "xx", "600", "20", "2x4", "2000", "٢٠٠"])
 def test_what_is_no_status(text):
     """Anything else is refused at the start, not found out by a probe that always fails."""
