@@ -5,6 +5,9 @@
     [22/Nov/2026 10:00:00] "GET /a HTTP/1.1" 200 512                                                     Django
     192.0.2.7:51234 - "GET /a HTTP/1.1" 200 OK                                                           uvicorn, behind a level
     [2026-11-22T10:00:00.123Z] "GET /a HTTP/1.1" 200 - 0 12 3 2 "192.0.2.7" "curl/8" …                   Envoy
+    192.0.2.7:51234 [22/Nov/2026:10:00:00.123] in web/a 0/0/1/2/3 200 512 - - ---- … "GET /a HTTP/1.1"   HAProxy
+    [pid: 7|…] 192.0.2.7 () {…} [Sun Nov 22 10:00:00 2026] GET /a => … (HTTP/1.1 200) …                  uWSGI
+    [GIN] 2026/11/22 - 10:00:00 | 200 | 1.2ms | 192.0.2.7 | GET "/a"                                     Gin
 
 The line stays the body. Where the writer gives no level, the status does: from 500 on ERROR, from 400 on WARN, below INFO; a writer's own level stays.
 """
@@ -27,14 +30,24 @@ if TYPE_CHECKING:
 _REQUEST: Final = r'"(?P<request>(?:[^"\\]|\\.){0,16384})"'
 _CLIENT: Final = r"(?P<client>\[[\w:.%]{2,64}\]|[\da-fA-F]{0,4}(?::[\da-fA-F.]{0,15}){2,8}|[\w.%-]{1,255})"
 _CLF: Final = r"\[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}[: ]\d\d:\d\d:\d\d(?: [+-]\d{4})?)\]"
+_ASCTIME: Final = r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}"
 _QUOTED: Final = r'(?:[^"\\]|\\.){0,16384}'
 _SIZE: Final = r"(?P<status>[1-5]\d\d) (?P<size>\d{1,18}|-)"
 _ENDS: Final = rf'(?: "(?P<referer>{_QUOTED})" "(?P<agent>{_QUOTED})")?(?: .*)?'
 _VHOST: Final = r"(?:(?P<host>[\w.-]{1,255}):(?P<hostport>\d{1,5}) )?"
 _WHO: Final = rf"{_CLIENT}(?::(?P<port>\d{{1,5}}))?(?:, ?[\w.:]{{1,64}}){{0,8}}"
 _ENVOY: Final = (
-    rf"\[(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,18}}Z)\] {_REQUEST} (?P<status>[1-5]\d\d) \S{{1,128}}(?: \S{{1,64}}){{0,2}}"
+    rf"\[(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,18}}Z)\] {_REQUEST} (?P<status>[1-5]\d\d) \S{{1,128}}(?: [^\s\"]{{1,128}}){{0,2}}(?: \"[^\"]{{0,1024}}\")?"
     rf' (?P<received>\d{{1,18}}) (?P<size>\d{{1,18}}) \d{{1,18}} (?:\d{{1,18}}|-) "(?P<client>[^"]{{0,255}})" "(?P<agent>{_QUOTED})" .*'
+)
+_HAPROXY: Final = (
+    rf"{_CLIENT}:(?P<port>\d{{1,5}}) \[(?P<time>\d\d/[A-Z][a-z]{{2}}/\d{{4}}:\d\d:\d\d:\d\d\.\d{{3}})\] \S{{1,256}} \S{{1,256}} [\d/+-]{{5,64}}"
+    rf" (?P<status>[1-5]\d\d) \+?(?P<size>\d{{1,18}}) \S{{1,256}} \S{{1,256}} [A-Za-z-]{{4}} [\d/+]{{9,64}} [\d/]{{3,32}}(?: \{{[^}}]{{0,4096}}\}}){{0,2}} {_REQUEST}"
+)
+_UWSGI: Final = (
+    rf"\[pid: \d{{1,8}}\|[^\]]{{1,64}}\] {_CLIENT} \((?P<user>[^)]{{0,64}})\) \{{[^}}]{{1,64}}\}}"
+    rf" \[(?P<time>{_ASCTIME})\] (?P<request>[A-Z]{{3,16}} \S{{1,16384}}) => generated (?P<size>\d{{1,18}}) bytes in \d{{1,18}} \w{{1,8}}"
+    rf" \(HTTP/[\d.]{{1,3}} (?P<status>[1-5]\d\d)\) .*"
 )
 _PATTERNS: Final = (
     rf'{_VHOST}{_WHO} \S{{1,64}} (?P<user>[^\[\]"]{{1,64}}?) {_CLF} {_REQUEST} {_SIZE}{_ENDS}',
@@ -42,11 +55,16 @@ _PATTERNS: Final = (
     rf"{_CLF} {_REQUEST} {_SIZE}",
     rf"{_CLIENT}:(?P<port>\d{{1,5}}) - {_REQUEST} (?P<status>[1-5]\d\d)(?: [A-Z][\w '-]{{0,64}})?",
     _ENVOY,
+    _HAPROXY,
+    _UWSGI,
+    rf'\[GIN\] (?P<time>\d{{4}}/\d\d/\d\d - \d\d:\d\d:\d\d) \| {{0,4}}(?P<status>[1-5]\d\d) \| {{0,16}}[^|]{{1,32}}\| {{0,40}}{_CLIENT} \| (?P<request>[A-Z]{{3,16}} {{1,16}}"[^"]{{0,16384}}")(?:\s.*)?',
 )
 _compiled: Final = lru_cache(maxsize=None)(partial(re.compile, flags=re.DOTALL))
 """Patterns are compiled when a line may be of an access log."""
 _STATUS: Final = re.compile(rb'" [1-5]\d\d(?: |$)')
-_LINE: Final = re.compile(r"([A-Z]{3,16}) (\S{1,16384})(?: (?:HTTP/)?(\d(?:\.\d)?))?")
+_OTHERS: Final = re.compile(rb"\[(?:pid: |GIN\] )|[\w.:]{2,64}:\d{1,5} \[\d\d/[A-Z]")
+"""How lines begin whose status is not behind the request: uWSGI, Gin, HAProxy."""
+_LINE: Final = re.compile(r"([A-Z]{3,16}) {1,16}\"?(\S{1,16384}?)\"?(?: (?:HTTP/)?(\d(?:\.\d)?))?")
 _NAMES: Final = (("user", "user.name"), ("agent", "user_agent.original"), ("host", "server.address"), ("client", "client.address"))
 _NUMBERS: Final = (
     ("status", "http.response.status_code"), ("size", "http.response.body.size"), ("received", "http.request.body.size"), ("port", "client.port"),
@@ -61,14 +79,14 @@ def sniff(line: bytes) -> bool:
 
 def parse(line: bytes, _now_ns: int) -> Parsed | None:
     """The record of a line, or None if it is not one of an access log."""
-    if _STATUS.search(line) is None:
+    if _STATUS.search(line) is None and (b"[" not in line or _OTHERS.match(line) is None):
         return None
     text = clean(to_text(line)).rstrip()
     groups = match(text)
     if groups is None or not groups.get("time"):
         return None
     attributes = attributes_of(groups)
-    return Parsed(text, attributes, from_text(groups["time"] or ""), of_status(int(groups["status"] or 0)))
+    return Parsed(text, attributes, from_text((groups["time"] or "").replace(" - ", " ")), of_status(int(groups["status"] or 0)))
 
 
 def match(text: str) -> dict[str, str | None] | None:

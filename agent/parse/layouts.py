@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.parse.severity import BY_NAME, DEBUG, ERROR, FATAL, INFO, SYSLOG_NAMES, TRACE, WARN
+from agent.parse.severity import BY_NAME, DEBUG, ERROR, FATAL, INFO, SYSLOG, SYSLOG_NAMES, TRACE, WARN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,11 +34,15 @@ _UPPER: Final = (
 )
 _LEVEL: Final = r"(?P<level>[A-Za-z]{3,11}(?:[+-]\d{1,3})?)(?![\w+])"
 """Any word: whether it is a level is looked up, for many alternatives cost more."""
+_PROSE: Final = r"(?![A-Z][a-z]{2,10} [a-z]+ )"
+"""Not a level that begins a sentence: `Critical parts of …`."""
 _NAME: Final = r"\w[\w.$<>/-]{0,127}"
 """Names and gaps are bounded: where both may hold dashes, a long line of dashes would take for ever."""
 _RUST: Final = r"\w{1,64}(?:::\w{1,64}){0,16}"
-_CALLED: Final = rf"(?P<logger>(?![\w.]{{0,127}}(?:Error|Exception)\b)(?:{_NAME}|{_RUST}))"
+_CALLED: Final = rf"(?P<logger>(?:{_NAME}|{_RUST})(?<!Error)(?<!Exception))"
 _FILE: Final = r"(?P<file>[\w./@+-]{1,160}\.(?:py|pyx|go|rs|js|mjs|cjs|jsx|ts|tsx|java|kt|scala|rb|php|c|cc|cpp|h|hpp|cs|swift|exs?|erl|lua|pl|sh)):(?P<line>\d{1,7})"
+_LABEL: Final = r"\w[\w ./:=#@$()-]{0,63}"
+_PLACE: Final = r"(?P<file>[\w./@+-]{1,160}\.py)(?::(?P<line1>\d{1,7})|\[line:(?P<line2>\d{1,7})\])"
 _UUID: Final = r"(?P<invocation>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 _IDS: Final = r"trace_id=(?P<trace>\w{1,32}) span_id=(?P<span>\w{1,16})"
 
@@ -47,11 +51,12 @@ _BETWEEN: Final = (
     r" ?\[ ?(?P<pid>\d{1,8}) ?\](?: \{[\w-]{0,64}\})?(?: [\w.-]{1,64}@[\w.-]{1,64})?",  # gunicorn, PostgreSQL, ClickHouse
     r"(?: |\t| - )(?P<pid>\d{1,8})(?: -)?(?=[ \t])",  # MySQL
     rf"\t{_UUID}",  # AWS Lambda
-    rf" ?(?:- )?\[(?!(?:{WORDS}) {{0,8}}\])(?P<before>\w[\w ./:#@$()-]{{0,63}})\](?: -)?",  # threads of Java and Python; labels
+    rf" ?(?:- )?\[(?!(?:{WORDS}) {{0,8}}\])(?P<before>\w[\w ./:=#@$()-]{{0,63}})\](?: -)?",  # threads of Java and Python; labels
+    r" \((?P<thread>\w*Thread[\w() -]{0,63})\)",
 )
 """What may stand between time and level, but a logger."""
 _BEFORE: Final = (
-    rf"(?:[ \t](?=[A-Za-z_]{_NAME[2:]}[ \t]{{1,8}}\[?(?:{_UPPER})(?!\w))| {{0,8}}[|:-] {{0,2}}(?=[A-Za-z_]{_NAME[2:]} {{0,32}}[|:-]))"
+    rf"(?:[ \t](?!(?:the|an?|all|any|no|this|that|these|with|of|in|for|and|or|was|is|are) )(?=[A-Za-z_]{_NAME[2:]}[ \t]{{1,8}}\[?(?:{_UPPER})(?!\w))| {{0,8}}[|:-] {{0,2}}(?=[A-Za-z_]{_NAME[2:]} {{0,32}}[|:-]))"
     rf"(?P<logger>[A-Za-z_]{_NAME[2:]})(?: {{8,32}}(?=[|:-]))?"
 )
 """A logger between time and level: before capitals, or between bars, colons or dashes."""
@@ -69,28 +74,31 @@ _BEHIND: Final = {
         rf":(?=[A-Za-z_]){_CALLED}:(?=[^\s/])",  # as logging's default, behind a time
         r":(?=[^\s:])",
     ),
-    r"\]? {0,8}[\[|(]": (
+    r"\]?+ {0,8}+[\[|(]": (
         r" {0,8}\| (?P<logger>[\w.<>]{1,128}):(?P<function>[\w.<>]{1,128}):(?P<line>\d{1,7}) - ",  # loguru
         rf" \[{_CALLED}\] \[{_FILE}\] \[{_IDS}(?: resource\.service\.name=(?P<service>[^\] ]{{0,128}}))?(?: trace_sampled=(?P<sampled>\w+))?\](?: -)? ",
         rf" {{0,8}}\| {_CALLED} {{0,32}}\|(?: {_IDS} \|)? ",
         rf"\|{_CALLED}\|",  # NLog
         r"\|(?=[^\s|])",
         rf" {{1,8}}\[{_CALLED}\] \((?P<thread>[^)]{{1,64}})\) ",  # JBoss, Quarkus
-        rf" {{1,8}}\[(?P<thread>\w[\w ./:#@$-]{{0,63}})\] {_CALLED}(?: {{0,8}}:| --?) ",
+        rf" {{1,8}}\[(?P<thread>\w[\w ./:#@$-]{{0,63}})\] {_CALLED}(?: \({_FILE}\))?(?: {{0,8}}:| --?) ",
+        rf" \((?P<thread>\w[\w -]{{0,63}})\) \[{_CALLED}\] ",  # Home Assistant
         r" {1,8}\[(?P<thread>[\w-]{1,64})\] (?=(?P<dotted>[a-z_]\w{0,63}(?:\.\w{1,64}){1,12}) )",  # Tomcat
         rf"\]? {{1,8}}[\[(]{_FILE}[\])](?: [->:]|:)? ",
         r" \((?:(?P<logger>[\w./-]{1,64})/)?(?P<pid>\d{1,8})(?: on [\w.-]{1,255})?\): ",  # pino-pretty
         r"\]? {1,8}(?=\[(?P<dotted>[a-z_]\w{0,63}(?:\.\w{1,64}){1,12})\] )",  # a part of the message, if it is not a logger
         rf"\] \[{_CALLED}\] ",
     ),
-    r" {1,4}\d{1,8} --- ": (
+    r" {1,4}+\d{1,8}+ --- ": (
         r" {1,4}(?P<pid>\d{1,8}) --- (?:\[[^\],]{0,64},(?P<trace>[0-9a-f]{32}),(?P<span>[0-9a-f]{16})(?:,\w{0,5})?\] )?(?:\[[^\]]{0,64}\] ){0,2}?\[ {0,32}(?P<thread>[^\]]{1,64})\] (?P<logger>[\w.$\[\]/-]{1,128}) {1,64}: ",
     ),  # Spring Boot
-    r"\]? {1,8}\[?[^\s:]{1,160}:\d": (
-        rf"\]? {{1,8}}{_FILE}(?: [->:]|:)? ",
+    r"\]?+(?: {1,8}+[|-])?+ {1,8}+\[?+[^\s:]{1,160}+:\d": (
+        rf"\]? {{1,8}}{_FILE}(?: (?:--?|[>:|])|:)? ",
+        rf"\]? {{1,8}}[|-] {{1,8}}{_FILE}(?: (?:--?|[>:|])|:) ",
         rf"\]? {{1,8}}\[?(?=[A-Za-z_]){_CALLED}:(?P<line>\d{{1,7}})\]?(?: -|:) ",
     ),
     r"\]?[ :|-]{1,8}\[?[^\s]{1,170}(?:[:\]]|  ?[-:])": (
+        rf"\]? - {_CALLED} - \[?{_FILE}\]? - ",
         rf"\]?[ :|-]{{1,4}}\[?{_CALLED}(?:\]?:| --?) ",
         r" {1,8}(?P<logger>\w{1,64}(?:::\w{1,64}){0,16})\] (?=\S)",  # env_logger
     ),
@@ -124,7 +132,7 @@ _DIGITS: Final = "0123456789"
 _CAPITALS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _MESSAGE: Final = r"(?P<message>.*)"
 _PAIRED: Final = r"(?P<paired>.*)"
-_GUARD: Final = r"(?=[ \t-]{0,3}[\[{0-9]|\t[a-f])"
+_GUARD: Final = r"(?=[ \t-]{0,3}[\[{0-9]|\t[a-f]| \(\w{0,64}Thread)"
 _MIDDLE: Final = rf"{_GUARD}(?:{_either(_BETWEEN, 10)})"
 _GAP: Final = r"(?:[ \t:|-]{1,8}|(?=\[))"
 _CLOSED: Final = r"(?: {0,8}(?=\]))?"
@@ -140,7 +148,15 @@ def _tail(ends: Mapping[str, tuple[str, ...]]) -> str:
 
 
 _TAIL: Final = _tail(_BEHIND)
-_PLAIN_TAIL: Final = _tail({r"\]? {1,8}[\[(]?[\w./@+-]{1,160}:\d": (rf"\]? {{1,8}}[\[(]?{_FILE}[\])]?(?: [->:]|:)? ",), "": _BEHIND[""]})
+_PLAIN_TAIL: Final = _tail(
+    {
+        r"\]?+(?: {1,8}+[|-])?+ {1,8}+[\[(]?+[\w./@+-]{1,160}+:\d": (
+            rf"\]? {{1,8}}[\[(]?{_FILE}[\])]?(?: (?:--?|[>:|])|:)? ",
+            rf"\]? {{1,8}}[|-] {{1,8}}[\[(]?{_FILE}[\])]?(?: (?:--?|[>:|])|:) ",
+        ),
+        "": _BEHIND[""],
+    }
+)
 _STRUCTLOG: Final = _either((r" ?\[(?=.{9}\])(?P<level>[a-z]{4,9}) {0,5}\] (?P<paired>.*)",), 90)
 _SLOG: Final = _either((r"(?<=\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) (?P<level>(?:DEBUG|INFO|WARN|ERROR)(?:[+-]\d{1,3})?) (?P<paired>.*)",), 91)
 _ZEROLOG: Final = _either((rf" (?P<level>TRC|DBG|INF|WRN|ERR|FTL|PNC)(?: {_FILE})?(?: >)? (?P<paired>.*)",), 92)
@@ -168,7 +184,7 @@ LAYOUTS: Final = (
     Layout(
         "time, level",
         _DIGITS + "[",
-        rf"\[?{_ANY_TIME}\]?(?:{_STRUCTLOG}|{_SLOG}|{_ZEROLOG}|{_GAP}(?:[\[<] {{0,4}})?{_LEVEL}>?{_TAIL})",
+        rf"\[?{_ANY_TIME}\]?(?:{_STRUCTLOG}|{_SLOG}|{_ZEROLOG}|{_GAP}(?:[\[<] {{0,4}})?{_PROSE}{_LEVEL}>?{_TAIL})",
         _STRUCTURED,
     ),
     Layout("time, more, level", _DIGITS + "[", rf"\[?{_ANY_TIME}\]?{_MIDDLE}{_GAP}(?:[\[<] {{0,4}})?{_LEVEL}>?{_TAIL}", _TEXT),
@@ -191,7 +207,7 @@ LAYOUTS: Final = (
     Layout(
         "letter",
         _DIGITS + "[",
-        rf"\[?{TIME}\]?[ \t|]{{1,3}}(?:\[(?P<level1>[DIWEFC])\](?: (?P<logger1>{_NAME}):)?|(?P<level2>[DWEFC]|I(?= \w{{1,64}}\.)) (?P<logger2>{_NAME}):|(?P<level3>[DIWE])!)"
+        rf"\[?{TIME}\]?[ \t|]{{1,3}}(?:\[(?P<level1>[DIWEFC])\](?: (?P<logger1>{_NAME}):)?|(?P<level2>[DWEFC]|I(?= \w{{1,64}}\.)) (?P<logger2>{_NAME}):|(?P<level3>[DIWE])!|(?P<level4>[DINWEC]) \| (?P<logger4>{_NAME}):)"
         rf" {{1,8}}{_MESSAGE}",
     ),
     Layout(
@@ -216,9 +232,32 @@ LAYOUTS: Final = (
         rf"(?P<level>[IWEFDV])(?:(?P<yearless>\d{{4}} \d\d:\d\d:\d\d\.\d{{1,9}})|(?P<time>\d{{8}} \d\d:\d\d:\d\d\.\d{{1,9}})) {{1,8}}(?P<tid>\d{{1,8}})"
         rf" {_FILE}\] (?:(?P<paired>\"(?:[^\"\\]|\\.){{0,4096}}\"(?: .*)?)|{_MESSAGE})",
     ),
+    Layout("TensorFlow", _DIGITS, rf"{TIME}: (?P<level>[IWEF]) {_FILE}\] {_MESSAGE}"),
+    Layout("coloredlogs", _DIGITS, rf"{TIME} [\w.-]{{1,64}} (?P<logger>{_NAME})\[(?P<pid>\d{{1,8}})\] (?P<level>{_UPPER}) {_MESSAGE}"),
+    Layout("Elixir", _DIGITS, rf"{_CLOCK}(?: [\w.]{{1,64}}=\S{{1,256}}){{1,8}} \[(?P<level>[a-z]{{4,9}})\] {{1,2}}{_MESSAGE}", _TEXT),
+    Layout("Minecraft", "[", rf"\[{_CLOCK}\] \[(?P<thread>[^\]/]{{1,64}})/(?P<level>{_UPPER})\](?: \[{_CALLED}/?\])?: {_MESSAGE}"),
+    Layout("file, line, level", _DIGITS, rf"{TIME}(?: -)? {_PLACE}(?: -)? (?P<level>{_UPPER})(?::| -)? {{1,8}}{_MESSAGE}"),
+    Layout("Sanic", "[", rf"\[{TIME}\] - \((?P<logger>{_NAME})\)\[(?P<level>{_UPPER})\] ?{_MESSAGE}"),
+    Layout("thread, level, logger", "[", rf"\[(?P<before>{_LABEL})\] {{1,4}}(?P<level>{_UPPER}) {{1,8}}{_CALLED}(?::| -) {_MESSAGE}"),
+    Layout("level, thread, time", _CAPITALS, rf"(?P<level>{_UPPER}) {{1,4}}\[(?P<thread>{_LABEL})\] {TIME} (?:{_FILE} - )?{_MESSAGE}"),
+    Layout("pytest", _CAPITALS, rf"(?P<level>{_UPPER}) {{1,5}}(?P<logger>{_NAME}):{_FILE} {_MESSAGE}"),
+    Layout("vLLM", _CAPITALS, rf"(?P<level>{_UPPER}) (?P<yearless>\d\d-\d\d \d\d:\d\d:\d\d) \[{_FILE}\] {_MESSAGE}"),
+    Layout(
+        "padded level",
+        _CAPITALS,
+        rf"(?P<level>(?:ERROR|DEBUG)(?= {{4}}\S)|INFO(?= {{5}}\S)|WARNING(?= {{2}}\S)) {{2,5}}(?!\S{{1,128}}:\S{{1,160}}:\d){_MESSAGE}",
+    ),
+    Layout(
+        "sd-daemon",
+        "<",
+        rf"<(?P<level>[0-7])>(?!1 \d|[A-Z][a-z]{{2}} [ \d]\d |\d{{4}}-){_MESSAGE}",
+        dict(zip("01234567", SYSLOG, strict=True)),
+    ),
     Layout("logrus", "TDIWEFP", rf"(?P<level>TRAC|DEBU|INFO|WARN|ERRO|FATA|PANI)\[(?:\d{{4,8}}|{TIME})\] {{0,2}}{_PAIRED}"),
     Layout(
-        "geth", "TDIWEC", rf"(?P<level>TRACE|DEBUG|INFO|WARN|ERROR|CRIT) {{1,2}}\[(?P<clock>\d\d-\d\d\|\d\d:\d\d:\d\d\.\d{{3}})\] {_PAIRED}"
+        "geth, log15",
+        "TDIWEC",
+        rf"(?P<level>TRACE|DEBUG|DBUG|INFO|WARN|ERROR|EROR|CRIT) {{0,2}}\[(?P<clock>\d\d-\d\d\|\d\d:\d\d:\d\d(?:\.\d{{3}})?)\] {_PAIRED}",
     ),
     Layout(
         "zerolog",
@@ -277,11 +316,18 @@ TIMED: Final = Layout("time", _DIGITS + "[", rf"\[?{TIME}\]?(?::|(?: {{1,8}}[|:-
 _DATED: Final = rb"\d{4}[-/.]\d\d[-/.]\d\d[T ]|\d\d[- ][A-Z][a-z]{2}[- ]\d{4} |\d\d:\d\d:\d\d|\d\d/\d\d/\d\d \d"
 _LEVEL_TIME: Final = rb"[A-Za-z]{3,11} {0,8}\]?[ \t:]{1,4}\[?\d{4}[-/.]\d\d[-/.]"
 _BEGINS: Final = {
+    "<": rb"<[0-7]>[^\s<]",
     _DIGITS: _DATED + rb"|\d{1,8}:[XCSM] \d|\d{1,2}:\d\d[AP]M ",
-    "[": rb"\[(?:" + _DATED + rb"|[A-Za-z]{4,9} {0,5}\]|[DIWECF] \d|\d\d-[A-Z]|[A-Z][a-z]{2} [A-Z]|" + _LEVEL_TIME + rb")",
+    "[": rb"\[(?:"
+    + _DATED
+    + rb"|[A-Za-z]{4,9} {0,5}\]|[DIWECF] \d|\d\d-[A-Z]|[A-Z][a-z]{2} [A-Z]|"
+    + _LEVEL_TIME
+    + rb"|[^\]\[]{1,64}\] {1,4}(?:"
+    + _UPPER.encode()
+    + rb") )",
     _CAPITALS: rb"[A-Z]{3,11}:|"
     + _LEVEL_TIME
-    + rb"|[IWEFDV]\d{4}|[DIWEF], \[|[A-Z]{4}\[|[A-Z]{4,5} {1,2}\[\d\d-\d\d\||[A-Z_]{3,16}\s(?:RequestId|Runtime|TraceId|Name|Init)",
+    + rb"|[IWEFDV]\d{4}|[DIWEF], \[|[A-Z]{4}\[|[A-Z]{4,5} {1,2}\[\d\d-\d\d\||[A-Z]{4,8} (?:\d\d-\d\d \d| {0,4}(?:[\w.]{1,128}:[\w./-]{1,160}:\d|\[[^\]]{1,64}\] \d{4}-))|(?:ERROR|DEBUG) {4}\S|INFO {5}\S|WARNING {2}\S|[A-Z_]{3,16}\s(?:RequestId|Runtime|TraceId|Name|Init)",
     _CAPITALS.lower(): rb"[a-z]{4}: \w[\w.]{1,200}\[|" + _LEVEL_TIME,
     " ": rb" {10,22} (?:" + _UPPER.encode() + rb") ",
 }

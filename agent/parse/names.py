@@ -15,9 +15,9 @@ _STRONG: Final = {
     ),
     "level": "level severity levelname severitytext loglevel lvl levelno levelvalue logseverity errorseverity severitylabel",
     "body": "renderedmessage formattedmessage event message msg shortmessage body logmessage textpayload messagetemplate",
-    "trace": "traceid oteltraceid ddtraceid logginggoogleapiscomtrace xraytraceid",
-    "span": "spanid otelspanid ddspanid logginggoogleapiscomspanid",
-    "flags": "traceflags",
+    "trace": "traceid oteltraceid ddtraceid logginggoogleapiscomtrace xraytraceid xb3traceid",
+    "span": "spanid otelspanid ddspanid logginggoogleapiscomspanid xb3spanid",
+    "flags": "traceflags oteltracesampled tracesampled logginggoogleapiscomtracesampled",
     "number": "severitynumber",
 }
 WEAK: Final = (

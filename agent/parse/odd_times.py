@@ -8,7 +8,8 @@
     Sun, 22 Nov 2026 10:00:00 GMT                     RFC 1123, 5322; RFC 850 as Sunday, 22-Nov-26
     Sun Nov 22 10:00:00 2026                          asctime, `date`, with a fraction Apache's error log
     Nov 22, 2026 10:00:00 AM     Nov 22, 2026 @ 10:00:00.123    java.util.logging; Kibana
-    11/22/2026 10:00:00 AM                            only where the second number can't be a month
+    Sun Nov 22 2026 10:00:00 GMT+0100 (…)             JavaScript's Date
+    11/22/2026 10:00:00 AM       22/11/2026 10:00:00  only where one of the numbers can't be a month
     /Date(1795341600123+0100)/                        .NET; the number counts
 
 Zones by name are those of RFC 5322 and of Europe; an unknown one makes the time unknown. Objects: MongoDB's `$date`, log4j 2's `epochSecond`,
@@ -45,14 +46,18 @@ _PATTERNS: Final = tuple(
     re.compile(pattern, re.ASCII)
     for pattern in (
         rf"{_YEAR}([-/.])(?P<month>\d\d)\2{_DAY}[T ]{_CLOCK}{_ZONE}(?:\[[\w/+:-]{{1,64}}\])?(?: m=[+-][\d.]{{1,32}})?",
+        rf"{_YEAR}([-/])(?P<month>\d\d)\2{_DAY},? {_HALF}{_ZONE}",
         rf"(?:{_WEEKDAY},? )?{_DAY}([-/ ]){_MONTH}\2{_YEAR}[: T]{_CLOCK}{_ZONE}",
         rf"(?:{_WEEKDAY},? )?{_DAY}([-/ ]){_MONTH}\2{_YEAR} {_HALF}{_ZONE}",
         rf"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, {_DAY}-{_MONTH}-(?P<short>\d\d) {_CLOCK}{_ZONE}",
         rf"{_WEEKDAY} {_MONTH} {{1,2}}{_DAY} {_CLOCK}{_ZONE} {_YEAR}",
+        rf"{_WEEKDAY} {_MONTH} {_DAY} {_YEAR} {_CLOCK} GMT(?P<zone>[+-]\d{{4}})(?: \([^)]{{1,64}}\))?",
         rf"{_MONTH} {_DAY}, {_YEAR},? (?:@ )?{_CLOCK}{_ZONE}",
         rf"{_MONTH} {_DAY}, {_YEAR},? {_HALF}{_ZONE}",
         rf"{_DAY}\.(?P<month>\d\d)\.{_YEAR},? {_CLOCK}{_ZONE}",
         rf"(?P<month>\d{{1,2}})/(?P<day>1[3-9]|2\d|3[01])/{_YEAR},? {_HALF}{_ZONE}",
+        rf"(?P<month>\d{{1,2}})/(?P<day>1[3-9]|2\d|3[01])/{_YEAR},? {_CLOCK}{_ZONE}",
+        rf"(?P<day>1[3-9]|2\d|3[01])/(?P<month>\d{{1,2}})/{_YEAR},? {_CLOCK}{_ZONE}",
     )
 )
 _DATE: Final = re.compile(r"\\?/Date\((\d{1,16})(?:[+-]\d{4})?\)\\?/", re.ASCII)

@@ -48,6 +48,10 @@ _PYTHON: Final = ((50, FATAL), (40, ERROR), (30, WARN), (20, INFO), (10, DEBUG))
 _LOG4J: Final = {5_000: TRACE, 10_000: DEBUG, 20_000: INFO, 30_000: WARN, 40_000: ERROR, 50_000: FATAL}
 _SHADED: Final = re.compile(r"(trace|debug|info|warn|error|fatal)([1-4]|[+-][0-9]{1,3})")
 _WORST: Final = 24
+_OF: Final = re.compile(r"(?:(?:log_?)?levels?|lvl|severity(?:_?number)?)[._:]")
+"""How names of enumerations begin: `LogLevel.WARNING`, `SEVERITY_ERROR`."""
+_EDGES: Final = re.compile(r"\A[\W_]+(?=[^\W\d_]{3})|[\W_]+\Z")
+"""Marks around a word: symbols, quotes."""
 _LOST: Final = re.compile(r"\[[0-9;]{0,16}m")
 """A colour that has lost its escape character on the way."""
 
@@ -66,8 +70,10 @@ def from_name(text: str) -> int:
         return number
     if name.isascii() and name.isdigit() and len(name) < 6:
         return from_number(int(name))
-    shaded = _SHADED.fullmatch(name)
-    return _shaded(shaded[1], shaded[2]) if shaded else 0
+    if shaded := _SHADED.fullmatch(name):
+        return _shaded(shaded[1], shaded[2])
+    inner = _OF.sub("", _EDGES.sub("", name), count=1)
+    return from_name(inner) if len(inner) > 2 and len(inner) < len(name) else 0
 
 
 def _shaded(base: str, shade: str) -> int:

@@ -6,6 +6,7 @@
     Elastic Common Schema {"log": {"level": …}, "trace": {"id": …}, "span": {"id": …}}
     Datadog               {"dd": {"trace_id": …, "span_id": …}}
     Google Cloud          {"severity": …, "jsonPayload": {"message": …}}
+    mapped contexts       {"mdc": {"traceId": …, "spanId": …}}, log4j's "contextMap", "context"
     the journal           {"MESSAGE": [72, 105], …} where the message is not text
 
 Fields that are not of such a shape stay as they are.
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     Fields = dict[str, Value]
 
 _OTEL: Final = frozenset(("SeverityText", "SeverityNumber", "severity_text", "severity_number", "severityText", "severityNumber"))
+_IDS: Final = ("trace_id", "span_id", "trace_flags", "traceId", "spanId")
 _MAX_DEPTH: Final = 32
 
 
@@ -88,6 +90,8 @@ def _opentelemetry(fields: Fields) -> Fields:
             flat.update({key: inner for key, inner in attributes.items() if key not in fields})
         else:
             flat[name] = _any_value(value, _MAX_DEPTH) if name in ("Body", "body") else value
+    if "traceId" in flat and isinstance(flat.get("flags"), int):
+        flat["traceFlags"] = flat.pop("flags")
     return flat
 
 
@@ -142,8 +146,9 @@ def _without(fields: Fields, name: str) -> Fields:
 _ALWAYS: Final = {
     "record": _loguru,
     "log": _moved("log", {"level": "log.level"}),
-    "trace": _moved("trace", {"id": "trace.id"}),
+    "trace": _moved("trace", {"id": "trace.id", **{name: name for name in _IDS}}),
     "span": _moved("span", {"id": "span.id"}),
+    **{holder: _moved(holder, {name: name for name in _IDS}) for holder in ("mdc", "contextMap", "context")},
     "dd": _moved("dd", {"trace_id": "dd.trace_id", "span_id": "dd.span_id"}),
     "MESSAGE": _journal,
 }

@@ -42,7 +42,7 @@ def overwritten(line: bytes) -> int:
     if b"\r" not in line and b"%|" not in line:
         return 0
     at = line.rfind(b"\r", 0, len(line.rstrip(b"\r"))) + 1
-    if b"%|" in line[at:]:
+    if b"%|" in line[at:] or b"it [" in line[at:]:
         ends = [match.end() for match in _BAR_END.finditer(line, at)]
         at = ends[-1] if ends else at
     return at
@@ -57,6 +57,8 @@ def is_progress(line: bytes) -> bool:
 
 
 def undressed(line: bytes) -> bytes:
-    """The line without the sequences before its first character."""
+    """The line without the sequences before its first character, and without those behind an object that ends it."""
     match = _LEADING.match(line)
-    return line[match.end() :] if match else line
+    bare = line[match.end() :] if match else line
+    end = bare.rfind(b"}") + 1
+    return bare[:end] if end and _LEADING.fullmatch(bare, end) else bare

@@ -40,10 +40,13 @@ _ATTRIBUTES: Final = {
     "clock": "time",
 }
 _NUMBERS: Final = frozenset(("tid", "pid", "line", "port"))
+_USUAL: Final = frozenset(("time", "level", "message", *_ATTRIBUTES))
 _THREAD: Final = re.compile(
     r"(?i:main|.*thread|.*(?:thread|pool|exec|worker|nio|scheduling|async|ForkJoin)[\w .:/()-]*-[\w()-]+|Thread-\d.*)"
 )
 """How threads are called where no logger stands beside them."""
+_KEYED: Final = re.compile(r"\w+(?:=|:\d)")
+"""A label that says what it labels: `id=1`, `myid:1`."""
 _NO_MODULES: Final = frozenset(
     (
         "com", "org", "net", "io", "dev", "app", "local", "internal", "lan", "py", "pyc", "js", "ts", "go", "rs", "rb", "java", "json", "jsonl", "yaml",
@@ -77,6 +80,8 @@ class _Ending(NamedTuple):
     """Whether no two of them hold the same."""
     named: tuple[tuple[str, str, bool], ...]
     """(role, attribute, whether it is a number) of those that become attributes."""
+    says_more: bool
+    """Whether there is more than time, level, message and what becomes an attribute as it is."""
 
 
 class _Row:
@@ -84,7 +89,7 @@ class _Row:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.levels = layout.levels
+        self.levels = {**{name.upper(): number for name, number in layout.levels.items()}, **layout.levels}
         self._endings: dict[int | None, _Ending] = {}
 
     @cached_property
@@ -106,7 +111,7 @@ class _Row:
         wanted = wanted if len(wanted) > 1 else wanted * 2  # of one group a match makes no tuple
         roles = tuple(numbered[index][0] for index in wanted)
         named = tuple((role, _ATTRIBUTES[role], role in _NUMBERS) for role in dict.fromkeys(roles) if role in _ATTRIBUTES)
-        made = self._endings[last] = _Ending(tuple(wanted), roles, len(set(roles)) == len(roles), named)
+        made = self._endings[last] = _Ending(tuple(wanted), roles, len(set(roles)) == len(roles), named, not _USUAL.issuperset(roles))
         return made
 
 
@@ -193,11 +198,14 @@ def _record(parts: dict[str, str | None], ending: _Ending, severity: int, now_ns
     for role, name, is_number in ending.named:
         if part := parts.get(role):
             attributes[name] = int(part) if is_number else part
-    message = _message(parts, attributes)
+    message = (parts.get("message") or "").rstrip()
+    if ending.says_more:
+        message = _more(message, parts, attributes)
+    message = _with_tail(message, attributes)
     time = parts.get("time")
     time_ns = from_text(time) if time and "zone" not in parts else _odd_time(parts, now_ns)
     level = parts.get("level") or ""
-    if not parts.get("trace") and "trace" not in message:
+    if "trace" not in message and not (ending.says_more and parts.get("trace")):
         return Parsed(message, attributes, time_ns, severity, level)
     trace, span = _ids(parts, message)
     return Parsed(message, attributes, time_ns, severity, level, trace, span, int(bool(trace) and parts.get("sampled") == "True"))
@@ -216,9 +224,8 @@ def _ids(parts: dict[str, str | None], message: str) -> tuple[bytes, bytes]:
     return trace or b"", (trace_context.span_id(given[1]) or b"") if trace else b""
 
 
-def _message(parts: dict[str, str | None], attributes: dict[str, Value]) -> str:
-    """The message; what else it says is put among the attributes."""
-    message = (parts.get("message") or "").rstrip()
+def _more(message: str, parts: dict[str, str | None], attributes: dict[str, Value]) -> str:
+    """The message, with pairs, a logger that is its first word, and a label, which are put among the attributes."""
     if paired := parts.get("paired"):
         message, more = pairs.part(paired)
         attributes |= more
@@ -226,8 +233,13 @@ def _message(parts: dict[str, str | None], attributes: dict[str, Value]) -> str:
         attributes["logger"] = dotted
         message = message.removeprefix("[")[len(dotted) :].removeprefix("]").lstrip(" ")
     if before := parts.get("before"):
-        is_thread = "logger" in attributes or _THREAD.fullmatch(before) or " " in before
+        is_thread = "logger" in attributes or _THREAD.fullmatch(before) or " " in before or _KEYED.match(before)
         attributes["thread.name" if is_thread else "logger"] = before
+    return message
+
+
+def _with_tail(message: str, attributes: dict[str, Value]) -> str:
+    """The message without an object behind it; what that or a request in it says is put among the attributes."""
     if message[-1:] == "}" and "\t{" in message:
         message = _with_fields(message, attributes)
     if '" ' in message and (request := access.match(message)):

@@ -35,7 +35,7 @@ _ISO: Final = re.compile(
 _WEEK_OR_DAY: Final = re.compile(r"(\d{4})-?(?:W(\d\d)-?([1-7])|(\d{3}))(?=[Tt ])", re.ASCII)
 _TAIL: Final = re.compile(r"[.,](\d{1,9})\d*([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 _NUMBER: Final = re.compile(r"(\d{1,20})(?:[.,](\d{0,9})\d*)?", re.ASCII)
-_YEARLESS: Final = re.compile(r"(?:([A-Z][a-z]{2}) ([ \d]\d)|(\d\d)(\d\d)) (\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?", re.ASCII)
+_YEARLESS: Final = re.compile(r"(?:([A-Z][a-z]{2}) ([ \d]\d)|(\d\d)-?(\d\d)) (\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?", re.ASCII)
 
 _from_iso: Final = datetime.fromisoformat
 

@@ -61,10 +61,12 @@ def datadog_span_id(value: Value) -> bytes | None:
 
 
 def trace_flags(value: Value) -> int | None:
-    """The flags byte from a number or two hexadecimal digits, or None."""
+    """The flags byte from a number, two hexadecimal digits, or whether the trace is sampled; None if it is none of them."""
+    if isinstance(value, bool) or value in ("True", "true", "False", "false"):
+        return int(value in (True, "True", "true"))
     if isinstance(value, str):
         return int(value, 16) if len(value) == 2 and _HEX.fullmatch(value) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255 else None
+    return value if isinstance(value, int) and 0 <= value <= 255 else None
 
 
 def traceparent(value: Value) -> TraceParent | None:

@@ -19,6 +19,7 @@ _COMPRESSED: Final = (
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"\x04\x22\x4d\x18", "lz4"),
     (b"\x02\x21\x4c\x18", "lz4"),
+    (b"\x5d\0\0", "lzma"),
     (b"PK\x03\x04", "zip"),
     (b"7z\xbc\xaf\x27\x1c", "7z"),
     (b"LZIP\x01", "lzip"),
@@ -39,6 +40,7 @@ _BINARY: Final = (
 )
 _TEXT_CONTROLS: Final = b"\t\n\v\f\r\b\a\x1b"
 _NOT_TEXT: Final = bytes(byte for byte in range(32) if byte not in _TEXT_CONTROLS) + b"\x7f"
+_HIGH: Final = bytes(range(128, 256))
 _SHARE: Final = 0.3
 
 
@@ -80,4 +82,12 @@ def _looks_binary(start: bytes) -> bool:
     start = start.rstrip(b"\0")  # room that is allocated and not yet written
     if len(start) < _FEWEST or start[:1] == b"\0" or is_marked:
         return False
-    return len(start) - len(start.translate(None, _NOT_TEXT)) > _SHARE * len(start)
+    controls = len(start) - len(start.translate(None, _NOT_TEXT))
+    return controls > _SHARE * len(start) or _looks_random(start)
+
+
+def _looks_random(start: bytes) -> bool:
+    """Whether bytes are as evenly spread as in compressed content: control characters beside characters that are not ASCII."""
+    controls = len(start) - len(start.translate(None, _NOT_TEXT[1:]))  # NULs may be a hole in a text
+    others = len(start) - len(start.translate(None, _HIGH))
+    return controls > 0.04 * len(start) and others > 0.25 * len(start)

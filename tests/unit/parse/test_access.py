@@ -22,6 +22,10 @@ LINES = {
     '127.0.0.1 - - [22/Nov/2026 10:00:00] "GET /a HTTP/1.1" 500 -': (17, "127.0.0.1", "GET", "/a", 500, None),
     '[22/Nov/2026 10:00:00] "GET /a/?x=y HTTP/1.1" 302 0': (9, None, "GET", "/a/", 302, 0),
     '192.0.2.7 [22/Nov/2026:10:00:00 +0000] "GET /a HTTP/1.1" 200 150 "-" "aiohttp"': (9, "192.0.2.7", "GET", "/a", 200, 150),
+    '192.0.2.7:50123 [22/Nov/2026:10:00:00.000] in~ shop/a 0/0/1/2/3 503 212 - - ---- 1/1/0/0/0 0/0 {shop.example} "GET /a HTTP/1.1"': (17, "192.0.2.7", "GET", "/a", 503, 212),
+    "[pid: 9|app: 0|req: 4/7] 192.0.2.7 () {34 vars in 412 bytes} [Sun Nov 22 10:00:00 2026] PUT /a?x=y => generated 21 bytes in 7 msecs (HTTP/1.1 404) 3 headers in 90 bytes (1 switches on core 0)": (13, "192.0.2.7", "PUT", "/a", 404, 21),
+    '[GIN] 2026/11/22 - 10:00:00 | 200 |    7.215µs |       192.0.2.7 | DELETE   "/a?x=y"': (9, "192.0.2.7", "DELETE", "/a", 200, None),
+    '[2026-11-22T10:00:00.000Z] "GET /a HTTP/2" 503 UH no_healthy_upstream - "-" 0 19 1 - "192.0.2.7" "curl" "id" "host" "-"': (17, "192.0.2.7", "GET", "/a", 503, 19),
     '[2026-11-22T10:00:00.000Z] "GET /a HTTP/1.1" 503 UF 0 91 3 - "192.0.2.7" "curl" "id" "host" "-"': (17, "192.0.2.7", "GET", "/a", 503, 91),
 }  # fmt: skip
 
@@ -75,7 +79,19 @@ def test_what_only_looks_so_is_no_request(line):
     assert access.parse(line.encode(), 0) is None
 
 
-@pytest.mark.parametrize("bad", ["a" * 60_000, "a, " * 20_000, '" 200 ' * 10_000, "1:" * 30_000, '\\"' * 30_000])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "a" * 60_000,
+        "a, " * 20_000,
+        "[pid: 1|" + "a" * 60_000,
+        "[GIN] " * 10_000,
+        "1.1:1 [22/N" + "/" * 60_000,
+        '" 200 ' * 10_000,
+        "1:" * 30_000,
+        '\\"' * 30_000,
+    ],
+)
 def test_no_line_takes_long(bad):
     """Parts that repeat are bounded."""
     begin = time.process_time()

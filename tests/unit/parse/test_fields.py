@@ -14,7 +14,8 @@ SPAN = "00f067aa0ba902b7"
 LEVELS = {
     "trace": 1, "debug": 5, "DEBUG": 5, "info": 9, "Information": 9, "notice": 10, "SUCCESS": 10, "warn": 13, "WARNING": 13, "error": 17,
     "err": 17, "exception": 17, "CRITICAL": 21, "alert": 19, "fatal": 21, "panic": 21, "emerg": 21, " Info: ": 9, "[error]": 17, "20": 9,
-    "40": 17, "odd": 0, "": 0, "9999": 0,
+    "LogLevel.WARNING": 13, "SEVERITY_ERROR": 17, "SEVERITY_NUMBER_WARN2": 14, "level_info": 9, "\u2716 error\n": 17, '"FATAL"': 21, "C++": 0,
+    "user.error": 0, "40": 17, "odd": 0, "": 0, "9999": 0,
 }  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def test_what_is_promoted_is_no_attribute_any_more():
     assert (parsed.trace_id.hex(), parsed.span_id.hex()) == (TRACE, SPAN)
 
 
-@pytest.mark.parametrize("name", ["trace_id", "traceId", "trace.id", "otelTraceID"])
+@pytest.mark.parametrize("name", ["trace_id", "traceId", "trace.id", "otelTraceID", "X-B3-TraceId"])
 def test_the_names_of_a_trace_id(name):
     """Each writer has its own."""
     assert promote({name: TRACE}).trace_id.hex() == TRACE
@@ -111,6 +112,24 @@ def test_own_ids_win_over_the_traceparent():
     parsed = promote({"trace_id": TRACE, "traceparent": f"00-{'a' * 32}-{SPAN}-01"})
 
     assert (parsed.trace_id.hex(), parsed.span_id) == (TRACE, b"")
+
+
+@pytest.mark.parametrize("holder", ["mdc", "contextMap", "context", "trace"])
+@pytest.mark.parametrize(("trace", "span"), [("trace_id", "span_id"), ("traceId", "spanId")])
+def test_ids_stand_in_a_mapped_context(holder, trace, span):
+    """logback's, log4j's and others' objects; what else is in them stays."""
+    parsed = promote({"message": "m", holder: {trace: TRACE, span: SPAN, "user": "ann"}})
+
+    assert (parsed.trace_id.hex(), parsed.span_id.hex(), parsed.attributes) == (TRACE, SPAN, {holder: {"user": "ann"}})
+
+
+@pytest.mark.parametrize("name", ["otelTraceSampled", "trace_sampled", "logging.googleapis.com/trace_sampled"])
+@pytest.mark.parametrize(("value", "flags"), [(True, 1), (False, 0), ("True", 1), ("false", 0)])
+def test_whether_a_trace_is_sampled_is_a_flag(name, value, flags):
+    """The lowest bit of W3C's flags."""
+    parsed = promote({"trace_id": TRACE, name: value})
+
+    assert (parsed.trace_flags, parsed.attributes) == (flags, {})
 
 
 @pytest.mark.parametrize(("value", "flags"), [("01", 1), (1, 1), ("ff", 255)])

@@ -39,6 +39,23 @@ LINES = {
     f"{AT},123 4711 ERROR nova.compute [req-1] card refused": (17, "nova.compute", "[req-1] card refused"),
     f"{AT},123 ERROR [shop.pay] [pay.py:12] [trace_id={TRACE} span_id=b7ad6b7169203331 resource.service.name=s] - no": (17, "shop.pay", "no"),
     "ERROR:shop.pay:card refused": (17, "shop.pay", "card refused"),
+    f"{AT},123 - ERROR - stock.py:9 - shelf empty": (17, None, "shelf empty"),
+    f"{AT},123 - root - INFO - shelf.py:9 was read": (9, "root", "shelf.py:9 was read"),
+    f"{AT},123 - stock.py[line:9] - WARNING: shelf low": (13, None, "shelf low"),
+    f"{AT},123 stock.py:9 WARNING shelf low": (13, None, "shelf low"),
+    f"{AT},123 - WARNING - shop.stock - stock.py:9 - shelf low": (13, "shop.stock", "shelf low"),
+    f"{AT},123 - shop.stock - WARNING - [stock.py:9] - shelf low": (13, "shop.stock", "shelf low"),
+    f"{AT},123 (MainThread) WARNING shop.stock - shelf low": (13, "shop.stock", "shelf low"),
+    f"{AT}.123 WARNING (SyncWorker_2) [custom_components.shelf] shelf low": (13, "custom_components.shelf", "shelf low"),
+    f"{AT} till-3 shop.stock[4711] WARNING shelf low": (13, "shop.stock", "shelf low"),
+    "[Thread-7 (count)] WARNING shop.stock: shelf low": (13, "shop.stock", "shelf low"),
+    "WARNING  shop.stock:stock.py:9 shelf low": (13, "shop.stock", "shelf low"),
+    "ERROR    shelf empty": (17, None, "shelf empty"),
+    "INFO     counting": (9, None, "counting"),
+    "WARNING 11-22 10:00:00 [scheduler.py:9] cache full": (13, None, "cache full"),
+    f"{AT}.123456: W tensorflow/core/framework/op.cc:9] shelf low": (13, None, "shelf low"),
+    f"[{AT} +0000] - (sanic.root)[WARNING] shelf low": (13, "sanic.root", "shelf low"),
+    f"{AT},123\tERROR shelf.py:9 -- shelf empty": (17, None, "shelf empty"),
     "CRITICAL: no disk": (21, None, "no disk"),
     f"{AT},123:ERROR:shop.pay:card refused": (17, "shop.pay", "card refused"),
     f"{AT},123:ERROR:card refused": (17, None, "card refused"),
@@ -110,13 +127,40 @@ LINES = {
     "[2026/11/22 10:00:00] [ warn] [input:tail:tail.0] stock low": (13, None, "[input:tail:tail.0] stock low"),
     "2026-11-22T10:00:00Z E! [inputs.cpu] no disk": (17, None, "[inputs.cpu] no disk"),
     "WARN [11-22|10:00:00.000] Stock low                                sku=7": (13, None, "Stock low"),
+    "EROR[11-22|10:00:00] Shelf empty                              sku=7": (17, None, "Shelf empty"),
+    f"{AT}.123456 W | raft: shelf low": (13, "raft", "shelf low"),
+    "WARN  [Compaction:1] 2026-11-22 10:00:00,123 Compaction.java:9 - shelf low": (13, None, "shelf low"),
+    f"{AT},123 WARN  [pool-1-thread-2] org.shop.Stock (Stock.java:9) - shelf low": (13, "org.shop.Stock", "shelf low"),
+    f"{AT},123 [myid:3] - WARN  [main:Peer@9] - shelf low": (13, None, "[main:Peer@9] - shelf low"),
+    "10:00:00.123 request_id=Fabc user=7 [warning] shelf low": (13, None, "shelf low"),
+    "[10:00:00] [Server thread/WARN]: shelf low": (13, None, "shelf low"),
+    "<4>shelf low": (13, None, "shelf low"),
     # AWS Lambda
     "[ERROR]\t2026-11-22T10:00:00.123Z\t0af76519-16cd-43dd-8448-eb211c80319c\tcard refused": (17, None, "card refused"),
     "2026-11-22T10:00:00.123Z\t0af76519-16cd-43dd-8448-eb211c80319c\tWARN\tstock low": (13, None, "stock low"),
     "[ERROR] KeyError: 'card'": (17, None, "KeyError: 'card'"),
     "END RequestId: 0af76519-16cd-43dd-8448-eb211c80319c": (0, None, "END RequestId: 0af76519-16cd-43dd-8448-eb211c80319c"),
 }  # fmt: skip
-UNDATED = ("WARN [", "ERROR:", "CRITICAL:", "[warning", "      ", "ERRO[", "10:00", "26/11", "fail:", "[10:00", "[ERROR] ", "END ")
+UNDATED = (
+    "WARN [",
+    "ERROR:",
+    "CRITICAL:",
+    "[warning",
+    "      ",
+    "ERRO[",
+    "10:00",
+    "26/11",
+    "fail:",
+    "[10:00",
+    "[ERROR] ",
+    "END ",
+    "[Thread",
+    "WARNING  ",
+    "INFO  ",
+    "ERROR   ",
+    "EROR",
+    "<4>",
+)
 
 
 @pytest.mark.parametrize(("line", "expected"), LINES.items(), ids=LINES)
@@ -193,6 +237,29 @@ PROSE = (Path(__file__).parents[2] / "golden" / "prose.txt").read_text().splitli
 def test_ordinary_text_stays_plain(line):
     """Prose, SQL, source code, tables, stack traces, the output of tools: no layout takes them for its own."""
     assert detect(line.encode()) is PLAIN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the ERROR was mended",
+        "Critical parts of the shelf are gone",
+        "Notice to all customers",
+        "all WARNING signs are gone",
+        "Error codes of the till",
+    ],
+)
+def test_a_sentence_behind_a_time_has_no_level(text):
+    """A word that is a level elsewhere is one of the sentence's, which stays whole."""
+    parsed = detect(f"{AT} {text}".encode()).parse(f"{AT} {text}".encode(), NOW)
+
+    assert (parsed.severity, parsed.body, parsed.attributes) == (0, text, {})
+
+
+def test_headers_of_syslog_are_not_the_text_of_a_service():
+    """A digit in angle brackets is a level where no header of syslog's follows."""
+    assert detect(b"<4>Nov 22 10:00:00 till shop[7]: shelf low").name == "syslog"
+    assert detect(b"<4>1 2026-11-22T10:00:00Z till shop 7 - - shelf low").name == "syslog"
 
 
 def test_there_is_enough_ordinary_text():

@@ -112,6 +112,7 @@ def test_a_compressed_file_is_reported_and_not_read(tmp_path, name):
         b"\x02\0\0\0\x01\0\0\0" * 48,
         b"x" + bytes(range(256)) + b"\x01" * 200,
         "no mark".encode("utf-16-le") * 10,
+        zlib.compress(bytes(range(256)) * 2 + b"".join(n.to_bytes(4, "big") for n in range(0, 9**9, 1_234_567))),
     ],
 )
 def test_a_binary_file_is_reported(start):
@@ -123,7 +124,7 @@ def test_a_binary_file_is_reported(start):
     "start",
     [
         b"", b"x", b"\0" * 1000, b"\0" * 500 + b"text behind a hole\n" * 20, "日本語\n".encode() * 50, "caf\xe9\n".encode("latin-1") * 50,
-        b"\x1b[31mred\x1b[0m\r\n" * 30, b"BZh is a name\n", b"PK is another\n", b"a\0b\n" * 30, *[mark + b"x" for mark in MARKS.values()],
+        b"\x1b[31mred\x1b[0m\r\n" * 30, "\u0436".encode("koi8-r") * 99, b"\0" * 70 + "\u65e5\u672c\n".encode() * 50, b"BZh is a name\n", b"PK is another\n", b"a\0b\n" * 30, *[mark + b"x" for mark in MARKS.values()],
     ],
 )  # fmt: skip
 def test_text_is_text(start):
