@@ -152,15 +152,18 @@ def _id(case: object) -> str:
 STATUSES = [
     *((status, accepted(status=status)) for status in (200, 201, 202, 203, 204, 205, 206, 207, 226, 299)),
     *((status, paused(status, "not followed")) for status in (300, 301, 302, 303, 304, 305, 307, 308)),
-    *((status, paused(status)) for status in (401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 421, 426, 451, 501, 505, 511)),
+    *(
+        (status, paused(status))
+        for status in (401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 421, 426, 431, 451, 464, 501, 505, 511, 561)
+    ),
     (413, too_large()),
     *((status, retry(status)) for status in (429, 502, 503, 504)),
-    *((status, retry(status)) for status in (408, 425, 507, 509, 520, 521, 522, 523, 524, 525, 526, 527, 530, 598, 599)),
+    *((status, retry(status)) for status in (408, 425, 499, 507, 508, 509, 520, 521, 522, 523, 524, 525, 526, 527, 530, 598, 599)),
     *(
         (status, rejected(status))
         for status in (
-            *(400, 409, 412, 414, 416, 417, 418, 422, 423, 424, 428, 431, 499),
-            *(500, 506, 508, 510, 531, 597),
+            *(400, 409, 412, 414, 416, 417, 418, 422, 423, 424, 428),
+            *(500, 506, 510, 531, 597),
         )
     ),
 ]
