@@ -15,6 +15,7 @@ import re
 from typing import Final, NamedTuple
 
 from agent.parse import syslog
+from agent.parse.announcements import announces
 from agent.parse.exceptions import HEADER
 from agent.parse.json_lines import sniff as is_object
 from agent.parse.limits import is_utf8, to_text
@@ -30,6 +31,7 @@ TIMED: Final = "time"
 WRITER: Final = "log.writer"
 """Attribute: who wrote a line, as its prefix says."""
 _HEADER: Final = HEADER.encode()
+_GROUP: Final = b"+ Exception Group " + _HEADER
 _FIRST: Final = frozenset((b"[", b"(", b"\x1b", b"<", *(b"%c" % letter for letter in b"JFMASOND")))
 """How a prefix begins that has no bar in it, and no process in brackets: also with a priority, or a month."""
 _LONGEST: Final = 512
@@ -111,13 +113,15 @@ def _by_journal(line: bytes, now_ns: int) -> Prefixed | None:
 def by_time(line: bytes, now_ns: int, *, going_on: bool) -> Prefixed | None:
     """A line behind a time, if a traceback, an object or a logger's own time begins there, or one is `going_on` and no logger wrote the line."""
     twice = is_timed_twice(line)
-    if not (twice or going_on or b"{" in line or _HEADER in line):
+    if not (twice or going_on or b"{" in line or b"xception" in line or _HEADER in line):
         return None
     match = _TIMED.match(line)
     if match is None:
         return None
     text = line[match.end() :]
-    begins = twice or text.rstrip() == b"{" or text.startswith(_HEADER) or is_object(text) or text.endswith(b"+ Exception Group " + _HEADER)
+    begins = (
+        twice or text.rstrip() == b"{" or text.startswith(_HEADER) or text.endswith(_GROUP) or is_object(text) or announces(to_text(text))
+    )
     if not begins and (not going_on or _LEVEL.match(text.lstrip())):
         return None
     return Prefixed(TIMED, text, Parsed(None, {}, _moment(match["time"], now_ns)))

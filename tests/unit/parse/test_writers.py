@@ -320,3 +320,11 @@ def test_a_time_behind_a_writers_prefix_hides_nothing(prefix):
     assert [(one.body, one.severity) for one in records] == [("a", 9), ("b", 17), ("c", 17), ("d", 9), ("words", 0)]
     assert records[2].attributes["exception.stacktrace"] == stack_of(17)
     assert all(one.time_ns and one.attributes[WRITER] for one in records)
+
+
+def test_what_a_thread_dies_of_is_one_report_behind_times():
+    """Its announcement stands behind a time as the rest does."""
+    reports = [line for number in (1, 2) for line in (f"Exception in thread feed-{number}:", *stack_of(number).split("\n"))]
+    lines = [f"2026-11-22T10:00:{at:02}.223456789Z {line}" for at, line in enumerate(reports)]
+
+    assert errors(lines) == [(str(number), f"Exception in thread feed-{number}:\n{stack_of(number)}") for number in (1, 2)]
