@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 DEFAULT_SELECTION = "not property and not benchmark"
-TESTS = Path(__file__).parent / "tests"
+TESTS = Path(__file__).resolve().parent / "tests"
 NAMED_ONLY = ("property", "benchmarks")
 """Suites that run when asked for, by marker or by folder, and not otherwise."""
 

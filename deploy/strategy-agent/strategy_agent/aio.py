@@ -12,7 +12,7 @@ class PortError(OSError):
 
 
 class Tasks:
-    """Tasks that nobody waits for. :meth:`cancel`, or leaving the block, ends those that are left."""
+    """Background tasks. :meth:`cancel`, or leaving the block, ends those that are left."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()

@@ -1,4 +1,4 @@
-"""What the service can be told, and how durations and numbers are written.
+"""The configuration of the service, and how durations and numbers are written.
 
 The parsers raise ``argparse.ArgumentTypeError`` with what is wrong, which is what a command line then shows.
 """

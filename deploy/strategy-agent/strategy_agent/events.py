@@ -1,7 +1,7 @@
 """Redis: events for other programs, and the order books that agents share. Imported only when a URL is configured.
 
 An event is JSON: ``{"seq": 12, "type": "fill", "at": 1700000000.1, …}``. ``seq`` counts from 1 without gaps, so that
-a reader of the pub/sub channel, which is told everything at most once, can see what it missed. The stream is the
+a reader of the pub/sub channel, which receives everything at most once, can see what it missed. The stream is the
 durable copy (trimmed to about ``STREAM_LENGTH`` entries). While Redis is away, events wait in a bounded queue; what
 does not fit is dropped and counted.
 """

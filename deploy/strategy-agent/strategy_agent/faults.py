@@ -29,7 +29,7 @@ DEFAULT_START = 5.0
 MEGABYTE = 1024 * 1024
 OOM_STEP_MB = 16
 FOREVER = 1e9
-"""Seconds that no process sees the end of, and that a clock can still be told."""
+"""Seconds that outlast any process, and that a clock can still add."""
 
 log = get_logger(__name__)
 

@@ -138,7 +138,7 @@ class Frame(Struct, Generic[T], frozen=True):
 
 
 class RawFrame(Struct, frozen=True):
-    """A frame whose data nobody has read yet."""
+    """A frame whose data is not read yet."""
 
     seq: int
     data: msgspec.Raw = msgspec.Raw(b"null")

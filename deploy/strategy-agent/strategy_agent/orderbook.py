@@ -33,7 +33,7 @@ class OrderBookCache:
     store: BookStore | None = None
     clock: Callable[[], float] = time.time
     note: Callable[[str], object] = lambda _: None
-    """Told of each lookup who had the last word: ``memory``, ``store`` or ``broker``, also when that had no answer."""
+    """Called for each lookup with its source: ``memory``, ``store`` or ``broker``, also when that had no answer."""
     _books: dict[str, Book] = field(default_factory=dict)
 
     async def get(self, symbol: str) -> Book:

@@ -33,7 +33,7 @@ MAX_DRAWDOWN = 0.1
 
 
 def _ignore(_: str, __: Exception) -> None:
-    """Report a bot's failure to nobody."""
+    """Do not report a bot's failure."""
 
 
 class _Lane:
@@ -61,7 +61,7 @@ class StrategyRouter:
     """Turns ticks into decisions.
 
     :meth:`register_bot` at any time, :meth:`process_tick` per tick. Neither raises on any number; a second bot
-    of the same name is an error. A bot that raises is flat for that tick, and ``failed`` is told its name and
+    of the same name is an error. A bot that raises is flat for that tick, and ``failed`` is called with its name and
     the exception. Up to ``target_volatility``, per tick, the market is calm enough to cut nothing.
     """
 

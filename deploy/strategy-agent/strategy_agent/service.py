@@ -39,7 +39,7 @@ log = get_logger(__name__)
 async def run_service(
     config: ServiceConfig, environ: Mapping[str, str], *, ready: Callable[[int], None] = lambda _: None
 ) -> None:
-    """Run until a signal or a fault ends it; ``ready`` is told the HTTP port.
+    """Run until a signal or a fault ends it; ``ready`` is called with the HTTP port.
 
     Raises :class:`PortError`, and whatever a crash fault raises.
     """

@@ -63,7 +63,7 @@ class Broker:
         """Note the outcome of one exchange.
 
         That the broker is away (``up=False``) is for its streams to say: they keep trying, and so also notice when
-        it is back. That it is there may be said by whoever had an answer on a regular errand. Changes are logged.
+        it is back. That it is there may be reported after any request that it answered. Changes are logged.
         """
         self.failures.update(0.0 if ok else 1.0)
         if up is not None and up is not self.up:
@@ -214,7 +214,7 @@ class Stream(Generic[T]):
         await self.on_item(broker.name, item)
 
     def _lose(self, broker: Broker, seq: int, reason: str) -> None:
-        """Go on behind frame ``seq``, which nobody will have."""
+        """Count everything up to frame ``seq`` as lost, and go on behind it."""
         self._fresh = False
         if (count := seq - self.last) > 0:
             self.last = seq
