@@ -20,6 +20,8 @@ PATTERNS: Final = (
     Named(rf"""\[["']?({_NAME})["']?(?:\]|:[^\]\n]*\])=>\n[ \t]*string\(\d+\) "([^"\n]*)"""),
     Named(rf"<(?:[\w.-]+:)?({_NAME})(?:[ \t][^<>\n]*)?>[ \t]*\r?\n[ \t]*([^<>\s](?:[^<>\n]*[^<>\s])?)[ \t]*(?:(?:\r?\n[ \t]*)?</|\s*\z)"),
     Named(rf"""(?m)^[ \t]*({_NAME})\n[ \t]+[^\n]*\[type=[^\n]*?\binput_value=(?:'([^'\n]*)|"([^"\n]*)|([^\s,\]]+))"""),
+    Named(rf"""\bname:[ \t]*["']?({_NAME})["']?[ \t]*\n[ \t]*value:[ \t]*(?:"([^"\n]*)|'([^'\n]*)|([^\s"']+))"""),
+    Named(r"(?im)\b(password)\b[^\n=]{0,80}:[ \t]*\n\s*([^\s:]{8,})[ \t]*$", least=8),
     Named(rf"""(?m)^[ \t]*Property: ({_NAME})\n[ \t]*Value: (?:"([^"\n]*)|([^"\s]+))"""),
 )
 """The name as the first group, the value as the last one that takes part."""

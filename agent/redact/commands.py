@@ -35,6 +35,7 @@ _TABLE: Final = (
     ("cqlsh", None, rf"-p{_NEXT}", _ATTACHED),
     ("x?freerdp3?|rdesktop", None, rf"(?:/p:|-p{_GAP})", _ARGUMENT),
     ("openssl|gpg2?", None, rf"(?:-pass(?:in|out)?{_GAP}pass:|--passphrase{_NEXT})", _ARGUMENT),
+    ("openssl", None, rf"-k{_GAP}", _ATTACHED),
     ("sqlplus|sqlldr|expdp|impdp|rman", None, r"[\w$#]+/", r"""([^\s@/"'\x1f]+)@"""),
     ("htpasswd", None, rf"-\w*b\w*{_GAP}\S+{_GAP}\S+{_GAP}", _ARGUMENT),
 )
@@ -44,7 +45,9 @@ PATTERNS: Final = (
     *(rf"\b(?:{programs})\b[^\n|;&]*?{_GAP}{option}{value}" for programs, _, option, value in _TABLE),
     rf"\b(?:https?|xh){_GAP}(?:--auth|-a){_NEXT}{_AFTER_USER}",
     r"""\becho[ \t]+(?:-n[ \t]+)?["']?[\w.-]+:([^\s"'|]+)["']?[ \t]*\|[ \t]*(?:sudo[ \t]+)?chpasswd""",
-    r"""\becho[ \t]+(?:-n[ \t]+)?["']?([^\s"'|]+)["']?[ \t]*\|[ \t]*(?:sudo[ \t]+-S|[^|\n]*--(?:password|passphrase)-(?:stdin|fd))""",
+    r"""\becho[ \t]+(?:-n[ \t]+)?["']?([^\s"'|]+)["']?[ \t]*\|[ \t]*(?:sudo[ \t]+-S|[^|\n]*(?:--(?:password|passphrase)-(?:stdin|fd)|secret[ \t]+create))""",
+    r"\bcomposer[ \t]+config[^\n|;&]*?[ \t]http-basic\.\S+[ \t]+\S+[ \t]+(\S+)",
+    r"\bbundle[ \t]+config[ \t]+(?:set[ \t]+)?(?:--\w+[ \t]+)*[\w.-]+[ \t]+[^\s:]+:(\S+)",
     r"""passwd\b[^\n|;]*<<<[ \t]*["']?(?:[\w.-]+:)?([^\s"':]+)""",
     # the password by its place: arguments of well-known functions, of commands, of Redis
     rf"(?:PDO(?:->|::)__construct|mysqli(?:->|::)(?:__construct|real_connect)|mysqli?_p?connect|ldap_bind)\([ \t]*{_LITERAL},[ \t]*{_LITERAL},[ \t]*{_TAKEN_LITERAL}",
@@ -64,5 +67,6 @@ HINTS: Final = (
     rf"vault{_RAW_GAP}+login",
     rf"net{_RAW_GAP}+user?{_RAW_GAP}",
     "snmp",
+    rf"composer{_RAW_GAP}+config|bundle{_RAW_GAP}+config",
 )
 """What the raw bytes hold where one of them matches."""

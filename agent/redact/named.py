@@ -86,9 +86,14 @@ def patterns(more: tuple[str, ...] = ()) -> tuple[Named, ...]:
             rf"""(?i)\b((?:proxy-)?authorization)(?:{_SEPARATOR})\\*["']?((?:AWS4-[\w-]+|[a-z]\w*)[ \t]+(?:[\w-]+=(?:\\*"[^"\\\n]*\\*"|[^\s,"'\\]+))(?:,[ \t]*[\w-]+=(?:\\*"[^"\\\n]*\\*"|[^\s,"'\\]+))*)"""
         ),
         Named(rf"""(?i)\b(_?auth(?:orization)?)(?:{_SEPARATOR})\\*["']?(?:sharedkey(?:lite)?|hmac\w*|aws)[ \t]+[\w.-]+:([\w+/=%-]+)"""),
+        Named(
+            r"""(?i)\b(mnemonic|(?:seed|recovery)[ _-]?phrase)\\*["']?[ \t]*(?:[:=]|is|was)?[ \t]*\\*["']?((?:[a-z]{3,8}[ ,]+){11,23}[a-z]{3,8})"""
+        ),
         # a connection string: up to the semicolon
         Named(rf"""(?i)\b({_PASSWORD})=([^\s;"'(){{}}]+(?:[ \t]+[^\s;"'=(){{}}]+)+);"""),
         Named(rf"(?i){key}{_SEPARATOR}{_VALUE}"),
+        Named(rf"(?i){key}[ \t]+\d{{1,2}}:[ \t]*(\S{{8,}})", least=8),
+        Named(rf"(?i)\b((?:\w+\.)*{_PASSWORD})\.{{3,}}([^\s.]\S*)"),
         # a list of them, as forms are printed: `{'password': ['…']}`
         Named(rf"""(?i){key}{_SEPARATOR}[\[(]{{1,2}}[ \t]*[bu]?(?:"([^"\n]*)"|'([^'\n]*)')[ \t]*,?[ \t]*[\])]"""),
         Named(rf"""(?i){key}{_SEPARATOR}[\[(]{{1,2}}[ \t]*({_ITEM}(?:[ \t]*,[ \t]*{_ITEM})+)[ \t]*,?[ \t]*[\])]""", quoted=True),
@@ -134,13 +139,21 @@ def patterns(more: tuple[str, ...] = ()) -> tuple[Named, ...]:
             r"(?i)\b(credentials?|creds|user(?:name)?[ /]+pass(?:word)?)[ \t]*[:=(][ \t]*(?:[\w.@+-]+|\[REDACTED\])(?:[ \t]*[/|][ \t]*|:)([^\s,;()]+)",
             prose=True,
         ),
+        # a protocol's own words
+        Named(r"(?m)(?:^|[>:\])])[ \t]*(PASS)[ \t]+(\S+)[ \t\r]*$", least=6),
+        Named(r"\b(AUTH)[ \t]+(?:LOGIN|PLAIN|XOAUTH2)[ \t]+([\w+/]{8,}=*)", least=8),
         # sentences
+        Named(
+            rf"(?i)\b(?:following|generated|initial|temporary|default|this)[ \t]+(?:\w+[ \t]+)?({_PASSWORD})\b[^\n:=]{{0,60}}:[ \t]*(\S{{6,}})",
+            least=6,
+        ),
+        Named(rf"(?i)\b({_PASSWORD})[ \t]+to[ \t]+\w+[^\n:=]{{0,40}}:[ \t]*(\S{{6,}})", least=6),
         Named(rf"(?i)\b({_THING}){_OF}?{_VERB}{_WORD}", prose=True),
         Named(rf"(?i)\b({_THING}){_OF}?[ \t]+to[ \t]+{_WORD}", least=5),
         Named(rf"(?i)\b({_THING}){_OF}[ \t]*[:=\x{{FF1A}}][ \t]*{_WORD}", prose=True),
         Named(rf"""(?i)\b({_PASSWORD})(?:[ \t]*[|][ \t]*|[ \t]+-[ \t]+|[ \t]+)[“"`«「『]([^”"`»」』\n]+)""", prose=True, quoted=True),
         Named(
-            rf"(?i)((?:{_RUN_TOGETHER})[\w\x80-\x{{FFFF}}]*?){_OF}?(?:[ \t]+[^\s:=]+)?(?:[ \t]*[:\x{{FF1A}}=]|[ \t]*[はが是为為는은])[ \t]*([!-~]+)",
+            rf"(?i)((?:{_RUN_TOGETHER})[\w\x80-\x{{FFFF}}]*?){_OF}?(?:[ \t]+[^\s:=]+)?(?:[ \t]*[:\x{{FF1A}}=]|[ \t]*[はが是为為는은])[ \t]*[「『“]?([!-~]+)",
             prose=True,
         ),
         Named(rf"""(?i){key}(?:[ \t]+for[ \t]+\S+)?[ \t]+[“"'`(]?([^\s"'`“”<>(),;]*[^\s"'`“”<>(),;.:?])""", least=8),

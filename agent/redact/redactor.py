@@ -36,6 +36,8 @@ _LONGEST_COUNT: Final = 7
 _LEAST_CARD: Final = 10**11
 _EXPIRY: Final = frozenset(("exp_month", "expMonth", "expiryMonth", "expiry_month", "expiry", "expirationDate", "cvc", "cvv"))
 """What stands beside the number of a card."""
+_SCHEMA_TYPES: Final = ("string", "integer", "number", "boolean", "array", "object")
+"""What JSON Schema says of a property: its bounds are no secrets."""
 _PAIRS: Final = (("name", "value"), ("key", "value"), ("field", "value"), ("header", "value"), ("parameter", "value"))
 """How a list of named values spells its entries: `{"name": "DB_PASSWORD", "value": "…"}`."""
 
@@ -164,6 +166,8 @@ class Redactor:
         if isinstance(value, list):
             return [self._masked(key, item, counts) for item in value]
         if isinstance(value, dict):
+            if value.get("type") in _SCHEMA_TYPES:
+                return self._value(value, counts, key)
             return {
                 name: self._entry(name, item, counts, key) if describes(key, name) else self._masked(key, item, counts)
                 for name, item in self._dict_keys(value, counts).items()

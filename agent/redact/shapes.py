@@ -129,6 +129,11 @@ SHAPES: Final = (
         rf"|grant_type=authorization_code(?:&[^\s\"'&]*)*?&code={_CODE}|\bcode={_CODE}(?:&[^\s\"'&]*)*?&grant_type=authorization_code",
         r"[?&]code=|grant_type=auth",
     ),
+    Shape(
+        "link",
+        r"(?i)/(?:reset[_-]?password|password[_-]?reset|activate|verify(?:[_-]?email)?|invitations?|magic[_-]?link)(?:/confirm)?/(?:\w{1,8}/)?([\w-]{12,})",
+        r"(?:reset[_-]?password|password[_-]?reset|activate|verify(?:[_-]?email)?|invitations?|magic[_-]?link)(?:\\*/confirm)?\\*/",
+    ),
     Shape("bearer", r"(?i)\bbearer[ \t]+([a-z._~+/-]*[0-9][\w.~+/-]{5,}=*|[a-z._~+/-]{24,}=*)", r"bearer"),
     Shape("basic", r"\b[Bb]asic[ \t]+([A-Za-z0-9+/]{6,}={1,2}|[A-Za-z]*[0-9+/][A-Za-z0-9+/]{7,})", r"basic[^a-z0-9]+[a-z0-9+/]{7}"),
     Shape(

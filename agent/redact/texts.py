@@ -29,6 +29,9 @@ _FRAME: Final = re.compile(r'^([ |]*)File ".*", line \d+')
 """A frame of Python's tracebacks; the lines that are indented deeper than it are source."""
 _DEEPEST: Final = 8
 """How often a value that is none is looked into: `token=Token(secret=…)`."""
+_RESOURCE: Final = re.compile(r"\barn:\S*$|:\d{12}:$")
+_LONGEST_ID: Final = 7
+"""Digits of a number that counts sessions or tokens."""
 _EXPECTED: Final = re.compile(r"(?i)(?:un)?expected\s$")
 """What parsers say before `token`."""
 
@@ -134,7 +137,7 @@ class Texts:
             return False
         if not quoted and is_code(key, between, value, rest):
             return False
-        if key.lower() == "pass" and not quoted and between.isspace():
+        if key == "pass" and not quoted and between.isspace():
             return False  # a verb: `pass --verbose`
         return looks_random(value, one.least or 6) if one.least or kind is Kind.DOUBTFUL else True
 
@@ -142,7 +145,7 @@ class Texts:
 def _counts(key: str, value: str) -> bool:
     """Whether a value says how many there are, or lists words: `tokens = ['if', 'else']`."""
     if value.isdigit():
-        return names_number(key) or key.lower().endswith("credentials")
+        return names_number(key) or key.lower().endswith("credentials") or (len(value) <= _LONGEST_ID and key.lower().endswith("_id"))
     return names_number(key) and value[:1] in "\"'" and not any(looks_random(item.strip(" '\"")) for item in value.split(","))
 
 
@@ -160,6 +163,8 @@ def _is_label(before: str, between: str, value: str) -> bool:
     """Whether a name is not followed by its value: `print("Password:", end="")`, `${PASSWORD:?missing}`, psql's `:'name'`, a parser's complaint."""
     if between.startswith("]:") and value.startswith(("http", "#")):
         return True  # a link of Markdown
+    if _RESOURCE.search(before[-80:]):
+        return True  # a resource, which has a secret's name
     opened = before[-1:] in _QUOTES and between[:-1] == ":" and between[-1:] == before[-1:]
     return (
         opened or between in (" :'", ' :"') or (before.endswith("${") and value[:1] in "?+") or _EXPECTED.search(before[-16:]) is not None
@@ -222,11 +227,16 @@ def _is_card(key: str, match: re2.Match[str]) -> bool:
     return cards.is_card(str(match.group(1)), f"{key}: "[-40:] + match.string[: match.start(1)] if key else match.string[: match.start(1)])
 
 
-def _is_basic(match: re2.Match[str]) -> bool:
+def _is_random(match: re2.Match[str]) -> bool:
     return _is_new(match) and looks_random(str(match.group(1)))
 
 
-_JUDGES: Final[Mapping[str, Callable[[re2.Match[str]], bool]]] = {"url_password": _is_in_url, "url_key": _is_in_url, "basic": _is_basic}
+_JUDGES: Final[Mapping[str, Callable[[re2.Match[str]], bool]]] = {
+    "url_password": _is_in_url,
+    "url_key": _is_in_url,
+    "basic": _is_random,
+    "link": _is_random,
+}
 """Shapes that also ordinary text has."""
 
 

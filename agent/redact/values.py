@@ -52,13 +52,13 @@ _SENTENCE: Final = re.compile(
     r"|characters|wrong|field|unset|rotated|revoked|disabled|verify|validate|refresh(?:ed)?)\b"
 )
 _MASK: Final = re.compile(
-    r"(?i)[*•●.…#_\-]{2,}\w{0,4}|\*+|[xX]{3,}|[\[(<{*]+(?:redacted|filtered|hidden|masked|removed|secret|sensitive|scrubbed|omitted)\W*|[()\[\]{}'\",;\s]+|(?:\w+ )?[(\[{]*\[?REDACTED\]?.*"
+    r"(?i)[*•●.…#_\-]{2,}\w{0,4}|[\w-]{0,8}(?:\.{3}|…|\*{3,})\w{0,6}|\*+|[xX]{3,}|[\[(<{*]+(?:redacted|filtered|hidden|masked|removed|secret|sensitive|scrubbed|omitted)\W*|[()\[\]{}'\",;\s]+|(?:\w+ )?[(\[{]*\[?REDACTED\]?.*"
 )
 _PLACEHOLDER: Final = re.compile(
     r"<[^<>]*>?|\$?\{\{.*?\}\}|[$#]\{[^{}]*\}?|%?\{[\w.:/?! |-]*\}?|(?:Optional|Union|List|Dict|Type|Callable|Literal)\[.*|\$\([^()]*\)?|\$[A-Z_][A-Z0-9_]*|\$[0-9]$|%\([\w.]+\)s?|%[sdrvq]|%[A-Z_]{3,}%|<%.*?%>"
 )
 _ONLY_PLACEHOLDER: Final = re.compile(
-    r":[a-z_]\w*|\?[0-9]*|@[a-z_]\w*|![A-Z]\w*|!(?:vault|secret|env|ref|sub)|[|>][+-]?|[&*][a-z_][\w-]*|\.{1,3}|…|[-\u2013\u2014]+"
+    r":[a-z_]\w*|\?[0-9]*|@[a-z_]\w*|!!?[A-Z]\w*|!!\w+|!(?:vault|secret|env|ref|sub)|[|>][+-]?|[&*][a-z_][\w-]*|\.{1,3}|…|[-\u2013\u2014]+"
 )
 _STAND_IN: Final = re.compile(
     r"(?:NEW_|OLD_|MY_)?(?:VALUE|STRING|TEXT|PASSWORD|PASS|SECRET|TOKEN|KEY|API_KEY|APIKEY)|(?:YOUR|MY)_[A-Z_]+|your[_-][a-z_-]+"
@@ -77,6 +77,7 @@ _CALL: Final = re.compile(
     r"(?:(?:await|new|not|lambda|yield|typeof)\s+)?[&*!]?[A-Za-z_$][\w$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$][\w$]*)*(\(|\[)"
 )
 _DOTTED: Final = re.compile(r"[&*!]?[A-Za-z_$][\w$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$][\w$]*)+")
+_CLASS: Final = re.compile(r"(?:[A-Z]+[a-z]+){2,}")
 _CLASSES: Final = re.compile(r"[A-Z][A-Za-z]*(?:\.[A-Z][A-Za-z]*)+")
 _OWNER: Final = _words(
     """self cls this that settings config cfg conf options opts args argv env environ environment os process request req response resp res ctx
@@ -138,6 +139,12 @@ def is_code(key: str, between: str, value: str, rest: str) -> bool:
     if value[:1] in "=<>~" or value.startswith("!="):
         return True
     lower = value.lower()
+    if between == ":" and lower in ("read", "write", "delete", "create", "list", "update"):
+        return True  # a scope: `token:read`
+    if ":" in between and _CLASS.fullmatch(value) and rest.startswith((" |", " =")):
+        return True
+    if value.isalpha() and _NOUN.match(f" {value}") and rest[1:2].isalpha():
+        return True
     if lower == "a" and rest[:1] == " ":
         return True
     if value.isalpha() and (_PREDICATE.match(rest) or _NOUN.match(rest)):

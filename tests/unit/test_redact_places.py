@@ -131,3 +131,39 @@ def test_statements_that_never_end_take_no_longer(text):
     start = time.process_time()
     spans(text)
     assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("--> PASS 4bc9xyz", "4bc9xyz"),
+        ("AUTH PLAIN AGZha2UAZmFrZTEyMw==", "AGZha2UAZmFrZTEyMw=="),
+        ("Unseal Key 3: ZmFrZWZha2VmYWtl01", "ZmFrZWZha2VmYWtl01"),
+        ("use the following password to go on: 4bc9xyz0", "4bc9xyz0"),
+        ("- name: API_SECRET\n  value: 4bc9xyz", "4bc9xyz"),
+        ("GET /reset-password/4bc9xyz0-4bc9xyz1 200", "4bc9xyz0-4bc9xyz1"),
+        ('db_password: "4bc9" => "4bc9xyz"', "4bc9xyz"),
+    ],
+)
+def test_protocols_and_programs_have_their_own_ways_to_name_a_secret(text, secret):
+    """The secret goes, also where no equals sign leads to it."""
+    assert secret not in clean(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PASS tests/login.test.js",
+        "250-AUTH PLAIN LOGIN",
+        "status unpacked passwd:amd64 1:4.13+dfsg1-1",
+        "on arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf",
+        "token: IDENTIFIER line: 4",
+        "scope token:read",
+        "cookies: CookieJar | None = None",
+        "session_id=42 token_id=7",
+        "GET /verify-email/thank-you 200",
+    ],
+)
+def test_names_of_things_are_no_secrets(text):
+    """A package, a resource, a parser's word, a scope, a class, a small number."""
+    assert clean(text) == text
