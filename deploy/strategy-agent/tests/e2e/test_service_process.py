@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections import defaultdict
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -14,6 +15,7 @@ import pytest
 
 from strategy_agent.market import SCENARIOS, market
 from strategy_agent.regime import RegimeDetector
+from strategy_agent.stats import PrintFilter
 from tests.support import AgentProcess, command, events_of
 
 QUICK = ("--rate", "500")
@@ -76,9 +78,12 @@ def test_the_health_check_command() -> None:
 def offline_course(scenario: str, seed: int, steps: int) -> list[tuple[str, str, float]]:
     """Return the changes of regime that the seed implies: (symbol, regime, price)."""
     detectors: dict[str, RegimeDetector] = {}
+    prints = defaultdict[str, PrintFilter](PrintFilter)
     changes = []
     for point in islice(market(SCENARIOS[scenario], seed, ("BTC-USD", "ETH-USD")), steps):
         assert point.price is not None
+        if not prints[point.symbol].accepts(point.price):
+            continue
         known = point.symbol in detectors
         detector = detectors.setdefault(point.symbol, RegimeDetector())
         before = detector.regime
