@@ -120,7 +120,7 @@ def _read(
         token = grammar.feed(line := clean(raw))
         if reading and (token.starts or token.kind is Kind.END):
             yield reading.finish()
-            reading = None
+            reading, before = None, _Before()  # its lines are read: they begin no other
         if token.starts:
             reading = before.open(token, start)
         if reading:

@@ -252,3 +252,9 @@ def test_a_fatal_error_tells_state_and_modules() -> None:
     assert error.runtime_state == "finalizing (tstate=0x1)"
     assert error.extension_modules == ("a", "b.c")
     assert error.threads[0].name == "main"
+
+
+def test_the_lines_of_one_exception_begin_no_other():
+    """A separator behind a remote traceback that broke off finds no cause in it: each line lies in one span."""
+    text = "multiprocessing.pool.RemoteTraceback: \nfuture: <Task>\n\nThe above exception was the direct cause of the following exception:"
+    assert [(start, end) for start, end, _ in find_tracebacks(text)] == [(0, 39)]
