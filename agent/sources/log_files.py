@@ -496,9 +496,8 @@ class Batches:
 
     def _collect_changes(self) -> None:
         table = self._tail.table
-        for key, stream in table.changed.items():
-            if key not in self._positions:
-                self._positions[key] = stream.position(stream.saved.offset, stream.saved.parser, None).encode()
+        for key, stream in table.changed.items():  # also of those that were read: they may have changed since
+            self._positions[key] = stream.position(stream.saved.offset, stream.saved.parser, None).encode()
         for key in table.forgotten:
             self._positions[key] = None
         for key, horizon in table.moved_horizons.items():

@@ -17,7 +17,7 @@ import pytest
 from agent.component import Context
 from agent.metrics import Metrics
 from agent.sources.log_files import Batches, LogFiles, options
-from agent.tail.position import PositionError
+from agent.tail.position import PositionError, decode
 from agent.tail.tail import Tail
 from agent.telemetry import Telemetry
 from agent.testing.clock import FakeClock
@@ -793,6 +793,29 @@ def test_a_few_records_wait_for_more(tmp_path):
     assert written(1, 12.0) is None
     assert len(batches.next(12.3).records) == 1
     batches._tail.close()
+
+
+def test_a_rotation_while_records_wait_for_more_is_stored_with_them(tmp_path, rig):
+    """A position that waits with its records names the place where the content is when they are stored: a restart finds nothing moved."""
+    one = rig(linger=3.0, partial_idle=0)
+    live, copy = tmp_path / "a.log", tmp_path / "a.log-20260301"
+    live.touch()
+    one.drain()
+    append(live, "one", "two")
+    assert not any(one.step() for _ in range(10))
+    shutil.copy2(live, copy)
+    os.truncate(live, 0)
+    assert one.drain() == ["one", "two"]
+    places = sorted(decode(value).place.path for key, value in one.stored.items() if not key.startswith("@"))
+    assert places == [str(live), str(copy)]
+
+    one.restart()
+    one.events.clear()
+    append(live, "three")
+    for _ in range(30):
+        one.step()
+    assert one.bodies() == ["one", "two", "three"]
+    assert one.events == []
 
 
 def test_a_directory_is_not_a_glob(tmp_path):
