@@ -208,7 +208,7 @@ def test_a_command_that_says_nothing_any_more_is_waited_for(tmp_path):
 
 def test_a_daemon_left_behind_goes_on_to_write_into_our_output(tmp_path):
     """The command ends at once and so do we; who reads our output gets what the daemon writes, to its end, each line once and in order."""
-    script = "import os, time\nif os.fork(): print('parent', flush=True); os._exit(4)\nos.setsid()\n"
+    script = "import os, time\nif os.fork(): os.write(1, b'parent\\n'); os._exit(4)\nos.setsid()\n"
     script += "for n in range(30): os.write(1, b'daemon %d\\n' % n); time.sleep(0.1)\nopen('DONE', 'w').close()"
     command = [sys.executable, "-m", "agent", "exec", "--", sys.executable, "-c", script.replace("DONE", str(tmp_path / "done"))]
     with subprocess.Popen(command, env=environment(tmp_path / "state"), stdout=subprocess.PIPE) as process:
