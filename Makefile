@@ -4,7 +4,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 
-.PHONY: help run test unit lint types property redaction load benchmark bench torture e2e ci-slow generate clean
+.PHONY: help run test suite again strategy unit lint types property redaction load benchmark bench torture e2e ci-slow generate clean
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,8 +19,15 @@ $(STAMP): pyproject.toml deploy/strategy-agent/pyproject.toml
 run: $(STAMP) ## The demo: a workload under Outrider's eyes; prints the status page's address
 	@$(PY) deploy/demo/demo.py
 
-test: $(STAMP) lint types ## All that can run here: lint, types, unit and integration tests, a slice of the torture
+test: lint types suite strategy ## All that can run here: lint, types, unit and integration tests, a slice of the torture
+
+suite: $(STAMP) ## Unit and integration tests, a slice of the torture
 	@$(PY) -m pytest --cov --cov-report=term:skip-covered
+
+again: $(STAMP) ## Only the tests that failed last time, each beside fewer others
+	@$(PY) -m pytest --last-failed --last-failed-no-failures none $(ARGS)
+
+strategy: $(STAMP) ## The strategy agent's own suites
 	@cd deploy/strategy-agent && ../../$(PY) -m pytest
 
 unit: $(STAMP) ## Unit tests alone; on another Python with PYTHON=python3.N VENV=.venv-3.N
