@@ -190,7 +190,7 @@ SITUATIONS: dict[str, Situation] = {
     "a daemon": Situation("$W python3 daemon.py 4 | tail -1"),
     "a daemon that outlives the reader's patience": Situation("$W python3 daemon.py 0 > kept/out; sleep 5; tail -1 kept/out"),
     "a child in the background": Situation("$W sh -c '(sleep 3; echo late) & echo soon; exit 2'"),
-    "a child that closes what it was given": Situation("$W sh -c '(sleep 9; touch kept/late) >/dev/null 2>&1 & echo soon'; [ -e kept/late ] || echo at once; sleep 9"),
+    "a child that closes what it was given": Situation("$W sh -c '(sleep 6; touch kept/late) >/dev/null 2>&1 & echo soon'; [ -e kept/late ] || echo at once; sleep 9"),
     "a daemon whose reader goes away": Situation("$W python3 daemon.py 0 2>/dev/null | head -1; sleep 5; ls kept"),
     # signals on their way
     **{f"SIG{name} to the wrapper": Situation(kill(name)) for name in ("HUP", "TERM")},
