@@ -135,6 +135,10 @@ class Locator:
         """Begin a look."""
         self._names = None
 
+    def is_missing(self, stream: Stream) -> bool:
+        """Whether a content is not where it was, and it is not certain yet where else, or that it is gone."""
+        return stream in self._missing
+
     def forget_missing(self) -> None:
         """What is not known any more is not missing."""
         self._missing = {stream: since for stream, since in self._missing.items() if stream.key in self._table.streams}

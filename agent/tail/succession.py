@@ -221,13 +221,15 @@ class Succession:
     def _is_copy_of_living(self, candidate: Candidate) -> bool:
         """Whether this is (as yet) the copy of a file that is still being read, made by a rotation that goes on.
 
-        A copy is made of a live file that was there before; a compressed one also of a rotated file, beside it.
+        A copy is made of a live file that was there before; a compressed one also of a rotated file, beside it, or under a later name
+        when that is gone.
         """
         seen_since = self._sightings[candidate.found.id].since
         for stream in self._table.by_home.get(candidate.home, ()):
             if stream.state is State.LOST or stream.place.gzip or candidate.found.path == stream.home:
                 continue
-            is_its_gzip = candidate.gzip and (stream.state is State.HELD or without_gzip(candidate.found.path) == stream.place.path)
+            is_nameless = stream.state is State.HELD or self._locator.is_missing(stream)
+            is_its_gzip = candidate.gzip and (is_nameless or without_gzip(candidate.found.path) == stream.place.path)
             possible = is_its_gzip or (not stream.is_rotated and stream.born < seen_since)
             if possible and self._is_prefix(candidate, stream):
                 return True

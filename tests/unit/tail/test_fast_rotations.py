@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from agent.tail.discover import Listing
 from tests.support.tail_rig import Rig
 
 EPOCH = 2_000_000_000
@@ -209,3 +210,23 @@ def test_a_file_that_is_not_listed_is_taken_for_removed_in_the_end(rig, rotated)
         step(rig, number, lambda: None)
 
     assert (before, removed(rig)) == (0, 1)
+
+
+def test_the_compressed_form_of_what_is_missing_is_not_read_anew(rig, tmp_path, monkeypatch):
+    """Names change so fast that no reading of the directory is certain: a read file is missing, and its compressed form has moved on."""
+    live, first = tmp_path / "app.log", tmp_path / "app.log.1"
+    write(live, "one\ntwo\n", 1)
+    assert rig.drain() == ["one", "two"]
+    live.rename(first)
+    write(live, "", 2)
+    rig.step()
+    monkeypatch.setattr(Listing, "is_certain", lambda _: False)
+    (tmp_path / "app.log.2.gz").write_bytes(gzip.compress(first.read_bytes()))
+    os.utime(tmp_path / "app.log.2.gz", (EPOCH + 3, EPOCH + 3))
+    first.unlink()
+    write(live, "three\n", 4)
+    for _ in range(20):
+        rig.step()
+    monkeypatch.undo()
+    rig.drain()
+    assert rig.bodies() == ["one", "two", "three"]
