@@ -11,8 +11,9 @@ from agent.config.components import check_components, check_names
 from agent.config.environment import MEANT, OTLP_PREFIX, OURS, ignored_choices, tree_of, unknown_variables, unused_warning
 from agent.config.include import include
 from agent.config.secrets import literal_passwords, literal_secrets
-from agent.config.settings import Entry, Settings, is_loopback
+from agent.config.settings import Entry, Settings
 from agent.config.tree import Fault, InvalidConfigError, Place, Site, Tree
+from agent.net.addresses import is_loopback
 from agent.options import split_address
 from agent.registry import Kind
 

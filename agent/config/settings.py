@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from agent.component import ComponentConfig  # noqa: TC001 - pydantic reads it
 from agent.encode.sentry_names import command_slug, is_slug
+from agent.net.addresses import is_loopback
 from agent.options import Address, Duration, FilePath, Interval, OptionError, ReadableFile, Secret, Size, split_address
 from agent.parse.patterns import Pattern  # noqa: TC001 - pydantic reads it
 from agent.redact.redactor import RedactConfig
@@ -43,16 +43,6 @@ def _crontab(value: str) -> str:
 Name = Annotated[str, AfterValidator(_name)]
 AttributeKey = Annotated[str, Field(min_length=1)]
 """Not empty (OpenTelemetry specification, common/README.md, "Attribute")."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the host."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Section(BaseModel):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Final
 
+from agent.host.own_figures import process_figures, spool_figures
 from agent.host.polling import every
 from agent.lean import give_back
 from agent.metrics import Kind, Metric, Observation
 from agent.record import Signal
-from agent.server.own_figures import process_figures, spool_figures
 from agent.telemetry import LedgerViolated
 
 if TYPE_CHECKING:

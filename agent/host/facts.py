@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from agent import __version__
 from agent.component import Troubled
 from agent.errors import SpoolError
-from agent.server.status import DestinationFacts, Figure, Notice, ProbeFacts, SourceFacts, SpoolFacts, Status
 from agent.spool.values import State
+from agent.status import DestinationFacts, Figure, Notice, ProbeFacts, SourceFacts, SpoolFacts, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

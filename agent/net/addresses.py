@@ -21,8 +21,8 @@ METADATA: Final = frozenset({"169.254.169.254", "100.100.100.200", "168.63.129.1
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a listener on `host` (a name or an address) can be reached from this machine only."""
-    if host == "localhost" or host.endswith(".localhost"):
+    """Whether `host` (a name or an address) is this machine for itself only: `localhost` and the names below it (RFC 6761 section 6.3), 127.0.0.0/8, ::1."""
+    if f".{host.lower().rstrip('.')}".endswith(".localhost"):
         return True
     address = _parse(host)
     return address is not None and address.is_loopback

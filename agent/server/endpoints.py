@@ -9,8 +9,8 @@ from agent.errors import ConfigError
 from agent.host.background import check_ledger
 from agent.lean import SERVING, stand_ins
 from agent.net.addresses import bracketed
+from agent.net.http_server import HttpServer
 from agent.options import split_address
-from agent.server.http import HttpServer
 from agent.server.logs import LogsRoute
 from agent.server.pages import status_routes
 from agent.server.spool_routes import spool_routes
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from agent.config.settings import Server
     from agent.host.facts import Facts
     from agent.host.pipeline import Host
-    from agent.server.gate import Gate
-    from agent.server.messages import Handler, Request, Response, Routes
+    from agent.net.access import AccessControl
+    from agent.net.server_message import Handler, Routes, ServerRequest, ServerResponse
 
 
 class Guard(NamedTuple):
     """What stands before the pages."""
 
-    gate: Gate | None = None
+    gate: AccessControl | None = None
     tls: ssl.SSLContext | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -42,19 +42,19 @@ def _guard(settings: Server, clock: Clock) -> Guard:
     token = settings.bearer_token.get_secret_value() if settings.bearer_token else None
     if settings.web_config is None and token is None:
         return Guard()
-    from agent.server.gate import Bucket, Credentials, Gate  # noqa: PLC0415 - as said
+    from agent.net.access import AccessControl, Credentials, TokenBucket  # noqa: PLC0415 - as said
 
     if settings.web_config is None:
-        return Guard(Gate(Credentials({}, token), None))
+        return Guard(AccessControl(Credentials({}, token), None))
     from agent.config.web import read_web  # noqa: PLC0415 - as said
     from agent.config.web_tls import server_context  # noqa: PLC0415 - as said
 
     web = read_web(settings.web_config)
     users = {name: stored.get_secret_value() for name, stored in web.basic_auth_users.items()}
     tls, rate = web.tls_server_config, web.rate_limit
-    gate = Gate(
+    gate = AccessControl(
         Credentials(users, token) if users or token else None,
-        Bucket(rate.interval, rate.burst, clock.monotonic) if rate.interval else None,
+        TokenBucket(rate.interval, rate.burst, clock.monotonic) if rate.interval else None,
         frozenset(tls.client_allowed_sans if tls else ()),
     )
     try:
@@ -100,7 +100,7 @@ class Endpoints:
     def _public(self, facts: Facts) -> Routes:
         return {**status_routes(facts.read), "GET /metrics": self._metrics}
 
-    async def _metrics(self, request: Request) -> Response:
+    async def _metrics(self, request: ServerRequest) -> ServerResponse:
         """The view is made at the first scrape, and without what prometheus-client imports to serve and push by itself."""
         if self._page is None:
             with stand_ins(*SERVING):

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from agent.verdict.health import Health
+from agent.health import Health
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from agent.server.status import DestinationFacts, Figure, Notice, ProbeFacts, SourceFacts, SpoolFacts, Status
+    from agent.status import DestinationFacts, Figure, Notice, ProbeFacts, SourceFacts, SpoolFacts, Status
 
 _SIGNS: Final = {Health.READY: "●", Health.DEGRADED: "▲", Health.NOT_READY: "✕"}
 _GOOD: Final = frozenset({"ok", "up", "running"})

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from agent.net.server_message import JSON_LINES, ServerRequest, ServerResponse
 from agent.parse.severity import from_name
 from agent.record import Severity, Signal
-from agent.server.messages import JSON_LINES, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -32,18 +32,18 @@ class LogsRoute:
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self, request: ServerRequest) -> ServerResponse:
         """Stream what matches."""
         name = request.query.get("severity", UNSPECIFIED)
         least = from_name(name)
         if not least and name.lower() != UNSPECIFIED:
-            return Response(f"no severity {name!r}; there are {KNOWN}\n".encode(), 400)
+            return ServerResponse(f"no severity {name!r}; there are {KNOWN}\n".encode(), 400)
         after = request.query.get("after", "0")
         if not (after.isascii() and after.isdigit()):
-            return Response(b"after is the number of a row\n", 400)
+            return ServerResponse(b"after is the number of a row\n", 400)
         follow = request.query.get("follow", "0") != "0"
         lines = self._lines(least, request.query.get("source", ""), int(after), follow=follow)
-        return Response(lines, content_type=JSON_LINES)
+        return ServerResponse(lines, content_type=JSON_LINES)
 
     async def _lines(self, least: int, source: str, after: int, *, follow: bool) -> AsyncGenerator[bytes, None]:
         while True:

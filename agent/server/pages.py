@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from agent.server.messages import HTML, JSON, Request, Response
+from agent.net.server_message import HTML, JSON, ServerRequest, ServerResponse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from agent.server.messages import Routes
-    from agent.server.status import Status
+    from agent.net.server_message import Routes
+    from agent.status import Status
 
     Read = Callable[[], Awaitable[Status]]
 
@@ -40,22 +40,22 @@ class StatusPages:
     def __init__(self, read: Read) -> None:
         self._read = read
 
-    async def page(self, request: Request) -> Response:
+    async def page(self, request: ServerRequest) -> ServerResponse:
         """For people. `?refresh=10` reloads it every ten seconds; by itself it stays as it is, for those who read slowly or by ear."""
         from agent.server.html import render  # noqa: PLC0415 - with the table of all entities of HTML, for who looks at the page
 
         refresh = request.query.get("refresh", "")
         seconds = int(refresh) if refresh.isascii() and refresh.isdigit() and len(refresh) < 5 else 0
-        return Response(render(await self._read(), refresh=seconds).encode(), content_type=HTML)
+        return ServerResponse(render(await self._read(), refresh=seconds).encode(), content_type=HTML)
 
-    async def json(self, _request: Request) -> Response:
+    async def json(self, _request: ServerRequest) -> ServerResponse:
         """For programs: the same facts."""
         status = await self._read()
-        return Response(
+        return ServerResponse(
             orjson.dumps({"verdict": status.verdict(), **_fields(status)}, default=str, option=_JSON_OPTIONS), content_type=JSON
         )
 
-    async def ready(self, request: Request) -> Response:
+    async def ready(self, request: ServerRequest) -> ServerResponse:
         """200 if the agent is ready, 503 if not; with `?strict=1` 503 also if it is degraded. The body says why."""
         status = await self._read()
         found = status.verdict()
@@ -68,22 +68,22 @@ class StatusPages:
                 for one in status.destinations
             },
         }
-        return Response(orjson.dumps(body, option=_JSON_OPTIONS) + b"\n", 200 if passes else 503, JSON)
+        return ServerResponse(orjson.dumps(body, option=_JSON_OPTIONS) + b"\n", 200 if passes else 503, JSON)
 
 
-async def alive(_request: Request) -> Response:
+async def alive(_request: ServerRequest) -> ServerResponse:
     """`/healthz`: the process lives and its loop turns. It asks nobody, so that a full disk is no reason to kill what could survive it."""
-    return Response(b"ok\n")
+    return ServerResponse(b"ok\n")
 
 
 def _fields(status: Status) -> dict[str, object]:
     return {name: getattr(status, name) for name in status.__slots__}
 
 
-def _static(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
+def _static(name: str, kind: str) -> Callable[[ServerRequest], Awaitable[ServerResponse]]:
     body = Path(__file__).with_name("static").joinpath(name).read_bytes()
 
-    async def answer(_request: Request) -> Response:
-        return Response(body, content_type=kind, headers=(("cache-control", "max-age=3600"),))
+    async def answer(_request: ServerRequest) -> ServerResponse:
+        return ServerResponse(body, content_type=kind, headers=(("cache-control", "max-age=3600"),))
 
     return answer

@@ -23,7 +23,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from agent.errors import SpoolError
-from agent.server.messages import Request, Response
+from agent.net.server_message import ServerRequest, ServerResponse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -74,7 +74,7 @@ class MetricsPage:
         self._metrics = metrics
         self._refresh = refresh
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self, request: ServerRequest) -> ServerResponse:
         """All series, in the format that `Accept` asks for; text 0.0.4 if it asks for none."""
         if self._refresh is not None:
             with suppress(TimeoutError, SpoolError):
@@ -82,7 +82,7 @@ class MetricsPage:
                     await self._refresh()
         encode, content_type = choose_encoder(answerable(request.headers.get("accept", "")))
         created = content_type.startswith(_OPENMETRICS)
-        return Response(encode(Collection(self._metrics, created=created)), content_type=content_type)
+        return ServerResponse(encode(Collection(self._metrics, created=created)), content_type=content_type)
 
 
 class Collection(Collector):

@@ -15,8 +15,8 @@ import pytest
 import agent
 from agent.clock import SystemClock
 from agent.metrics import Kind, Metric, Metrics, Observation
-from agent.server.http import HttpServer
-from agent.server.messages import Request
+from agent.net.http_server import HttpServer
+from agent.net.server_message import ServerRequest
 from agent.server.prometheus import MetricsPage
 
 pytestmark = pytest.mark.integration
@@ -59,7 +59,7 @@ def _everything() -> Metrics:
 @needs_promtool
 async def test_promtool_has_nothing_to_say():
     """`promtool check metrics` is silent on a page with every metric that the agent has."""
-    response = await MetricsPage(_everything())(Request("GET", "/metrics"))
+    response = await MetricsPage(_everything())(ServerRequest("GET", "/metrics"))
     process = await asyncio.create_subprocess_exec(
         "promtool", "check", "metrics", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

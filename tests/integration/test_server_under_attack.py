@@ -10,8 +10,8 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.metrics import Kind, Metric, Metrics, Observation
-from agent.server.http import HttpServer
-from agent.server.messages import Request
+from agent.net.http_server import HttpServer
+from agent.net.server_message import ServerRequest
 from agent.server.prometheus import MetricsPage
 
 SLOW = 500
@@ -91,7 +91,7 @@ async def test_endless_label_values_cost_two_thousand_series():
     for number in range(20_000, 200_000):
         metrics.add(COUNT, 1, {"id": str(number)})
     grown = _resident() - before
-    response = await MetricsPage(metrics)(Request("GET", "/metrics"))
+    response = await MetricsPage(metrics)(ServerRequest("GET", "/metrics"))
     lines = [line for line in response.body.decode().splitlines() if line.startswith("attack_count")]
     assert grown < 20 * 1024 * 1024
     assert len(lines) <= 2001

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from agent.metrics import Kind, Metric, Metrics, Observation
-from agent.server.messages import Request
+from agent.net.server_message import ServerRequest
 from agent.server.prometheus import MetricsPage
 from agent.testing.clock import FakeClock
 
@@ -39,7 +39,7 @@ def _observations(draw) -> list[Observation]:
 async def _page(observations: list[Observation], accept: str) -> str:
     metrics = Metrics({}, FakeClock())
     metrics.publish("test", observations)
-    response = await MetricsPage(metrics)(Request("GET", "/metrics", {}, {"accept": accept}))
+    response = await MetricsPage(metrics)(ServerRequest("GET", "/metrics", {}, {"accept": accept}))
     return response.body.decode()
 
 

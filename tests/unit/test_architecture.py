@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = {
     0: "record columns errors crash",
     1: "clock retry options fds writable lean signals metrics own_log fold notices telemetry component",
-    2: "error_event parse encode redact tail target command passing left_behind relay net resource",
+    2: "error_event parse encode redact tail target command passing left_behind relay net resource health status",
     3: "spool sources exporters verdict testing",
     4: "registry config",
     5: "host server",
@@ -27,7 +27,7 @@ LAYERS = {
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names.split()}
 
-MAY_START_TASKS = {"agent.server.http", "agent.net.connect", "agent.host.delivery", "agent.host.intake"}
+MAY_START_TASKS = {"agent.net.http_server", "agent.net.connect", "agent.host.delivery", "agent.host.intake"}
 """Where a task lives outside a task group, because what is awaited is a race of two (in `intake`: a commit and the caller's cancellation);
 each ends its tasks whatever happens."""
 
@@ -195,7 +195,7 @@ def test_nobody_catches_everything():
         "agent.host.polling",
         "agent.host.delivery",
         "agent.host.judging",
-        "agent.server.http",
+        "agent.net.http_server",
         "agent.spool.worker",
     }
     wrong = []

@@ -11,9 +11,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from agent import cli_spool
 from agent.cli import cli
+from agent.net.server_message import ServerRequest
 from agent.record import Payload, Signal
 from agent.server.logs import LogsRoute
-from agent.server.messages import Request
 from agent.server.spool_routes import spool_routes
 from agent.spool.place import FILE
 from agent.spool.spool import Spool
@@ -103,11 +103,11 @@ async def test_the_running_agent_gives_pages(state: Path):
     """It lists what is behind a number, and refuses what is none."""
     spool = await Spool.open(state)
     ask = spool_routes(spool)["GET /spool/dead-letters"]
-    answers = [await ask(Request("GET", "/spool/dead-letters", {"after": after})) for after in ("0", "1", "2")]
+    answers = [await ask(ServerRequest("GET", "/spool/dead-letters", {"after": after})) for after in ("0", "1", "2")]
     assert [[one["id"] for one in json.loads(bytes(answer.body))] for answer in answers] == [[1, 2], [2], []]
-    assert (await ask(Request("GET", "/spool/dead-letters", {"after": "x"}))).status == 400
+    assert (await ask(ServerRequest("GET", "/spool/dead-letters", {"after": "x"}))).status == 400
     body = spool_routes(spool)["GET /spool/dead-letters/body"]
-    assert (await body(Request("GET", "/spool/dead-letters/body", {"id": "9"}))).status == 400
+    assert (await body(ServerRequest("GET", "/spool/dead-letters/body", {"id": "9"}))).status == 400
     await spool.close()
 
 
@@ -176,7 +176,7 @@ def test_an_unknown_severity_is_a_wrong_usage(tmp_path: Path):
 async def test_the_running_agent_knows_the_usual_names_of_severities(state: Path):
     """What records show, such as `warning`, can be asked for; what nobody calls a level is refused."""
     spool = await Spool.open(state)
-    asked = [await LogsRoute(spool)(Request("GET", "/logs", {"severity": name})) for name in ("warning", "unspecified", "nonsense")]
+    asked = [await LogsRoute(spool)(ServerRequest("GET", "/logs", {"severity": name})) for name in ("warning", "unspecified", "nonsense")]
     assert [answer.status for answer in asked] == [200, 200, 400]
     await spool.close()
 

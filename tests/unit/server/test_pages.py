@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from agent.net.server_message import ServerRequest, ServerResponse
 from agent.server.html import ago, quantity, render, span, state
-from agent.server.messages import Request, Response
 from agent.server.pages import status_routes
-from agent.server.status import DestinationFacts, Figure, Notice, ProbeFacts, SourceFacts, SpoolFacts, Status
+from agent.status import DestinationFacts, Figure, Notice, ProbeFacts, SourceFacts, SpoolFacts, Status
 
 NOW = 1_700_000_000_000_000_000
 HOSTILE = "<script>alert('x')</script>\"&\x1b[31m"
@@ -56,11 +56,11 @@ class Reader(HTMLParser):
         self.text += data
 
 
-async def _ask(path: str, status: Status = STATUS, query: dict | None = None) -> Response:
+async def _ask(path: str, status: Status = STATUS, query: dict | None = None) -> ServerResponse:
     async def read() -> Status:
         return status
 
-    response = await status_routes(read)[f"GET {path}"](Request("GET", path, query or {}))
+    response = await status_routes(read)[f"GET {path}"](ServerRequest("GET", path, query or {}))
     assert isinstance(response.body, bytes)
     return response
 
@@ -167,7 +167,7 @@ async def test_alive_asks_nobody():
     async def read() -> Status:
         raise AssertionError
 
-    response = await status_routes(read)["GET /healthz"](Request("GET", "/healthz"))
+    response = await status_routes(read)["GET /healthz"](ServerRequest("GET", "/healthz"))
     assert (response.status, response.body) == (200, b"ok\n")
 
 

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from agent.errors import SpoolError
 from agent.metrics import Kind, Metric, Metrics, Observation
-from agent.server.messages import Request
+from agent.net.server_message import ServerRequest
 from agent.server.prometheus import Collection, MetricsPage, answerable, family_name, label_name, unit_word
 from agent.testing.clock import START_NS, FakeClock
 
@@ -41,7 +41,7 @@ def metrics() -> Metrics:
 
 
 async def _page(metrics: Metrics, accept: str = "") -> tuple[str, str]:
-    response = await MetricsPage(metrics)(Request("GET", "/metrics", {}, {"accept": accept}))
+    response = await MetricsPage(metrics)(ServerRequest("GET", "/metrics", {}, {"accept": accept}))
     assert isinstance(response.body, bytes)
     return response.content_type, response.body.decode()
 
@@ -130,7 +130,7 @@ async def test_figures_are_fresh_but_never_waited_for_in_vain(metrics, trouble):
             raise trouble
         metrics.publish("test", [Observation(PROBE, 0)])
 
-    response = await MetricsPage(metrics, refresh)(Request("GET", "/metrics"))
+    response = await MetricsPage(metrics, refresh)(ServerRequest("GET", "/metrics"))
     wanted = b'probe_success{target="http://x/"} 1.0' if trouble else b"probe_success 0.0"
     assert wanted in response.body
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from agent.server.status import DestinationFacts, ProbeFacts, SourceFacts, SpoolFacts, Status
 from agent.server.text import record_text, status_text
+from agent.status import DestinationFacts, ProbeFacts, SourceFacts, SpoolFacts, Status
 
 HOSTILE = "\x1b[31mred\r\u202e"
 STATUS = Status(

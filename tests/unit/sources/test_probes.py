@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from agent.component import Context
 from agent.metrics import Metrics
-from agent.server.http import HttpServer
-from agent.server.messages import JSON, Request, Response
+from agent.net.http_server import HttpServer
+from agent.net.server_message import JSON, ServerRequest, ServerResponse
 from agent.sources.probes.http import HttpProbe, HttpProbeConfig
 from agent.sources.probes.tcp import TcpProbe, TcpProbeConfig
 from agent.telemetry import Telemetry
@@ -38,28 +38,28 @@ def authority(tmp_path_factory):
     return found, path
 
 
-async def _health(request: Request) -> Response:
+async def _health(request: ServerRequest) -> ServerResponse:
     code = int(request.query.get("code", "200"))
-    return Response(
+    return ServerResponse(
         b'{"status": "ok", "at": "2023-11-14T22:13:00Z"}', code, JSON, headers=(("x-secret-seen", request.headers.get("x-key", "")),)
     )
 
 
-async def _hang(_request: Request) -> Response:
+async def _hang(_request: ServerRequest) -> ServerResponse:
     await asyncio.Event().wait()
     raise AssertionError
 
 
-async def _move(_request: Request) -> Response:
-    return Response(b"", 302, headers=(("location", "/health"),))
+async def _move(_request: ServerRequest) -> ServerResponse:
+    return ServerResponse(b"", 302, headers=(("location", "/health"),))
 
 
-async def _named(request: Request) -> Response:
-    return Response(b"", 200 if request.query.get("q") == "ü" else 400)
+async def _named(request: ServerRequest) -> ServerResponse:
+    return ServerResponse(b"", 200 if request.query.get("q") == "ü" else 400)
 
 
-async def _utf16(_request: Request) -> Response:
-    return Response('{"status": "größe"}'.encode("utf-16"), 200, JSON)
+async def _utf16(_request: ServerRequest) -> ServerResponse:
+    return ServerResponse('{"status": "größe"}'.encode("utf-16"), 200, JSON)
 
 
 ROUTES = {

@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Final
 import h11
 
 from agent.net.addresses import host_allowed, is_loopback
-from agent.server.messages import SECURITY_HEADERS, Request, Response, compress, find, has_body, http_date, parse_request
+from agent.net.server_message import SECURITY_HEADERS, ServerRequest, ServerResponse, compress, find, has_body, http_date, parse_request
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Callable, Sequence
     from pathlib import Path
 
-    from agent.server.gate import Gate
-    from agent.server.messages import Handler, Routes
+    from agent.net.access import AccessControl
+    from agent.net.server_message import Handler, Routes
 
 _READ: Final = 16 * 1024
 _PEERCRED: Final = struct.Struct("3i")
@@ -37,7 +37,7 @@ _PEERCRED: Final = struct.Struct("3i")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ServerLimits:
     """What one client may cost; times in seconds."""
 
     header_time: float = 5.0
@@ -64,8 +64,8 @@ class HttpServer:
         *,
         refused: Callable[[str], None],
         broken: Callable[[str, Exception], None],
-        limits: Limits = Limits(),
-        gate: Gate | None = None,
+        limits: ServerLimits = ServerLimits(),
+        gate: AccessControl | None = None,
         headers: Sequence[tuple[str, str]] = (),
     ) -> None:
         """`gate` lets requests in over TCP; `headers` (names in lower case) are on every answer, an empty one instead of a default of ours."""
@@ -194,7 +194,7 @@ class _Connection:
                 self._server.refused("header_timeout")
         except h11.RemoteProtocolError as error:
             self._server.refused("malformed" if error.error_status_hint == 400 else "header_too_large")
-            await self._send(None, Response(b"bad request\n", error.error_status_hint))
+            await self._send(None, ServerResponse(b"bad request\n", error.error_status_hint))
         else:
             return event if isinstance(event, h11.Request) else None
         return None
@@ -217,30 +217,30 @@ class _Connection:
         self._idle = True
         return True
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: ServerRequest) -> ServerResponse:
         if not host_allowed(request.headers.get("host", ""), loopback=self._loopback):
             self._server.refused("foreign_host")
-            return Response(b"this server answers to its address and to localhost\n", 421)
+            return ServerResponse(b"this server answers to its address and to localhost\n", 421)
         if self._server.gate is not None and (objection := await self._server.gate.objection(request)) is not None:
             self._server.refused(objection[0])
             return objection[1]
         if has_body(request):
             self._server.refused("body")
-            return Response(b"no bodies are taken\n", 413)
+            return ServerResponse(b"no bodies are taken\n", 413)
         handler = find(self._server.routes, request)
-        return handler if isinstance(handler, Response) else await self._handle(handler, request)
+        return handler if isinstance(handler, ServerResponse) else await self._handle(handler, request)
 
-    async def _handle(self, handler: Handler, request: Request) -> Response:
+    async def _handle(self, handler: Handler, request: ServerRequest) -> ServerResponse:
         try:
             async with asyncio.timeout(self._limits.answer_time):
                 return compress(request, await handler(request))
         except TimeoutError:
-            return Response(b"no answer in time\n", 503)
+            return ServerResponse(b"no answer in time\n", 503)
         except Exception as error:  # noqa: BLE001 - the one place where a broken page must not take the server with it
             self._server.broken(request.path, error)
-            return Response(b"internal error\n", 500)
+            return ServerResponse(b"internal error\n", 500)
 
-    async def _send(self, request: Request | None, response: Response) -> None:
+    async def _send(self, request: ServerRequest | None, response: ServerResponse) -> None:
         head = h11.Response(status_code=response.status, headers=_headers(response, self._server.headers))
         sent = self._http.send(head) or b""
         body = b"" if request and request.method == "HEAD" else response.body
@@ -250,7 +250,7 @@ class _Connection:
             await self._write(sent)
             await self._stream(body, request)
 
-    async def _stream(self, body: AsyncGenerator[bytes, None], request: Request | None) -> None:
+    async def _stream(self, body: AsyncGenerator[bytes, None], request: ServerRequest | None) -> None:
         """Send pieces as they come, until they end or the client speaks or hangs up: it has nothing to say meanwhile."""
         pump = asyncio.ensure_future(self._pump(body, request))
         gone = asyncio.ensure_future(self._reader.read(1))
@@ -261,7 +261,7 @@ class _Connection:
             gone.cancel()
             await asyncio.gather(pump, gone, return_exceptions=True)
 
-    async def _pump(self, body: AsyncGenerator[bytes, None], request: Request | None) -> None:
+    async def _pump(self, body: AsyncGenerator[bytes, None], request: ServerRequest | None) -> None:
         try:
             async with contextlib.aclosing(body) as pieces:
                 async for piece in pieces:
@@ -278,7 +278,7 @@ class _Connection:
             await self.writer.drain()
 
 
-def _headers(response: Response, configured: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+def _headers(response: ServerResponse, configured: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     own = {name for name, _ in response.headers}
     everywhere = {**dict(SECURITY_HEADERS), **dict(configured)}
     defaults = (pair for pair in everywhere.items() if pair[0] not in own and pair[1])

@@ -12,10 +12,10 @@ import pytest
 import trustme
 
 from agent.config.web_tls import TlsServer, server_context
-from agent.server import gate as gate_module
-from agent.server.gate import Bucket, Credentials, Gate
-from agent.server.http import HttpServer, Limits
-from agent.server.messages import Request, Response
+from agent.net import access as access_module
+from agent.net.access import AccessControl, Credentials, TokenBucket
+from agent.net.http_server import HttpServer, ServerLimits
+from agent.net.server_message import ServerRequest, ServerResponse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,8 +64,8 @@ async def test_what_is_not_configured_fits_nobody():
 async def test_a_right_password_is_hashed_once(monkeypatch: pytest.MonkeyPatch):
     """The second request with it costs no bcrypt; a wrong one costs it each time, and so does an unknown user."""
     asked: list[bytes] = []
-    real = gate_module._bcrypt_fits
-    monkeypatch.setattr(gate_module, "_bcrypt_fits", lambda password, stored: (asked.append(password), real(password, stored))[1])
+    real = access_module._bcrypt_fits
+    monkeypatch.setattr(access_module, "_bcrypt_fits", lambda password, stored: (asked.append(password), real(password, stored))[1])
     credentials = Credentials(USERS, None)
     for _ in range(3):
         assert await credentials.fit(_basic("alice", "wonder:land"))
@@ -77,7 +77,7 @@ async def test_a_right_password_is_hashed_once(monkeypatch: pytest.MonkeyPatch):
 
 async def test_the_memory_of_passwords_is_bounded(monkeypatch: pytest.MonkeyPatch):
     """Only so many right passwords are remembered; who is forgotten is asked again and let in."""
-    monkeypatch.setattr(gate_module, "KNOWN", 1)
+    monkeypatch.setattr(access_module, "KNOWN", 1)
     credentials = Credentials(USERS, None)
     for _ in range(2):
         assert await credentials.fit(_basic("alice", "wonder:land"))
@@ -88,22 +88,22 @@ async def test_the_memory_of_passwords_is_bounded(monkeypatch: pytest.MonkeyPatc
 def test_a_bucket_gives_a_burst_and_then_a_token_per_interval():
     """`burst` requests pass at once, then one every interval, and after a rest no more than a burst again; an interval of 0 limits nobody."""
     now = [100.0]
-    bucket = Bucket(2.0, 3, lambda: now[0])
+    bucket = TokenBucket(2.0, 3, lambda: now[0])
     assert [bucket.take() for _ in range(4)] == [True, True, True, False]
     now[0] += 2
     assert [bucket.take(), bucket.take()] == [True, False]
     now[0] += 1000
     assert [bucket.take() for _ in range(4)] == [True, True, True, False]
-    assert all(Bucket(0, 0, lambda: 0.0).take() for _ in range(100))
+    assert all(TokenBucket(0, 0, lambda: 0.0).take() for _ in range(100))
 
 
 def test_a_client_is_known_by_a_name_of_its_certificate():
     """With a list, one of the certificate's names must be in it; without, any verified certificate and none will do."""
     certificate = {"subjectAltName": (("DNS", "prometheus.test"), ("IP Address", "10.0.0.1"))}
-    assert Gate(None, None, frozenset({"10.0.0.1"})).knows(certificate)
-    assert not Gate(None, None, frozenset({"other.test"})).knows(certificate)
-    assert not Gate(None, None, frozenset({"other.test"})).knows(None)
-    assert Gate(None, None).knows(None)
+    assert AccessControl(None, None, frozenset({"10.0.0.1"})).knows(certificate)
+    assert not AccessControl(None, None, frozenset({"other.test"})).knows(certificate)
+    assert not AccessControl(None, None, frozenset({"other.test"})).knows(None)
+    assert AccessControl(None, None).knows(None)
 
 
 # --- in a server ---------------------------------------------------------------------------------------------------------------------
@@ -124,11 +124,11 @@ def _issue(authority: trustme.CA, folder: Path, name: str) -> TlsServer:
 
 
 @asynccontextmanager
-async def _serving(gate: Gate | None = None, tls: ssl.SSLContext | None = None, headers: tuple[tuple[str, str], ...] = ()):
+async def _serving(gate: AccessControl | None = None, tls: ssl.SSLContext | None = None, headers: tuple[tuple[str, str], ...] = ()):
     refusals: list[str] = []
 
-    async def page(_request: Request) -> Response:
-        return Response(b"page\n")
+    async def page(_request: ServerRequest) -> ServerResponse:
+        return ServerResponse(b"page\n")
 
     server = HttpServer({"GET /": page}, refused=refusals.append, broken=lambda *_: None, gate=gate, headers=headers)
     try:
@@ -155,7 +155,7 @@ def _trusting(authority: trustme.CA) -> ssl.SSLContext:
 
 async def test_only_who_has_credentials_gets_a_page():
     """Without them the answer is 401 with a challenge, counted; with them it is the page."""
-    async with _serving(Gate(Credentials(USERS, "token-1"), None)) as (port, refusals, _):
+    async with _serving(AccessControl(Credentials(USERS, "token-1"), None)) as (port, refusals, _):
         status, head, _ = await _ask(port)
         assert status == 401
         assert 'www-authenticate: Basic realm="outrider", Bearer' in head
@@ -166,20 +166,20 @@ async def test_only_who_has_credentials_gets_a_page():
 
 async def test_guessers_keep_nobody_out_who_has_been_in(monkeypatch: pytest.MonkeyPatch):
     """However many connections send wrong passwords that take long to look at: who was let in before is at once, new ones are told to wait."""
-    go, real = threading.Event(), gate_module._bcrypt_fits
-    gate = Gate(Credentials(USERS, None), None)
+    go, real = threading.Event(), access_module._bcrypt_fits
+    gate = AccessControl(Credentials(USERS, None), None)
     async with _serving(gate) as (port, refusals, server):
-        server.limits = Limits(connections=20)
+        server.limits = ServerLimits(connections=20)
         good = "Authorization: " + _basic("alice", "wonder:land")
         assert (await _ask(port, None, good))[0] == 200
-        monkeypatch.setattr(gate_module, "_bcrypt_fits", lambda *given: go.wait(20) and real(*given))
+        monkeypatch.setattr(access_module, "_bcrypt_fits", lambda *given: go.wait(20) and real(*given))
         writers = []
         try:
             for _ in range(20):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.write(f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: {_basic('alice', 'guess')}\r\n\r\n".encode())
                 writers.append(writer)
-                if len(writers) > gate_module.QUEUE:
+                if len(writers) > access_module.QUEUE:
                     assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 429")
             assert (await _ask(port, None, good))[0] == 200
         finally:
@@ -193,14 +193,14 @@ async def test_an_unknown_user_costs_as_much_as_the_dearest_known_one(monkeypatc
     """The time of a refusal does not tell whether there is such a user."""
     dear = bcrypt.hashpw(b"x", bcrypt.gensalt(6)).decode()
     compared: list[bytes] = []
-    monkeypatch.setattr(gate_module, "_bcrypt_fits", lambda _password, stored: (compared.append(stored), True)[1])
+    monkeypatch.setattr(access_module, "_bcrypt_fits", lambda _password, stored: (compared.append(stored), True)[1])
     assert not await Credentials({**USERS, "dear": dear}, None).fit(_basic("nobody", "x"))
     assert compared == [dear.encode()]
 
 
 async def test_too_many_requests_are_told_so():
     """Over the rate the answer is 429, before any password is looked at."""
-    async with _serving(Gate(Credentials(USERS, None), Bucket(1000.0, 1, lambda: 0.0))) as (port, refusals, _):
+    async with _serving(AccessControl(Credentials(USERS, None), TokenBucket(1000.0, 1, lambda: 0.0))) as (port, refusals, _):
         assert [(await _ask(port))[0] for _ in range(2)] == [401, 429]
     assert refusals == ["unauthorized", "rate_limited"]
 
@@ -244,7 +244,7 @@ async def test_a_client_without_the_right_certificate_gets_nothing(authority: tr
     """With client certificates required, none is refused in the handshake, and a verified one of another name after it."""
     options = _issue(authority, tmp_path, "server.test").model_dump()
     config = TlsServer(**{**options, "client_ca_file": tmp_path / "ca.pem", "client_auth_type": "RequireAndVerifyClientCert"})
-    async with _serving(Gate(None, None, frozenset({"good.test"})), server_context(config)) as (port, refusals, _):
+    async with _serving(AccessControl(None, None, frozenset({"good.test"})), server_context(config)) as (port, refusals, _):
         good, other, none = (_trusting(authority) for _ in range(3))
         authority.issue_cert("good.test").configure_cert(good)
         authority.issue_cert("other.test").configure_cert(other)

@@ -14,13 +14,13 @@ import os
 from _blake2 import blake2b
 from typing import TYPE_CHECKING, Final
 
-from agent.server.messages import Response
+from agent.net.server_message import ServerResponse
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
 
-    from agent.server.messages import Request
+    from agent.net.server_message import ServerRequest
 
 KNOWN: Final = 100
 """Right passwords that are remembered (as digests under a key that dies with the process): bcrypt takes 70 ms and more each."""
@@ -97,7 +97,7 @@ def _bcrypt_fits(password: bytes, stored: bytes) -> bool:
         return False
 
 
-class Bucket:
+class TokenBucket:
     """A token bucket: `burst` requests at once, and one more every `interval` seconds."""
 
     def __init__(self, interval: float, burst: int, now: Callable[[], float]) -> None:
@@ -120,25 +120,25 @@ class Bucket:
         return True
 
 
-class Gate:
+class AccessControl:
     """Both, in that order; and whose certificate is taken."""
 
-    def __init__(self, credentials: Credentials | None, bucket: Bucket | None, names: frozenset[str] = frozenset()) -> None:
+    def __init__(self, credentials: Credentials | None, bucket: TokenBucket | None, names: frozenset[str] = frozenset()) -> None:
         self._credentials = credentials
         self._bucket = bucket
         self._names = names
         """Of client certificates; empty = any that is verified."""
 
-    async def objection(self, request: Request) -> tuple[str, Response] | None:
+    async def objection(self, request: ServerRequest) -> tuple[str, ServerResponse] | None:
         """Why the request is refused, in a word, and the answer that says so; None to let it pass."""
         if self._bucket is not None and not self._bucket.take():
-            return "rate_limited", Response(b"too many requests\n", 429)
+            return "rate_limited", ServerResponse(b"too many requests\n", 429)
         try:
             if self._credentials is None or await self._credentials.fit(request.headers.get("authorization", "")):
                 return None
         except CrowdedError:
-            return "passwords_queued", Response(b"too many passwords at once\n", 429)
-        return "unauthorized", Response(b"unauthorized\n", 401, headers=(("www-authenticate", self._credentials.challenge),))
+            return "passwords_queued", ServerResponse(b"too many passwords at once\n", 429)
+        return "unauthorized", ServerResponse(b"unauthorized\n", 401, headers=(("www-authenticate", self._credentials.challenge),))
 
     def knows(self, certificate: ssl._PeerCertRetDictType | None) -> bool:
         """Whether a client with this verified certificate may connect: one of its subject alternative names (DNS, IP, e-mail, URI) is ours."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.verdict.health import Health, Part, Verdict, verdict
+from agent.health import Health, Part, Verdict, verdict
 
 OK = Part("spool", works=True)
 SOURCE = Part("source app", works=False, reason="unreadable")

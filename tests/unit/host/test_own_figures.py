@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from agent import __version__
-from agent.server.own_figures import process_figures, spool_figures
+from agent.host.own_figures import process_figures, spool_figures
 from agent.spool.values import SpoolStat, State
 
 

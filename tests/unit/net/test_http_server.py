@@ -9,23 +9,23 @@ from email.utils import formatdate
 
 import pytest
 
-from agent.server.http import HttpServer, Limits
-from agent.server.messages import Request, Response, http_date
+from agent.net.http_server import HttpServer, ServerLimits
+from agent.net.server_message import ServerRequest, ServerResponse, http_date
 
 
-async def _hello(request: Request) -> Response:
-    return Response(f"hello {request.query.get('name', 'world')}\n".encode())
+async def _hello(request: ServerRequest) -> ServerResponse:
+    return ServerResponse(f"hello {request.query.get('name', 'world')}\n".encode())
 
 
-async def _large(_request: Request) -> Response:
-    return Response(b"metric 1\n" * 1000)
+async def _large(_request: ServerRequest) -> ServerResponse:
+    return ServerResponse(b"metric 1\n" * 1000)
 
 
-async def _broken(_request: Request) -> Response:
+async def _broken(_request: ServerRequest) -> ServerResponse:
     raise RuntimeError("secret detail")
 
 
-async def _hanging(_request: Request) -> Response:
+async def _hanging(_request: ServerRequest) -> ServerResponse:
     await asyncio.Event().wait()
     raise AssertionError
 
@@ -36,8 +36,8 @@ class Lines:
     def __init__(self) -> None:
         self.closed = asyncio.Event()
 
-    async def __call__(self, _request: Request) -> Response:
-        return Response(self._body(), content_type="application/x-ndjson")
+    async def __call__(self, _request: ServerRequest) -> ServerResponse:
+        return ServerResponse(self._body(), content_type="application/x-ndjson")
 
     async def _body(self):
         try:
@@ -57,20 +57,20 @@ class Notes:
         self.broken.append((path, str(error)))
 
 
-async def _raising(_request: Request) -> Response:
+async def _raising(_request: ServerRequest) -> ServerResponse:
     async def body():
         yield b"one\n"
         raise ValueError("half way")
 
-    return Response(body())
+    return ServerResponse(body())
 
 
-async def _short(_request: Request) -> Response:
+async def _short(_request: ServerRequest) -> ServerResponse:
     async def body():
         yield b"one\n"
         yield b"two\n"
 
-    return Response(body())
+    return ServerResponse(body())
 
 
 ROUTES = {
@@ -87,7 +87,7 @@ ROUTES = {
 @asynccontextmanager
 async def _serving(routes=ROUTES, **limits):
     notes = Notes()
-    server = HttpServer(routes, refused=notes.refused.append, broken=notes.on_broken, limits=Limits(**limits))
+    server = HttpServer(routes, refused=notes.refused.append, broken=notes.on_broken, limits=ServerLimits(**limits))
     port = await server.listen("127.0.0.1", 0)
     try:
         yield port, notes, server

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agent.verdict.health import Part, Verdict, verdict
+from agent.health import Part, Verdict, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

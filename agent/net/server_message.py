@@ -37,7 +37,7 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ServerRequest:
     """A request without a body: this server takes none."""
 
     method: str
@@ -50,7 +50,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class ServerResponse:
     """An answer: bytes, or an asynchronous generator of bytes that are sent as they come."""
 
     body: bytes | AsyncGenerator[bytes, None] = b""
@@ -59,12 +59,12 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[ServerRequest], Awaitable[ServerResponse]]
 Routes = Mapping[str, Handler]
 """`GET /path` (which answers HEAD as well) or `POST /path` → handler."""
 
 
-def parse_request(method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> Request:
+def parse_request(method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> ServerRequest:
     """A request from what h11 read; any target gives a request."""
     path, _, query = target.decode("latin-1").partition("?")
     joined: dict[str, str] = {}
@@ -72,10 +72,10 @@ def parse_request(method: bytes, target: bytes, headers: list[tuple[bytes, bytes
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         joined[key] = f"{joined[key]}, {text}" if key in joined else text
     pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=None)
-    return Request(method.decode("latin-1"), unquote(path), dict(pairs), joined)
+    return ServerRequest(method.decode("latin-1"), unquote(path), dict(pairs), joined)
 
 
-def find(routes: Routes, request: Request) -> Handler | Response:
+def find(routes: Routes, request: ServerRequest) -> Handler | ServerResponse:
     """The handler, or the answer that says why there is none."""
     method = "GET" if request.method == "HEAD" else request.method
     handler = routes.get(f"{method} {request.path}")
@@ -83,12 +83,12 @@ def find(routes: Routes, request: Request) -> Handler | Response:
         return handler
     allowed = [route.partition(" ")[0] for route in routes if route.partition(" ")[2] == request.path]
     if not allowed:
-        return Response(b"not found\n", 404)
+        return ServerResponse(b"not found\n", 404)
     methods = allowed + (["HEAD"] if "GET" in allowed else [])
-    return Response(b"method not allowed\n", 405, headers=(("allow", ", ".join(sorted(methods))),))
+    return ServerResponse(b"method not allowed\n", 405, headers=(("allow", ", ".join(sorted(methods))),))
 
 
-def has_body(request: Request) -> bool:
+def has_body(request: ServerRequest) -> bool:
     """Whether the request announces a body."""
     return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
 
@@ -99,7 +99,7 @@ def http_date(seconds: float) -> str:
     return time.strftime(f"{_DAYS[at.tm_wday]}, %d {_MONTHS[at.tm_mon - 1]} %Y %H:%M:%S GMT", at)
 
 
-def accepts_gzip(request: Request) -> bool:
+def accepts_gzip(request: ServerRequest) -> bool:
     """Whether `Accept-Encoding` allows gzip (RFC 9110, 12.5.3)."""
     for item in request.headers.get("accept-encoding", "").split(","):
         coding, _, parameters = item.strip().partition(";")
@@ -108,9 +108,9 @@ def accepts_gzip(request: Request) -> bool:
     return False
 
 
-def compress(request: Request, response: Response) -> Response:
+def compress(request: ServerRequest, response: ServerResponse) -> ServerResponse:
     """The response, compressed if that is worth it and allowed."""
     if not isinstance(response.body, bytes) or len(response.body) < COMPRESS_FROM or not accepts_gzip(request):
         return response
     headers = (*response.headers, ("content-encoding", "gzip"), ("vary", "accept-encoding"))
-    return Response(gzip.compress(response.body, 1, mtime=0), response.status, response.content_type, headers)
+    return ServerResponse(gzip.compress(response.body, 1, mtime=0), response.status, response.content_type, headers)
