@@ -96,7 +96,7 @@ class Stopped:
     """The spool of an agent that does not run."""
 
     def __init__(self, state_dir: Path, configured: Collection[str] | None) -> None:
-        from agent.spool.inspect import OfflineSpool  # noqa: PLC0415 - not needed when an agent runs
+        from agent.spool.offline import OfflineSpool  # noqa: PLC0415 - not needed when an agent runs
 
         self._spool = OfflineSpool(state_dir, configured=configured)
         click.get_current_context().call_on_close(self._spool.close)

@@ -14,7 +14,7 @@ from agent.options import split_address
 from agent.server.logs import LogsRoute
 from agent.server.pages import status_routes
 from agent.server.spool_routes import spool_routes
-from agent.spool.place import SOCKET
+from agent.spool.state_dir import SOCKET
 from agent.telemetry import ComponentFailed, RequestRefused
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 import apsw
 
 from agent.crash import crash_point
-from agent.spool import place, schema
+from agent.spool import schema, state_dir
 from agent.spool.repair import header
-from agent.spool.repair.log import committed
+from agent.spool.repair.wal import committed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +98,7 @@ class Database:
         """
         stored = _stored(path, powered=powered)
         if not path.exists():
-            place.create(path)
+            state_dir.create(path)
         self.path = path
         self.wal_pages = 0
         self._durable = False
@@ -211,7 +211,7 @@ class Database:
 
     def copy_to(self, path: Path) -> None:
         """Copy the open file, log included, page by page."""
-        place.create(path)
+        state_dir.create(path)
         target = apsw.Connection(str(path))
         try:
             with target.backup("main", self.connection, "main") as backup:
@@ -240,7 +240,7 @@ def _stored(path: Path, *, powered: bool) -> int:
     if wrong:
         raise apsw.CorruptError(wrong)
     frames = committed(log_of(path)).frames
-    if frames and not place.size(path):
+    if frames and not state_dir.size(path):
         raise apsw.CorruptError("the file is empty, but its log is not")
     return frames if powered else 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from agent.spool.digest import digest
+from agent.spool.checksum import digest
 from agent.spool.values import OWN, Drop, Ledger, LedgerLine, Loss
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from agent.spool.digest import digest
+from agent.spool.checksum import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

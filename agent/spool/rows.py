@@ -6,12 +6,12 @@ import itertools
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.record import Row, Signal
-from agent.spool.digest import digest
+from agent.spool.checksum import digest
 
 if TYPE_CHECKING:
     import apsw
 
-    from agent.spool.digest import Packed
+    from agent.spool.checksum import Packed
 
 _INSERT: Final = """
 INSERT INTO rows(seq, signal, source, records, raw_size, stored_ns, replayable, only, size, digest, body)

@@ -7,24 +7,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 
 from agent.errors import SpoolError
-from agent.spool import commands, ledger
+from agent.spool import ledger, operations
 from agent.spool import positions as positions_table
-from agent.spool.digest import pack
+from agent.spool.checksum import pack
 from agent.spool.export import to_json
-from agent.spool.inspect import PAGE
-from agent.spool.keeper import Keeper
+from agent.spool.file import Keeper
+from agent.spool.offline import PAGE
+from agent.spool.thread import Worker
 from agent.spool.values import DEFAULT_QUOTA, State
-from agent.spool.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from agent.record import Payload, Row, Signal
-    from agent.spool.digest import Packed
-    from agent.spool.store import Store
+    from agent.spool.checksum import Packed
+    from agent.spool.tables import Store
+    from agent.spool.thread import News
     from agent.spool.values import DeadLetter, Ledger, SpoolEvent, SpoolStat, StoredLetter
-    from agent.spool.worker import News
 
 T = TypeVar("T")
 ANSWER: Final = 1.0
@@ -168,11 +168,11 @@ class Spool:
 
     async def tail(self, signal: Signal, after_seq: int, limit: int) -> list[Row]:
         """Return up to `limit` stored rows behind a number, oldest first; damaged ones are left out."""
-        return await self._worker.do(lambda store: commands.tail(store, signal.value, after_seq, limit), writes=False)
+        return await self._worker.do(lambda store: operations.tail(store, signal.value, after_seq, limit), writes=False)
 
     async def recent(self, signal: Signal, limit: int) -> list[Row]:
         """Return the newest stored rows, oldest first; damaged ones are left out."""
-        return await self._worker.do(lambda store: commands.recent(store, signal.value, limit), writes=False)
+        return await self._worker.do(lambda store: operations.recent(store, signal.value, limit), writes=False)
 
     async def export(self, signal: Signal, progress: Callable[[int], None] = lambda _rows: None) -> AsyncIterator[str]:
         """Yield all intact rows of a signal as lines of JSON, oldest first; `progress` hears the number of rows so far."""
@@ -185,7 +185,7 @@ class Spool:
 
     async def stat(self) -> SpoolStat:
         """Return the figures of this moment; the last ones that are known, with the present state, while the store does not answer."""
-        found, trouble = await self._latest("stat", lambda _store: commands.stat(self._worker.keeper))
+        found, trouble = await self._latest("stat", lambda _store: operations.stat(self._worker.keeper))
         return found if trouble is None else replace(found, state=trouble[0], reason=trouble[1])
 
     async def _latest(self, what: str, work: Callable[[Store], T]) -> tuple[T, tuple[State, str] | None]:
@@ -206,27 +206,27 @@ class Spool:
 
         OutriderError if it is configured, or unknown, or if records wait for it and it is not done by `force`.
         """
-        collected = await self._worker.do(lambda store: commands.collect(store, destination, force=force), writes=True)
+        collected = await self._worker.do(lambda store: operations.collect(store, destination, force=force), writes=True)
         more = collected.more
         while more:
-            more = await self._worker.do(commands.sweep, writes=True)
+            more = await self._worker.do(operations.sweep, writes=True)
         return collected.evicted
 
     async def dead_letters(self, after: int = 0, limit: int = 1000) -> list[StoredLetter]:
         """List dead letters, oldest first, from behind an id."""
-        return await self._worker.do(lambda store: commands.dead_letters(store, after, limit), writes=False)
+        return await self._worker.do(lambda store: operations.list_dead_letters(store, after, limit), writes=False)
 
     async def dead_letter_body(self, number: int) -> bytes:
         """Return the gzip'd body of a dead letter; OutriderError if there is none."""
-        return await self._worker.do(lambda store: commands.dead_letter_body(store, number), writes=False)
+        return await self._worker.do(lambda store: operations.dead_letter_body(store, number), writes=False)
 
     async def requeue(self, number: int) -> int:
         """Put a dead letter back for the destination that refused it; OutriderError if that can't be."""
-        return await self._worker.do(lambda store: commands.requeue(store, number), writes=True)
+        return await self._worker.do(lambda store: operations.requeue(store, number), writes=True)
 
     async def discard(self, number: int) -> None:
         """Throw a dead letter away; it stays counted. OutriderError if there is none."""
-        await self._worker.do(lambda store: commands.discard(store, number), writes=True)
+        await self._worker.do(lambda store: operations.discard(store, number), writes=True)
 
     async def watch(self) -> None:
         """Return when the spool is closed; SpoolError as soon as it can't store anything any more, which is a mistake of ours."""

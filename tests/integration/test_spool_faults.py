@@ -120,9 +120,9 @@ import os, sys, threading
 from pathlib import Path
 from agent.record import Payload, Signal
 from agent.spool import ledger, positions
-from agent.spool.digest import pack
-from agent.spool.keeper import Keeper
-from agent.spool.upkeep import Upkeep
+from agent.spool.checksum import pack
+from agent.spool.file import Keeper
+from agent.spool.maintenance import Upkeep
 
 keeper = Keeper(Path(sys.argv[1]), 64 << 20, threading.Event())
 keeper.write([lambda store: store.register("sink", ["metrics"])])
@@ -323,7 +323,7 @@ def test_a_full_disk_is_said_while_it_is_full(small_disk, tmp_path):
 
 BROKEN = """
 from agent.cli import main
-from agent.spool.upkeep import Upkeep
+from agent.spool.maintenance import Upkeep
 
 def fail(self, *, idle):
     if self._keeper.store.last_seq:

@@ -16,9 +16,9 @@ import pytest
 
 from agent.record import Payload, Signal
 from agent.spool import ledger, positions
-from agent.spool.digest import pack
-from agent.spool.keeper import Keeper
-from agent.spool.upkeep import Upkeep
+from agent.spool.checksum import pack
+from agent.spool.file import Keeper
+from agent.spool.maintenance import Upkeep
 from agent.spool.values import LogRemoved
 
 pytestmark = [pytest.mark.property, pytest.mark.slow, pytest.mark.timeout(600)]

@@ -11,8 +11,8 @@ import pytest
 
 from agent.record import Payload, Signal
 from agent.spool import ledger, rows
-from agent.spool.digest import pack
-from agent.spool.keeper import Keeper
+from agent.spool.checksum import pack
+from agent.spool.file import Keeper
 from agent.spool.values import Quarantined, SalvageReport
 
 pytestmark = [pytest.mark.property, pytest.mark.slow]

@@ -12,8 +12,8 @@ import pytest
 
 from agent.record import Payload, Signal
 from agent.spool import ledger, positions
-from agent.spool.digest import pack
-from agent.spool.keeper import Keeper
+from agent.spool.checksum import pack
+from agent.spool.file import Keeper
 from agent.spool.values import SalvageReport
 
 pytestmark = [pytest.mark.property, pytest.mark.slow]

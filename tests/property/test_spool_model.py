@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.record import Payload, Signal
-from agent.spool import commands, ledger, positions, rows
-from agent.spool.digest import pack
-from agent.spool.keeper import Keeper
-from agent.spool.upkeep import Upkeep
+from agent.spool import ledger, operations, positions, rows
+from agent.spool.checksum import pack
+from agent.spool.file import Keeper
+from agent.spool.maintenance import Upkeep
 from agent.spool.values import DeadLetter
 
 pytestmark = [pytest.mark.property, pytest.mark.slow]
@@ -131,7 +131,7 @@ class SpoolMachine(RuleBasedStateMachine):
         for figure, amount in (("sent", row.records - rejected - dead), ("rejected", rejected), ("dead_lettered", dead)):
             self.account[row.source, destination, signal, figure] += amount
         if dead:
-            number = max(one.id for one in commands.dead_letters(self.keeper.store))
+            number = max(one.id for one in operations.list_dead_letters(self.keeper.store))
             self.letters[number] = (destination, signal, row.source, dead, row.body)
         if row.only == destination:
             del self.rows[row.seq]
@@ -153,20 +153,20 @@ class SpoolMachine(RuleBasedStateMachine):
         destination, signal, source, records, body = self.letters[number]
         if (destination, signal) not in self.cursors:
             return
-        self.do(lambda s: commands.requeue(s, number))
+        self.do(lambda s: operations.requeue(s, number))
         del self.letters[number]
         self.last += 1
         self.rows[self.last] = Row(self.last, signal, source, records, body, destination)
         self.account[source, destination, signal, "dead_lettered"] -= records
         self.account[source, "", signal, "accepted"] += records
 
-    @precondition(lambda self: commands.orphans(self.keeper.store))
+    @precondition(lambda self: operations.orphans(self.keeper.store))
     @rule()
     def collect(self):
-        gone = commands.orphans(self.keeper.store)[0]
+        gone = operations.orphans(self.keeper.store)[0]
         registered = self.keeper.store.registered
         signals = [signal for name, signal in self.cursors if name == gone and (name, signal) not in registered]
-        self.do(lambda s: commands.collect(s, gone, force=True))
+        self.do(lambda s: operations.collect(s, gone, force=True))
         for signal in signals:
             for row in list(self.rows.values()):
                 if row.signal == signal and row.seq > self.cursors[gone, signal] and row.only in (None, gone):

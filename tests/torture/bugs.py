@@ -109,7 +109,7 @@ def cursor_before_answer() -> None:
 def row_deleted_when_taken() -> None:
     """A row leaves the spool when it is taken out to be sent."""
     from agent.spool import rows
-    from agent.spool.store import Store
+    from agent.spool.tables import Store
 
     next_row = Store.next_row
 

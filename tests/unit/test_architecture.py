@@ -90,7 +90,7 @@ def targets(node: ast.AST) -> list[str]:
 
 
 def top(module: str) -> str:
-    """The part of the layout that a module belongs to: `spool` of `agent.spool.store`."""
+    """The part of the layout that a module belongs to: `spool` of `agent.spool.tables`."""
     return module.split(".")[1] if "." in module else ""
 
 
@@ -196,7 +196,7 @@ def test_nobody_catches_everything():
         "agent.host.delivery",
         "agent.host.judging",
         "agent.net.http_server",
-        "agent.spool.worker",
+        "agent.spool.thread",
     }
     wrong = []
     for name in modules():

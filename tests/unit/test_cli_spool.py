@@ -15,8 +15,8 @@ from agent.net.server_message import ServerRequest
 from agent.record import Payload, Signal
 from agent.server.logs import LogsRoute
 from agent.server.spool_routes import spool_routes
-from agent.spool.place import FILE
 from agent.spool.spool import Spool
+from agent.spool.state_dir import FILE
 from agent.spool.values import DeadLetter
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import apsw
 
-from agent.spool import cursors, ledger, letters, positions, rows
+from agent.spool import cursors, dead_letters, ledger, positions, rows
 from agent.spool.database import DAMAGE, Database, log_of
-from agent.spool.letters import Letter
+from agent.spool.dead_letters import Letter
 from agent.spool.quota import LOG_PAGES
-from agent.spool.repair import mend
+from agent.spool.repair import small_tables
 from agent.spool.repair.carve import carve
 from agent.spool.repair.pages import Pages
 from agent.spool.rows import Stored
@@ -67,7 +67,7 @@ def copy(aside: Path, target: Database, reason: str) -> SalvageReport:
         commit_id = _commit_id(source)
     target.begin(durable=False)
     if not cursors_complete:
-        mend.restart(target.connection)
+        small_tables.restart(target.connection)
     lost = ledger.reconcile(target.connection)
     target.commit(_last_seq(target.connection), commit_id)  # by which a commit that failed is known to be stored
     return SalvageReport(reason, aside, tally.rows, tally.damaged, lost, kept, positions_lost=not complete)
@@ -213,8 +213,8 @@ def _fill_letters(source: apsw.Connection, target: Database) -> None:
     target.begin(durable=False)
     for number, values in enumerate(_readable(source, _LETTERS, _LETTER_PROBE, Tally()), 1):
         letter = Letter(*values[1:])  # type: ignore[arg-type] # whatever the types are: the checksum decides
-        if letters.intact(letter) or letter.destination == OWN:
-            letters.insert(target.connection, letter)
+        if dead_letters.intact(letter) or letter.destination == OWN:
+            dead_letters.insert(target.connection, letter)
         if number % CHUNK == 0:
             _turn(target)
     target.commit(0)

@@ -10,7 +10,7 @@ import apsw
 
 from agent.spool import schema
 from agent.spool.repair import header
-from agent.spool.repair.log import committed
+from agent.spool.repair.wal import committed
 from agent.spool.schema import PAGE_SIZE
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from agent.crash import crash_point
-from agent.spool import place
+from agent.spool import state_dir
 from agent.spool.database import Database, log_of
-from agent.spool.place import FRESH, MARKER
 from agent.spool.repair.copy_damaged import copy
+from agent.spool.state_dir import FRESH, MARKER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,17 +47,17 @@ def resume(path: Path, max_pages: int, reason: str) -> SalvageReport | None:
     crash_point("spool.salvage_done")
     marker.unlink()
     _thin_out(path.parent)
-    place.sync(path.parent)
+    state_dir.sync(path.parent)
     return report
 
 
 def _mark(path: Path) -> Path:
-    aside = place.free_name(path.parent, _ASIDE)
+    aside = state_dir.free_name(path.parent, _ASIDE)
     draft = path.with_name(f"{MARKER}.new")
     draft.unlink(missing_ok=True)
-    place.create(draft, aside.name.encode())
+    state_dir.create(draft, aside.name.encode())
     draft.rename(path.with_name(MARKER))
-    place.sync(path.parent)
+    state_dir.sync(path.parent)
     return aside
 
 
@@ -74,7 +74,7 @@ def _move(path: Path, aside: Path) -> None:
     for old, new in ((log_of(path), log_of(aside)), (path, aside)):
         if old.exists():
             old.rename(new)
-    place.sync(path.parent)
+    state_dir.sync(path.parent)
 
 
 def _rebuild(path: Path, aside: Path, max_pages: int, reason: str) -> SalvageReport:
@@ -89,7 +89,7 @@ def _rebuild(path: Path, aside: Path, max_pages: int, reason: str) -> SalvageRep
         target.close(tidy=True)
     crash_point("spool.salvage_rows")
     fresh.rename(path)
-    place.sync(path.parent)
+    state_dir.sync(path.parent)
     return report
 
 

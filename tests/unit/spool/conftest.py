@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from agent.record import Payload, Signal
-from agent.spool.digest import pack
-from agent.spool.keeper import Keeper
-from agent.spool.upkeep import Upkeep
+from agent.spool.checksum import pack
+from agent.spool.file import Keeper
+from agent.spool.maintenance import Upkeep
 
 MIB = 1 << 20
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from agent.spool import commands, positions
+from agent.spool import operations, positions
 from agent.spool.repair.carve import varint
 from agent.spool.values import LogRemoved, Mended, Quarantined, Restored, SalvageReport
 
@@ -54,7 +54,7 @@ def test_flipped_bit_in_a_body_is_quarantined(desk):
     assert [event.seq for event in reports(desk, Quarantined)] == [6]
     assert desk.ledger().violations() == ()
     assert desk.line("a").dead_lettered == desk.line("b").dead_lettered == 2
-    (letter,) = commands.dead_letters(desk.store)
+    (letter,) = operations.list_dead_letters(desk.store)
     assert (letter.reason, letter.destination) == ("corrupt", "")
 
 
@@ -64,7 +64,7 @@ def test_damaged_letter_is_not_sent_again(desk):
     overwrite(desk, body_offset(desk, 6), b"\0\0\0")
     desk.drain("a")
     with pytest.raises(Exception, match="damaged"):
-        desk.do(lambda store: commands.requeue(store, 1))
+        desk.do(lambda store: operations.requeue(store, 1))
 
 
 @pytest.mark.parametrize("damage", [bytes(100), b"not a database" * 10, os.urandom(PAGE)])

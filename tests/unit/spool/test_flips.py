@@ -12,7 +12,7 @@ import pytest
 
 from agent.spool import positions
 from agent.spool.database import log_of
-from agent.spool.repair.log import committed
+from agent.spool.repair.wal import committed
 from agent.spool.values import SalvageReport, SpoolRemoved
 
 ROWS = 6

@@ -6,10 +6,10 @@ import threading
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from agent.errors import NoInputError, OutriderError
-from agent.spool import commands, ledger
+from agent.spool import ledger, operations
 from agent.spool.export import to_json
-from agent.spool.keeper import Keeper
-from agent.spool.place import FILE
+from agent.spool.file import Keeper
+from agent.spool.state_dir import FILE
 from agent.spool.values import DEFAULT_QUOTA
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.record import Row, Signal
-    from agent.spool.store import Store
+    from agent.spool.tables import Store
     from agent.spool.values import Ledger, SpoolEvent, SpoolStat, StoredLetter
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class OfflineSpool:
 
     def stat(self) -> SpoolStat:
         """Return the figures of this moment."""
-        return self._keeper.read(lambda _store: commands.stat(self._keeper))
+        return self._keeper.read(lambda _store: operations.stat(self._keeper))
 
     def ledger(self) -> Ledger:
         """Return the account of all records."""
@@ -63,7 +63,7 @@ class OfflineSpool:
     def rows(self, signal: Signal, progress: Callable[[int], None] = lambda _rows: None) -> Iterator[Row]:
         """Yield all intact rows of a signal, oldest first; `progress` hears the number of rows so far."""
         after, count = 0, 0
-        while found := self._keeper.read(lambda store, after=after: commands.tail(store, signal.value, after, PAGE)):  # type: ignore[misc]
+        while found := self._keeper.read(lambda store, after=after: operations.tail(store, signal.value, after, PAGE)):  # type: ignore[misc]
             yield from found
             after, count = found[-1].seq, count + len(found)
             progress(count)
@@ -74,27 +74,27 @@ class OfflineSpool:
 
     def gc(self, destination: str, *, force: bool = False) -> int:
         """Forget a destination that is not configured; return how many records it has not got. OutriderError if that can't be."""
-        collected = self._write(lambda store: commands.collect(store, destination, force=force))
+        collected = self._write(lambda store: operations.collect(store, destination, force=force))
         more = collected.more
         while more:
-            more = self._write(commands.sweep)
+            more = self._write(operations.sweep)
         return collected.evicted
 
     def dead_letters(self, after: int = 0, limit: int = 1000) -> list[StoredLetter]:
         """List dead letters, oldest first, from behind an id."""
-        return self._keeper.read(lambda store: commands.dead_letters(store, after, limit))
+        return self._keeper.read(lambda store: operations.list_dead_letters(store, after, limit))
 
     def dead_letter_body(self, number: int) -> bytes:
         """Return the gzip'd body of a dead letter; OutriderError if there is none."""
-        return self._keeper.read(lambda store: commands.dead_letter_body(store, number))
+        return self._keeper.read(lambda store: operations.dead_letter_body(store, number))
 
     def requeue(self, number: int) -> int:
         """Put a dead letter back for the destination that refused it; OutriderError if that can't be."""
-        return self._write(lambda store: commands.requeue(store, number))
+        return self._write(lambda store: operations.requeue(store, number))
 
     def discard(self, number: int) -> None:
         """Throw a dead letter away; it stays counted. OutriderError if there is none."""
-        self._write(lambda store: commands.discard(store, number))
+        self._write(lambda store: operations.discard(store, number))
 
     def _write(self, job: Callable[[Store], T]) -> T:
         (result,) = self._keeper.write([job], durable=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.spool import ledger
-from agent.spool.digest import digest
+from agent.spool.checksum import digest
 from agent.spool.values import StoredLetter
 
 if TYPE_CHECKING:

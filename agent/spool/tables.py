@@ -12,10 +12,10 @@ import apsw
 from agent.crash import crash_point
 from agent.errors import OutriderError, SpoolError, SpoolFullError, SpoolOversizeError
 from agent.record import Signal
-from agent.spool import configured, cursors, ledger, letters, positions, quota, rows
+from agent.spool import cursors, dead_letters, destinations, ledger, positions, quota, rows
+from agent.spool.checksum import Packed, squeeze
 from agent.spool.database import Database
-from agent.spool.digest import Packed, squeeze
-from agent.spool.repair import mend
+from agent.spool.repair import small_tables
 from agent.spool.values import OWN, Mended, Quarantined
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ class Store:
         self.opened_at = self.db.commit_id
         try:
             self._remember()
-            wrong = mend.find(self.db.connection)
+            wrong = small_tables.find(self.db.connection)
             self.load()
             if wrong:
-                self.write([lambda store: mend.mend(store.db.connection, wrong)])
+                self.write([lambda store: small_tables.mend(store.db.connection, wrong)])
                 self.events.append(Mended(wrong))
                 self.load()
         except (apsw.Error, UnicodeDecodeError):
@@ -73,7 +73,7 @@ class Store:
     def _remember(self) -> None:
         """Until it is said what is configured, that is what the last agent was."""
         if not self.registered:
-            remembered = configured.read(self.db.connection)
+            remembered = destinations.read(self.db.connection)
             self.registered, self.knows_configured = remembered or set(), remembered is not None
 
     def grant(self, limit: quota.Limits) -> None:
@@ -211,13 +211,13 @@ class Store:
         ledger.add(self.db.connection, "sent", (head.source, OWN, head.signal), head.records)
         rows.delete(self.db.connection, head.seq)
 
-    def configure(self, destinations: Mapping[str, Iterable[str]]) -> None:
+    def configure(self, wanted: Mapping[str, Iterable[str]]) -> None:
         """Register these destinations and no others, and remember that for when no agent runs."""
         self.registered.clear()
         self.knows_configured = True
-        for destination, signals in destinations.items():
+        for destination, signals in wanted.items():
             self.register(destination, signals)
-        configured.write(self.db.connection, self.registered)
+        destinations.write(self.db.connection, self.registered)
 
     def register(self, destination: str, signals: Iterable[str]) -> None:
         """Make sure of a destination's cursors; a new one starts at the oldest stored row."""
@@ -263,7 +263,7 @@ class Store:
         row = rows.fetch(self.db.connection, seq)
         if row is not None:
             rows.delete(self.db.connection, seq)
-            letters.insert(self.db.connection, letters.letter(row, OWN, "corrupt", self._wall_ns()))
+            dead_letters.insert(self.db.connection, dead_letters.letter(row, OWN, "corrupt", self._wall_ns()))
             self.events.append(Quarantined(seq, row.signal, row.source, row.records))
         ledger.reconcile(self.db.connection)
 
@@ -313,8 +313,8 @@ class Store:
             ledger.note(self.db.connection, "dead_letter_evicted", line, dead.reason, dead.records)
             return
         stored = rows.build(row.seq, row.source, Packed(row.signal, dead.records, raw_size, body), row.stored_ns, replayable=True)
-        letters.insert(self.db.connection, letters.letter(stored, destination, dead.reason, self._wall_ns()))
-        letters.trim(self.db.connection, self.limit.letters)
+        dead_letters.insert(self.db.connection, dead_letters.letter(stored, destination, dead.reason, self._wall_ns()))
+        dead_letters.trim(self.db.connection, self.limit.letters)
 
     def retire(self, signal: str) -> bool:
         """Let rows go that every destination is past, some at a time; say whether there may be more."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from agent.spool import database, place, quota
+from agent.spool import database, quota, state_dir
 from agent.spool.database import Trouble
-from agent.spool.keeper import FAULTS
-from agent.spool.place import RESTORED
-from agent.spool.store import Store
+from agent.spool.file import FAULTS
+from agent.spool.state_dir import RESTORED
+from agent.spool.tables import Store
 from agent.spool.values import Restored, State
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.spool.keeper import Keeper
+    from agent.spool.file import Keeper
 
 LOOK_EVERY: Final = 1.0
 """Seconds between looks at what need not be seen at once."""
@@ -96,7 +96,7 @@ class Upkeep:
         keeper = self._keeper
         draft = keeper.directory / RESTORED
         try:
-            place.make(keeper.directory)
+            state_dir.make(keeper.directory)
             draft.unlink(missing_ok=True)
             keeper.store.db.copy_to(draft)
         except OSError as error:  # there is no place for it now: the open file still takes everything
@@ -109,7 +109,7 @@ class Upkeep:
             keeper.store.db.close()
             intruder = self._step_aside()
             draft.rename(keeper.path)
-            place.sync(keeper.directory)
+            state_dir.sync(keeper.directory)
         except OSError as error:
             keeper.reopen(database.trouble(error), str(error))
         else:
@@ -121,6 +121,6 @@ class Upkeep:
         """Move whatever lies at the spool's path away."""
         keeper = self._keeper
         database.log_of(keeper.path).unlink(missing_ok=True)
-        if not place.is_there(keeper.path):
+        if not state_dir.is_there(keeper.path):
             return None
-        return keeper.path.rename(place.free_name(keeper.directory, "spool.replaced-{}.db"))
+        return keeper.path.rename(state_dir.free_name(keeper.directory, "spool.replaced-{}.db"))

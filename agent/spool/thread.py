@@ -11,14 +11,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, cast
 
 from agent.errors import OutriderError, SpoolError
-from agent.spool.keeper import NotOpenError
-from agent.spool.upkeep import Upkeep
+from agent.spool.file import NotOpenError
+from agent.spool.maintenance import Upkeep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from agent.spool.keeper import Keeper
-    from agent.spool.store import Store
+    from agent.spool.file import Keeper
+    from agent.spool.tables import Store
     from agent.spool.values import SpoolEvent, State
 
 T = TypeVar("T")

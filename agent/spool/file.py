@@ -12,13 +12,13 @@ import apsw
 
 from agent.errors import OutriderError, SpoolError, SpoolFullError, SpoolLockedError
 from agent.retry import Backoff
-from agent.spool import database, place, quota
+from agent.spool import database, quota, state_dir
 from agent.spool.ballast import Ballast
 from agent.spool.database import Trouble
 from agent.spool.lock import Lock
-from agent.spool.place import BALLAST_FILE, FILE, LOCK_FILE
 from agent.spool.repair import salvage
-from agent.spool.store import Store
+from agent.spool.state_dir import BALLAST_FILE, FILE, LOCK_FILE
+from agent.spool.tables import Store
 from agent.spool.values import LogRemoved, SpoolRemoved, State, StateChanged
 
 if TYPE_CHECKING:
@@ -140,10 +140,10 @@ class Keeper:
         if last or lasting:
             raise SpoolError(f"{self.path} can't be opened: {database.explained(error)}") from error
         if kind is Trouble.FULL:
-            place.remove(self.directory / BALLAST_FILE)
+            state_dir.remove(self.directory / BALLAST_FILE)
 
     def _take(self, _last: bool) -> None:
-        self.events[:] = place.prepare(self.directory)
+        self.events[:] = state_dir.prepare(self.directory)
         self.limit = quota.limits(self.affordable())
         self.ballast = Ballast(self.directory / BALLAST_FILE, self.limit.ballast)
         self.store = Store(self.path, self.limit)
@@ -154,14 +154,14 @@ class Keeper:
         """Report what is missing of what the last agent has left here."""
         self._powered = before is not None and before.has_not_lost_power
         log = database.log_of(self.path)
-        if before is not None and before.spool and not place.size(self.path) and not place.size(log):
+        if before is not None and before.spool and not state_dir.size(self.path) and not state_dir.size(log):
             self.events.append(SpoolRemoved(self.path))
-        elif before is not None and before.wal and place.is_there(self.path) and not place.is_there(log):
+        elif before is not None and before.wal and state_dir.is_there(self.path) and not state_dir.is_there(log):
             self.events.append(LogRemoved(self.path))
 
     def affordable(self) -> int:
         """Bytes that quota, disk and file size limit allow now. OSError."""
-        room = place.room(self.directory, database.log_of(self.path))
+        room = state_dir.room(self.directory, database.log_of(self.path))
         return quota.affordable(self.quota, room, resource.getrlimit(resource.RLIMIT_FSIZE)[0])
 
     def _open_first(self, last: bool) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.errors import SpoolError, UnavailableError
-from agent.spool import place
-from agent.spool.keeper import Keeper
+from agent.spool import state_dir
+from agent.spool.file import Keeper
 from agent.spool.spool import Spool
 from agent.spool.values import Exposed, Misplaced, SalvageReport
 
@@ -116,7 +116,7 @@ def test_a_directory_of_another_user_is_reported(tmp_path):
     state = tmp_path / "state"
     state.mkdir(0o700)
     os.chown(state, 12345, 12345)
-    assert [event.reason for event in place.prepare(state)] == ["it belongs to the user 12345"]
+    assert [event.reason for event in state_dir.prepare(state)] == ["it belongs to the user 12345"]
 
 
 def test_a_volume_that_is_too_small_is_refused(tmp_path, monkeypatch):
@@ -129,7 +129,7 @@ def test_a_volume_that_is_too_small_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "statvfs", lambda _path: Small)
     with pytest.raises(UnavailableError, match=r"1048576 bytes: give it at least 4194304 \(4 MiB\)"):
         Keeper(tmp_path / "state", 64 << 20, threading.Event())
-    Small.f_blocks = place.SMALLEST_VOLUME // 4096
+    Small.f_blocks = state_dir.SMALLEST_VOLUME // 4096
     Keeper(tmp_path / "state", 64 << 20, threading.Event()).close()
     assert real.f_blocks
 

@@ -12,17 +12,17 @@ import apsw
 
 from agent.errors import NoInputError, OutriderError
 from agent.record import Signal
-from agent.spool import cursors, ledger, letters, rows, schema
+from agent.spool import cursors, dead_letters, ledger, rows, schema
+from agent.spool.checksum import Packed
 from agent.spool.database import log_of
-from agent.spool.digest import Packed
 from agent.spool.values import OWN, Cursor, SpoolStat
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.record import Row
-    from agent.spool.keeper import Keeper
-    from agent.spool.store import Store
+    from agent.spool.file import Keeper
+    from agent.spool.tables import Store
     from agent.spool.values import StoredLetter
 
 
@@ -112,9 +112,9 @@ def sweep(store: Store) -> bool:
     return any(more)
 
 
-def dead_letters(store: Store, after: int = 0, limit: int = 1000) -> list[StoredLetter]:
+def list_dead_letters(store: Store, after: int = 0, limit: int = 1000) -> list[StoredLetter]:
     """List dead letters, oldest first, from behind an id."""
-    return letters.listed(store.db.connection, after, limit)
+    return dead_letters.listed(store.db.connection, after, limit)
 
 
 def dead_letter_body(store: Store, number: int) -> bytes:
@@ -128,7 +128,7 @@ def requeue(store: Store, number: int) -> int:
     OutriderError: there is none, it is damaged, or its destination has no cursor any more.
     """
     dead = _letter(store, number)
-    if dead.destination == OWN or not letters.intact(dead):
+    if dead.destination == OWN or not dead_letters.intact(dead):
         raise OutriderError(f"dead letter {number} is damaged ({dead.reason}) and can't be sent")
     if (dead.destination, dead.signal) not in store.cursors:
         raise OutriderError(f"dead letter {number} was for {dead.destination!r}, which takes no {dead.signal} any more")
@@ -136,13 +136,13 @@ def requeue(store: Store, number: int) -> int:
     seq = store.put_back(dead.source, packed, dead.destination)
     ledger.add(store.db.connection, "dead_lettered", dead.line, -dead.records)
     ledger.note(store.db.connection, "dead_lettered", dead.line, dead.reason, -dead.records)
-    letters.delete(store.db.connection, number)
+    dead_letters.delete(store.db.connection, number)
     return seq
 
 
 def discard(store: Store, number: int) -> None:
     """Throw a dead letter away (writes); it stays counted as dead-lettered. NoInputError if there is none."""
-    if not letters.delete(store.db.connection, number):
+    if not dead_letters.delete(store.db.connection, number):
         raise NoInputError(f"there is no dead letter {number}")
 
 
@@ -156,8 +156,8 @@ def recent(store: Store, signal: str, limit: int) -> list[Row]:
     return rows.recent(store.db.connection, signal, limit)
 
 
-def _letter(store: Store, number: int) -> letters.Letter:
-    dead = letters.fetch(store.db.connection, number)
+def _letter(store: Store, number: int) -> dead_letters.Letter:
+    dead = dead_letters.fetch(store.db.connection, number)
     if dead is None:
         raise NoInputError(f"there is no dead letter {number}")
     return dead

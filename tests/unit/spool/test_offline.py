@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from agent.errors import NoInputError, OutriderError, SpoolLockedError
 from agent.record import Payload, Signal
 from agent.spool.export import body_to_json
-from agent.spool.inspect import OfflineSpool
+from agent.spool.offline import OfflineSpool
 from agent.spool.spool import Spool
 from agent.spool.values import DeadLetter
 
@@ -102,7 +102,7 @@ async def test_running_agent_has_the_spool_to_itself(state):
 
 def test_envelope_is_exported_as_text():
     """A Sentry row becomes an object that holds the envelope; what is not gzip is refused."""
-    from agent.spool.digest import squeeze
+    from agent.spool.checksum import squeeze
 
     assert json.loads(body_to_json("sentry.error", squeeze(b'{"event_id":"1"}\n'))) == {
         "signal": "sentry.error",

@@ -10,14 +10,14 @@ import pytest
 from agent.errors import SpoolError, SpoolFullError
 from agent.record import Payload, Signal
 from agent.retry import Backoff
-from agent.spool import commands, database, rows
-from agent.spool import keeper as keeper_module
+from agent.spool import database, operations, rows
+from agent.spool import file as keeper_module
 from agent.spool.ballast import Ballast
+from agent.spool.checksum import pack
 from agent.spool.database import Database, Trouble
-from agent.spool.digest import pack
-from agent.spool.keeper import NotOpenError
+from agent.spool.file import NotOpenError
 from agent.spool.spool import Spool
-from agent.spool.store import Store
+from agent.spool.tables import Store
 from agent.spool.values import Cursor, State, StateChanged
 
 
@@ -135,7 +135,7 @@ def test_row_for_one_destination_is_evicted_for_that_one_only(desk):
     desk.register("a", "b")
     desk.put(records=2)
     desk.settle("a", desk.next("a"), [DeadLetter("no", 2)])
-    seq = desk.do(lambda store: commands.requeue(store, 1))
+    seq = desk.do(lambda store: operations.requeue(store, 1))
     desk.do(lambda store: store.evict(rows.head(store.db.connection, seq), "test"))
     assert (desk.line("a").evicted, desk.line("b").evicted) == (2, 0)
     assert desk.ledger().violations() == ()
@@ -145,7 +145,7 @@ def test_stat_says_how_it_is(desk):
     """The figures of the spool: sizes, rows, cursors with what is pending, orphans, versions."""
     desk.register("a")
     desk.put(b"x" * 100, records=3)
-    stat = commands.stat(desk.keeper)
+    stat = operations.stat(desk.keeper)
     assert (stat.state, stat.rows, stat.records, stat.dead_letters, stat.orphans) == (State.OK, 1, 3, 0, ())
     assert stat.cursors == (Cursor("a", "logs", 0, 3),)
     assert stat.used <= stat.quota == 64 << 20
