@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from agent.redact.raw import BEGINS
+
 SEPARATOR: Final = "\x1f"
 _GAP: Final = r"""[\s"',\x1f\\]+"""
 _RAW_GAP: Final = r"""[\\\s"',]"""
@@ -20,7 +22,7 @@ _TABLE: Final = (
     ("curl|wget|svn", None, rf"(?:-[a-zA-Z]*[uU]|--(?:proxy-)?user){_NEXT}", _AFTER_USER),
     ("lftp", None, rf"-u{_NEXT}[^\s,]+,", _ARGUMENT),
     (r"mysql\w*|mariadb[\w-]*|xtrabackup|innobackupex|mycli|pt-[\w-]+|unrar", None, "-p", _ATTACHED),
-    ("7z[ar]?", r"(?:^|[^0-9a-z]|\\[nrt])7z[ar]?", "-p", _ATTACHED),
+    ("7z[ar]?", f"{BEGINS}7z[ar]?", "-p", _ATTACHED),
     (r"sshpass|mongo(?:sh|dump|restore|export|import)?|ipmitool", None, rf"-[pP]{_NEXT}", _ATTACHED),
     (
         rf"(?:docker|podman|nerdctl|buildah|skopeo|crane|oc|az|helm|cf){_GAP}(?:registry{_GAP})?login|twine{_GAP}upload",

@@ -10,6 +10,7 @@ from typing import Final
 
 from agent.redact import cards, commands
 from agent.redact.names import DOUBTFUL, FOREIGN, GAP, NAMES, normal
+from agent.redact.raw import ESCAPE
 from agent.redact.shapes import SHAPES
 
 _NARROW: Final = {
@@ -23,8 +24,8 @@ _ESCAPES: Final = r"\\u00[2-7]"
 """A letter that was written as an escape may be any of the letters that the hints look for."""
 _TELLING: Final = 4
 """Letters of a word that are looked for: few words begin alike."""
-_BEGINS: Final = r"(?:^|[^a-lo-qsv-z])"
-"""What may stand before a short name: no letter but those that end an escape (`\n`, `\x1b[0m`)."""
+_BEGINS: Final = rf"(?:^|[^a-z]|[0-9;\[]m|{ESCAPE})"
+"""Before a short name: no letter but those that end an escape or a colour (`\x1b[0m`)."""
 
 
 def spelled(name: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from agent.redact.raw import BEGINS
+
 
 class Shape(NamedTuple):
     """One shape of secret values: `pattern` with the secret as its last group, and `hint`, which every raw line with one must hold.
@@ -17,8 +19,6 @@ class Shape(NamedTuple):
     hint: str
 
 
-_BEGINS: Final = "(?:^|[^0-9a-mo-qsu-z])"
-"""What may stand before a short prefix: no letter but those that end an escape (`\\n`); identifiers in hexadecimal hold every pair of letters."""
 _VENDORS: Final = (
     # GitHub, GitLab
     ("gh[pousr]_[A-Za-z0-9]{30,}", "gh[pousr]_[a-z0-9]{8}"),
@@ -55,8 +55,8 @@ _VENDORS: Final = (
     (r"\bFlyV1 [\w+/=,-]{20,}", "flyv1"),
     (r"nfp_[A-Za-z0-9]{30,}", "nfp_"),
     # messages
-    (r"\bSK[0-9a-f]{32}\b", f"{_BEGINS}sk[0-9a-f]{{32}}"),
-    (r"\bAC[0-9a-f]{32}\b", f"{_BEGINS}ac[0-9a-f]{{32}}"),
+    (r"\bSK[0-9a-f]{32}\b", f"{BEGINS}sk[0-9a-f]{{32}}"),
+    (r"\bAC[0-9a-f]{32}\b", f"{BEGINS}ac[0-9a-f]{{32}}"),
     (r"SG\.[\w-]{16,}\.[\w-]{16,}", r"sg\.[\w-]{8}"),
     (r"\bkey-[0-9a-z]{32}\b", "key-[0-9a-z]{32}"),
     (r"\b[0-9a-f]{32}-us\d{1,2}\b", "-us[0-9]"),
@@ -94,7 +94,7 @@ _VENDORS: Final = (
     (r"CCIPAT_\w+", "ccipat_"),
     (r"AGE-SECRET-KEY-1[0-9A-Z]{50,}", "age-secret-key-"),
     (r"\bops_eyJ[\w-]{20,}", "ops_eyj"),
-    (r"EAAA[\w-]{60}|EAA[A-Za-z0-9]{80,}", rf"{_BEGINS}eaa[\w-]{{32}}"),
+    (r"EAAA[\w-]{60}|EAA[A-Za-z0-9]{80,}", rf"{BEGINS}eaa[\w-]{{32}}"),
 )
 """(pattern, hint); the prefixes are those that the vendors document."""
 

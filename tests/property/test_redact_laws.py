@@ -28,7 +28,7 @@ PARTS = st.sampled_from(
     INSERT INTO users ( name , password ) VALUES ( 'bob' , 'hunter2x' ) [parameters: Key (api_token)=( PDO->__construct(
     mysqli_connect( "AUTH" snmpwalk -c community net use /user:bob vault login psk requirepass verification_code one-time passwd <<< ?code= &state=
     code=abc123def callback grant_type=authorization_code saml_response office.com/webhook/ 4111.1111.1111.1111 credentials: bob/x99y name="password" PASS PLAIN LOGIN mnemonic /reset-password/ value: unseal 1: following openssl -k
-    password: | . - _ => \\ \n \t é \ud800 \x00 1 42""".replace("\\n", "\n").split(" ")
+    password: | . - _ => \\ \n \t \f \b é ï %3f \ud800 \x00 1 42""".replace("\\n", "\n").split(" ")
 )
 TEXTS = st.lists(PARTS, max_size=8).flatmap(lambda parts: st.sampled_from(["", " ", "_", "."]).map(lambda glue: glue.join(parts)))
 VALUES = st.recursive(TEXTS | st.integers(0, 999) | st.sampled_from([4242424242424242, 378282246310005, 1764399324123456]) | st.booleans(), lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2), max_leaves=4)  # fmt: skip
