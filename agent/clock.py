@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 
 class Clock(Protocol):
@@ -34,3 +37,18 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait on the running event loop."""
         await asyncio.sleep(seconds)
+
+
+def next_due(due: float, now: float, interval: float) -> float:
+    """The next moment of a beat that does not drift; beats that were missed are left out."""
+    missed = max(0.0, now - due) // interval
+    return due + (missed + 1) * interval
+
+
+async def every(clock: Clock, interval: float, act: Callable[[], Awaitable[None]]) -> None:
+    """Act now and then at every beat, until cancelled."""
+    due = clock.monotonic()
+    while True:
+        await act()
+        due = next_due(due, clock.monotonic(), interval)
+        await clock.sleep(due - clock.monotonic())

@@ -70,3 +70,17 @@ class RejectedError(OutriderError):
 
 class TooLargeError(RejectedError):
     """The row is over the destination's size limit (413): the host halves it down to the one record that does not fit."""
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line; of a group, its first leaf, which is the cause."""
+    error = first_cause(error)
+    text = " ".join(str(error).split())[:500]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The first leaf of an exception group; any other exception itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -10,7 +10,7 @@ from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 """The version of OpenTelemetry's semantic conventions whose names the agent writes (schemas/README.md, "Schema URL")."""
@@ -170,3 +170,17 @@ class Batch(NamedTuple):
     """What is encoded already (a receiver's request, a metric export)."""
     text: bytes | None = None
     """The raw bytes that `records` were parsed from, if at hand: lets a processor look for the rare thing in the whole chunk first."""
+
+
+def _nothing() -> None:
+    """Nobody waits for the commit."""
+
+
+class Detected(NamedTuple):
+    """What a detector made of a batch: rows, and the state that must be committed with them."""
+
+    payloads: Sequence[Payload] = ()
+    positions: Mapping[str, bytes | None] = {}
+    drops: Mapping[str, int] = {}
+    commit: Callable[[], None] = _nothing
+    """To be called when all of it is stored, and only then: the detector's own state follows what is committed."""

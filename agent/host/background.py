@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Final
 
+from agent.clock import every
 from agent.host.own_figures import process_figures, spool_figures
-from agent.host.polling import every
 from agent.lean import give_back
 from agent.metrics import Kind, Metric, Observation
 from agent.record import Signal

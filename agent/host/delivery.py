@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from agent.component import Accepted
 from agent.crash import crash_point
-from agent.errors import PausedError, RejectedError, RetryableError, SpoolError, TooLargeError
+from agent.errors import PausedError, RejectedError, RetryableError, SpoolError, TooLargeError, describe
 from agent.host.delivery_state import DestinationState, State
-from agent.host.supervise import describe
 from agent.metrics import Kind, Metric
 from agent.retry import Backoff
 from agent.spool.values import DeadLetter

@@ -10,11 +10,10 @@ from agent.encode.sentry_frames import NoSources, Scene
 from agent.encode.sentry_names import environment, environment_of, release, release_of
 from agent.encode.sentry_source import SourceFiles
 from agent.encode.sentry_workload import Workload
+from agent.event_names import CHILD, TARGET
 from agent.host.blackbox import BlackBox
 from agent.host.detector import Detector, Setup
 from agent.host.event_payloads import EventPayloads
-from agent.host.known import CHILD
-from agent.host.observing import TARGET
 from agent.parse.patterns import compile_pattern
 from agent.record import Severity
 from agent.verdict.errors import Rules, resource_subject

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from agent.clock import every
 from agent.columns import first_origin
 from agent.errors import SpoolError
+from agent.event_names import TARGET
 from agent.host.findings import Findings
 from agent.host.folding import Folding
-from agent.host.intake import Detected
 from agent.host.judging import Judge, is_end, is_of_process
 from agent.host.known import KnownSources
-from agent.host.observing import TARGET
-from agent.host.polling import State, every
 from agent.host.run_keeping import RunKeeper
 from agent.metrics import Kind, Metric
+from agent.record import Detected
 from agent.telemetry import DetectionFailed
 from agent.verdict.crumbs import Crumbs, is_child
 from agent.verdict.monitors import Monitors
@@ -177,10 +177,9 @@ class Detector:
             self._telemetry.emit(DetectionFailed(findings.source, failure))
 
     async def _check_in(self, look: Look, interval: float) -> None:
-        well = look.success if look.state is State.UNKNOWN else look.state is State.UP
-        if not self._monitors.due(look.name, well=well, time_ns=look.time_ns, interval=interval):
+        if not self._monitors.due(look.name, well=look.is_well, time_ns=look.time_ns, interval=interval):
             return
-        made = self._monitors.payload(look.name, well=well, time_ns=look.time_ns, interval=interval, seconds=look.seconds)
+        made = self._monitors.payload(look.name, well=look.is_well, time_ns=look.time_ns, interval=interval, seconds=look.seconds)
         with contextlib.suppress(SpoolError):  # the next look does it
             await self._spool.append(MONITORS, [made], {}, {}, replayable=False)
-            self._monitors.told(look.name, well=well, time_ns=look.time_ns)
+            self._monitors.told(look.name, well=look.is_well, time_ns=look.time_ns)

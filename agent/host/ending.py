@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agent.component import Finishing, Unread
-from agent.errors import SpoolError
-from agent.host.supervise import describe
+from agent.errors import SpoolError, describe
 from agent.metrics import Kind, Metric, Observation
 from agent.telemetry import AgentImpaired, Event, Level
 

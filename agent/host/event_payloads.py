@@ -12,7 +12,7 @@ from agent.encode.sentry_envelope import Envelope, Item, decode, dump, encode, m
 from agent.encode.sentry_event import encode_event, occurrences, timestamp
 from agent.encode.sentry_items import client_report, identifier, logs, payload
 from agent.encode.sentry_trim import MAX_EVENT, fit
-from agent.host.known import CHILD
+from agent.event_names import CHILD
 from agent.record import Payload, Signal
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from agent.crash import crash_point
 from agent.errors import SpoolFullError, SpoolOversizeError
 from agent.host import ahead
-from agent.record import Batch, Drop, Payload, Signal
+from agent.record import Batch, Detected, Drop, Payload, Signal
 from agent.telemetry import RecordsDropped, ValuesRedacted
 
 if TYPE_CHECKING:
@@ -30,20 +30,6 @@ if TYPE_CHECKING:
 
 SETTLING: Final = 0.5
 """Seconds that a cancelled caller waits for a commit that nobody can stop any more."""
-
-
-def _nothing() -> None:
-    """Nobody waits for the commit."""
-
-
-class Detected(NamedTuple):
-    """What a detector made of a batch: rows, and the state that must be committed with them."""
-
-    payloads: Sequence[Payload] = ()
-    positions: Mapping[str, bytes | None] = {}
-    drops: Mapping[str, int] = {}
-    commit: Callable[[], None] = _nothing
-    """To be called when all of it is stored, and only then: the detector's own state follows what is committed."""
 
 
 class Detector(Protocol):

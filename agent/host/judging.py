@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from agent.host.polling import describe
+from agent.errors import describe
+from agent.event_names import PROCESS_EXITED, PROCESS_OOM_KILLED, PROCESS_STARTED
 from agent.host.run_keeping import CHILD_RUN
 from agent.verdict.crumbs import is_child
-from agent.verdict.errors import EXIT, to_event
+from agent.verdict.errors import to_event
 from agent.verdict.exits import exit_event, kill_event, loop_event, note_end, read_ending, told_already
 from agent.verdict.grouping import key_of
-from agent.verdict.observed import OOM_KILLED, STARTED
 from agent.verdict.runs import RUN
 from agent.verdict.storms import Choice
 from agent.verdict.words import is_death
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Crumbs = Callable[[], tuple[Crumb, ...]]
 
-_PROCESS: Final = frozenset({EXIT, STARTED, OOM_KILLED})
+_PROCESS: Final = frozenset({PROCESS_EXITED, PROCESS_STARTED, PROCESS_OOM_KILLED})
 _OUTCOMES: Final = {Choice.SEND: "sent", Choice.FOLD: "folded", Choice.FOLD_FIRST: "folded", Choice.DROP: "dropped"}
 
 
@@ -48,11 +48,11 @@ class Judge:
         """Make of a record what it tells of. Whatever is wrong with one, it is stored as a log record, and the others are looked at."""
         try:
             name = record.attributes.get("event.name") if is_of_process(record) else None
-            if name == EXIT:
+            if name == PROCESS_EXITED:
                 await self._take_exit(findings, record, crumbs)
-            elif name == STARTED:
+            elif name == PROCESS_STARTED:
                 self._runs.begin(findings, RUN + record.origin.key, record.origin.key, record)
-            elif name == OOM_KILLED:
+            elif name == PROCESS_OOM_KILLED:
                 await self._note(findings, kill_event(record, self._subject), crumbs)
             else:
                 await self._take_error(findings, record, crumbs)
@@ -110,7 +110,7 @@ class Judge:
 
 def is_end(record: LogRecord) -> bool:
     """Whether a record tells of the end of a process."""
-    return record.attributes.get("event.name") == EXIT and is_of_process(record)
+    return record.attributes.get("event.name") == PROCESS_EXITED and is_of_process(record)
 
 
 def is_of_process(record: LogRecord) -> bool:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from agent.record import Payload
     from agent.verdict.runs import Reporting, Run
 
-CHILD: Final = "child"
-"""The source that is the command of `exec`."""
 ENDS: Final = f"{PREFIX}ends"
 """The position that holds when the command has lately ended badly."""
 PATIENCE: Final = 0.5

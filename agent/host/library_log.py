@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.host.supervise import describe
+from agent.errors import describe
 from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from agent.component import Observing
 from agent.errors import SpoolError
 from agent.record import Batch
 from agent.target.ending import Watch, began_ns, read_stat
-from agent.verdict.observed import Observed, ended_record, killed_record, load, started_record
+from agent.target.process_records import Observed, ended_record, killed_record, load, started_record
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     Emit = Callable[[Batch], Awaitable[None]]
     Positions = Callable[[], Awaitable[Mapping[str, bytes]]]
 
-TARGET: Final = "outrider.target"
-"""The source name of what is told of an observed process."""
 MOST: Final = 64
 """Processes that are watched at a time: each costs a file descriptor."""
 BEAT: Final = 5.0

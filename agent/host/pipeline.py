@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final, cast
 from agent import __version__
 from agent.component import Context, Observing
 from agent.encode.otlp_logs import LogEncoder
+from agent.event_names import TARGET
 from agent.host.intake import Intake
-from agent.host.observing import TARGET, Observer
+from agent.host.observing import Observer
 from agent.host.polling import Host as PollingHost
 from agent.host.polling import ProbePoller, SamplerPoller
 from agent.host.supervise import Health

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from agent.clock import every
 from agent.component import ProbeResult
-from agent.errors import SpoolError
+from agent.errors import SpoolError, describe
+from agent.event_names import PROBE_CHANGED
 from agent.metrics import Kind, Metric, Observation
 from agent.record import Batch, LogRecord, Origin, Severity
 from agent.retry import Backoff
@@ -86,6 +88,11 @@ class Look(NamedTuple):
     time_ns: int
     """Nanoseconds since the Unix epoch."""
 
+    @property
+    def is_well(self) -> bool:
+        """Whether the target counts as up; before it has ever been up, whether this look succeeded."""
+        return self.success if self.state is State.UNKNOWN else self.state is State.UP
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -94,21 +101,6 @@ class Host:
     clock: Clock
     metrics: Metrics
     telemetry: Telemetry
-
-
-def next_due(due: float, now: float, interval: float) -> float:
-    """The next moment of a beat that does not drift; beats that were missed are left out."""
-    missed = max(0.0, now - due) // interval
-    return due + (missed + 1) * interval
-
-
-async def every(clock: Clock, interval: float, act: Callable[[], Awaitable[None]]) -> None:
-    """Act now and then at every beat, until cancelled."""
-    due = clock.monotonic()
-    while True:
-        await act()
-        due = next_due(due, clock.monotonic(), interval)
-        await clock.sleep(due - clock.monotonic())
 
 
 class SamplerPoller:
@@ -262,7 +254,7 @@ def worth_telling(before: State, after: State) -> bool:
 def change_record(look: Look, origin: Origin, *, planned: bool = False) -> LogRecord:
     """A change of state as a log record, an error unless the end was `planned`. Its offset is its time: an origin of its own has no other running number that survives us."""
     attributes: dict[str, Value] = {
-        "event.name": "outrider.probe.changed",
+        "event.name": PROBE_CHANGED,
         "probe.state": look.state.value,
         "probe.duration": look.seconds,
         "probe.reason": look.reason,
@@ -271,9 +263,3 @@ def change_record(look: Look, origin: Origin, *, planned: bool = False) -> LogRe
     body = f"probe {look.name}: {look.target} is {look.state}" + (f": {look.reason}" if look.reason else "")
     severity = Severity.ERROR if look.state is State.DOWN and not planned else Severity.INFO
     return LogRecord(look.time_ns, look.time_ns, severity, severity.name, body, attributes, origin, look.time_ns)
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from agent.encode.sentry_items import identifier
 from agent.errors import SpoolError
-from agent.host.known import CHILD, PATIENCE
+from agent.event_names import CHILD
+from agent.host.known import PATIENCE
 from agent.verdict.errors import event_id
 from agent.verdict.exits import Ending
 from agent.verdict.runs import RUN, Run, began_ns

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Final
 from agent import left_behind, signals
 from agent.clock import SystemClock
 from agent.component import Unread
-from agent.errors import ConfigError, OutriderError, SpoolError, UnavailableError
+from agent.errors import ConfigError, OutriderError, SpoolError, UnavailableError, describe, first_cause
 from agent.host import bare, library_log
 from agent.host.elsewhere import Elsewhere
 from agent.host.generation import Generation
 from agent.host.held import Held
 from agent.host.identity import Instance, identified, instance
 from agent.host.pipeline import Host
-from agent.host.supervise import describe, first_cause
 from agent.host.wrapped import Wrapped
 from agent.metrics import Metrics
 from agent.record import Drop

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from agent.errors import describe
 from agent.retry import Backoff
 from agent.telemetry import ComponentFailed, ComponentRecovered
 
@@ -48,17 +49,3 @@ async def supervise(
             if attempt:
                 telemetry.emit(ComponentRecovered(component=name))
             return
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line; of a group, its first leaf, which is the cause."""
-    error = first_cause(error)
-    text = " ".join(str(error).split())[:500]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def first_cause(error: BaseException) -> BaseException:
-    """The first leaf of an exception group; any other exception itself."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from agent.command import UNKNOWN, StartError, let_go, say
 from agent.config.settings import SamplerEntry
 from agent.errors import SpoolError
+from agent.event_names import CHILD
 from agent.host.supervise import supervise
 from agent.record import Batch, Drop
 from agent.retry import Backoff
@@ -48,7 +49,7 @@ class Wrapped:
        └──(a signal that ends)──▶ called off     └──────(a signal that ends)──────┴──────────────────────────▶ stop
     """
 
-    NAME: Final = "child"
+    NAME: Final = CHILD
     """The source's name: the key of its ledger lines and its label."""
 
     def __init__(self, config: ChildConfig, host: Host, stop: Callable[[str], None]) -> None:

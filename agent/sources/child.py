@@ -23,6 +23,7 @@ from pydantic import Field
 
 from agent.command import Exit, popen
 from agent.component import ComponentConfig, Context
+from agent.event_names import PROCESS_EXITED
 from agent.left_behind import hand_over
 from agent.options import Duration, Size  # noqa: TC001 - pydantic reads them
 from agent.parse.cutter import LineCutter
@@ -32,7 +33,7 @@ from agent.record import Batch, Drop, LogRecord, Origin, Severity, Value
 from agent.relay import Relay
 from agent.resource import iso
 from agent.target.oom import memory_events, oom_kills
-from agent.verdict.exits import planned
+from agent.target.process_records import planned
 
 if TYPE_CHECKING:
     import subprocess
@@ -226,7 +227,7 @@ class Child:
     def _exit_record(self, how: Exit) -> LogRecord:
         now = self._context.clock.wall_ns()
         attributes: dict[str, Value] = {
-            "event.name": "outrider.process.exited",
+            "event.name": PROCESS_EXITED,
             "process.pid": self.pid,
             "process.began": self.began_ns,
             "process.creation.time": iso(self.began_ns),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from agent.columns import unusual
 from agent.encode.sentry_frames import main_file
 from agent.error_event import Crumb, ErrorEvent, Mechanism, Message
+from agent.event_names import PROBE_CHANGED
 from agent.parse.exceptions import ExceptionInfo
 from agent.parse.limits import TRUNCATED
 from agent.parse.remote_traceback import unfold_remote
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
 
 STACKTRACE: Final = "exception.stacktrace"
 STATUS: Final = "http.response.status_code"
-EXIT: Final = "outrider.process.exited"
-"""`event.name` of a record that tells how a process ended."""
-PROBE: Final = "outrider.probe.changed"
-"""`event.name` of a record that tells of a probe's change of state."""
 LOGGERS: Final = (
     "logger",
     "logger_name",
@@ -223,7 +220,7 @@ def named_by(record: LogRecord) -> tuple[str, ...]:
 
 def is_probe(record: LogRecord) -> bool:
     """Whether a record tells of a probe's change of state, and is ours."""
-    return record.attributes.get("event.name") == PROBE and record.origin.key.startswith("probe:")
+    return record.attributes.get("event.name") == PROBE_CHANGED and record.origin.key.startswith("probe:")
 
 
 def is_dump(record: LogRecord) -> bool:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from agent.record import LogRecord
     from agent.verdict.errors import Subject
 
-PLANNED: Final = frozenset({signal.SIGTERM, signal.SIGINT})
-"""By what supervisors and keyboards end a process: its planned end, whoever sent it, and no issue, under `exec` and `run` alike."""
 UNCAUGHT: Final = 1
 """The exit code of an interpreter that an exception ended (Python/pythonrun.c)."""
 SHELL_KILLED: Final = 128 + signal.SIGKILL
@@ -111,11 +109,6 @@ def read_ending(record: LogRecord) -> Ending:
         unknown=record.attributes.get("process.exit.unknown") is True,
         emptied=record.attributes.get("outrider.target.emptied") is True,
     )
-
-
-def planned(returncode: int | None) -> bool:
-    """Whether an end is a planned one, given as `subprocess` gives it: by such a signal, or with its code as shells and handlers return it."""
-    return returncode is not None and (-returncode in PLANNED or returncode - 128 in PLANNED)
 
 
 def signal_number(name: str) -> int:

@@ -11,16 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.encode.sentry_frames import Scene
+from agent.event_names import CHILD, TARGET
 from agent.host.blackbox import BlackBox
 from agent.host.detector import Detector, Setup
 from agent.host.event_payloads import EventPayloads
-from agent.host.known import CHILD
-from agent.host.observing import TARGET
 from agent.record import LogRecord, Severity
+from agent.target.process_records import Observed, ended_record, started_record
 from agent.testing.clock import FakeClock
 from agent.testing.context import make_context
 from agent.verdict.errors import Rules
-from agent.verdict.observed import Observed, ended_record, started_record
 from agent.verdict.runs import Reporting
 from agent.verdict.storms import Limits
 from tests.support.detecting import LABELS, TRACEBACK, Spool, exited, feed, plain

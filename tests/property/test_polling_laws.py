@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.host.polling import Damping, State, next_due
+from agent.clock import next_due
+from agent.host.polling import Damping, State
 from agent.target.usage import Monotone
 
 pytestmark = pytest.mark.property

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from agent.encode.sentry_envelope import decode
 from agent.errors import SpoolFullError
+from agent.event_names import PROCESS_EXITED
 from agent.record import LogRecord, Origin, Severity
-from agent.verdict.errors import EXIT
 from tests.support.sentry import NOW_NS
 
 TRACEBACK = b'Traceback (most recent call last):\n  File "/app/a.py", line 3, in f\n    g()\nKeyError: 7\n'
@@ -62,5 +62,8 @@ def plain(text, severity=Severity.INFO, offset=0, key="file:a", **attributes):
 def exited(**attributes):
     """The record of an exit."""
     return plain(
-        "process ended", Severity.ERROR, key="child:7:exit", **{"event.name": EXIT, "process.executable.name": "app", **attributes}
+        "process ended",
+        Severity.ERROR,
+        key="child:7:exit",
+        **{"event.name": PROCESS_EXITED, "process.executable.name": "app", **attributes},
     )

@@ -17,7 +17,7 @@ from agent import registry
 ROOT = Path(__file__).parents[2]
 
 LAYERS = {
-    0: "record columns errors crash",
+    0: "record columns errors crash event_names",
     1: "clock retry options fds writable lean signals metrics own_log fold notices telemetry component",
     2: "error_event parse encode redact tail target command passing left_behind relay net resource health status",
     3: "spool sources exporters verdict testing",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from agent.encode.sentry_envelope import decode
-from agent.host.known import CHILD
+from agent.event_names import CHILD
 from agent.host.polling import Look, State
 from agent.parse.patterns import compile_pattern
 from agent.record import Origin, Severity, Signal

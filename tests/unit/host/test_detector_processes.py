@@ -6,11 +6,10 @@ import asyncio
 
 import pytest
 
-from agent.host.known import CHILD
-from agent.host.observing import TARGET
+from agent.event_names import CHILD, TARGET
 from agent.host.run_keeping import HOLDER
 from agent.record import Origin, Severity
-from agent.verdict.observed import Observed, ended_record, killed_record, started_record
+from agent.target.process_records import Observed, ended_record, killed_record, started_record
 from agent.verdict.runs import RUN, Reporting
 from tests.support.detecting import LABELS, TRACEBACK, exited, feed, plain
 from tests.support.sentry import NOW_NS, records_of

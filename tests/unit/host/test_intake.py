@@ -9,10 +9,10 @@ import pytest
 
 from agent.encode.otlp_logs import LogEncoder
 from agent.errors import SpoolError, SpoolFullError, SpoolOversizeError
-from agent.host.intake import Detected, Intake
+from agent.host.intake import Intake
 from agent.host.wrapped import TRIES, Wrapped
 from agent.metrics import Metrics
-from agent.record import Batch, Drop, LogRecord, Origin, Payload, Signal
+from agent.record import Batch, Detected, Drop, LogRecord, Origin, Payload, Signal
 from agent.telemetry import Telemetry
 from agent.testing.clock import FakeClock
 from agent.testing.otlp_server import decode

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 import structlog
 
+from agent.clock import every, next_due
 from agent.component import ProbeResult
-from agent.errors import SpoolError
-from agent.host.polling import Damping, Host, ProbePoller, SamplerPoller, State, describe, every, next_due, worth_telling
+from agent.errors import SpoolError, describe
+from agent.host.polling import Damping, Host, ProbePoller, SamplerPoller, State, worth_telling
 from agent.metrics import Kind, Metric, Metrics, Observation
 from agent.record import Severity
 from agent.telemetry import Telemetry

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from agent.host.supervise import WELL_AFTER, describe, supervise
+from agent.errors import describe
+from agent.host.supervise import WELL_AFTER, supervise
 from agent.metrics import Metrics
 from agent.telemetry import ComponentFailed, ComponentRecovered, Telemetry
 from agent.testing.clock import FakeClock

@@ -9,10 +9,10 @@ import pytest
 
 from agent.encode.sentry_event import encode_event
 from agent.encode.sentry_frames import Scene
+from agent.event_names import PROBE_CHANGED
 from agent.parse.patterns import compile_pattern
 from agent.record import LogRecord, Origin, Severity
 from agent.verdict.errors import (
-    PROBE,
     Rules,
     crumb_of,
     ends_the_interpreter,
@@ -58,7 +58,7 @@ def test_a_pattern_decides():
 
 def test_probes_may_be_left_out():
     """A probe that went down is an error unless that is not wished."""
-    down = record(**{"event.name": PROBE})._replace(origin=Origin("probe:api"))
+    down = record(**{"event.name": PROBE_CHANGED})._replace(origin=Origin("probe:api"))
     assert Rules().concerns(down)
     assert not Rules(probes=False).concerns(down)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from agent.event_names import PROCESS_EXITED
 from agent.parse.exceptions import FatalError, Frame, ThreadStack
 from agent.record import LogRecord, Origin, Severity
-from agent.verdict.errors import EXIT
 from agent.verdict.exits import LOOP_WINDOW_NS, Ending, exit_event, exit_exception, kill_event, note_end, read_ending, told_already
 from tests.support.sentry import NOW_NS, SUBJECT
 
@@ -73,7 +73,12 @@ def test_an_oom_kill_beside_a_process():
 
 def test_a_record_is_read_back():
     """What the record of an exit says is understood; fields of another type count as not there."""
-    attributes = {"event.name": EXIT, "process.exit.signal": "SIGKILL", "process.exit.oom_kills": 2, "process.executable.name": "app"}
+    attributes = {
+        "event.name": PROCESS_EXITED,
+        "process.exit.signal": "SIGKILL",
+        "process.exit.oom_kills": 2,
+        "process.executable.name": "app",
+    }
     record = LogRecord(NOW_NS, NOW_NS, Severity.FATAL, "", "x", attributes, Origin("child:7:exit"), 0)
     assert read_ending(record) == Ending(signal_name="SIGKILL", oom_kills=2, program="app")
     assert read_ending(record._replace(attributes={"process.exit.code": "3"})) == Ending()

@@ -6,23 +6,21 @@ first seen ──▶ started ──(OOM kill of one of its processes)──▶ �
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
+from agent.event_names import PROCESS_EXITED, PROCESS_OOM_KILLED, PROCESS_STARTED
 from agent.record import LogRecord, Origin, Severity
 from agent.resource import iso
 from agent.signals import name_of
-from agent.verdict.errors import EXIT
-from agent.verdict.exits import planned
 
 if TYPE_CHECKING:
     from agent.record import Value
 
-STARTED: Final = "outrider.process.started"
-"""`event.name` of a record that tells that a process is watched from now on."""
-OOM_KILLED: Final = "outrider.process.oom_killed"
-"""`event.name` of a record that tells of an OOM kill in the cgroup of a process that lives on."""
+PLANNED: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+"""By what supervisors and keyboards end a process: its planned end, whoever sent it, and no issue, under `exec` and `run` alike."""
 
 
 class Observed(NamedTuple):
@@ -55,13 +53,13 @@ def load(stored: bytes) -> Observed:
 
 def started_record(process: Observed, now_ns: int) -> LogRecord:
     """It is watched from now on."""
-    return _record(process, STARTED, Severity.INFO, f"watching {_who(process)}", now_ns, **{"process.began": process.began_ns})
+    return _record(process, PROCESS_STARTED, Severity.INFO, f"watching {_who(process)}", now_ns, **{"process.began": process.began_ns})
 
 
 def killed_record(process: Observed, kills: int, now_ns: int) -> LogRecord:
     """The kernel has killed others in its cgroup, and it lives on."""
     body = f"the kernel has killed {kills} process(es) in the cgroup of {process.program} (pid {process.pid}) for want of memory"
-    return _record(process, OOM_KILLED, Severity.FATAL, body, now_ns, **{"process.exit.oom_kills": kills})
+    return _record(process, PROCESS_OOM_KILLED, Severity.FATAL, body, now_ns, **{"process.exit.oom_kills": kills})
 
 
 def ended_record(process: Observed, status: int | None, oom_kills: int, now_ns: int, *, emptied: bool) -> LogRecord:
@@ -69,17 +67,24 @@ def ended_record(process: Observed, status: int | None, oom_kills: int, now_ns: 
     more: dict[str, Value] = {"process.exit.oom_kills": oom_kills} if oom_kills else {}
     if status is None:
         more |= {"process.exit.unknown": True, "outrider.target.emptied": emptied}
-        return _record(process, EXIT, Severity.WARN, f"{_who(process)} has ended, nobody knows how", now_ns, **more)
+        return _record(process, PROCESS_EXITED, Severity.WARN, f"{_who(process)} has ended, nobody knows how", now_ns, **more)
     code = os.waitstatus_to_exitcode(status)
     asked = planned(code)
     more |= {"process.exit.requested": True} if asked else {}
     if code >= 0:
         more |= {"process.exit.code": code}
         severity = Severity.INFO if code == 0 or asked else Severity.ERROR
-        return _record(process, EXIT, severity, f"{_who(process)} exited with code {code}", now_ns, **more)
+        return _record(process, PROCESS_EXITED, severity, f"{_who(process)} exited with code {code}", now_ns, **more)
     name = name_of(-code)
     more |= {"process.exit.signal": name}
-    return _record(process, EXIT, Severity.INFO if asked else Severity.FATAL, f"{_who(process)} was ended by {name}", now_ns, **more)
+    return _record(
+        process, PROCESS_EXITED, Severity.INFO if asked else Severity.FATAL, f"{_who(process)} was ended by {name}", now_ns, **more
+    )
+
+
+def planned(returncode: int | None) -> bool:
+    """Whether an end is a planned one, given as `subprocess` gives it: by such a signal, or with its code as shells and handlers return it."""
+    return returncode is not None and (-returncode in PLANNED or returncode - 128 in PLANNED)
 
 
 def _who(process: Observed) -> str:
