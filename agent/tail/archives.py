@@ -30,7 +30,7 @@ class Archives:
     def refresh(self) -> None:
         """Read again what changed in them."""
         if self._enabled and self._live:
-            for path in {*self._configured, *(below for directory in self._live for below in self._below(directory))}:
+            for path in dict.fromkeys((*self._configured, *(below for directory in self._live for below in self._below(directory)))):
                 self._listings.refreshed(path)
 
     def of(self, directory: str) -> list[str]:

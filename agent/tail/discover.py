@@ -1,20 +1,26 @@
 """Which directories and names there are. Thin I/O: a directory is read again only when its time stamp says so.
 
-Directories change in place while they are read, and their time stamps are as coarse as the kernel's tick. So after a change a directory
-is read once more, at the next look: only then does an unchanged time stamp mean unchanged content.
+Directories change in place while they are read, and two changes within one tick of the clock leave the same time stamp. So a directory is
+read again until the tick of its last change is over: only then does an unchanged time stamp mean unchanged content.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, NamedTuple
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.tail.names import compile_glob, glob_depth, glob_root, possible_bases
 from agent.tail.unreadable import DIRECTORY, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+_TICK: Final = 0.02
+"""Seconds within which a directory may change twice under one time stamp: the kernel's clock ticks every 10 ms at the slowest."""
+_COARSE_TICK: Final = 2.0
+"""The same where the file system stores whole seconds."""
 
 
 class Entry(NamedTuple):
@@ -29,8 +35,10 @@ class Entry(NamedTuple):
 class Listing:
     """One directory as last read. `entries` is empty while the directory does not exist."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` gives monotonic seconds."""
         self.path = path
+        self._clock = clock
         self.device = 0
         self.entries: dict[str, Entry] = {}
         self.links: list[str] = []
@@ -38,7 +46,12 @@ class Listing:
         self.error: OSError | None = None
         """Why it could not be read; what was known of it is kept then, for nothing says that it is gone."""
         self._stamp: tuple[int, int, int] | None = None
-        self._settled = False
+        self._stamped_at = 0.0
+        """When this time stamp was seen first."""
+        self._is_confirmed = False
+        """The directory was read once more under the same time stamp."""
+        self._is_settled = False
+        """It was so when the tick of its last change was over."""
         self._rotated: dict[str, list[str]] | None = None
 
     def refresh(self) -> bool:
@@ -47,8 +60,9 @@ class Listing:
             status = os.stat(self.path)
             stamp = (status.st_dev, status.st_ino, status.st_mtime_ns)
             same, first = stamp == self._stamp, self._stamp is None
-            if same and self._settled:
+            if same and self._is_settled:
                 return False
+            now = self._clock()
             entries = _read(self.path)
         except (FileNotFoundError, NotADirectoryError):
             changed = bool(self.entries)
@@ -61,12 +75,13 @@ class Listing:
         self.links = [os.path.join(self.path, name) for name, entry in entries.items() if entry.is_link]
         self._rotated = None if changed else self._rotated
         self.entries, self.device, self.error = entries, status.st_dev, None
-        self._stamp, self._settled = stamp, same
+        self._stamp, self._stamped_at = stamp, self._stamped_at if same else now
+        self._is_confirmed, self._is_settled = same, same and now - self._stamped_at >= _tick(status.st_mtime_ns)
         return changed
 
     def is_certain(self) -> bool:
         """Whether the entries are those of this moment: nothing changed since the directory was read, nor while it was."""
-        return self._settled and self.is_current()
+        return self._is_confirmed and self.is_current()
 
     def is_current(self) -> bool:
         """Whether nothing seems to have changed since the directory was read: its time stamp is the same."""
@@ -88,6 +103,10 @@ class Listing:
                 for base in possible_bases(name):
                     self._rotated.setdefault(base, []).append(name)
         return self._rotated
+
+
+def _tick(mtime_ns: int) -> float:
+    return _TICK if mtime_ns % 10**9 else _COARSE_TICK
 
 
 def _read(path: str) -> dict[str, Entry]:
@@ -164,7 +183,8 @@ def survey(include: str, exclude: Sequence[str]) -> Survey:
 class Listings:
     """All directories that are looked at, each read at most once per look."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._known: dict[str, Listing] = {}
         self._looked: set[str] = set()
         self.changed: set[str] = set()
@@ -191,4 +211,6 @@ class Listings:
 
     def get(self, path: str) -> Listing:
         """The directory as last read."""
-        return self._known.setdefault(path, Listing(path))
+        if (known := self._known.get(path)) is None:
+            known = self._known[path] = Listing(path, self._clock)
+        return known

@@ -116,11 +116,11 @@ class Recognizer:
                         claims.append(Claim(min(stream.offset, stream.offset if end is None else end), order, stream, candidate, row, end))
         return claims
 
-    def _homes(self, path: str) -> set[str]:
+    def _homes(self, path: str) -> list[str]:
         """The homes of which a path may be a rotated file, and the one that it is."""
         directory, name = os.path.split(path)
-        bases = {name, without_gzip(name), *possible_bases(name)}
-        return {os.path.join(served, base) for served in self._archives.served(directory) for base in bases}
+        bases = dict.fromkeys((name, without_gzip(name), *possible_bases(name)))
+        return [os.path.join(served, base) for served in self._archives.served(directory) for base in bases]
 
     def _may_hold(self, stream: Stream, candidate: Candidate, generation: int) -> bool:
         """Whether to compare them at all."""

@@ -146,6 +146,10 @@ class Stream:
         self._long: _LongLine | None = None
         self._hole: int | None = None
 
+    def __hash__(self) -> int:
+        """By the first serial, so that sets of contents have the same order in each run."""
+        return self.born
+
     @property
     def head(self) -> Digest:
         """What is remembered of its first bytes."""

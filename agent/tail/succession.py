@@ -85,7 +85,7 @@ class Succession:
             self._locator.locate(listing)
         directories += self._where_lost_ones_may_be(directories)
         listings = [self._listings.get(directory) for directory in directories]
-        self._locator.test({home for listing in listings for _, home in self._candidates.rotated(listing)})
+        self._locator.test(dict.fromkeys(home for listing in listings for _, home in self._candidates.rotated(listing)))
         candidates = sorted(self._candidates.find(directories), key=by_age)
         for home in self._candidates.moving:
             self._undecided.add(home, home)
@@ -95,7 +95,7 @@ class Succession:
 
     def _where_lost_ones_may_be(self, looked_at: list[str]) -> list[str]:
         """Directories to look at besides, because what was lost just now may have been rotated there before."""
-        homes = {os.path.dirname(stream.home) for stream in self._table.lost if stream.is_uncounted}
+        homes = sorted({os.path.dirname(stream.home) for stream in self._table.lost if stream.is_uncounted})
         return [path for path in dict.fromkeys(path for home in homes for path in self.archives.of(home)) if path not in looked_at]
 
     # -- what they are

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from time import perf_counter
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from agent.crash import crash_point
@@ -26,7 +26,7 @@ from agent.tail.table import Homes, Notice, Options, Table
 from agent.tail.unreadable import DIRECTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from agent.tail.open import Found
     from agent.tail.reader import Reader
@@ -53,12 +53,13 @@ _BACKOFF: Final = Backoff(first=0.5, longest=30.0)
 class Tail:
     """Call `look` every poll interval, then `read` until it returns None. Not restartable: make a new one from the stored positions."""
 
-    def __init__(self, options: Options, stored: Mapping[str, bytes]) -> None:
+    def __init__(self, options: Options, stored: Mapping[str, bytes], clock: Callable[[], float] = monotonic) -> None:
         self.options = options
+        self._clock = clock
         self._globs = Globs(options.include, options.exclude)
         self.table = Table(stored, Homes(self._globs.match))
         self.pool = Pool(options.max_open, options.gzip_limit, options.gzip_ratio)
-        self._listings = Listings()
+        self._listings = Listings(clock)
         self._succession = Succession(self.table, self.pool, self._globs, self._listings, options)
         # what the configuration does not ask for any more keeps its position, and rests
         self._busy = dict.fromkeys(stream for stream in self.table.streams.values() if self._globs.match(stream.name))
@@ -80,9 +81,9 @@ class Tail:
         self.now = now
         self._poll()
         if now >= self._look_at:
-            begin = perf_counter()
+            begin = self._clock()
             self._scan()
-            self._look_at = now + min(10.0, max(self.options.poll_interval, (perf_counter() - begin) * _LOOK_SHARE))
+            self._look_at = now + min(10.0, max(self.options.poll_interval, (self._clock() - begin) * _LOOK_SHARE))
         self._recheck()
         if self._dirty:
             self._bring_up_to_date()
@@ -135,7 +136,7 @@ class Tail:
         for directory in self._dirty:
             self._listings.get(directory).refresh()
         first = self.table.is_first_start
-        self._succession.run(self._dirty, self.now, from_end=first and self.options.from_end)
+        self._succession.run(sorted(self._dirty), self.now, from_end=first and self.options.from_end)
         self.table.is_first_start = False
         self._dirty = set()
         touched, self.table.touched = self.table.touched, []

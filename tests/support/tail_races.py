@@ -17,7 +17,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import agent.tail.tail
+from tests.support.inodes import Inodes
 from tests.support.tail_rig import Rig
 
 if TYPE_CHECKING:
@@ -113,7 +113,10 @@ class World:
         self._is_busy = False
         self._is_over = False
         self._waiting: list[tuple[float, int, Iterator[float]]] = []
+        self.inodes = Inodes(random.Random(chance.random()))
         (root / "old").mkdir()
+        for directory in (root, root / "old"):
+            self.inodes.create(directory)
         for way in plan.ways:
             self._append(root / f"{way}.log", b"")
 
@@ -158,7 +161,13 @@ class World:
             file.write(data)
         self._stamp(path)
         if is_new:
-            self._stamp(self.root)
+            self.inodes.create(path)
+            self._stamp(path.parent)
+
+    def _remove(self, path: Path) -> None:
+        self.inodes.remove(path)
+        path.unlink()
+        self._stamp(path.parent)
 
     def _name(self, path: Path, to: str) -> Path:
         renamed = path.rename(path.with_name(to))
@@ -233,8 +242,7 @@ class World:
         yield from self._fill(packed, gzip.compress(plain.read_bytes(), mtime=0))
         shutil.copystat(plain, packed)
         yield self._pause()
-        plain.unlink()
-        self._stamp(plain.parent)
+        self._remove(plain)
 
     def _olddir(self, live: Path, generation: int) -> Iterator[float]:
         old = live.rename(live.parent / "old" / f"{live.name}-20260301-{generation:06}")
@@ -256,14 +264,14 @@ class World:
         content = live.read_bytes() + line * (self.chance.random() < 0.7)
         yield from self._fill(copy, content)
         self.counts[live.stem] += content.endswith(line)
+        self.inodes.remove(live)
         copy.replace(live)
         self._stamp(self.root)
 
     def _recreate(self, live: Path, generation: int) -> Iterator[float]:  # noqa: ARG002 - it keeps its name
         yield from self._until_read(live.stem)
         if not self._is_over:
-            live.unlink()
-            self._stamp(self.root)
+            self._remove(live)
             yield self._pause()
             self._append(live, b"")
 
@@ -303,7 +311,6 @@ class World:
 def _in_time(world: World) -> Iterator[None]:
     """Let the calls of the follower take time, and nothing else."""
     before = {name: getattr(os, name) for name in CALLS}
-    clock = agent.tail.tail.perf_counter
 
     def slowed(call: Callable[..., object]) -> Callable[..., object]:
         def slow(*args: object, **options: object) -> object:
@@ -315,12 +322,10 @@ def _in_time(world: World) -> Iterator[None]:
     try:
         for name, call in before.items():
             setattr(os, name, slowed(call))
-        agent.tail.tail.perf_counter = lambda: world.now
         yield
     finally:
         for name, call in before.items():
             setattr(os, name, call)
-        agent.tail.tail.perf_counter = clock
 
 
 class Outcome(NamedTuple):
@@ -349,16 +354,27 @@ class Outcome(NamedTuple):
 
 def play(root: Path, plan: Plan, seed: int) -> Outcome:
     """Write, rotate and follow, and read the rest when all is at rest."""
-    pace = plan.pace
     world = World(root, plan, random.Random(seed))
-    rig = Rig(root, "*.log", linger=0.2 * (seed // 2 % 2), partial_idle=0, **({"rotated_idle": 0.2} if seed % 2 else {}))
+    with world.inodes.installed():
+        rig, kills = _follow(world, plan, seed)
+    words = [str(record.body).split(" ") for record in rig.records]
+    read = {way: [int(number) for which, number, *_ in words if which == way and number != "head"] for way in plan.ways}
+    heads = {way: sum(which == way and number == "head" for which, number, *_ in words) - world.heads[way] for way in plan.ways}
+    assert sum(map(len, read.values())) + sum(heads.values()) + sum(world.heads.values()) == len(words), "read what nobody wrote"
+    return Outcome(world.counts, read, heads, rig.drops, kills, sum(event in {"assumed", "reread"} for event in rig.events))
+
+
+def _follow(world: World, plan: Plan, seed: int) -> tuple[Rig, int]:
+    """What the agent does in a play; how often it was killed."""
+    rotated_idle = {"rotated_idle": 0.2} if seed % 2 else {}
+    rig = Rig(world.root, "*.log", linger=0.2 * (seed // 2 % 2), clock=lambda: world.now, partial_idle=0, **rotated_idle)
     kills = 0
     for _ in range(3):
         rig.step()
         world.now += 0.2
     world.begin()
     with _in_time(world):
-        while world.now < pace.seconds:
+        while world.now < plan.pace.seconds:
             kills += not _lives_on(world, rig)
         world.end()
         silent = 0
@@ -367,11 +383,7 @@ def play(root: Path, plan: Plan, seed: int) -> Outcome:
             rig.now = RIG_BEGIN + world.now
             silent = 0 if rig.step(0) else silent + 1
     rig.close()
-    words = [str(record.body).split(" ") for record in rig.records]
-    read = {way: [int(number) for which, number, *_ in words if which == way and number != "head"] for way in plan.ways}
-    heads = {way: sum(which == way and number == "head" for which, number, *_ in words) - world.heads[way] for way in plan.ways}
-    assert sum(map(len, read.values())) + sum(heads.values()) + sum(world.heads.values()) == len(words), "read what nobody wrote"
-    return Outcome(world.counts, read, heads, rig.drops, kills, sum(event in {"assumed", "reread"} for event in rig.events))
+    return rig, kills
 
 
 def _lives_on(world: World, rig: Rig) -> bool:
@@ -389,7 +401,9 @@ def _lives_on(world: World, rig: Rig) -> bool:
     except KilledError:
         world.is_mortal = False
         world.advance(world.chance.choice((0.01, 0.3, 1.5)))
-        rig.restart()
+        rig.tail.close()
+        world.inodes.close_left()
+        rig.start()
         return False
     world.is_mortal = False
     return True

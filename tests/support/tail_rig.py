@@ -8,6 +8,7 @@ from agent.sources.log_files import Batches, LogFiles, options
 from agent.tail.tail import Tail
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from agent.record import Batch, LogRecord
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class Rig:
     """Follows `include` (globs below `root`). `step` is one round; `drain` as many as it takes until nothing comes any more."""
 
-    def __init__(self, root: Path, *include: str, linger: float = 0.0, **config: object) -> None:
+    def __init__(self, root: Path, *include: str, linger: float = 0.0, clock: Callable[[], float] | None = None, **config: object) -> None:
         self.root = root
         self.linger = linger
         globs = tuple(str(root / one) for one in include or ("*.log",))
@@ -27,11 +28,12 @@ class Rig:
         self.events: list[str] = []
         self.now = 1000.0
         self.wall_ns = 1
+        self.clock = clock or (lambda: self.now)
         self.start()
 
     def start(self) -> None:
         """Begin from what is committed, as after a kill."""
-        self.tail = Tail(options(self.config), dict(self.stored))
+        self.tail = Tail(options(self.config), dict(self.stored), self.clock)
         self.batches = Batches(self.tail, self.config, lambda: self.wall_ns, linger=self.linger)
 
     def restart(self) -> None:

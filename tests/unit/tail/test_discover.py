@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from agent.tail.discover import Globs, Listing, Listings
 
 
 def test_listing_is_read_only_when_needed(tmp_path, monkeypatch):
-    """A directory whose time stamp did not change twice is not read again."""
-    listing = Listing(str(tmp_path))
+    """A directory whose time stamp did not change since the tick of its last change was over is not read again."""
+    times = iter((0.0, 0.1))
+    os.utime(tmp_path, ns=(5, 5))
+    listing = Listing(str(tmp_path), lambda: next(times))
     assert listing.refresh()
     assert not listing.refresh()
     monkeypatch.setattr(os, "scandir", None)
     assert not listing.refresh()
+
+
+@pytest.mark.parametrize(("stamp", "tick"), [(1_700_000_000_123_000_000, 0.02), (1_700_000_000_000_000_000, 2.0)])
+def test_listing_sees_what_comes_in_the_same_tick(tmp_path, stamp, tick):
+    """A file that is made in the tick in which the directory was read twice already is seen by the next look, also where ticks are seconds."""
+    now = 0.0
+    listing = Listing(str(tmp_path), lambda: now)
+    for name in ("a.log", "b.log", "c.log"):
+        (tmp_path / name).touch()
+        os.utime(tmp_path, ns=(stamp, stamp))
+        assert listing.refresh()
+        assert not listing.refresh()
+        now += tick * 0.3
+    assert sorted(listing.entries) == ["a.log", "b.log", "c.log"]
 
 
 def test_listing_sees_changes(tmp_path):
