@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import importlib
 import os
 import sys
@@ -295,8 +296,9 @@ def _runtime() -> Callable[..., int]:
     with lean.stand_ins("importlib.metadata", **lean.NO_PLUGINS):
         importlib.import_module("agent.component")  # its options are the first model: pydantic looks for plugins
     from agent.host.runtime import run_agent  # noqa: PLC0415 - as above
+    from agent.server.endpoints import Endpoints  # noqa: PLC0415 - as above
 
-    return run_agent
+    return functools.partial(run_agent, pages=Endpoints)
 
 
 def _without_agent(error: Exception, command: tuple[str, ...]) -> int:

@@ -1,14 +1,20 @@
-"""What the status page, `/status.json`, `/readyz` and `outrider status` know of a running agent: plain facts, and the parts they make."""
+"""Values that the host hands to the pages, so that neither imports the other: the status, and what else the pages are made of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from agent.health import Part, Verdict, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from agent.clock import Clock
+    from agent.metrics import Metrics
+    from agent.spool.spool import Spool
+    from agent.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +147,26 @@ class Status:
     def _trouble(self, one: DestinationFacts) -> str:
         last = "never since the start" if one.last_success_ns is None else f"{(self.now_ns - one.last_success_ns) / 1e9:.0f} s ago"
         return f"{one.state}, last success {last}, {one.pending} records wait" + (f": {one.last_error}" if one.last_error else "")
+
+
+class PageInputs(NamedTuple):
+    """What the pages are made of."""
+
+    status: Callable[[], Awaitable[Status]]
+    """Gathers the status anew."""
+    refresh: Callable[[], Awaitable[None]]
+    """Publishes the metrics that are read only for a scrape; SpoolError if the store does not answer."""
+    spool: Spool
+    metrics: Metrics
+    telemetry: Telemetry
+    clock: Clock
+
+
+class Pages(Protocol):
+    """The listeners of one configuration."""
+
+    async def open(self, state_dir: Path) -> str:
+        """Listen; return the address. Raises OSError when it is taken."""
+
+    async def close(self) -> None:
+        """Stop listening; idempotent."""

@@ -28,19 +28,20 @@ from agent.host.identity import watched
 from agent.host.metric_rows import MetricRows
 from agent.host.pipeline import Builder
 from agent.host.supervise import supervise
-from agent.server.endpoints import Endpoints
+from agent.status import PageInputs
 from agent.telemetry import AgentImpaired, AgentStarted, Event, Level
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from agent.component import Exporter
-    from agent.config.settings import Settings
+    from agent.config.settings import Server, Settings
     from agent.host.held import Held
     from agent.host.pipeline import Host, Pipeline, RunningSource
     from agent.host.polling import ProbePoller, SamplerPoller
     from agent.host.wrapped import Wrapped
     from agent.record import Signal
+    from agent.status import Pages
 
 PATIENCE: Final = 10.0
 """Seconds that a wrapped command's last rows may take to be sent while no attempt has failed, unless somebody has asked for the end."""
@@ -70,9 +71,17 @@ class Generation:
     """One configuration at work, from its components' start to their end."""
 
     def __init__(
-        self, settings: Settings, *, host: Host, life: asyncio.TaskGroup, child: Wrapped | None, held: Held, hurry: asyncio.Event
+        self,
+        settings: Settings,
+        *,
+        host: Host,
+        life: asyncio.TaskGroup,
+        child: Wrapped | None,
+        held: Held,
+        hurry: asyncio.Event,
+        pages: Callable[[Server, PageInputs], Pages],
     ) -> None:
-        """`hurry` is set when the end must not wait for anything."""
+        """`hurry` is set when the end must not wait for anything; `pages` makes the listeners."""
         self.settings = self._settings = settings
         self.unread = Unread()
         """What was written and not read when the agent ended."""
@@ -91,12 +100,13 @@ class Generation:
         self._metric_rows = MetricRows(host, settings.metrics.temporality)
         self._address = ""
         self._facts = Facts(settings, host, self._pipeline, self._senders)
-        self._endpoints = Endpoints(settings.server, self._facts, host)
+        refresh = functools.partial(background.check_ledger, host)
+        self._pages = pages(settings.server, PageInputs(self._facts.read, refresh, host.spool, host.metrics, host.telemetry, host.clock))
 
     async def open(self) -> None:
         """Listen, and have rows kept for the destinations. UnavailableError: the address can't be had; nothing is left open then."""
         try:
-            self._address = await self._endpoints.open(self._settings.state_dir)
+            self._address = await self._pages.open(self._settings.state_dir)
         except OSError as error:
             reason = (
                 os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
@@ -138,7 +148,7 @@ class Generation:
     async def close(self) -> None:
         """Release everything, whatever was started."""
         with contextlib.suppress(OSError):  # the socket's directory may be gone
-            await self._endpoints.close()
+            await self._pages.close()
         await self._pipeline.close()
 
     async def _take_in(self, turn: asyncio.Event, ends: Callable[[], bool], outgoing: asyncio.TaskGroup) -> list[asyncio.Task[None]]:

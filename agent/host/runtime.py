@@ -44,7 +44,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from agent.config.settings import Settings
+    from agent.config.settings import Server, Settings
+    from agent.status import PageInputs, Pages
+
+    MakePages = Callable[[Server, PageInputs], Pages]
 
 START_PATIENCE: Final = 15.0
 """Seconds for which a state directory is tried again whose disk fails."""
@@ -58,10 +61,17 @@ class Agent:
     """One agent. `run` returns the exit code."""
 
     def __init__(
-        self, settings: Settings, *, reload: Callable[[], Settings], command: Sequence[str] = (), listener: signals.Listener | None = None
+        self,
+        settings: Settings,
+        *,
+        reload: Callable[[], Settings],
+        pages: MakePages,
+        command: Sequence[str] = (),
+        listener: signals.Listener | None = None,
     ) -> None:
         self._settings = settings
         self._reload = reload
+        self._pages = pages
         self._command = tuple(command)
         self._clock = SystemClock()
         self._metrics = Metrics(settings.service.resource(), self._clock)
@@ -95,7 +105,9 @@ class Agent:
             self.wrapped = child = self._wrap(host)
             await self._count_left_behind(spool)
             async with asyncio.TaskGroup() as life:
-                self._build = functools.partial(Generation, host=host, life=life, child=child, held=self._held, hurry=self._hurry)
+                self._build = functools.partial(
+                    Generation, host=host, life=life, child=child, held=self._held, hurry=self._hurry, pages=self._pages
+                )
                 self._discard = lambda unused: life.create_task(unused.close())
                 watch = life.create_task(spool.watch())  # without its store an agent ends, and whoever started it starts it again
                 first = self._build(self._settings)
@@ -258,12 +270,12 @@ class Agent:
         child.forward(number, by_terminal)
 
 
-def run_agent(settings: Settings, *, reload: Callable[[], Settings], command: Sequence[str] = ()) -> int:
+def run_agent(settings: Settings, *, reload: Callable[[], Settings], pages: MakePages, command: Sequence[str] = ()) -> int:
     """Run an agent to its end, on an event loop of its own."""
     if command:
-        return _run_wrapped(settings, reload, tuple(command))
+        return _run_wrapped(settings, reload, pages, tuple(command))
     _prepare(settings)
-    return asyncio.run(_main(Agent(settings, reload=reload)))
+    return asyncio.run(_main(Agent(settings, reload=reload, pages=pages)))
 
 
 def _prepare(settings: Settings, *, lowest: Level = Level.DEBUG) -> None:
@@ -274,13 +286,13 @@ def _prepare(settings: Settings, *, lowest: Level = Level.DEBUG) -> None:
     _spare_the_collector()
 
 
-def _run_wrapped(settings: Settings, reload: Callable[[], Settings], command: tuple[str, ...]) -> int:
+def _run_wrapped(settings: Settings, reload: Callable[[], Settings], pages: MakePages, command: tuple[str, ...]) -> int:
     """Run a command with the agent around it, or, whatever happens to the agent, without."""
     listener, agent = signals.Listener(), None
     listener.start()
     try:
         _prepare(settings, lowest=Level.ERROR)  # a wrapped command's output is the command's; what was dropped is counted, and on the page
-        agent = Agent(settings, reload=reload, command=command, listener=listener)
+        agent = Agent(settings, reload=reload, pages=pages, command=command, listener=listener)
         return asyncio.run(_main(agent))
     except Exception as error:  # noqa: BLE001 - a mistake of ours must not reach the workload
         child = agent.wrapped.child if agent is not None and agent.wrapped is not None else None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.errors import ConfigError
-from agent.host.background import check_ledger
 from agent.lean import SERVING, stand_ins
 from agent.net.addresses import bracketed
 from agent.net.http_server import HttpServer
@@ -23,10 +21,9 @@ if TYPE_CHECKING:
 
     from agent.clock import Clock
     from agent.config.settings import Server
-    from agent.host.facts import Facts
-    from agent.host.pipeline import Host
     from agent.net.access import AccessControl
     from agent.net.server_message import Handler, Routes, ServerRequest, ServerResponse
+    from agent.status import PageInputs
 
 
 class Guard(NamedTuple):
@@ -67,12 +64,12 @@ def _guard(settings: Server, clock: Clock) -> Guard:
 class Endpoints:
     """Both listeners of one configuration."""
 
-    def __init__(self, settings: Server, facts: Facts, host: Host) -> None:
+    def __init__(self, settings: Server, inputs: PageInputs) -> None:
         self._settings = settings
-        self._host = host
+        self._inputs = inputs
         self._page: Handler | None = None
-        public = self._public(facts)
-        self._guard = _guard(settings, host.clock)
+        public = self._public()
+        self._guard = _guard(settings, inputs.clock)
         self._servers = [self._server(public, self._guard)]
         self._control = self._server({**public, **self._private()}, Guard())
 
@@ -88,7 +85,7 @@ class Endpoints:
             await server.close()
 
     def _server(self, routes: Routes, guard: Guard) -> HttpServer:
-        telemetry = self._host.telemetry
+        telemetry = self._inputs.telemetry
         return HttpServer(
             routes,
             refused=lambda reason: telemetry.emit(RequestRefused(reason)),
@@ -97,8 +94,8 @@ class Endpoints:
             headers=guard.headers,
         )
 
-    def _public(self, facts: Facts) -> Routes:
-        return {**status_routes(facts.read), "GET /metrics": self._metrics}
+    def _public(self) -> Routes:
+        return {**status_routes(self._inputs.status), "GET /metrics": self._metrics}
 
     async def _metrics(self, request: ServerRequest) -> ServerResponse:
         """The view is made at the first scrape, and without what prometheus-client imports to serve and push by itself."""
@@ -106,8 +103,8 @@ class Endpoints:
             with stand_ins(*SERVING):
                 from agent.server.prometheus import MetricsPage  # noqa: PLC0415 - who is not scraped does not pay for it
 
-            self._page = MetricsPage(self._host.metrics, functools.partial(check_ledger, self._host))
+            self._page = MetricsPage(self._inputs.metrics, self._inputs.refresh)
         return await self._page(request)
 
     def _private(self) -> Routes:
-        return {"GET /logs": LogsRoute(self._host.spool), **spool_routes(self._host.spool)}
+        return {"GET /logs": LogsRoute(self._inputs.spool), **spool_routes(self._inputs.spool)}

@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 LAYERS = {
     0: "record columns errors crash event_names",
     1: "clock retry options fds writable lean signals metrics own_log fold notices telemetry component",
-    2: "error_event parse encode redact tail target command passing left_behind relay net resource health status",
-    3: "spool sources exporters verdict testing",
+    2: "error_event parse encode redact tail target command passing left_behind relay net resource health",
+    3: "spool sources exporters verdict testing status",
     4: "registry config",
     5: "host server",
     6: "cli cli_spool generate __main__",
@@ -135,6 +135,12 @@ def test_no_cycles():
 
     for name in graph:
         visit(name, ())
+
+
+def test_the_host_and_its_pages_do_not_know_each_other():
+    """Neither imports the other, not even for types: the command line gives the host what makes its listeners."""
+    pair = {"host", "server"}
+    assert [f"{name} imports {one.target}" for name in modules() for one in imports_of(name) if {top(name), top(one.target)} == pair] == []
 
 
 def test_components_know_only_the_contract():

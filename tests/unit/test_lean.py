@@ -74,7 +74,7 @@ class Finder:
         return importlib.util.spec_from_loader(name, Loader()) if name == "pydantic.plugin._loader" else None
 sys.meta_path.insert(0, Finder())
 from agent.cli import _runtime
-print(_runtime().__name__)
+print(_runtime().func.__name__)
 """
     assert run(script) == "run_agent"
 

@@ -49,7 +49,7 @@ def when_it_runs(act):
 @pytest.fixture
 def agent():
     """An agent whose configurations are made by the test; what it discards is noted."""
-    made = Agent(Settings(), reload=Settings)
+    made = Agent(Settings(), reload=Settings, pages=Mock())
     made.discarded = []
     made._discard = made.discarded.append
     made._telemetry = Mock()
