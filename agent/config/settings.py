@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SerializeAsAny, model_validator
 
 from agent.component import ComponentConfig  # noqa: TC001 - pydantic reads it
-from agent.encode.sentry_names import command_slug, is_slug
+from agent.issues.envelope.names import command_slug, is_slug
 from agent.net.addresses import is_loopback
 from agent.options import Address, Duration, FilePath, Interval, OptionError, ReadableFile, Secret, Size, split_address
 from agent.parse.patterns import Pattern  # noqa: TC001 - pydantic reads it

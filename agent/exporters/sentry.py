@@ -17,17 +17,17 @@ from pydantic import AfterValidator, Field
 from agent import __version__
 from agent.component import Accepted, ComponentConfig, Context
 from agent.crash import crash_point
-from agent.encode.sentry_envelope import Envelope, EnvelopeError, decode, encode, json_item, make, relabel, seal
-from agent.encode.sentry_event import timestamp
-from agent.encode.sentry_items import client_report
-from agent.encode.sentry_names import changes, environment, environment_of, release, release_of
-from agent.encode.sentry_trim import fit, steps
 from agent.errors import PausedError, RejectedError, RetryableError, TooLargeError
 from agent.exporters.advice import advised, of_failure, of_status
 from agent.exporters.otlp_answer import PASSING, REFUSES_US, retry_after, scrub, wants_tls
 from agent.exporters.sentry_dsn import parse_dsn
 from agent.exporters.sentry_limits import EVERYTHING, UNTOLD, RateLimits, read_limits
 from agent.exporters.sentry_losses import Attempt, Losses
+from agent.issues.envelope.format import Envelope, EnvelopeError, decode, encode, json_item, make, relabel, seal
+from agent.issues.envelope.items import client_report
+from agent.issues.envelope.names import changes, environment, environment_of, release, release_of
+from agent.issues.envelope.trim import fit, steps
+from agent.issues.event.encode import timestamp
 from agent.metrics import Kind, Metric
 from agent.net.http_client import HttpClient, HttpError, Request, Response, TlsOptions
 from agent.net.proxy import ProxyUrl, chooser

@@ -118,7 +118,7 @@ def _metric(settings: Settings) -> Payload:
 
 
 def _error(settings: Settings) -> Payload:
-    from agent.encode.sentry_envelope import json_item, make  # noqa: PLC0415 - only for who tells Sentry
+    from agent.issues.envelope.format import json_item, make  # noqa: PLC0415 - only for who tells Sentry
 
     event_id = uuid.uuid4().hex
     event: dict[str, Value] = {

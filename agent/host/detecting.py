@@ -6,26 +6,26 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Final
 
-from agent.encode.sentry_frames import NoSources, Scene
-from agent.encode.sentry_names import environment, environment_of, release, release_of
-from agent.encode.sentry_source import SourceFiles
-from agent.encode.sentry_workload import Workload
 from agent.event_names import CHILD, TARGET
-from agent.host.blackbox import BlackBox
-from agent.host.detector import Detector, Setup
-from agent.host.event_payloads import EventPayloads
+from agent.issues.detector import Detector, Setup
+from agent.issues.envelope.names import environment, environment_of, release, release_of
+from agent.issues.event.frames import NoSources, Scene
+from agent.issues.event.source_files import SourceFiles
+from agent.issues.event.workload import Workload
+from agent.issues.folding.windows import Limits
+from agent.issues.payloads import EventPayloads
+from agent.issues.reading.errors import Rules, resource_subject
+from agent.issues.recent.attachments import BlackBox
+from agent.issues.runs.run import Reporting
 from agent.parse.patterns import compile_pattern
 from agent.record import Severity
-from agent.verdict.errors import Rules, resource_subject
-from agent.verdict.runs import Reporting
-from agent.verdict.storms import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from agent.config.settings import Settings
-    from agent.encode.sentry_client import EventMaker
     from agent.host.pipeline import Host
+    from agent.issues.event.sdk import EventMaker
     from agent.metrics import Metrics, Observation
     from agent.parse.patterns import Compiled
     from agent.record import Value
@@ -61,7 +61,7 @@ class LaterMaker:
 
 
 def _load() -> EventMaker:
-    from agent.encode.sentry_client import EventMaker  # noqa: PLC0415 - see above
+    from agent.issues.event.sdk import EventMaker  # noqa: PLC0415 - see above
 
     return EventMaker()
 

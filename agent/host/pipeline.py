@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from agent.component import Exporter, Probe, Sampler, Source
     from agent.config.settings import Entry, ProbeEntry, SamplerEntry, Settings
-    from agent.host.detector import Detector
+    from agent.issues.detector import Detector
     from agent.spool.spool import Spool
 
 HOST_KEYS: Final = "host:"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
-from agent.encode.sentry_envelope import Envelope, EnvelopeError, Item, decode
+from agent.issues.envelope.format import Envelope, EnvelopeError, Item, decode
 from agent.testing.http_faults import FaultServer, Received, Reply, answer
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ import sys
 import pytest
 
 from agent.component import Accepted
-from agent.encode.sentry_client import EventMaker
-from agent.encode.sentry_event import encode_event
-from agent.encode.sentry_frames import Scene
 from agent.errors import PausedError, RetryableError
-from agent.verdict.errors import Rules, to_event
+from agent.issues.event.encode import encode_event
+from agent.issues.event.frames import Scene
+from agent.issues.event.sdk import EventMaker
+from agent.issues.reading.errors import Rules, to_event
 from tests.support import bugsink
 from tests.support.sentry import SUBJECT, agent_environment, corpus, event_row, exporter, run_exec
 

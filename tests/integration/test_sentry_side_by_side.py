@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.encode.sentry_event import encode_event
-from agent.encode.sentry_frames import Scene
-from agent.encode.sentry_source import SourceFiles
-from agent.verdict.errors import Rules, to_event
+from agent.issues.event.encode import encode_event
+from agent.issues.event.frames import Scene
+from agent.issues.event.source_files import SourceFiles
+from agent.issues.reading.errors import Rules, to_event
 from tests.support.sentry import CORPUS, SUBJECT, records_of
 
 PROGRAMS = CORPUS / "programs"

@@ -13,9 +13,9 @@ import urllib.request
 import pytest
 
 from agent.component import Accepted
-from agent.encode.sentry_envelope import Item
-from agent.encode.sentry_items import check_in, client_report, interval_schedule, logs, payload, session
 from agent.exporters.sentry_dsn import Dsn
+from agent.issues.envelope.format import Item
+from agent.issues.envelope.items import check_in, client_report, interval_schedule, logs, payload, session
 from agent.record import LogRecord, Origin, Severity, Signal
 from agent.testing.exporters import make_row
 from tests.support.bugsink import CACHE

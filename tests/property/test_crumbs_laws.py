@@ -12,18 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.columns import Block, Lines, Records, segments_of
-from agent.host.blackbox import MAX_LINES, BlackBox, Line, in_order, line_of, newest, shortened
+from agent.issues.reading.errors import crumb_of
+from agent.issues.recent.attachments import MAX_LINES, BlackBox, Line, in_order, line_of, newest, shortened
+from agent.issues.recent.breadcrumbs import Crumbs, trail
+from agent.issues.recent.last_records import MAX_LINE, Last
 from agent.parse.json_columns import Reader
 from agent.record import Origin
 from agent.redact.redactor import Redactor
-from agent.verdict.crumbs import Crumbs, trail
-from agent.verdict.errors import crumb_of
-from agent.verdict.last import MAX_LINE, Last
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.error_event import Crumb
+    from agent.issues.event.error_event import Crumb
     from agent.record import LogRecord
 
 pytestmark = pytest.mark.property

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.encode.sentry_frames import Scene
 from agent.event_names import CHILD, TARGET
-from agent.host.blackbox import BlackBox
-from agent.host.detector import Detector, Setup
-from agent.host.event_payloads import EventPayloads
+from agent.issues.detector import Detector, Setup
+from agent.issues.event.frames import Scene
+from agent.issues.folding.windows import Limits
+from agent.issues.payloads import EventPayloads
+from agent.issues.reading.errors import Rules
+from agent.issues.recent.attachments import BlackBox
+from agent.issues.runs.run import Reporting
 from agent.record import LogRecord, Severity
 from agent.target.process_records import Observed, ended_record, started_record
 from agent.testing.clock import FakeClock
 from agent.testing.context import make_context
-from agent.verdict.errors import Rules
-from agent.verdict.runs import Reporting
-from agent.verdict.storms import Limits
 from tests.support.detecting import LABELS, TRACEBACK, Spool, exited, feed, plain
 from tests.support.sentry import NOW_NS, SUBJECT, records_of
 

@@ -8,19 +8,19 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.encode.sentry_envelope import Envelope, EnvelopeError, Item, decode, encode
-from agent.encode.sentry_event import encode_event
-from agent.encode.sentry_frames import Scene
-from agent.encode.sentry_items import logs
-from agent.encode.sentry_names import environment, release, slug
-from agent.encode.sentry_trim import steps
 from agent.exporters.sentry_dsn import parse_dsn
 from agent.exporters.sentry_limits import RateLimits, read_limits
+from agent.issues.envelope.format import Envelope, EnvelopeError, Item, decode, encode
+from agent.issues.envelope.items import logs
+from agent.issues.envelope.names import environment, release, slug
+from agent.issues.envelope.trim import steps
+from agent.issues.event.encode import encode_event
+from agent.issues.event.frames import Scene
+from agent.issues.folding.windows import Budget, Choice, Limits, Storms
+from agent.issues.reading.errors import Rules, crumb_of, to_event
+from agent.issues.reading.templates import parametrise
 from agent.options import OptionError
 from agent.record import LogRecord, Origin
-from agent.verdict.errors import Rules, crumb_of, to_event
-from agent.verdict.storms import Budget, Choice, Limits, Storms
-from agent.verdict.templates import parametrise
 from tests.support.sentry import SUBJECT
 
 TEXT = st.text(max_size=60)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent.encode.sentry_envelope import decode
 from agent.errors import SpoolFullError
 from agent.event_names import PROCESS_EXITED
+from agent.issues.envelope.format import decode
 from agent.record import LogRecord, Origin, Severity
 from tests.support.sentry import NOW_NS
 

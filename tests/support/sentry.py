@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Self
 
 from agent.component import no_evictions
-from agent.encode.sentry_envelope import Item, make
 from agent.exporters.sentry import Sentry, SentryConfig
+from agent.issues.envelope.format import Item, make
+from agent.issues.reading.errors import Subject
 from agent.parse.lines import Parser
 from agent.record import LogRecord, Origin, Row, Signal
 from agent.testing.context import make_context, no_positions
 from agent.testing.exporters import make_row
-from agent.verdict.errors import Subject
 
 CORPUS = Path(__file__).parents[1] / "golden" / "tracebacks"
 SUBJECT = Subject("strategy", "host-1")

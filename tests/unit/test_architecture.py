@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 LAYERS = {
     0: "record columns errors crash event_names",
     1: "clock retry options fds writable lean signals metrics own_log fold notices telemetry component",
-    2: "error_event parse encode redact tail target command passing left_behind relay net resource health",
-    3: "spool sources exporters verdict testing status",
+    2: "parse encode issues redact tail target command passing left_behind relay net resource health",
+    3: "spool sources exporters testing status",
     4: "registry config",
     5: "host server",
     6: "cli cli_spool generate __main__",
@@ -200,7 +200,7 @@ def test_nobody_catches_everything():
         "agent.host.supervise",
         "agent.host.polling",
         "agent.host.delivery",
-        "agent.host.judging",
+        "agent.issues.judging",
         "agent.net.http_server",
         "agent.spool.thread",
     }

@@ -10,11 +10,11 @@ import pytest
 from agent.columns import Block, Columns, Records, first_origin, unusual
 from agent.encode.any_value import ENTRIES
 from agent.encode.otlp_columns import ColumnEncoder
+from agent.issues.reading.errors import Rules
 from agent.parse.json_columns import Reader
 from agent.parse.json_lines import parse
 from agent.parse.lines import Parser
 from agent.record import LogRecord, Origin
-from agent.verdict.errors import Rules
 
 ORIGIN = Origin("f")
 LEVELS = ("info", "error", "debug", "unheard-of", "critical")

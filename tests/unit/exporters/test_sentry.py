@@ -8,9 +8,9 @@ import zlib
 import pytest
 
 from agent.component import Accepted
-from agent.encode.sentry_envelope import Item, decode
-from agent.encode.sentry_items import check_in, payload
 from agent.errors import PausedError, RejectedError, RetryableError, TooLargeError
+from agent.issues.envelope.format import Item, decode
+from agent.issues.envelope.items import check_in, payload
 from agent.record import Signal
 from agent.testing.clock import FakeClock
 from agent.testing.exporters import make_row

@@ -10,9 +10,9 @@ import pytest
 
 from agent.component import Accepted
 from agent.config import read
-from agent.encode import sentry_envelope
 from agent.errors import RetryableError
 from agent.host.checking import ask, check_settings, unusable
+from agent.issues.envelope import format as envelope_format
 from agent.record import Signal
 from agent.testing.otlp_server import decode
 
@@ -98,7 +98,7 @@ async def test_sentry_is_sent_an_event(settings):
 
     [found] = await ask("sentry", destination, settings)
 
-    envelope = sentry_envelope.decode(gzip.decompress(destination.rows[0].body))
+    envelope = envelope_format.decode(gzip.decompress(destination.rows[0].body))
     event = envelope.items[0].json()
     assert found.well
     assert (event["message"], event["level"], envelope.service) == ("outrider check: a test record", "info", "demo")

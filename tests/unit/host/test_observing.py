@@ -11,11 +11,11 @@ import pytest
 
 from agent.errors import SpoolFullError
 from agent.host.observing import BEAT, LINGER, SOON, VACANT, Observer, boot_id
+from agent.issues.reading.exits import read_ending
 from agent.target.ending import read_stat
 from agent.target.process_records import Observed, load
 from agent.target.roots import Roots
 from agent.testing.clock import FakeClock, settle
-from agent.verdict.exits import read_ending
 
 
 class Sampler:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.issues.reading.errors import Rules, Subject, to_event
 from agent.parse.traceback import parse_traceback
-from agent.verdict.errors import Rules, Subject, to_event
 from tests.support.sentry import records_of
 
 GROUP = b"""\

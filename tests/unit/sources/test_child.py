@@ -11,6 +11,7 @@ import pytest
 
 from agent.command import UNKNOWN, Exit, StartError
 from agent.errors import SpoolError
+from agent.issues.reading.exits import read_ending
 from agent.record import Origin
 from agent.relay import Piece
 from agent.sources import child as module
@@ -18,7 +19,6 @@ from agent.sources.child import Child, ChildConfig, _Stream
 from agent.target.process_records import Observed, ended_record
 from agent.testing.context import make_context
 from agent.testing.sink import Sink
-from agent.verdict.exits import read_ending
 
 TRACEBACK = b'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    f()\nValueError: x\n'
 

@@ -1,0 +1,1 @@
+"""From an `ErrorEvent` to the JSON object that Sentry calls an event."""

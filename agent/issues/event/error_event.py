@@ -1,0 +1,122 @@
+"""An error worth an issue, before anybody has given it a wire format: what happened, where, how often, and what went before. Plain values.
+
+Who finds one (a record, an exit, a probe) says what it knows; `encode` says how Sentry wants to hear it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.parse.exceptions import ExceptionInfo, FatalError
+    from agent.record import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """The signal that ended a process."""
+
+    number: int
+    name: str
+    """`SIGSEGV` and the like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mechanism:
+    """How the error came to be known (Sentry: exception interface, mechanism)."""
+
+    type: str = "generic"
+    handled: bool = True
+    """False if nobody caught it: the process or the thread died of it."""
+    own: bool = False
+    """Whether it is the agent's own judgement (an end, a probe, a pattern) and not an exception of the workload's.
+
+    That is not what Sentry calls `synthetic`: receivers leave type and value out of the title of such an event, and these two say what happened.
+    """
+    signal: Signalled | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Crumb:
+    """A record that went before."""
+
+    time_ns: int
+    level: str
+    category: str
+    message: str
+    data: Mapping[str, Value] = field(default_factory=dict)
+    """The fields of a structured record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes with the event."""
+
+    filename: str
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the log said: the template that all such messages share, what varies, and the text as it was written."""
+
+    template: str
+    params: tuple[str, ...] = ()
+    formatted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """The operation that failed: a request, a task, a job."""
+
+    name: str
+    source: str
+    """How the name came about (Sentry: transaction annotations): `component`, `task`, `sanitized`."""
+    method: str = ""
+    """Of a request; so are `url` (or only its path) and `query`."""
+    url: str = ""
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorEvent:
+    """One error. At least one of `exception`, `fatal` and `message` is there."""
+
+    event_id: str
+    """32 hexadecimal digits, the same whenever the same error is found again."""
+    time_ns: int
+    """Nanoseconds since the Unix epoch."""
+    level: str
+    """`fatal`, `error`, `warning`, `info` or `debug`."""
+    group: tuple[str, ...]
+    """Errors with the same one are one problem: of a storm of them few are sent."""
+    fingerprint: tuple[str, ...] = ()
+    """What a receiver is to group by instead of its own grouping; empty = that does as well."""
+    message: Message | None = None
+    exception: ExceptionInfo | None = None
+    fatal: FatalError | None = None
+    mechanism: Mechanism = Mechanism()
+    transaction: Transaction | None = None
+    logger: str = ""
+    server_name: str = ""
+    """The workload's host."""
+    service: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Value] = field(default_factory=dict)
+    trace_id: str = ""
+    """32 hexadecimal digits, or empty."""
+    span_id: str = ""
+    """16 hexadecimal digits, or empty."""
+    breadcrumbs: tuple[Crumb, ...] = ()
+    """Oldest first."""
+
+    @property
+    def said(self) -> str:
+        """Its message: what varies between errors of one group."""
+        if self.exception is not None:
+            return self.exception.value
+        return (self.message.formatted or self.message.template) if self.message else ""

@@ -1,0 +1,1 @@
+"""Runs of processes and checks of probes, as sessions and check-ins."""

@@ -1,0 +1,135 @@
+"""One run of a process as Sentry counts it: a release-health session and, of the wrapped command, a cron check-in. Pure.
+
+not begun ──first record──▶ running (session ok, check-in in_progress) ──exit──▶ over (exited | crashed | abnormal; ok | error)
+
+A run is stored while it lasts, with the rows that tell of it: a kill of the agent neither loses its end nor begins it anew. What Sentry calls
+its end: `exited` if it was orderly, `crashed` if there is proof that the process failed, `abnormal` if it was cut short (SIGKILL) or nobody
+knows how it ended. Sentry's crash-free rate counts only `crashed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from agent.issues.envelope.items import check_in, crontab_schedule, identifier, payload, session
+from agent.issues.envelope.names import slug
+from agent.issues.folding.windows import PREFIX
+from agent.record import Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from agent.issues.envelope.format import Item
+    from agent.issues.reading.exits import Ending
+    from agent.record import LogRecord, Payload
+
+RUN: Final = f"{PREFIX}run:"
+"""Of the positions that hold the runs that are not over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """What is told of runs."""
+
+    service: str
+    labels: Mapping[str, str]
+    """Release and environment, as far as they are known."""
+    sessions: bool = False
+    """Sentry takes no session without a release, so none is made without one."""
+    check_ins: bool = False
+    schedule: str = ""
+    """When the command runs, as a crontab; "" = the monitor exists already."""
+    monitor: str = ""
+    """The slug of the command's monitor; "" = that of the service."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether runs are told of at all."""
+        return self.check_ins or (self.sessions and "release" in self.labels)
+
+
+def stored_runs(positions: Mapping[str, bytes], reporting: Reporting) -> Iterator[tuple[str, Run]]:
+    """The runs that were not over when the positions were stored, by their keys there."""
+    for name, value in positions.items():
+        if name.startswith(RUN):
+            key, started_ns, errors, holder, *monitor = orjson.loads(value)
+            yield name, Run(key, started_ns, reporting, errors, holder, *monitor)
+
+
+def began_ns(record: LogRecord) -> int:
+    """When the process of a record began: as our own records of processes say, or as the key of the command's output does; not what it logs.
+
+    Keys: `child:PID:NANOSECONDS:STREAM`, `child:PID:exit`, `process:…`; of another one it is when the record was seen.
+    """
+    parts = record.origin.key.split(":")
+    if "log.iostream" not in record.origin.attributes:
+        told = record.attributes.get("process.began")
+        return told if isinstance(told, int) else record.observed_ns
+    return int(parts[2]) if len(parts) == 4 and parts[2].isdigit() else record.observed_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that has begun."""
+
+    key: str
+    """Of this run and no other."""
+    started_ns: int
+    reporting: Reporting
+    errors: int = 0
+    holder: str = ""
+    """The agent process whose child it is; "" if it is nobody's: then any agent may see its end."""
+    monitor: str = ""
+    """Of the command that it is a run of, if an earlier agent began it."""
+
+    def with_more(self, errors: int) -> Run:
+        """It after some more errors."""
+        return replace(self, errors=self.errors + errors)
+
+    def dump(self) -> bytes:
+        """What is stored of it."""
+        return orjson.dumps([self.key, self.started_ns, self.errors, self.holder, self._monitor()])
+
+    def _monitor(self) -> str:
+        return self.monitor or self.reporting.monitor or slug(self.reporting.service)
+
+    def begin(self) -> list[Payload]:
+        """What is told at its beginning."""
+        return self._told("ok", "in_progress", self.started_ns, first=True)
+
+    def end(self, ending: Ending, now_ns: int, *, uncaught: bool) -> list[Payload]:
+        """What is told at its end."""
+        status = "crashed" if uncaught and not ending.good else ending.session_status
+        now_ns = max(now_ns, self.started_ns + 1_000_000)  # the clock may have been set back; Sentry takes the higher `seq`
+        check = "ok" if ending.good else "" if ending.unknown else "error"  # of an unknown end Sentry hears by its own timeout
+        return self._told(status, check, now_ns, first=False)
+
+    def _told(self, status: str, check: str, now_ns: int, *, first: bool) -> list[Payload]:
+        told, reporting = [], self.reporting
+        if reporting.sessions and "release" in reporting.labels:
+            told.append(self._payload(Signal.SENTRY_SESSION, self._session(status, now_ns, first=first)))
+        if reporting.check_ins and self.holder and check:
+            told.append(self._payload(Signal.SENTRY_MONITOR, self._check_in(check, now_ns, first=first)))
+        return told
+
+    def _payload(self, signal: Signal, item: Item) -> Payload:
+        return payload(signal, item, service=self.reporting.service)
+
+    def _session(self, status: str, now_ns: int, *, first: bool) -> Item:
+        sid = identifier(self.key, "session")
+        labels, began = self.reporting.labels, self.started_ns
+        return session(sid, status, started_ns=began, now_ns=now_ns, first=first, errors=self.errors, labels=labels)
+
+    def _check_in(self, status: str, now_ns: int, *, first: bool) -> Item:
+        reporting = self.reporting
+        return check_in(
+            self._monitor(),
+            status,
+            check_in_id=identifier(self.key, "check-in"),
+            labels={key: value for key, value in reporting.labels.items() if key == "environment"},
+            config=crontab_schedule(reporting.schedule) if reporting.schedule else None,
+            duration=None if first else (now_ns - self.started_ns) / 1e9,
+        )

@@ -1,1 +1,0 @@
-"""Judgements over time: whether the workload is well."""

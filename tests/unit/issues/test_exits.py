@@ -1,0 +1,106 @@
+"""How a process ended: what is an error, what is told already, what a session says, and when it is a loop."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.event_names import PROCESS_EXITED
+from agent.issues.reading.exits import LOOP_WINDOW_NS, Ending, exit_event, exit_exception, kill_event, note_end, read_ending, told_already
+from agent.parse.exceptions import FatalError, Frame, ThreadStack
+from agent.record import LogRecord, Origin, Severity
+from tests.support.sentry import NOW_NS, SUBJECT
+
+ENDINGS = {
+    "well": (Ending(), True, "exited", ""),
+    "code": (Ending(code=3), False, "crashed", "NonZeroExit"),
+    "segfault": (Ending(signal_name="SIGSEGV"), False, "crashed", "SIGSEGV"),
+    "killed": (Ending(signal_name="SIGKILL"), False, "abnormal", "SIGKILL"),
+    "oom": (Ending(signal_name="SIGKILL", oom_kills=1), False, "crashed", "OutOfMemoryKill"),
+    "oom, unseen": (Ending(oom_kills=1, unknown=True), False, "crashed", "OutOfMemoryKill"),
+    "oom, seen by a shell": (Ending(code=137, oom_kills=1), False, "crashed", "OutOfMemoryKill"),
+    "killed, seen by a shell": (Ending(code=137), False, "crashed", "NonZeroExit"),
+    "a real-time signal": (Ending(signal_name="SIG35"), False, "crashed", "SIG35"),
+    "oom elsewhere": (Ending(signal_name="SIGSEGV", oom_kills=1), False, "crashed", "SIGSEGV"),
+    "terminated by a stranger": (Ending(signal_name="SIGTERM"), False, "exited", "SIGTERM"),
+    "terminated by us": (Ending(signal_name="SIGTERM", requested=True), True, "exited", ""),
+    "interrupted": (Ending(signal_name="SIGINT"), True, "exited", ""),
+    "asked and said so": (Ending(code=143, requested=True), True, "exited", ""),
+}
+
+
+@pytest.mark.parametrize(("ending", "good", "status", "type_"), ENDINGS.values(), ids=ENDINGS)
+def test_endings(ending, good, status, type_):
+    """Each ending is good or has its type, and its status of a session."""
+    assert (ending.good, ending.session_status) == (good, status)
+    if not good:
+        assert exit_exception(ending, None).type == type_
+
+
+def test_what_a_traceback_tells_already():
+    """Only the exit code of an uncaught exception, or an interrupt, is told by the traceback before it."""
+    assert told_already(Ending(code=1), uncaught=True)
+    assert told_already(Ending(signal_name="SIGINT"), uncaught=True)
+    assert not told_already(Ending(code=1), uncaught=False)
+    assert not told_already(Ending(code=3), uncaught=True)
+    assert not told_already(Ending(signal_name="SIGSEGV"), uncaught=True)
+
+
+def test_an_unknown_end():
+    """An end that nobody saw is neither good nor bad; Sentry is told `abnormal`. It makes a loop only if nothing of the target was left."""
+    unseen = Ending(unknown=True)
+    assert (unseen.good, unseen.bad, unseen.suspicious, unseen.session_status) == (False, False, False, "abnormal")
+    assert Ending(unknown=True, emptied=True).suspicious
+    assert Ending(unknown=True, oom_kills=1).bad
+
+
+def test_what_an_unknown_end_has_said():
+    """A last traceback, or the interpreter's death in the log, is the whole story of an end that nobody saw; an OOM kill is a story of its own."""
+    assert told_already(Ending(unknown=True), uncaught=True)
+    assert told_already(Ending(unknown=True), uncaught=False, fatal=True)
+    assert told_already(Ending(signal_name="SIGABRT"), uncaught=False, fatal=True)
+    assert not told_already(Ending(unknown=True), uncaught=False)
+    assert not told_already(Ending(unknown=True, oom_kills=1), uncaught=True)
+    assert not told_already(Ending(code=3), uncaught=False, fatal=True)
+
+
+def test_an_oom_kill_beside_a_process():
+    """An OOM kill in the cgroup of a process that lives on is a fatal error with the signal that the kernel takes."""
+    attributes = {"process.exit.oom_kills": 2, "process.executable.name": "app", "process.pid": 7}
+    event = kill_event(LogRecord(NOW_NS, NOW_NS, Severity.FATAL, "", "x", attributes, Origin("process:b:7:1"), 5), SUBJECT)
+    assert (event.level, event.exception.type, event.mechanism.signal.name) == ("fatal", "OutOfMemoryKill", "SIGKILL")
+    assert (event.mechanism.own, event.extra["process.pid"]) == (True, 7)
+
+
+def test_a_record_is_read_back():
+    """What the record of an exit says is understood; fields of another type count as not there."""
+    attributes = {
+        "event.name": PROCESS_EXITED,
+        "process.exit.signal": "SIGKILL",
+        "process.exit.oom_kills": 2,
+        "process.executable.name": "app",
+    }
+    record = LogRecord(NOW_NS, NOW_NS, Severity.FATAL, "", "x", attributes, Origin("child:7:exit"), 0)
+    assert read_ending(record) == Ending(signal_name="SIGKILL", oom_kills=2, program="app")
+    assert read_ending(record._replace(attributes={"process.exit.code": "3"})) == Ending()
+
+
+def test_the_event_of_an_exit():
+    """The event is synthetic, fatal for a signal, with its number; faulthandler's stack and all threads go with it."""
+    threads = (ThreadStack("1", current=False, frames=()), ThreadStack("2", current=True, frames=(Frame("/app/a.py", 3, "f"),)))
+    record = LogRecord(NOW_NS, NOW_NS, Severity.FATAL, "", "x", {"process.pid": 7, "other": 1}, Origin("child:7:exit"), 0)
+    event = exit_event(record, Ending(signal_name="SIGABRT", program="app"), SUBJECT, fatal=FatalError("Aborted", threads))
+    assert (event.level, event.mechanism.own, event.mechanism.handled) == ("fatal", True, False)
+    assert (event.mechanism.signal.number, event.mechanism.signal.name) == (6, "SIGABRT")
+    assert [frame.function for frame in event.exception.frames] == ["f"]
+    assert event.fatal.threads == threads
+    assert event.extra == {"process.pid": 7}
+
+
+def test_a_loop_is_told_once():
+    """The third bad end in ten minutes makes a loop, the fourth is none again; ends long ago do not count."""
+    second, ends, loops = 10**9, [], []
+    for number in range(5):
+        ends, loop = note_end(ends, NOW_NS + number * second)
+        loops.append(loop)
+    assert loops == [False, False, True, False, False]
+    assert note_end(ends, NOW_NS + LOOP_WINDOW_NS * 2) == ([NOW_NS + LOOP_WINDOW_NS * 2], False)
