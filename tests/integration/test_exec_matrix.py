@@ -7,11 +7,12 @@ another wrapper differs from that, the situation names it. Where `outrider exec`
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pytest
@@ -30,20 +31,25 @@ SIGNALS = (
     *("HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV"),
     *("USR2", "PIPE", "ALRM", "TERM", "XCPU", "XFSZ", "VTALRM", "PROF", "SYS", "34", "64"),
 )
+OF_CPYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
+"""Ignored in every Python; `subprocess` puts them back for what it starts."""
 FDS = "for n in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do [ -e /proc/$$/fd/$n ] && printf '%s ' $n; done"
 SEEN = "Seen|SigBlk|SigIgn|Umask|Groups|CapEff|Cpus_allowed:|NoNewPrivs"
 COUNT = """
 import os, signal, sys, time
-got = []
-signal.signal(getattr(signal, sys.argv[1]), lambda number, frame: got.append(number))
+counted, got = getattr(signal, sys.argv[1]), []
+for number in (counted, signal.SIGTERM):
+    signal.signal(number, lambda number, frame: got.append(number))
 open("ready", "w").close()
-end = time.monotonic() + 20
-while not got and time.monotonic() < end:
+end = time.monotonic() + 30
+while signal.SIGTERM not in got and time.monotonic() < end:
     time.sleep(0.01)
-time.sleep(0.2)
-print(len(got))
+time.sleep(0.5)
+print(got.count(counted))
 """
-"""Counts one signal."""
+"""Counts one signal until SIGTERM, which every wrapper hands on, and a little longer: the kernel keeps no order among pending signals."""
+SETTLED = "until [ -e ready ] && grep -q '^State:.S' /proc/$p/status; do sleep 0.02; done"
+"""Waits for the command, and for its wrapper: timeout(1) hands no signal on before it has got the command's number from fork(2)."""
 MASKED = """
 import os, signal, sys
 how, numbers, *command = sys.argv[1:]
@@ -91,7 +97,8 @@ class Situation(NamedTuple):
 
 def kill(name: str) -> str:
     """A command that counts a signal, which is sent to the wrapper."""
-    return f"$W python3 count.py SIG{name} & p=$!; while [ ! -e ready ]; do sleep 0.02; done; kill -{name} $p; wait $p"
+    end = "" if name == "TERM" else "sleep 0.3; kill -TERM $p; "
+    return f"$W python3 count.py SIG{name} & p=$!; {SETTLED}; kill -{name} $p; {end}wait $p"
 
 
 SITUATIONS: dict[str, Situation] = {
@@ -168,7 +175,7 @@ SITUATIONS: dict[str, Situation] = {
     "a directory that is gone": Situation("mkdir gone; cd gone; rmdir ../gone; $W sh -c 'exit 3' 2>/dev/null"),
     "niceness": Situation("nice -n 5 $W nice"),
     "the arguments": Situation("$W python3 -c 'import sys; print(sys.argv[1:])' '' 'a b' -- --config $(printf 'x\\377y') '*'"),
-    "the environment": Situation("A= B='x y' C=$(printf 'n\\nl') D=$(printf '\\377') $W env | grep -v ^_= | LC_ALL=C sort"),
+    "the environment": Situation("A= B='x y' C=$(printf 'n\\nl') D=$(printf '\\377') $W env | grep -av ^_= | LC_ALL=C sort"),
     "a bare environment": Situation('env -i PATH="$PATH" PYTHONPATH="$PYTHONPATH" OUTRIDER_STATE_DIR="$OUTRIDER_STATE_DIR" $W env | LC_ALL=C sort'),
     "a foreign locale": Situation("LC_ALL=C LC_CTYPE=xx_XX $W env | grep ^LC_ | sort"),
     "the session": Situation("[ $($W ps -o sid= -p $$) = $($W sh -c 'ps -o sid= -p $$') ]; echo $?"),
@@ -190,7 +197,10 @@ SITUATIONS: dict[str, Situation] = {
     "a daemon": Situation("$W python3 daemon.py 4 | tail -1"),
     "a daemon that outlives the reader's patience": Situation("$W python3 daemon.py 0 > kept/out; sleep 5; tail -1 kept/out"),
     "a child in the background": Situation("$W sh -c '(sleep 3; echo late) & echo soon; exit 2'"),
-    "a child that closes what it was given": Situation("$W sh -c '(sleep 6; touch kept/late) >/dev/null 2>&1 & echo soon'; [ -e kept/late ] || echo at once; sleep 9"),
+    "a child that closes what it was given": Situation(
+        "$W sh -c '(n=0; until [ -e over ] || [ $((n=n+1)) -gt 400 ]; do sleep 0.05; done; touch kept/late) >/dev/null 2>&1 & echo soon'; "
+        "[ -e kept/late ] || echo at once; touch over; until [ -e kept/late ]; do sleep 0.05; done"
+    ),
     "a daemon whose reader goes away": Situation("$W python3 daemon.py 0 2>/dev/null | head -1; sleep 5; ls kept"),
     # signals on their way
     **{f"SIG{name} to the wrapper": Situation(kill(name)) for name in ("HUP", "TERM")},
@@ -200,14 +210,14 @@ SITUATIONS: dict[str, Situation] = {
     },
     **{f"SIG{name} to the wrapper, ignored at its start": Situation(kill(name)) for name in ("INT", "QUIT")},
     "SIGTERM ends it": Situation("exec 2>/dev/null; $W sleep 30 & p=$!; sleep 1.5; kill $p; wait $p; echo $?"),
-    "SIGTERM ends it in its own way": Situation("$W sh -c 'trap \"echo bye; exit 8\" TERM; touch ready; while :; do sleep 0.05; done' & p=$!; while [ ! -e ready ]; do sleep 0.05; done; kill $p; wait $p; echo $?"),
+    "SIGTERM ends it in its own way": Situation(f"$W sh -c 'trap \"echo bye; exit 8\" TERM; touch ready; while :; do sleep 0.05; done' & p=$!; {SETTLED}; kill $p; wait $p; echo $?"),
     "SIGTERM at once": Situation("exec 2>/dev/null; $W sleep 30 & kill $!; wait $!; echo $?"),
     "SIGTERM during the start": Situation("exec 2>/dev/null; $W sleep 30 & sleep 0.15; kill $!; wait $!; echo $?"),
     "an alarm that was set before ends it": Situation("{ python3 alarm.py 3 $W sleep 9; } 2>/dev/null; echo $?", unlike="timeout"),
     "an alarm during the start": Situation("{ python3 alarm.py 0.1 $W sleep 9; } 2>/dev/null; echo $?", unlike="timeout"),
-    "a signal it ignores": Situation("$W sh -c 'trap \"\" TERM; touch ready; sleep 2; echo survived' & p=$!; while [ ! -e ready ]; do sleep 0.05; done; kill $p; wait $p; echo $?"),
+    "a signal it ignores": Situation(f"$W sh -c 'trap \"\" TERM; touch ready; sleep 2; echo survived' & p=$!; {SETTLED}; kill $p; wait $p; echo $?"),
     "stopped and continued": Situation(
-        "$W sh -c 'touch ready; n=0; while [ $n -lt 20 ]; do n=$((n+1)); sleep 0.05; done; echo done; exit 3' & p=$!; while [ ! -e ready ]; do sleep 0.02; done; kill -TSTP $p; sleep 0.5; kill -CONT $p; wait $p; echo $?"
+        f"$W sh -c 'touch ready; n=0; while [ $n -lt 20 ]; do n=$((n+1)); sleep 0.05; done; echo done; exit 3' & p=$!; {SETTLED}; kill -TSTP $p; sleep 0.5; kill -CONT $p; wait $p; echo $?"
     ),
 }  # fmt: skip
 
@@ -223,41 +233,61 @@ NECESSARY: dict[str, Situation] = {
 """Where `outrider exec` differs from `env`, because it stands between the command and what reads its output, and because it is a process."""
 
 
-@pytest.fixture
-def side_by_side(tmp_path):
-    """Runs a situation with each wrapper at once; exit code, output, error output and what is kept, by wrapper."""
-
-    def run(situation, *wrappers):
-        started = {name: start(name, situation, tmp_path) for name in wrappers}
-        return {name: result(process, tmp_path / name) for name, process in started.items()}
-
-    return run
+AT_ONCE = 8
+"""Situations that are tried at a time: most of what they take is waiting."""
 
 
-def start(name, situation, tmp_path):
+@pytest.fixture(scope="module")
+def found(request, tmp_path_factory):
+    """What came of each situation that is asked for, with each wrapper; the others are tried while one is judged."""
+    asked = {
+        item.callspec.id: item.callspec.params for item in request.session.items if item.path == request.path and hasattr(item, "callspec")
+    }
+    with signals_at_their_defaults(), ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {name: pool.submit(side_by_side, **params, place=tmp_path_factory.mktemp("situation")) for name, params in asked.items()}
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def signals_at_their_defaults():
+    """As a shell starts its commands: whatever started us may have some ignored, as it does in the background."""
+    ignored = [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN and n not in OF_CPYTHON]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def side_by_side(situation, wrappers, place):
+    """Try a situation with each of the wrappers at once; exit code, output, error output and what is kept, by wrapper."""
+    started = {name: start(name, situation, place) for name in wrappers}
+    return {name: result(process, place / name) for name, process in started.items()}
+
+
+def start(name, situation, place):
     """A situation with a wrapper, in a directory of its own."""
-    place = tmp_path / name
-    (place / "kept").mkdir(parents=True)
+    own = place / name
+    (own / "kept").mkdir(parents=True)
     for file, text in (("count.py", COUNT), ("masked.py", MASKED), ("alarm.py", ALARM), ("daemon.py", DAEMON)):
-        (place / file).write_text(text)
-    variables = environment(tmp_path / "state", W=WRAPPERS[name], PYTHONDONTWRITEBYTECODE="1")
+        (own / file).write_text(text)
     return subprocess.Popen(
         ["sh", "-c", situation.script],
-        cwd=place,
-        env=variables,
+        cwd=own,
+        env=environment(place / "state", W=WRAPPERS[name], PYTHONDONTWRITEBYTECODE="1"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=_as_a_shell_would_start,  # noqa: PLW1509 - no threads here
+        umask=0o022,
     )
 
 
-def result(process, place):
+def result(process, own):
     """How it went, without what shows which wrapper it was."""
     out, err = process.communicate(timeout=60)
-    kept = {path.name: path.read_bytes() for path in (place / "kept").iterdir()}
-    own = b"W=" + WRAPPERS[place.name].encode()
-    return process.returncode, out.replace(own, b"").replace(bytes(place), b"."), err, kept
+    kept = {path.name: path.read_bytes() for path in (own / "kept").iterdir()}
+    wrapper = b"W=" + WRAPPERS[own.name].encode()
+    return process.returncode, out.replace(wrapper, b"").replace(bytes(own), b"."), err, kept
 
 
 def silent(found):
@@ -266,28 +296,27 @@ def silent(found):
     return code, out, kept
 
 
-def _as_a_shell_would_start():
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
-    os.umask(0o022)
+def all_wrappers(situation):
+    """Those that are installed, and end."""
+    return tuple(name for name in WRAPPERS if name != situation.hangs and (name == "outrider" or shutil.which(name)))
 
 
-@pytest.mark.parametrize("situation", SITUATIONS.values(), ids=SITUATIONS)
-def test_a_command_can_not_tell_it_from_env(side_by_side, situation):
+@pytest.mark.parametrize(("situation", "wrappers"), [(one, all_wrappers(one)) for one in SITUATIONS.values()], ids=SITUATIONS)
+def test_a_command_can_not_tell_it_from_env(found, situation, wrappers, request):
     """Code, outputs and traces are the same. The other wrappers show that this means something: theirs are, but where they are named."""
-    others = [name for name in ("timeout", "tini") if shutil.which(name) and name != situation.hangs]
-    found = side_by_side(situation, "env", "outrider", *others)
+    by = found[request.node.callspec.id].result()
 
-    assert found["outrider"] == found["env"]
-    assert [name for name in others if silent(found[name]) != silent(found["env"])] == [n for n in others if n in situation.unlike.split()]
+    assert by["outrider"] == by["env"]
+    others = set(wrappers) - {"env", "outrider"}
+    assert {name for name in others if silent(by[name]) != silent(by["env"])} == others & set(situation.unlike.split())
 
 
-@pytest.mark.parametrize("situation", NECESSARY.values(), ids=NECESSARY)
-def test_where_it_must_differ_from_env_it_is_said(side_by_side, situation):
+@pytest.mark.parametrize(("situation", "wrappers"), [(one, ("env", "outrider")) for one in NECESSARY.values()], ids=NECESSARY)
+def test_where_it_must_differ_from_env_it_is_said(found, situation, wrappers, request):
     """Each of these is a difference, and no other is known."""
-    found = side_by_side(situation, "env", "outrider")
+    by = found[request.node.callspec.id].result()
 
-    assert found["outrider"] != found["env"]
+    assert by["outrider"] != by["env"]
 
 
 def test_all_wrappers_are_there():
