@@ -46,7 +46,7 @@ def next_due(due: float, now: float, interval: float) -> float:
 
 
 async def every(clock: Clock, interval: float, act: Callable[[], Awaitable[None]]) -> None:
-    """Act now and then at every beat, until cancelled."""
+    """Act now and then at every beat, until cancelled: for whatever asks at an interval, a source too."""
     due = clock.monotonic()
     while True:
         await act()

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checka
 
 from pydantic import BaseModel, ConfigDict
 
+from agent.errors import SpoolError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
@@ -39,8 +41,13 @@ class ComponentConfig(BaseModel):
 
 
 async def no_evictions() -> Mapping[str, int]:
-    """What a component that is no exporter is told."""
+    """The evictions of a component that is not an exporter."""
     return {}
+
+
+async def no_store(batch: Batch) -> None:  # noqa: ARG001 - the signature of `emit`
+    """Refuse a batch: a source emits with what `run` is given, an exporter stores with `Accepted`."""
+    raise SpoolError("this component has no way into the spool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,9 @@ class Context:
     """Reads this source's committed positions back. The only truth: call it at the start of every `run`. An exporter's are what it gave `Accepted`."""
     evicted: Callable[[], Awaitable[Mapping[str, int]]] = no_evictions
     """Records that made room for newer ones before this exporter had sent them, by signal; the counts only grow, also over restarts."""
+    emit: Callable[[Batch], Awaitable[None]] = no_store
+    """Stores records and positions of a sampler or a probe, as a source's `emit` does: `positions` reads them back, also after a restart. SpoolError:
+    nothing of it is stored."""
 
 
 class Source(Protocol):
@@ -113,11 +123,22 @@ class Finishing(Protocol):
         """What is there now and not among the committed positions; reads no contents, and holds nothing open."""
 
 
-class Sampler(Protocol):
-    """Reads figures once when asked. Synchronous and quick (< 10 ms): reading /proc, not the network."""
+@runtime_checkable
+class Settling(Protocol):
+    """Optional ability of a source: after how long a silence of its input it has emitted a record that may have more lines (a traceback)."""
 
-    def sample(self) -> Sequence[Observation]:
-        """Return the present figures; series that are not in the list any more disappear from both exits."""
+    settling: float
+    """Seconds."""
+
+
+class Sampler(Protocol):
+    """Reads figures once when asked. As a plain function it is quick (< 10 ms): it reads /proc, not the network. Else it is a coroutine."""
+
+    def sample(self) -> Sequence[Observation] | Awaitable[Sequence[Observation]]:
+        """Return the present figures; series that are not in the list any more disappear from both exits.
+
+        The host cancels a coroutine after an interval, and never asks again before it has ended.
+        """
 
     async def close(self) -> None:
         """Release everything; idempotent."""
@@ -183,6 +204,21 @@ class Observing(Protocol):
     """The pids of the target's topmost processes, as the last sample has seen them."""
     proc_dir: Path
     """Where the process table is mounted that they are in."""
+
+
+@runtime_checkable
+class Targeted(Protocol):
+    """Optional ability of a sampler's *options*: say which processes it is about."""
+
+    target: str
+    """As `target/find.py` reads it: `pid:1`, say."""
+
+
+@runtime_checkable
+class Labelling(Protocol):
+    """Optional ability of an exporter of errors: the `release` and `environment` that its options give to what has none of its own."""
+
+    labels: Mapping[str, str]
 
 
 @runtime_checkable

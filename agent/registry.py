@@ -30,6 +30,8 @@ SOURCES: Final = {
 SAMPLERS: Final = {
     "process_tree": "agent.sources.process_tree:ProcessTree",
 }
+TARGET_SAMPLER: Final = "process_tree"
+"""What measures a target that is named without a type: by `OUTRIDER_TARGET`, or as the command of `exec`."""
 PROBES: Final = {
     "http": "agent.sources.probes.http:HttpProbe",
     "tcp": "agent.sources.probes.tcp:TcpProbe",

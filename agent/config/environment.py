@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote
 
 from agent.config.tree import Data, Fault, Place, Route, Tree, dotted
+from agent.registry import TARGET_SAMPLER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,7 +132,7 @@ class _Builder:
         if patterns:
             self._append("OUTRIDER_LOG_FILES", "sources", {"type": "log_files", "include": patterns})
         if target := self._env.get("OUTRIDER_TARGET"):
-            self._append("OUTRIDER_TARGET", "samplers", {"type": "process_tree", "target": target})
+            self._append("OUTRIDER_TARGET", "samplers", {"type": TARGET_SAMPLER, "target": target})
         for url in _split(self._env.get("OUTRIDER_PROBES", "")):
             self._append("OUTRIDER_PROBES", "probes", {"url": url})
 

@@ -118,6 +118,12 @@ class Sentry:
             raise
         return replace(accepted, positions=losses.settle(row.signal, attempt))
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Release and environment, where they are configured."""
+        given = {"release": self._config.release, "environment": self._config.environment}
+        return {key: value for key, value in given.items() if value}
+
     def doubts(self) -> list[str]:
         """Release and environment that Sentry would discard, and what is sent instead."""
         config, resource = self._config, self._context.resource

@@ -11,7 +11,8 @@ from agent.clock import SystemClock
 from agent.component import Checkable, Doubtful
 from agent.encode.otlp_logs import LogEncoder
 from agent.errors import OutriderError, RejectedError
-from agent.host.pipeline import Builder, Host
+from agent.host.builder import Builder
+from agent.host.pipeline import Host
 from agent.metrics import Kind, Metric, Metrics, Observation
 from agent.record import LogRecord, Origin, Payload, Row, Severity, Signal
 from agent.spool.spool import Spool

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Final
 
+from agent.component import Labelling
 from agent.event_names import CHILD, TARGET
 from agent.issues.detector import Detector, Setup
 from agent.issues.envelope.names import environment, environment_of, release, release_of
@@ -21,15 +22,16 @@ from agent.parse.patterns import compile_pattern
 from agent.record import Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from agent.component import Exporter
     from agent.config.settings import Settings
-    from agent.host.pipeline import Host
+    from agent.host.pipeline import Host, Pipeline
+    from agent.host.polling import SamplerPoller
     from agent.issues.event.sdk import EventMaker
     from agent.metrics import Metrics, Observation
     from agent.parse.patterns import Compiled
     from agent.record import Value
-    from agent.target.roots import Roots
 
 LEVELS: Final = {
     "debug": Severity.DEBUG,
@@ -66,13 +68,16 @@ def _load() -> EventMaker:
     return EventMaker()
 
 
-def build_detector(settings: Settings, host: Host, clean: Callable[[str], str], roots: Roots) -> Detector:
-    """The detector of a configuration; `clean` takes secrets out of source lines, which are read below `roots`."""
+def build_detector(settings: Settings, host: Host, pipeline: Pipeline, clean: Callable[[str], str]) -> Detector:
+    """The detector of a configuration, whose exporters are made; `clean` takes secrets out of source lines."""
     resource, errors = settings.service.resource(), settings.errors
-    sources = SourceFiles(clean, roots) if errors.source else NoSources()
+    sources = SourceFiles(clean, pipeline.roots) if errors.source else NoSources()
     window_ns = round(errors.window * 1e9)
-    scene = Scene(errors.in_app, sources, errors.locals, Workload(roots, clean))
-    subject, reporting = resource_subject(resource, socket.gethostname()), _reporting(settings)
+    scene = Scene(errors.in_app, sources, errors.locals, Workload(pipeline.roots, clean))
+    subject, reporting = (
+        resource_subject(resource, socket.gethostname()),
+        _reporting(settings, [exporter for _, exporter in pipeline.exporters]),
+    )
     setup = Setup(
         Rules(LEVELS[errors.level], _any_of(errors.patterns), errors.probes, errors.in_app),
         Limits(window_ns, errors.per_fingerprint, errors.total, errors.kinds),
@@ -84,17 +89,22 @@ def build_detector(settings: Settings, host: Host, clean: Callable[[str], str], 
     )
     box = BlackBox()
     payloads = EventPayloads(
-        subject.service, reporting.labels, scene, maker=LaterMaker(), box=box, clock=host.clock, figures=_figures(settings, host.metrics)
+        subject.service,
+        reporting.labels,
+        scene,
+        maker=LaterMaker(),
+        box=box,
+        clock=host.clock,
+        figures=_figures(pipeline.samplers, host.metrics),
     )
     return Detector(setup, payloads, box=box, spool=host.spool, clock=host.clock, metrics=host.metrics, telemetry=host.telemetry)
 
 
-def _figures(settings: Settings, metrics: Metrics) -> Callable[[], Mapping[str, float]]:
-    """What reads the figures that the samplers have published; that of a wrapped command has the name of its type."""
-    names = {*(entry.name for entry in settings.samplers), "process_tree"}
+def _figures(samplers: Sequence[SamplerPoller], metrics: Metrics) -> Callable[[], Mapping[str, float]]:
+    """A function that reads the figures which the samplers have published."""
 
     def read() -> Mapping[str, float]:
-        return {_series(one): one.value for name in sorted(names) for one in metrics.published(name)}
+        return {_series(one): one.value for name in sorted(poller.name for poller in samplers) for one in metrics.published(name)}
 
     return read
 
@@ -108,13 +118,13 @@ def _any_of(patterns: Sequence[str]) -> Compiled | None:
     return compile_pattern("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None
 
 
-def _reporting(settings: Settings) -> Reporting:
-    """Release and environment are the resource's, or else the first Sentry destination's, as Sentry takes them."""
+def _reporting(settings: Settings, exporters: Iterable[Exporter]) -> Reporting:
+    """Release and environment are the resource's, or else those of the first destination that gives some, as Sentry takes them."""
     resource, errors = settings.service.resource(), settings.errors
-    given = [entry.options.model_dump(include={"release", "environment"}) for entry in settings.exporters if entry.type == "sentry"]
+    given = [exporter.labels for exporter in exporters if isinstance(exporter, Labelling)]
     labels = {
-        "release": release(release_of(resource) or next((one["release"] for one in given if one.get("release")), "")),
-        "environment": environment(environment_of(resource) or next((one["environment"] for one in given if one.get("environment")), "")),
+        "release": release(release_of(resource) or next((one["release"] for one in given if "release" in one), "")),
+        "environment": environment(environment_of(resource) or next((one["environment"] for one in given if "environment" in one), "")),
     }
     known = {key: value for key, value in labels.items() if value}
     return Reporting(settings.service.name, known, errors.sessions, errors.check_ins, errors.schedule, errors.monitor)

@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agent import __version__
-from agent.component import Unread
+from agent.component import Observing, Unread
 from agent.crash import crash_point
 from agent.errors import SpoolError, UnavailableError
 from agent.host import background
+from agent.host.builder import Builder
 from agent.host.delivery import Sender
 from agent.host.delivery_state import State
 from agent.host.ending import Ending
 from agent.host.facts import Facts
 from agent.host.identity import watched
 from agent.host.metric_rows import MetricRows
-from agent.host.pipeline import Builder
 from agent.host.supervise import supervise
 from agent.status import PageInputs
 from agent.telemetry import AgentImpaired, AgentStarted, Event, Level
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = 10.0
 """Seconds that a wrapped command's last rows may take to be sent while no attempt has failed, unless somebody has asked for the end."""
+SAMPLE_EVERY: Final = 5.0
+"""Seconds between two looks at the resources of a wrapped command."""
 SEALING: Final = 1.0
 """Seconds that the end waits for a store that does not answer."""
 
@@ -201,10 +203,10 @@ class Generation:
         child = self._child
         for probe in self._pipeline.probes:
             probe.planned = lambda: child.ends_in_order
-        entry = child.attach(self._builder, self._life)
-        if entry is not None and not any(one.type == entry.type for one in self._settings.samplers):
-            poller = self._builder.sampler(entry)
-            self._child.before_reaping = poller.sampler.sample
+        target = child.attach(self._builder, self._life)
+        if target and not any(isinstance(poller.sampler, Observing) for poller in self._pipeline.samplers):
+            poller = self._builder.target_sampler(target, SAMPLE_EVERY)
+            child.before_reaping = poller.sampler.sample
             self._pipeline.samplers.append(poller)
 
     async def _seal(self) -> None:

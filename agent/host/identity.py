@@ -8,8 +8,8 @@ import uuid
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent import resource
+from agent.component import Targeted
 from agent.errors import SpoolError
-from agent.sources.process_tree import ProcessTreeConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,4 +56,4 @@ def identified(settings: Settings, command: Sequence[str], instance_id: str) -> 
 
 def watched(settings: Settings) -> str:
     """The target whose processes are measured; "" without one."""
-    return next((entry.options.target for entry in settings.samplers if isinstance(entry.options, ProcessTreeConfig)), "")
+    return next((entry.options.target for entry in settings.samplers if isinstance(entry.options, Targeted)), "")

@@ -24,15 +24,12 @@ from agent.target.ending import Watch, began_ns, read_stat
 from agent.target.process_records import Observed, ended_record, killed_record, load, started_record
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from agent.clock import Clock
+    from agent.component import Context
     from agent.host.polling import SamplerPoller
     from agent.record import LogRecord
     from agent.target.roots import Roots
-
-    Emit = Callable[[Batch], Awaitable[None]]
-    Positions = Callable[[], Awaitable[Mapping[str, bytes]]]
 
 MOST: Final = 64
 """Processes that are watched at a time: each costs a file descriptor."""
@@ -70,17 +67,14 @@ class _Followed:
 class Observer:
     """Watches the main processes of all samplers that know some."""
 
-    def __init__(
-        self, pollers: Sequence[SamplerPoller], emit: Emit, positions: Positions, clock: Clock, roots: Roots, *, settling: float = 0.0
-    ) -> None:
-        """`roots` are told of the processes, so that the source files of an error can be read.
+    def __init__(self, pollers: Sequence[SamplerPoller], context: Context, roots: Roots, *, settling: float = 0.0) -> None:
+        """`roots` follow the processes, so that the source files of an error can be read.
 
         `settling`: seconds of silence after which log files have given out what was written last.
         """
         self._pollers = [(poller, poller.sampler) for poller in pollers if isinstance(poller.sampler, Observing)]
-        self._emit = emit
-        self._positions = positions
-        self._clock = clock
+        self._context = context
+        self._clock = context.clock
         self._roots = roots
         self._linger = max(LINGER, min(settling, LONGEST_LINGER))
         self._boot = boot_id()
@@ -118,7 +112,7 @@ class Observer:
 
     async def _restore(self) -> None:
         """Go on with those that an earlier run has watched."""
-        for key, stored in (await self._positions()).items():
+        for key, stored in (await self._context.positions()).items():
             process = load(stored)
             if key not in self._watched:
                 self._follow(process, Watch(process.pid, process.start if process.boot == self._boot else -1, self._proc()))
@@ -194,7 +188,7 @@ class Observer:
     async def _tell(self, record: LogRecord, positions: Mapping[str, bytes | None]) -> bool:
         """Store a record and what it changes; False if the spool took nothing (it tells of that itself): the next look does it."""
         try:
-            await self._emit(Batch(records=[record], positions=positions))
+            await self._context.emit(Batch(records=[record], positions=positions))
         except SpoolError:
             return False
         return True

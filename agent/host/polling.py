@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -22,15 +23,10 @@ from agent.retry import Backoff
 from agent.telemetry import ComponentFailed, ComponentRecovered, ProbeChanged
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from agent.clock import Clock
-    from agent.component import Probe, Sampler
-    from agent.metrics import Metrics
+    from agent.component import Context, Probe, Sampler
     from agent.record import Value
-    from agent.telemetry import Telemetry
-
-    Emit = Callable[[Batch], Awaitable[None]]
 
 SUCCESS: Final = Metric("probe_success", Kind.GAUGE, "", "Whether the last look at the target succeeded.")
 DURATION: Final = Metric("probe_duration_seconds", Kind.GAUGE, "s", "How long the last look at the target took.")
@@ -94,38 +90,32 @@ class Look(NamedTuple):
         return self.success if self.state is State.UNKNOWN else self.state is State.UP
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
-    """What all pollers share."""
-
-    clock: Clock
-    metrics: Metrics
-    telemetry: Telemetry
-
-
 class SamplerPoller:
     """Runs one sampler."""
 
-    def __init__(self, name: str, sampler: Sampler, interval: float, host: Host) -> None:
-        self.name = name
+    def __init__(self, sampler: Sampler, context: Context, interval: float) -> None:
+        """`context` is what the sampler was made with; `interval` in seconds."""
+        self.name = context.name
         self.sampler = sampler
         self._interval = interval
-        self._host = host
+        self._context = context
         self._failing = False
+        self._one_at_a_time = asyncio.Lock()
 
     async def run(self) -> None:
         """Sample until cancelled."""
         try:
-            await every(self._host.clock, self._interval, self.sample)
+            await every(self._context.clock, self._interval, self.sample)
         finally:
-            self._host.metrics.publish(self.name, ())
+            self._context.metrics.publish(self.name, ())
             await self.sampler.close()
 
     async def sample(self) -> None:
         """Sample once, and publish what was found and how it went."""
-        start = self._host.clock.monotonic()
+        start = self._context.clock.monotonic()
         try:
-            found = list(self.sampler.sample())
+            async with self._one_at_a_time:
+                found = list(await self._sampled())
         except Exception as error:  # noqa: BLE001 - the host: whatever a sampler raises is told and tried again
             found = []
             self._failed(error)
@@ -133,17 +123,29 @@ class SamplerPoller:
             self._worked()
         label = {"component": self.name}
         found.append(Observation(SAMPLED, float(not self._failing), label))
-        found.append(Observation(SAMPLE_TIME, self._host.clock.monotonic() - start, label))
-        self._host.metrics.publish(self.name, found)
+        found.append(Observation(SAMPLE_TIME, self._context.clock.monotonic() - start, label))
+        self._context.metrics.publish(self.name, found)
+
+    async def _sampled(self) -> Sequence[Observation]:
+        found = self.sampler.sample()
+        if not isinstance(found, Awaitable):
+            return found
+        try:
+            async with asyncio.timeout(self._interval) as limit:
+                return await found
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise TimeoutError(f"no answer within {self._interval:g} s") from None
 
     def _failed(self, error: Exception) -> None:
         self._failing = True
-        self._host.telemetry.emit(ComponentFailed(self.name, describe(error), self._interval))
+        self._context.telemetry.emit(ComponentFailed(self.name, describe(error), self._interval))
 
     def _worked(self) -> None:
         if self._failing:
             self._failing = False
-            self._host.telemetry.emit(ComponentRecovered(self.name))
+            self._context.telemetry.emit(ComponentRecovered(self.name))
 
 
 class ProbePoller:
@@ -151,43 +153,40 @@ class ProbePoller:
 
     def __init__(
         self,
-        name: str,
         probe: Probe,
-        host: Host,
-        emit: Emit,
+        context: Context,
         *,
         interval: float,
         timeout: float,
         damping: Damping = Damping(),
     ) -> None:
-        """Times in seconds; `emit` takes the records of changes."""
-        self.name = name
+        """`context` is what the probe was made with, and stores the records of changes; times in seconds."""
+        self.name = context.name
         self.last: Look | None = None
         self.state = State.UNKNOWN
         self.planned: Callable[[], bool] = lambda: False
         """Whether the workload was asked to end, or has ended in order: then a target that is down is not an error."""
         self.probe = probe
-        self._host = host
-        self._emit = emit
+        self._context = context
         self.interval = interval
         self._timeout = timeout
         self._damping = damping
         self._looks: deque[bool] = deque(maxlen=damping.window)
         self._unsent: deque[LogRecord] = deque(maxlen=_UNSENT)
-        self._origin = Origin(f"probe:{name}", {"probe.name": name, "probe.target": probe.target})
+        self._origin = Origin(f"probe:{self.name}", {"probe.name": self.name, "probe.target": probe.target})
 
     async def run(self) -> None:
         """Look until cancelled."""
         try:
             await self._await_the_first_success()
-            await every(self._host.clock, self.interval, self.look)
+            await every(self._context.clock, self.interval, self.look)
         finally:
-            self._host.metrics.publish(self.name, ())
+            self._context.metrics.publish(self.name, ())
             await self.probe.close()
 
     async def _await_the_first_success(self) -> None:
         """Look again soon while a target that has just been started, as we have, is not there yet; it does not get down any faster by that."""
-        clock, attempt = self._host.clock, 0
+        clock, attempt = self._context.clock, 0
         end = clock.monotonic() + self.interval
         await self.look()
         while self.state is State.UNKNOWN:
@@ -201,18 +200,18 @@ class ProbePoller:
 
     async def look(self, *, early: bool = False) -> None:
         """Look once, publish what was found, and tell if the state changed by it; an `early` failure does not count towards that."""
-        start = self._host.clock.monotonic()
+        start = self._context.clock.monotonic()
         result = await self._result()
-        seconds = self._host.clock.monotonic() - start
+        seconds = self._context.clock.monotonic() - start
         if result.success or not early:
             self._looks.append(result.success)
         before, self.state = self.state, self._damping.next(self.state, self._looks)
         look = self.last = Look(
-            self.name, self.probe.target, self.state, result.success, result.reason, seconds, self._host.clock.wall_ns()
+            self.name, self.probe.target, self.state, result.success, result.reason, seconds, self._context.clock.wall_ns()
         )
-        self._host.metrics.publish(self.name, self._observations(result, seconds))
+        self._context.metrics.publish(self.name, self._observations(result, seconds))
         if worth_telling(before, self.state):
-            self._host.telemetry.emit(ProbeChanged(look.name, look.target, look.state, look.reason))
+            self._context.telemetry.emit(ProbeChanged(look.name, look.target, look.state, look.reason))
             self._unsent.append(change_record(look, self._origin, planned=self.planned()))
         await self._send()
 
@@ -223,7 +222,7 @@ class ProbePoller:
         except TimeoutError:
             return ProbeResult(success=False, reason=f"no answer within {self._timeout:g} s")
         except Exception as error:  # noqa: BLE001 - the host: a probe that breaks has not seen its target
-            self._host.telemetry.emit(ComponentFailed(self.name, describe(error), self.interval))
+            self._context.telemetry.emit(ComponentFailed(self.name, describe(error), self.interval))
             return ProbeResult(success=False, reason=f"the probe itself failed: {describe(error)}")
 
     def _observations(self, result: ProbeResult, seconds: float) -> list[Observation]:
@@ -240,7 +239,7 @@ class ProbePoller:
         if not self._unsent:
             return
         try:
-            await self._emit(Batch(records=tuple(self._unsent)))
+            await self._context.emit(Batch(records=tuple(self._unsent)))
         except SpoolError:  # nothing was stored: they go with the next look
             return
         self._unsent.clear()

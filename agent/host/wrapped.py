@@ -9,7 +9,6 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 from agent.command import UNKNOWN, StartError, let_go, say
-from agent.config.settings import SamplerEntry
 from agent.errors import SpoolError
 from agent.event_names import CHILD
 from agent.host.supervise import supervise
@@ -17,14 +16,14 @@ from agent.record import Batch, Drop
 from agent.retry import Backoff
 from agent.signals import ends, stop_as_usual
 from agent.sources.child import Child
-from agent.sources.process_tree import ProcessTreeConfig
 from agent.telemetry import AgentImpaired, OutputLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.host.builder import Builder
     from agent.host.intake import Intake
-    from agent.host.pipeline import Builder, Host
+    from agent.host.pipeline import Host
     from agent.sources.child import ChildConfig
 
 LINGER: Final = 0.7
@@ -38,8 +37,6 @@ COUNTING: Final = 0.5
 AGAIN: Final = Backoff(first=0.2, longest=2.0)
 TRIES: Final = 5
 """Times that a batch is tried while the spool can't be written (it tries several times itself, each time)."""
-SAMPLE_EVERY: Final = 5.0
-"""Seconds between two looks at the command's resources."""
 
 
 class Wrapped:
@@ -78,13 +75,13 @@ class Wrapped:
         exited = None if self.child is None else self.child.exited
         return self.told_to_end or (exited is not None and exited.done() and exited.result().code == 0)
 
-    def attach(self, builder: Builder, life: asyncio.TaskGroup) -> SamplerEntry | None:
+    def attach(self, builder: Builder, life: asyncio.TaskGroup) -> str:
         """Store what the command says through this configuration from now on; start it, the first time.
 
-        Returns the sampler that measures it, for a configuration that measures no process tree itself.
+        Returns it as the target of a sampler; "" if there is nothing to measure.
         """
         if self._called_off:
-            return None
+            return ""
         self._intake = builder.intake(self.NAME, replayable=False)
         self._settling = min(builder.settling(), LONGEST_LINGER)
         if self.child is None:
@@ -95,7 +92,7 @@ class Wrapped:
                 say(f"outrider: {error}")
                 self._called_off, self.code = True, error.code
                 self._stop("the command could not be started")
-                return None
+                return ""
             self.child, self.code = child, UNKNOWN
             let_go()
             self._living = life.create_task(self._live(child))
@@ -103,8 +100,7 @@ class Wrapped:
             builder.detector.started(f"{self.NAME}:{self.child.pid}:{self.child.began_ns}", self.child.began_ns)
         builder.identify(self.child.pid)
         builder.roots.follow(self.child.pid, self._host.clock.wall_ns())
-        options = ProcessTreeConfig(target=f"pid:{self.child.pid}")
-        return SamplerEntry(type="process_tree", name="process_tree", options=options, interval=SAMPLE_EVERY)
+        return f"pid:{self.child.pid}"
 
     def forward(self, number: int, by_terminal: bool = False) -> None:
         """Hand a signal on, unless the terminal has given it to the command already, as it does to the whole foreground process group.

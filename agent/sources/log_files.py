@@ -138,6 +138,7 @@ class LogFiles:
 
     def __init__(self, config: Config, context: Context) -> None:
         self.config = config
+        self.settling = config.record_idle + 3 * config.poll_interval
         self._context = context
         self._tail: Tail | None = None
         self._figures_at = 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from agent.target.ending import read_stat
 from agent.target.process_records import Observed, load
 from agent.target.roots import Roots
 from agent.testing.clock import FakeClock, settle
+from agent.testing.context import make_context
 
 
 class Sampler:
@@ -71,6 +73,7 @@ class Rig:
 
     def __init__(self):
         self.clock, self.store, self.poller, self.processes = FakeClock(), Store(), Poller(), []
+        self.context = replace(make_context(clock=self.clock, positions=self.store.read), emit=self.store.emit)
         self.task, self.roots = None, Roots()
 
     def process(self, program=""):
@@ -95,7 +98,7 @@ class Rig:
         import asyncio
 
         self.poller.sampler.mains = frozenset(pids)
-        self.observer = Observer([self.poller], self.store.emit, self.store.read, self.clock, self.roots, settling=settling)
+        self.observer = Observer([self.poller], self.context, self.roots, settling=settling)
         self.task = asyncio.create_task(self.observer.run())
         await settle()
 

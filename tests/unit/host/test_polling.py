@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 import structlog
 
 from agent.clock import every, next_due
-from agent.component import ProbeResult
-from agent.errors import SpoolError, describe
-from agent.host.polling import Damping, Host, ProbePoller, SamplerPoller, State, worth_telling
-from agent.metrics import Kind, Metric, Metrics, Observation
+from agent.component import Context, ProbeResult
+from agent.errors import SpoolError
+from agent.host.polling import Damping, ProbePoller, SamplerPoller, State, worth_telling
+from agent.metrics import Kind, Metric, Observation
 from agent.record import Severity
-from agent.telemetry import Telemetry
-from agent.testing.clock import START_NS, FakeClock
+from agent.testing.clock import START_NS, FakeClock, settle
+from agent.testing.context import make_context
 
 SIZE = Metric("size", Kind.GAUGE, "By", "A size.")
 
@@ -25,10 +26,9 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def host(clock):
-    """A host on that clock."""
-    metrics = Metrics({}, clock)
+    """What a component of the name `web` is lent, on that clock."""
     with structlog.testing.capture_logs():
-        yield Host(clock, metrics, Telemetry(metrics, clock))
+        yield make_context("web", clock=clock)
 
 
 class Box:
@@ -86,13 +86,13 @@ GOOD = ProbeResult(success=True)
 BAD = ProbeResult(success=False, reason="refused")
 
 
-def _values(host: Host) -> dict:
+def _values(host: Context) -> dict:
     found = host.metrics.collect().resource_metrics[0].scope_metrics[0].metrics
     return {(metric.name, tuple(sorted(point.attributes.items()))): point.value for metric in found for point in metric.data.data_points}
 
 
 def _poller(host, probe, emit=None, **options) -> ProbePoller:
-    return ProbePoller("web", probe, host, emit or Box(), interval=15, timeout=options.pop("timeout", 5), **options)
+    return ProbePoller(probe, replace(host, emit=emit or Box()), interval=15, timeout=options.pop("timeout", 5), **options)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ async def test_changes_wait_for_the_spool(host):
 async def test_a_cancelled_poller_leaves_nothing(host, clock):
     """At the end its series are gone and its component is closed."""
     probe, sampler = Script(*[GOOD] * 9), Sampler(*[[Observation(SIZE, 1)]] * 9)
-    tasks = [asyncio.create_task(_poller(host, probe).run()), asyncio.create_task(SamplerPoller("tree", sampler, 5, host).run())]
+    tasks = [asyncio.create_task(_poller(host, probe).run()), asyncio.create_task(SamplerPoller(sampler, host, 5).run())]
     await clock.advance(20)
     assert _values(host)
     for task in tasks:
@@ -308,7 +308,7 @@ async def test_a_planned_end_is_no_error(host, planned, severity):
 
 async def test_a_sampler_that_raises_is_tried_again(host):
     """A failed sample takes its series away rather than repeat old values, says so, and the next one brings them back."""
-    poller = SamplerPoller("tree", Sampler([Observation(SIZE, 1)], OSError("gone"), [Observation(SIZE, 2)]), 5, host)
+    poller = SamplerPoller(Sampler([Observation(SIZE, 1)], OSError("gone"), [Observation(SIZE, 2)]), host, 5)
     seen = []
     for _ in range(3):
         await poller.sample()
@@ -318,7 +318,37 @@ async def test_a_sampler_that_raises_is_tried_again(host):
     assert [event.name for event in host.telemetry.recent] == ["component failed"]
 
 
-def test_errors_are_told_in_one_line():
-    """What a component raised is told on one line, with its type."""
-    assert describe(ValueError("a\n  b")) == "ValueError: a b"
-    assert describe(TimeoutError()) == "TimeoutError"
+class Asking:
+    """A sampler that asks elsewhere: it answers when it is let."""
+
+    def __init__(self) -> None:
+        self.go, self.asked = asyncio.Event(), 0
+
+    async def sample(self):
+        self.asked += 1
+        await self.go.wait()
+        return [Observation(SIZE, self.asked)]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+async def test_a_sampler_may_be_a_coroutine(host):
+    """What it returns is published, and it is not asked again while it still asks elsewhere."""
+    sampler = Asking()
+    poller = SamplerPoller(sampler, host, 5)
+    tasks = [asyncio.create_task(poller.sample()) for _ in range(2)]
+    await settle()
+    assert sampler.asked == 1
+    sampler.go.set()
+    await asyncio.gather(*tasks)
+    assert {name: value for (name, _), value in _values(host).items()}["size"] == 2
+
+
+async def test_a_sampler_that_hangs_has_failed(host):
+    """After an interval a coroutine is cancelled; that is a failed sample, and the event says how long it was waited for."""
+    poller = SamplerPoller(Asking(), host, 0.01)
+    await poller.sample()
+    assert {name: value for (name, _), value in _values(host).items()}["outrider.sampler.success"] == 0
+    [event] = host.telemetry.recent
+    assert event.details["error"] == "TimeoutError: no answer within 0.01 s"

@@ -12,7 +12,7 @@ import pytest
 from agent.config import load
 from agent.host import bare
 from agent.host import wrapped as module
-from agent.host.pipeline import Builder
+from agent.host.builder import Builder
 from agent.host.wrapped import LINGER, LONGEST_LINGER, Wrapped
 from agent.record import Batch
 from agent.sources.child import ChildConfig, Exit
@@ -44,7 +44,7 @@ async def test_a_signal_before_the_start_calls_the_command_off(number):
 
     wrapped.forward(number)
     async with asyncio.TaskGroup() as life:
-        assert wrapped.attach(Mock(), life) is None
+        assert wrapped.attach(Mock(), life) == ""
 
     assert causes == [number.name]
     assert wrapped.code == 128 + number
@@ -243,6 +243,13 @@ async def test_files_settle_after_the_command_unless_somebody_waits_for_the_end(
     assert slept == [wanted]
 
 
+def built_settling(settings):
+    """What the sources of a configuration need."""
+    builder = Builder(settings, Mock())
+    builder.build()
+    return builder.settling()
+
+
 def test_how_long_files_take_to_settle(tmp_path):
     """As long as an open record waits for more, and three looks; without files there is nothing to wait for."""
     file = tmp_path / "f.yaml"
@@ -251,4 +258,4 @@ def test_how_long_files_take_to_settle(tmp_path):
         ("sources: [{type: log_files, include: [a], record_idle: 2s, poll_interval: 100ms}, {type: stdin}]", 2.3),
     ):
         file.write_text(text)
-        assert Builder(load(file, {}), Mock()).settling() == pytest.approx(wanted)
+        assert built_settling(load(file, {})) == pytest.approx(wanted)

@@ -1,0 +1,141 @@
+"""From the settings to components, wired to the host's parts. Wiring only: nothing is opened or started here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, cast
+
+from agent import __version__
+from agent.component import Context, Observing, Settling
+from agent.config.settings import SamplerEntry
+from agent.encode.otlp_logs import LogEncoder
+from agent.event_names import TARGET
+from agent.host.intake import Intake
+from agent.host.observing import Observer
+from agent.host.pipeline import Pipeline, RunningSource
+from agent.host.polling import ProbePoller, SamplerPoller
+from agent.record import Signal
+from agent.redact.redactor import Redactor
+from agent.registry import TARGET_SAMPLER, Kind, load
+from agent.resource import process
+from agent.spool.positions import remembered_as
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from agent.component import Exporter, Probe, Sampler, Source
+    from agent.config.settings import Entry, ProbeEntry, Settings
+    from agent.host.pipeline import Host
+    from agent.issues.detector import Detector
+
+HOST_KEYS: Final = "host:"
+"""Positions whose keys begin so are the host's (a detector's state), stored with the batches of a source and not shown to it."""
+
+
+class Builder:
+    """Makes the components of one configuration."""
+
+    def __init__(self, settings: Settings, host: Host) -> None:
+        self._settings = settings
+        self._host = host
+        self._redactor = Redactor(settings.redact)
+        self._resource = settings.service.resource()
+        self._encoder = LogEncoder(self._resource, ("outrider", __version__), settings.service.given())
+        self._pipeline = Pipeline()
+        self.roots = self._pipeline.roots
+
+    def build(self) -> Pipeline:
+        """Every configured component, unstarted. Exporters come first: whether errors are looked for depends on where they could go."""
+        settings, pipeline = self._settings, self._pipeline
+        pipeline.exporters += [(entry.name, self._exporter(entry)) for entry in settings.exporters]
+        pipeline.detector = self._make_detector()
+        pipeline.sources += [self._source(entry) for entry in settings.sources]
+        pipeline.samplers += [self._sampler(entry) for entry in settings.samplers]
+        pipeline.probes += [self._probe(entry) for entry in settings.probes]
+        if pipeline.detector is not None:
+            pipeline.detector.watch(pipeline.probes)
+        if any(isinstance(poller.sampler, Observing) for poller in pipeline.samplers):
+            self._observe()
+        return pipeline
+
+    @property
+    def detector(self) -> Detector | None:
+        """What finds errors, if they have somewhere to go."""
+        return self._pipeline.detector
+
+    def settling(self) -> float:
+        """Seconds of silence after which all sources have emitted what their input said last, an open record (a traceback) included."""
+        return max((one.source.settling for one in self._pipeline.sources if isinstance(one.source, Settling)), default=0.0)
+
+    def identify(self, pid: int) -> None:
+        """The workload is this process: what is collected from now on says so, but for what the configuration says itself."""
+        resource: dict[str, str | int] = {"process.pid": pid, **process(pid), **self._resource}
+        self._encoder.describe(resource)
+        self._host.metrics.describe(resource)
+
+    def target_sampler(self, target: str, interval: float) -> SamplerPoller:
+        """A sampler that measures a target, which the configuration does not name; `interval` in seconds."""
+        options = load(Kind.SAMPLER, TARGET_SAMPLER).Config.model_validate({"target": target})
+        return self._sampler(SamplerEntry(type=TARGET_SAMPLER, name=TARGET_SAMPLER, options=options, interval=interval))
+
+    def intake(self, name: str, *, replayable: bool) -> Intake:
+        """The way into the spool for all that is emitted under this name."""
+        return Intake(
+            name,
+            replayable=replayable,
+            spool=self._host.spool,
+            redactor=self._redactor,
+            encoder=self._encoder,
+            detector=self.detector,
+            telemetry=self._host.telemetry,
+        )
+
+    def context(self, name: str, place: str = "") -> Context:
+        """What a component of this name is lent; `place`: where its positions stand, if not under its name."""
+        host, spool = self._host, self._host.spool
+        positions = self._positions(place or name)
+        return Context(name, host.clock, host.metrics, host.telemetry, self._resource, positions, lambda: spool.evicted(name))
+
+    def _make_detector(self) -> Detector | None:
+        if not any(Signal.SENTRY_ERROR in exporter.signals for _, exporter in self._pipeline.exporters):
+            return None
+        from agent.host.detecting import build_detector  # noqa: PLC0415 - only with a destination of errors
+
+        return build_detector(self._settings, self._host, self._pipeline, self._redactor.text)
+
+    def _observe(self) -> None:
+        """Watch the target for its end."""
+        pipeline, context = self._pipeline, self._storing(TARGET, replayable=True)  # it can wait: what has ended does not change any more
+        observer = pipeline.observer = Observer(pipeline.samplers, context, self.roots, settling=self.settling())
+        for poller in pipeline.probes:
+            poller.planned = lambda: observer.at_rest
+
+    def _source(self, entry: Entry) -> RunningSource:
+        source = cast("Source", _make(Kind.SOURCE, entry, self.context(entry.name)))
+        return RunningSource(entry.name, entry.type, source, self.intake(entry.name, replayable=source.replayable))
+
+    def _sampler(self, entry: SamplerEntry) -> SamplerPoller:
+        context = self._storing(entry.name)
+        return SamplerPoller(cast("Sampler", _make(Kind.SAMPLER, entry, context)), context, entry.interval)
+
+    def _probe(self, entry: ProbeEntry) -> ProbePoller:
+        context = self._storing(entry.name)
+        return ProbePoller(cast("Probe", _make(Kind.PROBE, entry, context)), context, interval=entry.interval, timeout=entry.timeout)
+
+    def _exporter(self, entry: Entry) -> Exporter:
+        return cast("Exporter", _make(Kind.EXPORTER, entry, self.context(entry.name, remembered_as(entry.name))))
+
+    def _storing(self, name: str, *, replayable: bool = False) -> Context:
+        """The context of a component that is not a source and may store records all the same."""
+        return replace(self.context(name), emit=self.intake(name, replayable=replayable).emit)
+
+    def _positions(self, name: str) -> Callable[[], Awaitable[Mapping[str, bytes]]]:
+        async def read() -> Mapping[str, bytes]:
+            stored = await self._host.spool.positions(name)
+            return {key: value for key, value in stored.items() if not key.startswith(HOST_KEYS)}
+
+        return read
+
+
+def _make(kind: Kind, entry: Entry, context: Context) -> object:
+    return load(kind, entry.type)(entry.options, context)
