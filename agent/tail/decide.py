@@ -17,6 +17,7 @@ most was read has it. Each row of the table is provable, or ambiguous: there two
     ---------------  -------------------------------------------------------------------  -------------------------  -----------
     IN PLACE         equal, in the file where it was read                                 that content, from there   provable (1)
     COPY             the file is the beginning of one that still is there, and is read    nothing to read            provable (2)
+    COPY_ALONE       as COPY, but no other file tells whether it is more than a head      nothing to read            ambiguous (3)
     AGAIN            equal, and the inode is the one that was gone                        that content, from there   provable
     COPIED           equal, more than a head; the file has a rotated name                 that content, from there   provable
     COPIED_HEAD      equal, but only a head; the file has a rotated name                  that content, from there   ambiguous (3)

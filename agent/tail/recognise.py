@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.tail.decide import Pair, decide, has_rotated_name, is_same_file, may_be_unread
@@ -173,7 +174,7 @@ class Recognizer:
     def _is_common(self, stream: Stream | None, candidate: Candidate, is_equal: Callable[[Reader], bool]) -> bool | None:
         """Whether another file of the same log begins with what a content and a file have in common; None if there is no other."""
         is_alone = True
-        known = [one.place for one in self._readable(candidate.home) if one is not stream]
+        known = [one.place for one in self._relatives(candidate.home) if one is not stream]
         new = (one for one in self._candidates if one.home == candidate.home and one.found.id not in self._table.by_id)
         others = [place_of(one) for one in new if one.found.id != candidate.found.id]
         for place in (*known, *others[-_RELATIVES:]):
@@ -186,10 +187,10 @@ class Recognizer:
                 continue
         return None if is_alone else False
 
-    def _readable(self, home: str) -> list[Stream]:
-        """The newest contents of a home that lie in plain files, newest first."""
-        plain = [one for one in reversed(self._table.by_home.get(home, ())) if one.state is not State.LOST and not one.place.gzip]
-        return plain[:_RELATIVES]
+    def _relatives(self, home: str, *, plain: bool = False) -> list[Stream]:
+        """The newest contents of a home, newest first; `plain`: only those that are not compressed."""
+        there = (one for one in reversed(self._table.by_home.get(home, ())) if one.state is not State.LOST)
+        return list(islice((one for one in there if not (plain and one.place.gzip)), _RELATIVES))
 
     # -- contents that are still there
 
@@ -198,14 +199,14 @@ class Recognizer:
 
         A copy that has more than what was read yet is not ready: -1.
         """
-        for stream in self._readable(candidate.home):
+        for stream in self._relatives(candidate.home, plain=True):
             if self._may_copy(stream, candidate):
                 with Peek(self._pool, place_of(candidate)) as copy:
                     size = copy.end(_NEAR) if isinstance(copy, GzipReader) else candidate.found.size
                     known = self._known_of(stream, candidate, copy, size)
                 if known:
                     is_head = self._is_head(candidate, stream, self._pool.get(stream), known if known > 0 else stream.offset)
-                    if candidate.is_live and known > 0 and is_head is not False:
+                    if known > 0 and (is_head is None or (is_head and candidate.is_live)):
                         self._table.notices.append(Notice("reread" if is_head else "assumed", candidate.found.path))
                     if not is_head:
                         return known

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_STATUS_FIELDS = ("st_atime", "st_mtime", "st_ctime", "st_atime_ns", "st_mtime_ns", "st_ctime_ns")
 _REAL = {"stat": os.stat, "fstat": os.fstat, "lstat": os.lstat, "scandir": os.scandir, "open": os.open, "close": os.close}
 
 
@@ -74,9 +73,9 @@ class Inodes:
     def _status(self, name: str) -> Callable[..., os.stat_result]:
         def call(*args: object, **options: object) -> os.stat_result:
             status = _REAL[name](*args, **options)
-            fields = list(status)[:10]
-            fields[1] = self._numbers.get(status.st_ino, 0)
-            return os.stat_result(fields, {field: getattr(status, field) for field in _STATUS_FIELDS})
+            mode, inode, *rest = status[:10]
+            times = {"st_atime_ns": status.st_atime_ns, "st_mtime_ns": status.st_mtime_ns}
+            return os.stat_result((mode, self._numbers.get(inode, 0), *rest), times)
 
         return call
 

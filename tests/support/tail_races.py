@@ -182,16 +182,17 @@ class World:
             # a file that is emptied and holds the same head again was not emptied, as far as can be seen
             is_bare = self.plan.is_bare and way != "truncate" and left > 0 and self.chance.random() < 0.02
             left = 0 if is_bare else left
+            lines = b""
             for _ in range(0 if is_bare else self.chance.choice((1, 1, 5, 20))):
-                line = b"%s %d %s\n" % (way.encode(), self.counts[way], b"x" * self.chance.randrange(30))
-                if self.chance.random() < 0.02:
-                    cut = self.chance.randrange(1, len(line))
-                    self._append(live, line[:cut])
-                    yield self.chance.random() * 0.02
-                    line = line[cut:]
-                self._append(live, line)
+                lines += b"%s %d %s\n" % (way.encode(), self.counts[way], b"x" * self.chance.randrange(30))
                 self.counts[way] += 1
                 left -= 1
+            if self.chance.random() < 0.2:
+                cut = self.chance.randrange(len(lines) + 1)
+                self._append(live, lines[:cut])
+                yield self.chance.random() * 0.02
+                lines = lines[cut:]
+            self._append(live, lines)
             yield self.chance.expovariate(self.pace.rate / 7)
             if left <= 0:
                 generation, left = generation + 1, self._length()

@@ -318,3 +318,36 @@ def test_rotated_files_behind_a_link(rigs, tmp_path, start_at):
     live.write_text(lines(60, 70))
     settle(rig)
     assert wrong(rig, lines(0 if start_at == "beginning" else 50, 70)) == {}
+
+
+def rotate_a_mere_banner(rig, live):
+    """A start that wrote nothing but the banner, compressed and seen only after the next one had written more; then that is rotated."""
+    hidden = live.with_name("hidden")
+    live.write_text(BANNER)
+    live.rename(hidden)
+    live.write_text(BANNER + lines(20, 40))
+    settle(rig)
+    pack(hidden, live.with_name("app.log.1.gz"))
+    settle(rig)
+    live.rename(live.with_name("app.log.0"))
+    live.touch()
+    settle(rig)
+
+
+def test_a_banner_alone_is_no_copy_where_an_older_file_begins_with_it(rigs, tmp_path):
+    """The beginning of the live file is a content of its own if a compressed file of the same log begins with it, too."""
+    rig, live = rigs("app.log", "app.log.*"), tmp_path / "app.log"
+    live.write_text(BANNER + lines(0, 20))
+    settle(rig)
+    live.rename(tmp_path / "app.log.2")
+    pack(tmp_path / "app.log.2")
+    rotate_a_mere_banner(rig, live)
+    assert wrong(rig, BANNER + lines(0, 20), BANNER, BANNER + lines(20, 40)) == {}
+
+
+def test_a_beginning_that_no_other_file_tells_from_a_copy_is_counted(rigs, tmp_path):
+    """Where no other file of the log tells whether it is a mere banner, it is taken for a copy, and that is said."""
+    rig, live = rigs("app.log", "app.log.*"), tmp_path / "app.log"
+    rotate_a_mere_banner(rig, live)
+    assert wrong(rig, BANNER + lines(20, 40)) == {}
+    assert "assumed" in rig.events
