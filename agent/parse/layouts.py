@@ -7,7 +7,7 @@ brackets, colons, tabs or dots show that they are names. A number behind a group
 
     time level [what stands between] … message      Python's logging, Java, Rust, zap, PostgreSQL, MySQL, nginx, RabbitMQ, structlog, Airflow …
     level time … message                            AWS Lambda, Django
-    each in its own way                             glog, logrus, Redis, Ruby, Apache, rich, PHP, .NET …
+    each in its own way                             glog, logrus, Redis, Ruby, Apache, rich, PHP, .NET, Android, NestJS, java.util.logging …
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ _PLACE: Final = r"(?P<file>[\w./@+-]{1,160}\.py)(?::(?P<line1>\d{1,7})|\[line:(?
 _UUID: Final = r"(?P<invocation>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 _IDS: Final = r"trace_id=(?P<trace>\w{1,32}) span_id=(?P<span>\w{1,16})"
 
+_ODOO: Final = r"(?:odoo|openerp|werkzeug|py\.warnings)\b"
+"""The loggers that Odoo's lines name behind a database."""
+
 _BETWEEN: Final = (
     rf" ?\{{{_FILE}\}}",  # Airflow
     r" ?\[ ?(?P<pid>\d{1,8}) ?\](?: \{[\w-]{0,64}\})?(?: [\w.-]{1,64}@[\w.-]{1,64})?",  # gunicorn, PostgreSQL, ClickHouse
@@ -64,6 +67,7 @@ _BEHIND: Final = {
     r"[\]\t/:]": (
         rf"\]? \[{_CALLED}\] \[{_FILE}\] \[{_IDS}(?: resource\.service\.name=(?P<service>[^\] ]{{0,128}}))?(?: trace_sampled=(?P<sampled>\w+))?\](?: -)? ",
         rf"\t{_UUID}\t",
+        r"\t(?P<logger>[\w.$]{1,128})#(?P<function>[\w$<>]{1,64}): ",  # Jenkins
         rf"\t(?:{_CALLED}\t(?!\{{))?(?:{_FILE}\t)?",  # zap's console
         rf"\]\[{_CALLED} {{0,32}}\] ",  # Elasticsearch
         r"\] \[MY-\d{6}\] \[(?P<logger>\w{1,32})\] ",  # MySQL
@@ -104,6 +108,7 @@ _BEHIND: Final = {
     ),
     r" {1,8}[\w.]{1,128} \[[^\]]{0,64}\] - ": (rf" {{1,8}}{_CALLED} \[[^\]]{{0,64}}\] - ",),  # log4net
     r" in ": (rf" in {_CALLED}: ",),  # Flask
+    rf" [\w.?-]{{1,63}} {_ODOO}": (rf" (?:\?|(?P<database>[\w.-]{{1,63}})) (?P<logger>{_ODOO}(?:\.\w{{1,64}}){{0,16}}): ",),
     r"\]? {1,8}[a-z_]": (r"\]? {1,8}(?=(?P<dotted>__main__|[a-z_]\w{0,63}(?:\.\w{1,64}){1,12}) )",),
     r"": (r"\]?:?(?: {1,8}[|:-])? {1,8}",),
 }
@@ -179,6 +184,15 @@ _POSTGRES: Final = {
 }  # fmt: skip
 _REDIS: Final = {".": DEBUG, "-": DEBUG, "*": 10, "#": WARN}
 _APACHE: Final = {**SYSLOG_NAMES, **{f"trace{depth}": TRACE for depth in range(1, 9)}}
+_LOGCAT_LEVELS: Final = {"v": TRACE, "d": DEBUG, "i": INFO, "w": WARN, "e": ERROR, "f": FATAL, "s": FATAL}
+_LOGCAT: Final = r"(?P<level>[VDIWEFS])/(?P<logger>[^\n(:]{1,128}?)"
+_LOGCAT_TIME: Final = rf"(?:{TIME}|(?P<yearless>\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3,9}})(?: [+-]\d{{4}})?)"
+_HALF_CLOCK: Final = r"\d{1,2}:\d\d:\d\d[ \u202f][AP]M"
+_HALF: Final = rf"\d{{1,2}}/\d{{1,2}}/\d{{4}}, {_HALF_CLOCK}"
+_ANY_DAY: Final = r"(?P<time>\d{1,4}[-./]\d{1,2}[-./]\d{1,4},? [\d:]{7,8}(?:[ \u202f][AaPp]\.?[Mm]\.?)?)"
+_NEST: Final = {**_TEXT, "log": INFO}
+JAVA_DAY: Final = r"[A-Z][a-z]{2} \d{1,2}, \d{4},?"
+JAVA_LEVELS: Final = "SEVERE|WARNING|INFO|CONFIG|FINE(?:R|ST)?"
 
 LAYOUTS: Final = (
     Layout(
@@ -202,7 +216,11 @@ LAYOUTS: Final = (
     ),
     Layout("logging's default", _CAPITALS, rf"(?P<level>{_UPPER}):(?P<logger>{_NAME}):{_MESSAGE}"),
     Layout("level, colon", _CAPITALS, rf"(?P<level>{_UPPER}): {{1,8}}{_MESSAGE}"),
-    Layout("level in brackets", "[", rf"\[(?P<level>{_UPPER})\] {{1,8}}(?!\[?\d{{4}}[-/.]\d\d[-/.]){_MESSAGE}"),
+    Layout(
+        "level in brackets",
+        "[",
+        rf"\[(?P<level>{_UPPER})\] {{1,8}}(?!\[?\d{{4}}[-/.]\d\d[-/.])(?:(?:\d{{3}}/\d{{6}} )?\((?P<pid>\d{{1,8}})\) : |(?P<logger>[a-z_]\w{{0,63}}(?:\.\w{{1,64}}){{1,12}}): )?{_MESSAGE}",
+    ),
     Layout("structlog without a time", "[", rf"\[(?=.{{9}}\])(?P<level>[a-z]{{4,9}}) {{0,5}}\] {_PAIRED}"),
     Layout(
         "letter",
@@ -306,6 +324,31 @@ LAYOUTS: Final = (
         rf"(?:\[(?P<american>\d\d/\d\d/\d\d \d\d:\d\d:\d\d)\]|\[{_CLOCK}\]| {{10,22}}) (?P<level>{_UPPER}) {{1,8}}(?P<message>.{{0,400}}?\S){_RICH}",
     ),
     Layout(
+        "NestJS",
+        "[",
+        rf"\[[\w.-]{{1,64}}\] (?P<pid>\d{{1,8}}) {{1,3}}- (?:(?P<half>{_HALF})|{_ANY_DAY}) {{1,8}}(?P<level>LOG|ERROR|WARN|DEBUG|VERBOSE|FATAL)(?: \[(?P<logger>[^\]]{{1,128}})\])? {_MESSAGE}",
+        _NEST,
+    ),
+    Layout("logcat, brief", "VDIWEFS", rf"{_LOGCAT} {{0,32}}\( {{0,8}}(?P<pid>\d{{1,8}})\): {_MESSAGE}", _LOGCAT_LEVELS),
+    Layout("logcat, time", _DIGITS, rf"{_LOGCAT_TIME} {_LOGCAT} {{0,32}}\( {{0,8}}(?P<pid>\d{{1,8}})\): {_MESSAGE}", _LOGCAT_LEVELS),
+    Layout(
+        "logcat, threadtime",
+        _DIGITS,
+        rf"{_LOGCAT_TIME}(?: {{1,8}}[a-z]\w{{1,15}})? {{1,8}}(?P<pid>\d{{1,8}}) {{1,8}}(?P<tid>\d{{1,8}}) (?P<level>[VDIWEFS]) (?P<logger>[^:\n]{{0,128}}?) {{0,32}}: {_MESSAGE}",
+        _LOGCAT_LEVELS,
+    ),
+    Layout(
+        "Android Studio",
+        _DIGITS,
+        rf"{TIME} {{1,8}}(?P<pid>\d{{1,8}})-(?P<tid>\d{{1,8}})(?:/(?P<process1>[\w.:?]{{1,128}}) {_LOGCAT}: | {{1,8}}(?P<logger2>\S[^\n]{{0,63}}?) {{1,64}}(?P<process2>[\w.:]{{1,128}}) {{1,64}}(?P<level2>[VDIWEF]) {{2}}){_MESSAGE}",
+        _LOGCAT_LEVELS,
+    ),
+    Layout(
+        "java.util.logging",
+        "JFMASOND",
+        rf"(?P<time>{JAVA_DAY} {_HALF_CLOCK}) (?P<logger>[\w.$]{{1,256}})(?: (?P<function>[\w.$<>]{{1,256}}))?\n(?P<level>{JAVA_LEVELS}): ?{_MESSAGE}",
+    ),
+    Layout(
         "AWS Lambda",
         "SERIX",
         r"(?P<message>(?:START|END|REPORT|INIT_START|INIT_REPORT|RESTORE_START|RESTORE_REPORT|EXTENSION|XRAY)\s(?:RequestId|Runtime Version|TraceId|Name|Init Duration): .*)",
@@ -317,15 +360,15 @@ _DATED: Final = rb"\d{4}[-/.]\d\d[-/.]\d\d[T ]|\d\d[- ][A-Z][a-z]{2}[- ]\d{4} |\
 _LEVEL_TIME: Final = rb"[A-Za-z]{3,11} {0,8}\]?[ \t:]{1,4}\[?\d{4}[-/.]\d\d[-/.]"
 _BEGINS: Final = {
     "<": rb"<[0-7]>[^\s<]",
-    _DIGITS: _DATED + rb"|\d{1,8}:[XCSM] \d|\d{1,2}:\d\d[AP]M ",
+    _DIGITS: _DATED + rb"|\d{1,8}:[XCSM] \d|\d{1,2}:\d\d[AP]M |\d\d-\d\d \d\d:",
     "[": rb"\[(?:"
     + _DATED
     + rb"|[A-Za-z]{4,9} {0,5}\]|[DIWECF] \d|\d\d-[A-Z]|[A-Z][a-z]{2} [A-Z]|"
     + _LEVEL_TIME
     + rb"|[^\]\[]{1,64}\] {1,4}(?:"
     + _UPPER.encode()
-    + rb") )",
-    _CAPITALS: rb"[A-Z]{3,11}:|"
+    + rb") |[\w.-]{1,64}\] \d{1,8} {1,3}- \d)",
+    _CAPITALS: rb"[A-Z]{3,11}:|[VDIWEFS]/[^\n(:]{1,160}\( {0,8}\d|[A-Z][a-z]{2} \d{1,2}, \d{4}|"
     + _LEVEL_TIME
     + rb"|[IWEFDV]\d{4}|[DIWEF], \[|[A-Z]{4}\[|[A-Z]{4,5} {1,2}\[\d\d-\d\d\||[A-Z]{4,8} (?:\d\d-\d\d \d| {0,4}(?:[\w.]{1,128}:[\w./-]{1,160}:\d|\[[^\]]{1,64}\] \d{4}-))|(?:ERROR|DEBUG) {4}\S|INFO {5}\S|WARNING {2}\S|[A-Z_]{3,16}\s(?:RequestId|Runtime|TraceId|Name|Init)",
     _CAPITALS.lower(): rb"[a-z]{4}: \w[\w.]{1,200}\[|" + _LEVEL_TIME,
@@ -333,7 +376,7 @@ _BEGINS: Final = {
 }
 BEGINS: Final = {ord(first): re.compile(begin) for firsts, begin in _BEGINS.items() for first in firsts}
 """How the lines of all layouts begin, by their first byte: tells cheaply of most others that they are of none."""
-_OTHERS: Final = "NOTE SYSTEM LOG STATEMENT DETAIL HINT CONTEXT QUERY D I W E F C M S X AM PM"
+_OTHERS: Final = "NOTE SYSTEM LOG STATEMENT DETAIL HINT CONTEXT QUERY V D I W E F C M S X AM PM"
 SIGNS: Final = frozenset(name.upper().encode() for name in (*_TEXT, *_STRUCTURED, *_OTHERS.split()))
 """One of these words is near the beginning of each line that begins with a time and has a level: where none is, no layout is tried."""
 SIGNED: Final = 220

@@ -16,6 +16,7 @@ import orjson
 from agent.parse import access, pairs, trace_context
 from agent.parse.layouts import ALTERNATIVE, BEGINS, LAYOUTS, SIGNED, SIGNS, TIMED, WORDED, Layout
 from agent.parse.limits import to_text
+from agent.parse.odd_times import MONTHS
 from agent.parse.parsed import Parsed
 from agent.parse.severity import SeverityCache
 from agent.parse.terminal import clean
@@ -37,6 +38,7 @@ _ATTRIBUTES: Final = {
     "service": "service.name",
     "client": "client.address",
     "port": "client.port",
+    "database": "db.namespace",
     "clock": "time",
 }
 _NUMBERS: Final = frozenset(("tid", "pid", "line", "port"))
@@ -45,6 +47,7 @@ _THREAD: Final = re.compile(
     r"(?i:main|.*thread|.*(?:thread|pool|exec|worker|nio|scheduling|async|ForkJoin)[\w .:/()-]*-[\w()-]+|Thread-\d.*)"
 )
 """How threads are called where no logger stands beside them."""
+_BEHIND: Final = re.compile(r"(?P<message>.*\S) \((?P<logger>[a-z_]\w{0,63}(?:\.[\w$]{1,128}){1,12})(?::(?P<line>\d{1,7}))?\)", re.DOTALL)
 _KEYED: Final = re.compile(r"\w+(?:=|:\d)")
 """A label that says what it labels: `id=1`, `myid:1`."""
 _NO_MODULES: Final = frozenset(
@@ -187,10 +190,22 @@ def _parsed(row: _Row, text: str, now_ns: int) -> Parsed | None:
     level = found[0].get("level")
     if level is None:
         return _record(*found, 0, now_ns)
-    number = (
+    severity = (
         row.levels.get(level) or row.levels.get(level.lower()) or (_levels[level].number if level[-1].isdigit() or len(level) == 1 else 0)
     )
-    return _record(*found, number, now_ns) if number else None
+    if not severity:
+        return None
+    record = _record(*found, severity, now_ns)
+    return _with_logger_behind(record) if text[0] == "[" and text[-1] == ")" and "logger" not in record.attributes else record
+
+
+def _with_logger_behind(record: Parsed) -> Parsed:
+    """The record of a line that ends with its logger in brackets, as Kafka's do: `[2026-11-22 10:00:00,123] INFO started (kafka.server.KafkaServer)`."""
+    match = _BEHIND.fullmatch(str(record.body))
+    if match is None or not _is_module(match["logger"]):
+        return record
+    line: dict[str, Value] = {"code.line.number": int(match["line"])} if match["line"] else {}
+    return record._replace(body=match["message"], attributes={**record.attributes, "logger": match["logger"], **line})
 
 
 def _record(parts: dict[str, str | None], ending: _Ending, severity: int, now_ns: int) -> Parsed:
@@ -273,4 +288,7 @@ def _odd_time(parts: dict[str, str | None], now_ns: int) -> int:
         return from_text(f"20{time[:2]}-{time[2:4]}-{time[4:]}")
     if time := parts.get("american"):
         return from_text(f"20{time[6:8]}-{time[:2]}-{time[3:5]}{time[8:]}")
+    if time := parts.get("half"):  # the month first, as half days are written in America
+        month, day, rest = time.split("/", 2)
+        return from_text(f"{MONTHS[min(int(month), 12) - 1]} {day}, {rest[:4]} {rest[6:]}")
     return 0

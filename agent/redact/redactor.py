@@ -169,7 +169,9 @@ class Redactor:
             if value.get("type") in _SCHEMA_TYPES:
                 return self._value(value, counts, key)
             return {
-                name: self._entry(name, item, counts, key) if describes(key, name) else self._masked(key, item, counts)
+                name: self._entry(name, item, counts, key)
+                if describes(key, name)
+                else self._masked(max(key, name, key=self._keys.__getitem__), item, counts)
                 for name, item in self._dict_keys(value, counts).items()
             }
         if self._stays(key, value):

@@ -114,7 +114,30 @@ LINES = {
     "2026-11-22T10:00:00.123Z [shop] error: card refused": (17, "shop", "card refused"),
     f"{AT}.123456+00:00 [error] <0.9.0> card refused": (17, None, "card refused"),
     "10:00:00.123 [error] card refused": (17, None, "card refused"),
+    "[Nest] 41  - 11/22/2026, 10:00:00 AM     LOG [ShelfModule] shelf counted +3ms": (9, "ShelfModule", "shelf counted +3ms"),
+    "[Nest] 41  - 22/11/2026, 10:00:00   ERROR [TillService] card refused": (17, "TillService", "card refused"),
+    "[shop-api] 41  - 11/22/2026, 10:00:00\u202fAM VERBOSE nothing to count": (1, None, "nothing to count"),
+    f"[{AT},123] INFO shelf counted (kafka.server.ShelfManager)": (9, "kafka.server.ShelfManager", "shelf counted"),
+    f"[{AT},123] WARN [Worker clientId=till-1] shelf low (org.shop.stock.Worker:88)": (13, "org.shop.stock.Worker", "[Worker clientId=till-1] shelf low"),
+    f"[{AT},123] ERROR no answer from the till (till.shop.local)": (17, None, "no answer from the till (till.shop.local)"),
+    f"{AT}.123+0000 [id=31]\tINFO\tjenkins.Shelf$1#onCounted: shelf counted": (9, "jenkins.Shelf$1", "shelf counted"),
+    # Odoo
+    f"{AT},123 41 INFO shop odoo.addons.stock.models.shelf: shelf counted": (9, "odoo.addons.stock.models.shelf", "shelf counted"),
+    f"{AT},123 41 ERROR ? odoo.sql_db: card refused": (17, "odoo.sql_db", "card refused"),
+    f"{AT},123 41 WARNING shop-2 py.warnings: stock low": (13, "py.warnings", "stock low"),
+    f"{AT},123 41 INFO nothing here: odoo is not the one": (9, None, "nothing here: odoo is not the one"),
+    # Android
+    "W/ShelfView(  871): stock low": (13, "ShelfView", "stock low"),
+    "11-22 10:00:00.123   871   902 E TillService: card refused": (17, "TillService", "card refused"),
+    "11-22 10:00:00.123 u0_a7   871   902 I Till Service  : card taken": (9, "Till Service", "card taken"),
+    "11-22 10:00:00.123 D/ShelfView(  871): counting": (5, "ShelfView", "counting"),
+    f"{AT}.123   871   902 W ShelfView: stock low": (13, "ShelfView", "stock low"),
+    f"{AT}.123   871-902   ShelfView               com.example.shop           E  card refused": (17, "ShelfView", "card refused"),
+    f"{AT}.123 871-902/com.example.shop E/ShelfView: card refused": (17, "ShelfView", "card refused"),
     # servers
+    "[NOTICE]   (7) : New worker (8) forked": (10, None, "New worker (8) forked"),
+    "[ALERT] 325/100000 (7) : backend 'till' has no server available!": (19, None, "backend 'till' has no server available!"),
+    "[WARNING] shop.stock: shelf low": (13, "shop.stock", "shelf low"),
     "2026/11/22 10:00:00 [crit] 29#29: *17 no disk": (21, None, "*17 no disk"),
     "[Sun Nov 22 10:00:00.123456 2026] [core:crit] [pid 7:tid 8] [client 192.0.2.7:5] AH00035: no": (18, "core", "AH00035: no"),
     f"{AT}.123 UTC [123] LOG:  ready to accept connections": (9, None, "ready to accept connections"),
@@ -160,6 +183,10 @@ UNDATED = (
     "ERROR   ",
     "EROR",
     "<4>",
+    "W/Shelf",
+    "[NOTICE]",
+    "[ALERT]",
+    "[WARNING] ",
 )
 
 
