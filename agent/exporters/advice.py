@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from agent.net.message import ErrorKind
+from agent.net.errors import ErrorKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

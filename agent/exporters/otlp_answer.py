@@ -22,11 +22,13 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.net.message import ErrorKind, HttpError, Response
+from agent.net.errors import ErrorKind
 from agent.options import MASK, mask_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from agent.net.message import HttpError, Response
 
 RETRYABLE: Final = frozenset({429, 502, 503, 504})
 PASSING: Final = frozenset({408, 425, 499, 507, 508, 509, *range(520, 531), 598, 599})

@@ -21,9 +21,10 @@ from agent.exporters.advice import advised, of_failure, of_status
 from agent.exporters.otlp_answer import ACCEPTING, Answer, Outcome, Policy, read_answer, read_failure, scrub
 from agent.exporters.otlp_environment import OWN_HEADERS
 from agent.metrics import Kind, Metric
+from agent.net.errors import ErrorKind
 from agent.net.headers import objection
 from agent.net.http_client import HttpClient, HttpError, Request, TlsOptions
-from agent.net.message import ErrorKind, ForeignError, parse_target
+from agent.net.message import ForeignError, parse_target
 from agent.net.proxy import ProxyUrl, chooser
 from agent.options import HttpUrl, Interval, OptionError, Secret, Size, mask_url
 from agent.record import Row, Signal

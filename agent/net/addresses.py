@@ -45,10 +45,8 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def probe_objection(address: str, *, allow_link_local: bool) -> str | None:
+def probe_objection(address: str) -> str | None:
     """Why a probe must not connect to the resolved IP address, or None."""
-    if allow_link_local:
-        return None
     ip = _parse(address)
     if ip is None:
         return f"{address} is not an IP address"

@@ -4,41 +4,27 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
-from agent.errors import OutriderError
 from agent.net.addresses import bracketed
+from agent.net.errors import ErrorKind, NetworkError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from agent.net.progress import Phases
+    from agent.net.tls import TlsInfo
+
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-class ErrorKind(StrEnum):
-    """Where a request came to grief: bounded, so it may be a metric's label."""
-
-    PROXY = "proxy"
-    RESOLVE = "resolve"
-    CONNECT = "connect"
-    TLS = "tls"
-    TIMEOUT = "timeout"
-    RESET = "reset"
-    PROTOCOL = "protocol"
-    BODY_TOO_LARGE = "body_too_large"
-
-
-class HttpError(OutriderError):
-    """No complete answer came.
-
-    `status` is set if the head of an answer had arrived before: what failed then is only its body. The message holds no credentials.
-    """
+class HttpError(NetworkError):
+    """No complete answer came."""
 
     def __init__(self, kind: ErrorKind, message: str, *, status: int | None = None) -> None:
-        super().__init__(message)
-        self.kind = kind
+        """`status` is set if the head of an answer had arrived: what failed then is only its body."""
+        super().__init__(kind, message)
         self.status = status
 
 
@@ -137,30 +123,6 @@ class Request:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-
-
-@dataclass(slots=True)
-class Phases:
-    """Seconds of each phase, named as blackbox_exporter's `probe_http_duration_seconds{phase}`; 0 where a kept connection saved it."""
-
-    resolve: float = 0.0
-    connect: float = 0.0
-    tls: float = 0.0
-    processing: float = 0.0
-    """From the request's first byte out to the answer's first byte in."""
-    transfer: float = 0.0
-    """From there to the answer's last byte."""
-
-
-@dataclass(frozen=True, slots=True)
-class TlsInfo:
-    """What was agreed on a TLS connection."""
-
-    version: str
-    """As OpenSSL names it: `TLSv1.3`."""
-    cipher: str
-    not_after: float | None
-    """When the server's certificate expires, seconds since the Unix epoch; None if it could not be read."""
 
 
 @dataclass(frozen=True, slots=True)

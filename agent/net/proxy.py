@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, WithJsonSchema
 
 from agent.net.addresses import bracketed, is_loopback
-from agent.net.message import DEFAULT_PORTS, ErrorKind, HttpError, basic
+from agent.net.errors import ErrorKind, NetworkError
+from agent.net.message import DEFAULT_PORTS, basic
 from agent.options import OptionError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Chooser(Protocol):
     """Says which proxy a request goes through."""
 
     def choose(self, target: Target) -> Proxy | None:
-        """The proxy, or None for none; HttpError if what is set there can't be used."""
+        """The proxy, or None for none; NetworkError if what is set there can't be used."""
 
 
 def parse_proxy(url: str) -> Proxy:
@@ -122,7 +123,7 @@ class Environment:
         try:
             return parse_proxy(url)
         except ValueError as error:
-            raise HttpError(ErrorKind.PROXY, f"{variable}: {error}; {_FIX}, or name {target.host} in NO_PROXY") from error
+            raise NetworkError(ErrorKind.PROXY, f"{variable}: {error}; {_FIX}, or name {target.host} in NO_PROXY") from error
 
 
 def _variable(env: Mapping[str, str], name: str) -> tuple[str, str] | None:

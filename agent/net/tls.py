@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 import ssl
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Self
 from weakref import WeakValueDictionary
 
 from pydantic import Field, model_validator
 
 from agent.component import ComponentConfig
-from agent.net.message import ErrorKind, HttpError, TlsInfo
+from agent.net.errors import ErrorKind, NetworkError
 from agent.options import ReadableFile  # noqa: TC001 - pydantic reads the annotation
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -48,26 +49,27 @@ _NOISE: Final = re.compile(r"\[[^\]]*\] *| *\(_ssl\.c:\d+\)")
 class TlsContext:
     """The context of one set of options. Loaded when first needed, and again when one of its files has changed."""
 
-    def __init__(self, options: TlsOptions) -> None:
+    def __init__(self, options: TlsOptions, alpn: Sequence[str] = ()) -> None:
         self._options = options
+        self._alpn = alpn
         self._stamp: tuple[tuple[int, int, int], ...] = ()
         self._context: ssl.SSLContext | None = None
 
     def get(self) -> ssl.SSLContext:
         """Return the context for a new connection.
 
-        While a file is half-way replaced (missing, a key that does not match), the former context stays in use; HttpError if there is none.
+        While a file is half-way replaced (missing, a key that does not match), the former context stays in use; NetworkError if there is none.
         """
         try:
             stamp = self._files_stamp()
             if self._context is None or stamp != self._stamp:
-                self._context, self._stamp = load_context(self._options), stamp
+                self._context, self._stamp = load_context(self._options, self._alpn), stamp
         except (OSError, ssl.SSLError) as error:
             if self._context is None:
                 names = ", ".join(map(str, self._files()))
                 why = _NOISE.sub("", getattr(error, "reason", None) or error.strerror or str(error)).replace("_", " ").lower()
                 remedy = "each must be PEM, and a key that of its certificate"
-                raise HttpError(ErrorKind.TLS, f"the TLS files can't be used ({names}): {why}; {remedy}") from error
+                raise NetworkError(ErrorKind.TLS, f"the TLS files can't be used ({names}): {why}; {remedy}") from error
         return self._context
 
     def _files_stamp(self) -> tuple[tuple[int, int, int], ...]:
@@ -77,14 +79,14 @@ class TlsContext:
         return [path for path in (self._options.ca_file, self._options.cert_file, self._options.key_file) if path]
 
 
-_shared: Final[WeakValueDictionary[TlsOptions, TlsContext]] = WeakValueDictionary()
+_shared: Final[WeakValueDictionary[tuple[TlsOptions, tuple[str, ...]], TlsContext]] = WeakValueDictionary()
 
 
-def shared_context(options: TlsOptions) -> TlsContext:
+def shared_context(options: TlsOptions, alpn: tuple[str, ...] = ()) -> TlsContext:
     """One context for all who have the same options: the system's certificates take 2 MiB each time that they are loaded."""
-    found = _shared.get(options)
+    found = _shared.get((options, alpn))
     if found is None:
-        found = _shared[options] = TlsContext(options)
+        found = _shared[options, alpn] = TlsContext(options, alpn)
     return found
 
 
@@ -93,17 +95,28 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def load_context(options: TlsOptions) -> ssl.SSLContext:
-    """Make a client context; OSError or ssl.SSLError if a file can't be used."""
+def load_context(options: TlsOptions, alpn: Sequence[str] = ()) -> ssl.SSLContext:
+    """Make a client context that offers these protocols (RFC 7301); OSError or ssl.SSLError if a file can't be used."""
     context = ssl.create_default_context(cafile=options.ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if options.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
     if options.cert_file:
         context.load_cert_chain(options.cert_file, options.key_file, password="")  # for want of any OpenSSL would ask the terminal
     if options.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+class TlsInfo(NamedTuple):
+    """What was agreed on a TLS connection."""
+
+    version: str
+    """As OpenSSL names it: `TLSv1.3`."""
+    cipher: str
+    not_after: float | None
+    """When the server's certificate expires, seconds since the Unix epoch; None if it could not be read."""
 
 
 def describe(connection: ssl.SSLObject) -> TlsInfo:

@@ -26,7 +26,7 @@ from agent.component import Accepted, Context
 from agent.errors import PausedError, RejectedError, RetryableError, TooLargeError
 from agent.exporters.otlp_http import REQUESTS, OtlpHttp, OtlpHttpConfig
 from agent.metrics import Metrics
-from agent.net import connect as net_connect
+from agent.net import dial, resolver
 from agent.record import Row, Signal
 from agent.testing.http_faults import CLOSE, DEAF, HANG, RESET, FaultServer, Reply, answer
 
@@ -593,7 +593,7 @@ def _resolver(monkeypatch, *outcomes: object) -> list[str]:
             raise outcome
         return [(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in outcome]
 
-    monkeypatch.setattr(net_connect.socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(resolver.socket, "getaddrinfo", getaddrinfo)
     return asked
 
 
@@ -615,7 +615,7 @@ async def test_dns_failure(error, words, monkeypatch):
 async def test_dns_hang(monkeypatch):
     """A silent name server delays an attempt by no more than its time-out, and does not keep the process from ending."""
     release = threading.Event()
-    monkeypatch.setattr(net_connect.socket, "getaddrinfo", lambda *_a, **_o: release.wait(10) and [])
+    monkeypatch.setattr(resolver.socket, "getaddrinfo", lambda *_a, **_o: release.wait(10) and [])
     try:
         await _check(_exporter("http://collector.test:4318", timeout=SHORT), retry("timeout", "resolving collector.test"))
         assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("resolve"))
@@ -645,14 +645,14 @@ async def test_dns_several_addresses(monkeypatch):
 
 async def test_ipv6_black_hole(monkeypatch):
     """An IPv6 address that swallows everything costs a quarter of a second, not the attempt."""
-    connect_one = net_connect._connect_one
+    connect_one = dial.connect_one
 
     async def swallow(address):
         if address.family == socket.AF_INET6:
             await asyncio.Event().wait()
         return await connect_one(address)
 
-    monkeypatch.setattr(net_connect, "_connect_one", swallow)
+    monkeypatch.setattr(dial, "connect_one", swallow)
     async with FaultServer() as server:
         _resolver(monkeypatch, ["2001:db8::1", "127.0.0.1"])
         await _check(_exporter(f"http://collector.test:{server.port}", timeout=2), accepted())
@@ -674,7 +674,7 @@ async def test_connecting_fails(number, words, monkeypatch):
     async def fail(_address):
         raise OSError(number, "…")
 
-    monkeypatch.setattr(net_connect, "_connect_one", fail)
+    monkeypatch.setattr(dial, "connect_one", fail)
     await _check(_exporter("http://127.0.0.1:4318"), retry("connect", words))
 
 
@@ -684,7 +684,7 @@ async def test_connecting_hangs(monkeypatch):
     async def hang(_address):
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(net_connect, "_connect_one", hang)
+    monkeypatch.setattr(dial, "connect_one", hang)
     await _check(_exporter("http://127.0.0.1:4318", timeout=SHORT), retry("timeout", "connecting"))
 
 

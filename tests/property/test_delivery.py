@@ -18,10 +18,11 @@ from agent.errors import PausedError, RejectedError, RetryableError, SpoolError,
 from agent.exporters.otlp_answer import Outcome, Policy, read_answer, scrub
 from agent.host.delivery import Sender
 from agent.metrics import Metrics
-from agent.net.connect import Address, alternate
 from agent.net.decode import BodyTooLargeError, Inflater
-from agent.net.http_client import Phases, Response
+from agent.net.http_client import Response
 from agent.net.message import parse_target
+from agent.net.progress import Phases
+from agent.net.resolver import Address, alternate
 from agent.record import Row, Signal
 
 if TYPE_CHECKING:

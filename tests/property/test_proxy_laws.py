@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.net.http_client import HttpError
+from agent.net.errors import NetworkError
 from agent.net.message import parse_target
 from agent.net.proxy import Environment, excepts
 
@@ -25,6 +25,6 @@ def test_no_variable_breaks_the_choice(value: str, target):
     try:
         proxy = Environment({"ALL_PROXY": value}).choose(target)
         told = "" if proxy is None else str(proxy)
-    except HttpError as error:
+    except NetworkError as error:
         told = str(error)
     assert told.startswith(("http", "ALL_PROXY: ")) or not told

@@ -27,7 +27,7 @@ LAYERS = {
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names.split()}
 
-MAY_START_TASKS = {"agent.net.http_server", "agent.net.connect", "agent.host.delivery", "agent.host.intake"}
+MAY_START_TASKS = {"agent.net.http_server", "agent.net.dial", "agent.host.delivery", "agent.host.intake"}
 """Where a task lives outside a task group, because what is awaited is a race of two (in `intake`: a commit and the caller's cancellation);
 each ends its tasks whatever happens."""
 

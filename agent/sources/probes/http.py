@@ -6,22 +6,23 @@ answer's body and no header's value is handed on, but where a redirect leads to.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator
 
 from agent.component import ComponentConfig, Context, ProbeResult
 from agent.metrics import Kind, Metric, Observation
+from agent.net.addresses import probe_objection
 from agent.net.body_text import body_text
 from agent.net.expect import Failure, StatusClass, check_expiry, check_headers, check_json, check_status, check_text
-from agent.net.guard import GuardedResolver
 from agent.net.headers import Headers  # noqa: TC001 - pydantic reads the annotation
 from agent.net.http_client import HttpClient
-from agent.net.message import HttpError, Phases, Request, Response, parse_target
+from agent.net.message import HttpError, Request, Response, parse_target
 from agent.net.tls import TlsOptions
 from agent.options import HttpUrl, Interval, OptionError, Size, mask_url
 from agent.parse.patterns import Pattern  # noqa: TC001 - as above
-from agent.sources.probes.figures import DNS_TIME, EXPIRY, FAILED_BY_REGEX, IP_PROTOCOL, TLS_VERSION
+from agent.sources.probes.figures import DNS_TIME, FAILED_BY_REGEX, IP_PROTOCOL, tls_figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,7 +89,7 @@ class HttpProbe:
     def __init__(self, config: HttpProbeConfig, context: Context) -> None:
         self._config = config
         self._clock = context.clock
-        self._client = HttpClient(tls=config.tls, keep_alive=False, resolver=GuardedResolver(allow_link_local=config.allow_link_local))
+        self._client = HttpClient(tls=config.tls, keep_alive=False, objection=None if config.allow_link_local else probe_objection)
         self.target = mask_url(config.url)
 
     async def probe(self) -> ProbeResult:
@@ -136,15 +137,9 @@ def _figures(response: Response, failure: Failure | None) -> Iterable[Observatio
     yield Observation(FAILED_BY_REGEX, float(failure is not None and failure.by_pattern))
     yield Observation(IP_PROTOCOL, 6 if response.peer.startswith("[") else 4)
     yield Observation(DNS_TIME, response.phases.resolve)
-    yield from (Observation(PHASE, seconds, {"phase": phase}) for phase, seconds in _phases(response.phases))
+    yield from (Observation(PHASE, seconds, {"phase": phase}) for phase, seconds in asdict(response.phases).items())
     if response.tls is not None:
-        yield Observation(TLS_VERSION, 1, {"version": response.tls.version})
-        if response.tls.not_after is not None:
-            yield Observation(EXPIRY, response.tls.not_after)
-
-
-def _phases(phases: Phases) -> Iterable[tuple[str, float]]:
-    return ((name, getattr(phases, name)) for name in ("resolve", "connect", "tls", "processing", "transfer"))
+        yield from tls_figures(response.tls)
 
 
 def _content_length(response: Response) -> int:

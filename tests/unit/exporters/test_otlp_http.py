@@ -23,8 +23,9 @@ from agent.exporters.otlp_http import (
     signal_url,
 )
 from agent.metrics import Metrics
-from agent.net.http_client import ErrorKind, HttpError, Phases, Response
+from agent.net.http_client import ErrorKind, HttpError, Response
 from agent.net.message import ForeignError
+from agent.net.progress import Phases
 from agent.record import Row, Signal
 from agent.testing.clock import FakeClock
 from agent.testing.http_faults import answer

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agent.net.body_text import body_text
-from agent.net.message import Phases, Response
+from agent.net.message import Response
+from agent.net.progress import Phases
 
 TEXT = "größe: ключ"
 

@@ -4,10 +4,11 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from agent.net.addresses import bracketed, host_allowed, is_loopback, probe_objection
+from agent.net.dial import permitted
+from agent.net.errors import NetworkError
 from agent.net.expect import StatusClass, check_expiry, check_headers, check_json, check_status, check_text, dig
-from agent.net.guard import GuardedResolver
 from agent.net.headers import Headers
-from agent.net.message import HttpError
+from agent.net.resolver import Resolver
 from agent.options import OptionError
 from agent.parse.patterns import compile_pattern
 
@@ -223,24 +224,25 @@ def test_a_foreign_name_is_no_host_of_ours(host, allowed):
 )  # fmt: skip
 def test_probes_do_not_fetch_credentials(address, refused):
     """Metadata and link-local addresses, however they are written, are refused unless they are allowed."""
-    assert (probe_objection(address, allow_link_local=False) is not None) is refused
-    assert probe_objection(address, allow_link_local=True) is None
+    assert (probe_objection(address) is not None) is refused
 
 
 @pytest.mark.parametrize("host", ["2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "169.254.43518", "0xa9.254.0xa9.0376", "169.16689662"])
 async def test_the_resolver_knows_the_other_spellings(host):
     """The C library also takes an address that is written as one number, in hexadecimal, in octal or with fewer parts."""
-    with pytest.raises(HttpError, match="metadata"):
-        await GuardedResolver(allow_link_local=False).resolve(host, 80)
+    with pytest.raises(NetworkError, match="metadata"):
+        permitted(host, await Resolver().resolve(host, 80), probe_objection)
 
 
-async def test_the_resolver_keeps_to_it():
-    """The decision is made on the resolved address."""
-    guarded = GuardedResolver(allow_link_local=False)
-    with pytest.raises(HttpError, match="metadata"):
-        await guarded.resolve("169.254.169.254", 80)
-    assert [str(one) for one in await guarded.resolve("127.0.0.1", 80)] == ["127.0.0.1:80"]
-    assert await GuardedResolver(allow_link_local=True).resolve("169.254.169.254", 80)
+async def test_only_permitted_addresses_are_connected_to():
+    """The decision is made on the resolved addresses: those that are refused are left out, and a host that has no other is an error."""
+    own, metadata = await Resolver().resolve("127.0.0.1", 80), await Resolver().resolve("169.254.169.254", 80)
+    assert permitted("both.test", [*metadata, *own], probe_objection) == own
+    assert permitted("any.test", metadata, None) == metadata
+    with pytest.raises(NetworkError, match="metadata"):
+        permitted("name.test", metadata, probe_objection)
+    with pytest.raises(NetworkError, match=r"name\.test has no address"):
+        permitted("name.test", [], probe_objection)
 
 
 def test_a_host_stands_before_its_port():

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from agent.net import http_client
+from agent.net import http_client, http_exchange
 from agent.net.http_client import ErrorKind, HttpClient, HttpError, Request, TlsOptions
 from agent.testing.http_faults import CLOSE, DEAF, HANG, RESET, FaultServer, Reply, answer
 
@@ -146,7 +146,7 @@ async def test_bytes_behind_an_answer_to_head_are_not_the_next_answer(client):
 
 async def test_an_old_idle_connection_is_not_used(client, monkeypatch):
     """What has been idle too long may be dead without saying so: it is replaced."""
-    monkeypatch.setattr(http_client, "IDLE_LIMIT", 0.0)
+    monkeypatch.setattr(http_exchange, "IDLE_LIMIT", 0.0)
     async with FaultServer() as server:
         for _ in range(2):
             await client.send(_get(server), deadline=LONG)

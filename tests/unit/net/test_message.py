@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.net.message import Phases, Response, foreign, parse_target
+from agent.net.message import Response, foreign, parse_target
+from agent.net.progress import Phases
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import trustme
 from pydantic import ValidationError
 
 from agent.net import tls
-from agent.net.message import ErrorKind, HttpError
+from agent.net.errors import ErrorKind, NetworkError
 from agent.net.tls import TlsContext, TlsOptions, certificate_expiry, explain, shared_context
 
 
@@ -42,7 +42,7 @@ def test_equal_options_share_a_context(ca_file):
     assert one.get() is same.get()
     assert other.get() is not one.get()
     del one, same
-    assert TlsOptions(ca_file=ca_file) not in tls._shared
+    assert (TlsOptions(ca_file=ca_file), ()) not in tls._shared
 
 
 def test_options_reach_the_context():
@@ -86,7 +86,7 @@ def test_unusable_files_from_the_start_are_an_error(ca_file):
     """Without any context to fall back on, the fault is told."""
     source = TlsContext(TlsOptions(ca_file=ca_file))
     _touch(ca_file, b"garbage", 2)
-    with pytest.raises(HttpError) as raised:
+    with pytest.raises(NetworkError) as raised:
         source.get()
     assert raised.value.kind is ErrorKind.TLS
 

@@ -6,9 +6,12 @@ import threading
 
 import pytest
 
-from agent.net import connect as module
-from agent.net.connect import Address, Resolver, Wire, alternate, connect, literal_address
-from agent.net.message import ErrorKind, HttpError
+from agent.net import dial as dial_module
+from agent.net import resolver as module
+from agent.net.connection import RECEIVE_LIMIT, Connection
+from agent.net.dial import first_to_answer
+from agent.net.errors import ErrorKind, NetworkError
+from agent.net.resolver import Address, Resolver, alternate, literal_address
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 
@@ -53,13 +56,13 @@ async def test_names_are_resolved(monkeypatch):
     ],
 )
 async def test_names_that_do_not_resolve_are_an_error(monkeypatch, error):
-    """NXDOMAIN, a name server in trouble and an impossible name are HttpErrors of the kind `resolve`."""
+    """NXDOMAIN, a name server in trouble and an impossible name are NetworkErrors of the kind `resolve`."""
 
     def fail(*_args, **_options):
         raise error
 
     monkeypatch.setattr(module.socket, "getaddrinfo", fail)
-    with pytest.raises(HttpError, match=r"can't resolve name\.test") as raised:
+    with pytest.raises(NetworkError, match=r"can't resolve name\.test") as raised:
         await Resolver().resolve("name.test", 99)
     assert raised.value.kind is ErrorKind.RESOLVE
 
@@ -94,7 +97,7 @@ async def test_without_a_thread_the_name_is_asked_for_later(monkeypatch):
 
     monkeypatch.setattr(module.threading, "Thread", refuse)
     resolver = Resolver()
-    with pytest.raises(HttpError, match="can't start new thread") as raised:
+    with pytest.raises(NetworkError, match="can't start new thread") as raised:
         await resolver.resolve("name.test", 99)
     assert raised.value.kind is ErrorKind.RESOLVE
     monkeypatch.setattr(module.threading, "Thread", real)
@@ -125,8 +128,8 @@ def attempts(monkeypatch):
             raise outcome
         return outcome
 
-    monkeypatch.setattr(module, "_connect_one", fake)
-    monkeypatch.setattr(module, "EYEBALLS_DELAY", 0.01)
+    monkeypatch.setattr(dial_module, "connect_one", fake)
+    monkeypatch.setattr(dial_module, "EYEBALLS_DELAY", 0.01)
     return table, tried
 
 
@@ -135,7 +138,7 @@ async def test_the_next_address_follows_a_failure_at_once(attempts):
     table, tried = attempts
     with socket.socket() as won:
         table.update({_v6("a"): ConnectionRefusedError(111, "Connection refused"), _v4("1"): won})
-        assert await connect([_v6("a"), _v4("1")]) == (won, _v4("1"))
+        assert await first_to_answer([_v6("a"), _v4("1")]) == (won, _v4("1"))
     assert tried == [_v6("a"), _v4("1")]
 
 
@@ -144,7 +147,7 @@ async def test_a_black_hole_is_passed_by(attempts):
     table, _ = attempts
     with socket.socket() as won:
         table.update({_v6("a"): None, _v4("1"): won})
-        assert await connect([_v6("a"), _v4("1")]) == (won, _v4("1"))
+        assert await first_to_answer([_v6("a"), _v4("1")]) == (won, _v4("1"))
 
 
 async def test_the_first_address_wins_if_it_answers(attempts):
@@ -152,7 +155,7 @@ async def test_the_first_address_wins_if_it_answers(attempts):
     table, tried = attempts
     with socket.socket() as won:
         table.update({_v6("a"): won, _v4("1"): None})
-        await connect([_v6("a"), _v4("1")])
+        await first_to_answer([_v6("a"), _v4("1")])
     assert tried == [_v6("a")]
 
 
@@ -164,8 +167,8 @@ async def test_a_late_second_winner_is_closed(attempts, monkeypatch):
         await gate.wait()
         return table[address]
 
-    monkeypatch.setattr(module, "_connect_one", both)
-    task = asyncio.ensure_future(connect([_v6("a"), _v4("1")]))
+    monkeypatch.setattr(dial_module, "connect_one", both)
+    task = asyncio.ensure_future(first_to_answer([_v6("a"), _v4("1")]))
     await asyncio.sleep(0.05)
     gate.set()
     won, address = await task
@@ -178,8 +181,8 @@ async def test_all_failures_are_told(attempts):
     """When no address answers, the error names each and why."""
     table, _ = attempts
     table.update({_v6("a"): ConnectionRefusedError(111, "Connection refused"), _v4("1"): OSError(113, "No route to host")})
-    with pytest.raises(HttpError, match=r"\[a\]:80: connection refused; 1:80: no route to host") as raised:
-        await connect([_v6("a"), _v4("1")])
+    with pytest.raises(NetworkError, match=r"\[a\]:80: connection refused; 1:80: no route to host") as raised:
+        await first_to_answer([_v6("a"), _v4("1")])
     assert raised.value.kind is ErrorKind.CONNECT
 
 
@@ -197,32 +200,32 @@ class _Transport(asyncio.Transport):
 
 async def test_what_came_before_a_reset_is_handed_out_first():
     """The bytes that arrived before the connection broke are read; only then the error is raised."""
-    wire = Wire()
-    wire.connection_made(_Transport())
-    wire.data_received(b"HTTP/1.1 413")
-    wire.connection_lost(ConnectionResetError(104, "reset"))
-    assert await wire.receive() == b"HTTP/1.1 413"
+    connection = Connection()
+    connection.connection_made(_Transport())
+    connection.data_received(b"HTTP/1.1 413")
+    connection.connection_lost(ConnectionResetError(104, "reset"))
+    assert await connection.receive() == b"HTTP/1.1 413"
     with pytest.raises(ConnectionResetError):
-        await wire.receive()
+        await connection.receive()
 
 
 async def test_a_flood_is_held_back():
     """While too much lies unread the peer has to wait, and goes on once it is read."""
-    wire, transport = Wire(), _Transport()
-    wire.connection_made(transport)
-    wire.data_received(bytes(module.RECEIVE_LIMIT + 1))
+    connection, transport = Connection(), _Transport()
+    connection.connection_made(transport)
+    connection.data_received(bytes(RECEIVE_LIMIT + 1))
     assert transport.paused
-    await wire.receive()
+    await connection.receive()
     assert not transport.paused
 
 
 async def test_receiving_can_be_cancelled():
     """A cancelled wait for data leaves the connection usable."""
-    wire = Wire()
-    wire.connection_made(_Transport())
+    connection = Connection()
+    connection.connection_made(_Transport())
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(wire.receive(), 0.01)
-    wire.data_received(b"x")
-    assert await wire.receive() == b"x"
-    wire.eof_received()
-    assert await wire.receive() == b""
+        await asyncio.wait_for(connection.receive(), 0.01)
+    connection.data_received(b"x")
+    assert await connection.receive() == b"x"
+    connection.eof_received()
+    assert await connection.receive() == b""

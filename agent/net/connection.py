@@ -1,0 +1,92 @@
+"""A connected stream of bytes, with TLS or without."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from agent.net.tls import TlsInfo
+
+RECEIVE_LIMIT: Final = 256 * 1024
+"""Received bytes that may wait to be read; then the peer has to wait."""
+
+
+class Connection(asyncio.Protocol):
+    """Write to its `transport`, read with `receive`.
+
+    Unlike StreamReader, it hands out what had arrived before a reset: that may be the very answer that explains it (a server that
+    says 413 and hangs up while we still send).
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self, peer: str = "") -> None:
+        """`peer` is the address that is connected to, with its port."""
+        self.peer = peer
+        self.tls: TlsInfo | None = None
+        """What was agreed, on a connection with TLS."""
+        self._received = bytearray()
+        self._error: Exception | None = None
+        self._ended = False
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream's transport is one
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        self._received += data
+        if len(self._received) > RECEIVE_LIMIT and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        """See asyncio.Protocol."""
+        self._ended = True
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self._ended, self._paused = True, False
+        self._error = exc
+        self._wake()
+
+    @property
+    def idle(self) -> bool:
+        """Whether the connection stands and nothing of it is unread: fit to be used again."""
+        return not (self._ended or self._received or self.transport.is_closing())
+
+    async def receive(self) -> bytes:
+        """Return what has arrived, waiting for something to; empty at the end. OSError if the connection broke."""
+        while not self._received:
+            if self._error:
+                raise self._error
+            if self._ended:
+                return b""
+            await self._wait()
+        data = bytes(self._received)
+        self._received.clear()
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+        return data
+
+    def abort(self) -> None:
+        """Close at once, without waiting and without a TLS good-bye."""
+        self.transport.abort()
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
