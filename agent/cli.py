@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 import click
 
 from agent import __version__, lean
-from agent.command import note_descriptors
 from agent.errors import ConfigError, NoInputError, OutriderError, SpoolLockedError, UnavailableError
+from agent.exec.command import note_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -303,12 +303,12 @@ def _runtime() -> Callable[..., int]:
 
 def _without_agent(error: Exception, command: tuple[str, ...]) -> int:
     """Run the command of `exec` alone, and say why."""
-    from agent.host import bare  # noqa: PLC0415 - as above
+    from agent.exec import unobserved  # noqa: PLC0415 - as above
     from agent.signals import Listener  # noqa: PLC0415 - as above
 
     listener = Listener()
     listener.start()
-    return bare.go_on(error, None, command, listener)
+    return unobserved.go_on(error, None, command, listener)
 
 
 def _settings(config: Path | None) -> Settings:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import sys
+import termios
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -48,3 +51,8 @@ async def _ready(fd: int, add: Callable[..., object], remove: Callable[[int], bo
 def _set(ready: asyncio.Future[None]) -> None:
     if not ready.done():
         ready.set_result(None)
+
+
+def in_pipe(fd: int) -> int:
+    """Bytes that wait in a pipe (FIONREAD, ioctl_pipe(2))."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)

@@ -13,11 +13,13 @@ import gc
 import signal
 from typing import TYPE_CHECKING, Final
 
-from agent import left_behind, signals
+from agent import signals
 from agent.clock import SystemClock
 from agent.component import Unread
 from agent.errors import ConfigError, OutriderError, SpoolError, UnavailableError, describe, first_cause
-from agent.host import bare, library_log
+from agent.exec import left_behind, unobserved
+from agent.exec.child import ChildConfig
+from agent.host import library_log
 from agent.host.elsewhere import Elsewhere
 from agent.host.generation import Generation
 from agent.host.held import Held
@@ -26,7 +28,6 @@ from agent.host.pipeline import Host
 from agent.host.wrapped import Wrapped
 from agent.metrics import Metrics
 from agent.record import Drop
-from agent.sources.child import ChildConfig
 from agent.spool.spool import Spool
 from agent.telemetry import (
     AgentImpaired,
@@ -296,7 +297,7 @@ def _run_wrapped(settings: Settings, reload: Callable[[], Settings], pages: Make
         return asyncio.run(_main(agent))
     except Exception as error:  # noqa: BLE001 - a mistake of ours must not reach the workload
         child = agent.wrapped.child if agent is not None and agent.wrapped is not None else None
-        return bare.go_on(error, child, command, listener)
+        return unobserved.go_on(error, child, command, listener)
 
 
 async def _main(agent: Agent) -> int:

@@ -8,23 +8,23 @@ import functools
 import signal
 from typing import TYPE_CHECKING, Final
 
-from agent.command import UNKNOWN, StartError, let_go, say
 from agent.errors import SpoolError
 from agent.event_names import CHILD
+from agent.exec.child import Child
+from agent.exec.command import UNKNOWN, StartError, let_go, say
 from agent.host.supervise import supervise
 from agent.record import Batch, Drop
 from agent.retry import Backoff
 from agent.signals import ends, stop_as_usual
-from agent.sources.child import Child
 from agent.telemetry import AgentImpaired, OutputLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.exec.child import ChildConfig
     from agent.host.builder import Builder
     from agent.host.intake import Intake
     from agent.host.pipeline import Host
-    from agent.sources.child import ChildConfig
 
 LINGER: Final = 0.7
 """Seconds that files are read on after the command has ended: more than two polls, and the time that a few lines wait for more."""

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from pydantic import Field
 
 from agent.component import ComponentConfig, Context, Holding
-from agent.fds import read_some
+from agent.fds import in_pipe, read_some
 from agent.options import Interval, Size  # noqa: TC001 - pydantic reads them
 from agent.parse.cutter import LineCutter
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.parse.limits import OPEN_AGE
 from agent.parse.lines import Parser
 from agent.record import Batch, Drop, Origin
-from agent.relay import in_pipe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from agent.sources import child as module
-from agent.sources.child import Child, ChildConfig
+from agent.exec import child as module
+from agent.exec.child import Child, ChildConfig
 from agent.testing.context import make_context
 from agent.testing.sink import Sink
 

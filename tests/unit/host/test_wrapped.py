@@ -10,12 +10,12 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 
 from agent.config import load
-from agent.host import bare
+from agent.exec import unobserved
+from agent.exec.child import ChildConfig, Exit
 from agent.host import wrapped as module
 from agent.host.builder import Builder
 from agent.host.wrapped import LINGER, LONGEST_LINGER, Wrapped
 from agent.record import Batch
-from agent.sources.child import ChildConfig, Exit
 from agent.telemetry import AgentImpaired, OutputLost
 from agent.testing.context import make_context
 from agent.testing.sink import hang
@@ -127,7 +127,7 @@ def test_without_the_agent_the_exit_code_comes_back_whatever_was_inherited():
     """Whoever starts us may ignore SIGCHLD, and we with it; then nothing could be waited for."""
     former = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        assert bare.see_to_its_end(None, ["sh", "-c", "exit 3"], Mock()) == 3
+        assert unobserved.see_to_its_end(None, ["sh", "-c", "exit 3"], Mock()) == 3
     finally:
         signal.signal(signal.SIGCHLD, former)
 
@@ -135,11 +135,11 @@ def test_without_the_agent_the_exit_code_comes_back_whatever_was_inherited():
 @pytest.mark.parametrize("error", [PermissionError, ProcessLookupError])
 def test_without_the_agent_a_signal_that_finds_nobody_is_not_the_last(monkeypatch, error):
     """The thread that hands signals on lives on."""
-    monkeypatch.setattr(bare.os, "kill", Mock(side_effect=error))
+    monkeypatch.setattr(unobserved.os, "kill", Mock(side_effect=error))
 
-    bare._hand_on(1, signal.SIGTERM, False)
+    unobserved._hand_on(1, signal.SIGTERM, False)
 
-    assert bare.os.kill.called
+    assert unobserved.os.kill.called
 
 
 @pytest.mark.parametrize(("number", "hurried"), [(signal.SIGTERM, True), (signal.SIGINT, True), (signal.SIGUSR1, False)])

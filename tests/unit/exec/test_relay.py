@@ -12,8 +12,8 @@ import threading
 
 import pytest
 
-from agent import relay as module
-from agent.relay import CHUNK, Backlog, Piece, Relay, Torn, write_all
+from agent.exec import relay as module
+from agent.exec.relay import CHUNK, Backlog, Piece, Relay, Torn, write_all
 
 
 def lines(first, last, size=10):

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import select
 import sys
-import termios
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.passing import CHUNK, held_open, write_all
+from agent.exec.passing import CHUNK, held_open, write_all
+from agent.fds import in_pipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -348,8 +347,3 @@ def _readable(*descriptors: int) -> list[tuple[int, int]]:
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
     return poll.poll()
-
-
-def in_pipe(fd: int) -> int:
-    """Bytes that wait in a pipe (FIONREAD, ioctl_pipe(2))."""
-    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)

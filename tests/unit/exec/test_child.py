@@ -9,13 +9,13 @@ import threading
 
 import pytest
 
-from agent.command import UNKNOWN, Exit, StartError
 from agent.errors import SpoolError
+from agent.exec import child as module
+from agent.exec.child import Child, ChildConfig, _Stream
+from agent.exec.command import UNKNOWN, Exit, StartError
+from agent.exec.relay import Piece
 from agent.issues.reading.exits import read_ending
 from agent.record import Origin
-from agent.relay import Piece
-from agent.sources import child as module
-from agent.sources.child import Child, ChildConfig, _Stream
 from agent.target.process_records import Observed, ended_record
 from agent.testing.context import make_context
 from agent.testing.sink import Sink

@@ -6,8 +6,8 @@ import fcntl
 import os
 import sys
 
-from agent import passing
-from agent.left_behind import Uncollected, hand_over, uncollected
+from agent.exec import passing
+from agent.exec.left_behind import Uncollected, hand_over, uncollected
 
 
 def test_counts_of_those_that_have_ended_are_found(tmp_path):

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent import passing
+from agent.exec import passing
 from agent.signals import ENDING
 
 if TYPE_CHECKING:

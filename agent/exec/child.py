@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from pydantic import Field
 
-from agent.command import Exit, popen
 from agent.component import ComponentConfig, Context
 from agent.event_names import PROCESS_EXITED
-from agent.left_behind import hand_over
+from agent.exec.command import Exit, popen
+from agent.exec.left_behind import hand_over
+from agent.exec.relay import Relay
 from agent.options import Duration, Size  # noqa: TC001 - pydantic reads them
 from agent.parse.cutter import LineCutter
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.parse.lines import Parser
 from agent.record import Batch, Drop, LogRecord, Origin, Severity, Value
-from agent.relay import Relay
 from agent.resource import iso
 from agent.target.oom import memory_events, oom_kills
 from agent.target.process_records import planned
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from agent.columns import Records
-    from agent.relay import Piece
+    from agent.exec.relay import Piece
 
 LONGEST = 1 << 20
 """Bytes: a longer line is cut into pieces of this size, and counted; memory stays bounded whatever the child writes."""
@@ -78,7 +78,6 @@ class Child:
     start() ──▶ running ──(wait(2))──▶ exited ──(both relays ended)──▶ silent ──(all stored)──▶ run() returns
     """
 
-    Config: ClassVar[type[ComponentConfig]] = ChildConfig
     replayable: ClassVar[bool] = False
 
     def __init__(self, config: ChildConfig, context: Context) -> None:

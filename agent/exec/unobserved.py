@@ -8,15 +8,15 @@ import signal
 import traceback
 from typing import TYPE_CHECKING
 
-from agent.command import NOT_EXECUTABLE, Exit, StartError, let_go, popen, say
 from agent.errors import OutriderError
+from agent.exec.command import NOT_EXECUTABLE, Exit, StartError, let_go, popen, say
 from agent.signals import ends, stop_as_usual
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agent.exec.child import Child
     from agent.signals import Listener
-    from agent.sources.child import Child
 
 
 def go_on(error: Exception, child: Child | None, command: Sequence[str], listener: Listener) -> int:
