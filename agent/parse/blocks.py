@@ -2,6 +2,7 @@
 
 PEM: from `-----BEGIN` to `-----END`, so that a key in it is seen as one thing. A JSON object: from `{` to the brace that closes it, as
 `json.dumps(…, indent=2)` prints it. A traceback of rich's: from the box's upper border to the exception's line below, over all boxes of a chain.
+Two lines of java.util.logging: time and logger, then level and message. A crash of another language's program: see `crash_reports`.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 import re
 from typing import Final, Protocol
 
+from agent.parse.crash_reports import report_of
 from agent.parse.exceptions import CAUSE, CONTEXT
+from agent.parse.layouts import JAVA_LEVELS, JAVA_TIME
 from agent.parse.rich_traceback import BOX_BEGIN, BOX_END, EXCEPTION, MARGIN
 
 PEM_BEGIN: Final = b"-----BEGIN "
 PEM_END: Final = b"-----END "
-BLOCK_BEGINS: Final = frozenset((b"{", b"+", b" ", b"\xe2"))
-"""The first byte of a line that may begin an object or a box."""
+_NOT_AMID: Final = (b"{", b"goroutine ")
+"""How a block begins that may as well stand in the middle of a text."""
 _PEM_LINES: Final = 200
 _OBJECT: Final = re.compile(rb'\{\s*(?:"(?:[^"\\]|\\.){0,256}"\s*:.*[,{\[]\s*)?', re.DOTALL)
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _LINKS: Final = (CAUSE, CONTEXT)
+_JAVA_FIRST: Final = re.compile(rf"{JAVA_TIME} [\w.$]{{1,256}}(?: [\w.$<>]{{1,256}})?".encode())
+_JAVA_SECOND: Final = re.compile(rf"(?:{JAVA_LEVELS}):".encode())
 
 
 class Block(Protocol):
@@ -61,6 +66,18 @@ class JsonObject:
         return True
 
 
+class JavaRecord:
+    """The two lines that java.util.logging's own formatter begins a record with."""
+
+    def __init__(self) -> None:
+        self.over = False
+
+    def takes(self, line: bytes) -> bool:
+        """The second line, which has the level."""
+        self.over = _JAVA_SECOND.match(line) is not None
+        return self.over
+
+
 class RichTraceback:
     """The boxes that rich draws around a stack, each with the exception's line below it."""
 
@@ -85,13 +102,18 @@ class RichTraceback:
         return True
 
 
-def block_of(line: bytes) -> Block | None:
-    """The object or the box that a line begins where a record may begin; a key may begin in any line of a record."""
-    if line[:1] == b"{":
+def block_of(line: bytes, *, amid: bool = False) -> Block | None:
+    """The block that a line begins where a record may begin; a key may begin in any line of a record. `amid`: a text is open that takes any lines."""
+    if amid and line.startswith(_NOT_AMID):
+        return None
+    first = line[:1]
+    if first == b"{":
         return JsonObject(line) if _OBJECT.fullmatch(line) and _depth(line) > 0 else None
-    if b"Traceback (most recent call last) " in line and BOX_BEGIN.match(line.decode("utf-8", "replace").strip()):
-        return RichTraceback()
-    return None
+    if first.isdigit() or first == b"[":
+        return None
+    if b"Traceback (most recent call last) " in line:
+        return RichTraceback() if BOX_BEGIN.match(line.decode("utf-8", "replace").strip()) else None
+    return JavaRecord() if line[-1:] != b":" and _JAVA_FIRST.fullmatch(line) else report_of(line)
 
 
 def closes(line: bytes) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.parse import access, json_lines, logfmt, plain, progress, syslog, text_lines
+from agent.parse import access, json_lines, level_lines, logfmt, plain, progress, syslog, text_lines
 from agent.record import Drop
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ FORMATS: Final = (
     Format("access", access.sniff, access.parse),
     Format("timed", text_lines.sniff_timed, text_lines.parse_timed, rest=Rest.ANY),
     Format("progress", progress.sniff, progress.parse),
+    Format("level", level_lines.sniff, level_lines.parse, rest=Rest.INDENTED),
     PLAIN,
 )
 BY_NAME: Final = {one.name: one for one in FORMATS}

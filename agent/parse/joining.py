@@ -186,6 +186,10 @@ class Open:
             self._read = (len(self._stack), stack, _told(stack))
         return self._read[1:]
 
+    def rehead(self, first: bytes, head: Parsed) -> None:
+        """All its lines so far are its head."""
+        self.first, self.head, self._lines = first, head, []
+
     def add(self, offset: int, line: bytes) -> None:
         """Join a line of text."""
         self.end = offset

@@ -187,11 +187,11 @@ _APACHE: Final = {**SYSLOG_NAMES, **{f"trace{depth}": TRACE for depth in range(1
 _LOGCAT_LEVELS: Final = {"v": TRACE, "d": DEBUG, "i": INFO, "w": WARN, "e": ERROR, "f": FATAL, "s": FATAL}
 _LOGCAT: Final = r"(?P<level>[VDIWEFS])/(?P<logger>[^\n(:]{1,128}?)"
 _LOGCAT_TIME: Final = rf"(?:{TIME}|(?P<yearless>\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3,9}})(?: [+-]\d{{4}})?)"
-_HALF_CLOCK: Final = r"\d{1,2}:\d\d:\d\d[ \u202f][AP]M"
+_HALF_CLOCK: Final = r"\d{1,2}:\d\d:\d\d(?: |" + "\u202f" + r")[AP]M"
 _HALF: Final = rf"\d{{1,2}}/\d{{1,2}}/\d{{4}}, {_HALF_CLOCK}"
 _ANY_DAY: Final = r"(?P<time>\d{1,4}[-./]\d{1,2}[-./]\d{1,4},? [\d:]{7,8}(?:[ \u202f][AaPp]\.?[Mm]\.?)?)"
 _NEST: Final = {**_TEXT, "log": INFO}
-JAVA_DAY: Final = r"[A-Z][a-z]{2} \d{1,2}, \d{4},?"
+JAVA_TIME: Final = r"[A-Z][a-z]{2} \d{1,2}, \d{4},? " + _HALF_CLOCK
 JAVA_LEVELS: Final = "SEVERE|WARNING|INFO|CONFIG|FINE(?:R|ST)?"
 
 LAYOUTS: Final = (
@@ -346,7 +346,7 @@ LAYOUTS: Final = (
     Layout(
         "java.util.logging",
         "JFMASOND",
-        rf"(?P<time>{JAVA_DAY} {_HALF_CLOCK}) (?P<logger>[\w.$]{{1,256}})(?: (?P<function>[\w.$<>]{{1,256}}))?\n(?P<level>{JAVA_LEVELS}): ?{_MESSAGE}",
+        rf"(?P<time>{JAVA_TIME}) (?P<logger>[\w.$]{{1,256}})(?: (?P<function>[\w.$<>]{{1,256}}))?\n(?P<level>{JAVA_LEVELS}): ?{_MESSAGE}",
     ),
     Layout(
         "AWS Lambda",

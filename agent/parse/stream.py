@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.parse.beginnings import begins_alone
-from agent.parse.blocks import BLOCK_BEGINS, PEM_BEGIN, PEM_END, JsonObject, Pem, RichTraceback, block_of, closes
+from agent.parse.blocks import PEM_BEGIN, PEM_END, JavaRecord, JsonObject, Pem, RichTraceback, block_of, closes
+from agent.parse.crash_reports import CrashReport
 from agent.parse.dialect import UNKNOWN, Dialect, Known
 from agent.parse.exceptions import HEADER
 from agent.parse.formats import BY_NAME, PLAIN, Format, Rest, detect
@@ -113,7 +114,7 @@ class Stream:
         cleaned = self._cleaned(offset, line, out) if odd else line
         if not cleaned.strip():
             self._blank(cleaned, out)
-        elif self._block is None or not self._grow_block(self._block, cleaned, out):
+        elif self._block is None or not self._grow_block(self._block, offset, cleaned, out):
             self._text(offset, cleaned, out)
 
     def _cleaned(self, offset: int, line: bytes, out: list[Item]) -> bytes:
@@ -261,7 +262,7 @@ class Stream:
         """Take a line that is no traceback's, and, where it is not indented, in no format: the joiner has asked for both."""
         if not line.strip():
             self._pad(line)
-        elif self._block is not None and self._grow_block(self._block, line, out):
+        elif self._block is not None and self._grow_block(self._block, offset, line, out):
             return
         elif line[:1] in b" \t":
             self._record(offset, line, out)
@@ -336,7 +337,7 @@ class Stream:
             self._emit(offset, parsed or self._plain(line), len(line), out)
 
     def _record(self, offset: int, line: bytes, out: list[Item]) -> None:
-        if line[:1] in BLOCK_BEGINS and (block := self._block_at(line)) is not None:
+        if (block := block_of(line, amid=self._open is not None and self._rest is Rest.ANY)) is not None:
             self._begin_block(offset, line, block, out)
             return
         found, parsed = self._read_whole(line)
@@ -356,10 +357,6 @@ class Stream:
     def _is_more(self, line: bytes, found: Format, parsed: Parsed | None) -> bool:
         """Whether a line in no format is more of the record before."""
         return (parsed is None or (found is PLAIN and self._continues(line))) and not begins_alone(line)
-
-    def _block_at(self, line: bytes) -> Block | None:
-        """The block that begins in a line, where that is no more of a text."""
-        return None if self._open is not None and self._rest is Rest.ANY and line[:1] == b"{" else block_of(line)
 
     def _read_whole(self, line: bytes) -> tuple[Format, Parsed | None]:
         """The format a line is written in with its meaning, and what is to be counted; (plain, None) if it is only more of the record before."""
@@ -399,8 +396,12 @@ class Stream:
             self._open.add_trace(self._at, line)
         else:
             self._close_record(out)
-            self._begin(offset, line, None if isinstance(block, RichTraceback) else self._plain(line), Rest.INDENTED)
+            self._begin(offset, line, None if isinstance(block, RichTraceback) else self._head_of(block, line), Rest.INDENTED)
         self._block = block
+
+    def _head_of(self, block: Block, line: bytes) -> Parsed:
+        head = self._plain(line)
+        return head._replace(severity=block.severity) if isinstance(block, CrashReport) else head
 
     def _grow(self, offset: int, line: bytes, out: list[Item]) -> None:
         if self._open is None:
@@ -411,18 +412,32 @@ class Stream:
             self._open.add(self._at, line)
             self._block = Pem() if PEM_BEGIN in line and PEM_END not in line else None
 
-    def _grow_block(self, block: Block, line: bytes, out: list[Item]) -> bool:
+    def _grow_block(self, block: Block, offset: int, line: bytes, out: list[Item]) -> bool:
         """Whether a line is one of the block's; if it is not, or there is no room for more, the block is over."""
         record = self._open
-        if record is None or not record.has_room(line) or not block.takes(line):
+        if record is None or not block.takes(line) or not (isinstance(block, CrashReport) or record.has_room(line)):
             self._block = None
             return False
+        if not record.has_room(line):
+            self._overflow(offset, line, out)
+            self._block = block
+            return True
         record.add(self._at, line)
         if block.over:
             self._block = None
             if isinstance(block, JsonObject):
                 self._read_object(record, out)
+            elif isinstance(block, JavaRecord):
+                self._read_two(record)
         return True
+
+    def _read_two(self, record: Open) -> None:
+        """Both lines are the head of the open record."""
+        first = b"\n".join(record.lines)
+        _, parsed = self._read_whole(first)
+        if parsed is not None and parsed.severity:
+            record.rehead(first, parsed)
+            self._rest = Rest.ANY
 
     def _read_object(self, record: Open, out: list[Item]) -> None:
         """The lines of an object are its record, if they can be read."""

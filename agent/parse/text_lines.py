@@ -18,7 +18,7 @@ from agent.parse.layouts import ALTERNATIVE, BEGINS, LAYOUTS, SIGNED, SIGNS, TIM
 from agent.parse.limits import to_text
 from agent.parse.odd_times import MONTHS
 from agent.parse.parsed import Parsed
-from agent.parse.severity import SeverityCache
+from agent.parse.severity import ERROR, SeverityCache
 from agent.parse.terminal import clean
 from agent.parse.timestamps import from_text, yearless
 
@@ -62,6 +62,8 @@ _SHAPELESS: Final = (string.ascii_letters + string.digits).encode()
 _DIGITS: Final = frozenset(string.digits)
 _SHAPED: Final = 32
 _MAX_SHAPES: Final = 1024
+_PANICS: Final = ("panic: ", "http: panic serving ")
+"""How Go's `log` begins, which has no levels, where a goroutine died."""
 _SAID: Final = re.compile(r"(?:dd\.)?trace[_.]?[iI][dD][=:] ?\"?(\w{16,39})\"?[,;]? (?:dd\.)?span[_.]?[iI][dD][=:] ?\"?(\w{1,20})\b")
 _SAID_WITHIN: Final = 1024
 """Characters in which ids are looked for."""
@@ -152,7 +154,9 @@ def parse_timed(line: bytes, now_ns: int) -> Parsed | None:
     if (parsed := _levelled(line, text, now_ns)) is not None:
         return parsed
     found = _TIMED.parts(text)
-    return _record(*found, 0, now_ns) if found and from_text(found[0]["time"] or "") else None
+    if found is None or not from_text(found[0]["time"] or ""):
+        return None
+    return _record(*found, ERROR if (found[0]["message"] or "").startswith(_PANICS) else 0, now_ns)
 
 
 def _levelled(line: bytes, text: str, now_ns: int) -> Parsed | None:
