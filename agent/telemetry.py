@@ -40,7 +40,6 @@ VIOLATIONS: Final = Metric(
 )
 RELOADS: Final = Metric("outrider.config.reloads", Kind.COUNTER, "{reload}", "Reloads of the configuration, by outcome.")
 PROBE_CHANGES: Final = Metric("outrider.probe.changes", Kind.COUNTER, "{change}", "Changes of a probe's state, after damping.")
-REFUSALS: Final = Metric("outrider.server.refusals", Kind.COUNTER, "{request}", "Requests that the agent's own server refused, by reason.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,18 +392,6 @@ class TargetChanged(Event):
     """`found` or `gone`."""
     reason: str = ""
     """Why it is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestRefused(Event):
-    """Our own server refused a client."""
-
-    name = "request refused"
-    level = Level.DEBUG
-    counter = REFUSALS
-    labels = ("reason",)
-    reason: str
-    """From an enumeration: `header_timeout`, `header_too_large`, `malformed`, `too_many_connections`, `bad_host`."""
 
 
 class Telemetry:

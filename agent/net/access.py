@@ -140,7 +140,7 @@ class AccessControl:
             return "passwords_queued", ServerResponse(b"too many passwords at once\n", 429)
         return "unauthorized", ServerResponse(b"unauthorized\n", 401, headers=(("www-authenticate", self._credentials.challenge),))
 
-    def knows(self, certificate: ssl._PeerCertRetDictType | None) -> bool:
+    def admits(self, certificate: ssl._PeerCertRetDictType | None) -> bool:
         """Whether a client with this verified certificate may connect: one of its subject alternative names (DNS, IP, e-mail, URI) is ours."""
         found = {pair[1] for pair in (certificate or {}).get("subjectAltName", ())}
         return not self._names or bool(self._names & found)

@@ -1,38 +1,54 @@
-"""An answer's body: collected and unpacked, both within one bound."""
+"""A body as it arrives: decompressed and collected within bounds, so that a bomb costs no more than an honest body."""
 
 from __future__ import annotations
 
 import zlib
+from typing import TYPE_CHECKING, Final
 
-WBITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WBITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""Content-Encoding → zlib's window bits, which also name the format."""
+PIECE: Final = 16 * 1024
+"""Bytes that are decompressed at a time."""
 
 
 class BodyTooLargeError(Exception):
-    """The bound is passed; what was collected is dropped."""
+    """A bound is passed."""
+
+    def __init__(self, limit: int, *, packed: bool) -> None:
+        super().__init__(f"the body is larger than {limit} bytes" + ("" if packed else " once decompressed"))
 
 
 class Inflater:
-    """Takes a body piece by piece. The bound holds for the packed and for the unpacked size, so a bomb costs no more than an honest answer."""
+    """Takes a body piece by piece."""
 
-    def __init__(self, coding: str, limit: int) -> None:
-        """Take the Content-Encoding in lower case ("" and "identity" = none) and the bound in bytes."""
+    def __init__(self, coding: str, limit: int, packed_limit: int | None = None, grown: Callable[[int], None] = lambda _: None) -> None:
+        """Take the Content-Encoding in lower case ("" and "identity" = none) and the bounds in bytes, as sent (the same by default) and decompressed.
+
+        `grown` is called with the number of bytes before they are collected, and may raise.
+        """
         self._limit = limit
+        self._packed_limit = limit if packed_limit is None else packed_limit
         self._wbits = WBITS.get(coding)
         self._unknown = coding if coding not in ("", "identity", *WBITS) else ""
+        self._grown = grown
         self._packed = 0
         self._pieces: list[bytes] = []
         self._size = 0
         self._inflate = zlib.decompressobj(self._wbits) if self._wbits else None
 
     def feed(self, data: bytes) -> None:
-        """Add a piece; BodyTooLargeError, or ValueError if it can't be unpacked."""
+        """Add a piece; BodyTooLargeError, or ValueError if it can't be decompressed."""
         self._packed += len(data)
-        if self._packed > self._limit:
-            raise BodyTooLargeError
-        if self._inflate is None:
+        if self._packed > self._packed_limit:
+            raise BodyTooLargeError(self._packed_limit, packed=True)
+        if self._wbits is None:
             self._add(data)
         else:
-            self._unpack(data)
+            for start in range(0, len(data), PIECE):  # zlib copies what is behind a member's end: short pieces bound what many members cost
+                self._unpack(data[start : start + PIECE], self._wbits)
 
     def finish(self) -> bytes:
         """Return the body; ValueError if it ends too early or its coding is not known."""
@@ -42,18 +58,20 @@ class Inflater:
             raise ValueError("it ends in the middle")
         return b"".join(self._pieces)
 
-    def _unpack(self, data: bytes) -> None:
+    def _unpack(self, data: bytes, wbits: int) -> None:
         while data:
             if self._inflate is None or self._inflate.eof:  # gzip may have several members (RFC 1952 section 2.2)
-                self._inflate = zlib.decompressobj(self._wbits or 0)
+                self._inflate = zlib.decompressobj(wbits)
             try:
-                self._add(self._inflate.decompress(data, self._limit - self._size + 1))
+                piece = self._inflate.decompress(data, PIECE)
             except zlib.error as error:
                 raise ValueError(str(error)) from error
-            data = self._inflate.unused_data
+            self._add(piece)
+            data = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
 
     def _add(self, piece: bytes) -> None:
         self._size += len(piece)
         if self._size > self._limit:
-            raise BodyTooLargeError
+            raise BodyTooLargeError(self._limit, packed=self._wbits is None)
+        self._grown(len(piece))
         self._pieces.append(piece)

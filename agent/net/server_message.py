@@ -1,4 +1,4 @@
-"""What the server's routes take and return, and its decisions about requests. No I/O."""
+"""Requests and answers of the HTTP server, its routes, and its decisions about them. No I/O."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import gzip
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 TEXT: Final = "text/plain; charset=utf-8"
 HTML: Final = "text/html; charset=utf-8"
 JSON: Final = "application/json"
 JSON_LINES: Final = "application/x-ndjson"
-
-"""The control socket's name in the state directory; mode 0600, so only the agent's own user (and root) may ask."""
 
 COMPRESS_FROM: Final = 1024
 """Bytes: shorter bodies are not worth compressing."""
@@ -38,7 +36,7 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 @dataclass(frozen=True, slots=True)
 class ServerRequest:
-    """A request without a body: this server takes none."""
+    """A request."""
 
     method: str
     path: str
@@ -47,6 +45,8 @@ class ServerRequest:
     """The last value of each key."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Names in lower case; repeated ones joined by `, ` (RFC 9110, 5.2)."""
+    body: bytes = b""
+    """Whole and decompressed. Only a `BodyRoute` gets one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,28 @@ class ServerResponse:
 
 
 Handler = Callable[[ServerRequest], Awaitable[ServerResponse]]
-Routes = Mapping[str, Handler]
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """What the body of one request may cost."""
+
+    packed: int = 4 << 20
+    """Bytes of a compressed body, as sent."""
+    size: int = 16 << 20
+    """Bytes of a body that is not compressed, or once it is decompressed."""
+    time: float = 30.0
+    """Seconds from the request's head to the body's last byte."""
+
+
+class BodyRoute(NamedTuple):
+    """A handler of requests with bodies. No other handler gets one: there, a body is refused."""
+
+    handler: Handler
+    limits: BodyLimits = BodyLimits()
+
+
+Routes = Mapping[str, Handler | BodyRoute]
 """`GET /path` (which answers HEAD as well) or `POST /path` → handler."""
 
 
@@ -75,7 +96,7 @@ def parse_request(method: bytes, target: bytes, headers: list[tuple[bytes, bytes
     return ServerRequest(method.decode("latin-1"), unquote(path), dict(pairs), joined)
 
 
-def find(routes: Routes, request: ServerRequest) -> Handler | ServerResponse:
+def find(routes: Routes, request: ServerRequest) -> Handler | BodyRoute | ServerResponse:
     """The handler, or the answer that says why there is none."""
     method = "GET" if request.method == "HEAD" else request.method
     handler = routes.get(f"{method} {request.path}")

@@ -13,7 +13,6 @@ from agent.server.logs import LogsRoute
 from agent.server.pages import status_routes
 from agent.server.spool_routes import spool_routes
 from agent.spool.state_dir import SOCKET
-from agent.telemetry import ComponentFailed, RequestRefused
 
 if TYPE_CHECKING:
     import ssl
@@ -26,30 +25,30 @@ if TYPE_CHECKING:
     from agent.status import PageInputs
 
 
-class Guard(NamedTuple):
-    """What stands before the pages."""
+class Protection(NamedTuple):
+    """Of the pages over TCP."""
 
-    gate: AccessControl | None = None
+    access: AccessControl | None = None
     tls: ssl.SSLContext | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def _guard(settings: Server, clock: Clock) -> Guard:
-    """What is configured; nothing of it is imported unless it is. ConfigError if a file has become unfit since it was checked."""
+def _protection(settings: Server, clock: Clock) -> Protection:
+    """As configured; its modules are imported only then. ConfigError if a file has become unfit since it was checked."""
     token = settings.bearer_token.get_secret_value() if settings.bearer_token else None
     if settings.web_config is None and token is None:
-        return Guard()
+        return Protection()
     from agent.net.access import AccessControl, Credentials, TokenBucket  # noqa: PLC0415 - as said
 
     if settings.web_config is None:
-        return Guard(AccessControl(Credentials({}, token), None))
+        return Protection(AccessControl(Credentials({}, token), None))
     from agent.config.web import read_web  # noqa: PLC0415 - as said
     from agent.config.web_tls import server_context  # noqa: PLC0415 - as said
 
     web = read_web(settings.web_config)
     users = {name: stored.get_secret_value() for name, stored in web.basic_auth_users.items()}
     tls, rate = web.tls_server_config, web.rate_limit
-    gate = AccessControl(
+    access = AccessControl(
         Credentials(users, token) if users or token else None,
         TokenBucket(rate.interval, rate.burst, clock.monotonic) if rate.interval else None,
         frozenset(tls.client_allowed_sans if tls else ()),
@@ -58,7 +57,7 @@ def _guard(settings: Server, clock: Clock) -> Guard:
         context = server_context(tls) if tls else None
     except OSError as error:
         raise ConfigError(f"{settings.web_config}: certificate, key or CA can't be used: {error}") from error
-    return Guard(gate, context, tuple(web.http_server_config.headers.named()))
+    return Protection(access, context, tuple(web.http_server_config.headers.named()))
 
 
 class Endpoints:
@@ -69,30 +68,23 @@ class Endpoints:
         self._inputs = inputs
         self._page: Handler | None = None
         public = self._public()
-        self._guard = _guard(settings, inputs.clock)
-        self._servers = [self._server(public, self._guard)]
-        self._control = self._server({**public, **self._private()}, Guard())
+        self._protection = _protection(settings, inputs.clock)
+        self._servers = [self._server(public, self._protection)]
+        self._control = self._server({**public, **self._private()}, Protection())
 
     async def open(self, state_dir: Path) -> str:
         """Listen; return the address of the pages. Raises OSError when it is taken."""
         name, port = split_address(self._settings.listen)
         await self._control.listen_unix(state_dir / SOCKET)
-        return f"{bracketed(name)}:{await self._servers[0].listen(name, port, self._guard.tls)}"
+        return f"{bracketed(name)}:{await self._servers[0].listen(name, port, self._protection.tls)}"
 
     async def close(self) -> None:
         """Stop listening."""
         for server in (*self._servers, self._control):
             await server.close()
 
-    def _server(self, routes: Routes, guard: Guard) -> HttpServer:
-        telemetry = self._inputs.telemetry
-        return HttpServer(
-            routes,
-            refused=lambda reason: telemetry.emit(RequestRefused(reason)),
-            broken=lambda path, error: telemetry.emit(ComponentFailed(f"page {path}", str(error), 0.0)),
-            gate=guard.gate,
-            headers=guard.headers,
-        )
+    def _server(self, routes: Routes, protection: Protection) -> HttpServer:
+        return HttpServer(routes, self._inputs.telemetry, access=protection.access, headers=protection.headers)
 
     def _public(self) -> Routes:
         return {**status_routes(self._inputs.status), "GET /metrics": self._metrics}

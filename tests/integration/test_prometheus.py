@@ -18,6 +18,7 @@ from agent.metrics import Kind, Metric, Metrics, Observation
 from agent.net.http_server import HttpServer
 from agent.net.server_message import ServerRequest
 from agent.server.prometheus import MetricsPage
+from tests.support.server_events import NoneBroken
 
 pytestmark = pytest.mark.integration
 
@@ -73,9 +74,7 @@ async def test_promtool_has_nothing_to_say():
 )
 async def test_a_client_gets_the_format_it_asks_for(accept, kind):
     """Over a real connection, whatever the case of its headers, a client gets its format, whole and compressed if it can take that."""
-    server = HttpServer(
-        {"GET /metrics": MetricsPage(_everything())}, refused=pytest.fail, broken=lambda _path, error: pytest.fail(str(error))
-    )
+    server = HttpServer({"GET /metrics": MetricsPage(_everything())}, NoneBroken())
     port = await server.listen("127.0.0.1", 0)
     request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept": accept, "ACCEPT-ENCODING": "gzip"})
     try:
@@ -91,9 +90,7 @@ async def test_a_client_gets_the_format_it_asks_for(accept, kind):
 @needs_prometheus
 async def test_prometheus_scrapes_us(tmp_path):
     """Debian's Prometheus takes the page: the target is up, and the values that we count are the values that it stores."""
-    server = HttpServer(
-        {"GET /metrics": MetricsPage(_metrics())}, refused=lambda _reason: None, broken=lambda _path, error: pytest.fail(str(error))
-    )
+    server = HttpServer({"GET /metrics": MetricsPage(_metrics())}, NoneBroken())
     port = await server.listen("127.0.0.1", 0)
     own = _free_port()
     config = tmp_path / "prometheus.yml"

@@ -13,6 +13,7 @@ from agent.metrics import Kind, Metric, Metrics, Observation
 from agent.net.http_server import HttpServer
 from agent.net.server_message import ServerRequest
 from agent.server.prometheus import MetricsPage
+from tests.support.server_events import NoneBroken
 
 SLOW = 500
 GOOD = 100
@@ -63,9 +64,7 @@ async def test_slow_clients_do_not_starve_good_ones(many_files):
     """With 500 clients that drip their requests, at least 95 of 100 scrapes are answered, and all connections are gone afterwards."""
     metrics = Metrics({}, SystemClock())
     metrics.publish("x", [Observation(LEVEL, 1)])
-    server = HttpServer(
-        {"GET /metrics": MetricsPage(metrics)}, refused=lambda _reason: None, broken=lambda _path, error: pytest.fail(str(error))
-    )
+    server = HttpServer({"GET /metrics": MetricsPage(metrics)}, NoneBroken())
     port = await server.listen("127.0.0.1", 0)
     slow = [asyncio.create_task(_drip(port)) for _ in range(SLOW)]
     await asyncio.sleep(1)

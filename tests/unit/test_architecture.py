@@ -30,7 +30,7 @@ LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names.spl
 COMPONENTS = {"sources", "exporters", "exec"}
 """Where components stand. The command of `exec` is a source without a row in the registry: its command line makes it, not a configuration."""
 
-MAY_START_TASKS = {"agent.net.http_server", "agent.net.dial", "agent.host.delivery", "agent.host.intake"}
+MAY_START_TASKS = {"agent.net.http_server", "agent.net.server_connection", "agent.net.dial", "agent.host.delivery", "agent.host.intake"}
 """Where a task lives outside a task group, because what is awaited is a race of two (in `intake`: a commit and the caller's cancellation);
 each ends its tasks whatever happens."""
 
@@ -203,7 +203,7 @@ def test_nobody_catches_everything():
         "agent.host.polling",
         "agent.host.delivery",
         "agent.issues.judging",
-        "agent.net.http_server",
+        "agent.net.server_connection",
         "agent.spool.thread",
     }
     wrong = []

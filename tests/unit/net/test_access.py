@@ -16,6 +16,7 @@ from agent.net import access as access_module
 from agent.net.access import AccessControl, Credentials, TokenBucket
 from agent.net.http_server import HttpServer, ServerLimits
 from agent.net.server_message import ServerRequest, ServerResponse
+from tests.support.server_events import ServerEvents
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,10 +101,10 @@ def test_a_bucket_gives_a_burst_and_then_a_token_per_interval():
 def test_a_client_is_known_by_a_name_of_its_certificate():
     """With a list, one of the certificate's names must be in it; without, any verified certificate and none will do."""
     certificate = {"subjectAltName": (("DNS", "prometheus.test"), ("IP Address", "10.0.0.1"))}
-    assert AccessControl(None, None, frozenset({"10.0.0.1"})).knows(certificate)
-    assert not AccessControl(None, None, frozenset({"other.test"})).knows(certificate)
-    assert not AccessControl(None, None, frozenset({"other.test"})).knows(None)
-    assert AccessControl(None, None).knows(None)
+    assert AccessControl(None, None, frozenset({"10.0.0.1"})).admits(certificate)
+    assert not AccessControl(None, None, frozenset({"other.test"})).admits(certificate)
+    assert not AccessControl(None, None, frozenset({"other.test"})).admits(None)
+    assert AccessControl(None, None).admits(None)
 
 
 # --- in a server ---------------------------------------------------------------------------------------------------------------------
@@ -124,15 +125,15 @@ def _issue(authority: trustme.CA, folder: Path, name: str) -> TlsServer:
 
 
 @asynccontextmanager
-async def _serving(gate: AccessControl | None = None, tls: ssl.SSLContext | None = None, headers: tuple[tuple[str, str], ...] = ()):
-    refusals: list[str] = []
+async def _serving(access: AccessControl | None = None, tls: ssl.SSLContext | None = None, headers: tuple[tuple[str, str], ...] = ()):
+    events = ServerEvents()
 
     async def page(_request: ServerRequest) -> ServerResponse:
         return ServerResponse(b"page\n")
 
-    server = HttpServer({"GET /": page}, refused=refusals.append, broken=lambda *_: None, gate=gate, headers=headers)
+    server = HttpServer({"GET /": page}, events, access=access, headers=headers)
     try:
-        yield await server.listen("127.0.0.1", 0, tls), refusals, server
+        yield await server.listen("127.0.0.1", 0, tls), events.refused, server
     finally:
         await server.close()
 

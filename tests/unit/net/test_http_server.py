@@ -11,6 +11,7 @@ import pytest
 
 from agent.net.http_server import HttpServer, ServerLimits
 from agent.net.server_message import ServerRequest, ServerResponse, http_date
+from tests.support.server_events import ServerEvents
 
 
 async def _hello(request: ServerRequest) -> ServerResponse:
@@ -48,15 +49,6 @@ class Lines:
             self.closed.set()
 
 
-class Notes:
-    def __init__(self) -> None:
-        self.refused: list[str] = []
-        self.broken: list[tuple[str, str]] = []
-
-    def on_broken(self, path: str, error: Exception) -> None:
-        self.broken.append((path, str(error)))
-
-
 async def _raising(_request: ServerRequest) -> ServerResponse:
     async def body():
         yield b"one\n"
@@ -86,8 +78,8 @@ ROUTES = {
 
 @asynccontextmanager
 async def _serving(routes=ROUTES, **limits):
-    notes = Notes()
-    server = HttpServer(routes, refused=notes.refused.append, broken=notes.on_broken, limits=ServerLimits(**limits))
+    notes = ServerEvents()
+    server = HttpServer(routes, notes, limits=ServerLimits(**limits))
     port = await server.listen("127.0.0.1", 0)
     try:
         yield port, notes, server
@@ -205,7 +197,7 @@ async def test_a_broken_page_is_500_without_details():
         status, _, body = _parts(await _talk(port, _get("/broken")))
     assert status == 500
     assert b"secret" not in body
-    assert notes.broken == [("/broken", "secret detail")]
+    assert notes.broken == [("page /broken", "secret detail")]
 
 
 async def test_a_page_that_hangs_is_503():
@@ -296,7 +288,7 @@ async def test_a_stream_that_breaks_is_visibly_incomplete():
         answer = await _talk(port, _get("/raise"))
     assert b"one\n" in answer
     assert not answer.endswith(b"0\r\n\r\n")
-    assert notes.broken == [("/raise", "half way")]
+    assert notes.broken == [("page /raise", "half way")]
 
 
 async def test_close_ends_everything_and_may_be_repeated():
@@ -322,8 +314,8 @@ async def test_unix_socket_is_private_and_replaced(tmp_path):
     directory.mkdir()
     path = directory / "outrider.sock"
     path.touch()
-    notes = Notes()
-    server = HttpServer(ROUTES, refused=notes.refused.append, broken=notes.on_broken)
+    notes = ServerEvents()
+    server = HttpServer(ROUTES, notes)
     await server.listen_unix(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     descriptor = os.open(directory, os.O_RDONLY)

@@ -18,6 +18,7 @@ from agent.sources.probes.http import HttpProbe, HttpProbeConfig
 from agent.sources.probes.tcp import TcpProbe, TcpProbeConfig
 from agent.telemetry import Telemetry
 from agent.testing.clock import FakeClock
+from tests.support.server_events import NoneBroken
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ ROUTES = {
 
 @asynccontextmanager
 async def _web():
-    server = HttpServer(ROUTES, refused=lambda _reason: None, broken=lambda _path, error: pytest.fail(str(error)))
+    server = HttpServer(ROUTES, NoneBroken())
     port = await server.listen("127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{port}"

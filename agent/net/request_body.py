@@ -1,0 +1,97 @@
+"""A request's body within its bounds: bytes as sent, bytes once decompressed, and the memory that all bodies of a server take together.
+
+    head ──▶ 415 coding unknown, 413 announced too large ──▶ pieces ──▶ 413, 503 no memory left, 400 not decompressable ──▶ the body
+
+Decisions only; `server_connection` reads the bytes, and bounds the time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Self
+
+from agent.net.decode import WBITS, BodyTooLargeError, Inflater
+from agent.net.server_message import ServerResponse
+
+if TYPE_CHECKING:
+    from agent.net.server_message import BodyLimits, ServerRequest
+
+CODINGS: Final = ", ".join(WBITS)
+RETRY_AFTER: Final = "1"
+"""Seconds that a client is asked to wait while other bodies take the memory."""
+
+
+class BodyRefusedError(Exception):
+    """A body that is not taken."""
+
+    def __init__(self, reason: str, status: int, message: str, *headers: tuple[str, str]) -> None:
+        """`reason` is from an enumeration, for the counter."""
+        super().__init__(message)
+        self.reason = reason
+        self.answer = ServerResponse(f"{message}\n".encode(), status, headers=headers)
+
+
+class BodyMemory:
+    """What all bodies of a server may take together, in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
+
+    def take(self, size: int) -> None:
+        """Set bytes aside; BodyRefusedError if there are not so many left."""
+        if self._taken + size > self._limit:
+            message = f"other requests take the {self._limit} bytes that are kept for bodies: try again later"
+            raise BodyRefusedError("body_memory", 503, message, ("retry-after", RETRY_AFTER))
+        self._taken += size
+
+    def give_back(self, size: int) -> None:
+        """Release what was set aside."""
+        self._taken -= size
+
+
+class Body:
+    """The body of one request while it arrives, and until it is answered."""
+
+    def __init__(self, request: ServerRequest, limits: BodyLimits, memory: BodyMemory) -> None:
+        """Raises BodyRefusedError for what the head says already."""
+        coding = request.headers.get("content-encoding", "").strip().lower()
+        if coding not in ("", "identity", *WBITS):
+            accepted = ("accept-encoding", CODINGS)  # RFC 9110 section 15.5.16
+            raise BodyRefusedError("body_coding", 415, f"the Content-Encoding {coding[:40]!r} is not one of {CODINGS}", accepted)
+        limit = limits.packed if coding in WBITS else limits.size
+        announced = int(request.headers.get("content-length", "0"))  # h11 has let nothing through but digits
+        if announced > limit:
+            raise BodyRefusedError("body_too_large", 413, f"the body has {announced} bytes, at most {limit} are taken")
+        self._memory = memory
+        self._held = 0
+        self._inflater = Inflater(coding, limits.size, limit, self._hold)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._memory.give_back(self._held)
+
+    def feed(self, data: bytes) -> None:
+        """Add what has arrived; BodyRefusedError."""
+        try:
+            self._inflater.feed(data)
+        except BodyTooLargeError as error:
+            raise BodyRefusedError("body_too_large", 413, str(error)) from error
+        except ValueError as error:
+            raise _damaged(error) from error
+
+    def whole(self) -> bytes:
+        """The body; BodyRefusedError if its compressed form ends too early."""
+        try:
+            return self._inflater.finish()
+        except ValueError as error:
+            raise _damaged(error) from error
+
+    def _hold(self, size: int) -> None:
+        self._memory.take(size)
+        self._held += size
+
+
+def _damaged(error: ValueError) -> BodyRefusedError:
+    return BodyRefusedError("body_damaged", 400, f"the body can't be decompressed: {error}")

@@ -1,0 +1,215 @@
+"""One client of the HTTP server, from its first byte to its last: h11 for the protocol, asyncio streams for the bytes.
+
+waiting ──head──▶ receiving the body, where the route takes one ──▶ answering ──keep-alive──▶ waiting ──idle, error, close──▶ gone
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import h11
+
+from agent.net.addresses import host_allowed
+from agent.net.request_body import Body, BodyRefusedError
+from agent.net.server_message import SECURITY_HEADERS, BodyRoute, ServerResponse, compress, find, has_body, http_date, parse_request
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from agent.net.http_server import HttpServer
+    from agent.net.server_message import Handler, ServerRequest
+
+READ_SIZE: Final = 16 * 1024
+"""Bytes that are read at a time."""
+
+
+class ServerConnection:
+    """One client, from its first byte to its last."""
+
+    def __init__(self, server: HttpServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, loopback: bool) -> None:
+        self._server = server
+        self._limits = server.limits
+        self._reader = reader
+        self.writer = writer
+        self._loopback = loopback
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.header_bytes)
+        self.waiting_since: float | None = asyncio.get_running_loop().time()
+        """Monotonic seconds; None while a request that has arrived whole is being answered."""
+        self._idle = False
+        """Between two requests, with nothing of the next one here yet."""
+
+    async def run(self) -> None:
+        """Answer requests until either side ends it."""
+        with contextlib.suppress(OSError):  # the client went away, or did not read its answer
+            await self._converse()
+            if self.writer.get_extra_info("sslcontext") is not None:
+                await self._part()
+
+    async def _converse(self) -> None:
+        while (head := await self._next_head()) is not None:
+            request = parse_request(head.method, head.target, list(head.headers))
+            await self._respond(request)
+            if not self._again():
+                break
+            self.waiting_since = asyncio.get_running_loop().time()
+        if self._http.their_state in (h11.SEND_BODY, h11.ERROR):
+            await self._linger()
+
+    async def _respond(self, request: ServerRequest) -> None:
+        try:
+            response = await self._answer(request)
+        except BodyRefusedError as error:
+            self._server.refused(error.reason)
+            response = error.answer
+        self.waiting_since = None
+        await self._send(request, response)
+
+    async def _linger(self) -> None:
+        """Take what the client still sends: to close over it would reset the connection, and the answer with it (RFC 9112 section 9.6)."""
+        self.waiting_since = asyncio.get_running_loop().time()
+        if self.writer.can_write_eof():
+            self.writer.write_eof()
+        async with asyncio.timeout(self._limits.parting_time):
+            while await self._reader.read(READ_SIZE):
+                pass
+
+    async def _part(self) -> None:
+        """End TLS in good order: what was written through it may still be on its way to the socket, where `drain` does not look."""
+        self.writer.close()
+        async with asyncio.timeout(self._limits.parting_time):
+            await self.writer.wait_closed()
+
+    async def _next_head(self) -> h11.Request | None:
+        try:
+            event = await self._read_head()
+        except TimeoutError:
+            if not self._idle:
+                self._server.refused("header_timeout")
+        except h11.RemoteProtocolError as error:
+            self._server.refused("malformed" if error.error_status_hint == 400 else "header_too_large")
+            await self._send(None, ServerResponse(b"bad request\n", error.error_status_hint))
+        else:
+            return event if isinstance(event, h11.Request) else None
+        return None
+
+    async def _read_head(self) -> object:
+        async with asyncio.timeout(self._limits.idle_time if self._idle else self._limits.header_time) as deadline:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                data = await self._reader.read(READ_SIZE)
+                if self._idle:
+                    self._idle = False
+                    deadline.reschedule(asyncio.get_running_loop().time() + self._limits.header_time)
+                self._http.receive_data(data)
+        return event
+
+    def _ends_here(self) -> bool:
+        """Whether nothing of the request is left to read: a request without a body ends with its head."""
+        return isinstance(self._http.next_event(), h11.EndOfMessage)
+
+    def _again(self) -> bool:
+        """Make ready for the next request; False if the connection ends with this one."""
+        if self._http.our_state is not h11.DONE or (self._http.their_state is h11.SEND_BODY and not self._ends_here()):
+            return False
+        self._http.start_next_cycle()
+        self._idle = True
+        return True
+
+    async def _answer(self, request: ServerRequest) -> ServerResponse:
+        if not host_allowed(request.headers.get("host", ""), loopback=self._loopback):
+            self._server.refused("foreign_host")
+            return ServerResponse(b"this server answers to its address and to localhost\n", 421)
+        if self._server.access is not None and (objection := await self._server.access.objection(request)) is not None:
+            self._server.refused(objection[0])
+            return objection[1]
+        route = find(self._server.routes, request)
+        if isinstance(route, ServerResponse):
+            return route
+        if isinstance(route, BodyRoute):
+            with Body(request, route.limits, self._server.body_memory) as body:
+                await self._receive(body, route.limits.time)
+                return await self._handle(route.handler, replace(request, body=body.whole()))
+        if has_body(request):
+            raise BodyRefusedError("body", 413, "no bodies are taken")
+        return await self._handle(route, request)
+
+    async def _receive(self, body: Body, seconds: float) -> None:
+        """Receive a body; BodyRefusedError if it is late or malformed, OSError if the client is gone."""
+        try:
+            async with asyncio.timeout(seconds):
+                if self._http.they_are_waiting_for_100_continue:
+                    await self._write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+                while isinstance(event := await self._next_event(), h11.Data):
+                    body.feed(bytes(event.data))
+        except h11.RemoteProtocolError as error:
+            raise BodyRefusedError("body_malformed", 400, f"the body is malformed: {error}") from error
+        except TimeoutError:
+            raise BodyRefusedError("body_timeout", 408, f"the body has not arrived within {seconds:g} s") from None
+
+    async def _next_event(self) -> object:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._http.receive_data(await self._reader.read(READ_SIZE))
+        return event
+
+    async def _handle(self, handler: Handler, request: ServerRequest) -> ServerResponse:
+        self.waiting_since = None
+        try:
+            async with asyncio.timeout(self._limits.answer_time):
+                return compress(request, await handler(request))
+        except TimeoutError:
+            return ServerResponse(b"no answer in time\n", 503)
+        except Exception as error:  # noqa: BLE001 - the one place where a broken page must not take the server with it
+            self._server.broken(request.path, error)
+            return ServerResponse(b"internal error\n", 500)
+
+    async def _send(self, request: ServerRequest | None, response: ServerResponse) -> None:
+        head = h11.Response(status_code=response.status, headers=_headers(response, self._server.headers))
+        sent = self._http.send(head) or b""
+        body = b"" if request and request.method == "HEAD" else response.body
+        if isinstance(body, bytes):
+            await self._write(sent + (self._http.send(h11.Data(data=body)) or b"") + (self._http.send(h11.EndOfMessage()) or b""))
+        else:
+            await self._write(sent)
+            await self._stream(body, request)
+
+    async def _stream(self, body: AsyncGenerator[bytes, None], request: ServerRequest | None) -> None:
+        """Send pieces as they come, until they end or the client speaks or hangs up: it has nothing to say meanwhile."""
+        pump = asyncio.ensure_future(self._pump(body, request))
+        gone = asyncio.ensure_future(self._reader.read(1))
+        try:
+            await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pump.cancel()
+            gone.cancel()
+            await asyncio.gather(pump, gone, return_exceptions=True)
+
+    async def _pump(self, body: AsyncGenerator[bytes, None], request: ServerRequest | None) -> None:
+        try:
+            async with contextlib.aclosing(body) as pieces:
+                async for piece in pieces:
+                    await self._write(self._http.send(h11.Data(data=piece)) or b"")
+            await self._write(self._http.send(h11.EndOfMessage()) or b"")
+        except OSError:
+            return
+        except Exception as error:  # noqa: BLE001 - as above; the missing last chunk tells the client
+            self._server.broken(request.path if request else "", error)
+
+    async def _write(self, data: bytes) -> None:
+        self.writer.write(data)
+        async with asyncio.timeout(self._limits.answer_time):
+            await self.writer.drain()
+
+
+def _headers(response: ServerResponse, configured: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    own = {name for name, _ in response.headers}
+    everywhere = {**dict(SECURITY_HEADERS), **dict(configured)}
+    defaults = (pair for pair in everywhere.items() if pair[0] not in own and pair[1])
+    headers = [("date", http_date(time.time())), ("content-type", response.content_type), *defaults, *response.headers]
+    if isinstance(response.body, bytes):
+        headers.append(("content-length", str(len(response.body))))
+    else:
+        headers.append(("connection", "close"))
+    return headers
