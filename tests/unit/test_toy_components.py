@@ -1,11 +1,14 @@
-"""A source and an exporter written by ARCHITECTURE.md alone: each one file and one registry line, and everything else is there."""
+"""Sources and an exporter written by ARCHITECTURE.md alone: each one file and one registry line, and everything else is there."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import dataclasses
+import functools
+import gzip
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from agent import registry
 from agent.config import components, load, schema
 from agent.errors import SpoolError
+from agent.net.http_client import HttpClient, HttpError, Request
 from agent.registry import Kind
 from agent.testing import conformance
 from agent.testing.clock import FakeClock
@@ -26,10 +30,11 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch):
-    """The two lines."""
+    """One line each."""
     monkeypatch.syspath_prepend(ROOT / "tests/toys")
     monkeypatch.setitem(registry.SOURCES, "ticker", "ticker:Ticker")
     monkeypatch.setitem(registry.EXPORTERS, "null", "null:Null")
+    monkeypatch.setitem(registry.SOURCES, "push", "push:Push")
 
 
 @pytest.mark.parametrize("toy", ["ticker", "null"])
@@ -86,3 +91,46 @@ async def test_the_null_exporter_conforms(check):
     """The suite that is shipped runs over a component that it has never seen."""
     null = registry.load(Kind.EXPORTER, "null")
     await conformance.run(check, ExporterCase(lambda context: null(null.Config(), context), make_row(b"")))
+
+
+@contextlib.asynccontextmanager
+async def pushed_to(emit):
+    """A push source that emits so, and what posts to it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    push = registry.load(Kind.SOURCE, "push")
+    source = push(push.Config(listen=f"127.0.0.1:{port}", max_body="1KiB"), make_context("edge"))
+    task, client = asyncio.get_running_loop().create_task(source.run(emit)), HttpClient()
+
+    async def ask(method: str, body: bytes = b"", headers=None):
+        return await client.send(Request(method, f"http://127.0.0.1:{port}/lines", headers or {}, body), deadline=5)
+
+    try:
+        while isinstance((await asyncio.gather(ask("GET"), return_exceptions=True))[0], HttpError):  # noqa: ASYNC110 - until it listens
+            await asyncio.sleep(0.001)
+        yield functools.partial(ask, "POST")
+    finally:
+        await client.close()
+        await conformance.stop(task)
+
+
+async def test_a_client_of_the_push_source_is_answered_when_its_lines_are_stored():
+    """The answer waits for the commit; a commit that is refused is answered with 503 and stores nothing; a body over the limit with 413."""
+    sink, committing = Sink(), asyncio.Event()
+
+    async def emit(batch) -> None:
+        await committing.wait()
+        await sink.emit(batch)
+
+    async with pushed_to(emit) as post:
+        answer = asyncio.ensure_future(post(gzip.compress(b"one\ntwo\n"), {"Content-Encoding": "gzip"}))
+        done, _ = await asyncio.wait([answer], timeout=0.05)
+        assert (done, sink.records) == (set(), [])
+        committing.set()
+        assert (await answer).status == 200
+        assert [record.body for record in sink.records] == ["one", "two"]
+        sink.refuse = lambda: True
+        refused = await post(b"three\n")
+        assert (refused.status, refused.header("retry-after")) == (503, "1")
+        assert (await post(bytes(2000))).status == 413
+    assert len(sink.records) == 2
