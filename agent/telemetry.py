@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 FAILURES: Final = Metric("outrider.component.failures", Kind.COUNTER, "{failure}", "Times that a component raised and was started again.")
 UNJUDGED: Final = Metric("outrider.errors.unjudged", Kind.COUNTER, "{record}", "Records that the search for errors failed on.")
-FILES: Final = Metric("outrider.files.events", Kind.COUNTER, "{event}", "Files found, rotated, truncated and lost, as a source saw them.")
 REDACTIONS: Final = Metric("outrider.redactions", Kind.COUNTER, "{value}", "Values taken out of records before they were stored, by rule.")
 ATTEMPTS: Final = Metric("outrider.export.attempts", Kind.COUNTER, "{attempt}", "Attempts to deliver a row, by outcome.")
 SPOOL: Final = Metric("outrider.spool.events", Kind.COUNTER, "{event}", "What happened to the spool, by event.")
@@ -176,63 +175,6 @@ class ValuesRedacted(Event):
     source: str
     rule: str
     count: int
-
-
-@dataclass(frozen=True, slots=True)
-class FileFound(Event):
-    """A source began to read a file."""
-
-    name = "file found"
-    level = Level.DEBUG
-    counter = FILES
-    labels = ("source", "what")
-    source: str
-    path: str
-    what: str = "found"
-
-
-@dataclass(frozen=True, slots=True)
-class FileChanged(Event):
-    """A file was rotated, truncated, compressed or removed while it was read."""
-
-    name = "file changed"
-    counter = FILES
-    labels = ("source", "what")
-    source: str
-    path: str
-    what: str
-    """From an enumeration: `renamed`, `truncated`, `replaced`, `compressed`, `copied`, `rewritten`, `removed`; `vanished`: gone while no agent
-    looked, so that it is unknown what was not read; `assumed` and `reread`: a decision that is ambiguous, see `agent/tail/decide.py`."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileUnreadable(Event):
-    """Files that are asked for can't be read, for one reason: each is counted once, however often it is looked at."""
-
-    name = "file unreadable"
-    level = Level.WARNING
-    counter = FILES
-    labels = ("source", "what")
-    source: str
-    path: str
-    """One of them."""
-    error: str
-    what: str = "unreadable"
-    count: int = 1
-    remedy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NothingMatches(Event):
-    """Some seconds after the start no file matches these globs: perhaps they are mistyped, perhaps the files are still to come."""
-
-    name = "no file matches"
-    level = Level.WARNING
-    labels = ("source",)
-    source: str
-    globs: str
-    count: int
-    """How many they are."""
 
 
 @dataclass(frozen=True, slots=True)

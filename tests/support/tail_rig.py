@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.sources.log_files import Batches, LogFiles, options
+from agent.sources.log_batches import Batches
+from agent.sources.log_config import options
+from agent.sources.log_files import LogFiles
 from agent.tail.tail import Tail
 
 if TYPE_CHECKING:

@@ -16,7 +16,9 @@ import pytest
 
 from agent.component import Context
 from agent.metrics import Metrics
-from agent.sources.log_files import Batches, LogFiles, options
+from agent.sources.log_batches import Batches
+from agent.sources.log_config import options
+from agent.sources.log_files import LogFiles
 from agent.tail.position import PositionError, decode
 from agent.tail.tail import Tail
 from agent.telemetry import Telemetry
@@ -773,7 +775,7 @@ def test_many_files_share_few_parsers(tmp_path, rig):
     for number in range(1500):
         append(tmp_path / f"{number}.log", "2")
     assert one.drain() == ["2"] * 1500
-    assert len(one.batches._parsers) <= 1000
+    assert len(one.batches._parsers._known) <= 1000
 
 
 def test_a_few_records_wait_for_more(tmp_path):

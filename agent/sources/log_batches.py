@@ -1,0 +1,246 @@
+"""Batches of records, made of what a `Tail` reads: parses lines, ends records that are open for too long, and collects positions to store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from agent.crash import crash_point
+from agent.parse.limits import OPEN_AGE, TRUNCATED
+from agent.record import Drop
+from agent.sources.log_draft import Draft, Parsers
+from agent.sources.log_pieces import Pieces
+from agent.tail.table import SERIAL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.columns import Records
+    from agent.parse.lines import Parser
+    from agent.record import Batch, Value
+    from agent.sources.log_config import LogFilesConfig
+    from agent.tail.reader import Reader
+    from agent.tail.stream import Oversized, Piece, Stream
+    from agent.tail.table import Notice
+    from agent.tail.tail import Tail
+
+ROOM: Final = 256 * 1024
+"""Bytes of a batch."""
+MOST: Final = 1000
+"""Lines of a batch."""
+FEW: Final = 50
+"""Records that wait for more."""
+LINGER: Final = 0.2
+"""Seconds that they wait."""
+_SMALLEST: Final = 16 * 1024
+"""Bytes: with less room left in a batch, the next file waits for the next batch."""
+PARTIAL: Final = "log.partial"
+"""Attribute, true on the two records of a line whose writer was silent in its middle."""
+
+
+class Batches:
+    """Without I/O of its own, and without waiting: `now` is monotonic seconds."""
+
+    def __init__(self, tail: Tail, config: LogFilesConfig, wall_ns: Callable[[], int], *, linger: float = 0.0) -> None:
+        """`linger`: seconds for which a few records wait for more."""
+        self._tail = tail
+        self._config = config
+        self._wall_ns = wall_ns
+        self._linger = linger
+        self._draft = Draft()
+        self._parsers = Parsers(config.format)
+        self._pieces = Pieces(tail)
+        self._open: set[Stream] = set()
+        """Streams whose parser holds an incomplete record."""
+        self._look_at = 0.0
+        self._stored_serial = 0
+        self._bytes_read = 0
+
+    def next(self, now: float) -> Batch | None:
+        """The next batch; None = there is nothing to store now."""
+        if now >= self._look_at:
+            self._look_at = now + self._config.poll_interval
+            self._tail.look(now)
+        read = self._read()
+        self._read_unended()
+        for stream in [one for one in self._open if not self._pieces.is_given(one)]:
+            if not stream.more and self._is_over(stream):
+                self._flush(stream)
+            elif stream in read or not stream.more:
+                self._expire(stream)
+        self._parsers.spare(self._open)
+        return None if self._lingers(now) else self._seal()
+
+    def finish(self, *, writer_ended: bool = False) -> Batch | None:
+        """A last batch: what is open, as complete as it is; if nothing goes on with them, also last lines without an end."""
+        if writer_ended:
+            self._read_unended(at_once=True)
+        for stream in list(self._open):
+            self._flush(stream)
+        return self._seal()
+
+    def take_notices(self) -> list[Notice]:
+        """What happened to files since the last call."""
+        notices, self._tail.table.notices = self._tail.table.notices, []
+        return notices
+
+    def take_bytes_read(self) -> int:
+        """Bytes read since the last call."""
+        size, self._bytes_read = self._bytes_read, 0
+        return size
+
+    # -- reading
+
+    def _read(self) -> set[Stream]:
+        """Read as much as there is room for; which files were read."""
+        read: set[Stream] = set()
+        room, most = ROOM, MOST
+        while room > _SMALLEST and most > 0 and (got := self._tail.read(room, most)) is not None:
+            crash_point("tail.after_read")
+            self._add(*got)
+            read.add(got[0])
+            room -= got[1].size
+            most -= len(got[1].lines)
+        return read
+
+    def _read_unended(self, *, at_once: bool = False) -> None:
+        for stream, piece, reader in self._tail.unended(at_once=at_once):
+            self._add(stream, piece, reader)
+
+    def _add(self, stream: Stream, piece: Piece, reader: Reader) -> None:
+        is_first = stream.offset == piece.size
+        if self._open:
+            self._end_earlier(stream, is_first=is_first)
+        parser, _ = self._parsers.of(stream)
+        lines = piece.lines
+        if piece.is_rest:
+            self._add_marked(stream, lines[:1], {PARTIAL: True})
+            lines = lines[1:]
+        if piece.oversized:
+            self._add_oversized(stream, lines, piece.oversized)
+        elif piece.is_unended:
+            self._add_marked(stream, lines, {} if stream.is_rotated else {PARTIAL: True})
+        elif lines:
+            self._parse(stream, [*self._pieces.before(stream, lines[0][0]), *lines] if is_first else lines)
+        if piece.gaps:
+            self._draft.drops[Drop.NUL_GAP] += piece.gaps
+        self._bytes_read += piece.size
+        self._store(stream, parser, reader)
+
+    def _parse(self, stream: Stream, lines: list[tuple[int, bytes]]) -> None:
+        parser, origin = self._parsers.of(stream)
+        records, drops = parser.parse_chunk(lines, origin, self._wall_ns())
+        self._draft.add(records, drops, parser.text)
+
+    def _add_marked(self, stream: Stream, lines: list[tuple[int, bytes]], attributes: dict[str, Value]) -> None:
+        """Add a line that is not like the others: whatever is open ends with it, and its record says what is special."""
+        if lines:
+            self._parse(stream, lines)
+            self._flush(stream)
+            self._draft.mark_last(attributes)
+
+    def _add_oversized(self, stream: Stream, lines: list[tuple[int, bytes]], line: Oversized) -> None:
+        before = self._draft.drops[Drop.OVERSIZED]
+        self._add_marked(stream, lines, {TRUNCATED: True, "log.line.length": line.length, "log.line.sha256": line.sha256})
+        self._draft.drops[Drop.OVERSIZED] = before + 1  # once, whether the parser cut it again or not
+
+    # -- ending what is open
+
+    def _is_over(self, stream: Stream) -> bool:
+        """Whether nothing more is expected for what is open: the last piece of a line may come as late as the end of a line."""
+        silent = self._tail.silent_for(stream)
+        if silent < self._config.record_idle or not self._pieces.at_end(stream, self._parsers.of(stream)[0]):
+            return silent >= self._config.record_idle
+        idle = self._config.rotated_idle if stream.is_rotated else self._config.partial_idle
+        return 0 < idle <= silent
+
+    def _flush(self, stream: Stream) -> None:
+        parser, _ = self._parsers.of(stream)
+        self._give(stream, parser, parser.flush(self._wall_ns()))
+
+    def _expire(self, stream: Stream) -> None:
+        """Close what is open for too long although its file grows.
+
+        While the file has more to read, a short silence says nothing of a writer: what it wrote next may not be read yet.
+        """
+        age = max(OPEN_AGE, self._config.record_idle)
+        parser, _ = self._parsers.of(stream)
+        if records := parser.expire(self._wall_ns(), age if stream.more else self._config.record_idle, age):
+            self._give(stream, parser, records)
+
+    def _give(self, stream: Stream, parser: Parser, records: Records) -> None:
+        """Add records that were open."""
+        drops = parser.take_drops()
+        if records:
+            self._draft.add(records, drops, None)
+        else:
+            self._draft.drops.update(drops)
+        self._store(stream, parser, self._tail.pool.peek(stream))
+
+    def _end_earlier(self, stream: Stream, *, is_first: bool) -> None:
+        """What was open in the file before this one ends with that file, and comes first; but a line in pieces goes on in this one."""
+        for other in self._tail.table.earlier(stream):
+            if other in self._open and not self._pieces.is_given(other):
+                if is_first and self._pieces.give(other, self._parsers.of(other)[0], stream):
+                    self._end_before_pieces(other)
+                else:
+                    self._flush(other)
+
+    def _end_before_pieces(self, stream: Stream) -> None:
+        """What stands before the pieces at the end of a file comes before what they become."""
+        before, rest, _ = self._pieces.split(stream, self._parsers.of(stream)[0])
+        if before:
+            self._parsers.close_silently(stream)
+            self._parse(stream, before)
+            self._flush(stream)
+            self._parse(stream, rest)
+            self._store(stream, self._parsers.of(stream)[0], self._tail.pool.peek(stream))
+
+    def _end_owners(self, stream: Stream) -> None:
+        """A line is whole that began in earlier files: what else is open there ends, too, and their positions move to their ends."""
+        for owner in self._pieces.take_owners(stream):
+            if owner.key in self._tail.table.streams:
+                _, _, others = self._pieces.split(owner, self._parsers.of(owner)[0])
+                self._parsers.close_silently(owner)
+                self._parse(owner, others)
+                self._flush(owner)
+
+    # -- what is stored
+
+    def _store(self, stream: Stream, parser: Parser, reader: Reader | None) -> None:
+        incomplete = parser.open_offset()
+        (self._open.discard if incomplete is None else self._open.add)(stream)
+        position = stream.position(stream.offset if incomplete is None else incomplete, parser.state(), reader)
+        self._draft.positions[stream.key] = position.encode()
+        if position.offset:
+            self._end_owners(stream)
+
+    def _lingers(self, now: float) -> bool:
+        """Whether a few records wait for more: a trickle of lines is not one request for each. Positions have not moved, so a kill loses nothing."""
+        draft = self._draft
+        if draft.since is None and draft.records:
+            draft.since = now
+        return draft.since is not None and len(draft.records) < FEW and now - draft.since < self._linger
+
+    def _seal(self) -> Batch | None:
+        self._collect_changes()
+        if batch := self._draft.batch():
+            self._draft = Draft()
+        return batch
+
+    def _collect_changes(self) -> None:
+        table, positions = self._tail.table, self._draft.positions
+        for key, stream in table.changed.items():  # also of those that were read: they may have changed since
+            positions[key] = stream.position(stream.saved.offset, stream.saved.parser, None).encode()
+        positions.update(dict.fromkeys(table.forgotten))
+        for key, horizon in table.moved_horizons.items():
+            positions[key] = horizon.encode() if horizon else None
+        if table.forgotten:
+            self._parsers.forget(table.streams)
+            self._open = {stream for stream in self._open if stream.key in table.streams}
+            self._pieces.forget(table.streams)
+        if table.next_serial != self._stored_serial:
+            self._stored_serial = table.next_serial
+            positions[SERIAL] = b"%d" % table.next_serial
+        self._draft.drops.update(table.drops)
+        table.changed, table.forgotten, table.moved_horizons, table.drops = {}, [], {}, Counter()
