@@ -125,6 +125,8 @@ class Candidates:
                 self._table.unreadable.note(path, NOT_TEXT, reason)
                 return None
         except FileNotFoundError:
+            if not os.path.islink(path):  # the directory changed since it was read, and may look the same when it is read again
+                self.rechecked.add(os.path.dirname(path))
             return None
         except OSError as error:
             self.refuse(path, error)
@@ -148,7 +150,9 @@ class Candidates:
             if path in known or self._globs.match(path):
                 continue
             status = regular(path)
-            if status is None or self._is_stale(listing, path, status):
+            if status is None:
+                self.rechecked.add(listing.path)
+            elif self._is_stale(listing, path, status):
                 self._look_again(path, home)
             elif status.id not in self._table.by_id:
                 known.add(path)

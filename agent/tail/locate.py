@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from agent.tail.stream import Stream
     from agent.tail.table import Table
 
-_RESTLESS: Final = 2.0
+RESTLESS: Final = 2.0
 """Seconds after which a file that is still being written is taken for what it is by then."""
 _PATIENT: Final = 10.0
 """Seconds after which a home is read although each look finds another thing there that is not clear: rather in disorder than too late."""
@@ -79,11 +79,11 @@ class Undecided:
         """Whether to read nothing of a home, because it is not clear what comes first: but for no file for long."""
         if self.now - self._homes.get(home, self.now) >= _PATIENT:
             return False
-        return any(self.now - since < _RESTLESS for since in self._since.get(home, {}).values())
+        return any(self.now - since < RESTLESS for since in self._since.get(home, {}).values())
 
-    def is_over(self, first: float) -> bool:
-        """Whether a file that was seen first at that time is no longer waited for."""
-        return self.now - first > _RESTLESS
+    def is_over(self, first: float, patience: float) -> bool:
+        """Whether a file that was seen first at that time is no longer waited for after so many seconds."""
+        return self.now - first > patience
 
 
 class Locator:

@@ -165,27 +165,33 @@ class Recognizer:
         with Peek(self._pool, place_of(candidate)) as reader:
             is_line = reader.read(0, pair.read).count(b"\n") <= 1
 
-            def is_other(other: Reader) -> bool:  # not the same once more: a file and its compressed form may be there both
-                return stream.is_continued_by(other) and not (_end(other) == _end(reader) and _is_copy(other, reader))
+            def is_other(other: Reader) -> bool | None:  # not the same once more: a file and its compressed form may be there both
+                if not stream.is_continued_by(other):
+                    return _differs(other)
+                return not (_end(other) == _end(reader) and _is_copy(other, reader))
 
             is_head = self._is_common(stream, candidate, is_other)
         return pair._replace(is_line=is_line, is_head=bool(is_head), is_alone=is_head is None)
 
-    def _is_common(self, stream: Stream | None, candidate: Candidate, is_equal: Callable[[Reader], bool]) -> bool | None:
-        """Whether another file of the same log begins with what a content and a file have in common; None if there is no other."""
-        is_alone = True
+    def _is_common(self, stream: Stream | None, candidate: Candidate, ask: Callable[[Reader], bool | None]) -> bool | None:
+        """Whether another file of the same log tells that what a content and a file have in common is a mere head; None if none tells.
+
+        `ask` says of one file: yes, no, or nothing (None). One yes is enough.
+        """
+        answer = None
         known = [one.place for one in self._relatives(candidate.home) if one is not stream]
         new = (one for one in self._candidates if one.home == candidate.home and one.found.id not in self._table.by_id)
         others = [place_of(one) for one in new if one.found.id != candidate.found.id]
         for place in (*known, *others[-_RELATIVES:]):
             try:
                 with Peek(self._pool, place) as reader:
-                    if is_equal(reader):
-                        return True
-                    is_alone = is_alone and not reader.read(0, 1)
+                    told = ask(reader)
             except OSError:
                 continue
-        return None if is_alone else False
+            if told:
+                return True
+            answer = told if answer is None else answer
+        return answer
 
     def _relatives(self, home: str, *, plain: bool = False) -> list[Stream]:
         """The newest contents of a home, newest first; `plain`: only those that are not compressed."""
@@ -211,6 +217,12 @@ class Recognizer:
                     if not is_head:
                         return known
         return 0
+
+    def is_mere_head(self, candidate: Candidate, stream: Stream) -> bool:
+        """Whether a file that is the beginning of a content is no more than other files of the same log begin with, too."""
+        with Peek(self._pool, place_of(candidate)) as copy:
+            size = _end(copy)
+            return size is not None and bool(self._is_head(candidate, stream, self._pool.get(stream), size))
 
     def _may_copy(self, stream: Stream, candidate: Candidate) -> bool:
         if candidate.is_live:
@@ -257,11 +269,21 @@ class Recognizer:
             return not self._is_head(candidate, None, original, size)
 
     def _is_head(self, candidate: Candidate, stream: Stream | None, original: Reader, same: int) -> bool | None:
-        """Whether what a copy has in common with its original is what other files of the same log begin with, too."""
+        """Whether what a copy has in common with its original is a mere head: two files that begin with it go on differently."""
         if same > COMPARED:
             return False
-        start = original.read(0, same)
-        return self._is_common(stream, candidate, lambda reader: reader.read(0, same) == start and not _is_copy(reader, original))
+        longest = original.read(0, COMPARED)
+        start = longest[:same]
+
+        def goes_on(other: Reader) -> bool | None:
+            nonlocal longest
+            data = other.read(0, COMPARED)
+            if not data.startswith(start):
+                return _differs(other)
+            known, longest = longest, max(longest, data, key=len)
+            return None if known[: len(data)] == data[: len(known)] else True
+
+        return self._is_common(stream, candidate, goes_on)
 
 
 def _precedence(candidate: Candidate, size: int) -> tuple[int, bool, bool, str]:
@@ -272,6 +294,11 @@ def _precedence(candidate: Candidate, size: int) -> tuple[int, bool, bool, str]:
 def _end(reader: Reader) -> int | None:
     """How long a content is; None if that is unknown."""
     return reader.end(_NEAR) if isinstance(reader, GzipReader) else os.fstat(reader.fd).st_size
+
+
+def _differs(reader: Reader) -> bool | None:
+    """The answer of a file that begins in another way than what is asked about: no; one that is empty tells nothing."""
+    return False if reader.read(0, 1) else None
 
 
 def _is_copy(reader: Reader, original: Reader) -> bool:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.crash import crash_point
 from agent.tail.archives import Archives
 from agent.tail.candidates import Candidates
 from agent.tail.decide import Row, by_age, bytes_missed
-from agent.tail.locate import Locator, Undecided
+from agent.tail.locate import RESTLESS, Locator, Undecided
 from agent.tail.names import without_gzip
 from agent.tail.open import inode_generation
 from agent.tail.pool import Peek
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from agent.tail.reader import Reader
     from agent.tail.stream import Stream
     from agent.tail.table import Options, Table
+
+
+_ROTATION: Final = 10.0
+"""Seconds that may pass between the copy of a file and its truncation."""
 
 
 class Sighting(NamedTuple):
@@ -136,7 +140,7 @@ class Succession:
             return Sighting(since, self._now, file.size, file.mtime_ns, at_rest=False)
         if (before.size, before.mtime_ns) == (file.size, file.mtime_ns):
             return before._replace(at_rest=before.at_rest or before.first < self._now)
-        return before._replace(since=since, size=file.size, mtime_ns=file.mtime_ns, at_rest=self._undecided.is_over(before.first))
+        return before._replace(since=since, size=file.size, mtime_ns=file.mtime_ns, at_rest=self._undecided.is_over(before.first, RESTLESS))
 
     def _is_asked_for(self, candidate: Candidate) -> bool:
         """Whether to read what holds nothing that is known: a glob wants it, or it was the live file for a while when nobody looked."""
@@ -232,8 +236,20 @@ class Succession:
             is_its_gzip = candidate.gzip and (is_nameless or without_gzip(candidate.found.path) == stream.place.path)
             possible = is_its_gzip or (not stream.is_rotated and stream.born < seen_since)
             if possible and self._is_prefix(candidate, stream):
-                return True
+                return not self._is_over(candidate, stream)
         return False
+
+    def _is_over(self, candidate: Candidate, stream: Stream) -> bool:
+        """Whether to wait no longer for what becomes of the live file: what it begins with is a mere head, and may be another content."""
+        if not self._undecided.is_over(self._sightings[candidate.found.id].first, _ROTATION):
+            return False
+        try:
+            is_over = self._recognizer.is_mere_head(candidate, stream)
+        except ContentChangedError:
+            return False
+        if is_over:
+            self._table.notices.append(Notice("reread", candidate.found.path))
+        return is_over
 
     def _is_prefix(self, candidate: Candidate, stream: Stream) -> bool:
         with Peek(self._pool, place_of(candidate)) as copy:

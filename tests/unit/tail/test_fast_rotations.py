@@ -230,3 +230,26 @@ def test_the_compressed_form_of_what_is_missing_is_not_read_anew(rig, tmp_path, 
     monkeypatch.undo()
     rig.drain()
     assert rig.bodies() == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("name", ["new.log", "app.log.1"])
+def test_a_file_that_is_gone_when_it_is_asked_for_and_comes_back(rig, tmp_path, monkeypatch, name):
+    """Its directory looks the same before and after, as where the inode of a removed file is used anew for one of the same name."""
+    write(tmp_path / "app.log", "one\n", 1)
+    rig.drain()
+    write(tmp_path / name, "two\n", 2)
+    stat = os.stat
+
+    def gone(path, **options):
+        if str(path).endswith(name):
+            raise FileNotFoundError(path)
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", gone)
+    rig.step()
+    rig.step()
+    monkeypatch.setattr(os, "stat", stat)
+    rig.drain()
+    for _ in range(5):
+        rig.step(2.0)
+    assert rig.bodies() == ["one", "two"]

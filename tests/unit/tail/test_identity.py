@@ -351,3 +351,31 @@ def test_a_beginning_that_no_other_file_tells_from_a_copy_is_counted(rigs, tmp_p
     rotate_a_mere_banner(rig, live)
     assert wrong(rig, BANNER + lines(20, 40)) == {}
     assert "assumed" in rig.events
+
+
+def test_a_banner_alone_that_the_live_file_begins_with_is_read_in_the_end(rigs, tmp_path):
+    """A copy is waited with as long as its rotation may go on; then, if other files begin with it, too, it is a content of its own."""
+    rig, live = rigs("app.log"), tmp_path / "app.log"
+    for number in (3, 2):
+        live.write_text(HEADER + lines(number, number + 5))
+        settle(rig)
+        live.rename(tmp_path / f"app.log.{number}")
+    live.write_text(HEADER)
+    settle(rig)
+    (tmp_path / "app.log.1").write_text(HEADER)
+    add(live, lines(20, 25))  # as if it had been emptied and begun anew with the same line between two looks
+    settle(rig)
+    rig.step(10.0)
+    settle(rig)
+    assert Counter(rig.bodies())[HEADER.strip()] == 4
+    assert "reread" in rig.events
+
+
+def test_two_banners_alone_are_two_contents_where_others_go_on_differently(rigs, tmp_path):
+    """What is equal in two files is a mere banner if two more files begin with it and go on differently: both are read."""
+    rig = rigs("app.log*")
+    contents = [BANNER + lines(20, 40), BANNER + lines(0, 20), BANNER, BANNER]
+    for number, content in enumerate(contents):
+        (tmp_path / f"app.log.{number + 1}").write_text(content)
+        settle(rig)
+    assert wrong(rig, *contents) == {}
