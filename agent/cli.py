@@ -21,7 +21,7 @@ from agent.exec.command import note_descriptors
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.cli_spool import Store
+    from agent.cli_spool import Access
     from agent.config import Settings
 
 T = TypeVar("T")
@@ -205,7 +205,7 @@ def spool_stat(state_dir: Path, *, as_json: bool) -> None:
     """Figures: sizes, rows, cursors, orphans."""
     from agent import cli_spool  # noqa: PLC0415 - as above
 
-    _guarded(lambda: cli_spool.show_stat(_store(state_dir), as_json=as_json))
+    _guarded(lambda: cli_spool.show_stat(_spool(state_dir), as_json=as_json))
 
 
 @spool.command(name="export")
@@ -218,7 +218,7 @@ def spool_export(state_dir: Path, signal: str) -> None:
 
     if signal not in list(Signal):
         raise click.BadParameter(f"{signal!r}; there are {', '.join(Signal)}", param_hint="--signal")
-    _guarded(lambda: cli_spool.write_export(_store(state_dir), Signal(signal)))
+    _guarded(lambda: cli_spool.write_export(_spool(state_dir), Signal(signal)))
 
 
 @spool.command(name="gc")
@@ -231,8 +231,9 @@ def spool_gc(state_dir: Path, config: Path | None, destination: str, *, force: b
 
     Without --config (or OUTRIDER_CONFIG) that is what the agent was configured with when it last ran.
     """
-    count = _guarded(lambda: _store(state_dir, config).gc(destination, force=force))
-    click.echo(f"{destination}: forgotten; {count:,} records it had not got are counted as evicted")
+    from agent import cli_spool  # noqa: PLC0415 - as above
+
+    _guarded(lambda: cli_spool.forget(_spool(state_dir, config), destination, force=force))
 
 
 @spool.command(name="dead-letters")
@@ -245,23 +246,22 @@ def spool_dead_letters(state_dir: Path, *, as_json: bool, show: int | None, requ
     """List what destinations refused for good, or do something with one of them."""
     from agent import cli_spool  # noqa: PLC0415 - as above
 
-    store = _guarded(lambda: _store(state_dir))
+    opened = _guarded(lambda: _spool(state_dir))
     if show is not None:
-        _guarded(lambda: cli_spool.write_body(store, show))
+        _guarded(lambda: cli_spool.write_body(opened, show))
     elif requeue is not None:
-        click.echo(f"dead letter {requeue} is row {_guarded(lambda: store.requeue(requeue))} now")
+        _guarded(lambda: cli_spool.requeue(opened, requeue))
     elif discard is not None:
-        _guarded(lambda: store.discard(discard))
-        click.echo(f"dead letter {discard} is gone")
+        _guarded(lambda: cli_spool.discard(opened, discard))
     else:
-        _guarded(lambda: cli_spool.show_dead_letters(store, as_json=as_json))
+        _guarded(lambda: cli_spool.show_dead_letters(opened, as_json=as_json))
 
 
-def _store(state_dir: Path, config: Path | None = None) -> Store:
+def _spool(state_dir: Path, config: Path | None = None) -> Access:
     from agent import cli_spool  # noqa: PLC0415 - as above
 
     named = config is not None or bool(os.environ.get("OUTRIDER_CONFIG"))
-    return cli_spool.open_store(state_dir, lambda: [entry.name for entry in _settings(config).exporters] if named else None)
+    return cli_spool.open_spool(state_dir, lambda: [entry.name for entry in _settings(config).exporters] if named else None)
 
 
 def main() -> None:

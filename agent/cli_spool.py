@@ -12,6 +12,7 @@ import click
 
 from agent.errors import OutriderError
 from agent.host.control import NotRunningError, ask_bytes, ask_json, stream_lines
+from agent.spool.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -21,75 +22,44 @@ if TYPE_CHECKING:
     from agent.spool.values import SpoolEvent
 
 
-class Store(Protocol):
-    """What the commands need of the spool, wherever it is."""
+class Access(Protocol):
+    """The spool of a running or of a stopped agent."""
 
     def stat(self) -> Mapping[str, object]:
-        """Figures."""
+        """Return the figures."""
 
     def export(self, signal: Signal, progress: Callable[[int], None]) -> Iterable[bytes]:
-        """Rows as lines of JSON."""
+        """Yield rows as lines of JSON; `progress` gets their number so far."""
 
-    def dead_letters(self, after: int = 0) -> list[Mapping[str, object]]:
-        """A page of the list, from behind a number; an empty page is its end."""
-
-    def body(self, number: int) -> bytes:
-        """The gzip'd body of a dead letter."""
-
-    def requeue(self, number: int) -> int:
-        """Put one back; the new row's number."""
-
-    def discard(self, number: int) -> None:
-        """Throw one away."""
-
-    def gc(self, destination: str, *, force: bool) -> int:
-        """Forget a destination, by force also if records wait for it; the number of those."""
+    def ask(self, name: str, /, **arguments: str) -> object:
+        """Do one of the `OPERATIONS`. OutriderError: it is refused."""
 
 
 class Running:
     """The spool of a running agent."""
 
     def __init__(self, state_dir: Path) -> None:
+        """NotRunningError: no agent listens there."""
         self._state_dir = state_dir
-        ask_json(state_dir, "/spool/stat")  # raises NotRunningError: the caller then looks into the file
+        ask_json(state_dir, "/spool/stat")
 
     def stat(self) -> Mapping[str, object]:
-        """See `Store`."""
-        found = self._get("/spool/stat")
+        """See `Access`."""
+        found = ask_json(self._state_dir, "/spool/stat")
         return found if isinstance(found, dict) else {}
 
     def export(self, signal: Signal, progress: Callable[[int], None]) -> Iterable[bytes]:
-        """See `Store`."""
+        """See `Access`."""
         for count, line in enumerate(stream_lines(self._state_dir, f"/spool/export?signal={signal}"), 1):
             progress(count)
             yield line.rstrip(b"\n")
 
-    def dead_letters(self, after: int = 0) -> list[Mapping[str, object]]:
-        """See `Store`."""
-        found = self._get(f"/spool/dead-letters?after={after}")
-        return found if isinstance(found, list) else []
-
-    def body(self, number: int) -> bytes:
-        """See `Store`."""
-        return ask_bytes(self._state_dir, f"/spool/dead-letters/body?id={number}")
-
-    def requeue(self, number: int) -> int:
-        """See `Store`."""
-        return int(str(self._post("/spool/dead-letters/requeue", id=number)))
-
-    def discard(self, number: int) -> None:
-        """See `Store`."""
-        self._post("/spool/dead-letters/discard", id=number)
-
-    def gc(self, destination: str, *, force: bool) -> int:
-        """See `Store`."""
-        return int(str(self._post("/spool/gc", destination=destination, force=int(force))))
-
-    def _get(self, path: str) -> object:
-        return ask_json(self._state_dir, path)
-
-    def _post(self, path: str, **query: object) -> object:
-        return ask_json(self._state_dir, f"{path}?{urlencode(query)}", method="POST")
+    def ask(self, name: str, /, **arguments: str) -> object:
+        """See `Access`."""
+        operation, path = OPERATIONS[name], f"/spool/{name}?{urlencode(arguments)}"
+        if operation.gives_bytes:
+            return ask_bytes(self._state_dir, path)
+        return ask_json(self._state_dir, path, method="POST" if operation.writes else "GET")
 
 
 class Stopped:
@@ -99,40 +69,21 @@ class Stopped:
         from agent.spool.offline import OfflineSpool  # noqa: PLC0415 - not needed when an agent runs
 
         self._spool = OfflineSpool(state_dir, configured=configured)
+        self.ask = self._spool.ask
         click.get_current_context().call_on_close(self._spool.close)
         for event in self._spool.events:
-            click.echo(f"outrider: warning: {_told(event)}", err=True)
+            click.echo(f"outrider: warning: {_described(event)}", err=True)
 
     def stat(self) -> Mapping[str, object]:
-        """See `Store`."""
+        """See `Access`."""
         return asdict(self._spool.stat())
 
     def export(self, signal: Signal, progress: Callable[[int], None]) -> Iterable[bytes]:
-        """See `Store`."""
+        """See `Access`."""
         return (line.encode() for line in self._spool.export(signal, progress))
 
-    def dead_letters(self, after: int = 0) -> list[Mapping[str, object]]:
-        """See `Store`."""
-        return [letter._asdict() for letter in self._spool.dead_letters(after)]
 
-    def body(self, number: int) -> bytes:
-        """See `Store`."""
-        return self._spool.dead_letter_body(number)
-
-    def requeue(self, number: int) -> int:
-        """See `Store`."""
-        return self._spool.requeue(number)
-
-    def discard(self, number: int) -> None:
-        """See `Store`."""
-        self._spool.discard(number)
-
-    def gc(self, destination: str, *, force: bool) -> int:
-        """See `Store`."""
-        return self._spool.gc(destination, force=force)
-
-
-def open_store(state_dir: Path, configured: Callable[[], Collection[str] | None]) -> Store:
+def open_spool(state_dir: Path, configured: Callable[[], Collection[str] | None]) -> Access:
     """Return the running agent's spool, or the file; then `configured` says what is configured, None if the file is to say it."""
     try:
         return Running(state_dir)
@@ -140,9 +91,9 @@ def open_store(state_dir: Path, configured: Callable[[], Collection[str] | None]
         return Stopped(state_dir, configured())
 
 
-def show_stat(store: Store, *, as_json: bool) -> None:
+def show_stat(spool: Access, *, as_json: bool) -> None:
     """Print the figures."""
-    found = store.stat()
+    found = spool.stat()
     if as_json:
         _print_json(found)
         return
@@ -166,23 +117,23 @@ def _texts(key: str, value: object) -> list[str]:
     return [_UNKNOWN.get(key, "") if value is None else str(value)]
 
 
-def _told(event: SpoolEvent) -> str:
+def _described(event: SpoolEvent) -> str:
     """What was found when the file was opened: damage, and what became of it."""
     words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in type(event).__name__)
     return f"spool:{words}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(event).items())
 
 
-def write_export(store: Store, signal: Signal) -> None:
+def write_export(spool: Access, signal: Signal) -> None:
     """Write all rows of a signal to standard output; a progress bar on standard error where that is a terminal."""
-    rows = int(str(store.stat().get("rows", 0)))
+    rows = int(str(spool.stat().get("rows", 0)))
     with click.progressbar(length=rows, label="rows", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        for line in store.export(signal, lambda count: bar.update(count - bar.pos)):
+        for line in spool.export(signal, lambda count: bar.update(count - bar.pos)):
             click.echo(line)
 
 
-def show_dead_letters(store: Store, *, as_json: bool) -> None:
+def show_dead_letters(spool: Access, *, as_json: bool) -> None:
     """Print the list."""
-    found = list(_all_letters(store))
+    found = list(_all_letters(spool))
     if as_json:
         _print_json(found)
         return
@@ -193,23 +144,45 @@ def show_dead_letters(store: Store, *, as_json: bool) -> None:
         click.echo("no dead letters")
 
 
-def _all_letters(store: Store) -> Iterator[Mapping[str, object]]:
+def _all_letters(spool: Access) -> Iterator[dict[str, object]]:
     before, after = -1, 0
-    while before < after and (page := store.dead_letters(after)):  # an older agent that runs still knows no pages
+    while before < after and (page := _page(spool, after)):  # an older agent that still runs knows no pages
         before, after = after, int(str(page[-1]["id"]))
         yield from (one for one in page if int(str(one["id"])) > before)
 
 
-def write_body(store: Store, number: int) -> None:
+def _page(spool: Access, after: int) -> list[dict[str, object]]:
+    found = spool.ask("dead-letters", after=str(after))
+    return found if isinstance(found, list) else []
+
+
+def write_body(spool: Access, number: int) -> None:
     """Write one dead letter's request to standard output, as OTLP/JSON where it is OTLP. OutriderError: there is none, or it is damaged."""
     from agent.spool.export import body_to_json  # noqa: PLC0415 - its protobuf classes cost 4 MiB
 
-    signal = next((str(one["signal"]) for one in store.dead_letters(number - 1) if one["id"] == number), "")
-    body = store.body(number)
+    signal = next((str(one["signal"]) for one in _page(spool, number - 1) if one["id"] == number), "")
+    body = spool.ask("dead-letters/body", id=str(number))
     try:
-        click.echo(body_to_json(signal, body))
+        click.echo(body_to_json(signal, body if isinstance(body, bytes) else b""))
     except ValueError as error:
         raise OutriderError(f"dead letter {number} is damaged: {error}") from error
+
+
+def requeue(spool: Access, number: int) -> None:
+    """Put a dead letter back for the destination that refused it."""
+    click.echo(f"dead letter {number} is row {spool.ask('dead-letters/requeue', id=str(number))} now")
+
+
+def discard(spool: Access, number: int) -> None:
+    """Delete a dead letter."""
+    spool.ask("dead-letters/discard", id=str(number))
+    click.echo(f"dead letter {number} is gone")
+
+
+def forget(spool: Access, destination: str, *, force: bool) -> None:
+    """Forget a destination that is not configured."""
+    count = int(str(spool.ask("gc", destination=destination, force=str(int(force)))))
+    click.echo(f"{destination}: forgotten; {count:,} records it had not got are counted as evicted")
 
 
 def _print_json(value: object) -> None:

@@ -158,6 +158,21 @@ class Row(NamedTuple):
     """Wall clock at the commit, nanoseconds since the Unix epoch."""
 
 
+class Owner(StrEnum):
+    """Who keeps a position. Together with the name of the source or destination that it belongs to, it is the space of the keys."""
+
+    SOURCE = "source"
+    """The source of that name: where it reads on."""
+    INTAKE = "intake"
+    """The intake of that source: how much of a batch is stored that takes several transactions."""
+    ISSUES = "issues"
+    """The detector: windows of folded errors and runs of the process, per source."""
+    EXPORTER = "exporter"
+    """The exporter of that name: what it remembers of what it has sent."""
+    SPOOL = "spool"
+    """The spool itself, under an empty name."""
+
+
 class Batch(NamedTuple):
     """What a source emits: everything in it is committed in one transaction, or nothing of it."""
 

@@ -18,7 +18,7 @@ from agent.record import Signal
 from agent.redact.redactor import Redactor
 from agent.registry import TARGET_SAMPLER, Kind, load
 from agent.resource import process
-from agent.spool.positions import remembered_as
+from agent.spool.earlier_keys import remembered_as
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -45,7 +45,7 @@ def check_settings(settings: Settings, *, send: bool) -> list[Finding]:
 async def _check(settings: Settings, send: bool) -> list[Finding]:
     clock = SystemClock()
     metrics = Metrics(settings.service.resource(), clock)
-    host = Host(clock, metrics, Telemetry(metrics, clock), Spool(lambda _event: None))  # never opened: a running agent may have it
+    host = Host(clock, metrics, Telemetry(metrics, clock), Spool(settings.state_dir))  # never opened: a running agent may have it
     pipeline = Builder(settings, host).build()
     try:
         found = [*built(pipeline), *unusable(settings.state_dir)]

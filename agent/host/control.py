@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.errors import NoInputError, OutriderError, UnavailableError
-from agent.spool.state_dir import SOCKET
+from agent.spool.paths import SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

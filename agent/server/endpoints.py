@@ -12,7 +12,7 @@ from agent.options import split_address
 from agent.server.logs import LogsRoute
 from agent.server.pages import status_routes
 from agent.server.spool_routes import spool_routes
-from agent.spool.state_dir import SOCKET
+from agent.spool.paths import SOCKET
 
 if TYPE_CHECKING:
     import ssl

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from agent.spool import state_dir
+from agent.spool import paths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,11 +23,11 @@ class Ballast:
     @property
     def size(self) -> int:
         """Bytes it holds now."""
-        return state_dir.size(self._path)
+        return paths.size(self._path)
 
     def drop(self) -> bool:
         """Give it up; say whether there was anything to give."""
-        return self.size > 0 and state_dir.remove(self._path)
+        return self.size > 0 and paths.remove(self._path)
 
     def take(self) -> bool:
         """Reserve it (again) if the disk has four times as much free, so that it is not at once given up again; say whether it is there."""
@@ -48,7 +48,7 @@ class Ballast:
             os.ftruncate(handle, 0)
             os.posix_fallocate(handle, 0, self._wanted)
         except OSError:
-            state_dir.remove(self._path)
+            paths.remove(self._path)
             return False
         finally:
             os.close(handle)

@@ -35,7 +35,7 @@ def squeeze(body: bytes) -> bytes:
     return bytes(isal_zlib.compress(body, LEVEL, GZIP))
 
 
-def digest(*fields: str | int | None, body: bytes = b"") -> int:
+def checksum(*fields: str | int | None, body: bytes = b"") -> int:
     """CRC-32 over fields (with their borders) and body."""
     head = "\0".join(str(field) for field in fields).encode("utf-8", "surrogatepass")
     return int(isal_zlib.crc32(head, isal_zlib.crc32(body)))

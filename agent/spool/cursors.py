@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.spool.checksum import digest
+from agent.spool.checksum import checksum
 
 if TYPE_CHECKING:
     import apsw
@@ -44,12 +44,12 @@ def load(connection: apsw.Connection) -> tuple[Cursors, list[Key]]:
 def intact(values: tuple[apsw.SQLiteValue, ...]) -> bool:
     """Whether a stored cursor is what was written."""
     destination, signal, seq, check = values
-    return isinstance(destination, str) and isinstance(signal, str) and isinstance(seq, int) and digest(destination, signal, seq) == check
+    return isinstance(destination, str) and isinstance(signal, str) and isinstance(seq, int) and checksum(destination, signal, seq) == check
 
 
 def write(connection: apsw.Connection, key: Key, seq: int) -> None:
     """Move or make a cursor."""
-    connection.execute("REPLACE INTO cursors VALUES (?, ?, ?, ?)", (*key, seq, digest(*key, seq)))
+    connection.execute("REPLACE INTO cursors VALUES (?, ?, ?, ?)", (*key, seq, checksum(*key, seq)))
 
 
 def remove(connection: apsw.Connection, key: Key) -> None:

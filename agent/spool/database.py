@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import apsw
 
 from agent.crash import crash_point
-from agent.spool import schema, state_dir
+from agent.spool import paths, schema
 from agent.spool.repair import header
 from agent.spool.repair.wal import committed
 
@@ -91,20 +91,20 @@ def log_of(path: Path) -> Path:
 class Database:
     """The connection. For one thread; every method may raise `apsw.Error`, which `trouble` explains."""
 
-    def __init__(self, path: Path, max_pages: int, *, powered: bool = True) -> None:
-        """Open or create the file, take its exclusive lock, bring it to the newest schema. OSError; `apsw.CorruptError` if it is damaged.
+    def __init__(self, path: Path, max_pages: int, *, powered: bool = True, version: int = schema.VERSION) -> None:
+        """Open or create the file, take its exclusive lock, bring it to `version`. OSError; `apsw.CorruptError` if it is damaged.
 
         Unless the machine was `powered` since it was written, the log ends where the first of its frames did not come to the disk.
         """
         stored = _stored(path, powered=powered)
         if not path.exists():
-            state_dir.create(path)
+            paths.create(path)
         self.path = path
         self.wal_pages = 0
         self._durable = False
         self.connection = apsw.Connection(str(path.parent.resolve() / path.name), flags=_FLAGS)
         try:
-            self._prepare(max_pages, stored)
+            self._prepare(max_pages, stored, version)
             self.commit_id: int = self.connection.execute("SELECT commit_id FROM state").get
         except BaseException as error:
             error.system_errno = self.connection.system_errno  # type: ignore[attr-defined] # it can't be asked once it is closed
@@ -112,11 +112,10 @@ class Database:
             raise
         self._identity = _identity(path)
 
-    def _prepare(self, max_pages: int, stored: int) -> None:
+    def _prepare(self, max_pages: int, stored: int, version: int) -> None:
         connection = self.connection
-        connection.config(
-            apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1
-        )  # a damaged log is to be looked at, and a full disk has no room for another
+        # a damaged log is to be looked at, and a full disk has no room for another
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.pragma("locking_mode", "exclusive")
         self._compare_with_log(stored)
         schema.check(connection)  # before anything that writes
@@ -129,9 +128,9 @@ class Database:
         connection.pragma("cache_size", -CACHE_KIB)
         connection.pragma("temp_store", "memory")
         connection.pragma("cell_size_check", "on")
-        connection.pragma("max_page_count", max_pages)
         connection.set_wal_hook(self._on_commit)
-        schema.migrate(connection)
+        schema.migrate(connection, schema.MIGRATIONS[:version])  # with no limit but the disk's: tables stand there twice for a moment
+        connection.pragma("max_page_count", max_pages)
 
     def _compare_with_log(self, stored: int) -> None:
         """Raise `apsw.CorruptError` if SQLite passes over transactions of the log, or if the file is longer than it says without one."""
@@ -211,7 +210,7 @@ class Database:
 
     def copy_to(self, path: Path) -> None:
         """Copy the open file, log included, page by page."""
-        state_dir.create(path)
+        paths.create(path)
         target = apsw.Connection(str(path))
         try:
             with target.backup("main", self.connection, "main") as backup:
@@ -240,7 +239,7 @@ def _stored(path: Path, *, powered: bool) -> int:
     if wrong:
         raise apsw.CorruptError(wrong)
     frames = committed(log_of(path)).frames
-    if frames and not state_dir.size(path):
+    if frames and not paths.size(path):
         raise apsw.CorruptError("the file is empty, but its log is not")
     return frames if powered else 0
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.spool import ledger
-from agent.spool.checksum import digest
+from agent.spool import ledger, quota, rows
+from agent.spool.checksum import Packed, checksum, squeeze
 from agent.spool.values import StoredLetter
 
 if TYPE_CHECKING:
     import apsw
 
+    from agent.record import Row
     from agent.spool.rows import Stored
+    from agent.spool.values import DeadLetter
 
 _INSERT: Final = """
 INSERT INTO dead_letters(seq, signal, source, destination, reason, at_ns, records, raw_size, size, digest, body)
@@ -42,8 +44,22 @@ class Letter(NamedTuple):
 
 def letter(row: Stored, destination: str, reason: str, at_ns: int) -> Letter:
     """Make a dead letter of a row, or of what looks like one because only a part of it was refused."""
-    check = digest(row.records, row.raw_size, body=row.body)
+    check = checksum(row.records, row.raw_size, body=row.body)
     return Letter(row.seq, row.signal, row.source, destination, reason, at_ns, row.records, row.raw_size, len(row.body), check, row.body)
+
+
+def bury(connection: apsw.Connection, destination: str, row: Row, dead: DeadLetter, *, at_ns: int, room: int, share: int) -> None:
+    """Account for what a destination refused for good, and keep it where the file has `room` bytes for it; all may take `share` bytes."""
+    line = (row.source, destination, row.signal.value)
+    ledger.lose(connection, "dead_lettered", line, dead.reason, dead.records)
+    body = row.body if dead.body is None else squeeze(dead.body)
+    raw_size = row.raw_size if dead.body is None else len(dead.body)
+    if quota.need([len(body)]) > room:
+        ledger.note(connection, "dead_letter_evicted", line, dead.reason, dead.records)
+        return
+    stored = rows.build(row.seq, row.source, Packed(row.signal, dead.records, raw_size, body), row.stored_ns, replayable=True)
+    insert(connection, letter(stored, destination, dead.reason, at_ns))
+    trim(connection, share)
 
 
 def insert(connection: apsw.Connection, dead: Letter) -> None:
@@ -76,7 +92,7 @@ def fetch(connection: apsw.Connection, number: int) -> Letter | None:
 
 def intact(dead: Letter) -> bool:
     """Whether the body is the one that was stored."""
-    return isinstance(dead.body, bytes) and digest(dead.records, dead.raw_size, body=dead.body) == dead.digest
+    return isinstance(dead.body, bytes) and checksum(dead.records, dead.raw_size, body=dead.body) == dead.digest
 
 
 def delete(connection: apsw.Connection, number: int) -> bool:

@@ -1,57 +1,41 @@
-"""Keeps the store working: reopens, frees and repairs it, so that above it a write either happened or certainly did not."""
+"""The spool's file, kept usable: opened again, given room and repaired, so that above it a write has happened or certainly has not."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import resource
 import time
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import apsw
 
-from agent.errors import OutriderError, SpoolError, SpoolFullError, SpoolLockedError
-from agent.retry import Backoff
-from agent.spool import database, quota, state_dir
-from agent.spool.ballast import Ballast
+from agent.errors import OutriderError, SpoolError, SpoolFullError
+from agent.spool import database, opening, quota
+from agent.spool.condition import Condition
 from agent.spool.database import Trouble
-from agent.spool.lock import Lock
-from agent.spool.repair import salvage
-from agent.spool.state_dir import BALLAST_FILE, FILE, LOCK_FILE
-from agent.spool.tables import Store
-from agent.spool.values import LogRemoved, SpoolRemoved, State, StateChanged
+from agent.spool.opening import ATTEMPTS, BACKOFF, FAULTS
+from agent.spool.state_dir import StateDir
+from agent.spool.tables import Session
+from agent.spool.values import State
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from agent.spool.database import Fault
-    from agent.spool.lock import Holder
+    from agent.spool.tables import Tables
     from agent.spool.values import SpoolEvent
 
 T = TypeVar("T")
-FAULTS: Final = (apsw.Error, UnicodeDecodeError)
-ATTEMPTS: Final = 4
-"""Tries of one group before its jobs are told that it was not stored; tries to open the file before others may go on."""
 UNREADABLE_TIMES: Final = 8
 """Tries after which what the disk does not give is damage."""
-LIFT_AFTER: Final = 5.0
-"""Seconds after a full disk before more than what was in use then is tried again."""
-_BACKOFF: Final = Backoff(first=0.05, longest=2.0)
-_PROBE: Final = Backoff(first=1.0, longest=3.0)
-_FINAL: Final = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
-)
-"""Errors that do not pass by themselves: the first time that the directory is used, they are the answer."""
 
 
 class NotOpenError(SpoolError):
     """The file can't be opened now. What was under way is neither stored nor not: ask again with the same jobs."""
 
 
-class Keeper:
-    """Lock, ballast and store of one state directory, for one thread.
+class SpoolFile:
+    """The file of one state directory, for one thread. Made by `open`.
 
         write ──ok──▶ results
           │ apsw.Error: close, reopen, read the commit number back
@@ -64,26 +48,14 @@ class Keeper:
     Nothing above it ever sees an error of SQLite.
     """
 
-    def __init__(self, directory: Path, quota_bytes: int, closing: threading.Event, *, patience: float = 0.0) -> None:
-        """Take the directory. What may pass (a disk that fails now and then) is tried again for `patience` seconds.
-
-        SpoolLockedError names who has it, ConfigError: its format is newer than ours or the quota absurd; UnavailableError: its volume is
-        too small; SpoolError or OSError: it can't be used.
-        """
-        quota.limits(quota_bytes)
-        self.directory = directory
-        self.state, self.reason = State.OK, ""
-        self.events: list[SpoolEvent] = []
-        self.quota = quota_bytes
-        self.untidy = False
-        self.lift_at = 0.0
-        """Monotonic seconds: before that no more is granted than what was in use when the disk was full."""
+    def __init__(self, home: StateDir, tables: Tables, closing: threading.Event) -> None:
+        self.home = home
+        self.tables = tables
+        """Of the file as it was opened last."""
+        self.session = tables.session
+        self.condition = Condition(self.session)
+        self.is_open = True
         self._closing = closing
-        self._disk_full = False
-        self._try_at = 0.0
-        self._waits = 0
-        self._last_seq = 0
-        self.is_open = False
         self._trouble = Trouble.IO, ""
         """Why the file is not open."""
         self._failures = 0
@@ -92,120 +64,31 @@ class Keeper:
         """Number and results of a transaction whose commit failed, until the file says whether it is stored."""
         self._found: list[object] | None = None
         """Its results, if it is."""
+
+    @classmethod
+    def open(cls, directory: Path, quota_bytes: int, closing: threading.Event, *, patience: float = 0.0) -> Self:
+        """Take the directory and open its file. What may pass (a disk that fails now and then) is tried again for `patience` seconds.
+
+        SpoolLockedError names who has it, ConfigError: its format is newer than ours or the quota absurd; UnavailableError: its volume is
+        too small; SpoolError or OSError: it can't be used.
+        """
+        quota.limits(quota_bytes)
         until = time.monotonic() + patience
-        self._patiently(self._take, until)
+        home, events = opening.patiently(lambda _last: StateDir.take(directory, quota_bytes), directory, until, closing)
+        session = Session(home.limit, home.limit, events=events)
         try:
-            self._patiently(self._open_first, until)
+            tables = opening.patiently(lambda last: opening.open_first(home, session, last=last), directory, until, closing)
         except BaseException:
-            self._lock.release()
+            home.lock.release()
             raise
-        self.ballast.take()
+        home.ballast.take()
+        return cls(home, tables, closing)
 
-    _lock: Lock
-    ballast: Ballast
-    store: Store
-
-    @property
-    def path(self) -> Path:
-        """The spool file."""
-        return self.directory / FILE
-
-    @property
-    def full(self) -> bool:
-        """Whether appends had better wait: the quota is used up, or the disk was full a moment ago."""
-        return self.store.refused > 0 or (self._disk_full and time.monotonic() < self._try_at)
-
-    # -- at the start
-
-    def _patiently(self, step: Callable[[bool], None], until: float) -> None:
-        """Do a step, again after what may pass; the last time it is told so."""
-        for attempt in range(1, 1 << 30):
-            last = self._closing.is_set() or (attempt >= ATTEMPTS - 1 and time.monotonic() >= until)
-            try:
-                step(last)
-            except (*FAULTS, OSError) as error:
-                self._judge_first(error, last=last)
-            else:
-                return
-            self._pause(attempt)
-
-    def _judge_first(self, error: Fault | OSError, *, last: bool) -> None:
-        """Raise if trying again is not worth it."""
-        kind = database.trouble(error)
-        lasting = database.reason(error) in _FINAL
-        if kind is Trouble.LOCKED:
-            raise SpoolLockedError(f"{self.path} is open in another process")
-        if isinstance(error, OSError) and (last or lasting):
-            raise error
-        if last or lasting:
-            raise SpoolError(f"{self.path} can't be opened: {database.explained(error)}") from error
-        if kind is Trouble.FULL:
-            state_dir.remove(self.directory / BALLAST_FILE)
-
-    def _take(self, _last: bool) -> None:
-        self.events[:] = state_dir.prepare(self.directory)
-        self.limit = quota.limits(self.affordable())
-        self.ballast = Ballast(self.directory / BALLAST_FILE, self.limit.ballast)
-        self.store = Store(self.path, self.limit)
-        self._lock = Lock(self.directory / LOCK_FILE)
-        self._compare(self._lock.before)
-
-    def _compare(self, before: Holder | None) -> None:
-        """Report what is missing of what the last agent has left here."""
-        self._powered = before is not None and before.has_not_lost_power
-        log = database.log_of(self.path)
-        if before is not None and before.spool and not state_dir.size(self.path) and not state_dir.size(log):
-            self.events.append(SpoolRemoved(self.path))
-        elif before is not None and before.wal and state_dir.is_there(self.path) and not state_dir.is_there(log):
-            self.events.append(LogRemoved(self.path))
-
-    def affordable(self) -> int:
-        """Bytes that quota, disk and file size limit allow now. OSError."""
-        room = state_dir.room(self.directory, database.log_of(self.path))
-        return quota.affordable(self.quota, room, resource.getrlimit(resource.RLIMIT_FSIZE)[0])
-
-    def _open_first(self, last: bool) -> None:
-        """Open the file; a damaged one is salvaged, never a reason not to start."""
-        try:
-            self._open()
-        except FAULTS as error:
-            kind = database.trouble(error)
-            if kind is not Trouble.DAMAGED and not (kind is Trouble.UNREADABLE and last):
-                raise
-            self._open_salvaged(str(error))
-
-    # -- opening
-
-    def _open(self, reason: str = "a salvage was interrupted") -> None:
-        """Open the store, having finished a salvage that was begun for this reason."""
-        self._lock.mark(wal=False)
-        report = salvage.resume(self.path, self.limit.pages, reason)
-        if report is not None:
-            self.events.append(report)
-        self.store.open(powered=self._powered)
-        self._powered = True
-        try:
-            self._lock.mark(wal=True)
-        except OSError:
-            self.store.db.close()
-            raise
-        self._opened()
-
-    def _open_salvaged(self, reason: str) -> None:
-        """Set the damaged file aside and open what could be saved of it."""
-        salvage.begin(self.path)
-        self._open(reason)
-
-    def _opened(self) -> None:
-        self.is_open, self._failures = True, 0
-        unsure, self._unsure = self._unsure, None
-        if unsure is not None and self.store.opened_at >= unsure[0]:
-            self._found = unsure[1]
-            self.store.announce_all()
+    # -- opening again
 
     def reopen(self, kind: Trouble, message: str) -> None:
         """Close and open the file; NotOpenError if that can't be now."""
-        self.store.db.close()
+        self.tables.db.close()
         self.is_open, self._trouble = False, (kind, message)
         for attempt in range(1, ATTEMPTS + 1):
             if self._open_again():
@@ -225,29 +108,41 @@ class Keeper:
         kind, message = self._trouble
         try:
             if kind is Trouble.DAMAGED or (kind is Trouble.UNREADABLE and self._failures > UNREADABLE_TIMES):
-                self._open_salvaged(message)
+                self.tables = opening.open_salvaged(self.home, self.session, message)
             else:
-                self._open()
+                self.tables = opening.open_tables(self.home, self.session)
         except (*FAULTS, OSError) as error:
             self._trouble = kind, message = database.trouble(error), database.explained(error)
             self._failures += 1
-            self._again_at = time.monotonic() + _BACKOFF.delay(self._failures, 0.5)
-            self.now(State.DEGRADED, "the disk is full" if kind is Trouble.FULL else message)
+            self._again_at = time.monotonic() + BACKOFF.delay(self._failures, 0.5)
+            self.condition.now(State.DEGRADED, "the disk is full" if kind is Trouble.FULL else message)
             if kind is Trouble.FULL:
-                self.ballast.drop()
+                self.home.ballast.drop()
             return False
+        self._decide_unsure()
+        self.is_open, self._failures = True, 0
         return True
+
+    def _decide_unsure(self) -> None:
+        """The file says whether the transaction is stored whose commit failed."""
+        unsure, self._unsure = self._unsure, None
+        if unsure is not None and self.tables.opened_at >= unsure[0]:
+            self._found = unsure[1]
+            self.tables.announce_all()
+
+    def _pause(self, attempt: int) -> None:
+        self._closing.wait(BACKOFF.delay(attempt, 0.5))
 
     # -- writing and reading
 
-    def write(self, jobs: Sequence[Callable[[Store], T]], *, durable: bool = False) -> list[T | OutriderError]:
+    def write(self, jobs: Sequence[Callable[[Tables], T]], *, durable: bool = False) -> list[T | OutriderError]:
         """Run jobs in one transaction, or each in one of its own if that fails. See `write_together`."""
         results = self.write_together(jobs, durable=durable)
         if results is None:
             return [result for job in jobs for result in self.write_together([job], durable=durable) or ()]
         return results
 
-    def write_together(self, jobs: Sequence[Callable[[Store], T]], *, durable: bool = False) -> list[T | OutriderError] | None:
+    def write_together(self, jobs: Sequence[Callable[[Tables], T]], *, durable: bool = False) -> list[T | OutriderError] | None:
         """Run jobs in one transaction; None: nothing is stored, they are to be tried one by one.
 
         Each result is a value, or the error that says its job was certainly not stored. NotOpenError: ask again, with the same jobs.
@@ -256,15 +151,15 @@ class Keeper:
         if (found := self._take_found()) is not None:
             return found  # type: ignore[return-value] # they are those of the same jobs
         for attempt in range(1, ATTEMPTS + 1):
-            number = self.store.db.commit_id + 1
+            number = self.tables.db.commit_id + 1
             try:
-                results = self.store.write(jobs, durable=durable)
+                results = self.tables.write(jobs, durable=durable)
             except FAULTS as error:
-                kind, message = self.store.db.trouble(error), str(error)
+                kind, message = self.tables.db.trouble(error), str(error)
             else:
-                self._written()
+                self.condition.committed(self.tables.last_seq)
                 return results
-            self._unsure = number, self.store.results
+            self._unsure = number, self.session.results
             self._write_back(kind)
             self.reopen(kind, message)
             if (found := self._take_found()) is not None:
@@ -277,93 +172,64 @@ class Keeper:
             self._pause(attempt)
         return [SpoolError(f"the spool can't be written: {message}")]
 
-    def read(self, job: Callable[[Store], T]) -> T:
+    def read(self, job: Callable[[Tables], T]) -> T:
         """Run a job that changes nothing (or does so in a transaction of its own). NotOpenError; SpoolError."""
         self.require_open()
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return job(self.store)
+                return job(self.tables)
             except FAULTS as error:
-                kind, message = self.store.db.trouble(error), str(error)
+                kind, message = self.tables.db.trouble(error), str(error)
             if kind is Trouble.UNREADABLE and attempt == ATTEMPTS - 1:
                 kind = Trouble.DAMAGED
             self.reopen(kind, message)
             self._pause(attempt)
         raise SpoolError(f"the spool can't be read: {message}")
 
+    def forget(self) -> None:
+        """Undo a transaction that a mistake left open."""
+        try:
+            self.tables.db.rollback()
+            self.tables.load()
+        except FAULTS as error:
+            self.reopen(self.tables.db.trouble(error), str(error))
+
     def _take_found(self) -> list[object] | None:
         found, self._found = self._found, None
         return found
+
+    # -- a full disk
 
     def _write_back(self, kind: Trouble) -> None:
         """On a full disk, have the log's room used again: it is kept, for there may be none for another."""
         if kind is Trouble.FULL:
             with contextlib.suppress(apsw.Error):  # the next try will show
-                self.store.db.rollback()
-                self.store.db.checkpoint()
+                self.tables.db.rollback()
+                self.tables.db.checkpoint()
 
     def _relieve(self) -> bool:
         """Make a little room on a full disk; say whether trying again is worth it."""
-        dropped = self.ballast.drop()
+        dropped = self.home.ballast.drop()
         if dropped:
             with contextlib.suppress(apsw.Error):  # the next try will show
-                self.store.db.checkpoint(truncate=True)
+                self.tables.db.checkpoint(truncate=True)
         return dropped
 
-    def _written(self) -> None:
-        """After a commit: a row that was stored proves that the disk has room."""
-        if self.store.last_seq > self._last_seq:
-            self._disk_full, self._waits = False, 0
-            self._last_seq = self.store.last_seq
-        self.settle_state()
-
     def disk_is_full(self) -> None:
-        """Have appends wait, for longer each time: what can be written where is only known by trying."""
-        self._disk_full, self._waits = True, self._waits + 1
-        self._try_at = time.monotonic() + _PROBE.delay(self._waits, 1.0)
-        self.lift_at = time.monotonic() + LIFT_AFTER
-        self.store.limit = quota.shrunk(self.limit, self.store.db.used())
-        self._last_seq = self.store.last_seq
-        self.settle_state()
+        """Have appends wait, and grant no more than what is in use."""
+        self.session.limit = quota.shrunk(self.home.limit, self.tables.db.used())
+        self.condition.disk_is_full(self.tables.last_seq)
 
-    def forget(self) -> None:
-        """Undo a transaction that a mistake left open."""
-        try:
-            self.store.db.rollback()
-            self.store.load()
-        except FAULTS as error:
-            self.reopen(self.store.db.trouble(error), str(error))
-
-    def _pause(self, attempt: int) -> None:
-        self._closing.wait(_BACKOFF.delay(attempt, 0.5))
-
-    # -- what is reported
-
-    def settle_state(self) -> None:
-        """Say how the open store does."""
-        if self._disk_full:
-            self.now(State.DEGRADED, "the disk is full")
-        elif self.store.refused:
-            self.now(State.FULL, "the quota is used up")
-        else:
-            self.now(State.OK, "")
-
-    def now(self, state: State, reason: str) -> None:
-        """Change the state, and report that if it is another."""
-        if (state, reason) != (self.state, self.reason):
-            self.state, self.reason = state, reason
-            self.events.append(StateChanged(state, reason))
+    # -- the end
 
     def take_events(self) -> list[SpoolEvent]:
         """Return what happened since the last call."""
-        events = [*self.events, *self.store.events]
-        self.events.clear()
-        self.store.events.clear()
+        events, self.session.events = self.session.events, []
         return events
 
     def close(self) -> None:
         """Write the log back, close, let go of the directory."""
         with contextlib.suppress(OSError):  # a disk without room; then the next start reports a log that was written back
-            self._lock.mark(wal=False)
-        self.store.db.close(tidy=True)
-        self._lock.release()
+            self.home.mark(log=False)
+        self.tables.db.close(tidy=True)
+        self.home.lock.release()

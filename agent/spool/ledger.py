@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from agent.spool.checksum import digest
+from agent.spool.checksum import checksum
 from agent.spool.values import OWN, Drop, Ledger, LedgerLine, Loss
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def accept(connection: apsw.Connection, source: str, signal: str, records: int, 
 def add(connection: apsw.Connection, column: str, line: tuple[str, str, str], records: int) -> None:
     """Add to one column of one line (source, destination, signal)."""
     if records:
-        connection.execute(_ADD[column], (*line, records, digest(*line)))
+        connection.execute(_ADD[column], (*line, records, checksum(*line)))
 
 
 def insert(connection: apsw.Connection, line: tuple[apsw.SQLiteValue, ...]) -> None:
@@ -60,7 +60,7 @@ def intact(line: tuple[apsw.SQLiteValue, ...]) -> bool:
     if not all(isinstance(one, str) for one in line[:3]) or not all(isinstance(one, int) for one in line[3:]):
         return False
     weighted = sum(weight * int(str(figure)) for weight, figure in zip(COLUMNS.values(), figures, strict=True))
-    return check == digest(str(source), str(destination), str(signal)) + weighted
+    return check == checksum(str(source), str(destination), str(signal)) + weighted
 
 
 def lose(connection: apsw.Connection, kind: str, line: tuple[str, str, str], reason: str, records: int) -> None:

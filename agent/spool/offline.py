@@ -1,4 +1,4 @@
-"""The spool of an agent that does not run, for the command line: the functions of `commands`, synchronous, under the agent's own lock."""
+"""The spool of an agent that does not run, for the command line: synchronous, under the agent's own lock."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import threading
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from agent.errors import NoInputError, OutriderError
-from agent.spool import ledger, operations
+from agent.spool import ledger, rows
 from agent.spool.export import to_json
-from agent.spool.file import Keeper
-from agent.spool.state_dir import FILE
+from agent.spool.file import SpoolFile
+from agent.spool.operations import OPERATIONS
+from agent.spool.paths import FILE
+from agent.spool.stat import stat
 from agent.spool.values import DEFAULT_QUOTA
 
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.record import Row, Signal
-    from agent.spool.tables import Store
-    from agent.spool.values import Ledger, SpoolEvent, SpoolStat, StoredLetter
+    from agent.spool.tables import Tables
+    from agent.spool.values import Ledger, SpoolStat
 
 T = TypeVar("T")
 PAGE = 16
@@ -26,7 +28,7 @@ PAGE = 16
 
 
 class OfflineSpool:
-    """A stopped agent's spool. Use it as a context manager; `events` tells what opening it found damaged."""
+    """A stopped agent's spool. Use it as a context manager; `events` are what was found damaged when it was opened."""
 
     def __init__(self, directory: Path, *, configured: Collection[str] | None = None, quota_bytes: int = DEFAULT_QUOTA) -> None:
         """Open it. `configured` are the destinations that the configuration has now, None: those with which the agent last ran.
@@ -35,12 +37,10 @@ class OfflineSpool:
         """
         if not (directory / FILE).exists():
             raise NoInputError(f"there is no spool in {directory}")
-        self._keeper = Keeper(directory, quota_bytes, threading.Event())
-        store = self._keeper.store
+        self._file = SpoolFile.open(directory, quota_bytes, threading.Event())
         if configured is not None:
-            store.registered = {key for key in store.cursors if key[0] in configured}
-            store.knows_configured = True
-        self.events: list[SpoolEvent] = self._keeper.take_events()
+            self._file.session.registered = {key for key in self._file.tables.cursors if key[0] in configured}
+        self.events = self._file.take_events()
 
     def __enter__(self) -> Self:
         return self
@@ -50,54 +50,40 @@ class OfflineSpool:
 
     def close(self) -> None:
         """Close it; a second call does nothing."""
-        self._keeper.close()
+        self._file.close()
 
     def stat(self) -> SpoolStat:
         """Return the figures of this moment."""
-        return self._keeper.read(lambda _store: operations.stat(self._keeper))
+        return self._file.read(lambda _: stat(self._file))
 
     def ledger(self) -> Ledger:
         """Return the account of all records."""
-        return self._keeper.read(lambda store: ledger.read(store.db.connection))
+        return self._file.read(lambda tables: ledger.read(tables.connection))
 
-    def rows(self, signal: Signal, progress: Callable[[int], None] = lambda _rows: None) -> Iterator[Row]:
-        """Yield all intact rows of a signal, oldest first; `progress` hears the number of rows so far."""
+    def export(self, signal: Signal, progress: Callable[[int], None] = lambda _rows: None) -> Iterator[str]:
+        """Yield all intact rows of a signal as lines of JSON, oldest first (see `export`); `progress` gets the number of rows so far."""
         after, count = 0, 0
-        while found := self._keeper.read(lambda store, after=after: operations.tail(store, signal.value, after, PAGE)):  # type: ignore[misc]
-            yield from found
+        while found := self._page(signal, after):
+            yield from map(to_json, found)
             after, count = found[-1].seq, count + len(found)
             progress(count)
 
-    def export(self, signal: Signal, progress: Callable[[int], None] = lambda _rows: None) -> Iterator[str]:
-        """Yield all intact rows of a signal as lines of JSON; see `export`."""
-        return (to_json(row) for row in self.rows(signal, progress))
+    def _page(self, signal: Signal, after: int) -> list[Row]:
+        return self._file.read(lambda tables: rows.tail(tables.connection, signal.value, after, PAGE))
 
-    def gc(self, destination: str, *, force: bool = False) -> int:
-        """Forget a destination that is not configured; return how many records it has not got. OutriderError if that can't be."""
-        collected = self._write(lambda store: operations.collect(store, destination, force=force))
-        more = collected.more
-        while more:
-            more = self._write(operations.sweep)
-        return collected.evicted
+    def ask(self, name: str, /, **arguments: str) -> object:
+        """Do one of the `OPERATIONS` and return its result. OutriderError: it is refused."""
+        operation = OPERATIONS[name]
+        job = operation.job(arguments)
+        if not operation.writes:
+            return self._file.read(job)
+        result = self._write(job)
+        while operation.then is not None and self._write(operation.then):
+            pass
+        return result
 
-    def dead_letters(self, after: int = 0, limit: int = 1000) -> list[StoredLetter]:
-        """List dead letters, oldest first, from behind an id."""
-        return self._keeper.read(lambda store: operations.list_dead_letters(store, after, limit))
-
-    def dead_letter_body(self, number: int) -> bytes:
-        """Return the gzip'd body of a dead letter; OutriderError if there is none."""
-        return self._keeper.read(lambda store: operations.dead_letter_body(store, number))
-
-    def requeue(self, number: int) -> int:
-        """Put a dead letter back for the destination that refused it; OutriderError if that can't be."""
-        return self._write(lambda store: operations.requeue(store, number))
-
-    def discard(self, number: int) -> None:
-        """Throw a dead letter away; it stays counted. OutriderError if there is none."""
-        self._write(lambda store: operations.discard(store, number))
-
-    def _write(self, job: Callable[[Store], T]) -> T:
-        (result,) = self._keeper.write([job], durable=True)
+    def _write(self, job: Callable[[Tables], T]) -> T:
+        (result,) = self._file.write([job], durable=True)
         if isinstance(result, OutriderError):
             raise result
         return result

@@ -1,53 +1,55 @@
-"""Positions of sources: kept twice, each with a checksum, because nothing else could tell what was read already."""
+"""Positions: how far each source has read, and what others keep with it. Stored twice, each with a checksum: nothing else could tell."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from agent.spool.checksum import digest
+from agent.spool.checksum import checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     import apsw
+
+    from agent.record import Owner
 
 TABLES: Final = ("positions", "positions_mirror")
 
 
-def write(connection: apsw.Connection, source: str, positions: Mapping[str, bytes | None]) -> None:
-    """Store or forget positions, in both tables."""
-    for key, value in positions.items():
+def write(connection: apsw.Connection, owner: Owner, name: str, positions: Mapping[str, bytes | None]) -> None:
+    """Store positions, or forget those that are None, in both tables."""
+    for text, value in positions.items():
+        key = encode_key(text)
+        if value is not None:
+            put(connection, (owner.value, name, key, value, checksum(owner.value, name, len(key), body=key + value)))
+            continue
         for table in TABLES:
-            if value is None:
-                connection.execute(f"DELETE FROM {table} WHERE source = ? AND key = ?", (source, encode_key(key)))  # noqa: S608 constant
-            else:
-                connection.execute(f"REPLACE INTO {table} VALUES (?, ?, ?, ?)", pack(source, encode_key(key), value))  # noqa: S608 constant
+            connection.execute(f"DELETE FROM {table} WHERE owner = ? AND name = ? AND key = ?", (owner.value, name, key))  # noqa: S608 constant
 
 
-def remembered_as(destination: str) -> str:
-    """The source name under which an exporter's positions stand: no component can have it."""
-    return f"destination {destination}"
+def put(connection: apsw.Connection, row: tuple[apsw.SQLiteValue, ...]) -> None:
+    """Store a whole row, checksum included, in both tables; the tables and the row may be of an older version."""
+    marks = ", ".join("?" * len(row))
+    for table in TABLES:
+        connection.execute(f"REPLACE INTO {table} VALUES ({marks})", row)  # noqa: S608 constant
 
 
-def read(connection: apsw.Connection, source: str) -> dict[str, bytes]:
-    """Return a source's positions; a value whose checksum is wrong is taken from the other table."""
+def read(connection: apsw.Connection, owner: Owner, name: str) -> dict[str, bytes]:
+    """Return an owner's positions under a name; a value whose checksum is wrong is taken from the other table."""
     found: dict[str, bytes] = {}
     for table in reversed(TABLES):
-        rows = connection.execute(f"SELECT * FROM {table} WHERE source = ?", (source,))  # noqa: S608 constant
-        found.update(intact(rows))
+        for row in connection.execute(f"SELECT * FROM {table} WHERE owner = ? AND name = ?", (owner.value, name)):  # noqa: S608 constant
+            if intact(row):
+                found[decode_key(row[2])] = row[3]
     return found
 
 
-def intact(rows: Iterable[tuple[apsw.SQLiteValue, ...]]) -> Iterable[tuple[str, bytes]]:
-    """Keep the pairs of key and value whose checksum is right."""
-    for source, key, value, _digest in rows:
-        if isinstance(source, str) and isinstance(key, bytes) and isinstance(value, bytes) and pack(source, key, value)[3] == _digest:
-            yield decode_key(key), value
-
-
-def pack(source: str, key: bytes, value: bytes) -> tuple[str, bytes, bytes, int]:
-    """Make the stored form."""
-    return source, key, value, digest(source, len(key), body=key + value)
+def intact(row: tuple[apsw.SQLiteValue, ...]) -> bool:
+    """Whether a row, of this or of an older version, is what was written."""
+    *names, key, value, check = row
+    if not all(isinstance(one, str) for one in names) or not isinstance(key, bytes) or not isinstance(value, bytes):
+        return False
+    return checksum(*names, len(key), body=key + value) == check  # type: ignore[arg-type] # they are all texts
 
 
 def encode_key(key: str) -> bytes:

@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.record import Row, Signal
-from agent.spool.checksum import digest
+from agent.spool.checksum import checksum
 
 if TYPE_CHECKING:
     import apsw
@@ -43,7 +43,7 @@ class Stored(NamedTuple):
     @property
     def intact(self) -> bool:
         """Whether body and columns are those that were stored."""
-        return isinstance(self.body, bytes) and self.digest == row_digest(self) and self.signal in _SIGNALS
+        return isinstance(self.body, bytes) and self.digest == row_checksum(self) and self.signal in _SIGNALS
 
     def row(self) -> Row:
         """Return it as the rest of the agent knows it."""
@@ -61,9 +61,9 @@ class Head(NamedTuple):
     only: str | None
 
 
-def row_digest(row: Stored) -> int:
+def row_checksum(row: Stored) -> int:
     """CRC-32 of a row's body and of all its columns but the checksum."""
-    return digest(*row[:9], body=row.body)
+    return checksum(*row[:9], body=row.body)
 
 
 def build(seq: int, source: str, packed: Packed, stored_ns: int, *, replayable: bool, only: str | None = None) -> Stored:
@@ -71,7 +71,7 @@ def build(seq: int, source: str, packed: Packed, stored_ns: int, *, replayable: 
     row = Stored(
         seq, packed.signal, source, packed.records, packed.raw_size, stored_ns, int(replayable), only, len(packed.body), 0, packed.body
     )
-    return row._replace(digest=row_digest(row))
+    return row._replace(digest=row_checksum(row))
 
 
 def insert(connection: apsw.Connection, row: Stored) -> None:

@@ -10,9 +10,12 @@ import apsw
 
 from agent.crash import crash_point
 from agent.errors import ConfigError
+from agent.record import Owner
+from agent.spool import positions
+from agent.spool.checksum import checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     Migration = Callable[[apsw.Connection], None]
     Tables = list[tuple[apsw.SQLiteValue, ...]]
@@ -58,13 +61,57 @@ INSERT INTO state VALUES (1, 0, 0);
 """
 
 
+# `owner` says who keeps a position (`positions.Owner`); version 1 had prefixes for that, in the key or in the source's name.
+_VERSION_2: Final = """
+CREATE TABLE positions(
+  owner TEXT NOT NULL, name TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, digest INTEGER NOT NULL,
+  PRIMARY KEY(owner, name, key)) WITHOUT ROWID;
+CREATE TABLE positions_mirror(
+  owner TEXT NOT NULL, name TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, digest INTEGER NOT NULL,
+  PRIMARY KEY(owner, name, key)) WITHOUT ROWID;
+"""
+
+
 def _create(connection: apsw.Connection) -> None:
     """Version 0 is the empty file."""
     connection.execute(_VERSION_1)
     connection.pragma("application_id", APPLICATION_ID)
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (_create,)
+def _give_positions_owners(connection: apsw.Connection) -> None:
+    """Version 2. The tables that are dropped, the last one first, leave their root pages to the new ones: no other table moves."""
+    for table in positions.TABLES:
+        connection.execute(f"ALTER TABLE {table} RENAME TO {table}_1")
+    connection.execute(_VERSION_2)
+    for table in reversed(positions.TABLES):
+        old = connection.execute(f"SELECT source, key, value, digest FROM {table}_1")  # noqa: S608 constant
+        connection.executemany(f"REPLACE INTO {table} VALUES (?, ?, ?, ?, ?)", _with_owners(old))  # noqa: S608 constant
+        connection.execute(f"DROP TABLE {table}_1")
+
+
+def _with_owners(old: Iterable[tuple[apsw.SQLiteValue, ...]]) -> Iterator[tuple[apsw.SQLiteValue, ...]]:
+    """Yield rows of version 1 as rows of version 2. A wrong checksum stays wrong: what looks after damaged tables is to find it."""
+    for source, key, value, digest in old:
+        if isinstance(source, str) and isinstance(key, bytes) and isinstance(value, bytes) and isinstance(digest, int):
+            error = digest ^ checksum(source, len(key), body=key + value)
+            owner, name, inner = _owner(source, key)
+            yield owner, name, inner, value, error ^ checksum(owner, name, len(inner), body=inner + value)
+
+
+def _owner(source: str, key: bytes) -> tuple[Owner, str, bytes]:
+    """Return whose a position of version 1 is, with the name and the key that it has from then on."""
+    if source == "configured destinations":
+        return Owner.SPOOL, "", key
+    if source.startswith("destination "):
+        return Owner.EXPORTER, source.removeprefix("destination "), key
+    if key == b"host:ahead":
+        return Owner.INTAKE, source, b"ahead"
+    if key.startswith(b"host:sentry:"):
+        return Owner.ISSUES, source, key.removeprefix(b"host:sentry:")
+    return Owner.SOURCE, source, key
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (_create, _give_positions_owners)
 """The n-th function makes version n + 1 out of version n. Each changes the tables: by them the version of a damaged file is told."""
 
 VERSION: Final = len(MIGRATIONS)
@@ -90,7 +137,7 @@ def migrate(connection: apsw.Connection, migrations: tuple[Migration, ...] = MIG
 def check(connection: apsw.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:
     """Return the file's version, which its tables confirm: a flipped bit in the number would have us migrate a file that needs it not.
 
-    Errors as of `migrate`. Writes nothing: the file may be somebody else's.
+    Errors as of `migrate`. Writes nothing: the file may belong to another program.
     """
     version, found = int(connection.pragma("user_version")), tables(connection)
     known = [model(migrations[:number]).tables for number in range(len(migrations) + 1)]
@@ -104,10 +151,17 @@ def check(connection: apsw.Connection, migrations: tuple[Migration, ...] = MIGRA
     )
 
 
-def verify(connection: apsw.Connection) -> None:
-    """Raise `apsw.CorruptError` if the tables are not the ones this version makes: a flipped bit in the schema parses all the same."""
-    if tables(connection) != model().tables:
-        raise apsw.CorruptError("the tables of the spool file are not those of its format")
+def is_of(connection: apsw.Connection, version: int) -> bool:
+    """Whether the tables can be read and are those that a version makes: a flipped bit in the schema parses all the same."""
+    try:
+        return tables(connection) == model(MIGRATIONS[:version]).tables
+    except (apsw.Error, UnicodeDecodeError):
+        return False
+
+
+def first_page(version: int = VERSION) -> bytes:
+    """Return the first page of an empty file of a version."""
+    return model(MIGRATIONS[:version]).first_page
 
 
 class Model(NamedTuple):

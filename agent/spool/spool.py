@@ -7,13 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 
 from agent.errors import SpoolError
-from agent.spool import ledger, operations
+from agent.record import Owner
+from agent.spool import destinations, earlier_keys, ledger, rows
 from agent.spool import positions as positions_table
 from agent.spool.checksum import pack
 from agent.spool.export import to_json
-from agent.spool.file import Keeper
+from agent.spool.file import SpoolFile
 from agent.spool.offline import PAGE
-from agent.spool.thread import Worker
+from agent.spool.operations import OPERATIONS
+from agent.spool.stat import stat
+from agent.spool.thread import SpoolThread
 from agent.spool.values import DEFAULT_QUOTA, State
 
 if TYPE_CHECKING:
@@ -22,9 +25,9 @@ if TYPE_CHECKING:
 
     from agent.record import Payload, Row, Signal
     from agent.spool.checksum import Packed
-    from agent.spool.tables import Store
+    from agent.spool.tables import Tables
     from agent.spool.thread import News
-    from agent.spool.values import DeadLetter, Ledger, SpoolEvent, SpoolStat, StoredLetter
+    from agent.spool.values import DeadLetter, Ledger, SpoolEvent, SpoolStat
 
 T = TypeVar("T")
 ANSWER: Final = 1.0
@@ -39,7 +42,16 @@ class Spool:
     Sources `append`; each destination `register`s once, then repeats `next_row` … `settle`, and `wait_for_rows` when there is none.
     """
 
-    def __init__(self, on_event: Callable[[SpoolEvent], None]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        quota_bytes: int = DEFAULT_QUOTA,
+        patience: float = 0.0,
+        on_event: Callable[[SpoolEvent], None] = lambda _event: None,
+    ) -> None:
+        """Describe the spool of a state directory; nothing is touched before `open`. Needs a running event loop."""
+        self._thread = SpoolThread(lambda closing: SpoolFile.open(directory, quota_bytes, closing, patience=patience), self._hear)
         self._on_event = on_event
         self._arrivals: dict[str, int] = {}
         self._seen: dict[tuple[str, str], int] = {}
@@ -64,14 +76,11 @@ class Spool:
         directory. ConfigError: a newer agent wrote it, or the quota is absurd. UnavailableError: its volume is too small. SpoolError or
         OSError: the disk does not let us.
         """
-        spool = cls(on_event)
-        spool._worker = Worker(lambda closing: Keeper(directory, quota_bytes, closing, patience=patience), spool._hear)
-        await spool._worker.start()
+        spool = cls(directory, quota_bytes=quota_bytes, patience=patience, on_event=on_event)
+        await spool._thread.start()
         await spool.stat()
         await spool.ledger()
         return spool
-
-    _worker: Worker
 
     async def append(
         self,
@@ -82,18 +91,20 @@ class Spool:
         *,
         replayable: bool,
         durable: bool = False,
+        state: Mapping[Owner, Mapping[str, bytes | None]] | None = None,
     ) -> int:
-        """Store a batch whole or not at all: rows, positions (None forgets a key), counts of what could not be read.
+        """Store a batch whole or not at all: rows, the source's positions (None forgets a key), counts of what could not be read.
 
-        `durable` returns only when the disk has it, for sources that acknowledge upstream. Returns the number of the last row.
+        `state` are positions that others keep for this source. `durable` returns only when the disk has it (fsync of the log), for
+        sources that acknowledge upstream. Returns the number of the last row.
         SpoolFullError: wait (`wait_for_room`) or refuse upstream. SpoolOversizeError: halve it. SpoolError: certainly not stored.
         """
         packed = await self._pack(payloads)
 
-        def work(store: Store) -> int:
-            return store.append(source, packed, positions, drops, replayable=replayable)
+        def work(tables: Tables) -> int:
+            return tables.append(source, packed, {}, drops, replayable=replayable, state={**earlier_keys.split(positions), **(state or {})})
 
-        return await self._worker.do(work, writes=True, durable=durable)
+        return await self._thread.do(work, writes=True, durable=durable)
 
     async def _pack(self, payloads: Sequence[Payload]) -> list[Packed]:
         if sum(len(payload.body) for payload in payloads) > ASIDE:
@@ -110,31 +121,39 @@ class Spool:
         while self._full:
             await self._changed.wait()
 
-    async def positions(self, source: str) -> dict[str, bytes]:
-        """Return the committed positions of a source."""
-        return await self._worker.do(lambda store: positions_table.read(store.db.connection, source), writes=False)
+    async def positions(self, name: str, owner: Owner = Owner.SOURCE) -> dict[str, bytes]:
+        """Return the committed positions of a source, or what another owner keeps under a name."""
+        if name.startswith(earlier_keys.DESTINATION):
+            owner, name = Owner.EXPORTER, name.removeprefix(earlier_keys.DESTINATION)
+
+        def work(tables: Tables) -> dict[str, bytes]:
+            owners = (Owner.INTAKE, Owner.ISSUES, owner) if owner is Owner.SOURCE else (owner,)
+            found = {one: positions_table.read(tables.connection, one, name) for one in owners}
+            return earlier_keys.join(found) if owner is Owner.SOURCE else found[owner]
+
+        return await self._thread.do(work, writes=False)
 
     async def evicted(self, destination: str) -> dict[str, int]:
         """Return how many records made room for newer ones before this destination had them, by signal."""
-        return await self._worker.do(lambda store: ledger.evicted(store.db.connection, destination), writes=False)
+        return await self._thread.do(lambda tables: ledger.evicted(tables.connection, destination), writes=False)
 
     async def register(self, destination: str, signals: Iterable[Signal]) -> None:
         """Make sure that rows of these signals are kept for this destination; a new one starts at the oldest stored row."""
         names = [signal.value for signal in signals]
-        await self._worker.do(lambda store: store.register(destination, names), writes=True)
+        await self._thread.do(lambda tables: tables.register(destination, names), writes=True)
 
-    async def configure(self, destinations: Mapping[str, Iterable[Signal]]) -> None:
+    async def configure(self, wanted: Mapping[str, Iterable[Signal]]) -> None:
         """Register these destinations and no others: any other with a cursor is an orphan from now on, for `gc` to forget."""
-        names = {destination: [signal.value for signal in signals] for destination, signals in destinations.items()}
-        await self._worker.do(lambda store: store.configure(names), writes=True)
+        names = {destination: [signal.value for signal in signals] for destination, signals in wanted.items()}
+        await self._thread.do(lambda tables: destinations.configure(tables, names), writes=True)
 
     async def next_row(self, destination: str, signal: Signal) -> Row | None:
         """Return the first row the destination is not done with, or None. Its bytes are the same however often it is asked for."""
 
-        def work(store: Store) -> tuple[Row | None, int]:
-            return store.next_row(destination, signal.value), store.arrivals[signal.value]
+        def work(tables: Tables) -> tuple[Row | None, int]:
+            return tables.next_row(destination, signal.value), tables.session.arrivals[signal.value]
 
-        row, self._seen[destination, signal.value] = await self._worker.do(work, writes=False)
+        row, self._seen[destination, signal.value] = await self._thread.do(work, writes=False)
         return row
 
     async def wait_for_rows(self, destination: str, signal: Signal) -> None:
@@ -159,20 +178,20 @@ class Spool:
         """
         if sent + rejected + sum(one.records for one in dead) != row.records or min(sent, rejected) < 0:
             raise ValueError(f"row {row.seq} has {row.records} records, not {sent} sent + {rejected} rejected + {len(dead)} dead letters")
-        await self._worker.do(lambda store: store.settle(destination, row, sent, rejected, dead, remembered=positions), writes=True)
+        await self._thread.do(lambda tables: tables.settle(destination, row, sent, rejected, dead, remembered=positions), writes=True)
 
     async def ledger(self) -> Ledger:
         """Return the account of all records; the last one that is known, while the store does not answer."""
-        found, _ = await self._latest("ledger", lambda store: ledger.read(store.db.connection))
+        found, _ = await self._latest("ledger", lambda tables: ledger.read(tables.connection))
         return found
 
     async def tail(self, signal: Signal, after_seq: int, limit: int) -> list[Row]:
         """Return up to `limit` stored rows behind a number, oldest first; damaged ones are left out."""
-        return await self._worker.do(lambda store: operations.tail(store, signal.value, after_seq, limit), writes=False)
+        return await self._thread.do(lambda tables: rows.tail(tables.connection, signal.value, after_seq, limit), writes=False)
 
     async def recent(self, signal: Signal, limit: int) -> list[Row]:
         """Return the newest stored rows, oldest first; damaged ones are left out."""
-        return await self._worker.do(lambda store: operations.recent(store, signal.value, limit), writes=False)
+        return await self._thread.do(lambda tables: rows.recent(tables.connection, signal.value, limit), writes=False)
 
     async def export(self, signal: Signal, progress: Callable[[int], None] = lambda _rows: None) -> AsyncIterator[str]:
         """Yield all intact rows of a signal as lines of JSON, oldest first; `progress` hears the number of rows so far."""
@@ -185,56 +204,37 @@ class Spool:
 
     async def stat(self) -> SpoolStat:
         """Return the figures of this moment; the last ones that are known, with the present state, while the store does not answer."""
-        found, trouble = await self._latest("stat", lambda _store: operations.stat(self._worker.keeper))
+        found, trouble = await self._latest("stat", lambda _: stat(self._thread.file))
         return found if trouble is None else replace(found, state=trouble[0], reason=trouble[1])
 
-    async def _latest(self, what: str, work: Callable[[Store], T]) -> tuple[T, tuple[State, str] | None]:
+    async def _latest(self, what: str, work: Callable[[Tables], T]) -> tuple[T, tuple[State, str] | None]:
         """Return what a job says, or what it said last and why it says nothing now. SpoolError: it has never said anything."""
         trouble = self._not_open
         if trouble is None:
             try:
                 async with asyncio.timeout(ANSWER):
-                    self._known[what] = await self._worker.do(work, writes=False)
+                    self._known[what] = await self._thread.do(work, writes=False)
             except (TimeoutError, SpoolError):
                 trouble = self._not_open or (State.DEGRADED, "the store does not answer; these are its last figures")
         if what not in self._known:
             raise SpoolError("the store does not answer")
         return cast("T", self._known[what]), trouble
 
-    async def gc(self, destination: str, *, force: bool = False) -> int:
-        """Forget a destination that is not configured; return how many records it has not got (now evicted, `orphaned`).
-
-        OutriderError if it is configured, or unknown, or if records wait for it and it is not done by `force`.
-        """
-        collected = await self._worker.do(lambda store: operations.collect(store, destination, force=force), writes=True)
-        more = collected.more
-        while more:
-            more = await self._worker.do(operations.sweep, writes=True)
-        return collected.evicted
-
-    async def dead_letters(self, after: int = 0, limit: int = 1000) -> list[StoredLetter]:
-        """List dead letters, oldest first, from behind an id."""
-        return await self._worker.do(lambda store: operations.list_dead_letters(store, after, limit), writes=False)
-
-    async def dead_letter_body(self, number: int) -> bytes:
-        """Return the gzip'd body of a dead letter; OutriderError if there is none."""
-        return await self._worker.do(lambda store: operations.dead_letter_body(store, number), writes=False)
-
-    async def requeue(self, number: int) -> int:
-        """Put a dead letter back for the destination that refused it; OutriderError if that can't be."""
-        return await self._worker.do(lambda store: operations.requeue(store, number), writes=True)
-
-    async def discard(self, number: int) -> None:
-        """Throw a dead letter away; it stays counted. OutriderError if there is none."""
-        await self._worker.do(lambda store: operations.discard(store, number), writes=True)
+    async def ask(self, name: str, /, **arguments: str) -> object:
+        """Do one of the `OPERATIONS` and return its result. OutriderError: it is refused."""
+        operation = OPERATIONS[name]
+        result = await self._thread.do(operation.job(arguments), writes=operation.writes)
+        while operation.then is not None and await self._thread.do(operation.then, writes=True):
+            pass
+        return result
 
     async def watch(self) -> None:
         """Return when the spool is closed; SpoolError as soon as it can't store anything any more, which is a mistake of ours."""
-        await self._worker.watch()
+        await self._thread.watch()
 
     async def close(self) -> None:
         """Finish what was asked for and close the file; a second call does nothing."""
-        await self._worker.stop()
+        await self._thread.stop()
 
     def _hear(self, news: News) -> None:
         self._full, self._not_open = news.full, news.condition

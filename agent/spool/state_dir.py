@@ -1,15 +1,19 @@
-"""The state directory: made for us alone, its files opened without following links, and what lies in their place moved out of the way."""
+"""The state directory while an agent has it: made for it alone, locked, and what lies in the place of its files moved out of the way."""
 
 from __future__ import annotations
 
-import contextlib
 import os
+import resource
 import stat
-import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from agent.errors import UnavailableError
-from agent.spool.values import Exposed, Misplaced
+from agent.spool import paths, quota
+from agent.spool.ballast import Ballast
+from agent.spool.database import log_of
+from agent.spool.lock import Lock
+from agent.spool.paths import BALLAST_FILE, FILE, FRESH, LOCK_FILE, MARKER, RESTORED, SOCKET
+from agent.spool.values import Exposed, LogRemoved, Misplaced, SpoolRemoved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,13 +21,6 @@ if TYPE_CHECKING:
 
     from agent.spool.values import SpoolEvent
 
-FILE: Final = "spool.db"
-LOCK_FILE: Final = "spool.lock"
-BALLAST_FILE: Final = "spool.ballast"
-RESTORED: Final = "spool.restored"
-MARKER: Final = "spool.salvage"
-FRESH: Final = "spool.salvaged"
-SOCKET: Final = "outrider.sock"
 _DATABASES: Final = (FILE, RESTORED, FRESH)
 _FILES: Final = (
     *_DATABASES,
@@ -42,9 +39,56 @@ _KINDS: Final = {
 }
 
 
+class StateDir:
+    """The directory: locked, with a ballast that its disk can bear. Made by `take`."""
+
+    def __init__(self, path: Path, quota_bytes: int, limit: quota.Limits, ballast: Ballast, lock: Lock) -> None:
+        self.path = path
+        self.file = path / FILE
+        self.limit = limit
+        """By the quota and by what the disk could bear at the start, or can by now if that is more."""
+        self.ballast = ballast
+        self.lock = lock
+        self.powered = lock.before is not None and lock.before.has_not_lost_power
+        """Whether the machine has certainly run on since the file was written."""
+        self._quota = quota_bytes
+
+    @classmethod
+    def take(cls, path: Path, quota_bytes: int) -> tuple[Self, list[SpoolEvent]]:
+        """Make it ready and lock it; return also what is to be reported of it.
+
+        SpoolLockedError names who has it; ConfigError: the quota is too small; UnavailableError: its volume is; OSError.
+        """
+        events = list(prepare(path))
+        limit = quota.limits(_affordable(path, quota_bytes))
+        ballast = Ballast(path / BALLAST_FILE, limit.ballast)
+        found = cls(path, quota_bytes, limit, ballast, Lock(path / LOCK_FILE))
+        return found, [*events, *found._missing()]
+
+    def _missing(self) -> Iterator[SpoolEvent]:
+        """Report what is missing of what the last agent has left here."""
+        before, log = self.lock.before, log_of(self.file)
+        if before is not None and before.spool and not paths.size(self.file) and not paths.size(log):
+            yield SpoolRemoved(self.file)
+        elif before is not None and before.wal and paths.is_there(self.file) and not paths.is_there(log):
+            yield LogRemoved(self.file)
+
+    def grown(self) -> quota.Limits | None:
+        """Return the limits that quota and disk allow now if these are more than before. OSError."""
+        now = quota.limits(_affordable(self.path, self._quota))
+        if now.quota <= self.limit.quota:
+            return None
+        self.limit = now
+        return now
+
+    def mark(self, *, log: bool) -> None:
+        """Note for the next start whether the write-ahead log must exist. OSError."""
+        self.lock.mark(wal=log)
+
+
 def prepare(directory: Path) -> list[SpoolEvent]:
     """Make the directory ready to be used; return what is to be reported of it. OSError; UnavailableError: the volume is too small."""
-    make(directory)
+    paths.make(directory)
     status = os.statvfs(directory)
     size = status.f_blocks * status.f_frsize
     if 0 < size < SMALLEST_VOLUME:
@@ -52,20 +96,6 @@ def prepare(directory: Path) -> list[SpoolEvent]:
             f"the volume of the state directory {directory} has {size} bytes: give it at least {SMALLEST_VOLUME} (4 MiB), better 128 MiB"
         )
     return [*exposure(directory), *clear(directory)]
-
-
-def make(directory: Path) -> None:
-    """Make the directory, for us alone; an empty one that is there becomes ours. One that holds something keeps its mode: it may be `/tmp`."""
-    for above in reversed(directory.parents):
-        if not above.exists():
-            above.mkdir(mode=0o755)
-    try:
-        directory.mkdir()
-        directory.chmod(0o700)  # whatever the umask is
-    except FileExistsError:
-        with contextlib.suppress(PermissionError):  # the root of a volume belongs to whoever mounted it
-            if not any(directory.iterdir()):
-                directory.chmod(0o700)
 
 
 def exposure(directory: Path) -> Iterator[Exposed]:
@@ -88,59 +118,11 @@ def clear(directory: Path) -> Iterator[Misplaced]:
         except FileNotFoundError:
             continue
         if kind not in ((stat.S_IFSOCK, stat.S_IFREG) if name == SOCKET else (stat.S_IFREG,)):
-            yield Misplaced(path, _KINDS.get(kind, "not a file"), path.rename(free_name(directory, f"misplaced-{{}}-{name}")))
+            yield Misplaced(path, _KINDS.get(kind, "not a file"), path.rename(paths.free_name(directory, f"misplaced-{{}}-{name}")))
 
 
-def free_name(directory: Path, form: str) -> Path:
-    """Return a path with the present time in its name, that nothing has; `form` has `{}` where the time goes."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    numbered = (stamp, *(f"{stamp}.{number}" for number in range(1, 1000)))
-    return next(path for path in (directory / form.format(one) for one in numbered) if not is_there(path))
-
-
-def create(path: Path, content: bytes = b"") -> None:
-    """Create a file that only its owner may read, whatever the umask is; SQLite gives its log the same mode. OSError if there is one."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        os.fchmod(handle, 0o600)
-        os.write(handle, content)
-    finally:
-        os.close(handle)
-    sync(path.parent)
-
-
-def sync(directory: Path) -> None:
-    """Make the names in a directory survive a power cut."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def is_there(path: Path) -> bool:
-    """Whether anything has this name, also a link that leads nowhere."""
-    return os.path.lexists(path)
-
-
-def remove(path: Path) -> bool:
-    """Remove a file; say whether there was one that could be removed."""
-    try:
-        path.unlink()
-    except OSError:
-        return False
-    return True
-
-
-def room(directory: Path, log: Path) -> int:
-    """Bytes that the disk has for us, with what is ours already."""
+def _affordable(directory: Path, quota_bytes: int) -> int:
+    """Bytes that quota, disk and file size limit allow now. OSError."""
     status = os.statvfs(directory)
-    return status.f_bavail * status.f_frsize + sum(size(path) for path in (directory / FILE, log, directory / BALLAST_FILE))
-
-
-def size(path: Path) -> int:
-    """Bytes of a file; 0 where it can't be seen now."""
-    try:
-        return path.lstat().st_size
-    except OSError:
-        return 0
+    ours = sum(paths.size(path) for path in (directory / FILE, log_of(directory / FILE), directory / BALLAST_FILE))
+    return quota.affordable(quota_bytes, status.f_bavail * status.f_frsize + ours, resource.getrlimit(resource.RLIMIT_FSIZE)[0])

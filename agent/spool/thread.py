@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, cast
 
 from agent.errors import OutriderError, SpoolError
 from agent.spool.file import NotOpenError
-from agent.spool.maintenance import Upkeep
+from agent.spool.maintenance import Maintenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from agent.spool.file import Keeper
-    from agent.spool.tables import Store
+    from agent.spool.file import SpoolFile
+    from agent.spool.tables import Tables
     from agent.spool.values import SpoolEvent, State
 
 T = TypeVar("T")
@@ -33,9 +33,9 @@ CLOSED_PATIENCE: Final = 0.1
 
 
 class Job(NamedTuple):
-    """Something to do with the store, and who waits for it."""
+    """Something to do with the tables, and who waits for it."""
 
-    work: Callable[[Store], object]
+    work: Callable[[Tables], object]
     writes: bool
     durable: bool
     future: asyncio.Future[object]
@@ -53,12 +53,12 @@ class News(NamedTuple):
     events: Sequence[SpoolEvent]
 
 
-class Worker:
+class SpoolThread:
     """The thread. `listen` is called on the event loop with the news of every group."""
 
-    def __init__(self, keep: Callable[[threading.Event], Keeper], listen: Callable[[News], None]) -> None:
+    def __init__(self, open_file: Callable[[threading.Event], SpoolFile], listen: Callable[[News], None]) -> None:
         """Describe it; `start` opens the spool."""
-        self._keep = keep
+        self._open_file = open_file
         self._listen = listen
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -77,7 +77,7 @@ class Worker:
         self._thread.start()
         await self._opened
 
-    async def do(self, work: Callable[[Store], T], *, writes: bool, durable: bool = False) -> T:
+    async def do(self, work: Callable[[Tables], T], *, writes: bool, durable: bool = False) -> T:
         """Have a job done and return its result. A cancelled caller does not stop the job."""
         if self._closing.is_set():
             raise SpoolError("the spool is closed")
@@ -101,8 +101,8 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            self.keeper = self._keep(self._closing)
-            self._upkeep = Upkeep(self.keeper)
+            self.file = self._open_file(self._closing)
+            self._maintenance = Maintenance(self.file)
         except BaseException as error:  # noqa: BLE001 whatever it is belongs to the caller of `start`
             self._call(_fail, self._opened, error)
             self._call(_fulfil, self._ended, None)
@@ -121,7 +121,7 @@ class Worker:
 
     def _close(self) -> BaseException | None:
         try:
-            self.keeper.close()
+            self.file.close()
         except BaseException as error:  # noqa: BLE001 who waits for the end must hear of it
             return error
         return None
@@ -149,7 +149,7 @@ class Worker:
     def _patience(self) -> float:
         if self._waiting:
             return CLOSED_PATIENCE
-        return BUSY_PATIENCE if self.keeper.untidy else PATIENCE
+        return BUSY_PATIENCE if self._maintenance.untidy else PATIENCE
 
     def _serve(self, taken: Sequence[Job | None]) -> bool:
         """Do jobs in order, neighbouring writes as one group; False when the end was asked for."""
@@ -158,7 +158,7 @@ class Worker:
         self._waiting.extend(_groups(jobs))
         self._work_off()
         with contextlib.suppress(SpoolError):  # the file can't be opened now
-            self._upkeep.look_after(idle=not taken)
+            self._maintenance.look_after(idle=not taken)
         self._tell([])
         return len(jobs) == len(taken)
 
@@ -180,21 +180,21 @@ class Worker:
         """Do a group; None: one by one. NotOpenError: later, and the same group first."""
         try:
             if group[0].writes:
-                return self.keeper.write_together([job.work for job in group], durable=any(job.durable for job in group))
-            return [None if group[0].future.cancelled() else self.keeper.read(group[0].work)]
+                return self.file.write_together([job.work for job in group], durable=any(job.durable for job in group))
+            return [None if group[0].future.cancelled() else self.file.read(group[0].work)]
         except NotOpenError:
             raise
         except OutriderError as refusal:
             return [refusal] * len(group)
         except Exception as error:  # noqa: BLE001 a mistake must reach who waits for the job, or they wait for ever
             with contextlib.suppress(NotOpenError):
-                self.keeper.forget()
+                self.file.forget()
             return [error] * len(group)
 
     def _tell(self, results: Sequence[tuple[asyncio.Future[object], object]]) -> None:
-        keeper = self.keeper
-        condition = None if keeper.is_open else (keeper.state, keeper.reason)
-        news = News(results, dict(keeper.store.arrivals), keeper.full, condition, keeper.take_events())
+        file = self.file
+        condition = None if file.is_open else (file.condition.state, file.condition.reason)
+        news = News(results, dict(file.session.arrivals), file.condition.full, condition, file.take_events())
         if results or news.events or (news.full, condition) != self._told:
             self._told = news.full, condition
             self._call(self._hear, news)

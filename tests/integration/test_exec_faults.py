@@ -27,7 +27,7 @@ pytestmark = pytest.mark.integration
 
 STUCK = """
 import os, apsw
-from agent.spool import database, file
+from agent.spool import database, opening
 
 def failing(real):
     def call(self, *given, **named):
@@ -37,7 +37,7 @@ def failing(real):
     return call
 
 database.Database.begin = failing(database.Database.begin)
-file.Keeper._open = failing(file.Keeper._open)
+opening.open_tables = failing(opening.open_tables)
 """
 """A store that can be neither written nor opened again while the file BROKEN exists."""
 

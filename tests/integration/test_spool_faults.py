@@ -118,24 +118,25 @@ asyncio.run(main())
 DRAINED = """
 import os, sys, threading
 from pathlib import Path
-from agent.record import Payload, Signal
-from agent.spool import ledger, positions
+from agent.record import Owner, Payload, Signal
+from agent.spool import ledger, positions, rows
 from agent.spool.checksum import pack
-from agent.spool.file import Keeper
-from agent.spool.maintenance import Upkeep
+from agent.spool.file import SpoolFile
+from agent.spool.maintenance import Maintenance
 
-keeper = Keeper(Path(sys.argv[1]), 64 << 20, threading.Event())
-keeper.write([lambda store: store.register("sink", ["metrics"])])
-while (number := int(positions.read(keeper.store.db.connection, "f").get("next", b"0"))) < 200:
+file = SpoolFile.open(Path(sys.argv[1]), 64 << 20, threading.Event())
+file.write([lambda tables: tables.register("sink", ["metrics"])])
+while (number := int(positions.read(file.tables.connection, Owner.SOURCE, "f").get("next", b"0"))) < 200:
     packed = [pack(Payload(Signal.METRICS, 1, os.urandom(30_000)))]
-    keeper.write([lambda store: store.append("f", packed, {"next": b"%d" % (number + 1)}, {}, replayable=True)])
-while (row := keeper.store.next_row("sink", "metrics")) is not None:
-    keeper.write([lambda store: store.settle("sink", row, 1, 0, [])])
-keeper.untidy = True
-while keeper.untidy:
-    Upkeep(keeper).look_after(idle=True)
-account = ledger.read(keeper.store.db.connection)
-keeper.close()
+    file.write([lambda tables: tables.append("f", packed, {"next": b"%d" % (number + 1)}, {}, replayable=True)])
+while (row := file.tables.next_row("sink", "metrics")) is not None:
+    file.write([lambda tables: tables.settle("sink", row, 1, 0, [])])
+maintenance = Maintenance(file)
+maintenance.untidy = True
+while maintenance.untidy:
+    maintenance.look_after(idle=True)
+account = ledger.read(file.tables.connection)
+file.close()
 size = (Path(sys.argv[1]) / "spool.db").stat().st_size
 print(account.lines[0].accepted, account.lines[0].sent, size < 1 << 20, len(account.violations()))
 """
@@ -323,13 +324,13 @@ def test_a_full_disk_is_said_while_it_is_full(small_disk, tmp_path):
 
 BROKEN = """
 from agent.cli import main
-from agent.spool.maintenance import Upkeep
+from agent.spool.maintenance import Maintenance
 
 def fail(self, *, idle):
-    if self._keeper.store.last_seq:
+    if self._file.tables.last_seq:
         raise KeyError("a mistake")
 
-Upkeep.look_after = fail
+Maintenance.look_after = fail
 main()
 """
 

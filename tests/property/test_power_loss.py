@@ -14,11 +14,11 @@ import zlib
 import apsw
 import pytest
 
-from agent.record import Payload, Signal
+from agent.record import Owner, Payload, Signal
 from agent.spool import ledger, positions
 from agent.spool.checksum import pack
-from agent.spool.file import Keeper
-from agent.spool.maintenance import Upkeep
+from agent.spool.file import SpoolFile
+from agent.spool.maintenance import Maintenance
 from agent.spool.values import LogRemoved
 
 pytestmark = [pytest.mark.property, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -88,20 +88,20 @@ def body(number):
 def stored(number):
     """The job that stores a row and the position behind it."""
     packed = [pack(Payload(Signal.LOGS, 1, body(number)))]
-    return lambda store: store.append("f", packed, {"next": b"%d" % (number + 1)}, {}, replayable=True)
+    return lambda tables: tables.append("f", packed, {"next": b"%d" % (number + 1)}, {}, replayable=True)
 
 
-def work(keeper, changes):
+def work(file, changes):
     """Store rows with the position behind each, every seventh durably, and deliver most; note in between what was promised."""
-    keeper.write([lambda store: store.register("sink", ["logs"])], durable=True)
+    file.write([lambda tables: tables.register("sink", ["logs"])], durable=True)
     for number in range(ROWS):
         durable = number % 7 == 6
-        keeper.write([stored(number)], durable=durable)
+        file.write([stored(number)], durable=durable)
         changes.append(("promise" if durable else "stored", "", number + 1, b""))
         if number % 3:
-            row = keeper.store.next_row("sink", "logs")
-            keeper.write([lambda store, row=row: store.settle("sink", row, row.records, 0, [])])
-        Upkeep(keeper).look_after(idle=number % 25 == 24)
+            row = file.tables.next_row("sink", "logs")
+            file.write([lambda tables, row=row: tables.settle("sink", row, row.records, 0, [])])
+        Maintenance(file).look_after(idle=number % 25 == 24)
 
 
 class Disk:
@@ -159,28 +159,28 @@ def apply(content, change):
 def check(directory, promised, stored):
     """Open what is left, as the next start does: the word was kept."""
     (directory / "spool.lock").unlink(missing_ok=True)  # it names the boot, and that is another one now
-    keeper = Keeper(directory, QUOTA, threading.Event())
+    file = SpoolFile.open(directory, QUOTA, threading.Event())
     try:
-        assert not [event for event in keeper.take_events() if not isinstance(event, LogRemoved)]
-        number = int(positions.read(keeper.store.db.connection, "f").get("next", b"0"))
+        assert not [event for event in file.take_events() if not isinstance(event, LogRemoved)]
+        number = int(positions.read(file.tables.connection, Owner.SOURCE, "f").get("next", b"0"))
         assert promised <= number <= stored
         waiting = []
-        keeper.write([lambda store: store.register("sink", ["logs"])])
-        while (row := keeper.store.next_row("sink", "logs")) is not None:
+        file.write([lambda tables: tables.register("sink", ["logs"])])
+        while (row := file.tables.next_row("sink", "logs")) is not None:
             waiting.append(zlib.decompress(row.body, 31))
-            keeper.write([lambda store, row=row: store.settle("sink", row, row.records, 0, [])])
+            file.write([lambda tables, row=row: tables.settle("sink", row, row.records, 0, [])])
         assert waiting == [body(one) for one in range(number - len(waiting), number)]
-        assert not ledger.read(keeper.store.db.connection).violations()
+        assert not ledger.read(file.tables.connection).violations()
     finally:
-        keeper.close()
+        file.close()
 
 
 def test_a_power_cut_at_any_moment_loses_nothing_that_was_promised(tmp_path):
     """The spool opens after each of two thousand cuts, with all that was durable, rows and position together, nothing twice, no row torn."""
     with recorded() as changes:
-        keeper = Keeper(tmp_path / "recorded", QUOTA, threading.Event())
-        work(keeper, changes)
-        keeper.close()
+        file = SpoolFile.open(tmp_path / "recorded", QUOTA, threading.Event())
+        work(file, changes)
+        file.close()
     assert sum(kind == "sync" for kind, *_ in changes) > 50
     chance, disk, promised, stored = random.Random(3), Disk(), 0, 0
     share = CUTS / len(changes)

@@ -12,7 +12,7 @@ import pytest
 from agent.record import Payload, Signal
 from agent.spool import ledger, rows
 from agent.spool.checksum import pack
-from agent.spool.file import Keeper
+from agent.spool.file import SpoolFile
 from agent.spool.values import Quarantined, SalvageReport
 
 pytestmark = [pytest.mark.property, pytest.mark.slow]
@@ -22,9 +22,9 @@ QUOTA = 64 << 20
 KINDS = ("bit", "bits", "page", "zero", "header", "noise", "truncate")
 
 
-def write(keeper, job):
+def write(file, job):
     """Run a job in a transaction and return its result, or raise its refusal."""
-    (result,) = keeper.write([job])
+    (result,) = file.write([job])
     if isinstance(result, Exception):
         raise result
     return result
@@ -32,16 +32,16 @@ def write(keeper, job):
 
 def build(directory, rng, count=40):
     """Make a spool of rows of all sizes, partly delivered to one of two destinations."""
-    keeper = Keeper(directory, QUOTA, threading.Event())
+    file = SpoolFile.open(directory, QUOTA, threading.Event())
     for name in "ab":
-        write(keeper, lambda store, name=name: store.register(name, ["logs"]))
+        write(file, lambda tables, name=name: tables.register(name, ["logs"]))
     for number in range(count):
         packed = [pack(Payload(Signal.LOGS, number + 1, rng.randbytes(rng.choice([100, 3000, 30_000]))))]
-        write(keeper, lambda store, packed=packed, number=number: store.append("f", packed, {"k": b"%d" % number}, {}, replayable=True))
+        write(file, lambda tables, packed=packed, number=number: tables.append("f", packed, {"k": b"%d" % number}, {}, replayable=True))
     for _ in range(count // 4):
-        row = keeper.store.next_row("a", "logs")
-        write(keeper, lambda store, row=row: store.settle("a", row, row.records, 0, []))
-    return keeper
+        row = file.tables.next_row("a", "logs")
+        write(file, lambda tables, row=row: tables.settle("a", row, row.records, 0, []))
+    return file
 
 
 def damage(raw: bytearray, kind: str, rng: random.Random) -> set[int]:
@@ -62,9 +62,9 @@ def damage(raw: bytearray, kind: str, rng: random.Random) -> set[int]:
     return set(range(start // PAGE + 1, (start + length - 1) // PAGE + 2))
 
 
-def pages_of(keeper) -> dict[int, set[int]]:
+def pages_of(file) -> dict[int, set[int]]:
     """Find the pages that each row lies on, by following every cell of the rows' tree."""
-    connection = keeper.store.db.connection
+    connection = file.tables.connection
     found: dict[int, set[int]] = {}
     leaves = connection.execute("SELECT path, pageno FROM dbstat WHERE name = 'rows' AND pagetype = 'leaf' ORDER BY path").fetchall()
     cells = dict(connection.execute("SELECT pageno, ncell FROM dbstat WHERE name = 'rows' AND pagetype = 'leaf'"))
@@ -82,13 +82,13 @@ def pages_of(keeper) -> dict[int, set[int]]:
     return found
 
 
-def drain(keeper, destination, before) -> set[int]:
+def drain(file, destination, before) -> set[int]:
     """Deliver everything, each row byte for byte as it was stored; return the numbers."""
     got = set()
-    while (row := keeper.read(lambda store: store.next_row(destination, "logs"))) is not None:
+    while (row := file.read(lambda tables: tables.next_row(destination, "logs"))) is not None:
         original = before[row.seq]
         assert (row.body, row.records, row.source) == (original.body, original.records, original.source)
-        write(keeper, lambda store, row=row: store.settle(destination, row, row.records, 0, []))
+        write(file, lambda tables, row=row: tables.settle(destination, row, row.records, 0, []))
         got.add(row.seq)
     return got
 
@@ -101,17 +101,17 @@ def test_damaged_file_is_survived(tmp_path, kind, seed):
     Rows none of whose pages was hit are all saved.
     """
     rng = random.Random(f"{kind} {seed}")
-    keeper = build(tmp_path, rng)
-    connection = keeper.store.db.connection
+    file = build(tmp_path, rng)
+    connection = file.tables.connection
     before = {seq: rows.fetch(connection, seq) for (seq,) in list(connection.execute("SELECT seq FROM rows"))}
     checkpointed = seed % 3 != 0
     if checkpointed:
-        keeper.store.db.checkpoint(truncate=True)
-        pages = pages_of(keeper)
-        keeper.close()
+        file.tables.db.checkpoint(truncate=True)
+        pages = pages_of(file)
+        file.close()
     else:
         shutil.copytree(tmp_path, tmp_path.parent / "killed")
-        keeper.close()
+        file.close()
         shutil.rmtree(tmp_path)
         shutil.move(tmp_path.parent / "killed", tmp_path)
         pages = {}
@@ -121,18 +121,18 @@ def test_damaged_file_is_survived(tmp_path, kind, seed):
     file.write_bytes(raw)
 
     began = time.monotonic()
-    keeper = Keeper(tmp_path, QUOTA, threading.Event())
+    file = SpoolFile.open(tmp_path, QUOTA, threading.Event())
     for name in "ab":
-        write(keeper, lambda store, name=name: store.register(name, ["logs"]))
-    got = drain(keeper, "b", before)
-    drain(keeper, "a", before)
+        write(file, lambda tables, name=name: tables.register(name, ["logs"]))
+    got = drain(file, "b", before)
+    drain(file, "a", before)
     assert time.monotonic() - began < 10
-    assert keeper.read(lambda store: ledger.read(store.db.connection)).violations() == ()
+    assert file.read(lambda tables: ledger.read(tables.connection)).violations() == ()
     untouched = {seq for seq, lies in pages.items() if not lies & hit}
     assert untouched <= got
     if got != set(before):
-        assert any(isinstance(event, (SalvageReport, Quarantined)) for event in keeper.take_events())
+        assert any(isinstance(event, (SalvageReport, Quarantined)) for event in file.take_events())
     fresh = [pack(Payload(Signal.LOGS, 3, b"fresh"))]
-    seq = write(keeper, lambda store: store.append("f", fresh, {}, {}, replayable=True))
-    assert keeper.read(lambda store: store.next_row("a", "logs")).seq == seq
-    keeper.close()
+    seq = write(file, lambda tables: tables.append("f", fresh, {}, {}, replayable=True))
+    assert file.read(lambda tables: tables.next_row("a", "logs")).seq == seq
+    file.close()

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.record import Payload, Signal
+from agent.record import Owner, Payload, Signal
 from agent.spool import ledger, positions
 from agent.spool.checksum import pack
-from agent.spool.file import Keeper
+from agent.spool.file import SpoolFile
 from agent.spool.values import SalvageReport
 
 pytestmark = [pytest.mark.property, pytest.mark.slow]
@@ -29,30 +29,30 @@ CASES = {
 
 def build(directory, *, log):
     """Make a spool; with its rows in the log, as a kill leaves it, or in the file."""
-    keeper = Keeper(directory, 16 << 20, threading.Event())
-    keeper.write([lambda store: store.register("a", ["logs"])])
-    keeper.store.db.checkpoint(truncate=True)
+    file = SpoolFile.open(directory, 16 << 20, threading.Event())
+    file.write([lambda tables: tables.register("a", ["logs"])])
+    file.tables.db.checkpoint(truncate=True)
     for number in range(ROWS):
         packed = [pack(Payload(Signal.LOGS, 2, random.Random(number).randbytes(1500)))]
-        keeper.write([lambda store, p=packed, n=number: store.append("f", p, {"next": b"%d" % n}, {}, replayable=True)])
+        file.write([lambda tables, p=packed, n=number: tables.append("f", p, {"next": b"%d" % n}, {}, replayable=True)])
     killed = {path.name: path.read_bytes() for path in directory.iterdir() if path.name != "spool.ballast"}
-    keeper.close()
+    file.close()
     return killed if log else {path.name: path.read_bytes() for path in directory.iterdir() if path.name != "spool.ballast"}
 
 
 def check(directory):
     """Open it and use it."""
-    keeper = Keeper(directory, 16 << 20, threading.Event())
+    file = SpoolFile.open(directory, 16 << 20, threading.Event())
     try:
-        assert positions.read(keeper.store.db.connection, "f") == {"next": b"%d" % (ROWS - 1)}
+        assert positions.read(file.tables.connection, Owner.SOURCE, "f") == {"next": b"%d" % (ROWS - 1)}
         for number in range(1, ROWS + 1):
-            row = keeper.read(lambda store: store.next_row("a", "logs"))
+            row = file.read(lambda tables: tables.next_row("a", "logs"))
             assert row.seq == number
-            keeper.write([lambda store, row=row: store.settle("a", row, row.records, 0, [])])
-        assert ledger.read(keeper.store.db.connection).violations() == ()
-        return [event for event in keeper.take_events() if isinstance(event, SalvageReport)]
+            file.write([lambda tables, row=row: tables.settle("a", row, row.records, 0, [])])
+        assert ledger.read(file.tables.connection).violations() == ()
+        return [event for event in file.take_events() if isinstance(event, SalvageReport)]
     finally:
-        keeper.close()
+        file.close()
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.record import Payload, Signal
-from agent.spool import ledger, operations, positions, rows
+from agent.spool import dead_letters, destinations, ledger, positions, room, rows
 from agent.spool.checksum import pack
-from agent.spool.file import Keeper
-from agent.spool.maintenance import Upkeep
+from agent.spool.file import SpoolFile
+from agent.spool.maintenance import Maintenance
+from agent.spool.operations import OPERATIONS
 from agent.spool.values import DeadLetter
 
 pytestmark = [pytest.mark.property, pytest.mark.slow]
@@ -50,15 +51,15 @@ class SpoolMachine(RuleBasedStateMachine):
         self.open()
 
     def open(self):
-        self.keeper = Keeper(self.directory, 64 << 20, threading.Event())
-        assert self.keeper.take_events() == []
+        self.file = SpoolFile.open(self.directory, 64 << 20, threading.Event())
+        assert self.file.take_events() == []
 
     def teardown(self):
-        self.keeper.close()
+        self.file.close()
         shutil.rmtree(self.directory)
 
     def do(self, job):
-        (result,) = self.keeper.write([job])
+        (result,) = self.file.write([job])
         if isinstance(result, Exception):
             raise result
         return result
@@ -87,7 +88,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def append(self, source, signal, sizes, records, key, value, durable):  # noqa: PLR0917 hypothesis passes them by name
         bodies = [bytes([records]) * size for size in sizes]
         packed = [pack(Payload(signal, records, body)) for body in bodies]
-        (last,) = self.keeper.write([lambda s: s.append(source, packed, {key: value}, {}, replayable=True)], durable=durable)
+        (last,) = self.file.write([lambda tables: tables.append(source, packed, {key: value}, {}, replayable=True)], durable=durable)
         for body in bodies:
             self.last += 1
             self.rows[self.last] = Row(self.last, signal, source, records, body)
@@ -101,7 +102,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule(destination=st.sampled_from(DESTINATIONS), signal=st.sampled_from(SIGNALS))
     def register(self, destination, signal):
-        self.do(lambda s: s.register(destination, [signal.value]))
+        self.do(lambda tables: tables.register(destination, [signal.value]))
         if (destination, signal) in self.cursors:
             return
         stored = [row for row in self.rows.values() if row.signal == signal]
@@ -116,7 +117,7 @@ class SpoolMachine(RuleBasedStateMachine):
         destination, signal = data.draw(st.sampled_from(sorted(self.cursors)))
         cursor = self.cursors[destination, signal]
         mine = [row for row in self.rows.values() if row.signal == signal and row.seq > cursor and row.only in (None, destination)]
-        found = self.keeper.read(lambda s: s.next_row(destination, signal))
+        found = self.file.read(lambda tables: tables.next_row(destination, signal))
         assert (found and found.seq) == (mine[0].seq if mine else None)
         if not mine:
             return
@@ -125,13 +126,13 @@ class SpoolMachine(RuleBasedStateMachine):
         rejected = data.draw(st.integers(0, row.records))
         dead = data.draw(st.integers(0, row.records - rejected))
         letters = [DeadLetter("no", dead)] if dead else []
-        self.do(lambda s: s.settle(destination, found, row.records - rejected - dead, rejected, letters))
-        self.do(lambda s: s.settle(destination, found, row.records - rejected - dead, rejected, letters))
+        self.do(lambda tables: tables.settle(destination, found, row.records - rejected - dead, rejected, letters))
+        self.do(lambda tables: tables.settle(destination, found, row.records - rejected - dead, rejected, letters))
         self.cursors[destination, signal] = row.seq
         for figure, amount in (("sent", row.records - rejected - dead), ("rejected", rejected), ("dead_lettered", dead)):
             self.account[row.source, destination, signal, figure] += amount
         if dead:
-            number = max(one.id for one in operations.list_dead_letters(self.keeper.store))
+            number = max(one.id for one in dead_letters.listed(self.file.tables.connection))
             self.letters[number] = (destination, signal, row.source, dead, row.body)
         if row.only == destination:
             del self.rows[row.seq]
@@ -141,7 +142,7 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule()
     def evict(self):
         row = self.rows.pop(min(self.rows))
-        self.do(lambda s: s.evict(rows.head(s.db.connection, row.seq), "test"))
+        self.do(lambda tables: room.evict(tables, rows.head(tables.connection, row.seq), "test"))
         waiting = self.waiting(row)
         for name in waiting:
             self.account[row.source, name, row.signal, "evicted"] += row.records
@@ -153,20 +154,21 @@ class SpoolMachine(RuleBasedStateMachine):
         destination, signal, source, records, body = self.letters[number]
         if (destination, signal) not in self.cursors:
             return
-        self.do(lambda s: operations.requeue(s, number))
+        self.do(OPERATIONS["dead-letters/requeue"].job({"id": str(number)}))
         del self.letters[number]
         self.last += 1
         self.rows[self.last] = Row(self.last, signal, source, records, body, destination)
         self.account[source, destination, signal, "dead_lettered"] -= records
         self.account[source, "", signal, "accepted"] += records
 
-    @precondition(lambda self: operations.orphans(self.keeper.store))
+    @precondition(lambda self: destinations.orphans(self.file.tables))
     @rule()
     def collect(self):
-        gone = operations.orphans(self.keeper.store)[0]
-        registered = self.keeper.store.registered
+        gone = destinations.orphans(self.file.tables)[0]
+        registered = self.file.tables.session.registered
         signals = [signal for name, signal in self.cursors if name == gone and (name, signal) not in registered]
-        self.do(lambda s: operations.collect(s, gone, force=True))
+        self.do(lambda tables: destinations.forget(tables, gone, force=True))
+        self.do(destinations.sweep)
         for signal in signals:
             for row in list(self.rows.values()):
                 if row.signal == signal and row.seq > self.cursors[gone, signal] and row.only in (None, gone):
@@ -179,28 +181,29 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule()
     def stop_and_start(self):
-        self.keeper.close()
+        self.file.close()
         self.open()
 
     @rule()
     def kill_and_start(self):
         files = [path for path in self.directory.iterdir() if path.name in {"spool.db", "spool.db-wal"}]
         held = {path: path.read_bytes() for path in files}
-        self.keeper.close()
+        self.file.close()
         for path, content in held.items():
             path.write_bytes(content)
         self.open()
 
     @rule(idle=st.booleans())
     def look_after(self, idle):
-        self.keeper.untidy = True
-        Upkeep(self.keeper).look_after(idle=idle)
+        maintenance = Maintenance(self.file)
+        maintenance.untidy = True
+        maintenance.look_after(idle=idle)
 
     @invariant()
     def same_account(self):
         if not hasattr(self, "keeper"):
             return
-        connection = self.keeper.store.db.connection
+        connection = self.file.tables.connection
         found = ledger.read(connection)
         assert found.violations() == ()
         stored = [seq for (seq,) in connection.execute("SELECT seq FROM rows ORDER BY seq")]

@@ -109,17 +109,17 @@ def cursor_before_answer() -> None:
 def row_deleted_when_taken() -> None:
     """A row leaves the spool when it is taken out to be sent."""
     from agent.spool import rows
-    from agent.spool.tables import Store
+    from agent.spool.tables import Tables
 
-    next_row = Store.next_row
+    next_row = Tables.next_row
 
     def take(self, destination, signal):
         row = next_row(self, destination, signal)
         if row is not None:
-            self.write([lambda store: rows.delete(store.db.connection, row.seq)])
+            self.write([lambda tables: rows.delete(tables.connection, row.seq)])
         return row
 
-    Store.next_row = take
+    Tables.next_row = take
 
 
 def position_behind_an_incomplete_line() -> None:

@@ -15,8 +15,8 @@ from agent.net.server_message import ServerRequest
 from agent.record import Payload, Signal
 from agent.server.logs import LogsRoute
 from agent.server.spool_routes import spool_routes
+from agent.spool.paths import FILE
 from agent.spool.spool import Spool
-from agent.spool.state_dir import FILE
 from agent.spool.values import DeadLetter
 
 if TYPE_CHECKING:
@@ -75,8 +75,9 @@ def test_all_dead_letters_are_listed_page_by_page(capsys: pytest.CaptureFixture[
         def __init__(self) -> None:
             self.asked: list[int] = []
 
-        def dead_letters(self, after: int = 0) -> list[dict[str, object]]:
-            self.asked.append(after)
+        def ask(self, name: str, /, **arguments: str) -> object:
+            assert name == "dead-letters"
+            self.asked.append(after := int(arguments["after"]))
             return [{"id": after + 5}, {"id": after + 9}] if after < 18 else []
 
     store = Pages()
@@ -92,7 +93,7 @@ def test_an_agent_that_knows_no_pages_is_asked_twice(capsys: pytest.CaptureFixtu
         def __init__(self) -> None:
             pass
 
-        def dead_letters(self, after: int = 0) -> list[dict[str, object]]:  # noqa: ARG002 - that it does not look is the point
+        def ask(self, _name: str, /, **_arguments: str) -> object:
             return [{"id": 5}, {"id": 9}]
 
     cli_spool.show_dead_letters(Whole(), as_json=True)

@@ -33,6 +33,9 @@ _LETTERS: Final = (
     " WHERE id > ? ORDER BY id"
 )
 _LETTER_PROBE: Final = "SELECT id FROM dead_letters WHERE id > ? ORDER BY id LIMIT 1"
+_POSITION_KEY: Final = "owner, name, key"
+_POSITION_KEYS: Final = {1: "source, key"}
+"""The same of older versions."""
 
 
 class Found(NamedTuple):
@@ -49,28 +52,52 @@ class Tally:
         self.rows = 0
         self.damaged = 0
         self.gaps = 0
+        self.positions = 0
+        self.positions_complete = False
+        self.cursors_complete = False
 
 
-def copy(aside: Path, target: Database, reason: str) -> SalvageReport:
-    """Fill `target` (empty) from the damaged file. Errors are those of `target`: the damaged file can't raise any, if it can be opened."""
+def copy(aside: Path, fresh: Path, max_pages: int, reason: str) -> SalvageReport:
+    """Copy the damaged file into a new one of the same version, which `migrate` then brings forward.
+
+    `apsw.Error` and OSError are those of the new file: the damaged one can't raise any, if it can be opened.
+    """
+    with contextlib.closing(Pages(aside, log_of(aside))) as pages, pages.opened() as (source, version):
+        target = Database(fresh, max_pages, version=version)
+        try:
+            tally = _fill_all(pages, source, target, version)
+            lost = _reconcile(target, _commit_id(source), restart=not tally.cursors_complete)
+            target.checkpoint(truncate=True)
+        finally:
+            target.close(tidy=True)
+    return SalvageReport(reason, aside, tally.rows, tally.damaged, lost, tally.positions, positions_lost=not tally.positions_complete)
+
+
+def _fill_all(pages: Pages, source: apsw.Connection, target: Database, version: int) -> Tally:
     tally = Tally()
-    with contextlib.closing(Pages(aside, log_of(aside))) as pages, pages.opened() as source:
-        target.begin(durable=False)
-        kept, complete = _copy_positions(source, target.connection)
-        cursors_complete = _copy_cursors(source, target.connection)
-        _copy_counters(source, target.connection)
-        target.commit(0)
-        tally.rows += _fill(target, _sound(_readable(source, _ROWS, _ROW_PROBE, tally), tally))
-        if tally.gaps:
-            tally.rows += _fill(target, _carved(pages, target.connection))
-        _fill_letters(source, target)
-        commit_id = _commit_id(source)
     target.begin(durable=False)
-    if not cursors_complete:
+    tally.positions, tally.positions_complete = _copy_positions(source, target.connection, _POSITION_KEYS.get(version, _POSITION_KEY))
+    tally.cursors_complete = _copy_cursors(source, target.connection)
+    _copy_counters(source, target.connection)
+    target.commit(0)
+    tally.rows += _fill(target, _sound(_readable(source, _ROWS, _ROW_PROBE, tally), tally))
+    if tally.gaps:
+        tally.rows += _fill(target, _carved(pages, target.connection))
+    _fill_letters(source, target)
+    return tally
+
+
+def _reconcile(target: Database, commit_id: int, *, restart: bool) -> int:
+    """Bring the account into line with what was saved; return how many records are lost.
+
+    The number of the last commit stays: by it a commit that failed is known to be stored.
+    """
+    target.begin(durable=False)
+    if restart:
         small_tables.restart(target.connection)
     lost = ledger.reconcile(target.connection)
-    target.commit(_last_seq(target.connection), commit_id)  # by which a commit that failed is known to be stored
-    return SalvageReport(reason, aside, tally.rows, tally.damaged, lost, kept, positions_lost=not complete)
+    target.commit(_last_seq(target.connection), commit_id)
+    return lost
 
 
 def _commit_id(source: apsw.Connection) -> int:
@@ -94,17 +121,17 @@ def _scan(source: apsw.Connection, table: str, key: str) -> Found:
     return Found(list(found), complete=False)
 
 
-def _copy_positions(source: apsw.Connection, target: apsw.Connection) -> tuple[int, bool]:
+def _copy_positions(source: apsw.Connection, target: apsw.Connection, key: str) -> tuple[int, bool]:
     """Copy positions from whichever of the two tables has each intact; say how many, and whether one table was complete."""
     complete = False
-    found: dict[tuple[str, str], bytes] = {}
+    found: dict[tuple[apsw.SQLiteValue, ...], tuple[apsw.SQLiteValue, ...]] = {}
     for table in reversed(positions.TABLES):
-        scanned = _scan(source, table, "source, key")
-        sound = [(str(values[0]), *pair) for values in scanned.rows for pair in positions.intact([values])]
+        scanned = _scan(source, table, key)
+        sound = [row for row in scanned.rows if positions.intact(row)]
         complete = complete or (scanned.complete and len(sound) == len(scanned.rows))
-        found.update({(name, key): value for name, key, value in sound})
-    for (name, key), value in found.items():
-        positions.write(target, name, {key: value})
+        found.update({row[:-2]: row for row in sound})
+    for row in found.values():
+        positions.put(target, row)
     return len(found), complete
 
 

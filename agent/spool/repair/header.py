@@ -47,17 +47,17 @@ def contradiction(path: Path) -> str:
 def _contradiction(found: bytes) -> str:
     if len(found) < SIZE:
         return "the header is cut off"
-    expected = schema.model().first_page
-    fields = dict(_ALWAYS)
-    if any(found[_COOKIE]) and found[_USER_VERSION] == expected[_USER_VERSION]:
-        fields |= _WITH_TABLES
+    version = int.from_bytes(found[_USER_VERSION])
+    is_known = any(found[_COOKIE]) and 0 < version <= schema.VERSION
+    expected = schema.first_page(version) if is_known else schema.first_page()
+    fields = _ALWAYS | _WITH_TABLES if is_known else _ALWAYS
     for name, place in fields.items():
         if found[place] != expected[place]:
             return f"{name} in the header is not that of a spool file"
     return "" if set(found[VERSIONS]) <= {1, 2} else "the file format version in the header is not that of a spool file"
 
 
-def sound(page: bytes, pages: int) -> bytes:
+def sound(page: bytes, pages: int, version: int) -> bytes:
     """Return a first page with the header of a sound file of so many pages, without free ones, that needs no log; the tables stay."""
-    model = schema.model().first_page
+    model = schema.first_page(version)
     return model[:28] + pages.to_bytes(4) + bytes(8) + model[40:SIZE] + page[SIZE:]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from agent.spool import schema
+from agent.spool import positions, schema
 from agent.spool.repair import header
 from agent.spool.repair.wal import committed
 from agent.spool.schema import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _SYSTEM: Final = "outrider damaged"
@@ -52,30 +52,45 @@ class Pages:
                 os.close(handle)
 
     @contextmanager
-    def opened(self) -> Iterator[apsw.Connection]:
-        """Have SQLite read them. Its first page is mended: a sound header, and where the tables in it are not ours, those of an empty spool."""
-        found = self.page(1).ljust(PAGE_SIZE, b"\0")
+    def opened(self) -> Iterator[tuple[apsw.Connection, int]]:
+        """Have SQLite read them; yields the version of the file too.
+
+        The first page is mended: a sound header, and where the tables in it are not those of a version, those of an empty spool.
+        """
         system = _System(self)
         try:
-            for page in (found, schema.model().first_page):
-                self.first = header.sound(page, self.count)
-                connection = apsw.Connection("spool", flags=apsw.SQLITE_OPEN_READONLY, vfs=_SYSTEM)
-                try:
-                    if page is not found or _is_ours(connection):
-                        yield connection
-                        return
-                finally:
-                    connection.close(force=True)
+            connection, version = self._connect()
+            try:
+                yield connection, version
+            finally:
+                connection.close(force=True)
         finally:
             system.unregister()
 
+    def _connect(self) -> tuple[apsw.Connection, int]:
+        """Try the versions, the newest first: by the tables that the file names, then by the positions that are where a version has them."""
+        versions = range(schema.VERSION, 0, -1)
+        found = self.page(1).ljust(PAGE_SIZE, b"\0")
+        tries: list[tuple[bytes, int, Callable[[apsw.Connection, int], bool]]] = [(found, version, schema.is_of) for version in versions]
+        tries += [(schema.first_page(version), version, _has_positions) for version in versions]
+        for page, version, fits in tries:
+            connection = self._connect_by(page, version)
+            if fits(connection, version):
+                return connection, version
+            connection.close(force=True)
+        return self._connect_by(schema.first_page(), schema.VERSION), schema.VERSION
 
-def _is_ours(connection: apsw.Connection) -> bool:
-    try:
-        schema.verify(connection)
-    except (apsw.Error, UnicodeDecodeError):
-        return False
-    return True
+    def _connect_by(self, page: bytes, version: int) -> apsw.Connection:
+        self.first = header.sound(page, self.count, version)
+        return apsw.Connection("spool", flags=apsw.SQLITE_OPEN_READONLY, vfs=_SYSTEM)
+
+
+def _has_positions(connection: apsw.Connection, version: int) -> bool:  # noqa: ARG001 - as `schema.is_of`
+    for table in positions.TABLES:
+        with suppress(apsw.Error, UnicodeDecodeError):
+            if any(positions.intact(row) for row in connection.execute(f"SELECT * FROM {table}")):  # noqa: S608 constant
+                return True
+    return False
 
 
 def _open(path: Path) -> int:

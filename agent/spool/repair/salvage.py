@@ -11,10 +11,10 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from agent.crash import crash_point
-from agent.spool import state_dir
-from agent.spool.database import Database, log_of
+from agent.spool import paths
+from agent.spool.database import log_of
+from agent.spool.paths import FRESH, MARKER
 from agent.spool.repair.copy_damaged import copy
-from agent.spool.state_dir import FRESH, MARKER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,17 +47,17 @@ def resume(path: Path, max_pages: int, reason: str) -> SalvageReport | None:
     crash_point("spool.salvage_done")
     marker.unlink()
     _thin_out(path.parent)
-    state_dir.sync(path.parent)
+    paths.sync(path.parent)
     return report
 
 
 def _mark(path: Path) -> Path:
-    aside = state_dir.free_name(path.parent, _ASIDE)
+    aside = paths.free_name(path.parent, _ASIDE)
     draft = path.with_name(f"{MARKER}.new")
     draft.unlink(missing_ok=True)
-    state_dir.create(draft, aside.name.encode())
+    paths.create(draft, aside.name.encode())
     draft.rename(path.with_name(MARKER))
-    state_dir.sync(path.parent)
+    paths.sync(path.parent)
     return aside
 
 
@@ -74,22 +74,17 @@ def _move(path: Path, aside: Path) -> None:
     for old, new in ((log_of(path), log_of(aside)), (path, aside)):
         if old.exists():
             old.rename(new)
-    state_dir.sync(path.parent)
+    paths.sync(path.parent)
 
 
 def _rebuild(path: Path, aside: Path, max_pages: int, reason: str) -> SalvageReport:
     fresh = path.with_name(FRESH)
     for leftover in (fresh, log_of(fresh)):
         leftover.unlink(missing_ok=True)
-    target = Database(fresh, max_pages)
-    try:
-        report = copy(aside, target, reason)
-        target.checkpoint(truncate=True)
-    finally:
-        target.close(tidy=True)
+    report = copy(aside, fresh, max_pages, reason)
     crash_point("spool.salvage_rows")
     fresh.rename(path)
-    state_dir.sync(path.parent)
+    paths.sync(path.parent)
     return report
 
 

@@ -21,7 +21,7 @@ def find(connection: apsw.Connection) -> tuple[str, ...]:
     if not all(ledger.intact(line) for line in connection.execute(ledger.ALL)):
         wrong.append("ledger")
     found = [list(connection.execute(f"SELECT * FROM {table}")) for table in positions.TABLES]  # noqa: S608 constant names
-    if found[0] != found[1] or len(list(positions.intact(found[0]))) != len(found[0]):
+    if found[0] != found[1] or not all(positions.intact(row) for row in found[0]):
         wrong.append("positions")
     return tuple(wrong)
 
@@ -39,13 +39,12 @@ def mend(connection: apsw.Connection, tables: tuple[str, ...]) -> None:
 
 def _positions(connection: apsw.Connection) -> None:
     """Keep every position that either of the two tables has intact."""
-    kept: dict[tuple[str, str], bytes] = {}
+    kept: dict[tuple[apsw.SQLiteValue, ...], tuple[apsw.SQLiteValue, ...]] = {}
     for table in reversed(positions.TABLES):
-        for values in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 constant names
-            kept.update({(str(values[0]), key): value for key, value in positions.intact([values])})
+        kept.update({row[:-2]: row for row in connection.execute(f"SELECT * FROM {table}") if positions.intact(row)})  # noqa: S608 constant
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 constant names
-    for (source, key), value in kept.items():
-        positions.write(connection, source, {key: value})
+    for row in kept.values():
+        positions.put(connection, row)
 
 
 def _ledger(connection: apsw.Connection) -> None:

@@ -6,14 +6,15 @@ import pytest
 
 from agent.record import Payload, Signal
 from agent.spool.checksum import pack
-from agent.spool.file import Keeper
-from agent.spool.maintenance import Upkeep
+from agent.spool.file import SpoolFile
+from agent.spool.maintenance import Maintenance
+from agent.spool.operations import OPERATIONS
 
 MIB = 1 << 20
 
 
 class Desk:
-    """A spool to be handled by hand: one keeper, with short words for what tests do all the time."""
+    """A spool to be handled by hand: one file, with short words for what tests do all the time."""
 
     def __init__(self, directory, quota=64 * MIB):
         self.directory = directory
@@ -21,39 +22,43 @@ class Desk:
         self.open()
 
     def open(self):
-        self.keeper = Keeper(self.directory, self.quota, threading.Event())
-        self.upkeep = Upkeep(self.keeper)
-        self.events = self.keeper.take_events()
+        self.file = SpoolFile.open(self.directory, self.quota, threading.Event())
+        self.maintenance = Maintenance(self.file)
+        self.events = self.file.take_events()
 
     @property
-    def store(self):
-        return self.keeper.store
+    def tables(self):
+        return self.file.tables
 
     @property
     def connection(self):
-        return self.store.db.connection
+        return self.tables.connection
 
     def do(self, job):
         """Run a job in a transaction and return its result, or raise its refusal."""
-        (result,) = self.keeper.write([job])
+        (result,) = self.file.write([job])
         if isinstance(result, Exception):
             raise result
         return result
 
     def register(self, *destinations, signals=("logs",)):
         for destination in destinations:
-            self.do(lambda store, name=destination: store.register(name, signals))
+            self.do(lambda tables, name=destination: tables.register(name, signals))
+
+    def ask(self, name, **arguments):
+        """Do one of the operations that a person asks for."""
+        return self.do(OPERATIONS[name].job(arguments))
 
     def put(self, body=b"body", records=1, *, signal=Signal.LOGS, source="files", replayable=True, positions=None):
         packed = [pack(Payload(signal, records, body))]
-        return self.do(lambda store: store.append(source, packed, positions or {}, {}, replayable=replayable))
+        return self.do(lambda tables: tables.append(source, packed, positions or {}, {}, replayable=replayable))
 
     def next(self, destination, signal="logs"):
-        return self.keeper.read(lambda store: store.next_row(destination, signal))
+        return self.file.read(lambda tables: tables.next_row(destination, signal))
 
     def settle(self, destination, row, dead=()):
         sent = row.records - sum(one.records for one in dead)
-        self.do(lambda store: store.settle(destination, row, sent, 0, dead))
+        self.do(lambda tables: tables.settle(destination, row, sent, 0, dead))
 
     def drain(self, destination, signal="logs"):
         """Deliver everything; return the numbers of the rows."""
@@ -66,14 +71,14 @@ class Desk:
     def ledger(self):
         from agent.spool import ledger
 
-        return self.keeper.read(lambda store: ledger.read(store.db.connection))
+        return self.file.read(lambda tables: ledger.read(tables.connection))
 
     def line(self, destination, source="files"):
         lines = (*self.ledger().lines, *self.ledger().stored)
         return next(line for line in lines if (line.destination, line.source) == (destination, source))
 
     def close(self):
-        self.keeper.close()
+        self.file.close()
 
     def kill(self):
         """End as SIGKILL would: copy the files away while open, close, and put the copies back."""

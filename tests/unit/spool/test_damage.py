@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from agent.spool import operations, positions
+from agent.record import Owner
+from agent.spool import dead_letters, positions
 from agent.spool.repair.carve import varint
 from agent.spool.values import LogRemoved, Mended, Quarantined, Restored, SalvageReport
 
@@ -20,13 +21,13 @@ def filled(desk, rows=20):
         desk.put(os.urandom(6000), records=2, positions={"file": b"%d" % number})
     for _ in range(4):
         desk.settle("a", desk.next("a"))
-    desk.store.db.checkpoint(truncate=True)
+    desk.tables.db.checkpoint(truncate=True)
 
 
 def overwrite(desk, offset, content):
     """Close, change bytes of the file, open again."""
     desk.close()
-    with desk.store.path.open("r+b") as file:
+    with desk.file.home.file.open("r+b") as file:
         file.seek(offset)
         file.write(content)
     desk.open()
@@ -34,27 +35,27 @@ def overwrite(desk, offset, content):
 
 def reports(desk, kind=SalvageReport):
     """List events of a kind since opening."""
-    return [event for event in (*desk.events, *desk.keeper.take_events()) if isinstance(event, kind)]
+    return [event for event in (*desk.events, *desk.file.take_events()) if isinstance(event, kind)]
 
 
 def body_offset(desk, seq):
     """Find where a row's body lies in the file."""
     body = desk.connection.execute("SELECT body FROM rows WHERE seq = ?", (seq,)).get
-    return desk.store.path.read_bytes().index(body[-1000:])
+    return desk.file.home.file.read_bytes().index(body[-1000:])
 
 
 def test_flipped_bit_in_a_body_is_quarantined(desk):
     """A row whose bytes changed is never exported: it becomes a dead letter of reason `corrupt`, the rest goes on, the account balances."""
     filled(desk)
     offset = body_offset(desk, 6)
-    original = desk.store.path.read_bytes()[offset]
+    original = desk.file.home.file.read_bytes()[offset]
     overwrite(desk, offset, bytes([original ^ 0x10]))
     assert desk.drain("a") == [5, *range(7, 21)]
     assert desk.drain("b") == [*range(1, 6), *range(7, 21)]
     assert [event.seq for event in reports(desk, Quarantined)] == [6]
     assert desk.ledger().violations() == ()
     assert desk.line("a").dead_lettered == desk.line("b").dead_lettered == 2
-    (letter,) = operations.list_dead_letters(desk.store)
+    (letter,) = dead_letters.listed(desk.connection)
     assert (letter.reason, letter.destination) == ("corrupt", "")
 
 
@@ -64,7 +65,7 @@ def test_damaged_letter_is_not_sent_again(desk):
     overwrite(desk, body_offset(desk, 6), b"\0\0\0")
     desk.drain("a")
     with pytest.raises(Exception, match="damaged"):
-        desk.do(lambda store: operations.requeue(store, 1))
+        desk.ask("dead-letters/requeue", id="1")
 
 
 @pytest.mark.parametrize("damage", [bytes(100), b"not a database" * 10, os.urandom(PAGE)])
@@ -75,7 +76,7 @@ def test_destroyed_header_costs_nothing(desk, damage):
     (report,) = reports(desk)
     assert (report.rows, report.rows_damaged, report.records_lost, report.positions_lost) == (20, 0, 0, False)
     assert report.moved_to.exists()
-    assert positions.read(desk.connection, "files") == {"file": b"19"}
+    assert positions.read(desk.connection, Owner.SOURCE, "files") == {"file": b"19"}
     assert desk.drain("a") == list(range(5, 21))
     assert desk.ledger().violations() == ()
 
@@ -96,7 +97,7 @@ def test_truncated_file_keeps_what_is_left(desk):
     """A file cut in half opens with what is left, lost records are counted, and it goes on."""
     filled(desk, rows=60)
     desk.close()
-    os.truncate(desk.store.path, desk.store.path.stat().st_size // 2)
+    os.truncate(desk.file.home.file, desk.file.home.file.stat().st_size // 2)
     desk.open()
     sent = desk.drain("b")
     assert 20 <= len(sent) < 60
@@ -112,17 +113,17 @@ def test_lost_positions_are_told(desk):
     for name in ("positions", "positions_mirror"):
         root = desk.connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).get
         desk.close()
-        with desk.store.path.open("r+b") as file:
+        with desk.file.home.file.open("r+b") as file:
             file.seek((root - 1) * PAGE)
             file.write(os.urandom(PAGE))
         if name == "positions":
             desk.open()
-            assert positions.read(desk.connection, "files") == {"file": b"19"}
+            assert positions.read(desk.connection, Owner.SOURCE, "files") == {"file": b"19"}
             assert not reports(desk)[0].positions_lost
-            desk.store.db.checkpoint(truncate=True)
+            desk.tables.db.checkpoint(truncate=True)
     second = (root - 1) * PAGE
     first_root = (5) * PAGE
-    with desk.store.path.open("r+b") as file:
+    with desk.file.home.file.open("r+b") as file:
         for offset in (first_root, second):
             file.seek(offset)
             file.write(os.urandom(PAGE))
@@ -147,7 +148,7 @@ def test_wrong_checksum_in_a_small_table_is_mended(desk, sql, table):
     desk.close()
     desk.open()
     assert [event.tables for event in reports(desk, Mended)] == [(table,)]
-    assert positions.read(desk.connection, "files") == {"file": b"19"}
+    assert positions.read(desk.connection, Owner.SOURCE, "files") == {"file": b"19"}
     assert desk.drain("a")[-1] == desk.drain("b")[-1] == 20
     assert desk.ledger().violations() == ()
     desk.close()
@@ -160,18 +161,18 @@ def test_file_that_vanishes_is_written_anew(desk, intruder):
     """A spool file deleted or replaced while in use is restored from the open one, with everything in it, and the intruder kept."""
     filled(desk)
     desk.put(b"in the log only", positions={"file": b"20"})
-    desk.store.path.unlink()
+    desk.file.home.file.unlink()
     if intruder is not None:
-        desk.store.path.write_bytes(intruder)
-    desk.upkeep._looked = 0
-    desk.upkeep.look_after(idle=False)
+        desk.file.home.file.write_bytes(intruder)
+    desk.maintenance._looked = 0
+    desk.maintenance.look_after(idle=False)
     (event,) = reports(desk, Restored)
     assert event.reason == ("deleted" if intruder is None else "replaced")
     assert (event.moved_to is None) == (intruder is None)
     desk.put(b"afterwards")
     desk.close()
     desk.open()
-    assert positions.read(desk.connection, "files") == {"file": b"20"}
+    assert positions.read(desk.connection, Owner.SOURCE, "files") == {"file": b"20"}
     assert len(desk.drain("a")) == 18
     assert desk.ledger().violations() == ()
 
@@ -180,13 +181,13 @@ def test_directory_that_vanishes_is_made_anew(desk):
     """The whole state directory deleted while in use: it is made again, with everything in it."""
     filled(desk)
     shutil.rmtree(desk.directory)
-    desk.upkeep._looked = 0
-    desk.upkeep.look_after(idle=False)
+    desk.maintenance._looked = 0
+    desk.maintenance.look_after(idle=False)
     desk.put(b"afterwards", positions={"file": b"20"})
     assert [event.reason for event in reports(desk, Restored)] == ["deleted"]
     desk.close()
     desk.open()
-    assert positions.read(desk.connection, "files") == {"file": b"20"}
+    assert positions.read(desk.connection, Owner.SOURCE, "files") == {"file": b"20"}
     assert len(desk.drain("b")) == 21
 
 
@@ -200,7 +201,7 @@ def test_removed_log_is_noticed(desk):
     (desk.directory / "spool.db-wal").unlink()
     desk.open()
     assert reports(desk, LogRemoved)
-    assert positions.read(desk.connection, "files") == {"file": b"19"}
+    assert positions.read(desk.connection, Owner.SOURCE, "files") == {"file": b"19"}
     assert desk.drain("b") == list(range(1, 21))
 
 
@@ -220,7 +221,7 @@ def test_only_two_damaged_files_are_kept(desk):
     """Damaged files don't pile up: the newest two stay."""
     filled(desk)
     for _ in range(4):
-        desk.store.db.checkpoint(truncate=True)
+        desk.tables.db.checkpoint(truncate=True)
         overwrite(desk, 0, bytes(100))
     assert len(list(desk.directory.glob("spool.corrupt-*.db"))) == 2
 

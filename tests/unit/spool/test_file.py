@@ -10,14 +10,15 @@ import pytest
 from agent.errors import SpoolError, SpoolFullError
 from agent.record import Payload, Signal
 from agent.retry import Backoff
-from agent.spool import database, operations, rows
-from agent.spool import file as keeper_module
+from agent.spool import database, room, rows
+from agent.spool import file as file_module
 from agent.spool.ballast import Ballast
 from agent.spool.checksum import pack
 from agent.spool.database import Database, Trouble
 from agent.spool.file import NotOpenError
 from agent.spool.spool import Spool
-from agent.spool.tables import Store
+from agent.spool.stat import stat as figures
+from agent.spool.tables import Tables
 from agent.spool.values import Cursor, State, StateChanged
 
 
@@ -61,7 +62,7 @@ def test_sender_is_woken_for_a_commit_that_turned_out_to_be_there(desk, failing)
     """Rows of a commit that was found stored after its failure are announced like any other."""
     failing(apsw.IOError("disk I/O error"), before=False)
     desk.put()
-    assert desk.store.arrivals["logs"] == 1
+    assert desk.tables.session.arrivals["logs"] == 1
 
 
 def test_lasting_failure_says_not_stored(desk, failing):
@@ -74,10 +75,10 @@ def test_lasting_failure_says_not_stored(desk, failing):
 
 def test_full_disk_gives_up_the_ballast_before_it_refuses(desk, failing):
     """On a full disk the ballast goes first, and the write is tried again."""
-    assert desk.keeper.ballast.size > 0
+    assert desk.file.home.ballast.size > 0
     failing(apsw.FullError("database or disk is full"), before=True, times=2)
     assert desk.put() == 1
-    assert desk.keeper.ballast.size == 0
+    assert desk.file.home.ballast.size == 0
 
 
 def test_full_disk_refuses_and_recovers(desk, failing):
@@ -85,22 +86,22 @@ def test_full_disk_refuses_and_recovers(desk, failing):
     failing(apsw.FullError("database or disk is full"), before=True, times=3)
     with pytest.raises(SpoolFullError, match="the disk is full"):
         desk.put()
-    assert desk.keeper.full
-    assert StateChanged(State.DEGRADED, "the disk is full") in desk.keeper.take_events()
-    desk.keeper.lift_at = desk.keeper._try_at = 0.0
-    desk.upkeep.look()
-    assert not desk.keeper.full
+    assert desk.file.condition.full
+    assert StateChanged(State.DEGRADED, "the disk is full") in desk.file.take_events()
+    desk.file.condition.lift_at = desk.file.condition._try_at = 0.0
+    desk.maintenance.look()
+    assert not desk.file.condition.full
     desk.put()
-    assert desk.keeper.state is State.OK
-    assert desk.keeper.ballast.size > 0
+    assert desk.file.condition.state is State.OK
+    assert desk.file.home.ballast.size > 0
 
 
 def test_group_is_taken_apart_when_it_fails(desk, failing):
     """Jobs whose common transaction failed are each tried alone, and each is stored once."""
     failing(apsw.FullError("full"), before=True)
     packed = [pack(Payload(Signal.LOGS, 1, b"x"))]
-    jobs = [lambda store, key=key: store.append("f", packed, {key: b"1"}, {}, replayable=True) for key in "abc"]
-    assert desk.keeper.write(jobs) == [1, 2, 3]
+    jobs = [lambda tables, key=key: tables.append("f", packed, {key: b"1"}, {}, replayable=True) for key in "abc"]
+    assert desk.file.write(jobs) == [1, 2, 3]
     assert count(desk) == 3
 
 
@@ -135,8 +136,8 @@ def test_row_for_one_destination_is_evicted_for_that_one_only(desk):
     desk.register("a", "b")
     desk.put(records=2)
     desk.settle("a", desk.next("a"), [DeadLetter("no", 2)])
-    seq = desk.do(lambda store: operations.requeue(store, 1))
-    desk.do(lambda store: store.evict(rows.head(store.db.connection, seq), "test"))
+    seq = desk.ask("dead-letters/requeue", id="1")
+    desk.do(lambda tables: room.evict(tables, rows.head(tables.connection, seq), "test"))
     assert (desk.line("a").evicted, desk.line("b").evicted) == (2, 0)
     assert desk.ledger().violations() == ()
 
@@ -145,12 +146,12 @@ def test_stat_says_how_it_is(desk):
     """The figures of the spool: sizes, rows, cursors with what is pending, orphans, versions."""
     desk.register("a")
     desk.put(b"x" * 100, records=3)
-    stat = operations.stat(desk.keeper)
+    stat = figures(desk.file)
     assert (stat.state, stat.rows, stat.records, stat.dead_letters, stat.orphans) == (State.OK, 1, 3, 0, ())
     assert stat.cursors == (Cursor("a", "logs", 0, 3),)
     assert stat.used <= stat.quota == 64 << 20
     assert stat.oldest_ns > 1_700_000_000 * 10**9
-    assert stat.ballast_size == desk.store.granted.ballast
+    assert stat.ballast_size == desk.tables.session.granted.ballast
 
 
 def test_ballast_is_given_up_and_taken_again(tmp_path):
@@ -169,7 +170,7 @@ def test_row_that_was_evicted_while_it_was_being_sent_is_accounted_once(desk):
     desk.register("a")
     seq = desk.put(records=2, replayable=False)
     row = desk.next("a")
-    desk.do(lambda store: store.evict(rows.head(store.db.connection, seq), "quota"))
+    desk.do(lambda tables: room.evict(tables, rows.head(tables.connection, seq), "quota"))
 
     desk.settle("a", row)
 
@@ -183,15 +184,15 @@ def test_row_that_was_evicted_while_it_was_being_sent_is_accounted_once(desk):
 def closed(monkeypatch):
     """While it is set, the file can't be opened."""
     gate = threading.Event()
-    real = Store.open
+    real = Tables.open
 
-    def open_(self, **options):
+    def open_(path, session, **options):
         if gate.is_set():
             raise apsw.CantOpenError("unable to open database file")
-        real(self, **options)
+        return real(path, session, **options)
 
-    monkeypatch.setattr(Store, "open", open_)
-    monkeypatch.setattr(keeper_module, "_BACKOFF", Backoff(first=0.0001, longest=0.0002))
+    monkeypatch.setattr(Tables, "open", open_)
+    monkeypatch.setattr(file_module, "BACKOFF", Backoff(first=0.0001, longest=0.0002))
     return gate
 
 
@@ -201,14 +202,14 @@ def test_a_commit_is_decided_when_the_file_can_be_opened_again(desk, failing, cl
     failing(apsw.IOError("disk I/O error"), before=before)
     closed.set()
     packed = [pack(Payload(Signal.LOGS, 1, b"x"))]
-    jobs = [lambda store: store.append("f", packed, {"k": b"1"}, {}, replayable=True)]
+    jobs = [lambda tables: tables.append("f", packed, {"k": b"1"}, {}, replayable=True)]
     for _ in range(3):
         with pytest.raises(NotOpenError, match="unable to open"):
-            desk.keeper.write_together(jobs)
-    assert desk.keeper.state is State.DEGRADED
+            desk.file.write_together(jobs)
+    assert desk.file.condition.state is State.DEGRADED
     closed.clear()
-    desk.keeper._again_at = 0.0
-    assert desk.keeper.write_together(jobs) == [1]
+    desk.file._again_at = 0.0
+    assert desk.file.write_together(jobs) == [1]
     assert count(desk) == 1
 
 
@@ -263,8 +264,8 @@ def test_the_ballast_goes_when_no_other_log_can_be_made(desk, closed, failing, m
     """No inode left is a full disk: the ballast's is given up, and the state says so."""
     error = apsw.CantOpenError("unable to open database file")
     error.system_errno = errno.ENOSPC
-    monkeypatch.setattr(Store, "open", lambda *_args, **_options: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(Tables, "open", lambda *_args, **_options: (_ for _ in ()).throw(error))
     failing(apsw.IOError("disk I/O error"), before=True)
     with pytest.raises(NotOpenError):
-        desk.keeper.write_together([lambda store: store.register("a", ["logs"])])
-    assert (desk.keeper.reason, desk.keeper.ballast.size) == ("the disk is full", 0)
+        desk.file.write_together([lambda tables: tables.register("a", ["logs"])])
+    assert (desk.file.condition.reason, desk.file.home.ballast.size) == ("the disk is full", 0)

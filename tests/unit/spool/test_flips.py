@@ -10,6 +10,7 @@ import shutil
 import apsw
 import pytest
 
+from agent.record import Owner
 from agent.spool import positions
 from agent.spool.database import log_of
 from agent.spool.repair.wal import committed
@@ -24,7 +25,7 @@ def fill(desk, *, log):
     for number in range(ROWS):
         desk.put(random.Random(number).randbytes(2500), records=2, positions={"file": b"%d" % number})
         if log and number == 2:
-            desk.store.db.checkpoint(truncate=True)
+            desk.tables.db.checkpoint(truncate=True)
     desk.settle("a", desk.next("a"))
     if log:
         desk.kill()
@@ -77,7 +78,7 @@ def salvages(desk):
 def is_whole(desk):
     """Whether every row, cursor and position is there, the account balances, and another row can be stored."""
     return (
-        positions.read(desk.connection, "files") == {"file": b"%d" % (ROWS - 1)}
+        positions.read(desk.connection, Owner.SOURCE, "files") == {"file": b"%d" % (ROWS - 1)}
         and desk.drain("a") == list(range(2, ROWS + 1))
         and desk.drain("b") == list(range(1, ROWS + 1))
         and desk.ledger().violations() == ()
@@ -119,7 +120,7 @@ def test_a_bit_in_the_middle_of_the_log_costs_the_row_that_it_hits(desk, damaged
     """What comes behind a damaged frame is saved; the row that is hit is counted, and its copy in the damaged log is kept."""
     for offset in (20_000, 30_000, 33_000):
         [report] = damaged(8 * offset, name="spool.db-wal", log=True)
-        assert positions.read(desk.connection, "files") == {"file": b"5"}
+        assert positions.read(desk.connection, Owner.SOURCE, "files") == {"file": b"5"}
         sent = desk.drain("b")
         assert ROWS - 1 <= len(sent) <= ROWS
         assert desk.line("b").dead_lettered == 2 * (ROWS - len(sent))
@@ -132,21 +133,21 @@ def test_after_a_power_cut_the_log_ends_where_it_is_torn(desk, lay):
     """Where the machine was started anew since, frames that did not come to the disk are no damage: rows and positions end together there."""
     lay(log=True)
     (desk.directory / "spool.lock").write_text('{"pid": 1, "host": "h", "started": "", "wal": true, "spool": true, "boot": "another"}')
-    with log_of(desk.store.path).open("r+b") as file:
+    with log_of(desk.file.home.file).open("r+b") as file:
         file.seek(20_000)
         file.write(b"\xff" * 512)
     desk.open()
     assert desk.events == []
     rows = len(desk.drain("b"))
     assert rows < ROWS
-    assert positions.read(desk.connection, "files") == {"file": b"%d" % (rows - 1)}
+    assert positions.read(desk.connection, Owner.SOURCE, "files") == {"file": b"%d" % (rows - 1)}
 
 
 @pytest.mark.parametrize("size", [1, 50, 99, 100, 511, 4095, 4096, 20_000])
 def test_a_file_that_was_cut_off_is_kept_and_the_agent_starts(desk, lay, size):
     """However little is left of the file, the agent starts, reports it and stores."""
     lay()
-    os.truncate(desk.store.path, size)
+    os.truncate(desk.file.home.file, size)
     desk.open()
     [report] = salvages(desk)
     assert report.moved_to.stat().st_size == size
@@ -158,23 +159,23 @@ def test_a_file_that_was_cut_off_is_kept_and_the_agent_starts(desk, lay, size):
 def test_an_emptied_file_is_read_from_its_log(desk, lay, gone):
     """Without the file, what the log holds is saved."""
     lay(log=True)
-    desk.store.path.unlink()
+    desk.file.home.file.unlink()
     if not gone:
-        desk.store.path.touch()
+        desk.file.home.file.touch()
     desk.open()
     assert salvages(desk)
-    assert positions.read(desk.connection, "files") == {"file": b"5"}
+    assert positions.read(desk.connection, Owner.SOURCE, "files") == {"file": b"5"}
 
 
 @pytest.mark.parametrize("gone", [True, False])
 def test_a_spool_that_somebody_removed_is_reported(desk, lay, gone):
     """An empty file, or none, where a spool was: what was pending is gone, and that is reported once."""
     lay()
-    desk.store.path.unlink()
+    desk.file.home.file.unlink()
     if not gone:
-        desk.store.path.touch()
+        desk.file.home.file.touch()
     desk.open()
-    assert [event.path for event in desk.events if isinstance(event, SpoolRemoved)] == [desk.store.path]
+    assert [event.path for event in desk.events if isinstance(event, SpoolRemoved)] == [desk.file.home.file]
     desk.close()
     desk.open()
     assert desk.events == []
@@ -185,13 +186,13 @@ def test_a_spool_that_somebody_removed_is_reported(desk, lay, gone):
 def test_somebody_else_s_database_is_kept_as_it_is(desk, lay, version, journal):
     """Another program's SQLite file in the place of the spool is moved aside, unchanged, and never taken for a newer agent's."""
     lay()
-    desk.store.path.unlink()
-    other = apsw.Connection(str(desk.store.path))
+    desk.file.home.file.unlink()
+    other = apsw.Connection(str(desk.file.home.file))
     other.pragma("journal_mode", journal)
     other.execute("CREATE TABLE rows(name, address); INSERT INTO rows VALUES ('Ada', 'London')")
     other.pragma("user_version", version)
     other.close()
-    content = desk.store.path.read_bytes()
+    content = desk.file.home.file.read_bytes()
     desk.open()
     [report] = salvages(desk)
     assert report.moved_to.read_bytes() == content
@@ -201,7 +202,7 @@ def test_somebody_else_s_database_is_kept_as_it_is(desk, lay, version, journal):
 def test_a_text_file_in_the_place_of_the_spool(desk, lay):
     """Any other file is moved aside, unchanged."""
     lay()
-    desk.store.path.write_text("notes\n" * 2000)
+    desk.file.home.file.write_text("notes\n" * 2000)
     desk.open()
     [report] = salvages(desk)
     assert report.moved_to.read_text() == "notes\n" * 2000
@@ -228,11 +229,11 @@ def test_more_free_pages_than_pages_are_damage(desk, damaged):
 def test_a_sound_log_is_counted_as_sqlite_does(desk):
     """The number of frames is the one that SQLite finds, and pages that were written twice have their newest bytes."""
     fill(desk, log=True)
-    with contextlib.closing(apsw.Connection(str(desk.store.path))) as connection:
+    with contextlib.closing(apsw.Connection(str(desk.file.home.file))) as connection:
         connection.pragma("user_version")
         frames, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-        found = committed(log_of(desk.store.path))
+        found = committed(log_of(desk.file.home.file))
         assert (found.frames, len(found.pages) < frames) == (frames, True)
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        file, log = desk.store.path.read_bytes(), log_of(desk.store.path).read_bytes()
+        file, log = desk.file.home.file.read_bytes(), log_of(desk.file.home.file).read_bytes()
         assert all(file[(page - 1) * 4096 : page * 4096] == log[at : at + 4096] for page, at in found.pages.items())

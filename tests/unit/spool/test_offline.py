@@ -61,14 +61,14 @@ async def test_running_spool_serves_the_commands(state):
     spool = await Spool.open(state)
     await spool.configure({})
     assert (await spool.stat()).orphans == ("otlp",)
-    (letter,) = await spool.dead_letters()
-    assert json.loads(body_to_json(letter.signal, await spool.dead_letter_body(letter.id)))["resourceLogs"]
-    assert await spool.requeue(letter.id) == 41
+    (letter,) = await spool.ask("dead-letters")
+    assert json.loads(body_to_json(letter["signal"], await spool.ask("dead-letters/body", id="1")))["resourceLogs"]
+    assert await spool.ask("dead-letters/requeue", id="1") == 41
     with pytest.raises(OutriderError, match="no dead letter"):
-        await spool.discard(letter.id)
+        await spool.ask("dead-letters/discard", id="1")
     with pytest.raises(OutriderError, match="40 records wait"):
-        await spool.gc("otlp")
-    assert await spool.gc("otlp", force=True) == 40
+        await spool.ask("gc", destination="otlp")
+    assert await spool.ask("gc", destination="otlp", force="1") == 40
     assert (await spool.ledger()).violations() == ()
     await spool.close()
 
@@ -77,15 +77,16 @@ def test_stopped_spool_serves_the_commands(state):
     """The same commands work without an agent; configured destinations are no orphans."""
     with OfflineSpool(state, configured=["otlp"]) as spool:
         assert spool.stat().orphans == ()
-        (letter,) = spool.dead_letters()
-        assert spool.dead_letter_body(letter.id)[:2] == b"\x1f\x8b"
-        spool.discard(letter.id)
+        (letter,) = spool.ask("dead-letters")
+        assert letter["id"] == 1
+        assert spool.ask("dead-letters/body", id="1")[:2] == b"\x1f\x8b"
+        spool.ask("dead-letters/discard", id="1")
         with pytest.raises(OutriderError, match="no dead letter"):
-            spool.requeue(letter.id)
+            spool.ask("dead-letters/requeue", id="1")
         with pytest.raises(OutriderError, match="configuration"):
-            spool.gc("otlp")
+            spool.ask("gc", destination="otlp")
     with OfflineSpool(state) as spool:
-        assert spool.gc("otlp", force=True) == 39
+        assert spool.ask("gc", destination="otlp", force="1") == 39
         assert spool.ledger().violations() == ()
 
 

@@ -59,9 +59,9 @@ def test_full_clears_with_hysteresis():
 def test_need_covers_what_rows_take(desk):
     """The estimate of a batch's pages is never below what it really takes."""
     for size in (0, 1, 500, 4000, 5000, 100_000, 1_000_000):
-        before = desk.store.db.used()
+        before = desk.tables.db.used()
         desk.put(os.urandom(size))
-        assert desk.store.db.used() - before <= quota.need([size + 100])
+        assert desk.tables.db.used() - before <= quota.need([size + 100])
 
 
 def fill(desk, **options):
@@ -79,15 +79,15 @@ def test_replayable_rows_wait_and_are_never_evicted(open_desk):
     desk = open_desk(quota=2 * MIB)
     desk.register("a")
     count = fill(desk)
-    assert desk.keeper.full
-    assert desk.store.path.stat().st_size <= 2 * MIB
+    assert desk.file.condition.full
+    assert desk.file.home.file.stat().st_size <= 2 * MIB
     row = desk.next("a")
     desk.settle("a", row)
     with pytest.raises(SpoolFullError):
         desk.put(b"still above the low-water mark")
     assert len(desk.drain("a")) == count - 1
-    desk.upkeep.look_after(idle=False)
-    assert not desk.keeper.full
+    desk.maintenance.look_after(idle=False)
+    assert not desk.file.condition.full
     desk.put(b"room again")
     assert desk.ledger().violations() == ()
     assert desk.line("a").evicted == 0
@@ -105,9 +105,9 @@ def test_oldest_rows_that_cannot_be_read_again_are_evicted_and_counted(open_desk
     assert desk.line("a", "child").evicted == desk.line("b", "child").evicted == desk.line("", "child").evicted > 0
     assert desk.next("a").seq == first
     assert {(loss.kind, loss.reason) for loss in ledger.losses} == {("evicted", "quota")}
-    told = desk.do(lambda store: evicted(store.db.connection, "a"))
+    told = desk.do(lambda tables: evicted(tables.connection, "a"))
     assert told == {"logs": desk.line("a", "child").evicted}
-    assert desk.do(lambda store: evicted(store.db.connection, "c")) == {}
+    assert desk.do(lambda tables: evicted(tables.connection, "c")) == {}
 
 
 def test_rows_nobody_takes_make_room(open_desk):
@@ -124,7 +124,7 @@ def test_batch_that_never_fits_says_so(open_desk):
     desk = open_desk(quota=2 * MIB)
     with pytest.raises(SpoolOversizeError, match="never fits"):
         desk.put(os.urandom(3 * MIB))
-    assert not desk.keeper.full
+    assert not desk.file.condition.full
 
 
 def test_delivered_rows_are_kept_to_be_looked_at_but_go_first(open_desk):
@@ -145,8 +145,8 @@ def test_file_shrinks_after_a_drained_backlog(desk):
     for _ in range(400):
         desk.put(os.urandom(50_000))
     desk.drain("a")
-    desk.keeper.untidy = True
+    desk.maintenance.untidy = True
     for _ in range(100):
-        desk.upkeep.look_after(idle=True)
-    assert desk.store.path.stat().st_size <= 1.1 * desk.store.db.used() + 64 * 4096
-    assert desk.store.path.with_name("spool.db-wal").stat().st_size == 0
+        desk.maintenance.look_after(idle=True)
+    assert desk.file.home.file.stat().st_size <= 1.1 * desk.tables.db.used() + 64 * 4096
+    assert desk.file.home.file.with_name("spool.db-wal").stat().st_size == 0

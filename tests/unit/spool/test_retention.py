@@ -4,7 +4,7 @@ import pytest
 
 from agent.errors import OutriderError
 from agent.record import Signal
-from agent.spool import operations
+from agent.spool import dead_letters, destinations
 from agent.spool.values import DeadLetter
 
 
@@ -55,13 +55,13 @@ def test_orphan_holds_rows_until_collected(desk):
     desk.open()
     desk.register("a", signals=["metrics"])
     desk.drain("a", "metrics")
-    assert operations.orphans(desk.store) == ("gone",)
+    assert destinations.orphans(desk.tables) == ("gone",)
     assert len(seqs(desk)) == 600
     with pytest.raises(OutriderError, match=r"600 records wait for 'gone'.*--force"):
-        desk.do(lambda store: operations.collect(store, "gone"))
-    collected = desk.do(lambda store: operations.collect(store, "gone", force=True))
-    assert collected == (600, True)
-    while desk.do(operations.sweep):
+        desk.do(lambda tables: destinations.forget(tables, "gone"))
+    collected = desk.do(lambda tables: destinations.forget(tables, "gone", force=True))
+    assert collected == 600
+    while desk.do(destinations.sweep):
         pass
     assert seqs(desk) == []
     assert desk.line("gone").evicted == 600
@@ -74,7 +74,7 @@ def test_only_orphans_can_be_collected(desk, name, reason):
     """A configured destination, or one that never was, is refused."""
     desk.register("a")
     with pytest.raises(OutriderError, match=f"'{name}' {reason}.*: nothing$"):
-        desk.do(lambda store: operations.collect(store, name))
+        desk.do(lambda tables: destinations.forget(tables, name))
 
 
 def test_dead_letter_is_kept_whole_or_in_part(desk):
@@ -84,11 +84,11 @@ def test_dead_letter_is_kept_whole_or_in_part(desk):
     desk.put(b"two parts", records=2)
     desk.settle("a", desk.next("a"), [DeadLetter("HTTP 400", 2)])
     desk.settle("a", desk.next("a"), [DeadLetter("too large", 1, b"part")])
-    whole, part = operations.list_dead_letters(desk.store)
+    whole, part = dead_letters.listed(desk.connection)
     assert (whole.reason, whole.records, whole.destination, part.reason, part.records) == ("HTTP 400", 2, "a", "too large", 1)
     import zlib
 
-    assert [zlib.decompress(operations.dead_letter_body(desk.store, one.id), 31) for one in (whole, part)] == [b"whole", b"part"]
+    assert [zlib.decompress(dead_letters.fetch(desk.connection, one.id).body, 31) for one in (whole, part)] == [b"whole", b"part"]
 
 
 def test_requeued_letter_goes_to_its_destination_only(desk):
@@ -97,28 +97,28 @@ def test_requeued_letter_goes_to_its_destination_only(desk):
     desk.put(b"x", records=3)
     desk.settle("a", desk.next("a"), [DeadLetter("HTTP 400", 3)])
     desk.drain("b")
-    (letter,) = operations.list_dead_letters(desk.store)
-    seq = desk.do(lambda store: operations.requeue(store, letter.id))
+    (letter,) = dead_letters.listed(desk.connection)
+    seq = desk.ask("dead-letters/requeue", id=str(letter.id))
     assert desk.next("b") is None
     assert (desk.line("a").dead_lettered, desk.line("a").pending, desk.line("b").pending) == (0, 3, 0)
     assert desk.drain("a") == [seq]
     assert desk.ledger().violations() == ()
-    assert operations.list_dead_letters(desk.store) == []
+    assert dead_letters.listed(desk.connection) == []
     assert seq not in seqs(desk)
 
 
 def test_requeue_refuses_what_cannot_be_sent(desk):
     """Unknown letters are refused, and those whose destination is gone."""
     with pytest.raises(OutriderError, match="no dead letter 7"):
-        desk.do(lambda store: operations.requeue(store, 7))
+        desk.ask("dead-letters/requeue", id="7")
     desk.register("a")
     desk.put()
     desk.settle("a", desk.next("a"), [DeadLetter("no", 1)])
     desk.close()
     desk.open()
-    desk.do(lambda store: operations.collect(store, "a"))
+    desk.do(lambda tables: destinations.forget(tables, "a"))
     with pytest.raises(OutriderError, match="takes no logs any more"):
-        desk.do(lambda store: operations.requeue(store, 1))
+        desk.ask("dead-letters/requeue", id="1")
 
 
 def test_discarded_letter_stays_counted(desk):
@@ -126,11 +126,11 @@ def test_discarded_letter_stays_counted(desk):
     desk.register("a")
     desk.put()
     desk.settle("a", desk.next("a"), [DeadLetter("no", 1)])
-    desk.do(lambda store: operations.discard(store, 1))
-    assert operations.list_dead_letters(desk.store) == []
+    desk.ask("dead-letters/discard", id="1")
+    assert dead_letters.listed(desk.connection) == []
     assert desk.line("a").dead_lettered == 1
     with pytest.raises(OutriderError, match="no dead letter 1"):
-        desk.do(lambda store: operations.discard(store, 1))
+        desk.ask("dead-letters/discard", id="1")
 
 
 def test_dead_letters_have_a_share_of_the_quota(open_desk):
@@ -142,7 +142,7 @@ def test_dead_letters_have_a_share_of_the_quota(open_desk):
     for _ in range(40):
         desk.put(os.urandom(30_000))
         desk.settle("a", desk.next("a"), [DeadLetter("no", 1)])
-    kept = operations.list_dead_letters(desk.store)
+    kept = dead_letters.listed(desk.connection)
     assert sum(one.size for one in kept) <= (4 << 20) // 10
     assert kept[-1].seq == 40
     gone = [loss.records for loss in desk.ledger().losses if loss.kind == "dead_letter_evicted"]

@@ -6,8 +6,7 @@ import zlib
 import pytest
 
 from agent.errors import SpoolError, SpoolLockedError
-from agent.record import Payload, Signal
-from agent.spool.positions import remembered_as
+from agent.record import Owner, Payload, Signal
 from agent.spool.spool import Spool
 from agent.spool.values import DeadLetter
 
@@ -199,7 +198,7 @@ async def test_what_an_exporter_remembers_moves_with_its_cursor(spool):
     row = await spool.next_row("otlp", Signal.LOGS)
     await spool.settle("otlp", row, sent=3, positions={"told": b"1"})
     await spool.settle("otlp", row, sent=3, positions={"told": b"2"})
-    assert await spool.positions(remembered_as("otlp")) == {"told": b"1"}
+    assert await spool.positions("otlp", Owner.EXPORTER) == {"told": b"1"}
     assert await spool.positions("otlp") == {}
 
 
@@ -210,7 +209,7 @@ async def test_a_thread_that_ends_unasked_is_told_and_nobody_waits_for_it(tmp_pa
     def end(_store):
         raise SystemExit("a mistake")
 
-    waiting = [spool._worker.do(work, writes=True) for work in (lambda store: store.last_seq, end, lambda store: store.last_seq)]
+    waiting = [spool._thread.do(work, writes=True) for work in (lambda tables: tables.last_seq, end, lambda tables: tables.last_seq)]
     results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
     assert all(isinstance(one, SpoolError) for one in results[1:])
     with pytest.raises(SpoolError, match="thread has ended: SystemExit: a mistake"):

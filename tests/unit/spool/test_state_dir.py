@@ -12,7 +12,7 @@ import pytest
 
 from agent.errors import SpoolError, UnavailableError
 from agent.spool import state_dir
-from agent.spool.file import Keeper
+from agent.spool.file import SpoolFile
 from agent.spool.spool import Spool
 from agent.spool.values import Exposed, Misplaced, SalvageReport
 
@@ -64,12 +64,12 @@ def test_a_misplaced_link_is_moved_once(desk, tmp_path):
 def test_a_link_in_the_place_of_the_ballast_is_not_followed_while_it_runs(desk, tmp_path):
     """Planted later, it is not written through either: the ballast is given up until the next start."""
     (victim := tmp_path / "victim").write_text("theirs")
-    assert desk.keeper.ballast.drop()
+    assert desk.file.home.ballast.drop()
     plant(desk.directory / "spool.ballast", "link", victim)
-    assert not desk.keeper.ballast.take()
+    assert not desk.file.home.ballast.take()
     assert victim.read_text() == "theirs"
     plant(desk.directory / "spool.ballast", "directory", victim)
-    assert not desk.keeper.ballast.drop()
+    assert not desk.file.home.ballast.drop()
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o777])
@@ -104,9 +104,9 @@ def test_a_directory_that_others_can_write_is_reported(tmp_path, mode, above, re
     state.chmod(mode)
     state.parent.chmod(above)
     for _ in range(2):
-        keeper = Keeper(state, 64 << 20, threading.Event())
-        events = [event for event in keeper.take_events() if isinstance(event, Exposed)]
-        keeper.close()
+        file = SpoolFile.open(state, 64 << 20, threading.Event())
+        events = [event for event in file.take_events() if isinstance(event, Exposed)]
+        file.close()
         assert [event.directory for event in events] == [state] * reported
 
 
@@ -128,9 +128,9 @@ def test_a_volume_that_is_too_small_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "statvfs", lambda _path: Small)
     with pytest.raises(UnavailableError, match=r"1048576 bytes: give it at least 4194304 \(4 MiB\)"):
-        Keeper(tmp_path / "state", 64 << 20, threading.Event())
+        SpoolFile.open(tmp_path / "state", 64 << 20, threading.Event())
     Small.f_blocks = state_dir.SMALLEST_VOLUME // 4096
-    Keeper(tmp_path / "state", 64 << 20, threading.Event()).close()
+    SpoolFile.open(tmp_path / "state", 64 << 20, threading.Event()).close()
     assert real.f_blocks
 
 
@@ -180,9 +180,9 @@ def test_a_disk_that_fails_for_long_ends_the_start_in_bounded_time(tmp_path, fla
     with pytest.MonkeyPatch.context():
         seen = flaky(1, 10**6)
         with pytest.raises((SpoolError, OSError), match="Input/output error"):
-            Keeper(tmp_path / "state", 64 << 20, threading.Event())
+            SpoolFile.open(tmp_path / "state", 64 << 20, threading.Event())
         seen[0] = 10**7
-        Keeper(tmp_path / "state", 64 << 20, threading.Event()).close()
+        SpoolFile.open(tmp_path / "state", 64 << 20, threading.Event()).close()
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM])
@@ -190,7 +190,7 @@ def test_what_does_not_pass_is_said_at_once(tmp_path, flaky, number):
     """A directory that is not to be written is tried once."""
     seen = flaky(1, 10**6, number)
     with pytest.raises(OSError, match=os.strerror(number)):
-        Keeper(tmp_path / "state", 64 << 20, threading.Event(), patience=60.0)
+        SpoolFile.open(tmp_path / "state", 64 << 20, threading.Event(), patience=60.0)
     assert seen[0] < 5
 
 
@@ -200,5 +200,5 @@ def test_a_start_that_is_called_off_waits_no_longer(tmp_path, flaky):
     closing.set()
     seen = flaky(1, 10**6)
     with pytest.raises(OSError, match="Input/output error"):
-        Keeper(Path(tmp_path), 64 << 20, closing, patience=60.0)
+        SpoolFile.open(Path(tmp_path), 64 << 20, closing, patience=60.0)
     assert seen[0] < 5
