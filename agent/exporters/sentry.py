@@ -23,11 +23,10 @@ from agent.exporters.otlp_answer import PASSING, REFUSES_US, retry_after, scrub,
 from agent.exporters.sentry_dsn import parse_dsn
 from agent.exporters.sentry_limits import EVERYTHING, UNTOLD, RateLimits, read_limits
 from agent.exporters.sentry_losses import Attempt, Losses
-from agent.issues.envelope.format import Envelope, EnvelopeError, decode, encode, json_item, make, relabel, seal
+from agent.issues.envelope.format import Envelope, EnvelopeError, decode, encode, json_item, make, relabel, seal, timestamp
 from agent.issues.envelope.items import client_report
 from agent.issues.envelope.names import changes, environment, environment_of, release, release_of
 from agent.issues.envelope.trim import fit, steps
-from agent.issues.event.encode import timestamp
 from agent.metrics import Kind, Metric
 from agent.net.http_client import HttpClient, HttpError, Request, Response, TlsOptions
 from agent.net.proxy import ProxyUrl, chooser

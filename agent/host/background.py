@@ -51,8 +51,8 @@ def jobs(settings: Settings, host: Host, pipeline: Pipeline, rows: MetricRows) -
     yield "ledger", functools.partial(every, host.clock, CHECK_EVERY, functools.partial(check_ledger, host))
     yield "telemetry", functools.partial(every, host.clock, TELL_EVERY, functools.partial(_flush, host))
     yield "memory", functools.partial(every, host.clock, TRIM_EVERY, _trim)
-    if pipeline.detector is not None:
-        yield "errors", pipeline.detector.run
+    if pipeline.issues is not None:
+        yield "errors", pipeline.issues.run
     if takes_metrics(pipeline):
         yield "metrics", functools.partial(every, host.clock, settings.metrics.interval, rows.store)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent.component import Exporter, Probe, Sampler, Source
     from agent.config.settings import Entry, ProbeEntry, Settings
     from agent.host.pipeline import Host
-    from agent.issues.detector import Detector
+    from agent.issues.issues import Issues
 
 HOST_KEYS: Final = "host:"
 """Positions whose keys begin so are the host's (a detector's state), stored with the batches of a source and not shown to it."""
@@ -48,20 +48,20 @@ class Builder:
         """Every configured component, unstarted. Exporters come first: whether errors are looked for depends on where they could go."""
         settings, pipeline = self._settings, self._pipeline
         pipeline.exporters += [(entry.name, self._exporter(entry)) for entry in settings.exporters]
-        pipeline.detector = self._make_detector()
+        pipeline.issues = self._make_issues()
         pipeline.sources += [self._source(entry) for entry in settings.sources]
         pipeline.samplers += [self._sampler(entry) for entry in settings.samplers]
         pipeline.probes += [self._probe(entry) for entry in settings.probes]
-        if pipeline.detector is not None:
-            pipeline.detector.watch(pipeline.probes)
+        if pipeline.issues is not None:
+            pipeline.issues.monitors.watch(pipeline.probes)
         if any(isinstance(poller.sampler, Observing) for poller in pipeline.samplers):
             self._observe()
         return pipeline
 
     @property
-    def detector(self) -> Detector | None:
+    def issues(self) -> Issues | None:
         """What finds errors, if they have somewhere to go."""
-        return self._pipeline.detector
+        return self._pipeline.issues
 
     def settling(self) -> float:
         """Seconds of silence after which all sources have emitted what their input said last, an open record (a traceback) included."""
@@ -86,7 +86,7 @@ class Builder:
             spool=self._host.spool,
             redactor=self._redactor,
             encoder=self._encoder,
-            detector=self.detector,
+            detector=self.issues.detector if self.issues else None,
             telemetry=self._host.telemetry,
         )
 
@@ -96,12 +96,12 @@ class Builder:
         positions = self._positions(place or name)
         return Context(name, host.clock, host.metrics, host.telemetry, self._resource, positions, lambda: spool.evicted(name))
 
-    def _make_detector(self) -> Detector | None:
+    def _make_issues(self) -> Issues | None:
         if not any(Signal.SENTRY_ERROR in exporter.signals for _, exporter in self._pipeline.exporters):
             return None
-        from agent.host.detecting import build_detector  # noqa: PLC0415 - only with a destination of errors
+        from agent.host.issues import build_issues  # noqa: PLC0415 - only with a destination of errors
 
-        return build_detector(self._settings, self._host, self._pipeline, self._redactor.text)
+        return build_issues(self._settings, self._host, self._pipeline, self._redactor.text)
 
     def _observe(self) -> None:
         """Watch the target for its end."""

@@ -211,10 +211,10 @@ class Generation:
 
     async def _seal(self) -> None:
         """Store what was held back until more would have come."""
-        if self._pipeline.detector is not None:
+        if self._pipeline.issues is not None:
             with contextlib.suppress(TimeoutError):  # the store does not answer; what is not stored was not told either
                 async with asyncio.timeout(SEALING if self._host.spool.takes_rows else SEALING / 10):
-                    await self._pipeline.detector.finish()
+                    await self._pipeline.issues.finish()
 
     async def _collect(self) -> None:
         """Sample and collect once more: what has happened since the last time, which for a short job is all of it."""

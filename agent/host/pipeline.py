@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agent.host.intake import Intake
     from agent.host.observing import Observer
     from agent.host.polling import ProbePoller, SamplerPoller
-    from agent.issues.detector import Detector
+    from agent.issues.issues import Issues
     from agent.metrics import Metrics
     from agent.spool.spool import Spool
     from agent.telemetry import Telemetry
@@ -51,7 +51,7 @@ class Pipeline:
     samplers: list[SamplerPoller] = field(default_factory=list)
     probes: list[ProbePoller] = field(default_factory=list)
     exporters: list[tuple[str, Exporter]] = field(default_factory=list)
-    detector: Detector | None = None
+    issues: Issues | None = None
     """Finds errors, if they have somewhere to go."""
     roots: Roots = field(default_factory=Roots)
     """The file systems of the workload's processes."""
@@ -64,6 +64,6 @@ class Pipeline:
             await running.source.close()
         for _, exporter in self.exporters:
             await exporter.close()
-        if self.detector is not None:
-            self.detector.close()
+        if self.issues is not None:
+            self.issues.close()
         self.roots.close()

@@ -96,8 +96,8 @@ class Wrapped:
             self.child, self.code = child, UNKNOWN
             let_go()
             self._living = life.create_task(self._live(child))
-        if builder.detector is not None and self.child.exited is not None and not self.child.exited.done():
-            builder.detector.started(f"{self.NAME}:{self.child.pid}:{self.child.began_ns}", self.child.began_ns)
+        if builder.issues is not None and self.child.exited is not None and not self.child.exited.done():
+            builder.issues.runs.child_started(f"{self.NAME}:{self.child.pid}:{self.child.began_ns}", self.child.began_ns)
         builder.identify(self.child.pid)
         builder.roots.follow(self.child.pid, self._host.clock.wall_ns())
         return f"pid:{self.child.pid}"

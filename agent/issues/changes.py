@@ -1,85 +1,122 @@
-"""What a batch leads to, and the one place where that becomes what is known: when the batch is stored.
+"""The changes that a batch makes, and the one place where they become the state: when the batch is stored.
 
-A batch may be judged several times before the spool takes it, or never be stored. Until then nothing but the findings themselves changes.
+A batch may be judged several times before the spool takes it, or never be stored. Until then only the changes themselves are modified.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from agent.issues.reading.exit_causes import LastWords, words_of
-from agent.issues.source_states import ENDS
+from agent.errors import describe
+from agent.issues.folding.windows import Choice
+from agent.issues.reading.exit_cause import ExitCause, cause_of
+from agent.issues.reading.exits import note_end
+from agent.issues.source_states import BAD_ENDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agent.issues.event.error_event import ErrorEvent
-    from agent.issues.folding.windows import Draft
+    from agent.issues.folding.windows import WindowDraft
+    from agent.issues.reading.exits import Ending
     from agent.issues.runs.run import Run
-    from agent.issues.source_states import Known
+    from agent.issues.source_states import SourceState
     from agent.record import LogRecord, Payload
+
+_OUTCOMES: Final = {Choice.SEND: "sent", Choice.FOLD: "folded", Choice.FOLD_FIRST: "folded", Choice.DROP: "dropped"}
 
 
 @dataclass(slots=True)
-class Findings:
-    """What a batch leads to, before it is stored."""
+class BatchChanges:
+    """The changes of one batch, before it is stored."""
 
     source: str
-    own: Known
+    own: SourceState
     """Of the source."""
-    speaker: Known
-    """Of who has most likely made its errors: the wrapped command, or the observed target."""
-    draft: Draft
+    speaker: SourceState
+    """Of the process that most likely made its errors: the wrapped command, or the observed target."""
+    windows: WindowDraft
     payloads: list[Payload] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    """Errors by what became of them."""
+    """Errors by outcome."""
     failures: list[str] = field(default_factory=list)
-    """Of records that could not be looked at, what went wrong."""
+    """Why records could not be read, one line each."""
     runs: dict[str, Run | None] = field(default_factory=dict)
-    """Begun ones, and those that are over."""
-    ends: list[int] | None = None
-    """All that are known now, if there is another."""
+    """Runs that began, and None for those that ended."""
+    bad_ends_ns: list[int] | None = None
+    """All recent bad ends, if there is a new one."""
     errors: int = 0
-    """That count in the speaker's runs."""
-    _words: LastWords = field(default_factory=LastWords)
-    _over: bool = False
-    """Whether an end has come that takes all earlier words with it."""
+    """Errors that count in the speaker's runs."""
+    _cause: ExitCause = field(default_factory=ExitCause)
+    _process_ended: bool = False
+    """Whether an end has used up all earlier causes."""
 
-    def hear(self, record: LogRecord, event: ErrorEvent) -> None:
-        """Count an error that somebody has made, and note whether it sounds like last words."""
+    @contextlib.contextmanager
+    def surviving(self) -> Iterator[None]:
+        """Count a record that can't be read: it is stored as a log record all the same, and the others are read."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - a record that breaks us must not stop its source for ever
+            self.counts["failed"] += 1
+            self.failures.append(describe(error))
+
+    def note_error(self, record: LogRecord, event: ErrorEvent) -> None:
+        """Count an error of the workload's, which may be why its process ends."""
         if not event.mechanism.own:
             self.errors += 1
-            self._words = self._words.then(words_of(record, event))
+            self._cause = self._cause.then(cause_of(record, event))
 
-    def keep_for_the_end(self, event: ErrorEvent) -> None:
-        """Tell of a death only when it is over."""
-        self._words = self._words.then(LastWords(untold=event))
+    def hold_back(self, death: ErrorEvent) -> None:
+        """Report an interpreter's death only with the end of its process."""
+        self._cause = self._cause.then(ExitCause(unreported=death))
 
-    def last_words(self) -> LastWords:
-        """What was said before an end; nothing of it was said before the next."""
-        said = self._words if self._over else self.speaker.words.then(self._words)
-        self._words, self._over = LastWords(), True
-        return said
+    def take_exit_cause(self) -> ExitCause:
+        """The cause of an end; it does not explain the next."""
+        cause = self._cause if self._process_ended else self.speaker.exit_cause.then(self._cause)
+        self._cause, self._process_ended = ExitCause(), True
+        return cause
 
-    def run(self, place: str) -> Run | None:
-        """A run that is not over; one that says nothing begins and ends in one batch."""
+    def note_bad_end(self, now_ns: int) -> bool:
+        """Note a bad end; whether it makes a crash loop."""
+        before = self.own.bad_ends_ns if self.bad_ends_ns is None else self.bad_ends_ns
+        self.bad_ends_ns, is_loop = note_end(before, now_ns)
+        return is_loop
+
+    def begin_run(self, place: str, run: Run) -> None:
+        """A run has begun; `place` is the key of its position."""
+        self.runs[place] = run
+        self.payloads += run.begin()
+
+    def end_run(self, place: str, ending: Ending, now_ns: int, *, uncaught: bool) -> None:
+        """A run has ended, if there is one; a silent process begins and ends in one batch."""
         run = self.runs[place] if place in self.runs else self.own.runs.get(place)
-        return None if run is None else run.with_more(self.errors)
+        if run is not None:
+            self.runs[place] = None
+            self.payloads += run.with_more(self.errors).end(ending, now_ns, uncaught=uncaught)
+
+    def fold(self, key: str, event: ErrorEvent, now_ns: int) -> Choice:
+        """Decide whether an error is sent by itself, and count that."""
+        choice = self.windows.note(key, event.time_ns, now_ns, event.said)
+        self.counts[_OUTCOMES[choice]] += 1
+        return choice
 
     def positions(self) -> dict[str, bytes | None]:
-        """What to store."""
-        made = self.draft.positions()
+        """The positions to store."""
+        made = self.windows.positions()
         made |= {place: None if run is None else run.with_more(self.errors).dump() for place, run in self.runs.items()}
-        return made if self.ends is None else made | {ENDS: orjson.dumps(self.ends)}
+        return made if self.bad_ends_ns is None else made | {BAD_ENDS: orjson.dumps(self.bad_ends_ns)}
 
     def apply(self) -> None:
-        """It is stored."""
-        self.draft.commit()
+        """Make them the state: the batch is stored."""
+        self.windows.commit()
         own, speaker = self.own, self.speaker
         own.runs = {place: run for place, run in (own.runs | self.runs).items() if run is not None}
-        own.ends = own.ends if self.ends is None else self.ends
-        speaker.words = (LastWords() if self._over else speaker.words).then(self._words)
+        own.bad_ends_ns = own.bad_ends_ns if self.bad_ends_ns is None else self.bad_ends_ns
+        speaker.exit_cause = (ExitCause() if self._process_ended else speaker.exit_cause).then(self._cause)
         if self.errors:
-            speaker.grow(self.errors)
+            speaker.count_errors(self.errors)

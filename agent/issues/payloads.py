@@ -1,137 +1,135 @@
-"""From an error to what the spool holds for Sentry: an event completed and scrubbed by sentry-sdk, with the black box, in an envelope that fits."""
+"""From an error to the payload that the spool stores for Sentry: an event completed and scrubbed by sentry-sdk, with attachments, in an envelope."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from agent.columns import unusual
 from agent.event_names import CHILD
-from agent.issues.envelope.format import Envelope, Item, decode, dump, encode, make
+from agent.issues.envelope.format import Envelope, Item, decode, dump, encode, make, timestamp
 from agent.issues.envelope.items import client_report, identifier, logs, payload
 from agent.issues.envelope.trim import MAX_EVENT, fit
-from agent.issues.event.encode import encode_event, occurrences, timestamp
+from agent.issues.event.encode import encode_event, with_occurrences
 from agent.record import Payload, Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from agent.clock import Clock
+    from agent.issues.event.completer import Completer
     from agent.issues.event.error_event import Attachment, ErrorEvent
-    from agent.issues.event.frames import Scene
+    from agent.issues.event.frames import EncodeOptions
     from agent.issues.folding.windows import Summary
-    from agent.issues.recent.attachments import BlackBox
+    from agent.issues.reading.subject import Subject
+    from agent.issues.recent.activity import RecentActivity
     from agent.record import LogRecord, Value
 
 MAX_TEMPLATE: Final = 64 * 1024
-"""Bytes of an event that is kept for a summary; a larger one is trimmed as far as that goes."""
-
-
-class Making(Protocol):
-    """What completes and scrubs events: sentry-sdk."""
-
-    async def make(self, event: Mapping[str, Value]) -> bytes:
-        """The event as JSON. The first one may take long, but does not hold the event loop."""
-
-    def close(self) -> None:
-        """Let go of what it holds."""
+"""Bytes of an event that is kept for a summary; a larger one is trimmed as far as possible."""
 
 
 class EventPayloads:
-    """Makes payloads of the errors of a service and its like."""
+    """Makes the payloads of a service."""
 
     def __init__(
         self,
-        service: str,
+        subject: Subject,
         labels: Mapping[str, str],
-        scene: Scene,
+        options: EncodeOptions,
         *,
-        maker: Making,
-        box: BlackBox,
+        completer: Completer,
+        activity: RecentActivity,
         clock: Clock,
-        figures: Callable[[], Mapping[str, float]],
+        logs_from: int | None = None,
     ) -> None:
-        """`labels`: release and environment of the service; `figures` reads what is measured of the workload at this moment."""
-        self._service = service
+        """`labels`: release and environment; `logs_from`: records from this SeverityNumber on go to Sentry Logs, None = none."""
+        self._subject = subject
         self._labels = labels
-        self._scene = scene
-        self._maker = maker
-        self._box = box
+        self._options = options
+        self._completer = completer
+        self._activity = activity
         self._clock = clock
-        self._figures = figures
+        self._logs_from = logs_from
+
+    @property
+    def service(self) -> str:
+        """The service."""
+        return self._subject.service
 
     def sample(self) -> None:
-        """Note for later what is measured, and what the workload's processes run."""
-        self._box.sample(self._clock.wall_ns(), self._figures())
-        self._scene.workload.look()
+        """Keep a sample of the workload's figures, and what its processes run."""
+        self._activity.sample()
+        self._options.workload.look()
 
     def close(self) -> None:
         """Let go of the SDK's client."""
-        self._maker.close()
+        self._completer.close()
 
     async def event(self, source: str, event: ErrorEvent) -> Payload:
         """An error that is sent by itself."""
-        made = await self._maker.make(occurrences(self._encoded(event), 1, event.time_ns, event.time_ns))
-        items = [Item("event", made), *(Item("attachment", one.body, _about(one)) for one in self._attachments(source, event))]
-        return _envelope(items, event.event_id, event.service)
+        made = await self._completer.complete(with_occurrences(self._encoded(event), 1, event.time_ns, event.time_ns))
+        items = [Item("event", made), *(Item("attachment", one.body, _headers(one)) for one in self._attachments(source, event))]
+        return _fitting(items, event.event_id, event.service)
 
     def template(self, event: ErrorEvent) -> bytes:
-        """The event that a summary will be made of: it lies in the positions, so it must be small."""
+        """The event that a summary will be made of: it is stored in the positions, so it must be small."""
         whole = Envelope({}, [Item("event", dump(self._encoded(event)))])
         return fit(whole, MAX_TEMPLATE).items[0].body
 
     async def summary(self, source: str, summary: Summary) -> Payload:
         """Errors that were folded, as one event."""
         window = summary.window
-        event: dict[str, Value] = orjson.loads(summary.event)
-        number = identifier(source, summary.fingerprint, str(window.opened_ns))
-        told = occurrences(event, window.folded, window.first_ns, window.last_ns, window.values)
-        told |= {"event_id": number, "timestamp": timestamp(window.last_ns)}
-        tags = told.get("tags")
+        number = identifier(source, summary.key, str(window.opened_ns))
+        event = with_occurrences(orjson.loads(summary.event), window.folded, window.first_ns, window.last_ns, window.values)
+        event |= {"event_id": number, "timestamp": timestamp(window.last_ns)}
+        tags = event.get("tags")
         service = tags.get("service.name") if isinstance(tags, dict) else None
-        return _envelope([Item("event", await self._maker.make(told))], number, str(service or self._service))
+        return _fitting([Item("event", await self._completer.complete(event))], number, str(service or self.service))
 
     def report(self, folded: int, dropped: int) -> list[Payload]:
-        """The errors that no event of their own tells of, if there are any."""
+        """A client report of the errors that have no event of their own, if there are any."""
         if not folded and not dropped:
             return []
         item = client_report(self._clock.wall_ns(), {("sample_rate", "error"): folded, ("buffer_overflow", "error"): dropped})
-        return [payload(Signal.SENTRY_REPORT, item, service=self._service)]
+        return [payload(Signal.SENTRY_REPORT, item, service=self.service)]
 
-    def logs(self, records: Sequence[LogRecord], least: int | None, service_of: Callable[[LogRecord], str]) -> list[Payload]:
-        """Records from a SeverityNumber on as Sentry Logs, one payload for each service; None = none."""
+    def logs(self, records: Sequence[LogRecord]) -> list[Payload]:
+        """Records as Sentry Logs, one payload for each service."""
+        least = self._logs_from
         some = [] if least is None else [record for _, record in unusual(records, bytes(range(least))) if record.severity >= least]
         by_service: defaultdict[str, list[LogRecord]] = defaultdict(list)
         for record in some:
-            by_service[service_of(record)].append(record)
+            by_service[self._subject.service_of(record)].append(record)
         return [
             payload(Signal.SENTRY_LOG, logs(group, labels=self._labels_of(service)), service=service, records=len(group))
             for service, group in by_service.items()
         ]
 
     def _labels_of(self, service: str) -> Mapping[str, str]:
-        """Release and environment; our release is no other service's."""
-        return self._labels if service == self._service else {key: value for key, value in self._labels.items() if key != "release"}
+        """Release and environment; the release is not that of another service."""
+        return self._labels if service == self.service else {key: value for key, value in self._labels.items() if key != "release"}
 
     def _encoded(self, event: ErrorEvent) -> dict[str, Value]:
         labels = self._labels_of(event.service)
-        return encode_event(event, self._scene, release=labels.get("release", ""), environment=labels.get("environment", ""))
+        return encode_event(event, self._options, release=labels.get("release", ""), environment=labels.get("environment", ""))
 
     def _attachments(self, source: str, event: ErrorEvent) -> Sequence[Attachment]:
+        """The recent activity, for an error that ends something; of all sources where the agent itself found the error."""
         if event.mechanism.handled and not event.mechanism.own and event.level != "fatal":
             return ()
         by_host = event.mechanism.own and source != CHILD
-        return self._box.attachments("" if by_host else source, (self._clock.wall_ns(), self._figures()))
+        return self._activity.attachments("" if by_host else source)
 
 
-def _envelope(items: Sequence[Item], event_id: str, service: str) -> Payload:
+def _fitting(items: Sequence[Item], event_id: str, service: str) -> Payload:
     body = make(items, service=service, event_id=event_id)
     if len(body) > MAX_EVENT:
         body = encode(fit(decode(body), MAX_EVENT))
     return Payload(Signal.SENTRY_ERROR, 1, body)
 
 
-def _about(attachment: Attachment) -> dict[str, Value]:
+def _headers(attachment: Attachment) -> dict[str, Value]:
     return {"filename": attachment.filename, "content_type": attachment.content_type, "attachment_type": "event.attachment"}

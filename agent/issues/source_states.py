@@ -1,4 +1,4 @@
-"""What is known of each source besides its records, one store for all who ask: open windows of errors, runs that are not over, last words.
+"""The one store of state per source: open windows of errors, runs that are not over, and why a process may be about to end.
 
 It is read back from the positions when a source is first asked for, and changed only by what is stored.
 """
@@ -12,27 +12,27 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
 
-from agent.issues.folding.windows import PREFIX, Budget, Limits, Storms
-from agent.issues.reading.exit_causes import LastWords
+from agent.issues.folding.windows import PREFIX, Budget, OpenWindows
+from agent.issues.reading.exit_cause import ExitCause
 from agent.issues.runs.run import stored_runs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from agent.issues.folding.windows import FoldingLimits
     from agent.issues.runs.run import Reporting, Run
     from agent.record import Payload
 
-ENDS: Final = f"{PREFIX}ends"
-"""The position that holds when the command has lately ended badly."""
+BAD_ENDS: Final = f"{PREFIX}ends"
+"""The position that holds the recent bad ends of the command."""
 PATIENCE: Final = 0.5
-"""Seconds that a look waits for a source: one whose batch waits for room in the spool, maybe for hours, is not to stop the look at the others."""
+"""Seconds that a periodic job waits for one source: its batch may wait for room in the spool for hours, and other sources are due too."""
+SETTLING: Final = 5.0
+"""Seconds that the end of an observed process waits for batches before it: the first error of all imports sentry-sdk, which takes its time."""
 
-LAST_WORDS: Final = 5.0
-"""Seconds that the end of a watched process waits for that: the first error of all imports sentry-sdk, which takes its time on a busy machine."""
 
-
-class DetectorSpool(Protocol):
-    """What is needed of the spool."""
+class IssueSpool(Protocol):
+    """The part of the spool that errors need."""
 
     async def positions(self, source: str) -> Mapping[str, bytes]:
         """Return the committed positions of a source."""
@@ -44,23 +44,23 @@ class DetectorSpool(Protocol):
 
 
 @dataclass(slots=True)
-class Known:
-    """What is known of one source."""
+class SourceState:
+    """The state of one source."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    storms: Storms | None = None
+    windows: OpenWindows | None = None
     """None until it was read back."""
-    ends: list[int] = field(default_factory=list)
+    bad_ends_ns: list[int] = field(default_factory=list)
     """When the wrapped command ended badly, nanoseconds since the Unix epoch."""
     runs: dict[str, Run] = field(default_factory=dict)
     """Those that are not over, by their positions' keys."""
-    words: LastWords = field(default_factory=LastWords)
-    grown: bool = False
-    """Whether runs have more errors than is stored."""
+    exit_cause: ExitCause = field(default_factory=ExitCause)
+    has_unstored_errors: bool = False
+    """Whether its runs have more errors than is stored."""
 
     @contextlib.asynccontextmanager
     async def free_within(self, seconds: float | None) -> AsyncIterator[bool]:
-        """Whether no batch of the source is being stored, after so many seconds at most (None: any number); it is so until the context ends."""
+        """Whether the lock could be had within so many seconds (None: any number); it is held until the context ends."""
         try:
             async with asyncio.timeout(seconds):
                 await self.lock.acquire()
@@ -72,45 +72,45 @@ class Known:
         finally:
             self.lock.release()
 
-    def grow(self, errors: int) -> None:
-        """Count errors in all runs: whose they are is unknown."""
+    def count_errors(self, errors: int) -> None:
+        """Count errors in all runs: which of them made the errors is unknown."""
         self.runs = {place: run.with_more(errors) for place, run in self.runs.items()}
-        self.grown = self.grown or bool(self.runs)
+        self.has_unstored_errors = self.has_unstored_errors or bool(self.runs)
 
 
-class KnownSources:
-    """What is known of all sources."""
+class SourceStates:
+    """The states of all sources."""
 
-    def __init__(self, spool: DetectorSpool, limits: Limits, reporting: Reporting) -> None:
+    def __init__(self, spool: IssueSpool, limits: FoldingLimits, reporting: Reporting) -> None:
         self._spool = spool
         self._limits = limits
         self._reporting = reporting
         self._budget = Budget(limits)
-        self._known: dict[str, Known] = {}
+        self._states: dict[str, SourceState] = {}
 
-    def of(self, source: str) -> Known:
-        """What is known now; nothing yet of a source that was not restored."""
-        return self._known.setdefault(source, Known())
+    def of(self, source: str) -> SourceState:
+        """The state of a source; empty if it was not restored."""
+        return self._states.setdefault(source, SourceState())
 
-    def all(self) -> list[tuple[str, Known]]:
-        """All that were asked for."""
-        return list(self._known.items())
+    def all(self) -> list[tuple[str, SourceState]]:
+        """All that were asked for, with their sources."""
+        return list(self._states.items())
 
-    async def settled(self) -> None:
-        """Wait for batches that are being stored, `LAST_WORDS` at most: an end is judged by what was said before it."""
+    async def settle(self) -> None:
+        """Wait for batches that are being stored, `SETTLING` at most: an end is judged by what was printed before it."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS):
-                for _, known in self.all():
-                    async with known.lock:
+            async with asyncio.timeout(SETTLING):
+                for _, state in self.all():
+                    async with state.lock:
                         pass
 
-    async def restored(self, source: str) -> Storms:
-        """The windows of a source, with all else that is known of it read back; its lock is held."""
-        known = self.of(source)
-        if known.storms is None:
+    async def restore(self, source: str) -> OpenWindows:
+        """Read back the state of a source, unless it was; return its windows. The lock is held."""
+        state = self.of(source)
+        if state.windows is None:
             stored = await self._spool.positions(source)
             ours = {key: value for key, value in stored.items() if key.startswith(PREFIX)}
-            known.ends = orjson.loads(ours.get(ENDS, b"[]"))
-            known.runs = dict(stored_runs(ours, self._reporting))
-            known.storms = Storms(self._limits, self._budget, ours)
-        return known.storms
+            state.bad_ends_ns = orjson.loads(ours.get(BAD_ENDS, b"[]"))
+            state.runs = dict(stored_runs(ours, self._reporting))
+            state.windows = OpenWindows(self._limits, self._budget, ours)
+        return state.windows

@@ -11,9 +11,10 @@ import pytest
 from agent.component import Accepted
 from agent.errors import PausedError, RetryableError
 from agent.issues.event.encode import encode_event
-from agent.issues.event.frames import Scene
-from agent.issues.event.sdk import EventMaker
-from agent.issues.reading.errors import Rules, to_event
+from agent.issues.event.frames import EncodeOptions
+from agent.issues.event.sdk import SdkCompleter
+from agent.issues.reading.record_event import record_event
+from agent.issues.reading.rules import Rules
 from tests.support import bugsink
 from tests.support.sentry import SUBJECT, agent_environment, corpus, event_row, exporter, run_exec
 
@@ -29,9 +30,9 @@ def server(tmp_path_factory):
 
 def events_of(pattern: str) -> list[dict]:
     """The finished events of a part of the corpus."""
-    maker = EventMaker()
-    made = [to_event(record, SUBJECT, Rules()) for _, record in corpus(pattern)]
-    return [json.loads(maker.make(encode_event(event, Scene()))) for event in made]
+    maker = SdkCompleter()
+    made = [record_event(record, SUBJECT, Rules()) for _, record in corpus(pattern)]
+    return [json.loads(maker.make(encode_event(event, EncodeOptions()))) for event in made]
 
 
 def stored_by(server) -> dict[str, dict]:

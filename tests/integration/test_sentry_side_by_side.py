@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from agent.issues.event.encode import encode_event
-from agent.issues.event.frames import Scene
+from agent.issues.event.frames import EncodeOptions
 from agent.issues.event.source_files import SourceFiles
-from agent.issues.reading.errors import Rules, to_event
+from agent.issues.reading.record_event import record_event
+from agent.issues.reading.rules import Rules
 from tests.support.sentry import CORPUS, SUBJECT, records_of
 
 PROGRAMS = CORPUS / "programs"
@@ -44,7 +45,7 @@ def ours(text: str) -> dict:
     """Our event of a printed traceback that a logger has put into a field."""
     line = json.dumps({"level": "error", "event": "it failed", "exc_info": text})
     record = records_of(line.encode(), "file:side")[0]
-    return encode_event(to_event(record, SUBJECT, Rules()), Scene(sources=SourceFiles()))
+    return encode_event(record_event(record, SUBJECT, Rules()), EncodeOptions(sources=SourceFiles()))
 
 
 def comparable(values: list[dict]) -> list[tuple]:

@@ -12,18 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.columns import Block, Lines, Records, segments_of
-from agent.issues.reading.errors import crumb_of
-from agent.issues.recent.attachments import MAX_LINES, BlackBox, Line, in_order, line_of, newest, shortened
-from agent.issues.recent.breadcrumbs import Crumbs, trail
+from agent.issues.reading.record_fields import breadcrumb_of
+from agent.issues.recent.activity import MAX_LINES, Line, RecentActivity, in_order, line_of, newest, shortened
+from agent.issues.recent.breadcrumbs import Breadcrumbs, trail
 from agent.issues.recent.last_records import MAX_LINE, Last
 from agent.parse.json_columns import Reader
 from agent.record import Origin
 from agent.redact.redactor import Redactor
+from agent.testing.clock import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.issues.event.error_event import Crumb
+    from agent.issues.event.error_event import Breadcrumb
     from agent.record import LogRecord
 
 pytestmark = pytest.mark.property
@@ -78,19 +79,19 @@ class Eager:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.kept: dict[str, deque[Crumb]] = {}
+        self.kept: dict[str, deque[Breadcrumb]] = {}
         self.lines: dict[str, deque[Line]] = {}
 
     def keep(self, source: str, records: Sequence[LogRecord]) -> None:
         """Remember a batch."""
         for record in records:
-            self.kept.setdefault(trail(source, record.origin), deque(maxlen=self.limit)).append(crumb_of(record))
+            self.kept.setdefault(trail(source, record.origin), deque(maxlen=self.limit)).append(breadcrumb_of(record))
         self.lines.setdefault(source, deque(maxlen=MAX_LINES)).extend(map(shortened, records))
 
-    def crumbs(self, source: str, records: Sequence[LogRecord], index: int) -> tuple[Crumb, ...]:
+    def crumbs(self, source: str, records: Sequence[LogRecord], index: int) -> tuple[Breadcrumb, ...]:
         """Those of one record."""
         key = trail(source, records[index].origin)
-        own = [crumb_of(record) for record in list(records)[:index] if trail(source, record.origin) == key]
+        own = [breadcrumb_of(record) for record in list(records)[:index] if trail(source, record.origin) == key]
         return tuple([*self.kept.get(key, ()), *own][-self.limit :]) if self.limit else ()
 
 
@@ -98,7 +99,7 @@ class Eager:
 @given(BATCHES, st.sampled_from([0, 1, 3, 50]), st.booleans(), st.data())
 def test_lazy_equals_eager(batches, limit, waits, data):
     """Breadcrumbs and last lines are the same, whatever lay in blocks and whether or not it waits to be stored, and hold no secret."""
-    crumbs, box, eager, waiting = Crumbs(limit), BlackBox(), Eager(limit), []
+    crumbs, box, eager, waiting = Breadcrumbs(limit), RecentActivity(FakeClock(), dict), Eager(limit), []
     stack = ExitStack()
     for source, pieces in batches:
         records = records_of(pieces)
@@ -116,7 +117,7 @@ def test_lazy_equals_eager(batches, limit, waits, data):
             stack.enter_context(box.judging(source, records))
         else:
             crumbs.keep(source, records)
-            box.remember(source, records)
+            box.keep(source, records)
         attached = [one.body for one in box.attachments(source)]
         assert attached == [newest([line_of(line) for line in in_order(list(eager.lines[source]))], 48 * 1024)]
         assert SECRET.encode() not in attached[0]

@@ -11,12 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.event_names import CHILD, TARGET
-from agent.issues.detector import Detector, Setup
-from agent.issues.event.frames import Scene
-from agent.issues.folding.windows import Limits
-from agent.issues.payloads import EventPayloads
-from agent.issues.reading.errors import Rules
-from agent.issues.recent.attachments import BlackBox
+from agent.issues.assembly import IssueOptions, assemble
+from agent.issues.folding.windows import FoldingLimits
 from agent.issues.runs.run import Reporting
 from agent.record import LogRecord, Severity
 from agent.target.process_records import Observed, ended_record, started_record
@@ -28,6 +24,7 @@ from tests.support.sentry import NOW_NS, SUBJECT, records_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from agent.issues.issues import Issues
     from agent.record import Value
 
 pytestmark = pytest.mark.property
@@ -60,10 +57,10 @@ STEPS = st.lists(
 Steps = list[tuple[tuple[str, list[LogRecord]], int, float]]
 
 
-class Maker:
+class Completer:
     """Completes nothing."""
 
-    async def make(self, event: Mapping[str, Value]) -> bytes:
+    async def complete(self, event: Mapping[str, Value]) -> bytes:
         """The event as it is."""
         return orjson.dumps(event)
 
@@ -71,33 +68,32 @@ class Maker:
         """Nothing is held."""
 
 
-def detector_over(spool: Spool, clock: FakeClock, found: dict[str, float]) -> Detector:
-    """A detector with narrow limits."""
+def issues_over(spool: Spool, clock: FakeClock, found: dict[str, float]) -> Issues:
+    """The parts, with narrow limits."""
     context = make_context("errors", clock=clock)
     context.metrics.add = lambda metric, amount, labels=None: found.update(  # type: ignore[method-assign]
         {f"{metric.name} {labels}": found.get(f"{metric.name} {labels}", 0) + amount}
     )
     reporting = Reporting("strategy", LABELS, sessions=True, check_ins=True)
-    setup = Setup(Rules(), Limits(60 * 10**9, 1, 3, 4), SUBJECT, reporting, crumbs=3, logs=Severity.ERROR)
-    box = BlackBox()
-    payloads = EventPayloads(SUBJECT.service, LABELS, Scene(), maker=Maker(), box=box, clock=clock, figures=lambda: {"memory": 7.0})
-    return Detector(setup, payloads, box=box, spool=spool, clock=clock, metrics=context.metrics, telemetry=context.telemetry)
+    options = IssueOptions(SUBJECT, reporting, limits=FoldingLimits(60 * 10**9, 1, 3, 4), breadcrumbs=3, logs_from=Severity.ERROR)
+    figures = lambda: {"memory": 7.0}  # noqa: E731 - one figure
+    return assemble(options, Completer(), figures, spool=spool, clock=clock, metrics=context.metrics, telemetry=context.telemetry)
 
 
 async def told(steps: Steps, *, repeated: bool) -> tuple[object, ...]:
     """Everything that is stored and counted in the end, with batches judged in vain in between or without."""
     spool, clock, found = Spool(), FakeClock(), dict[str, float]()
-    detector = detector_over(spool, clock, found)
-    detector.started("child:7:1", NOW_NS - 10**9)
+    issues = issues_over(spool, clock, found)
+    issues.runs.child_started("child:7:1", NOW_NS - 10**9)
     for (source, records), times, pause in steps:
         moved = [one._replace(observed_ns=clock.wall_ns()) for one in records]
         for _ in range(times if repeated else 0):
-            await feed(detector, spool, moved, source, store=False)
-        await feed(detector, spool, moved, source)
+            await feed(issues, spool, moved, source, store=False)
+        await feed(issues, spool, moved, source)
         await clock.advance(pause)
         if pause:
-            await detector.tick()
-    await detector.finish()
+            await issues.tick()
+    await issues.finish()
     return [row.body for row in spool.rows], spool.stored, found
 
 
@@ -115,11 +111,11 @@ def test_a_batch_that_is_lost_was_never_there(steps: Steps) -> None:
 
     async def told_of(*, given_up: bool) -> tuple[object, ...]:
         spool, clock, found = Spool(), FakeClock(), dict[str, float]()
-        detector = detector_over(spool, clock, found)
+        issues = issues_over(spool, clock, found)
         for (source, records), times, _ in steps:
             if times or given_up:
-                await feed(detector, spool, records, source, store=times > 0)
-        await detector.finish()
+                await feed(issues, spool, records, source, store=times > 0)
+        await issues.finish()
         return sorted(row.body for row in spool.rows), spool.stored, found  # windows end in the order in which sources were first seen
 
     assert asyncio.run(told_of(given_up=True)) == asyncio.run(told_of(given_up=False))

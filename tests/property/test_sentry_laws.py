@@ -15,9 +15,11 @@ from agent.issues.envelope.items import logs
 from agent.issues.envelope.names import environment, release, slug
 from agent.issues.envelope.trim import steps
 from agent.issues.event.encode import encode_event
-from agent.issues.event.frames import Scene
-from agent.issues.folding.windows import Budget, Choice, Limits, Storms
-from agent.issues.reading.errors import Rules, crumb_of, to_event
+from agent.issues.event.frames import EncodeOptions
+from agent.issues.folding.windows import Budget, Choice, FoldingLimits, OpenWindows
+from agent.issues.reading.record_event import record_event
+from agent.issues.reading.record_fields import breadcrumb_of
+from agent.issues.reading.rules import Rules
 from agent.issues.reading.templates import parametrise
 from agent.options import OptionError
 from agent.record import LogRecord, Origin
@@ -53,8 +55,8 @@ RECORDS = st.builds(
 @given(RECORDS)
 def test_any_record_becomes_an_event(record):
     """Whatever a record holds, judging it raises nothing, and what is made of it is JSON that can be trimmed to the end."""
-    Rules().concerns(record)
-    event = encode_event(replace(to_event(record, SUBJECT, Rules()), breadcrumbs=(crumb_of(record),)), Scene(locals=True))
+    Rules().matches(record)
+    event = encode_event(replace(record_event(record, SUBJECT, Rules()), breadcrumbs=(breadcrumb_of(record),)), EncodeOptions(locals=True))
     envelope = Envelope({}, [Item("event", encode(Envelope(event, ())).strip())])
     assert json.loads(envelope.items[0].body)["event_id"] == event["event_id"]
     for smaller in steps(envelope):
@@ -141,20 +143,20 @@ EVENTS = st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 40), st.sa
 @given(EVENTS, st.integers(1, 3), st.integers(1, 4), st.integers(1, 5))
 def test_no_error_is_forgotten(steps_, per_fingerprint, total, kinds):
     """Sent + summed up + dropped = noted and stored, per kind, whatever is killed, not stored or told late in between."""
-    limits = Limits(window_ns=10, per_fingerprint=per_fingerprint, total=total, fingerprints=kinds)
+    limits = FoldingLimits(window_ns=10, per_group=per_fingerprint, total=total, groups=kinds)
     stored: dict[str, bytes] = {}
-    state, now = Storms(limits, Budget(limits)), 100
+    state, now = OpenWindows(limits, Budget(limits)), 100
     noted: dict[str, int] = {}
     told: dict[str, int] = {}
     dropped = 0
     for fingerprint, gap, what in steps_:
         now += gap
         if what == "kill":
-            state = Storms(limits, Budget(limits), dict(stored))
+            state = OpenWindows(limits, Budget(limits), dict(stored))
         draft = state.begin()
         if what == "tick":
             for summary in draft.close(now):
-                told[summary.fingerprint] = told.get(summary.fingerprint, 0) + summary.window.folded
+                told[summary.key] = told.get(summary.key, 0) + summary.window.folded
                 assert summary.event
         else:
             choice = draft.note(fingerprint, now, now)
@@ -170,8 +172,8 @@ def test_no_error_is_forgotten(steps_, per_fingerprint, total, kinds):
                 if value is not None:
                     stored[key] = value
             draft.commit()
-    last = Storms(limits, Budget(limits), stored)
+    last = OpenWindows(limits, Budget(limits), stored)
     assert last.overflow == dropped
     for summary in last.begin().close(now, all_of_them=True):
-        told[summary.fingerprint] = told.get(summary.fingerprint, 0) + summary.window.folded
+        told[summary.key] = told.get(summary.key, 0) + summary.window.folded
     assert told == {**dict.fromkeys(told, 0), **noted}

@@ -45,9 +45,9 @@ class Spool:
         }
 
 
-async def feed(detector, spool, records, source="app", *, store=True):
+async def feed(issues, spool, records, source="app", *, store=True):
     """What the intake does with a batch."""
-    async with detector.judge(source, records) as found:
+    async with issues.detector.judge(source, records) as found:
         if store:
             await spool.append(source, found.payloads, found.positions, found.drops, replayable=True)
             found.commit()

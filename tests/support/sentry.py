@@ -12,7 +12,7 @@ from typing import Self
 from agent.component import no_evictions
 from agent.exporters.sentry import Sentry, SentryConfig
 from agent.issues.envelope.format import Item, make
-from agent.issues.reading.errors import Subject
+from agent.issues.reading.subject import Subject
 from agent.parse.lines import Parser
 from agent.record import LogRecord, Origin, Row, Signal
 from agent.testing.context import make_context, no_positions

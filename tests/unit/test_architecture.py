@@ -202,8 +202,8 @@ def test_nobody_catches_everything():
         "agent.host.supervise",
         "agent.host.polling",
         "agent.host.delivery",
-        "agent.issues.judging",
         "agent.net.server_connection",
+        "agent.issues.changes",
         "agent.spool.thread",
     }
     wrong = []

@@ -10,7 +10,7 @@ import pytest
 from agent.columns import Block, Columns, Records, first_origin, unusual
 from agent.encode.any_value import ENTRIES
 from agent.encode.otlp_columns import ColumnEncoder
-from agent.issues.reading.errors import Rules
+from agent.issues.reading.rules import Rules
 from agent.parse.json_columns import Reader
 from agent.parse.json_lines import parse
 from agent.parse.lines import Parser
@@ -76,12 +76,11 @@ def test_records_grow_and_compare_like_a_list():
 def test_errors_are_found_in_a_block_as_in_a_list():
     """Of a block only those are looked at that may be errors: by their level, or because it says nothing."""
     records, rules = mixed(), Rules()
-    found = [(place, record) for place, record in rules.among(records) if rules.concerns(record)]
-
-    assert found == [(place, record) for place, record in enumerate(list(records)) if rules.concerns(record)]
+    found = rules.find(records)
+    assert found == [(place, record) for place, record in enumerate(list(records)) if rules.matches(record)]
     assert [place for place, _ in found] == [1, 6, 9]
     assert all(isinstance(record, LogRecord) for _, record in found)
-    assert len(list(rules.among(records))) < len(records)
+    assert len(list(unusual(records, bytes(range(1, rules.level))))) < len(records)
 
 
 @pytest.mark.parametrize("usual", [b"", bytes(range(17)), bytes(range(1, 17)), bytes(range(25))])

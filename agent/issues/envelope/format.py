@@ -6,6 +6,7 @@ They are stored without `sent_at`, which says when they are sent, and with `outr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -102,6 +103,11 @@ def seal(envelope: Envelope, sent_at: str) -> Envelope:
     """The envelope as it goes on the wire now."""
     headers = {key: value for key, value in envelope.headers.items() if key != OURS}
     return Envelope({**headers, "sent_at": sent_at}, envelope.items)
+
+
+def timestamp(time_ns: int) -> str:
+    """RFC 3339 with microseconds, UTC."""
+    return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ns % 10**9 // 1000:06d}Z"
 
 
 def dump(value: Mapping[str, Value]) -> bytes:

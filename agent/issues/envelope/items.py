@@ -6,8 +6,7 @@ import math
 import uuid
 from typing import TYPE_CHECKING, Final
 
-from agent.issues.envelope.format import Item, dump, json_item, make
-from agent.issues.event.encode import timestamp
+from agent.issues.envelope.format import Item, dump, json_item, make, timestamp
 from agent.record import Payload, Signal
 
 if TYPE_CHECKING:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from agent.issues.event.frames import Scene, class_of, encode_frames
+from agent.issues.envelope.format import timestamp
+from agent.issues.event.frames import EncodeOptions, class_of, encode_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from agent.issues.event.error_event import Crumb, ErrorEvent, Mechanism, Message, Transaction
+    from agent.issues.event.error_event import Breadcrumb, ErrorEvent, Mechanism, Message, Transaction
     from agent.parse.exceptions import ExceptionInfo, FatalError, ThreadStack
     from agent.record import Value
 
@@ -31,9 +31,9 @@ MAX_EXCEPTIONS: Final = 50
 """Exceptions of one event; of a larger tree the nearest to the root are told."""
 
 
-def encode_event(event: ErrorEvent, scene: Scene, *, release: str = "", environment: str = "") -> Json:
+def encode_event(event: ErrorEvent, options: EncodeOptions, *, release: str = "", environment: str = "") -> Json:
     """The event; keys without a value are left out."""
-    around = scene.workload.around(_files(event))
+    around = options.workload.around(_files(event))
     encoded: Json = {
         "event_id": event.event_id,
         "timestamp": timestamp(event.time_ns),
@@ -49,17 +49,12 @@ def encode_event(event: ErrorEvent, scene: Scene, *, release: str = "", environm
         "extra": {**({COMMAND: around.command} if around.command else {}), **event.extra},
         "modules": dict(around.modules),
         "logentry": _message(event.message),
-        "exception": _exceptions(event, scene, around.main),
-        "threads": _threads(event.fatal, scene, around.main),
+        "exception": _exceptions(event, options, around.main),
+        "threads": _threads(event.fatal, options, around.main),
         "breadcrumbs": {"values": [_crumb(crumb) for crumb in event.breadcrumbs]},
         "contexts": {**around.contexts, **_trace(event)},
     }
     return {key: value for key, value in encoded.items() if value not in (None, {}, [], {"values": []})}
-
-
-def timestamp(time_ns: int) -> str:
-    """RFC 3339 with microseconds, UTC."""
-    return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ns % 10**9 // 1000:06d}Z"
 
 
 def one_line(text: str) -> str:
@@ -91,7 +86,7 @@ def _trace(event: ErrorEvent) -> Json:
     return {"trace": {"type": "trace", "trace_id": event.trace_id, "span_id": event.span_id or "0" * 15 + "1"}} if event.trace_id else {}
 
 
-def _crumb(crumb: Crumb) -> Json:
+def _crumb(crumb: Breadcrumb) -> Json:
     encoded: Json = {
         "timestamp": timestamp(crumb.time_ns),
         "type": "default",
@@ -112,14 +107,14 @@ def _files(event: ErrorEvent) -> list[str]:
 # --- exceptions ------------------------------------------------------------------------------------------------------
 
 
-def _exceptions(event: ErrorEvent, scene: Scene, main: Sequence[str]) -> Json | None:
+def _exceptions(event: ErrorEvent, options: EncodeOptions, main: Sequence[str]) -> Json | None:
     if event.exception is None:
         return None
     nodes = list(_walk(event.exception))
     several = len(nodes) > 1 or event.exception.is_group
     values: list[Value] = []
     for number, (error, parent, source) in enumerate(nodes):
-        encoded = _exception(error, scene, main)
+        encoded = _exception(error, options, main)
         mechanism: Json = _mechanism(event.mechanism) if number == 0 else {"type": "chained", "handled": event.mechanism.handled}
         encoded["mechanism"] = mechanism | _place(error, number, parent, source) if several else mechanism
         values.insert(0, encoded)
@@ -157,13 +152,13 @@ def _mechanism(mechanism: Mechanism) -> Json:
     return encoded
 
 
-def _exception(error: ExceptionInfo, scene: Scene, main: Sequence[str]) -> Json:
+def _exception(error: ExceptionInfo, options: EncodeOptions, main: Sequence[str]) -> Json:
     name, module = class_of(error)
     encoded: Json = {"type": name[:LONGEST_NAME] or "Traceback", "value": value_of(error)}
     if module:
         encoded["module"] = module[:LONGEST_NAME]
     if error.frames:
-        encoded["stacktrace"] = {"frames": encode_frames(error.frames, scene, main)}
+        encoded["stacktrace"] = {"frames": encode_frames(error.frames, options, main)}
     return encoded
 
 
@@ -183,22 +178,22 @@ def value_of(error: ExceptionInfo) -> str:
 # --- threads ---------------------------------------------------------------------------------------------------------
 
 
-def _threads(fatal: FatalError | None, scene: Scene, main: Sequence[str]) -> Json | None:
+def _threads(fatal: FatalError | None, options: EncodeOptions, main: Sequence[str]) -> Json | None:
     if fatal is None or len(fatal.threads) < 2:
         return None
-    return {"values": [_thread(thread, scene, main) for thread in fatal.threads]}
+    return {"values": [_thread(thread, options, main) for thread in fatal.threads]}
 
 
-def _thread(thread: ThreadStack, scene: Scene, main: Sequence[str]) -> Json:
+def _thread(thread: ThreadStack, options: EncodeOptions, main: Sequence[str]) -> Json:
     encoded: Json = {"id": thread.ident or "0", "crashed": thread.current, "current": thread.current}
     if thread.name:
         encoded["name"] = thread.name
     if not thread.current:  # the crashed thread's stack is the exception's
-        encoded["stacktrace"] = {"frames": encode_frames(thread.frames, scene, main)}
+        encoded["stacktrace"] = {"frames": encode_frames(thread.frames, options, main)}
     return encoded
 
 
-def occurrences(event: Mapping[str, Value], count: int, first_ns: int, last_ns: int, values: Sequence[str] = ()) -> Json:
+def with_occurrences(event: Mapping[str, Value], count: int, first_ns: int, last_ns: int, values: Sequence[str] = ()) -> Json:
     """The event as that of `count` errors between two times, with the first different messages among them.
 
     It says so first: of more than ten extras sentry-sdk keeps the first ten.

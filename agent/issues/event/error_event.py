@@ -40,7 +40,7 @@ class Mechanism:
 
 
 @dataclass(frozen=True, slots=True)
-class Crumb:
+class Breadcrumb:
     """A record that went before."""
 
     time_ns: int
@@ -111,7 +111,7 @@ class ErrorEvent:
     """32 hexadecimal digits, or empty."""
     span_id: str = ""
     """16 hexadecimal digits, or empty."""
-    breadcrumbs: tuple[Crumb, ...] = ()
+    breadcrumbs: tuple[Breadcrumb, ...] = ()
     """Oldest first."""
 
     @property

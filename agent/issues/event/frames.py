@@ -41,7 +41,7 @@ _LATER_BUILTINS: Final = frozenset({"PythonFinalizationError"})
 """Exceptions of later versions than ours may be."""
 
 
-class Sources(Protocol):
+class SourceCode(Protocol):
     """The workload's file system, as far as it may be looked at."""
 
     def lines(self, path: str, lineno: int, shown: str | None) -> Sequence[str] | None:
@@ -51,7 +51,7 @@ class Sources(Protocol):
         """Whether a directory holds an `__init__.py`."""
 
 
-class NoSources:
+class NoSourceCode:
     """Nothing may be looked at."""
 
     def lines(self, path: str, lineno: int, shown: str | None) -> Sequence[str] | None:
@@ -66,12 +66,12 @@ class NoSources:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class EncodeOptions:
     """What is needed to tell of frames besides the frames."""
 
     in_app: tuple[str, ...] = ()
     """Prefixes of paths or modules that are the workload's own; none = all but site-packages and the standard library."""
-    sources: Sources = field(default_factory=NoSources)
+    sources: SourceCode = field(default_factory=NoSourceCode)
     locals: bool = False
     """Whether local variables may be sent."""
     workload: Workload = field(default_factory=Workload)
@@ -100,7 +100,7 @@ def is_in_app(path: str, module: str, prefixes: Sequence[str]) -> bool:
     return below or any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes)
 
 
-def encode_frames(frames: Sequence[Frame], scene: Scene, main: Sequence[str] = ()) -> list[Value]:
+def encode_frames(frames: Sequence[Frame], options: EncodeOptions, main: Sequence[str] = ()) -> list[Value]:
     """All frames of an exception; those that CPython folded ("Previous line repeated") are unfolded.
 
     `main` is where the main program may lie, if that is known: a stack need not go down to it.
@@ -108,7 +108,7 @@ def encode_frames(frames: Sequence[Frame], scene: Scene, main: Sequence[str] = (
     below = main_file(frames)
     unfolded: list[Value] = []
     for frame in frames:
-        encoded = encode_frame(frame, scene, in_main=frame.filename == below or is_main(frame.filename, main))
+        encoded = encode_frame(frame, options, in_main=frame.filename == below or is_main(frame.filename, main))
         unfolded += [encoded] * (1 + min(frame.repeated, 2 * MAX_FRAMES))
     return shorten(unfolded, MAX_FRAMES)
 
@@ -127,24 +127,24 @@ def main_file(frames: Sequence[Frame]) -> str | None:
     return below[0].filename if below and below[0].function == "<module>" else None
 
 
-def encode_frame(frame: Frame, scene: Scene, *, in_main: bool = False) -> dict[str, Value]:
+def encode_frame(frame: Frame, options: EncodeOptions, *, in_main: bool = False) -> dict[str, Value]:
     """One frame."""
-    module = MAIN if in_main else module_of_compiled(frame) or module_of(frame.filename, scene.sources)
+    module = MAIN if in_main else module_of_compiled(frame) or module_of(frame.filename, options.sources)
     encoded: dict[str, Value] = {
         "filename": short_name(frame.filename, module)[-LONGEST_NAME:],
         "abs_path": frame.filename[-LONGEST_NAME:],
         "function": frame.function[:LONGEST_NAME] or "<unknown>",
         "module": module[-LONGEST_NAME:] or None,
         "lineno": frame.lineno,
-        "in_app": is_in_app(frame.filename, module, scene.in_app),
-        **_context(frame, scene.sources),
+        "in_app": is_in_app(frame.filename, module, options.in_app),
+        **_context(frame, options.sources),
     }
-    if scene.locals and frame.locals:
+    if options.locals and frame.locals:
         encoded["vars"] = dict(frame.locals)
     return {key: value for key, value in encoded.items() if value is not None}
 
 
-def _context(frame: Frame, sources: Sources) -> dict[str, Value]:
+def _context(frame: Frame, sources: SourceCode) -> dict[str, Value]:
     """The lines around, from the file if it is what ran; else the one line that the traceback shows."""
     lines = sources.lines(frame.filename, frame.lineno, frame.source_line) if frame.lineno else None
     if not lines or not frame.lineno or frame.lineno > len(lines):
@@ -177,7 +177,7 @@ def module_of_compiled(frame: Frame) -> str:
     return named if frame.function.startswith(f"{named}.") else ".".join(parts[: next(classes, len(parts) - 1)])
 
 
-def module_of(path: str, sources: Sources) -> str:
+def module_of(path: str, sources: SourceCode) -> str:
     """The dotted name a file was most likely imported under; "" if it is no file."""
     if path in ("<string>", "<stdin>"):
         return MAIN

@@ -40,7 +40,7 @@ class _Catch(Transport):
         self.caught = envelope
 
 
-class EventMaker:
+class SdkCompleter:
     """Makes the bytes of an event's envelope item."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class EventMaker:
             transport=self._transport,
         )
 
-    def make(self, event: Mapping[str, Value]) -> bytes:
+    def complete(self, event: Mapping[str, Value]) -> bytes:
         """The event as JSON, completed and scrubbed; the argument stays as it is."""
         self._transport.caught = None
         self._client.capture_event(cast("Event", copy.deepcopy(dict(event))))

@@ -1,4 +1,4 @@
-"""Ends the windows of folded errors: each that is over becomes a summary, stored with the positions that forget it."""
+"""Sends the summaries of folded errors: one for each window that is over, stored with the positions that forget it."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from agent.issues.source_states import PATIENCE
 
 if TYPE_CHECKING:
     from agent.clock import Clock
-    from agent.issues.folding.windows import Storms
+    from agent.issues.folding.windows import OpenWindows
     from agent.issues.payloads import EventPayloads
-    from agent.issues.source_states import DetectorSpool, KnownSources
+    from agent.issues.source_states import IssueSpool, SourceStates
 
 
-class Folding:
-    """Looks after the windows of all sources."""
+class Summaries:
+    """Sums up the windows of all sources."""
 
-    def __init__(self, sources: KnownSources, payloads: EventPayloads, spool: DetectorSpool, clock: Clock) -> None:
-        self._sources = sources
+    def __init__(self, states: SourceStates, payloads: EventPayloads, spool: IssueSpool, clock: Clock) -> None:
+        self._states = states
         self._payloads = payloads
         self._spool = spool
         self._clock = clock
 
-    async def close(self, *, all_of_them: bool = False) -> None:
-        """Report what was folded in windows that are over, or in all."""
-        for source, known in self._sources.all():
-            async with known.free_within(None if all_of_them else PATIENCE) as free:
-                if free and known.storms is not None:
-                    await self._close(source, known.storms, all_of_them=all_of_them)
+    async def send(self, *, all_of_them: bool = False) -> None:
+        """Sum up the windows that are over, or all."""
+        for source, state in self._states.all():
+            async with state.free_within(None if all_of_them else PATIENCE) as free:
+                if free and state.windows is not None:
+                    await self._send(source, state.windows, all_of_them=all_of_them)
 
-    async def _close(self, source: str, storms: Storms, *, all_of_them: bool) -> None:
-        with storms.begin() as draft:
+    async def _send(self, source: str, windows: OpenWindows, *, all_of_them: bool) -> None:
+        with windows.begin() as draft:
             summaries = draft.close(self._clock.wall_ns(), all_of_them=all_of_them)
             made = [await self._payloads.summary(source, one) for one in summaries]
-            lost = storms.overflow
+            lost = windows.overflow
             draft.overflow = -lost
             made += self._payloads.report(sum(one.window.folded - 1 for one in summaries), lost)
             positions = draft.positions()

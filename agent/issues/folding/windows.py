@@ -31,22 +31,22 @@ LONGEST_VALUE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class FoldingLimits:
     """How much is sent at once."""
 
     window_ns: int = 60 * 10**9
-    """How long errors with one fingerprint are folded, nanoseconds."""
-    per_fingerprint: int = 1
-    """Errors with one fingerprint that are sent by themselves in each window."""
+    """How long errors with one key are folded, nanoseconds."""
+    per_group: int = 1
+    """Errors with one key that are sent by themselves in each window."""
     total: int = 100
     """Events in all that are sent in each window; errors beyond are folded too."""
-    fingerprints: int = 500
+    groups: int = 500
     """Fingerprints that are kept apart; errors with further ones are counted and not told."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What happened to one fingerprint since its window opened."""
+    """What happened to one key since its window opened."""
 
     opened_ns: int
     sent: int = 0
@@ -81,16 +81,16 @@ class Choice(Enum):
 class Summary:
     """A window that is over, with errors that nobody has been told of."""
 
-    fingerprint: str
+    key: str
     window: Window
     event: bytes
     """One of the folded errors, as JSON."""
 
 
 class Budget:
-    """The limit for all fingerprints together. Not stored: after a kill it begins anew, which loses nothing."""
+    """The limit for all groups together. Not stored: after a kill it begins anew, which loses nothing."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: FoldingLimits) -> None:
         self._limits = limits
         self._since = 0
         self._spent = 0
@@ -108,11 +108,11 @@ class Budget:
         self._spent = max(0, self._spent - count)
 
 
-class Storms:
+class OpenWindows:
     """The open windows of one source."""
 
-    def __init__(self, limits: Limits, budget: Budget, positions: Mapping[str, bytes] | None = None) -> None:
-        """`positions`: what was stored, as `Draft.positions` gave it."""
+    def __init__(self, limits: FoldingLimits, budget: Budget, positions: Mapping[str, bytes] | None = None) -> None:
+        """`positions`: what was stored, as `WindowDraft.positions` gave it."""
         stored = positions or {}
         self.limits = limits
         self.budget = budget
@@ -120,22 +120,22 @@ class Storms:
         self.events = {key.removeprefix(_EVENT): value for key, value in stored.items() if key.startswith(_EVENT)}
         self.overflow = _number(stored.get(_OVERFLOW, b"0"))
 
-    def begin(self) -> Draft:
+    def begin(self) -> WindowDraft:
         """A draft on top of the state."""
-        return Draft(self)
+        return WindowDraft(self)
 
     def over(self, now_ns: int, *, all_of_them: bool = False) -> Iterator[tuple[str, Window]]:
         """The windows that are over; a clock that was set back ends one as well."""
-        for fingerprint, window in self.windows.items():
+        for key, window in self.windows.items():
             if all_of_them or not window.opened_ns <= now_ns < window.opened_ns + self.limits.window_ns:
-                yield fingerprint, window
+                yield key, window
 
 
 @dataclass(slots=True)
-class Draft:
+class WindowDraft:
     """Changes that are not the state yet."""
 
-    state: Storms
+    state: OpenWindows
     windows: dict[str, Window | None] = field(default_factory=dict)
     events: dict[str, bytes | None] = field(default_factory=dict)
     overflow: int = 0
@@ -143,35 +143,35 @@ class Draft:
     taken: int = 0
     """Events that the budget keeps room for until the draft's context ends."""
 
-    def note(self, fingerprint: str, time_ns: int, now_ns: int, value: str = "") -> Choice:
+    def note(self, key: str, time_ns: int, now_ns: int, value: str = "") -> Choice:
         """Decide on an error that happened at `time_ns` and says `value`."""
-        window = self._window(fingerprint)
+        window = self._window(key)
         if window is not None and not window.folded and not window.opened_ns <= now_ns < window.opened_ns + self.state.limits.window_ns:
             window = None
-        if window is None and self._count() >= self.state.limits.fingerprints and fingerprint not in self.state.windows:
+        if window is None and self._count() >= self.state.limits.groups and key not in self.state.windows:
             self.overflow += 1
             return Choice.DROP
         window = window or Window(now_ns)
-        if window.sent < self.state.limits.per_fingerprint and not window.folded and self._take(now_ns):
-            self.windows[fingerprint] = replace(window, sent=window.sent + 1)
+        if window.sent < self.state.limits.per_group and not window.folded and self._take(now_ns):
+            self.windows[key] = replace(window, sent=window.sent + 1)
             return Choice.SEND
-        self.windows[fingerprint] = window.fold(time_ns, value)
+        self.windows[key] = window.fold(time_ns, value)
         return Choice.FOLD if window.folded else Choice.FOLD_FIRST
 
-    def keep(self, fingerprint: str, event: bytes) -> None:
+    def keep(self, key: str, event: bytes) -> None:
         """Keep an event for the summary."""
-        self.events[fingerprint] = event
+        self.events[key] = event
 
     def close(self, now_ns: int, *, all_of_them: bool = False) -> list[Summary]:
         """End the windows that are over; those that the budget has no room for stay open."""
         found: list[Summary] = []
-        for fingerprint, window in self.state.over(now_ns, all_of_them=all_of_them):
+        for key, window in self.state.over(now_ns, all_of_them=all_of_them):
             if window.folded and not self._take(now_ns) and not all_of_them:
                 continue
             if window.folded:
-                found.append(Summary(fingerprint, window, self.state.events.get(fingerprint, b"")))
-                self.events[fingerprint] = None
-            self.windows[fingerprint] = None
+                found.append(Summary(key, window, self.state.events.get(key, b"")))
+                self.events[key] = None
+            self.windows[key] = None
         return found
 
     def positions(self) -> dict[str, bytes | None]:
@@ -202,8 +202,8 @@ class Draft:
         self.taken += free
         return free
 
-    def _window(self, fingerprint: str) -> Window | None:
-        return self.windows[fingerprint] if fingerprint in self.windows else self.state.windows.get(fingerprint)
+    def _window(self, key: str) -> Window | None:
+        return self.windows[key] if key in self.windows else self.state.windows.get(key)
 
     def _count(self) -> int:
         return len(self.state.windows) + sum(key not in self.state.windows for key in self.windows)

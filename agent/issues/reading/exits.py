@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from agent.issues.event.error_event import ErrorEvent, Mechanism, Signalled
-from agent.issues.reading.errors import entitled, event_id, tags_of
 from agent.issues.reading.grouping import group_of
+from agent.issues.reading.record_fields import event_id, tags_of
+from agent.issues.reading.subject import titled
 from agent.parse.exceptions import ExceptionInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.issues.reading.errors import Subject
+    from agent.issues.reading.exit_cause import ExitCause
+    from agent.issues.reading.subject import Subject
     from agent.parse.exceptions import FatalError
     from agent.record import LogRecord
 
@@ -120,12 +122,12 @@ def signal_number(name: str) -> int:
         return int(digits) if digits.isdigit() else 0
 
 
-def told_already(ending: Ending, *, uncaught: bool, fatal: bool = False) -> bool:
-    """Whether what the process said last is the whole story: the exception that ended it, or (told as an error) the interpreter's own death."""
-    if fatal and (ending.unknown or ending.signal_name):
+def explains(cause: ExitCause, ending: Ending, now_ns: int) -> bool:
+    """Whether what the process printed before its end is reported and the whole story: an exception that ended it, or an interpreter's death."""
+    if cause.died(now_ns) and (ending.unknown or ending.signal_name):
         return True
-    known = (ending.code == UNCAUGHT and not ending.signal_name) or ending.signal_name == "SIGINT"
-    return uncaught and not ending.out_of_memory and (known or ending.unknown)
+    by_exception = (ending.code == UNCAUGHT and not ending.signal_name) or ending.signal_name == "SIGINT" or ending.unknown
+    return cause.uncaught(now_ns) and by_exception and not ending.out_of_memory
 
 
 def exit_exception(ending: Ending, fatal: FatalError | None) -> ExceptionInfo:
@@ -187,7 +189,7 @@ def _event(
         level="fatal",
         group=group,
         fingerprint=group,
-        exception=replace(exception, value=entitled(subject.service, exception.value)),
+        exception=replace(exception, value=titled(subject.service, exception.value)),
         mechanism=mechanism,
         logger="outrider.exit",
         server_name=subject.server_name,

@@ -16,6 +16,7 @@ from agent.issues.reading.templates import parametrise
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from agent.issues.event.error_event import ErrorEvent
     from agent.parse.exceptions import ExceptionInfo, Frame
 
 NAMESPACE: Final = uuid.UUID("7f0b1c9e-5d0e-5b8e-9a43-0d6a3f1b2c11")
@@ -43,9 +44,10 @@ def groups_itself(exception: ExceptionInfo | None) -> bool:
     return exception is None or (not exception.truncated.incomplete and any(link.frames for link in _chain(exception)))
 
 
-def key_of(parts: Iterable[str]) -> str:
-    """A group as a short key."""
-    return uuid.uuid5(NAMESPACE, "\0".join(parts)).hex[:16]
+def key_of(event: ErrorEvent, service: str) -> str:
+    """An event's group as a short key; that of another service than `service` is another group."""
+    other = () if event.service == service else (event.service,)
+    return uuid.uuid5(NAMESPACE, "\0".join((*event.group, *other))).hex[:16]
 
 
 def _is_own(path: str, prefixes: tuple[str, ...]) -> bool:

@@ -9,24 +9,20 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from agent.columns import Block, Lines, segments_of
-from agent.issues.reading.errors import crumb_of
+from agent.issues.reading.record_fields import breadcrumb_of
+from agent.issues.reading.rules import is_child
 from agent.issues.recent.last_records import LastOfEach
 from agent.record import LogRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from agent.issues.event.error_event import Crumb
+    from agent.issues.event.error_event import Breadcrumb
     from agent.issues.recent.last_records import Last
     from agent.record import Origin
 
 Part = Lines | Sequence[LogRecord]
 _origin = attrgetter("origin")
-
-
-def is_child(origin: Origin) -> bool:
-    """Whether a record from there is the wrapped command's, or about it."""
-    return origin.key.startswith("child:")
 
 
 def trail(source: str, origin: Origin) -> str:
@@ -66,12 +62,12 @@ def _lines(block: Block, first: int, until: int) -> Lines:
     return lines if until == len(block) else replace(lines, lines=lines.lines[: until - first])
 
 
-class Crumbs:
+class Breadcrumbs:
     """The last records of each trail, as breadcrumbs."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._kept = LastOfEach(limit, crumb_of)
+        self._kept = LastOfEach(limit, breadcrumb_of)
 
     def keep(self, source: str, records: Sequence[LogRecord]) -> None:
         """Remember the last of a batch's records."""
@@ -80,7 +76,7 @@ class Crumbs:
 
     def before(
         self, source: str, records: Sequence[LogRecord], origins: Iterable[Origin], waiting: Iterable[tuple[str, Sequence[LogRecord]]] = ()
-    ) -> Batch:
+    ) -> Earlier:
         """What one can ask for what went before records of a batch that are of these origins.
 
         `waiting`: batches, each with its source, that went before and are not kept yet.
@@ -90,33 +86,33 @@ class Crumbs:
             for key, parts in by_trail(name, some, self._limit).items():
                 if key in before:
                     before[key].extend(parts)
-        return Batch(source, records, before, self._limit)
+        return Earlier(source, records, before, self._limit)
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Earlier:
     """A batch, and what went before it."""
 
     source: str
     records: Sequence[LogRecord]
-    earlier: Mapping[str, Last[Crumb]]
+    earlier: Mapping[str, Last[Breadcrumb]]
     limit: int
 
-    def of(self, index: int) -> LazyCrumbs:
+    def of(self, index: int) -> LazyBreadcrumbs:
         """What went before a record."""
-        return LazyCrumbs(self, index)
+        return LazyBreadcrumbs(self, index)
 
 
 @dataclass(frozen=True, slots=True)
-class LazyCrumbs:
+class LazyBreadcrumbs:
     """Breadcrumbs of one record, made when they are wanted: most errors of a storm are folded and want none."""
 
-    batch: Batch
+    earlier: Earlier
     index: int
 
-    def __call__(self) -> tuple[Crumb, ...]:
+    def __call__(self) -> tuple[Breadcrumb, ...]:
         """The records of the same trail before this one, the oldest first."""
-        batch = self.batch
+        batch = self.earlier
         key = trail(batch.source, batch.records[self.index].origin)
         found = batch.earlier[key].copy()
         found.extend(by_trail(batch.source, batch.records, batch.limit, self.index).get(key, ()))

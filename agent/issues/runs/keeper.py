@@ -1,4 +1,4 @@
-"""Keeps the runs of processes over batches, ticks and kills of the agent: when one begins, how many errors it has, when it was an orphan's."""
+"""Keeps the runs of processes over batches, ticks and kills of the agent."""
 
 from __future__ import annotations
 
@@ -9,107 +9,103 @@ from typing import TYPE_CHECKING, Final
 from agent.errors import SpoolError
 from agent.event_names import CHILD
 from agent.issues.envelope.items import identifier
-from agent.issues.reading.errors import event_id
 from agent.issues.reading.exits import Ending
-from agent.issues.runs.run import RUN, Run, began_ns
+from agent.issues.reading.record_fields import event_id
+from agent.issues.runs.run import CHILD_RUN, Run, began_ns, place_of
 from agent.issues.source_states import PATIENCE
 
 if TYPE_CHECKING:
     from agent.clock import Clock
-    from agent.issues.changes import Findings
-    from agent.issues.reading.errors import Subject
+    from agent.issues.changes import BatchChanges
+    from agent.issues.reading.subject import Subject
     from agent.issues.runs.run import Reporting
-    from agent.issues.source_states import DetectorSpool, KnownSources
+    from agent.issues.source_states import IssueSpool, SourceStates
     from agent.record import LogRecord, Payload
 
 HOLDER: Final = uuid.uuid4().hex
 """This process, among all that ever held the state directory."""
-CHILD_RUN: Final = f"{RUN}{CHILD}"
-"""The position of the command's run."""
 
 
 class RunKeeper:
     """Begins and keeps runs; their ends are found in records."""
 
-    def __init__(self, reporting: Reporting, subject: Subject, sources: KnownSources, spool: DetectorSpool, clock: Clock) -> None:
+    def __init__(self, reporting: Reporting, subject: Subject, states: SourceStates, spool: IssueSpool, clock: Clock) -> None:
         self._reporting = reporting
         self._subject = subject
-        self._sources = sources
+        self._states = states
         self._spool = spool
         self._clock = clock
         self._silent: Run | None = None
-        """Of the wrapped command, while it has said nothing."""
+        """The run of the wrapped command, as long as it has written nothing."""
 
-    def started(self, key: str, began: int) -> None:
-        """The wrapped command runs: the next tick tells of that, if nothing that it says has done so by then."""
+    def child_started(self, key: str, began: int) -> None:
+        """The wrapped command runs: the next tick begins its run, unless its first record has done so."""
         self._silent = Run(identifier(key, "run"), began, self._reporting, holder=HOLDER)
 
-    def heard(self) -> None:
-        """The command has said something, and that is stored."""
+    def child_wrote(self) -> None:
+        """The first records of the command are stored."""
         self._silent = None
 
     def lacks_child(self) -> bool:
         """Whether the command's run is still to begin."""
-        return self._reporting.wanted and not _is_ours(self._sources.of(CHILD).runs.get(CHILD_RUN))
+        return self._reporting.wanted and not _is_ours(self._states.of(CHILD).runs.get(CHILD_RUN))
 
-    def begin(self, findings: Findings, place: str, key: str, record: LogRecord, holder: str = "") -> None:
-        """Begin a run with a record."""
+    def begin(self, changes: BatchChanges, record: LogRecord) -> None:
+        """Begin the run of an observed process with the record of its start."""
         if self._reporting.wanted:
-            run = Run(key, began_ns(record), self._reporting, holder=holder)
-            findings.runs[place] = run
-            findings.payloads += run.begin()
+            changes.begin_run(place_of(record.origin), Run(record.origin.key, began_ns(record), self._reporting))
 
-    def begin_child(self, findings: Findings, record: LogRecord) -> None:
+    def begin_child(self, changes: BatchChanges, record: LogRecord) -> None:
         """Begin the command's run with its first record."""
-        before = findings.own.runs.get(CHILD_RUN)
+        before = changes.own.runs.get(CHILD_RUN)
         if not _is_ours(before):
-            findings.payloads += self._end_of_orphan(before) if before is not None else ()
-            self.begin(findings, CHILD_RUN, event_id(record, self._subject, "run"), record, HOLDER)
+            changes.payloads += self._end_of_orphan(before) if before is not None else ()
+            key = event_id(record, self._subject, "run")
+            changes.begin_run(CHILD_RUN, Run(key, began_ns(record), self._reporting, holder=HOLDER))
 
     async def tick(self) -> None:
-        """Store what no record does."""
+        """Store the changes that no record makes."""
         await self.end_orphans()
         await self._begin_silent()
-        await self._keep()
+        await self._store_errors()
 
     async def end_orphans(self) -> None:
         """End the run of a command whose agent was killed."""
-        known = self._sources.of(CHILD)
-        async with known.lock:
-            await self._sources.restored(CHILD)
-            run = known.runs.get(CHILD_RUN)
+        state = self._states.of(CHILD)
+        async with state.lock:
+            await self._states.restore(CHILD)
+            run = state.runs.get(CHILD_RUN)
             if run is not None and not _is_ours(run):
-                with contextlib.suppress(SpoolError):  # the next look does it
+                with contextlib.suppress(SpoolError):  # the next tick does it
                     await self._spool.append(CHILD, self._end_of_orphan(run), {CHILD_RUN: None}, {}, replayable=False)
-                    del known.runs[CHILD_RUN]
+                    del state.runs[CHILD_RUN]
 
     def _end_of_orphan(self, run: Run) -> list[Payload]:
-        """How the command ended is unknown."""
         return run.end(Ending(unknown=True), self._clock.wall_ns(), uncaught=False)
 
     async def _begin_silent(self) -> None:
-        """Tell that the command runs, before anybody misses its check-in."""
-        known = self._sources.of(CHILD)
-        async with known.lock:
-            await self._sources.restored(CHILD)
+        """Begin the run of a command that writes nothing, before Sentry misses its check-in."""
+        state = self._states.of(CHILD)
+        async with state.lock:
+            await self._states.restore(CHILD)
             run = self._silent
-            if run is None or CHILD_RUN in known.runs or not self._reporting.wanted:
+            if run is None or CHILD_RUN in state.runs or not self._reporting.wanted:
                 return
-            with contextlib.suppress(SpoolError):  # the next look does it, or what it says first
+            with contextlib.suppress(SpoolError):  # the next tick does it, or its first record
                 await self._spool.append(CHILD, run.begin(), {CHILD_RUN: run.dump()}, {}, replayable=False)
-                known.runs[CHILD_RUN] = run
+                state.runs[CHILD_RUN] = run
 
-    async def _keep(self) -> None:
-        """Store how many errors there were in runs: their ends tell it, whichever agent sees them."""
-        for source, known in self._sources.all():
-            async with known.free_within(PATIENCE) as free:
-                if free and known.grown and known.runs:
-                    known.grown = False  # others may let them grow meanwhile
-                    kept = {place: run.dump() for place, run in known.runs.items()}
+    async def _store_errors(self) -> None:
+        """Store how many errors the runs have: their ends report it, whichever agent sees them."""
+        for source, state in self._states.all():
+            async with state.free_within(PATIENCE) as free:
+                if free and state.has_unstored_errors and state.runs:
+                    state.has_unstored_errors = False  # more may come meanwhile
+                    kept = {place: run.dump() for place, run in state.runs.items()}
                     try:
                         await self._spool.append(source, [], kept, {}, replayable=False)
-                    except SpoolError:  # the next look does it
-                        known.grown = True
+                    except SpoolError:  # the next tick does it
+                        state.has_unstored_errors = True
 
 
 def _is_ours(run: Run | None) -> bool:

@@ -1,17 +1,24 @@
-"""Probes as Sentry monitors: when to check in, and with what. Pure."""
+"""Probes as Sentry monitors: when to check in, and with what."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final, Protocol
 
+from agent.errors import SpoolError
 from agent.issues.envelope.items import check_in, identifier, interval_schedule, payload
 from agent.issues.envelope.names import probe_slug
 from agent.record import Signal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agent.issues.runs.run import Reporting
+    from agent.issues.source_states import IssueSpool
     from agent.record import Payload
 
+SOURCE: Final = "outrider.monitors"
+"""The source name of the check-ins."""
 EVERY: Final = 60.0
 """Seconds between two check-ins of a monitor that stays as it is: Sentry's schedules count in minutes."""
 
@@ -49,31 +56,43 @@ class Watched(Protocol):
 
 
 class Monitors:
-    """Remembers what each monitor has been told."""
+    """Checks in for the probes that it watches."""
 
-    def __init__(self, reporting: Reporting) -> None:
+    def __init__(self, reporting: Reporting, spool: IssueSpool) -> None:
         self._reporting = reporting
-        self._told: dict[str, tuple[int, bool]] = {}
+        self._spool = spool
+        self._probes: Sequence[Watched] = ()
+        self._last: dict[str, Look] = {}
+        """The look of each probe's last check-in."""
 
-    def due(self, probe: str, *, well: bool, time_ns: int, interval: float) -> bool:
-        """Whether a look at `time_ns` is worth a check-in: the state is another one, or the last was a period ago."""
-        told_ns, was_well = self._told.get(probe, (0, well))
-        apart = abs(time_ns - told_ns)  # the clock may be set back
-        return apart > 0 and (well is not was_well or apart >= max(EVERY, interval) * 1e9 - 1e9)
+    def watch(self, probes: Sequence[Watched]) -> None:
+        """Check in for these probes, if check-ins are wanted."""
+        self._probes = probes if self._reporting.check_ins else ()
 
-    def payload(self, probe: str, *, well: bool, time_ns: int, interval: float, seconds: float) -> Payload:
-        """The check-in of a look that took `seconds`."""
+    async def tick(self) -> None:
+        """Store the check-ins that are due."""
+        for probe in self._probes:
+            look, period = probe.last, max(EVERY, probe.interval)
+            if look is not None and is_due(look, self._last.get(look.name), period):
+                with contextlib.suppress(SpoolError):  # the next look does it
+                    await self._spool.append(SOURCE, [self._payload(look, period)], {}, {}, replayable=False)
+                    self._last[look.name] = look
+
+    def _payload(self, look: Look, period: float) -> Payload:
         reporting = self._reporting
         item = check_in(
-            probe_slug(reporting.service, probe),
-            "ok" if well else "error",
-            check_in_id=identifier(reporting.service, probe, str(time_ns)),
+            probe_slug(reporting.service, look.name),
+            "ok" if look.is_well else "error",
+            check_in_id=identifier(reporting.service, look.name, str(look.time_ns)),
             labels={key: value for key, value in reporting.labels.items() if key == "environment"},
-            config=interval_schedule(max(EVERY, interval)),
-            duration=seconds,
+            config=interval_schedule(period),
+            duration=look.seconds,
         )
         return payload(Signal.SENTRY_MONITOR, item, service=reporting.service)
 
-    def told(self, probe: str, *, well: bool, time_ns: int) -> None:
-        """Note what was stored."""
-        self._told[probe] = time_ns, well
+
+def is_due(look: Look, last: Look | None, period: float) -> bool:
+    """Whether a look is worth a check-in: there was none, the state is another one, or the last was a period (seconds) ago."""
+    apart = abs(look.time_ns - (last.time_ns if last else 0))  # the clock may be set back
+    changed = last is not None and look.is_well is not last.is_well
+    return apart > 0 and (changed or apart >= period * 1e9 - 1e9)

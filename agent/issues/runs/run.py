@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from agent.event_names import CHILD
 from agent.issues.envelope.items import check_in, crontab_schedule, identifier, payload, session
 from agent.issues.envelope.names import slug
 from agent.issues.folding.windows import PREFIX
+from agent.issues.reading.rules import is_child
 from agent.record import Signal
 
 if TYPE_CHECKING:
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 
     from agent.issues.envelope.format import Item
     from agent.issues.reading.exits import Ending
-    from agent.record import LogRecord, Payload
+    from agent.record import LogRecord, Origin, Payload
 
 RUN: Final = f"{PREFIX}run:"
 """Of the positions that hold the runs that are not over."""
+CHILD_RUN: Final = f"{RUN}{CHILD}"
+"""The position of the command's run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,11 @@ def stored_runs(positions: Mapping[str, bytes], reporting: Reporting) -> Iterato
         if name.startswith(RUN):
             key, started_ns, errors, holder, *monitor = orjson.loads(value)
             yield name, Run(key, started_ns, reporting, errors, holder, *monitor)
+
+
+def place_of(origin: Origin) -> str:
+    """The key of the position of the run of a process that records of this origin are about."""
+    return CHILD_RUN if is_child(origin) else RUN + origin.key
 
 
 def began_ns(record: LogRecord) -> int:

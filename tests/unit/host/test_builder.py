@@ -74,7 +74,7 @@ def built(tmp_path, monkeypatch):
 def test_errors_are_looked_for_where_a_destination_takes_them(built, type_, wanted):
     """A detector is made if an exporter of any type takes error rows."""
     _, pipeline = built(f"exporters: [{{type: {type_}}}]")
-    assert (pipeline.detector is not None) is wanted
+    assert (pipeline.issues is not None) is wanted
 
 
 def test_any_source_may_say_when_it_has_settled(built):

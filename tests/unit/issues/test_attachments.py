@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
-from agent.issues.recent.attachments import MAX_BYTES, MAX_SAMPLES, BlackBox
+from agent.issues.recent.activity import MAX_BYTES, MAX_SAMPLES, RecentActivity
 from agent.issues.recent.last_records import MAX_KEYS
 from agent.record import LogRecord, Origin, Severity
+from agent.testing.clock import FakeClock
 from tests.support.sentry import NOW_NS
 
 
@@ -17,9 +18,9 @@ def line(text, severity=Severity.INFO):
 
 def test_the_newest_lines():
     """The last lines of the source are there, in their order, with time and level, and nothing of another source."""
-    box = BlackBox()
-    box.remember("a", [line(f"step {number}") for number in range(1000)])
-    box.remember("b", [line("other")])
+    box = RecentActivity(FakeClock(), dict)
+    box.keep("a", [line(f"step {number}") for number in range(1000)])
+    box.keep("b", [line("other")])
     (attachment,) = box.attachments("a")
     text = attachment.body.decode()
     assert text.splitlines()[-1] == "2023-11-14T22:13:20.000000Z info step 999"
@@ -29,11 +30,12 @@ def test_the_newest_lines():
 
 def test_bounds():
     """However long lines are, however many sources and samples there are, what is kept is bounded and what is attached fits."""
-    box = BlackBox()
+    figures = {f"figure{key}": 999.0 for key in range(100)}
+    box = RecentActivity(FakeClock(), lambda: figures)
     for number in range(200):
-        box.remember(f"s{number}", [line("é" * 100_000)] * 400)
-    for number in range(1000):
-        box.sample(NOW_NS + number, {f"figure{key}": float(number) for key in range(100)})
+        box.keep(f"s{number}", [line("é" * 100_000)] * 400)
+    for _ in range(1000):
+        box.sample()
     attachments = box.attachments("s199")
     assert [one.filename for one in attachments] == ["last_lines.txt", "resources.jsonl"]
     assert sum(len(one.body) for one in attachments) <= MAX_BYTES
@@ -48,9 +50,9 @@ def test_the_order_of_what_happened():
     out, err = Origin("child:7:1:stdout"), Origin("child:7:1:stderr")
     told = [(out, 1, "a", Severity.ERROR), (out, 1, "b", Severity.INFO), (out, 4, "e", Severity.INFO), (out, 2, "f", Severity.INFO)]
     late = [(err, 2, "c", Severity.INFO), (err, 3, "d", Severity.DEBUG), (err, 5, "g", Severity.INFO)]
-    box = BlackBox()
+    box = RecentActivity(FakeClock(), dict)
     for some in (told, late):
-        box.remember("child", [line(text, level)._replace(origin=origin, time_ns=at * second) for origin, at, text, level in some])
+        box.keep("child", [line(text, level)._replace(origin=origin, time_ns=at * second) for origin, at, text, level in some])
     for source in ("child", ""):
         (attachment,) = box.attachments(source)
         assert [row[-1] for row in attachment.body.decode().splitlines()] == list("abcdefg")
@@ -58,6 +60,6 @@ def test_the_order_of_what_happened():
 
 def test_nothing_known():
     """Without lines and figures there is nothing to attach."""
-    box = BlackBox()
-    box.sample(NOW_NS, {})
+    box = RecentActivity(FakeClock(), dict)
+    box.sample()
     assert box.attachments("a") == ()

@@ -7,8 +7,8 @@ import json
 from agent.event_names import CHILD
 from agent.host.polling import Look, State
 from agent.issues.envelope.format import decode
-from agent.issues.folding.windows import Limits
-from agent.issues.reading.errors import Rules
+from agent.issues.folding.windows import FoldingLimits
+from agent.issues.reading.rules import Rules
 from agent.issues.runs.run import RUN, Reporting
 from agent.parse.patterns import compile_pattern
 from agent.record import Origin, Severity, Signal
@@ -25,9 +25,9 @@ async def test_good_records_make_nothing(make, spool):
 
 async def test_an_error_with_what_went_before(make, spool):
     """An error's event holds the records before it of the same file, from earlier batches as well, and none of another file."""
-    detector = make(crumbs=3)
-    await feed(detector, spool, [plain(f"step {number}", offset=number) for number in range(5)])
-    await feed(detector, spool, [plain("other", key="file:b"), plain("last step", offset=6), plain("it broke", Severity.ERROR, 7)])
+    issues = make(breadcrumbs=3)
+    await feed(issues, spool, [plain(f"step {number}", offset=number) for number in range(5)])
+    await feed(issues, spool, [plain("other", key="file:b"), plain("last step", offset=6), plain("it broke", Severity.ERROR, 7)])
     (event,) = spool.items("event")
     assert [crumb["message"] for crumb in event["breadcrumbs"]["values"]] == ["step 3", "step 4", "last step"]
     assert event["logentry"] == {"message": "it broke"}
@@ -46,9 +46,9 @@ async def test_the_same_record_is_the_same_event(make, spool):
 
 async def test_an_uncommitted_batch_is_forgotten(make, spool):
     """When the spool did not take the batch, the same errors are found again as if for the first time."""
-    detector = make()
-    first = await feed(detector, spool, [plain("it broke", Severity.ERROR)], store=False)
-    again = await feed(detector, spool, [plain("it broke", Severity.ERROR)])
+    issues = make()
+    first = await feed(issues, spool, [plain("it broke", Severity.ERROR)], store=False)
+    again = await feed(issues, spool, [plain("it broke", Severity.ERROR)])
     ids = [decode(row.body).headers["event_id"] for row in (*first.payloads, *again.payloads)]
     assert len(ids) == 2
     assert ids[0] == ids[1]
@@ -56,12 +56,12 @@ async def test_an_uncommitted_batch_is_forgotten(make, spool):
 
 async def test_judging_again_changes_nothing(make, spool):
     """However often a batch is judged before it is stored, its errors count once, its records are one breadcrumb each, its end is one issue."""
-    detector = make(reporting=Reporting("strategy", LABELS, sessions=True))
+    issues = make(reporting=Reporting("strategy", LABELS, sessions=True))
     trace = [record._replace(origin=Origin("child:7:1:stderr", {"log.iostream": "stderr"})) for record in records_of(TRACEBACK)]
     for batch in ([plain("up", key="child:7:1:stdout")], trace, [exited(**{"process.exit.code": 1})]):
         for _ in range(3):
-            await feed(detector, spool, batch, CHILD, store=False)
-        await feed(detector, spool, batch, CHILD)
+            await feed(issues, spool, batch, CHILD, store=False)
+        await feed(issues, spool, batch, CHILD)
     (event,) = spool.items("event")
     assert [crumb["message"] for crumb in event["breadcrumbs"]["values"]] == ["up"]
     assert spool.attachments()["last_lines.txt"].count(" up\n") == 1
@@ -70,23 +70,23 @@ async def test_judging_again_changes_nothing(make, spool):
 
 async def test_what_is_about_to_be_stored_went_before(make, spool):
     """What the command says on its other stream is a breadcrumb, and in the box, as soon as it is judged; no longer when it was given up."""
-    detector = make()
+    issues = make()
     trace = [record._replace(origin=Origin("child:7:1:stderr", {"log.iostream": "stderr"})) for record in records_of(TRACEBACK)]
-    async with detector.judge(CHILD, [plain("last step", key="child:7:1:stdout")]):
-        await feed(detector, spool, trace, CHILD)
+    async with issues.detector.judge(CHILD, [plain("last step", key="child:7:1:stdout")]):
+        await feed(issues, spool, trace, CHILD)
     (event,) = spool.items("event")
     assert [crumb["message"] for crumb in event["breadcrumbs"]["values"]] == ["last step"]
     assert "last step" in spool.attachments()["last_lines.txt"]
-    await feed(detector, spool, [plain("it broke", Severity.ERROR, key="child:7:1:stdout")], CHILD)
+    await feed(issues, spool, [plain("it broke", Severity.ERROR, key="child:7:1:stdout")], CHILD)
     assert [crumb["message"] for crumb in spool.items("event")[1]["breadcrumbs"]["values"]] == ["KeyError: 7"]
 
 
 async def test_a_file_that_is_early_in_a_batch(make, spool):
     """What a file said is a breadcrumb of its next error however much others have said since, in the same batch and in the next."""
-    detector = make(crumbs=2)
+    issues = make(breadcrumbs=2)
     noise = [plain(f"noise {number}", key="file:b") for number in range(100)]
-    await feed(detector, spool, [plain("first"), plain("second"), *noise])
-    await feed(detector, spool, [plain("third"), *noise, plain("it broke", Severity.ERROR)])
+    await feed(issues, spool, [plain("first"), plain("second"), *noise])
+    await feed(issues, spool, [plain("third"), *noise, plain("it broke", Severity.ERROR)])
     (event,) = spool.items("event")
     assert [crumb["message"] for crumb in event["breadcrumbs"]["values"]] == ["second", "third"]
 
@@ -96,12 +96,12 @@ async def test_what_was_folded_is_told_when_the_window_is_over(make, spool):
     clock = FakeClock()
     for batch in range(2):
         await feed(make(clock), spool, [plain(f"order {number} broke", Severity.ERROR, 100 * batch + number) for number in range(50)])
-    detector = make(clock)
-    await detector.restore(["app"])
-    await detector.tick()
+    issues = make(clock)
+    await issues.restore(["app"])
+    await issues.tick()
     assert len(spool.items("event")) == 1
     await clock.advance(61)
-    await detector.tick()
+    await issues.tick()
     assert [event["extra"]["occurrences"]["count"] for event in spool.items("event")] == [1, 99]
     assert [event["logentry"]["message"] for event in spool.items("event")] == ["order %s broke"] * 2
     assert spool.items("event")[1]["extra"]["occurrences"]["values"] == [f"order {number} broke" for number in range(1, 11)]
@@ -112,12 +112,12 @@ async def test_what_was_folded_is_told_when_the_window_is_over(make, spool):
 async def test_a_storm_of_records_with_many_fields(make, spool):
     """However many fields its records have, and whatever they are called, a summary has the number and the times."""
     clock = FakeClock()
-    detector = make(clock, limits=Limits(window_ns=10**9))
+    issues = make(clock, limits=FoldingLimits(window_ns=10**9))
     fields = {f"field{number}": number for number in range(30)} | {"occurrences": "mine"}
     for offset in range(4):
-        await feed(detector, spool, [plain("broken", Severity.ERROR, offset, **fields)])
+        await feed(issues, spool, [plain("broken", Severity.ERROR, offset, **fields)])
     await clock.advance(2)
-    await detector.tick()
+    await issues.tick()
     told = [event["extra"]["occurrences"] for event in spool.items("event")]
     assert [one["count"] for one in told] == [1, 3]
     assert all(one["first"] and one["last"] for one in told)
@@ -126,15 +126,15 @@ async def test_a_storm_of_records_with_many_fields(make, spool):
 async def test_a_full_spool_keeps_the_summary_waiting(make, spool):
     """A summary that could not be stored is told later, once."""
     clock = FakeClock()
-    detector = make(clock)
-    await feed(detector, spool, [plain("it broke", Severity.ERROR, number) for number in range(5)])
+    issues = make(clock)
+    await feed(issues, spool, [plain("it broke", Severity.ERROR, number) for number in range(5)])
     await clock.advance(61)
     spool.full = True
-    await detector.tick()
+    await issues.tick()
     assert len(spool.items("event")) == 1
     spool.full = False
-    await detector.tick()
-    await detector.tick()
+    await issues.tick()
+    await issues.tick()
     assert [event["extra"]["occurrences"]["count"] for event in spool.items("event")] == [1, 4]
 
 
@@ -143,55 +143,55 @@ async def test_a_source_that_waits_holds_up_no_other(make, spool, monkeypatch):
     monkeypatch.setattr("agent.issues.folding.summaries.PATIENCE", 0.01)
     monkeypatch.setattr("agent.issues.runs.keeper.PATIENCE", 0.01)
     clock = FakeClock()
-    detector = make(clock)
+    issues = make(clock)
     for source in ("app", "other"):
-        await feed(detector, spool, [plain("it broke", Severity.ERROR, number) for number in range(3)], source)
+        await feed(issues, spool, [plain("it broke", Severity.ERROR, number) for number in range(3)], source)
     await clock.advance(61)
-    async with detector.judge("app", [plain("it broke", Severity.ERROR, 9)]):
-        await detector.tick()
+    async with issues.detector.judge("app", [plain("it broke", Severity.ERROR, 9)]):
+        await issues.tick()
         assert len(spool.items("event")) == 3
-    await detector.tick()
+    await issues.tick()
     assert [event["extra"]["occurrences"]["count"] for event in spool.items("event")] == [1, 1, 2, 2]
 
 
 async def test_the_end_tells_everything(make, spool):
     """At the end of a run open windows are told at once."""
-    detector = make()
-    await feed(detector, spool, [plain("it broke", Severity.ERROR, number) for number in range(3)])
-    await detector.finish()
+    issues = make()
+    await feed(issues, spool, [plain("it broke", Severity.ERROR, number) for number in range(3)])
+    await issues.finish()
     assert [event["extra"]["occurrences"]["count"] for event in spool.items("event")] == [1, 2]
 
 
 async def test_kinds_beyond_the_limit_are_reported(make, spool):
     """Errors of too many kinds are counted, and told in a client report."""
-    detector = make(limits=Limits(fingerprints=1))
+    issues = make(limits=FoldingLimits(groups=1))
     await feed(
-        detector, spool, [plain("one broke", Severity.ERROR), plain("two broke", Severity.ERROR), plain("three broke", Severity.ERROR)]
+        issues, spool, [plain("one broke", Severity.ERROR), plain("two broke", Severity.ERROR), plain("three broke", Severity.ERROR)]
     )
-    await detector.tick()
+    await issues.tick()
     assert len(spool.items("event")) == 1
     assert spool.items("client_report")[0]["discarded_events"] == [{"reason": "buffer_overflow", "category": "error", "quantity": 2}]
 
 
 async def test_the_black_box(make, spool):
     """An exception that nobody caught goes with the last lines and the figures of the moment; a logged one does not."""
-    detector = make(figures=lambda: {"process.memory.usage": 7.0})
-    await feed(detector, spool, [plain("before"), *records_of(TRACEBACK)])
+    issues = make(figures=lambda: {"process.memory.usage": 7.0})
+    await feed(issues, spool, [plain("before"), *records_of(TRACEBACK)])
     boxes = spool.attachments()
     assert "before" in boxes["last_lines.txt"]
     assert json.loads(boxes["resources.jsonl"].splitlines()[0])["process.memory.usage"] == 7.0
     spool.rows.clear()
-    await feed(detector, spool, [plain("it broke", Severity.ERROR)])
+    await feed(issues, spool, [plain("it broke", Severity.ERROR)])
     assert spool.attachments() == {}
 
 
 async def test_an_exit_that_a_traceback_explains(make, spool):
     """Exit code 1 after an uncaught exception is no error of its own, exit code 3 is."""
-    detector = make()
+    issues = make()
     trace = [record._replace(origin=Origin("child:7:1:stderr", {"log.iostream": "stderr"})) for record in records_of(TRACEBACK)]
-    await feed(detector, spool, [*trace, exited(**{"process.exit.code": 1})], CHILD)
+    await feed(issues, spool, [*trace, exited(**{"process.exit.code": 1})], CHILD)
     assert [event["exception"]["values"][0]["type"] for event in spool.items("event")] == ["KeyError"]
-    await feed(detector, spool, [exited(**{"process.exit.code": 3})], CHILD)
+    await feed(issues, spool, [exited(**{"process.exit.code": 3})], CHILD)
     assert spool.items("event")[1]["exception"]["values"][0]["type"] == "NonZeroExit"
 
 
@@ -227,9 +227,9 @@ async def test_a_worker_s_death(make, spool):
         spool.rows.clear()
         spool.stored.clear()
         said = [one._replace(origin=Origin("child:7:1:stderr", {"log.iostream": "stderr"})) for one in records_of(text)]
-        detector = make()
-        await feed(detector, spool, said, CHILD)
-        await feed(detector, spool, [exited(**end)], CHILD)
+        issues = make()
+        await feed(issues, spool, said, CHILD)
+        await feed(issues, spool, [exited(**end)], CHILD)
         assert [event["exception"]["values"][0]["type"] for event in spool.items("event")] == types
 
 
@@ -238,7 +238,7 @@ async def test_a_crash_loop(make, spool):
     clock = FakeClock()
     for number in range(4):
         record = exited(**{"process.exit.code": 3})._replace(time_ns=NOW_NS + number * 10**9, offset=number)
-        await feed(make(clock, limits=Limits(window_ns=1)), spool, [record], CHILD)
+        await feed(make(clock, limits=FoldingLimits(window_ns=1)), spool, [record], CHILD)
         await clock.advance(1)
     types = [event["exception"]["values"][0]["type"] for event in spool.items("event")]
     assert types == ["NonZeroExit", "NonZeroExit", "NonZeroExit", "CrashLoop", "NonZeroExit"]
@@ -246,9 +246,9 @@ async def test_a_crash_loop(make, spool):
 
 async def test_sessions_and_check_ins_of_a_run(make, spool):
     """A run begins a session and a check-in with its first record and ends both with its exit, under the same ids."""
-    detector = make(reporting=Reporting("strategy", LABELS, sessions=True, check_ins=True, schedule="0 4 * * *"))
-    await feed(detector, spool, [plain("up", key="child:7:1:stdout")], CHILD)
-    await feed(detector, spool, [exited(**{"process.exit.signal": "SIGSEGV"})._replace(time_ns=NOW_NS + 2 * 10**9)], CHILD)
+    issues = make(reporting=Reporting("strategy", LABELS, sessions=True, check_ins=True, schedule="0 4 * * *"))
+    await feed(issues, spool, [plain("up", key="child:7:1:stdout")], CHILD)
+    await feed(issues, spool, [exited(**{"process.exit.signal": "SIGSEGV"})._replace(time_ns=NOW_NS + 2 * 10**9)], CHILD)
     first, last = spool.items("session")
     assert (first["status"], first["init"], last["status"], last["init"], last["duration"]) == ("ok", True, "crashed", False, 2.0)
     assert first["sid"] == last["sid"]
@@ -278,7 +278,7 @@ async def test_an_oom_kill_that_the_command_survived(make, spool):
     """A worker that the kernel kills for its memory is an issue, also where the command goes on and ends well; a bad end is one besides."""
     for number, end in enumerate(({"process.exit.code": 0}, {"process.exit.code": 3}, {"process.exit.signal": "SIGSEGV"})):
         last = exited(**end, **{"process.exit.oom_kills": 2})._replace(offset=number)
-        await feed(make(limits=Limits(per_fingerprint=9)), spool, [last], CHILD)
+        await feed(make(limits=FoldingLimits(per_group=9)), spool, [last], CHILD)
     types = [event["exception"]["values"][0]["type"] for event in spool.items("event")]
     assert types == ["OutOfMemoryKill", "NonZeroExit", "OutOfMemoryKill", "SIGSEGV", "OutOfMemoryKill"]
     assert len({event["event_id"] for event in spool.items("event")}) == 5
@@ -287,19 +287,19 @@ async def test_an_oom_kill_that_the_command_survived(make, spool):
 async def test_a_silent_command_checks_in(make, spool):
     """A command that says nothing for long has begun all the same, once, so that nobody misses its check-in; its own words tell it otherwise."""
     reporting = Reporting("strategy", LABELS, sessions=True, check_ins=True)
-    detector = make(reporting=reporting)
-    detector.started("child:7:1", NOW_NS - 10**9)
-    await detector.tick()
-    await feed(detector, spool, [plain("at last", key="child:7:1:stdout")], CHILD)
-    await detector.tick()
+    issues = make(reporting=reporting)
+    issues.runs.child_started("child:7:1", NOW_NS - 10**9)
+    await issues.tick()
+    await feed(issues, spool, [plain("at last", key="child:7:1:stdout")], CHILD)
+    await issues.tick()
     assert [(one["init"], one["started"][-10:]) for one in spool.items("session")] == [(True, "19.000000Z")]
 
-    await feed(detector, spool, [exited()._replace(time_ns=NOW_NS + 10**9)], CHILD)
-    await detector.tick()
+    await feed(issues, spool, [exited()._replace(time_ns=NOW_NS + 10**9)], CHILD)
+    await issues.tick()
     assert [(one["status"], one.get("duration")) for one in spool.items("check_in")] == [("in_progress", None), ("ok", 2.0)]
 
     late = make(reporting=reporting)
-    late.started("child:8:1", NOW_NS)
+    late.runs.child_started("child:8:1", NOW_NS)
     await feed(late, spool, [plain("up", key="child:8:1:stdout"), exited()], CHILD)
     await late.tick()
     assert [one["status"] for one in spool.items("session")] == ["ok", "exited"] * 2
@@ -308,9 +308,9 @@ async def test_a_silent_command_checks_in(make, spool):
 async def test_a_clock_that_is_set_back(make, spool):
     """A run that ends before it began, by the clock, ends: Sentry takes the update with the higher number. A probe checks in all the same."""
     clock = FakeClock()
-    detector = make(clock, reporting=Reporting("strategy", LABELS, sessions=True, check_ins=True))
-    await feed(detector, spool, [plain("up", key="child:7:1:stdout")], CHILD)
-    await feed(detector, spool, [exited()._replace(time_ns=NOW_NS - 10**12)], CHILD)
+    issues = make(clock, reporting=Reporting("strategy", LABELS, sessions=True, check_ins=True))
+    await feed(issues, spool, [plain("up", key="child:7:1:stdout")], CHILD)
+    await feed(issues, spool, [exited()._replace(time_ns=NOW_NS - 10**12)], CHILD)
     first, last = spool.items("session")
     assert last["seq"] > first["seq"]
 
@@ -319,11 +319,11 @@ async def test_a_clock_that_is_set_back(make, spool):
         last = None
 
     poller = Poller()
-    detector.watch([poller])
+    issues.monitors.watch([poller])
     spool.rows.clear()
     for time_ns in (NOW_NS, NOW_NS - 86400 * 10**9):
         poller.last = Look("api", "http://x", State.UP, True, "", 0.25, time_ns)
-        await detector.tick()
+        await issues.tick()
     assert len(spool.items("check_in")) == 2
 
 
@@ -341,10 +341,10 @@ async def test_a_thread_s_exception_explains_no_exit(make, spool):
 
 async def test_errors_of_several_services(make, spool):
     """The same error of two services is two: each envelope says whose it is, so that it is routed; our release is no other service's."""
-    detector = make(logs=Severity.ERROR)
+    issues = make(logs_from=Severity.ERROR)
     both = [plain("it broke", Severity.ERROR, number, **({"service.name": "router"} if number % 2 else {})) for number in range(4)]
-    await feed(detector, spool, both)
-    await detector.finish()
+    await feed(issues, spool, both)
+    await issues.finish()
     told = [(decode(row.body).service, item.json()) for row in spool.rows for item in decode(row.body).items if item.type == "event"]
     assert [(service, event["extra"]["occurrences"]["count"], event.get("release")) for service, event in told] == [
         ("strategy", 1, "app@1"),
@@ -357,8 +357,8 @@ async def test_errors_of_several_services(make, spool):
 
 async def test_no_session_without_a_release(make, spool):
     """Sentry takes no session without a release, so none is made."""
-    detector = make(reporting=Reporting("strategy", {}, sessions=True))
-    await feed(detector, spool, [plain("up", key="child:7:1:stdout"), exited()], CHILD)
+    issues = make(reporting=Reporting("strategy", {}, sessions=True))
+    await feed(issues, spool, [plain("up", key="child:7:1:stdout"), exited()], CHILD)
     assert spool.rows == []
 
 
@@ -371,12 +371,12 @@ async def test_check_ins_of_probes(make, spool):
         last = None
 
     poller = Poller()
-    detector = make(clock, reporting=Reporting("strategy", LABELS, check_ins=True))
-    detector.watch([poller])
+    issues = make(clock, reporting=Reporting("strategy", LABELS, check_ins=True))
+    issues.monitors.watch([poller])
     for second, state in enumerate([State.UP, State.UP, State.DOWN, State.DOWN, State.DOWN, State.DOWN, State.DOWN, State.DOWN]):
         poller.last = Look("api", "http://x", state, state is State.UP, "", 0.25, NOW_NS + second * 15 * 10**9)
-        await detector.tick()
-        await detector.tick()
+        await issues.tick()
+        await issues.tick()
     assert [check["status"] for check in spool.items("check_in")] == ["ok", "error", "error"]
     assert spool.items("check_in")[0]["monitor_slug"] == "strategy--api"
     assert spool.items("check_in")[0]["duration"] == 0.25
@@ -385,7 +385,7 @@ async def test_check_ins_of_probes(make, spool):
 
 async def test_logs_for_sentry(make, spool):
     """Records from the level on become one item of Sentry Logs, whether they are errors or not."""
-    await feed(make(logs=Severity.WARN), spool, [plain("a"), plain("b", Severity.WARN), plain("c", Severity.ERROR)])
+    await feed(make(logs_from=Severity.WARN), spool, [plain("a"), plain("b", Severity.WARN), plain("c", Severity.ERROR)])
     (row,) = [row for row in spool.rows if row.signal is Signal.SENTRY_LOG]
     assert row.records == 2
     assert [item["body"] for item in spool.items("log")[0]["items"]] == ["b", "c"]
@@ -393,18 +393,18 @@ async def test_logs_for_sentry(make, spool):
 
 async def test_a_record_that_breaks_us(make, spool, monkeypatch):
     """A record that the search fails on is counted; the batch and its other errors are stored."""
-    detector = make()
+    issues = make()
 
     def fail(record, *_rest):
         if record.body == "poison":
             raise RuntimeError("a bug")
         return original(record, *_rest)
 
-    from agent.issues import judging as module
+    from agent.issues import reader as module
 
-    original = module.to_event
-    monkeypatch.setattr(module, "to_event", fail)
-    await feed(detector, spool, [plain("poison", Severity.ERROR), plain("it broke", Severity.ERROR)])
+    original = module.record_event
+    monkeypatch.setattr(module, "record_event", fail)
+    await feed(issues, spool, [plain("poison", Severity.ERROR), plain("it broke", Severity.ERROR)])
     assert [event["logentry"]["message"] for event in spool.items("event")] == ["it broke"]
 
 

@@ -47,9 +47,9 @@ ENDS = {
 @pytest.mark.parametrize(("status", "session", "types"), ENDS.values(), ids=ENDS)
 async def test_the_life_of_a_watched_process(watched, spool, status, session, types):
     """Of a watched process Sentry hears the beginning and the end of one session, and an issue only if its end is known to be bad."""
-    detector = watched()
-    await feed(detector, spool, [started_record(PROCESS, NOW_NS)], TARGET)
-    await feed(detector, spool, [ended(status)], TARGET)
+    issues = watched()
+    await feed(issues, spool, [started_record(PROCESS, NOW_NS)], TARGET)
+    await feed(issues, spool, [ended(status)], TARGET)
     first, last = spool.items("session")
     assert (first["init"], first["status"], last["init"], last["status"]) == (True, "ok", False, session)
     assert first["sid"] == last["sid"]
@@ -61,7 +61,7 @@ async def test_the_life_of_a_watched_process(watched, spool, status, session, ty
 async def test_a_session_outlives_the_agent(watched, spool):
     """After a kill the session goes on under its id: it is neither begun anew nor lost, and its errors are known."""
     await feed(watched(), spool, [started_record(PROCESS, NOW_NS)], TARGET)
-    second = watched(known=(TARGET,))
+    second = watched(sources=(TARGET,))
     await second.restore([TARGET])
     await feed(second, spool, [plain("it broke", Severity.ERROR)])
     await second.tick()
@@ -73,21 +73,21 @@ async def test_a_session_outlives_the_agent(watched, spool):
 
 async def test_errors_that_could_not_be_stored(watched, spool):
     """How many errors there were in a session is stored at the next look if the spool did not take it at this one."""
-    detector = watched()
-    await feed(detector, spool, [started_record(PROCESS, NOW_NS)], TARGET)
-    await feed(detector, spool, [plain("it broke", Severity.ERROR)])
+    issues = watched()
+    await feed(issues, spool, [started_record(PROCESS, NOW_NS)], TARGET)
+    await feed(issues, spool, [plain("it broke", Severity.ERROR)])
     for spool.full in (True, False):
-        await detector.tick()
+        await issues.tick()
     await feed(watched(), spool, [ended(11)], TARGET)
     assert spool.items("session")[-1]["errors"] == 1
 
 
 async def test_a_session_that_was_not_stored(watched, spool):
     """A beginning that the spool did not take is told again, once it is."""
-    detector = watched()
-    await feed(detector, spool, [started_record(PROCESS, NOW_NS)], TARGET, store=False)
-    await feed(detector, spool, [started_record(PROCESS, NOW_NS)], TARGET)
-    await feed(detector, spool, [ended(0)], TARGET)
+    issues = watched()
+    await feed(issues, spool, [started_record(PROCESS, NOW_NS)], TARGET, store=False)
+    await feed(issues, spool, [started_record(PROCESS, NOW_NS)], TARGET)
+    await feed(issues, spool, [ended(0)], TARGET)
     assert [one["status"] for one in spool.items("session")] == ["ok", "exited"]
 
 
@@ -96,10 +96,10 @@ async def test_an_end_that_the_log_explains(watched, spool):
     for status, second, types in ((1 << 8, 2, ["KeyError"]), (None, 2, ["KeyError"]), (1 << 8, 99, ["KeyError", "NonZeroExit"])):
         spool.rows.clear()
         spool.stored.clear()
-        detector = watched()
-        await feed(detector, spool, [started_record(PROCESS, NOW_NS)], TARGET)
-        await feed(detector, spool, records_of(TRACEBACK))
-        await feed(detector, spool, [ended(status, second)], TARGET)
+        issues = watched()
+        await feed(issues, spool, [started_record(PROCESS, NOW_NS)], TARGET)
+        await feed(issues, spool, records_of(TRACEBACK))
+        await feed(issues, spool, [ended(status, second)], TARGET)
         assert [event["exception"]["values"][0]["type"] for event in spool.items("event")] == types
         assert spool.items("session")[-1]["status"] == "crashed"
 
@@ -107,21 +107,21 @@ async def test_an_end_that_the_log_explains(watched, spool):
 async def test_an_interpreter_that_died(watched, spool):
     """`Fatal Python error` in the log of a watched process is one issue: the signal that ended it is no second one."""
     death = b'Fatal Python error: Aborted\n\nCurrent thread 0x00007f (most recent call first):\n  File "/app/a.py", line 3 in f\n'
-    detector = watched()
-    await feed(detector, spool, [started_record(PROCESS, NOW_NS)], TARGET)
-    await feed(detector, spool, records_of(death))
-    await feed(detector, spool, [ended(6)], TARGET)
+    issues = watched()
+    await feed(issues, spool, [started_record(PROCESS, NOW_NS)], TARGET)
+    await feed(issues, spool, records_of(death))
+    await feed(issues, spool, [ended(6)], TARGET)
     assert [event["exception"]["values"][0]["type"] for event in spool.items("event")] == ["FatalPythonError"]
     assert spool.items("session")[-1]["status"] == "crashed"
 
 
 async def test_an_end_while_its_last_words_are_being_stored(watched, spool):
     """An end that is judged while the traceback before it is being stored is explained by that, and is no second issue."""
-    detector = watched()
-    await feed(detector, spool, [started_record(PROCESS, NOW_NS)], TARGET)
+    issues = watched()
+    await feed(issues, spool, [started_record(PROCESS, NOW_NS)], TARGET)
     (last,) = records_of(TRACEBACK.replace(b"in f", b"in <module>"))
-    async with detector.judge("app", [last]) as found:
-        ending = asyncio.create_task(feed(detector, spool, [ended(1 << 8)], TARGET))
+    async with issues.detector.judge("app", [last]) as found:
+        ending = asyncio.create_task(feed(issues, spool, [ended(1 << 8)], TARGET))
         await asyncio.sleep(0)
         await spool.append("app", found.payloads, found.positions, found.drops, replayable=True)
         found.commit()
@@ -131,9 +131,9 @@ async def test_an_end_while_its_last_words_are_being_stored(watched, spool):
 
 async def test_oom_kills_of_a_target(watched, spool):
     """An end with an OOM kill that the cgroup has counted is one, seen or unseen; one beside a process that lives on is an issue of its own."""
-    detector = watched()
-    await feed(detector, spool, [started_record(PROCESS, NOW_NS), killed_record(PROCESS, 1, NOW_NS + 10**9)], TARGET)
-    await feed(detector, spool, [ended(None, oom_kills=1)], TARGET)
+    issues = watched()
+    await feed(issues, spool, [started_record(PROCESS, NOW_NS), killed_record(PROCESS, 1, NOW_NS + 10**9)], TARGET)
+    await feed(issues, spool, [ended(None, oom_kills=1)], TARGET)
     errors = [event["exception"]["values"][0] for event in spool.items("event")]
     assert [error["type"] for error in errors] == ["OutOfMemoryKill", "OutOfMemoryKill"]
     assert [error["mechanism"]["meta"]["signal"]["name"] for error in errors] == ["SIGKILL", "SIGKILL"]
@@ -154,18 +154,18 @@ async def test_a_crash_loop_of_a_target(make, spool):
 
 async def test_the_box_of_a_watched_process(watched, spool):
     """The end of a watched process goes with the last lines of every source: what it said is in its files."""
-    detector = watched()
-    await feed(detector, spool, [plain("from a file")], "app")
-    await feed(detector, spool, [started_record(PROCESS, NOW_NS), ended(11)], TARGET)
+    issues = watched()
+    await feed(issues, spool, [plain("from a file")], "app")
+    await feed(issues, spool, [started_record(PROCESS, NOW_NS), ended(11)], TARGET)
     assert "from a file" in spool.attachments()["last_lines.txt"]
 
 
 async def test_nobody_else_tells_of_processes(watched, spool):
     """A log that claims that a process has ended is a log."""
-    detector = watched()
+    issues = watched()
     claim = ended(11)
-    await feed(detector, spool, [claim._replace(origin=Origin("file:a"), severity=9)])
-    await feed(detector, spool, [claim._replace(origin=Origin("child:7:1:stdout", {"log.iostream": "stdout"}), severity=9)], CHILD)
+    await feed(issues, spool, [claim._replace(origin=Origin("file:a"), severity=9)])
+    await feed(issues, spool, [claim._replace(origin=Origin("child:7:1:stdout", {"log.iostream": "stdout"}), severity=9)], CHILD)
     assert spool.items("event") == []
 
 
@@ -174,15 +174,15 @@ async def test_the_command_of_an_agent_that_was_killed(make, spool):
     reporting = Reporting("strategy", LABELS, sessions=True, check_ins=True)
     await feed(make(reporting=reporting), spool, [plain("up", key="child:7:1:stdout")], CHILD)
     stored = spool.stored[CHILD]["host:sentry:run:child"]
-    detector = make(reporting=reporting)
-    await detector.restore([CHILD])
-    await detector._runs.end_orphans()
+    issues = make(reporting=reporting)
+    await issues.restore([CHILD])
+    await issues.runs.end_orphans()
     assert [one["status"] for one in spool.items("session")] == ["ok"]
     spool.stored[CHILD]["host:sentry:run:child"] = stored.replace(HOLDER.encode(), b"killed")
     after = make(reporting=reporting)
     await after.restore([CHILD])
-    await after._runs.end_orphans()
-    await after._runs.end_orphans()
+    await after.runs.end_orphans()
+    await after.runs.end_orphans()
     assert [one["status"] for one in spool.items("session")] == ["ok", "abnormal"]
     assert [one["status"] for one in spool.items("check_in")] == ["in_progress"]
 
@@ -195,16 +195,16 @@ async def test_an_orphan_s_end_that_could_not_be_stored(make, spool):
     for speaks in (True, False):
         spool.rows.clear()
         spool.stored[CHILD][f"{RUN}child"] = stored
-        detector = make(reporting=reporting)
-        detector.started("child:8:1", NOW_NS)
+        issues = make(reporting=reporting)
+        issues.runs.child_started("child:8:1", NOW_NS)
         spool.full = True
-        await detector.tick()
+        await issues.tick()
         spool.full = False
         if speaks:
-            await feed(detector, spool, [plain("up", key="child:8:1:stdout")], CHILD)
-        await detector.tick()
-        await detector.tick()
-        await feed(detector, spool, [exited()], CHILD)
+            await feed(issues, spool, [plain("up", key="child:8:1:stdout")], CHILD)
+        await issues.tick()
+        await issues.tick()
+        await feed(issues, spool, [exited()], CHILD)
         first, *others = spool.items("session")
         assert (first["status"], first["init"]) == ("abnormal", False)
         assert [(one["status"], one["init"]) for one in others] == [("ok", True), ("exited", False)]

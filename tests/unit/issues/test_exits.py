@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from agent.event_names import PROCESS_EXITED
-from agent.issues.reading.exits import LOOP_WINDOW_NS, Ending, exit_event, exit_exception, kill_event, note_end, read_ending, told_already
+from agent.issues.reading.exit_cause import ExitCause
+from agent.issues.reading.exits import LOOP_WINDOW_NS, Ending, exit_event, exit_exception, explains, kill_event, note_end, read_ending
 from agent.parse.exceptions import FatalError, Frame, ThreadStack
 from agent.record import LogRecord, Origin, Severity
 from tests.support.sentry import NOW_NS, SUBJECT
 
+UNCAUGHT, DIED = ExitCause(uncaught_ns=NOW_NS), ExitCause(died_ns=NOW_NS)
 ENDINGS = {
     "well": (Ending(), True, "exited", ""),
     "code": (Ending(code=3), False, "crashed", "NonZeroExit"),
@@ -38,11 +40,11 @@ def test_endings(ending, good, status, type_):
 
 def test_what_a_traceback_tells_already():
     """Only the exit code of an uncaught exception, or an interrupt, is told by the traceback before it."""
-    assert told_already(Ending(code=1), uncaught=True)
-    assert told_already(Ending(signal_name="SIGINT"), uncaught=True)
-    assert not told_already(Ending(code=1), uncaught=False)
-    assert not told_already(Ending(code=3), uncaught=True)
-    assert not told_already(Ending(signal_name="SIGSEGV"), uncaught=True)
+    assert explains(UNCAUGHT, Ending(code=1), NOW_NS)
+    assert explains(UNCAUGHT, Ending(signal_name="SIGINT"), NOW_NS)
+    assert not explains(ExitCause(), Ending(code=1), NOW_NS)
+    assert not explains(UNCAUGHT, Ending(code=3), NOW_NS)
+    assert not explains(UNCAUGHT, Ending(signal_name="SIGSEGV"), NOW_NS)
 
 
 def test_an_unknown_end():
@@ -55,12 +57,12 @@ def test_an_unknown_end():
 
 def test_what_an_unknown_end_has_said():
     """A last traceback, or the interpreter's death in the log, is the whole story of an end that nobody saw; an OOM kill is a story of its own."""
-    assert told_already(Ending(unknown=True), uncaught=True)
-    assert told_already(Ending(unknown=True), uncaught=False, fatal=True)
-    assert told_already(Ending(signal_name="SIGABRT"), uncaught=False, fatal=True)
-    assert not told_already(Ending(unknown=True), uncaught=False)
-    assert not told_already(Ending(unknown=True, oom_kills=1), uncaught=True)
-    assert not told_already(Ending(code=3), uncaught=False, fatal=True)
+    assert explains(UNCAUGHT, Ending(unknown=True), NOW_NS)
+    assert explains(DIED, Ending(unknown=True), NOW_NS)
+    assert explains(DIED, Ending(signal_name="SIGABRT"), NOW_NS)
+    assert not explains(ExitCause(), Ending(unknown=True), NOW_NS)
+    assert not explains(UNCAUGHT, Ending(unknown=True, oom_kills=1), NOW_NS)
+    assert not explains(DIED, Ending(code=3), NOW_NS)
 
 
 def test_an_oom_kill_beside_a_process():

@@ -8,7 +8,17 @@ import pytest
 
 from agent.issues.event.encode import encode_event, value_of
 from agent.issues.event.error_event import ErrorEvent
-from agent.issues.event.frames import MAX_FRAMES, NoSources, Scene, class_of, encode_frame, encode_frames, is_in_app, module_of, short_name
+from agent.issues.event.frames import (
+    MAX_FRAMES,
+    EncodeOptions,
+    NoSourceCode,
+    class_of,
+    encode_frame,
+    encode_frames,
+    is_in_app,
+    module_of,
+    short_name,
+)
 from agent.issues.event.source_files import MAX_FILE, SourceFiles
 from agent.parse.exceptions import ExceptionInfo, Frame
 from agent.target.roots import Root, own
@@ -35,7 +45,7 @@ MODULES = {
 @pytest.mark.parametrize(("path", "told"), MODULES.items(), ids=MODULES)
 def test_names(path, told):
     """Module, short file name and `in_app` of each kind of file."""
-    module = module_of(path, NoSources())
+    module = module_of(path, NoSourceCode())
     assert (module, short_name(path, module), is_in_app(path, module, ())) == told
 
 
@@ -51,7 +61,7 @@ def test_names(path, told):
 )
 def test_code_that_cython_compiled(path, function, module):
     """Cython prints no path that exists, but says which module a function is in; file and module are those that sentry-sdk tells."""
-    told = encode_frame(Frame(path, 7, function), Scene())
+    told = encode_frame(Frame(path, 7, function), EncodeOptions())
     assert (told["filename"], told.get("module", "")) == (path, module or "odd.pyx")
 
 
@@ -90,8 +100,8 @@ def test_a_builtin_of_a_later_version_is_not_main():
 def test_folded_frames_are_unfolded_within_bounds():
     """Frames that the interpreter folded are told, but no more than the bound; the newest are among them."""
     frames = [Frame("/a.py", 1, "f", repeated=3), Frame("/a.py", 2, "g")]
-    assert [frame["function"] for frame in encode_frames(frames, Scene())] == ["f"] * 4 + ["g"]
-    many = encode_frames([Frame("/a.py", 1, "f", repeated=10**9), Frame("/a.py", 2, "g")], Scene())
+    assert [frame["function"] for frame in encode_frames(frames, EncodeOptions())] == ["f"] * 4 + ["g"]
+    many = encode_frames([Frame("/a.py", 1, "f", repeated=10**9), Frame("/a.py", 2, "g")], EncodeOptions())
     assert len(many) == MAX_FRAMES
     assert many[-1]["function"] == "g"
 
@@ -99,8 +109,8 @@ def test_folded_frames_are_unfolded_within_bounds():
 def test_locals_only_when_asked_for():
     """Local variables stay behind unless the configuration asks for them."""
     frame = Frame("/a.py", 1, "f", locals={"key": "secret"})
-    assert "vars" not in encode_frame(frame, Scene())
-    assert encode_frame(frame, Scene(locals=True))["vars"] == {"key": "secret"}
+    assert "vars" not in encode_frame(frame, EncodeOptions())
+    assert encode_frame(frame, EncodeOptions(locals=True))["vars"] == {"key": "secret"}
 
 
 def test_classes():
@@ -126,7 +136,7 @@ def test_a_tree_has_its_numbers():
         "ExceptionGroup", None, "g (1 sub-exception)", (), group=(leaf,), is_group=True, cause=ExceptionInfo("KeyError", None, "k", ())
     )
     event = ErrorEvent("1" * 32, NOW_NS, "error", ("a",), exception=group)
-    values = encode_event(event, Scene())["exception"]["values"]
+    values = encode_event(event, EncodeOptions())["exception"]["values"]
     assert [one["type"] for one in values] == ["ValueError", "KeyError", "ExceptionGroup"]
     places = [(one["mechanism"]["exception_id"], one["mechanism"].get("parent_id"), one["mechanism"].get("source")) for one in values]
     assert places == [(2, 0, "exceptions[0]"), (1, 0, "__cause__"), (0, None, None)]
@@ -146,14 +156,14 @@ def source(tmp_path):
 
 def test_the_lines_around(source):
     """Five lines before and after, as far as there are any."""
-    frame = encode_frame(Frame(str(source), 8, "f", "line 8"), Scene(sources=SourceFiles()))
+    frame = encode_frame(Frame(str(source), 8, "f", "line 8"), EncodeOptions(sources=SourceFiles()))
     assert frame["pre_context"] == [f"line {number}" for number in range(3, 8)]
     assert (frame["context_line"], frame["post_context"]) == ("line 8", ["line 9", "line 10"])
 
 
 def test_another_version_is_not_told(source):
     """A file whose line is not the one that the traceback shows is not what ran: only the shown line is told."""
-    frame = encode_frame(Frame(str(source), 8, "f", "something else"), Scene(sources=SourceFiles()))
+    frame = encode_frame(Frame(str(source), 8, "f", "something else"), EncodeOptions(sources=SourceFiles()))
     assert frame["context_line"] == "something else"
     assert "pre_context" not in frame
 

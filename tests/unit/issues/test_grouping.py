@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from agent.issues.event.encode import encode_event
-from agent.issues.event.frames import Scene
-from agent.issues.reading.errors import Rules, to_event
+from agent.issues.event.frames import EncodeOptions
 from agent.issues.reading.exits import Ending, exit_event
+from agent.issues.reading.record_event import record_event
+from agent.issues.reading.rules import Rules
 from agent.record import LogRecord, Origin, Severity
 from tests.support.sentry import NOW_NS, SUBJECT, records_of
 
@@ -15,7 +16,7 @@ STACK = 'Traceback (most recent call last):\n  File "/app/pay.py", line 3, in ch
 
 def encoded(text: str) -> dict:
     """The event of a text on stderr."""
-    return encode_event(to_event(records_of(text.encode())[0], SUBJECT, Rules()), Scene())
+    return encode_event(record_event(records_of(text.encode())[0], SUBJECT, Rules()), EncodeOptions())
 
 
 def test_what_has_a_stack_or_a_template_groups_itself() -> None:
@@ -32,13 +33,13 @@ def test_what_receivers_would_group_badly_has_a_fingerprint() -> None:
     bare = LogRecord(
         NOW_NS, NOW_NS, Severity.ERROR, "ERROR", "no", {"exception.type": "OSError", "exception.message": "no bill 7"}, Origin("f"), 0
     )
-    assert encode_event(to_event(bare, SUBJECT, Rules()), Scene())["fingerprint"] == ["OSError", "no bill %s"]
+    assert encode_event(record_event(bare, SUBJECT, Rules()), EncodeOptions())["fingerprint"] == ["OSError", "no bill %s"]
 
 
 def test_the_end_of_a_process_has_a_title() -> None:
     """Of what the agent makes itself type and value say what happened to which service, and nothing keeps a receiver from showing them."""
     record = LogRecord(NOW_NS, NOW_NS, Severity.ERROR, "", "x", {}, Origin("child:7:exit"), 0)
-    event = encode_event(exit_event(record, Ending(code=3, program="pay.py"), SUBJECT), Scene())
+    event = encode_event(exit_event(record, Ending(code=3, program="pay.py"), SUBJECT), EncodeOptions())
     (error,) = event["exception"]["values"]
     assert (error["type"], error["value"]) == ("NonZeroExit", "strategy: pay.py exited with code 3")
     assert "synthetic" not in error["mechanism"]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from agent.columns import Lines, Records, last
-from agent.issues.recent.breadcrumbs import Crumbs
+from agent.issues.recent.breadcrumbs import Breadcrumbs
 from agent.issues.recent.last_records import MAX_KEYS, MAX_LINE, MAX_WAITING, Last, LastOfEach
 from agent.parse.json_columns import Reader
 from agent.record import Origin
@@ -42,7 +42,7 @@ def made(monkeypatch):
 
 def test_nothing_is_made_until_somebody_asks(made):
     """Block after block passes, and no line becomes a record; then only the last ones do."""
-    crumbs = Crumbs(5)
+    crumbs = Breadcrumbs(5)
     for first in range(0, 1000, 100):
         crumbs.keep("app", Records(block(first, 100)))
     batch = crumbs.before("app", Records(block(1000, 2)), [ORIGIN])

@@ -13,7 +13,7 @@ from tests.support.detecting import feed, plain
 PROGRAM = """
 import asyncio, json, sys, threading
 
-from agent.host.detecting import LaterMaker
+from agent.host.issues import LazyCompleter
 import agent.host.runtime, agent.exporters.sentry
 
 class Watcher:
@@ -27,9 +27,9 @@ sys.meta_path.insert(0, Watcher())
 event = {"event_id": "1" * 32, "message": "x", "extra": {"password": "hunter2"}}
 
 async def main():
-    maker = LaterMaker()
+    maker = LazyCompleter()
     before = "sentry_sdk" in sys.modules
-    first, second = await asyncio.gather(maker.make(event), maker.make(event))
+    first, second = await asyncio.gather(maker.complete(event), maker.complete(event))
     maker.close()
     made = json.loads(first)
     print(json.dumps([before, sorted(Watcher.threads), made["extra"], made["platform"], json.loads(second)["extra"] == made["extra"]]))
@@ -50,7 +50,7 @@ class SlowMaker:
     def __init__(self):
         self.asked, self.go = asyncio.Event(), asyncio.Event()
 
-    async def make(self, event):
+    async def complete(self, event):
         self.asked.set()
         await self.go.wait()
         return json.dumps(event).encode()
@@ -62,31 +62,31 @@ class SlowMaker:
 async def test_others_go_on_while_the_first_event_is_made(make, spool):
     """A batch with an error waits until its event is made; those of other sources, and of its own without errors, do not."""
     maker = SlowMaker()
-    detector = make(maker=maker)
-    first = asyncio.create_task(feed(detector, spool, [plain("it broke", Severity.ERROR)]))
+    issues = make(completer=maker)
+    first = asyncio.create_task(feed(issues, spool, [plain("it broke", Severity.ERROR)]))
     await maker.asked.wait()
-    await feed(detector, spool, [plain("well", key="file:b")], "other")
-    await feed(detector, spool, [plain("well", offset=9)])
-    again = asyncio.create_task(feed(detector, spool, [plain("it broke", Severity.ERROR, 10)]))
+    await feed(issues, spool, [plain("well", key="file:b")], "other")
+    await feed(issues, spool, [plain("well", offset=9)])
+    again = asyncio.create_task(feed(issues, spool, [plain("it broke", Severity.ERROR, 10)]))
     await asyncio.sleep(0)
     assert (spool.rows, first.done(), again.done()) == ([], False, False)
     maker.go.set()
     await asyncio.gather(first, again)
     assert [event["logentry"]["message"] for event in spool.items("event")] == ["it broke"]
-    await detector.finish()
+    await issues.finish()
     assert [event["extra"]["occurrences"]["count"] for event in spool.items("event")] == [1, 1]
 
 
 async def test_cancelled_while_the_first_event_is_made(make, spool):
     """The batch was not stored, and the next look at it finds the same error as if for the first time."""
     maker = SlowMaker()
-    detector = make(maker=maker)
+    issues = make(completer=maker)
     batch = [plain("it broke", Severity.ERROR)]
-    first = asyncio.create_task(feed(detector, spool, batch))
+    first = asyncio.create_task(feed(issues, spool, batch))
     await maker.asked.wait()
     first.cancel()
     await asyncio.wait([first])
     assert (first.cancelled(), spool.rows) == (True, [])
     maker.go.set()
-    await feed(detector, spool, batch)
+    await feed(issues, spool, batch)
     assert len(spool.items("event")) == 1

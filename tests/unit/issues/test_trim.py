@@ -8,7 +8,7 @@ from agent.issues.envelope.format import Envelope, Item, decode, encode
 from agent.issues.envelope.trim import fit, steps
 from agent.issues.event.encode import encode_event
 from agent.issues.event.error_event import ErrorEvent, Message
-from agent.issues.event.frames import Scene
+from agent.issues.event.frames import EncodeOptions
 from agent.parse.exceptions import ExceptionInfo, Frame
 from tests.support.sentry import NOW_NS
 
@@ -62,7 +62,7 @@ def test_whatever_an_error_holds_it_gets_small():
     members = tuple(ExceptionInfo("E" * 5000, "m" * 5000, "v" * 9000, frames) for _ in range(60))
     root = ExceptionInfo("Root", None, "root", frames, group=members, is_group=True)
     event = ErrorEvent("1" * 32, NOW_NS, "error", ("F" * 5000, "G" * 5000), exception=root, message=Message("t" * 9000, ("p",), "t" * 9000))
-    encoded = encode_event(event, Scene())
+    encoded = encode_event(event, EncodeOptions())
     fitted = fit(envelope(encoded), 64 * 1024)
     assert len(encode(fitted)) <= 64 * 1024
     kept = event_of(fitted)["exception"]["values"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from agent.issues.event.encode import encode_event
-from agent.issues.event.frames import Scene
-from agent.issues.reading.errors import Rules, ends_the_interpreter, to_event
+from agent.issues.event.frames import EncodeOptions
+from agent.issues.reading.record_event import record_event
+from agent.issues.reading.record_exception import ends_the_interpreter
+from agent.issues.reading.rules import Rules
 from agent.issues.reading.unhandled import handler_of, path_of, sanitized, unhandled
 from agent.parse.exceptions import Frame
 from tests.support.sentry import SUBJECT, records_of
@@ -133,7 +135,7 @@ def test_the_coroutine_of_a_task() -> None:
     assert found.transaction is not None
     assert (found.transaction.name, found.transaction.source) == ("Feed.poll", "task")
     text = f"2026-01-01 10:00:00,123 - asyncio - ERROR - {message}\n{TRACEBACK}"
-    event = to_event(records_of(text.encode())[0], SUBJECT, Rules())
+    event = record_event(records_of(text.encode())[0], SUBJECT, Rules())
     assert event.transaction == found.transaction
 
 
@@ -166,10 +168,10 @@ def test_paths() -> None:
 
 def test_the_event_of_a_request() -> None:
     """The event says that the error is unhandled, of which transaction and request."""
-    event = to_event(
+    event = record_event(
         records_of(f"[2026-01-01 10:00:00,123] ERROR in app: Exception on /basket/7?a=b [GET]\n{TRACEBACK}".encode())[0], SUBJECT, Rules()
     )
-    made = encode_event(event, Scene())
+    made = encode_event(event, EncodeOptions())
     assert made["exception"]["values"][0]["mechanism"] == {"type": "flask", "handled": False}
     assert (made["transaction"], made["transaction_info"]) == ("/basket/*", {"source": "sanitized"})
     assert made["request"] == {"method": "GET", "url": "/basket/7", "query_string": "a=b"}
@@ -187,7 +189,7 @@ def test_the_event_of_a_request() -> None:
 def test_what_the_interpreter_prints(before: str, mechanism: str) -> None:
     """The interpreter's own reports are unhandled, each as the SDK's integration calls it."""
     (record,) = records_of((before + TRACEBACK).encode())
-    event = to_event(record, SUBJECT, Rules())
+    event = record_event(record, SUBJECT, Rules())
     assert (event.mechanism.type, event.mechanism.handled) == (mechanism, False)
 
 
@@ -195,5 +197,5 @@ def test_a_task_that_failed_does_not_end_the_program() -> None:
     """An unhandled error of a request or a task does not explain the exit code of the program."""
     text = f"2026-01-01 10:00:00,123 - shop - ERROR - Exception in ASGI application\n{TRACEBACK}"
     (record,) = records_of(text.encode())
-    event = to_event(record, SUBJECT, Rules())
+    event = record_event(record, SUBJECT, Rules())
     assert (event.mechanism.handled, ends_the_interpreter(record, event)) == (False, False)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from agent.issues.folding.windows import Budget, Choice, Limits, Storms
+from agent.issues.folding.windows import Budget, Choice, FoldingLimits, OpenWindows
 
 SECOND = 10**9
-LIMITS = Limits(window_ns=60 * SECOND, per_fingerprint=1, total=100, fingerprints=3)
+LIMITS = FoldingLimits(window_ns=60 * SECOND, per_group=1, total=100, groups=3)
 
 
-def storms(limits: Limits = LIMITS, stored: dict[str, bytes] | None = None) -> Storms:
+def storms(limits: FoldingLimits = LIMITS, stored: dict[str, bytes] | None = None) -> OpenWindows:
     """The windows of a source."""
-    return Storms(limits, Budget(limits), stored)
+    return OpenWindows(limits, Budget(limits), stored)
 
 
-def note(state: Storms, fingerprint: str, now: int, stored: dict[str, bytes]) -> Choice:
+def note(state: OpenWindows, fingerprint: str, now: int, stored: dict[str, bytes]) -> Choice:
     """Note one error and store it."""
     draft = state.begin()
     choice = draft.note(fingerprint, now, now)
@@ -110,17 +110,17 @@ def test_too_many_kinds_are_counted():
 
 def test_the_limit_for_all_folds_new_kinds():
     """Beyond the limit for all kinds a new one is folded, not lost: it is told when there is room."""
-    limits = Limits(window_ns=60 * SECOND, total=2, fingerprints=10)
+    limits = FoldingLimits(window_ns=60 * SECOND, total=2, groups=10)
     state, stored = storms(limits), {}
     assert [note(state, name, SECOND, stored) for name in "abc"] == [Choice.SEND, Choice.SEND, Choice.FOLD_FIRST]
     draft = state.begin()
     (summary,) = draft.close(70 * SECOND)
-    assert (summary.fingerprint, summary.window.folded) == ("c", 1)
+    assert (summary.key, summary.window.folded) == ("c", 1)
 
 
 def test_summaries_keep_to_the_limit_for_all():
     """Windows whose summary there is no room for stay open until there is; at the end of a run all are told."""
-    limits = Limits(window_ns=60 * SECOND, total=2, fingerprints=10)
+    limits = FoldingLimits(window_ns=60 * SECOND, total=2, groups=10)
     state, stored = storms(limits), {}
     for name in "abcd":
         note(state, name, SECOND, stored)
@@ -133,7 +133,7 @@ def test_summaries_keep_to_the_limit_for_all():
 
 def test_a_draft_that_was_not_stored_takes_no_budget():
     """However many drafts are given up, as many events are sent as the limit allows; while they are open, no more than that."""
-    limits = Limits(total=2)
+    limits = FoldingLimits(total=2)
     state = storms(limits)
     for _ in range(9):
         with state.begin() as draft:

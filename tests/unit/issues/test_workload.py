@@ -8,9 +8,10 @@ import pytest
 
 from agent.issues.event import workload as module
 from agent.issues.event.encode import encode_event
-from agent.issues.event.frames import Scene
+from agent.issues.event.frames import EncodeOptions
 from agent.issues.event.workload import Workload
-from agent.issues.reading.errors import Rules, to_event
+from agent.issues.reading.record_event import record_event
+from agent.issues.reading.rules import Rules
 from agent.target.program import Program
 from agent.target.roots import Root
 from tests.support.sentry import SUBJECT, records_of
@@ -92,7 +93,7 @@ def test_directories_are_read_once(root, monkeypatch) -> None:
 
 def test_the_event_has_it(root) -> None:
     """The main script's frames are `__main__`'s although the stack does not go down to it; command line, modules and contexts are in the event."""
-    event = encode_event(to_event(records_of(TEXT.encode())[0], SUBJECT, Rules()), Scene(workload=Workload(lambda: [root])))
+    event = encode_event(record_event(records_of(TEXT.encode())[0], SUBJECT, Rules()), EncodeOptions(workload=Workload(lambda: [root])))
     assert [frame["module"] for frame in event["exception"]["values"][0]["stacktrace"]["frames"]] == ["flask.app", "__main__"]
     assert event["extra"]["process.command_line"].startswith("/venv/bin/python shop.py")
     assert (event["modules"]["flask"], event["contexts"]["runtime"]["version"]) == ("3.1.0", "3.12.4")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.issues.reading.errors import Rules, Subject, to_event
+from agent.issues.reading.record_event import record_event
+from agent.issues.reading.rules import Rules
+from agent.issues.reading.subject import Subject
 from agent.parse.traceback import parse_traceback
 from tests.support.sentry import records_of
 
@@ -196,7 +198,7 @@ def test_an_ordinary_line_in_a_message_does_not_change_the_issue() -> None:
     """What a program prints below an exception is at worst a part of its message: type, frames and group stay the same."""
     died = SIMPLE.replace(b"in f", b"in <module>")
     short, long = (records_of(died + more)[0] for more in (b"", b"starting again\n"))
-    first, second = (to_event(record, Subject("strategy", "host"), Rules()) for record in (short, long))
+    first, second = (record_event(record, Subject("strategy", "host"), Rules()) for record in (short, long))
     assert long.attributes["exception.message"] == "no\nstarting again"
     assert first.group == second.group
     assert first.exception is not None

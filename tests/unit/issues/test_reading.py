@@ -9,18 +9,13 @@ import pytest
 
 from agent.event_names import PROBE_CHANGED
 from agent.issues.event.encode import encode_event
-from agent.issues.event.frames import Scene
-from agent.issues.reading.errors import (
-    Rules,
-    crumb_of,
-    ends_the_interpreter,
-    event_id,
-    level_name,
-    read_exception,
-    resource_subject,
-    to_event,
-)
+from agent.issues.event.frames import EncodeOptions
 from agent.issues.reading.grouping import group_of
+from agent.issues.reading.record_event import record_event
+from agent.issues.reading.record_exception import ends_the_interpreter, read_exception
+from agent.issues.reading.record_fields import breadcrumb_of, event_id, level_name
+from agent.issues.reading.rules import Rules
+from agent.issues.reading.subject import resource_subject
 from agent.issues.reading.templates import parametrise
 from agent.parse.patterns import compile_pattern
 from agent.record import LogRecord, Origin, Severity
@@ -38,29 +33,29 @@ def record(text="it broke", severity=Severity.ERROR, stream="", **attributes):
 def test_the_level_decides():
     """From the level on a record is an error, below it is none."""
     severities = (0, 1, 5, 9, 13, 17, 18, 21)
-    assert [Rules().concerns(record(severity=one)) for one in severities] == [False] * 5 + [True] * 3
-    assert [Rules(level=13).concerns(record(severity=one)) for one in severities] == [False] * 4 + [True] * 4
+    assert [Rules().matches(record(severity=one)) for one in severities] == [False] * 5 + [True] * 3
+    assert [Rules(level=13).matches(record(severity=one)) for one in severities] == [False] * 4 + [True] * 4
 
 
 def test_an_exception_without_a_level():
     """A record without a level that tells of an exception is an error; one that only has a field of that name is not."""
-    assert Rules().concerns(record(severity=0, exc_info=TRACEBACK))
-    assert not Rules().concerns(record(severity=0, exception="none"))
+    assert Rules().matches(record(severity=0, exc_info=TRACEBACK))
+    assert not Rules().matches(record(severity=0, exception="none"))
 
 
 def test_a_pattern_decides():
     """A record that the pattern finds is an error whatever its level; a body that is no text is not searched."""
     rules = Rules(pattern=compile_pattern("kill switch|margin call"))
-    assert rules.concerns(record("the kill switch is on", Severity.INFO))
-    assert not rules.concerns(record("all well", Severity.INFO))
-    assert not rules.concerns(record({"kill switch": 1}, Severity.INFO))
+    assert rules.matches(record("the kill switch is on", Severity.INFO))
+    assert not rules.matches(record("all well", Severity.INFO))
+    assert not rules.matches(record({"kill switch": 1}, Severity.INFO))
 
 
 def test_probes_may_be_left_out():
     """A probe that went down is an error unless that is not wished."""
     down = record(**{"event.name": PROBE_CHANGED})._replace(origin=Origin("probe:api"))
-    assert Rules().concerns(down)
-    assert not Rules(probes=False).concerns(down)
+    assert Rules().matches(down)
+    assert not Rules(probes=False).matches(down)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +77,7 @@ def test_a_logged_exception():
         "exc_info": TRACEBACK,
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
     }
-    event = to_event(records_of(json.dumps(line).encode())[0], SUBJECT, Rules())
+    event = record_event(records_of(json.dumps(line).encode())[0], SUBJECT, Rules())
     assert (event.message.template, event.logger, event.exception.type) == ("order failed", "router", "KeyError")
     assert event.extra == {"logger": "router", "order": "A7"}
     assert event.trace_id == "0af7651916cd43dd8448eb211c80319c"
@@ -92,15 +87,15 @@ def test_a_logged_exception():
 def test_an_uncaught_exception():
     """A bare traceback on stderr is an exception that nobody caught; on stdout it is somebody's print."""
     (on_stderr,), (on_stdout,) = records_of(TRACEBACK.encode()), records_of(TRACEBACK.encode(), stream="stdout")
-    assert to_event(on_stderr, SUBJECT, Rules()).mechanism.handled is False
-    assert to_event(on_stdout, SUBJECT, Rules()).mechanism.handled is True
-    assert to_event(on_stderr, SUBJECT, Rules()).message is None
+    assert record_event(on_stderr, SUBJECT, Rules()).mechanism.handled is False
+    assert record_event(on_stdout, SUBJECT, Rules()).mechanism.handled is True
+    assert record_event(on_stderr, SUBJECT, Rules()).message is None
 
 
 def test_an_uncaught_exception_on_the_other_stream():
     """A traceback that goes down to the program itself is one that nobody caught also on stdout (`2>&1`): its exit code is no second issue."""
     (whole,) = records_of(TRACEBACK.replace("in f", "in <module>").encode(), stream="stdout")
-    event = to_event(whole, SUBJECT, Rules())
+    event = record_event(whole, SUBJECT, Rules())
     assert (event.mechanism.type, ends_the_interpreter(whole, event)) == ("excepthook", True)
 
 
@@ -109,21 +104,21 @@ def test_the_stream_of_a_container(stream, handled):
     """Where a container's runtime says of each line which stream it came from, that counts, and can be searched by."""
     lines = "".join(f"2026-01-01T10:00:00.00000000{number}Z {stream} F {line}\n" for number, line in enumerate(TRACEBACK.splitlines()))
     (one,) = records_of(lines.encode(), stream="")
-    event = to_event(one, SUBJECT, Rules())
+    event = record_event(one, SUBJECT, Rules())
     assert (event.mechanism.handled, event.tags["log.iostream"]) == (handled, stream)
 
 
 def test_an_uncaught_exception_with_a_long_message():
     """Also where the message is too long to be kept, nobody has caught it: its exit code is no second issue."""
     (one,) = records_of(TRACEBACK.replace("7", "x" * 300_000).encode())
-    event = to_event(one, SUBJECT, Rules())
+    event = record_event(one, SUBJECT, Rules())
     assert (one.attributes["log.truncated"], event.mechanism.type, event.message) == (True, "excepthook", None)
     assert ends_the_interpreter(one, event)
 
 
 def test_a_traceback_in_the_text():
     """A traceback within a message is taken out of it."""
-    event = to_event(record("job 7 died\n" + TRACEBACK), SUBJECT, Rules())
+    event = record_event(record("job 7 died\n" + TRACEBACK), SUBJECT, Rules())
     assert (event.message.template, event.exception.type) == ("job %s died", "KeyError")
 
 
@@ -131,13 +126,13 @@ def test_a_stack_that_was_asked_for():
     """What faulthandler prints on request is no error; what it prints of a death, or when a time is over, is one."""
     stack = 'Current thread 0x00007f8a (most recent call first):\n  File "/app/a.py", line 3 in f\n  File "/app/a.py", line 9 in <module>\n'
     told = {before: records_of((before + stack).encode())[0] for before in ("", "Fatal Python error: Aborted\n\n", "Timeout (0:01:00)!\n")}
-    assert [Rules().concerns(one) for one in told.values()] == [False, True, True]
+    assert [Rules().matches(one) for one in told.values()] == [False, True, True]
 
 
 def test_an_interpreter_that_died():
     """The report of faulthandler is a fatal error with the stack of the thread that died."""
     for file in sorted(CORPUS.glob("3.13/fatal_segmentation_fault*.txt")):
-        event = to_event(records_of(file.read_bytes())[0], SUBJECT, Rules())
+        event = record_event(records_of(file.read_bytes())[0], SUBJECT, Rules())
         assert (event.exception.type, event.exception.value) == ("FatalPythonError", "Segmentation fault")
         assert event.fatal is not None
         assert event.exception.frames
@@ -145,7 +140,7 @@ def test_an_interpreter_that_died():
 
 def test_every_traceback_of_the_corpus_is_an_error_with_a_type():
     """Each file of the corpus gives at least one event that names an exception."""
-    found = {name for name, one in corpus("3.12/*.txt") if to_event(one, SUBJECT, Rules()).exception}
+    found = {name for name, one in corpus("3.12/*.txt") if record_event(one, SUBJECT, Rules()).exception}
     assert found == {file.name for file in CORPUS.glob("3.12/*.txt")}
 
 
@@ -229,8 +224,8 @@ def test_tags_of_the_resource():
     """What the resource says and the event has no place for can be searched by; of another service it is not told."""
     resource = {"service.name": "a", "service.version": "1", "host.name": "h", "k8s.pod.name": "p"}
     subject = resource_subject(resource, "me")
-    assert to_event(record(), subject, Rules()).tags == {"service.name": "a", "k8s.pod.name": "p", "log.iostream": ""}
-    assert "k8s.pod.name" not in to_event(record(**{"service.name": "b"}), subject, Rules()).tags
+    assert record_event(record(), subject, Rules()).tags == {"service.name": "a", "k8s.pod.name": "p", "log.iostream": ""}
+    assert "k8s.pod.name" not in record_event(record(**{"service.name": "b"}), subject, Rules()).tags
     assert len(resource_subject({f"key{number}": "x" for number in range(100)}, "me").tags) == 30
 
 
@@ -246,9 +241,9 @@ def test_ids():
 
 def test_what_is_kept_is_bounded():
     """Ten thousand fields and a field of a megabyte leave an event of bounded size."""
-    event = to_event(record(**{f"key{number}": "x" * 1_000_000 for number in range(100)}), SUBJECT, Rules())
+    event = record_event(record(**{f"key{number}": "x" * 1_000_000 for number in range(100)}), SUBJECT, Rules())
     assert sum(len(str(value)) for value in event.extra.values()) <= 50 * 2048
-    assert len(crumb_of(record("x" * 100_000)).message) == 512
+    assert len(breadcrumb_of(record("x" * 100_000)).message) == 512
 
 
 def test_a_sentence_is_no_kind():
@@ -256,8 +251,8 @@ def test_a_sentence_is_no_kind():
     stack = {"exception.type": "KeyError", "exception.stacktrace": TRACEBACK}
     said = [record(f"order for {word} failed", **stack)._replace(severity_text="ERROR") for word in ("XYZ", "ABC")]
     named = [record(f"order {word}", **stack)._replace(severity_text="error") for word in ("failed", "lost")]
-    assert len({to_event(one, SUBJECT, Rules()).group for one in said}) == 1
-    assert len({to_event(one, SUBJECT, Rules()).group for one in named}) == 2
+    assert len({record_event(one, SUBJECT, Rules()).group for one in said}) == 1
+    assert len({record_event(one, SUBJECT, Rules()).group for one in named}) == 2
 
 
 def test_places_of_windows():
@@ -277,7 +272,7 @@ def test_whose_a_record_is():
         ({"service.name": 7}, "strategy"),
         ({}, "strategy"),
     ):
-        event = to_event(record("it broke", **attributes), SUBJECT, Rules())
+        event = record_event(record("it broke", **attributes), SUBJECT, Rules())
         assert (event.service, event.tags["service.name"]) == (service, service)
 
 
@@ -287,39 +282,39 @@ def test_what_ends_an_interpreter():
     for before, wanted in ends.items():
         told = {"exception.type": "KeyError", "exception.message": "7", "exception.stacktrace": before + TRACEBACK}
         one = record("KeyError: 7", **told)
-        assert ends_the_interpreter(one, to_event(one, SUBJECT, Rules())) is wanted
+        assert ends_the_interpreter(one, record_event(one, SUBJECT, Rules())) is wanted
     logged = record("it broke", **{"exception.stacktrace": TRACEBACK})
-    assert not ends_the_interpreter(logged, to_event(logged, SUBJECT, Rules()))
+    assert not ends_the_interpreter(logged, record_event(logged, SUBJECT, Rules()))
 
 
 def test_what_follows_a_logged_error():
     """An exception that nobody caught explains the exit code also where its traceback stands below an error that was logged just before."""
     text = "2026-01-01 10:00:00,123 - app - ERROR - bad\n" + TRACEBACK.replace("in f", "in <module>")
     (one,) = records_of(text.encode())
-    assert ends_the_interpreter(one, to_event(one, SUBJECT, Rules()))
+    assert ends_the_interpreter(one, record_event(one, SUBJECT, Rules()))
 
 
 def test_names_of_loggers():
     """Each library has its own field for it, ECS a nested one; what is no name does not count."""
     fields = ({"logger": "a.b"}, {"name": "a.b"}, {"log.logger": "a.b"}, {"log": {"logger": "a.b"}})
-    assert {to_event(record(**one), SUBJECT, Rules()).logger for one in fields} == {"a.b"}
-    assert {to_event(record(**one), SUBJECT, Rules()).logger for one in ({"log": "a.b"}, {"log": {"logger": 7}}, {"name": 7})} == {""}
+    assert {record_event(record(**one), SUBJECT, Rules()).logger for one in fields} == {"a.b"}
+    assert {record_event(record(**one), SUBJECT, Rules()).logger for one in ({"log": "a.b"}, {"log": {"logger": 7}}, {"name": 7})} == {""}
 
 
 def test_fields_of_breadcrumbs():
     """A breadcrumb has the fields of its record but for its logger, some of them, each bounded."""
     fields = {"logger": "a", "order": 7, "long": "x" * 1000, "exc_info": TRACEBACK, **{f"key{number}": number for number in range(50)}}
-    data = crumb_of(record(**fields)).data
+    data = breadcrumb_of(record(**fields)).data
     assert (data["order"], len(data["long"]), len(data)) == (7, 256, 20)
     assert not {"logger", "exc_info"} & data.keys()
-    assert encode_event(replace(to_event(record(), SUBJECT, Rules()), breadcrumbs=(crumb_of(record(order=7)),)), Scene())["breadcrumbs"][
-        "values"
-    ][0]["data"] == {"order": 7}
+    assert encode_event(replace(record_event(record(), SUBJECT, Rules()), breadcrumbs=(breadcrumb_of(record(order=7)),)), EncodeOptions())[
+        "breadcrumbs"
+    ]["values"][0]["data"] == {"order": 7}
 
 
 def test_long_names_of_loggers():
     """A logger's name is bounded: it is in every breadcrumb."""
-    assert len(crumb_of(record("x", logger="l" * 10_000)).category) == 128
+    assert len(breadcrumb_of(record("x", logger="l" * 10_000)).category) == 128
 
 
 @pytest.mark.parametrize(
@@ -335,7 +330,7 @@ def test_long_names_of_loggers():
 def test_the_worst_level(line):
     """What a program calls critical or fatal is fatal at Sentry, as the SDK in the process has it."""
     (one,) = records_of(line.encode())
-    assert to_event(one, SUBJECT, Rules()).level == "fatal"
+    assert record_event(one, SUBJECT, Rules()).level == "fatal"
 
 
 def test_the_arrays_of_structlog():
@@ -343,7 +338,7 @@ def test_the_arrays_of_structlog():
     frames = [{"filename": "/srv/pay.py", "lineno": 3, "name": "charge"}]
     stack = {"exc_type": "KeyError", "exc_value": "'price'", "syntax_error": None, "is_cause": False, "frames": frames}
     (one,) = records_of(json.dumps({"event": "it broke", "level": "error", "exception": [stack]}).encode())
-    event = to_event(one, SUBJECT, Rules())
+    event = record_event(one, SUBJECT, Rules())
     assert (event.exception.type, event.exception.value) == (one.attributes["exception.type"], one.attributes["exception.message"])
     assert [frame.function for frame in event.exception.frames] == ["charge"]
 
@@ -352,6 +347,6 @@ def test_access_logs():
     """A line of an access log with a server's error is no issue of its own; a program that logs such a status as an error has one."""
     (line,) = records_of(b'10.0.0.1 - - [29/Nov/2026:05:47:25 +0000] "GET /basket/8 HTTP/1.1" 502 12 "-" "curl"')
     assert line.severity >= Severity.ERROR
-    assert not Rules().concerns(line)
-    assert Rules().concerns(record(**{"http.response.status_code": 502})._replace(severity_text="ERROR"))
-    assert Rules(pattern=compile_pattern("basket")).concerns(line)
+    assert not Rules().matches(line)
+    assert Rules().matches(record(**{"http.response.status_code": 502})._replace(severity_text="ERROR"))
+    assert Rules(pattern=compile_pattern("basket")).matches(line)

@@ -1,4 +1,4 @@
-"""The black box: the last lines that were logged and the last resource samples, kept in memory for whoever asks what went before a crash."""
+"""The last lines that were logged and the last resource samples, kept in memory as attachments of an event."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from agent.columns import last
-from agent.issues.event.encode import timestamp
+from agent.issues.envelope.format import timestamp
 from agent.issues.event.error_event import Attachment
-from agent.issues.reading.errors import STACKTRACE, level_name
+from agent.issues.reading.record_fields import STACKTRACE, level_name
 from agent.issues.recent.last_records import LastOfEach
 from agent.record import LogRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from agent.clock import Clock
 
 Line = tuple[int, int, str, str]
 """Nanoseconds since the Unix epoch, SeverityNumber, text, key of the origin."""
@@ -33,10 +35,13 @@ MAX_BYTES: Final = 64 * 1024
 _LINES_SHARE: Final = MAX_BYTES * 3 // 4
 
 
-class BlackBox:
-    """What was last said and measured, per source; bounded in every direction."""
+class RecentActivity:
+    """The last lines per source and the last samples; bounded in every direction."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock, figures: Callable[[], Mapping[str, float]]) -> None:
+        """`figures` reads the workload's figures at this moment."""
+        self._clock = clock
+        self._figures = figures
         self._lines = LastOfEach(MAX_LINES, shortened)
         self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
         self._waiting: dict[object, Judged] = {}
@@ -52,27 +57,27 @@ class BlackBox:
         finally:
             del self._waiting[key]
 
-    def remember(self, source: str, records: Sequence[LogRecord]) -> None:
+    def keep(self, source: str, records: Sequence[LogRecord]) -> None:
         """Take the last of a source's records; they are redacted already."""
         self._lines.extend(source, last(records, MAX_LINES))
 
-    def sample(self, time_ns: int, figures: Mapping[str, float]) -> None:
-        """Take what was measured at a moment (nanoseconds since the Unix epoch)."""
-        if figures:
-            self._samples.append((time_ns, dict(figures)))
+    def sample(self) -> None:
+        """Keep the present figures."""
+        self._samples.extend(self._now())
 
-    def attachments(self, source: str, now: Sample | None = None) -> tuple[Attachment, ...]:
-        """What is known now: the newest lines of the source ("" = of all) and the newest samples, in `MAX_BYTES` together.
-
-        `now`: a sample that is not to be remembered.
-        """
+    def attachments(self, source: str) -> tuple[Attachment, ...]:
+        """The newest lines of the source ("" = of all), the newest samples and the present figures, in `MAX_BYTES` together."""
         parts = [part for name, records in self._waiting.values() if source in ("", name) for part in last(records, MAX_LINES)]
         lines = [*(self._lines.of(source) if source else self._lines), *(shortened(record) for part in parts for record in part)]
         text = newest([line_of(line) for line in in_order(lines[-MAX_LINES:] if source else lines)], _LINES_SHARE)
         found = [Attachment("last_lines.txt", "text/plain", text)] if text else []
-        samples = [*self._samples, *([now] if now and now[1] else ())][-MAX_SAMPLES:]
+        samples = [*self._samples, *self._now()][-MAX_SAMPLES:]
         rows = newest([_row(sample) for sample in samples], MAX_BYTES - _LINES_SHARE)
         return (*found, Attachment("resources.jsonl", "application/x-ndjson", rows)) if rows else tuple(found)
+
+    def _now(self) -> list[Sample]:
+        figures = self._figures()
+        return [(self._clock.wall_ns(), dict(figures))] if figures else []
 
 
 def shortened(record: LogRecord) -> Line:
