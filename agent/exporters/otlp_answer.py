@@ -23,6 +23,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.net.errors import ErrorKind
+from agent.net.message import shown_location
 from agent.options import MASK, mask_url
 
 if TYPE_CHECKING:
@@ -151,7 +152,8 @@ def _reason(response: Response) -> str:
     text = _status_message(response)
     reason = f"HTTP {response.status}" + (f": {text}" if text else "")
     if 300 <= response.status < 400:
-        reason += f" (redirected to {response.header('location') or 'nowhere'}; not followed, set the endpoint to where the data belongs)"
+        location = shown_location(response.header("location") or "nowhere")
+        reason += f" (redirected to {location}; not followed, set the endpoint to where the data belongs)"
     return reason
 
 

@@ -1,4 +1,8 @@
-"""An answer's body as text: by its byte order mark, or else by what its Content-Type says, or else as UTF-8. Pure."""
+"""An answer's body as text: by its byte order mark, else its Content-Type, else what HTML or XML say of themselves, else UTF-8. Pure.
+
+Names of character sets mean what browsers take them for (WHATWG Encoding Standard, section 4.2): `iso-8859-1` is read as windows-1252, of which it
+is a part, and so on, because that is what is sent under these names.
+"""
 
 from __future__ import annotations
 
@@ -16,30 +20,68 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_CHARSET: Final = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
-_CHARACTERS: Final = re.compile(
-    r"utf[-_]?(8|16|32)([-_]?[bl]e)?|us[-_]ascii|ascii|latin[-_]?\d+|iso[-_]?8859[-_]\d+|windows[-_]\d+|cp\d+|koi8[-_][rut]"
-    r"|shift[-_]?jis|euc[-_](jp|kr)|gb2312|gbk|gb18030|big5",
-    re.IGNORECASE,
+_PARAMETER: Final = re.compile(r';\s*([^\s=;"]{1,40})\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)')
+_DECLARED: Final = re.compile(rb"<(?:meta|\?xml)\b[^>]{0,300}?(?:charset|encoding)\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+_PAGE: Final = re.compile(r"(?:x-)?(?:cp|ibm|dos|win|windows)-?(\d+)")
+_LABELS: Final = {
+    "unicode": "utf-16-le",
+    "utf-16": "utf-16-le",
+    "macintosh": "mac_roman",
+    "x-mac-cyrillic": "mac_cyrillic",
+    "x-sjis": "cp932",
+    "windows-31j": "cp932",
+}
+"""Names that Python does not have, or takes for something else."""
+_WIDER: Final = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "tis-620": "cp874",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "big5": "big5hkscs",
+}
+"""Codec → the one that browsers use for it."""
+_NO_CHARACTERS: Final = frozenset(
+    {"idna", "punycode", "unicode-escape", "unicode_escape", "raw-unicode-escape", "raw_unicode_escape", "utf-7"}
 )
-"""Of Python's codecs those that are character sets: not `idna`, `unicode_escape` and their like."""
+"""Of Python's text codecs those that are not character sets of documents."""
+_HEAD: Final = 1024
+"""Bytes in which a document names its own character set (HTML Standard, "Determining the character encoding")."""
 
 
 def body_text(response: Response) -> str:
     """The text; what can't be decoded becomes U+FFFD."""
-    body = response.body
+    body, content_type = response.body, response.header("content-type") or ""
     for mark, encoding in _MARKS:
         if body.startswith(mark):
             return body[len(mark) :].decode(encoding, "replace")
-    return body.decode(_said(response.header("content-type") or ""), "replace")
+    return body.decode(_codec(_charset(content_type)) or _own(body, content_type) or "utf-8", "replace")
 
 
-def _said(content_type: str) -> str:
-    """The character set of a Content-Type, if it is one that Python knows."""
-    found = _CHARSET.search(content_type)
-    if found is None or not _CHARACTERS.fullmatch(found[1]):
-        return "utf-8"
+def _charset(content_type: str) -> str:
+    """The `charset` of a Content-Type, "" if it has none (RFC 9110 section 8.3)."""
+    return next((value.strip().strip("\"'") for name, value in _PARAMETER.findall(content_type) if name.lower() == "charset"), "")
+
+
+def _own(body: bytes, content_type: str) -> str:
+    """The codec that a document names itself, or that its zero bytes tell; else ""."""
+    if body[:2].count(0) == 1:  # an ASCII character in two bytes (RFC 4627 section 3)
+        return "utf-16-be" if body[0] == 0 else "utf-16-le"
+    found = _DECLARED.search(body[:_HEAD]) if re.search("html|xml|^$", content_type) else None
+    codec = _codec(found[1].decode("ascii")) if found else ""
+    return "utf-8" if codec.startswith("utf-16") else codec  # it could not be read if it were
+
+
+def _codec(label: str) -> str:
+    """Python's codec for a character set's name; "" if there is none."""
+    label = _PAGE.sub(r"cp\1", label.lower()) if _PAGE.fullmatch(label.lower()) else label.lower()
     try:
-        return codecs.lookup(found[1]).name
-    except LookupError:
-        return "utf-8"
+        name = codecs.lookup(_LABELS.get(label, label)).name
+        b"a".decode(name, "replace")
+    except (LookupError, ValueError):  # not a codec of texts, say
+        return ""
+    return "" if name in _NO_CHARACTERS else _WIDER.get(name, name)

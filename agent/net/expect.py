@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import orjson
 from pydantic import BeforeValidator, WithJsonSchema
 
-from agent.options import OptionError, mask_url
+from agent.net.message import shown_location
+from agent.options import OptionError
 from agent.parse.patterns import compile_pattern
 from agent.parse.timestamps import parse_time
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     Scalar = None | bool | int | float | str
 
 _MISSING: Final = object()
-_LONGEST_AIM: Final = 200
-"""Characters of a redirect's location that a reason shows."""
 _SHOWN: Final = 60
 """Characters of a found value that a reason shows."""
 
@@ -50,20 +48,11 @@ StatusClass = Annotated[str, BeforeValidator(_status), WithJsonSchema(_SCHEMA)]
 
 
 def check_status(status: int, accepted: Sequence[str], location: str = "") -> Failure | None:
-    """Whether one of the accepted statuses or classes is this one; a redirect's `location` is said."""
+    """Whether one of the accepted statuses or classes is this one; the reason shows a redirect's `location`."""
     if str(status) in accepted or f"{status // 100}xx" in accepted:
         return None
-    aim = f" (redirected to {_aim(location)})" if 300 <= status < 400 and location else ""
+    aim = f" (redirected to {shown_location(location)})" if 300 <= status < 400 and location else ""
     return Failure(f"answered {status}{aim}, expected {' or '.join(accepted)}")
-
-
-def _aim(location: str) -> str:
-    """A redirect's location, fit for a sentence: without its query, which often holds secrets, and without credentials."""
-    place, query, _ = location.partition("?")
-    with contextlib.suppress(UnicodeError):  # if it is not UTF-8 it stays what HTTP takes it for
-        place = place.encode("latin-1").decode()
-    plain = mask_url("".join(character if character.isprintable() else " " for character in place.partition("#")[0]))
-    return (plain if len(plain) <= _LONGEST_AIM else f"{plain[:_LONGEST_AIM]}…") + ("?…" if query else "")
 
 
 def check_text(what: str, text: str, present: str | None, absent: str | None) -> Failure | None:

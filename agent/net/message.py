@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from agent.net.addresses import bracketed
 from agent.net.errors import ErrorKind, NetworkError
+from agent.options import mask_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from agent.net.tls import TlsInfo
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+LONGEST_LOCATION: Final = 200
+"""Characters of a redirect's location that a message shows."""
+_PATH_PARAMETER: Final = re.compile(r";[^/]*")
 
 
 class HttpError(NetworkError):
@@ -144,3 +150,13 @@ class Response:
     def header(self, name: str) -> str | None:
         """The first header of that (lower-case) name."""
         return next((value for key, value in self.headers if key == name), None)
+
+
+def shown_location(location: str) -> str:
+    """A redirect's `Location`, fit for a sentence: without query, fragment, path parameters (`;jsessionid=…`) and credentials, which are often secret."""
+    place, query, _ = location.partition("#")[0].partition("?")
+    with contextlib.suppress(UnicodeError):  # if it is not UTF-8 it stays what HTTP takes it for
+        place = place.encode("latin-1").decode()
+    place = _PATH_PARAMETER.sub(";…", "".join(character if character.isprintable() else " " for character in place))
+    plain = mask_url(place)
+    return (plain if len(plain) <= LONGEST_LOCATION else f"{plain[:LONGEST_LOCATION]}…") + ("?…" if query else "")

@@ -35,6 +35,12 @@ def test_statuses_and_their_classes(status, accepted, met):
         ("https://user:s3cr3t@h/a", "https://**********@h/a"),
         ("/\xd0\xba", "/к"),
         ("/a\r\nb", "/a  b"),
+        ("/login;jsessionid=0A1B2C?x=1", "/login;…?…"),
+        ("/app;v=1/login;jsessionid=0A1B2C", "/app;…/login;…"),
+        ("//other.test/start", "//other.test/start"),
+        ("/callback#access_token=0A1B2C?", "/callback"),
+        ("../up?next=/", "../up?…"),
+        ("/caf\xe9", "/café"),
         ("/" + "x" * 5000, "/" + "x" * 199 + "…"),
     ],
 )
