@@ -22,7 +22,7 @@ from agent.exporters.otlp_answer import ACCEPTING, Answer, Outcome, Policy, read
 from agent.exporters.otlp_environment import OWN_HEADERS
 from agent.metrics import Kind, Metric
 from agent.net.errors import ErrorKind
-from agent.net.headers import objection
+from agent.net.headers import checked
 from agent.net.http_client import HttpClient, HttpError, Request, TlsOptions
 from agent.net.message import ForeignError, parse_target
 from agent.net.proxy import ProxyUrl, chooser
@@ -46,14 +46,7 @@ REQUESTS: Final = Metric(
 )
 
 
-def _headers(headers: dict[str, Secret]) -> dict[str, Secret]:
-    for name, value in headers.items():
-        if error := objection(name, value.get_secret_value(), OWN_HEADERS, "exporter"):
-            raise error
-    return headers
-
-
-Headers = Annotated[dict[str, Secret], AfterValidator(_headers)]
+OtlpHeaders = Annotated[dict[str, Secret], checked(OWN_HEADERS, "exporter")]
 Compression = Literal["gzip", "none"]
 
 
@@ -73,7 +66,7 @@ class SignalOptions(ComponentConfig):
 
     endpoint: Endpoint | None = None
     """The whole URL, used as it is (nothing is appended)."""
-    headers: Headers | None = None
+    headers: OtlpHeaders | None = None
     """Instead of the common headers."""
     timeout: Interval | None = None
     """Longest time of one attempt, everything included."""
@@ -91,7 +84,7 @@ class OtlpHttpConfig(ComponentConfig):
     port is the scheme's (80, 443) if none is given, not 4318."""
     signals: tuple[Literal[Signal.LOGS, Signal.METRICS, Signal.TRACES], ...] = Field(default=(Signal.LOGS, Signal.METRICS), min_length=1)
     """What to send there."""
-    headers: Headers = Field(default_factory=dict)
+    headers: OtlpHeaders = Field(default_factory=dict)
     """Sent with every request. Values are secrets: take them from the environment, or each from a file, as in `Authorization_file: /run/secrets/token`."""
     timeout: Interval = 10.0
     """Longest time of one attempt, everything included: resolving, connecting, TLS, sending, receiving."""

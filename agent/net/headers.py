@@ -27,12 +27,17 @@ def objection(name: str, value: str, reserved: Iterable[str] = _OWN, whose: str 
     return None
 
 
-def _checked(headers: dict[str, Secret]) -> dict[str, Secret]:
-    for name, value in headers.items():
-        if error := objection(name, value.get_secret_value()):
-            raise error
-    return headers
+def checked(reserved: Iterable[str] = _OWN, whose: str = "client") -> AfterValidator:
+    """What checks an option of headers."""
+
+    def check(headers: dict[str, Secret]) -> dict[str, Secret]:
+        for name, value in headers.items():
+            if error := objection(name, value.get_secret_value(), reserved, whose):
+                raise error
+        return headers
+
+    return AfterValidator(check)
 
 
-Headers = Annotated[dict[str, Secret], AfterValidator(_checked)]
+Headers = Annotated[dict[str, Secret], checked()]
 """Header names and their values, which are secrets."""
