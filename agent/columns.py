@@ -9,6 +9,7 @@ them all; and what is encoded at once never leaves the processor's cache. Most r
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -213,6 +214,14 @@ def last(records: Sequence[LogRecord], count: int) -> list[Lines | Sequence[LogR
         found.append(segment.last(count) if isinstance(segment, Block) else segment[-count:])
         count -= len(segment)
     return found[::-1]
+
+
+def severities(records: Sequence[LogRecord]) -> Counter[int]:
+    """How many records there are of each severity; none of a block is made."""
+    found: Counter[int] = Counter()
+    for segment in segments_of(records):
+        found.update(segment.severities if isinstance(segment, Block) else [record.severity for record in segment])
+    return found
 
 
 def first_origin(records: Sequence[LogRecord]) -> Origin:

@@ -17,6 +17,7 @@ thread, no file descriptor. Bad input is data (a counted drop, a plain record), 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -25,13 +26,22 @@ from pydantic import BaseModel, ConfigDict
 from agent.errors import SpoolError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
     from pathlib import Path
 
     from agent.clock import Clock
     from agent.metrics import Metrics, Observation
     from agent.record import Batch, Row, Signal
     from agent.telemetry import Telemetry
+
+
+Stage = Callable[["Batch"], "Batch"]
+"""A step between a source and redaction, the same for all sources: returns the batch with what it adds, changes or leaves out (a count in `drops`).
+
+Stages run in order, before anything is redacted or stored, and again after a kill. They neither wait nor raise, and leave `positions` alone."""
+Tap = Callable[[str, "Batch"], None]
+"""Sees each stored batch once, behind its commit, with the name of its source: redacted, as `Records` that are made only where somebody looks at them
+(`columns.severities` needs none). Quick; it can't change anything any more."""
 
 
 class ComponentConfig(BaseModel):
@@ -77,8 +87,9 @@ class Source(Protocol):
 
     `run` starts at the committed positions, emits until cancelled, and may raise anything that means "start me again": the host waits
     and calls `run` anew, which reads the positions back. `await emit(batch)` returns when the batch *and its positions* are committed;
-    it waits while the spool is full if the source is `replayable`. A position never passes an incomplete record (a partial line, an open
-    traceback). A source keeps no other state on disk.
+    it waits while the spool is full if the source is `replayable`. It may be called again before it has returned: the batches of a replayable
+    source are stored one after another, in the order of the calls; those of any other may share a commit, in any order. A position never passes
+    an incomplete record (a partial line, an open traceback). A source keeps no other state on disk.
     """
 
     replayable: ClassVar[bool]
@@ -121,6 +132,14 @@ class Finishing(Protocol):
 
     async def unread(self) -> Unread:
         """What is there now and not among the committed positions; reads no contents, and holds nothing open."""
+
+
+@runtime_checkable
+class Verbatim(Protocol):
+    """Optional ability of a source: what it emits encoded (`Batch.payloads`) is stored as it is, unsearched for secrets and for errors."""
+
+    verbatim: ClassVar[str]
+    """Why that is right, in one sentence: its texts are redacted as records before it encodes them, say."""
 
 
 @runtime_checkable
@@ -219,6 +238,14 @@ class Labelling(Protocol):
     """Optional ability of an exporter of errors: the `release` and `environment` that its options give to what has none of its own."""
 
     labels: Mapping[str, str]
+
+
+@runtime_checkable
+class Tapping(Protocol):
+    """Optional ability of a sampler or a probe: see what was stored, of all sources."""
+
+    def stored(self, source: str, batch: Batch) -> None:
+        """A `Tap`."""
 
 
 @runtime_checkable

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Gauge,
+    Histogram,
+    HistogramDataPoint,
     MetricReader,
     MetricsData,
     NumberDataPoint,
@@ -34,7 +36,8 @@ from agent.record import SCHEMA_URL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from opentelemetry.metrics import Counter, Histogram, UpDownCounter
+    from opentelemetry.metrics import Counter, UpDownCounter
+    from opentelemetry.metrics import Histogram as HistogramInstrument
 
     from agent.clock import Clock
 
@@ -79,7 +82,19 @@ class Observation(NamedTuple):
     value: float
     attributes: Mapping[str, str] = {}
     start_ns: int = 0
-    """Since when a counter counts, nanoseconds since the Unix epoch; 0 = since the agent started."""
+    """Since when a counter or a histogram counts, nanoseconds since the Unix epoch; 0 = since the agent started."""
+    counts: Sequence[int] = ()
+    """Of a histogram, whose `value` is the sum: how many values are in each bucket, one bucket more than the metric has boundaries."""
+
+
+def checked(observations: Iterable[Observation]) -> list[Observation]:
+    """The observations; ValueError if the counts of one do not fit its metric."""
+    found = list(observations)
+    for one in found:
+        buckets = len(one.metric.boundaries) + 1 if one.metric.kind is Kind.HISTOGRAM else 0
+        if len(one.counts) != buckets:
+            raise ValueError(f"{one.metric.name} is a {one.metric.kind}: it has {buckets} counts of buckets, not {len(one.counts)}")
+    return found
 
 
 class Metrics:
@@ -96,7 +111,7 @@ class Metrics:
         self._reader = _Reader()
         self._meter = _Provider(self._reader, self._resource).get_meter("outrider", __version__)
         self._counters: dict[Metric, Counter | UpDownCounter] = {}
-        self._histograms: dict[Metric, Histogram] = {}
+        self._histograms: dict[Metric, HistogramInstrument] = {}
         self._published: dict[str, Sequence[Observation]] = {}
 
     def describe(self, resource: Mapping[str, str | int]) -> None:
@@ -139,7 +154,7 @@ class Metrics:
         create = self._meter.create_counter if metric.kind is Kind.COUNTER else self._meter.create_up_down_counter
         return create(metric.name, metric.unit, metric.description)
 
-    def _create_histogram(self, metric: Metric) -> Histogram:
+    def _create_histogram(self, metric: Metric) -> HistogramInstrument:
         self._require(metric, Kind.HISTOGRAM)
         return self._meter.create_histogram(
             metric.name, metric.unit, metric.description, explicit_bucket_boundaries_advisory=metric.boundaries
@@ -203,15 +218,24 @@ def _insert(series: _Series, observation: Observation, cap: int) -> None:
     if len(series) >= cap and key not in series:
         key = frozenset(OVERFLOW.items())
         before = series.get(key)
-        value = observation.value + (before.value if before and observation.metric.kind is not Kind.GAUGE else 0)
-        observation = Observation(observation.metric, value, OVERFLOW)
+        observation = observation._replace(attributes=OVERFLOW, start_ns=0)
+        if before is not None and observation.metric.kind is not Kind.GAUGE:
+            counts = [one + more for one, more in zip(before.counts, observation.counts, strict=True)]
+            observation = observation._replace(value=before.value + observation.value, counts=counts)
     series[key] = observation
 
 
 def _collected(metric: Metric, series: _Series, start_ns: int, now_ns: int) -> Collected:
     if metric.kind is Kind.HISTOGRAM:
-        raise ValueError(f"{metric.name}: a histogram is recorded, not published")
+        histograms = [_histogram(one, one.start_ns or start_ns, now_ns) for one in series.values()]
+        return Collected(metric.name, metric.description, metric.unit, Histogram(histograms, AggregationTemporality.CUMULATIVE))
     gauge = metric.kind is Kind.GAUGE
     points = [NumberDataPoint(dict(one.attributes), 0 if gauge else one.start_ns or start_ns, now_ns, one.value) for one in series.values()]
     data = Gauge(points) if gauge else Sum(points, AggregationTemporality.CUMULATIVE, metric.kind is Kind.COUNTER)
     return Collected(metric.name, metric.description, metric.unit, data)
+
+
+def _histogram(one: Observation, start_ns: int, now_ns: int) -> HistogramDataPoint:
+    unknown = cast("float", None)  # smallest and largest value are optional (metrics/v1/metrics.proto)
+    counts, bounds = list(one.counts), one.metric.boundaries
+    return HistogramDataPoint(dict(one.attributes), start_ns, now_ns, sum(counts), one.value, counts, bounds, unknown, unknown)

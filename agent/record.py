@@ -73,6 +73,8 @@ class Drop(StrEnum):
     GZIP_DAMAGED = "gzip_damaged"
     UNREADABLE = "unreadable"
     NOT_REGULAR = "not_regular"
+    # encoded by others, and in no form that could be searched for secrets
+    UNSEARCHABLE = "unsearchable"
     # read, and taken out on purpose
     REDACTED = "redacted"
     FILTERED = "filtered"
@@ -96,6 +98,14 @@ class Drop(StrEnum):
     RATE_LIMITED = "rate_limited"
 
 
+class Scope(NamedTuple):
+    """What made a record, where it is not the agent: an instrumentation scope (OpenTelemetry specification, glossary.md, "Instrumentation Scope")."""
+
+    name: str = ""
+    version: str = ""
+    attributes: Mapping[str, Value] = {}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:
     """Where records come from: one object per file, stream or child, shared by all its records.
@@ -108,6 +118,8 @@ class Origin:
     key: str
     attributes: Mapping[str, Value] = field(default_factory=dict)
     resource: Mapping[str, Value] = field(default_factory=dict)
+    scope: Scope | None = None
+    """None: the agent."""
 
 
 class LogRecord(NamedTuple):
@@ -182,9 +194,11 @@ class Batch(NamedTuple):
     drops: Mapping[str, int] = {}
     """What could not be read or understood: `Drop` reason → count. Counted in the same transaction."""
     payloads: Sequence[Payload] = ()
-    """What is encoded already (a receiver's request, a metric export)."""
+    """OTLP requests that are encoded already (a receiver's, spans): redacted and searched for errors as records are, unless the source is `Verbatim`."""
     text: bytes | None = None
     """The raw bytes that `records` were parsed from, if at hand: lets a processor look for the rare thing in the whole chunk first."""
+    durable: bool = False
+    """Whether the commit must survive a power cut, because it is acknowledged to a sender that then forgets the batch."""
 
 
 def _nothing() -> None:

@@ -1,24 +1,25 @@
 """Log records → the bytes of an OTLP `ExportLogsServiceRequest`, written directly.
 
 Field numbers and wire types: opentelemetry-proto, logs/v1/logs.proto and common/v1/common.proto; encoding: protobuf.dev, "Encoding". One
-request holds one resource, or a run of records each for several, and one scope, the agent: a logger's name stays an attribute, since a scope for each would split the batch and lose
-the order of its records. What repeats from record to record (keys with their values, levels, bodies, the attributes of a
+request holds one resource and one scope, the agent, or a run of records each for origins that know of others. A logger's name stays an attribute: a scope
+for each would split the batch and lose the order of its records. What repeats from record to record (keys with their values, levels, bodies, the attributes of a
 file) is encoded once and remembered in bounded tables.
 """
 
 from __future__ import annotations
 
+from itertools import groupby
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent import __version__
 from agent.columns import Block, segments_of
-from agent.encode.any_value import USUAL, Tables, attribute, delimited, key_value, value_of, varint
+from agent.encode.any_value import USUAL, Tables, attribute, delimited, key_value, text_bytes, value_of, varint
 from agent.encode.otlp_columns import RECORD_HEADS, Levels
-from agent.record import SCHEMA_URL
+from agent.record import SCHEMA_URL, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from agent.record import LogRecord, Origin, Value
 
@@ -29,8 +30,12 @@ _FORGET_AFTER: Final = 1024
 """Batches after which the tables start afresh, so that they hold what repeats now."""
 
 
-_Group = tuple["Mapping[str, Value]", list[bytes]]
-"""What an origin knows of the resource, and the encoded records of such origins."""
+class _Group(NamedTuple):
+    """The encoded records of consecutive origins that know the same of the resource and have the same scope."""
+
+    resource: Mapping[str, Value]
+    scope: Scope | None
+    records: list[bytes]
 
 
 class LogEncoder:
@@ -44,7 +49,7 @@ class LogEncoder:
         self._given = given
         self.describe(resource)
         self._schema = delimited(0x1A, SCHEMA_URL.encode())
-        self._scope = delimited(0x0A, delimited(0x0A, name.encode()) + delimited(0x12, version.encode()))
+        self._scope = _scope(Scope(name, version))
         self._origin: Origin | None = None
         self._origin_bytes = b""
         self._batches = 0
@@ -67,14 +72,19 @@ class LogEncoder:
                 _group(groups, segment.origin).append(segment.wire)
             else:
                 self._encode_records(segment, groups)
-        return b"".join([self._resource_logs(resource, parts) for resource, parts in groups or [({}, [])]])
+        runs = groupby(groups or [_Group({}, None, [])], lambda group: group.resource)
+        return b"".join([self._resource_logs(resource, run) for resource, run in runs])
 
-    def _resource_logs(self, more: Mapping[str, Value], parts: Sequence[bytes]) -> bytes:
+    def _resource_logs(self, more: Mapping[str, Value], groups: Iterable[_Group]) -> bytes:
         """ExportLogsServiceRequest.resource_logs = 1: resource = 1, scope_logs = 2, schema_url = 3; `more` is what the origins know of the resource."""
         resource = self._resource_bytes
         if more:
             resource = _resource({**self._resource, **{key: value for key, value in more.items() if key not in self._given}})
-        return delimited(0x0A, resource + delimited(0x12, self._scope + b"".join(parts)) + self._schema)
+        return delimited(0x0A, resource + b"".join(map(self._scope_logs, groups)) + self._schema)
+
+    def _scope_logs(self, group: _Group) -> bytes:
+        """ResourceLogs.scope_logs = 2: scope = 1, log_records = 2."""
+        return delimited(0x12, (self._scope if group.scope is None else _scope(group.scope)) + b"".join(group.records))
 
     def _encode_records(self, records: Sequence[LogRecord], groups: list[_Group]) -> None:
         """Each record with its tag and length in turn. One loop with local variables: a call per value would cost more than the work."""
@@ -133,9 +143,16 @@ class LogEncoder:
 
 def _group(groups: list[_Group], origin: Origin) -> list[bytes]:
     """The encoded records that the next one of this origin follows: the order stays, so a resource may have several groups in a request."""
-    if not groups or groups[-1][0] != origin.resource:
-        groups.append((origin.resource, []))
-    return groups[-1][1]
+    if not groups or groups[-1].scope != origin.scope or groups[-1].resource != origin.resource:
+        groups.append(_Group(origin.resource, origin.scope, []))
+    return groups[-1].records
+
+
+def _scope(scope: Scope) -> bytes:
+    """ScopeLogs.scope = 1: name = 1, version = 2, attributes = 3."""
+    name = delimited(0x0A, text_bytes(scope.name)) if scope.name else b""
+    version = delimited(0x12, text_bytes(scope.version)) if scope.version else b""
+    return delimited(0x0A, name + version + b"".join([delimited(0x1A, key_value(key, value)) for key, value in scope.attributes.items()]))
 
 
 def _resource(attributes: Mapping[str, Value]) -> bytes:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from agent import __version__
-from agent.component import Context, Observing, Settling
+from agent.component import Context, Observing, Settling, Tapping, Verbatim
 from agent.config.settings import SamplerEntry
 from agent.encode.otlp_logs import LogEncoder
 from agent.event_names import TARGET
-from agent.host.intake import Intake
+from agent.host.intake import Intake, Way
 from agent.host.observing import Observer
 from agent.host.pipeline import Pipeline, RunningSource
 from agent.host.polling import ProbePoller, SamplerPoller
@@ -23,7 +23,7 @@ from agent.spool.earlier_keys import remembered_as
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from agent.component import Exporter, Probe, Sampler, Source
+    from agent.component import Exporter, Probe, Sampler, Source, Stage, Tap
     from agent.config.settings import Entry, ProbeEntry, Settings
     from agent.host.pipeline import Host
     from agent.issues.issues import Issues
@@ -43,6 +43,10 @@ class Builder:
         self._encoder = LogEncoder(self._resource, ("outrider", __version__), settings.service.given())
         self._pipeline = Pipeline()
         self.roots = self._pipeline.roots
+        self.stages: list[Stage] = []
+        """What all batches pass before they are redacted, in order."""
+        self.taps: list[Tap] = []
+        """What sees all stored batches."""
 
     def build(self) -> Pipeline:
         """Every configured component, unstarted. Exporters come first: whether errors are looked for depends on where they could go."""
@@ -52,6 +56,8 @@ class Builder:
         pipeline.sources += [self._source(entry) for entry in settings.sources]
         pipeline.samplers += [self._sampler(entry) for entry in settings.samplers]
         pipeline.probes += [self._probe(entry) for entry in settings.probes]
+        looking = [*(poller.sampler for poller in pipeline.samplers), *(poller.probe for poller in pipeline.probes)]
+        self.taps += [one.stored for one in looking if isinstance(one, Tapping)]
         if pipeline.issues is not None:
             pipeline.issues.monitors.watch(pipeline.probes)
         if any(isinstance(poller.sampler, Observing) for poller in pipeline.samplers):
@@ -78,17 +84,11 @@ class Builder:
         options = load(Kind.SAMPLER, TARGET_SAMPLER).Config.model_validate({"target": target})
         return self._sampler(SamplerEntry(type=TARGET_SAMPLER, name=TARGET_SAMPLER, options=options, interval=interval))
 
-    def intake(self, name: str, *, replayable: bool) -> Intake:
+    def intake(self, name: str, *, replayable: bool, verbatim: bool = False) -> Intake:
         """The way into the spool for all that is emitted under this name."""
-        return Intake(
-            name,
-            replayable=replayable,
-            spool=self._host.spool,
-            redactor=self._redactor,
-            encoder=self._encoder,
-            detector=self.issues.detector if self.issues else None,
-            telemetry=self._host.telemetry,
-        )
+        detector = self.issues.detector if self.issues else None
+        way = Way(self._host.spool, self._redactor, self._encoder, self._host.telemetry, detector, self.stages, self.taps)
+        return Intake(name, way, replayable=replayable, verbatim=verbatim)
 
     def context(self, name: str, place: str = "") -> Context:
         """What a component of this name is lent; `place`: where its positions stand, if not under its name."""
@@ -112,7 +112,9 @@ class Builder:
 
     def _source(self, entry: Entry) -> RunningSource:
         source = cast("Source", _make(Kind.SOURCE, entry, self.context(entry.name)))
-        return RunningSource(entry.name, entry.type, source, self.intake(entry.name, replayable=source.replayable))
+        return RunningSource(
+            entry.name, entry.type, source, self.intake(entry.name, replayable=source.replayable, verbatim=isinstance(source, Verbatim))
+        )
 
     def _sampler(self, entry: SamplerEntry) -> SamplerPoller:
         context = self._storing(entry.name)

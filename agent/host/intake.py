@@ -1,35 +1,48 @@
-"""From a source's batch to one commit: redact, detect errors, encode, append. One `Intake` per source, made by the host.
+"""From a source's batch to one commit. One `Intake` per source, made by the host.
 
-batch ──▶ redact ──▶ encode ──▶ logs row ─┐
-             └─────▶ detect ──▶ sentry rows ├─▶ spool.append(rows + positions + drops)   one transaction
-batch.payloads ────────────────────────────┘
+batch ──▶ stages ──▶ redact ──▶ encode ─┐
+                        └─────▶ detect ─┴─▶ spool.append(rows + positions + drops)   one transaction ──▶ taps
 
-A batch that the spool can never hold at once takes several transactions, each of which also says how far they have come (`ahead`).
+What came encoded (`Batch.payloads`) goes the same way: redacted as it is, and decoded for the detector and the taps. A batch that the spool can
+never hold at once takes several transactions, each of which also says how far they have come (`ahead`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from agent.columns import Records
 from agent.crash import crash_point
-from agent.errors import SpoolFullError, SpoolOversizeError
+from agent.errors import SpoolOversizeError, describe
 from agent.host import ahead
+from agent.host.commits import Commits, Part, total
 from agent.record import Batch, Detected, Drop, Payload, Signal
-from agent.telemetry import RecordsDropped, ValuesRedacted
+from agent.telemetry import Event, Level, RecordsDropped, ValuesRedacted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from agent.component import Stage, Tap
+    from agent.host.commits import Appending
     from agent.record import LogRecord
     from agent.telemetry import Telemetry
 
 
-SETTLING: Final = 0.5
-"""Seconds that a cancelled caller waits for a commit that nobody can stop any more."""
+@dataclass(frozen=True, slots=True)
+class TapFailed(Event):
+    """What looks at stored records has failed on a batch: that is stored, and missing in what the tap makes of it."""
+
+    name = "stored batch not seen"
+    level = Level.ERROR
+    labels = ("source",)
+    source: str
+    error: str
 
 
 class Detector(Protocol):
@@ -40,76 +53,49 @@ class Detector(Protocol):
 
 
 class Redacting(Protocol):
-    """What the intake needs of the redactor."""
+    """The redactor, as far as batches need it."""
+
+    def may_change(self, text: bytes) -> bool:
+        """Whether something in a text may be a secret."""
 
     def redact(self, records: Sequence[LogRecord], text: bytes | None) -> tuple[Sequence[LogRecord], dict[str, int]]:
         """Return the records without secrets, and how many values each rule replaced."""
 
 
 class Encoding(Protocol):
-    """What the intake needs of the log encoder."""
+    """The log encoder, as far as batches need it."""
 
     def encode(self, records: Sequence[LogRecord]) -> bytes:
         """Serialize an ExportLogsServiceRequest."""
 
 
-class Appending(Protocol):
-    """What the intake needs of the spool."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What all batches of a configuration pass, whatever their source."""
 
-    async def append(
-        self,
-        source: str,
-        payloads: Sequence[Payload],
-        positions: Mapping[str, bytes | None],
-        drops: Mapping[str, int],
-        *,
-        replayable: bool,
-    ) -> int:
-        """Commit everything or nothing."""
-
-    async def wait_for_room(self) -> None:
-        """Return when an append has a chance again."""
-
-    async def positions(self, source: str) -> Mapping[str, bytes]:
-        """Return the committed positions of a source."""
-
-
-class Part(NamedTuple):
-    """What is stored in one transaction."""
-
-    payloads: Sequence[Payload]
-    positions: Mapping[str, bytes | None]
-    drops: Mapping[str, int]
-
-    @property
-    def records(self) -> int:
-        """Records in all payloads."""
-        return sum(payload.records for payload in self.payloads)
+    spool: Appending
+    redactor: Redacting
+    encoder: Encoding
+    telemetry: Telemetry
+    detector: Detector | None = None
+    stages: Sequence[Stage] = ()
+    """In their order. The list may grow."""
+    taps: Sequence[Tap] = ()
+    """The list may grow."""
 
 
 class Intake:
     """One source's way into the spool; `emit` is what the source is given."""
 
-    def __init__(
-        self,
-        source: str,
-        *,
-        replayable: bool,
-        spool: Appending,
-        redactor: Redacting,
-        encoder: Encoding,
-        detector: Detector | None,
-        telemetry: Telemetry,
-    ) -> None:
+    def __init__(self, source: str, way: Way, *, replayable: bool, verbatim: bool = False) -> None:
+        """`verbatim`: what comes encoded is neither redacted nor searched for errors."""
         self._source = source
+        self._way = way
         self._replayable = replayable
-        self._spool = spool
-        self._redactor = redactor
-        self._encoder = encoder
-        self._detector = detector
-        self._telemetry = telemetry
-        self._owed: Mapping[str, int] = {}
-        """Drops that could not be stored yet; the next commit counts them."""
+        self._verbatim = verbatim
+        self._commits = Commits(source, way.spool, way.telemetry, replayable=replayable)
+        self._in_order: AbstractAsyncContextManager[object] = asyncio.Lock() if replayable else contextlib.nullcontext()
+        """What is stored ahead is known of one batch at a time."""
         self._ahead: Mapping[str, int] | None = None
         """What is stored beyond the committed positions (see `ahead`); None = to be asked for."""
         self.commits = 0
@@ -119,16 +105,22 @@ class Intake:
 
     async def emit(self, batch: Batch) -> None:
         """Store a batch and its positions; return when both are committed."""
-        try:
-            await self._emit(await self._unstored(batch))
-        except BaseException:
-            self._ahead = None  # whoever emits next begins at what is committed, whatever that is by now
-            raise
+        async with self._in_order:
+            try:
+                await self._emit(await self._unstored(batch))
+            except BaseException:
+                self._ahead = None  # the next batch begins at what is committed, whatever that is by then
+                raise
+
+    def lose(self, batch: Batch, reason: Drop) -> None:
+        """Count a batch that can't be stored and is given up; the next commit tells the ledger."""
+        records = [Payload(Signal.LOGS, len(batch.records), b"")] if batch.records else []
+        self._commits.lose(Part([*batch.payloads, *records], {}, batch.drops), reason)
 
     async def _unstored(self, batch: Batch) -> Batch:
         """Leave out what was stored of a batch that was too large for one transaction, before the agent died half-way."""
         if self._ahead is None:
-            stored = await self._spool.positions(self._source) if self._replayable else {}
+            stored = await self._way.spool.positions(self._source) if self._replayable else {}
             self._ahead = ahead.decode(stored.get(ahead.KEY))
         if not self._ahead:
             return batch
@@ -137,134 +129,128 @@ class Intake:
         return batch._replace(records=records, positions={**batch.positions, ahead.KEY: ahead.encode(left)})
 
     async def _emit(self, batch: Batch) -> None:
-        records, redactions = self._redactor.redact(batch.records, batch.text) if batch.records else ((), {})
-        whole = batch._replace(records=records)
+        for stage in self._way.stages:
+            batch = _staged(stage, batch)
+        batch, redactions = self._redact(batch)
         try:
-            await self._take(whole, redactions)
+            await self._take(batch, redactions)
         except SpoolOversizeError:
-            await self._take_in_parts(whole, redactions)
+            await self._take_in_parts(batch, redactions)
+
+    def _redact(self, batch: Batch) -> tuple[Batch, Mapping[str, int]]:
+        """The batch without secrets, and how many were taken out by which rule."""
+        records, counts = self._way.redactor.redact(batch.records, batch.text) if batch.records else ((), {})
+        batch = batch._replace(records=records)
+        return self._redact_payloads(batch, counts) if batch.payloads and not self._verbatim else (batch, counts)
+
+    def _redact_payloads(self, batch: Batch, counts: Mapping[str, int]) -> tuple[Batch, Mapping[str, int]]:
+        """The same for what came encoded. What is not an OTLP request can't be searched, and is not stored."""
+        from agent.redact.requests import redacted  # noqa: PLC0415 - its protobuf classes cost memory that few sources need
+
+        clean: list[Payload] = []
+        sums, lost = Counter(counts), 0
+        for payload in batch.payloads:
+            if found := redacted(payload, self._way.redactor):
+                clean.append(found[0])
+                sums.update(found[1])
+            else:
+                lost += payload.records
+        drops = total(batch.drops, {Drop.UNSEARCHABLE: lost} if lost else {})
+        return batch._replace(payloads=clean, drops=drops), sums
 
     async def _take_in_parts(self, batch: Batch, redactions: Mapping[str, int]) -> None:
         """As many records in one transaction as it takes; what the source gave along moves when all are stored."""
         positions = {ahead.KEY: None, **batch.positions} if self._replayable else batch.positions
-        await self._take_records(batch.records)
-        await self._take_payloads(batch.payloads)
-        await self._take(Batch(positions=positions, drops=batch.drops), redactions)
+        rest = Batch(durable=batch.durable)
+        await self._take_records(rest, batch.records)
+        await self._take_payloads(rest, batch.payloads)
+        await self._take(rest._replace(positions=positions, drops=batch.drops), redactions)
 
-    async def _take_records(self, records: Sequence[LogRecord]) -> None:
+    async def _take_records(self, rest: Batch, records: Sequence[LogRecord]) -> None:
         """Two halves, or halves of them; of one record whose rows never fit the largest rows are given up and counted."""
         middle = len(records) // 2
         for half in filter(None, (records[:middle], records[middle:])):
             try:
-                await self._take(Batch(half, self._positions_ahead(half)), lighter=len(half) == 1)
+                await self._take(rest._replace(records=half, positions=self._positions_ahead(half)), lighter=len(half) == 1)
             except SpoolOversizeError:
-                await self._take_records(half)
+                await self._take_records(rest, half)
             else:
                 crash_point("intake.part_stored")
 
     def _positions_ahead(self, records: Sequence[LogRecord]) -> Mapping[str, bytes | None]:
         return {ahead.KEY: ahead.encode(ahead.extended(self._ahead or {}, records))} if self._replayable else {}
 
-    async def _take_payloads(self, payloads: Sequence[Payload]) -> None:
+    async def _take_payloads(self, rest: Batch, payloads: Sequence[Payload]) -> None:
         """The same for what came encoded; nothing says which of it is stored, but whoever sends such things asks for no more."""
         if not payloads:
             return
         try:
-            await self._take(Batch(payloads=payloads))
+            await self._take(rest._replace(payloads=payloads))
         except SpoolOversizeError:
             halves = _halved(payloads)
             for half in halves or ():
-                await self._take_payloads(half)
+                await self._take_payloads(rest, half)
             if halves is None:
-                await self._take(Batch(drops={Drop.SPOOL_OVERSIZE: payloads[0].records}))
+                await self._take(rest._replace(drops={Drop.SPOOL_OVERSIZE: payloads[0].records}))
 
     async def _take(self, batch: Batch, redactions: Mapping[str, int] = MappingProxyType({}), *, lighter: bool = False) -> None:
         """Detect, encode, store in one transaction; SpoolOversizeError if that can't be, unless it may be made lighter."""
-        records, payloads = batch.records, list(batch.payloads)
-        if records:
-            payloads.append(Payload(Signal.LOGS, len(records), self._encoder.encode(records)))
-        if self._detector is None or not records:
-            await self._keep(batch, payloads, redactions, Detected(), lighter=lighter)
+        if self._way.detector is None or not (seen := self._searched(batch)):
+            await self._keep(batch, Detected(), redactions, lighter=lighter)
             return
-        async with self._detector.judge(self._source, records) as found:
-            await self._keep(batch, [*payloads, *found.payloads], redactions, found, lighter=lighter)
+        async with self._way.detector.judge(self._source, seen) as found:
+            await self._keep(batch, found, redactions, lighter=lighter)
 
-    async def _keep(
-        self, batch: Batch, payloads: Sequence[Payload], redactions: Mapping[str, int], found: Detected, *, lighter: bool
-    ) -> None:
-        owed, self._owed = self._owed, {}
-        part = Part(payloads, {**batch.positions, **found.positions}, _sum(_sum(batch.drops, found.drops), owed))
+    def _searched(self, batch: Batch) -> Sequence[LogRecord]:
+        """The log records of a batch that are searched for errors; those that came encoded are made as far as somebody looks."""
+        if self._verbatim or all(payload.signal is not Signal.LOGS for payload in batch.payloads):
+            return batch.records
+        from agent.encode.otlp_requests import log_records  # noqa: PLC0415 - as above
+
+        return Records(batch.records) + log_records(batch.payloads, self._source)
+
+    async def _keep(self, batch: Batch, found: Detected, redactions: Mapping[str, int], *, lighter: bool) -> None:
+        logs = [Payload(Signal.LOGS, len(batch.records), self._way.encoder.encode(batch.records))] if batch.records else []
+        part = Part(
+            [*batch.payloads, *logs, *found.payloads],
+            {**batch.positions, **found.positions},
+            total(batch.drops, found.drops),
+            batch.durable,
+        )
 
         def stored(part: Part) -> None:
-            nonlocal owed
-            owed = {}
             found.commit()
-            self._note(batch.records, part, redactions)
+            self._note(part, redactions)
+            self._show(batch if not logs or logs[0] in part.payloads else batch._replace(records=()))
 
-        try:
-            await self._store(part, stored, lighter=lighter)
-        except BaseException:
-            self._owed = _sum(self._owed, owed)
-            raise
+        await self._commits.store(part, stored, lighter=lighter)
 
-    def _note(self, records: Sequence[LogRecord], part: Part, redactions: Mapping[str, int]) -> None:
+    def _note(self, part: Part, redactions: Mapping[str, int]) -> None:
         """It is committed."""
         self.commits += bool(part.payloads)
         if ahead.KEY in part.positions:
             self._ahead = ahead.decode(part.positions[ahead.KEY])
-        self._tell(redactions, part.drops)
-        if records:
-            self.newest_ns = max(self.newest_ns or 0, records[-1].time_ns or records[-1].observed_ns)
-
-    def lose(self, batch: Batch, reason: Drop) -> None:
-        """Count a batch that can't be stored and is given up; the next commit tells the ledger."""
-        self._lose(Part(batch.payloads, {}, batch.drops), reason, len(batch.records))
-
-    def _lose(self, part: Part, reason: Drop, more: int = 0) -> None:
-        lost = part.records + more
-        self._owed = _sum(_sum(self._owed, part.drops), {reason: lost})
-        self._telemetry.emit(RecordsDropped(source=self._source, reason=reason, count=lost))
-
-    def _tell(self, redactions: Mapping[str, int], drops: Mapping[str, int]) -> None:
         for rule, count in redactions.items():
-            self._telemetry.emit(ValuesRedacted(source=self._source, rule=rule, count=count))
-        for reason, count in drops.items():
-            self._telemetry.emit(RecordsDropped(source=self._source, reason=reason, count=count))
+            self._way.telemetry.emit(ValuesRedacted(source=self._source, rule=rule, count=count))
+        for reason, count in part.drops.items():
+            self._way.telemetry.emit(RecordsDropped(source=self._source, reason=reason, count=count))
 
-    async def _store(self, part: Part, stored: Callable[[Part], None], *, lighter: bool) -> None:
-        """Store it when there is room; SpoolOversizeError if there never is, unless it may be made lighter."""
-        while True:
+    def _show(self, batch: Batch) -> None:
+        """Let the taps see what is stored."""
+        if batch.records:
+            last = batch.records[-1]
+            self.newest_ns = max(self.newest_ns or 0, last.time_ns or last.observed_ns)
+        for tap in self._way.taps:
             try:
-                await self._append(part, stored)
-            except SpoolOversizeError:
-                if not lighter or not part.payloads:
-                    raise
-                part = _without_largest(part)
-            except SpoolFullError:
-                if not self._replayable:
-                    self._lose(part, Drop.SPOOL_FULL)
-                    return
-                await self._spool.wait_for_room()
-            else:
-                return
-
-    async def _append(self, part: Part, stored: Callable[[Part], None]) -> None:
-        """Append; cancelled meanwhile, see it to its end if that is near: a commit that happened must be known to have happened."""
-        job = asyncio.ensure_future(self._spool.append(self._source, *part, replayable=self._replayable))
-        job.add_done_callback(lambda done: None if done.cancelled() or done.exception() else stored(part))
-        try:
-            await asyncio.shield(job)
-        except asyncio.CancelledError:
-            await asyncio.wait([job], timeout=SETTLING)
-            job.cancel()
-            raise
+                tap(self._source, batch)
+            except Exception as error:  # noqa: BLE001 - the host: whatever a tap does, the batch is stored
+                self._way.telemetry.emit(TapFailed(self._source, describe(error)))
 
 
-def _without_largest(part: Part) -> Part:
-    """The same without its largest row, which is counted."""
-    largest = max(part.payloads, key=lambda payload: len(payload.body))
-    rest = [payload for payload in part.payloads if payload is not largest]
-    return part._replace(payloads=rest, drops=_sum(part.drops, {Drop.SPOOL_OVERSIZE: largest.records}))
+def _staged(stage: Stage, batch: Batch) -> Batch:
+    """The batch after a stage. Other records may hold more than the text that they came from."""
+    after = stage(batch)
+    return after if after.records is batch.records else after._replace(text=None)
 
 
 def _halved(payloads: Sequence[Payload]) -> tuple[Sequence[Payload], Sequence[Payload]] | None:
@@ -279,9 +265,3 @@ def _halved(payloads: Sequence[Payload]) -> tuple[Sequence[Payload], Sequence[Pa
         return None
     first, second = (Payload(whole.signal, part.records, part.body) for part in parts)
     return [first], [second]
-
-
-def _sum(first: Mapping[str, int], second: Mapping[str, int]) -> Mapping[str, int]:
-    if not second:
-        return first
-    return Counter(first) + Counter(second)

@@ -17,7 +17,7 @@ from agent.clock import every
 from agent.component import ProbeResult
 from agent.errors import SpoolError, describe
 from agent.event_names import PROBE_CHANGED
-from agent.metrics import Kind, Metric, Observation
+from agent.metrics import Kind, Metric, Observation, checked
 from agent.record import Batch, LogRecord, Origin, Severity
 from agent.retry import Backoff
 from agent.telemetry import ComponentFailed, ComponentRecovered, ProbeChanged
@@ -115,7 +115,7 @@ class SamplerPoller:
         start = self._context.clock.monotonic()
         try:
             async with self._one_at_a_time:
-                found = list(await self._sampled())
+                found = checked(await self._sampled())
         except Exception as error:  # noqa: BLE001 - the host: whatever a sampler raises is told and tried again
             found = []
             self._failed(error)
@@ -218,7 +218,9 @@ class ProbePoller:
     async def _result(self) -> ProbeResult:
         try:
             async with asyncio.timeout(self._timeout + GRACE):
-                return await self.probe.probe()
+                result = await self.probe.probe()
+                checked(result.observations)
+                return result
         except TimeoutError:
             return ProbeResult(success=False, reason=f"no answer within {self._timeout:g} s")
         except Exception as error:  # noqa: BLE001 - the host: a probe that breaks has not seen its target

@@ -77,13 +77,17 @@ class Redactor:
         `text` is all the raw bytes the records came from (`Parser.text`); without it every record is looked at. A pattern of the user's may
         look for anything, so with one every record is looked at, too.
         """
-        if not self._config.enabled or (text is not None and not self._config.patterns and not self._maybe.search(text)):
+        if not self._config.enabled or (text is not None and not self.may_change(text)):
             return records, {}
         counts: Counter[str] = Counter()
         clean = Records()
         for segment in records.segments if isinstance(records, Records) else [records]:
             clean += segment if self._is_clean(segment) else [self._record(record, counts) for record in segment]
         return clean, dict(counts)
+
+    def may_change(self, text: bytes) -> bool:
+        """Whether something in a text may be a secret."""
+        return self._config.enabled and bool(self._config.patterns or self._maybe.search(text))
 
     def text(self, text: str) -> str:
         """A text without secrets: for messages of servers and errors that we repeat."""

@@ -18,17 +18,19 @@ import contextlib
 import gc
 import random
 import threading
-from dataclasses import dataclass
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from agent.component import Finishing
+from agent.component import Finishing, Verbatim
 from agent.errors import SpoolError
+from agent.metrics import checked
 from agent.testing.context import make_context
-from agent.testing.sink import Sink, hang
+from agent.testing.sink import Sink, contents, hang
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from agent.component import Context, Exporter, Probe, Sampler, Source
     from agent.record import Row, Value
@@ -54,7 +56,7 @@ class SourceCase:
     feed: Callable[[], None]
     """Gives it `expected` to read; called once, before the first run."""
     expected: Sequence[Value]
-    """The bodies of the records, in order."""
+    """The bodies of the records, in order; of a source that emits requests what `sink.contents` makes of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +193,21 @@ async def source_finishes(case: SourceCase) -> None:
         async with asyncio.timeout(PATIENCE):
             for _ in range(2):
                 await source.finish(sink.emit)
-        assert [record.body for record in sink.records] == list(case.expected), "it delivers each record once, in order"
+        assert sink.bodies == list(case.expected), "it delivers each record once, in order"
         assert (await source.unread()).bytes < before.bytes, "it knows how much it has not read"
+    await source.close()
+
+
+async def source_can_be_searched(case: SourceCase) -> None:
+    """What it emits encoded can be searched for secrets and errors, or its class says in a sentence why that is not needed."""
+    case.feed()
+    sink = Sink()
+    source = case.make(make_context(positions=sink.positions))
+    if isinstance(source, Verbatim):
+        assert source.verbatim.strip().endswith("."), "it says in a sentence why what it emits is stored as it is"
+    else:
+        await _one_run(source, sink, len(case.expected))
+        assert all(isinstance(contents(payload), list) for payload in sink.payloads)
     await source.close()
 
 
@@ -201,15 +216,15 @@ async def _collect(case: SourceCase, sink: Sink, *, restart: bool) -> None:
     case.feed()
     source = case.make(make_context(positions=sink.positions))
     async with asyncio.timeout(PATIENCE):
-        while len(sink.records) < len(case.expected):
-            await _one_run(source, sink, len(sink.records) + 1 if restart else len(case.expected))
+        while len(sink.bodies) < len(case.expected):
+            await _one_run(source, sink, len(sink.bodies) + 1 if restart else len(case.expected))
             if restart:
                 await source.close()
                 source = case.make(make_context(positions=sink.positions))
     sink.refuse = lambda: False
     await stop(await _run_for(source.run(sink.emit), SHORT))  # time to repeat something, were it so inclined
     await source.close()
-    assert [record.body for record in sink.records] == list(case.expected), "it delivers each record once, in order"
+    assert sink.bodies == list(case.expected), "it delivers each record once, in order"
 
 
 async def _one_run(source: Source, sink: Sink, enough: int) -> None:
@@ -225,7 +240,7 @@ async def _one_run(source: Source, sink: Sink, enough: int) -> None:
 
 
 async def _wait(sink: Sink, count: int) -> None:
-    while len(sink.records) < count:
+    while len(sink.bodies) < count:
         sink.arrived.clear()
         await sink.arrived.wait()
 
@@ -241,10 +256,12 @@ def _refusal(error: BaseException) -> bool:
 
 
 async def sampler_samples(case: SamplerCase) -> None:
-    """It returns figures, again and again, and is closed twice."""
-    sampler = case.make(make_context())
-    assert sampler.sample(), "it has figures at once"
-    assert sampler.sample(), "and again"
+    """It returns figures, again and again, is closed twice, and may store what it keeps."""
+    sink = Sink()
+    sampler = case.make(replace(make_context(positions=sink.positions), emit=sink.emit))
+    for when in ("at once", "again"):
+        found = sampler.sample()
+        assert checked(await found if isinstance(found, Awaitable) else found), f"it has figures {when}"
     await sampler.close()
     await sampler.close()
 
@@ -294,6 +311,7 @@ SOURCE_CHECKS: Final = (
     source_survives_refusals,
     source_survives_restarts,
     source_finishes,
+    source_can_be_searched,
 )
 SAMPLER_CHECKS: Final = (closes_unstarted, sampler_samples)
 PROBE_CHECKS: Final = (closes_unstarted, probe_stops_while_hanging)

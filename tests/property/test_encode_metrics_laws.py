@@ -29,7 +29,9 @@ def test_the_request_is_the_one_that_the_sdk_would_send(resource, kinds, points,
         boundaries = (0.5, 10.0) if kind is Kind.HISTOGRAM else ()
         metric = Metric(f"metric.{number}", kind, "s", text, boundaries)
         for attributes, value in points:
-            if kind is Kind.HISTOGRAM:
+            if kind is Kind.HISTOGRAM and number % 2:
+                metrics.publish(f"owner {number}", [Observation(metric, value, attributes, counts=(number, 0, 2))])
+            elif kind is Kind.HISTOGRAM:
                 metrics.record(metric, value, attributes)
             elif kind is Kind.GAUGE:
                 metrics.publish(f"owner {number}", [Observation(metric, value, attributes)])

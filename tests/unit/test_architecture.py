@@ -30,7 +30,7 @@ LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names.spl
 COMPONENTS = {"sources", "exporters", "exec"}
 """Where components stand. The command of `exec` is a source without a row in the registry: its command line makes it, not a configuration."""
 
-MAY_START_TASKS = {"agent.net.http_server", "agent.net.server_connection", "agent.net.dial", "agent.host.delivery", "agent.host.intake"}
+MAY_START_TASKS = {"agent.net.http_server", "agent.net.server_connection", "agent.net.dial", "agent.host.delivery", "agent.host.commits"}
 """Where a task lives outside a task group, because what is awaited is a race of two (in `intake`: a commit and the caller's cancellation);
 each ends its tasks whatever happens."""
 
@@ -199,6 +199,7 @@ def test_nobody_catches_everything():
         "agent.cli",
         "agent.host.runtime",
         "agent.host.ending",
+        "agent.host.intake",
         "agent.host.supervise",
         "agent.host.polling",
         "agent.host.delivery",

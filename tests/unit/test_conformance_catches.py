@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from agent.component import Accepted, ComponentConfig
-from agent.record import Batch, LogRecord, Origin, Signal
+from agent.record import Batch, LogRecord, Origin, Payload, Signal
 from agent.testing import conformance
 from agent.testing.conformance import ExporterCase, SamplerCase, SourceCase
 from agent.testing.exporters import make_row
@@ -132,6 +132,16 @@ class ClosesOnce(Good):
         self.closed = True
 
 
+class EmitsUnreadable(Good):
+    async def run(self, emit):
+        await emit(Batch(payloads=[Payload(Signal.SENTRY_ERROR, 1, b"{}")]))
+        await asyncio.Event().wait()
+
+
+class SaysNothing(EmitsUnreadable):
+    verbatim = ""
+
+
 def source_case(make) -> SourceCase:
     """A case around a source; what it reads is always there."""
     return SourceCase(make, lambda: None, BODIES)
@@ -173,6 +183,8 @@ async def test_a_good_source_passes(check):
         (LeaksThread, conformance.source_starts_and_stops, "nothing behind: <Thread"),
         (OpensWhenMade, conformance.closes_unstarted, "making it opens nothing"),
         (ClosesOnce, conformance.closes_unstarted, "closed twice"),
+        (EmitsUnreadable, conformance.source_can_be_searched, "is an OTLP request"),
+        (SaysNothing, conformance.source_can_be_searched, "in a sentence why"),
     ],
     ids=lambda part: getattr(part, "__name__", None) or "",
 )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from opentelemetry.sdk.metrics.export import AggregationTemporality, Gauge, Sum
 
-from agent.metrics import Kind, Metric, Metrics, Observation
+from agent.metrics import Kind, Metric, Metrics, Observation, checked
 from agent.testing.clock import START_NS, FakeClock
 
 COUNT = Metric("test.count", Kind.COUNTER, "{record}", "Counts.")
@@ -140,3 +140,27 @@ def test_boundaries_belong_to_histograms(kind, boundaries):
     """A histogram without boundaries would get the SDK's, which are meant for milliseconds."""
     with pytest.raises(ValueError, match="boundaries"):
         Metric("x", kind, "s", "x", boundaries)
+
+
+def test_a_histogram_may_be_counted_elsewhere(metrics):
+    """Its counts and its sum are published as they are read, since the start that they have."""
+    metrics.publish("one", [Observation(TIME, 5.55, {"a": "1"}, START_NS - 7, (1, 0, 2))])
+    [point] = _collected(metrics)["test.time"].data.data_points
+    assert (point.explicit_bounds, point.bucket_counts, point.sum, point.count) == ((0.1, 1.0), [1, 0, 2], 5.55, 3)
+    assert (point.start_time_unix_nano, point.min, point.max) == (START_NS - 7, None, None)
+
+
+def test_published_histograms_are_capped():
+    """Past the cap their buckets add up in one series."""
+    metrics = Metrics({}, FakeClock(), cap=1)
+    metrics.publish("one", [Observation(TIME, 1.0, {"n": str(number)}, counts=(number, 1, 0)) for number in range(4)])
+    points = {tuple(point.attributes.items()): point for point in _collected(metrics)["test.time"].data.data_points}
+    rest = points[("otel.metric.overflow", "true"),]
+    assert (rest.bucket_counts, rest.sum, rest.count) == ([6, 3, 0], 3.0, 9)
+
+
+@pytest.mark.parametrize("one", [Observation(TIME, 1.0), Observation(TIME, 1.0, counts=(1, 2)), Observation(SIZE, 1.0, counts=(1,))])
+def test_counts_must_fit_the_metric(one):
+    """A component that has them wrong is told so, before anything is collected."""
+    with pytest.raises(ValueError, match="counts of buckets"):
+        checked([one])

@@ -1,4 +1,4 @@
-"""Sources and an exporter written by ARCHITECTURE.md alone: each one file and one registry line, and everything else is there."""
+"""Components written by ARCHITECTURE.md and the contract alone: each one file and one registry line, and everything else is there."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ import pytest
 from agent import registry
 from agent.config import components, load, schema
 from agent.errors import SpoolError
+from agent.host.builder import Builder
+from agent.host.delivery import halve_row
+from agent.host.pipeline import Host
 from agent.net.http_client import HttpClient, HttpError, Request
+from agent.record import Signal
 from agent.registry import Kind
 from agent.testing import conformance
-from agent.testing.clock import FakeClock
-from agent.testing.conformance import EXPORTER_CHECKS, ExporterCase
+from agent.testing.clock import FakeClock, settle
+from agent.testing.conformance import EXPORTER_CHECKS, SAMPLER_CHECKS, SOURCE_CHECKS, ExporterCase, SamplerCase, SourceCase
 from agent.testing.context import make_context
 from agent.testing.exporters import make_row
+from agent.testing.otlp_server import decode
 from agent.testing.sink import Sink
+from agent.testing.spool import MemorySpool
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +39,10 @@ def _registered(monkeypatch):
     """One line each."""
     monkeypatch.syspath_prepend(ROOT / "tests/toys")
     monkeypatch.setitem(registry.SOURCES, "ticker", "ticker:Ticker")
+    monkeypatch.setitem(registry.SOURCES, "pods", "pods:Pods")
+    monkeypatch.setitem(registry.SOURCES, "steps", "steps:Steps")
+    monkeypatch.setitem(registry.SAMPLERS, "queue_age", "queue_age:QueueAge")
+    monkeypatch.setitem(registry.SAMPLERS, "boots", "boots:Boots")
     monkeypatch.setitem(registry.EXPORTERS, "null", "null:Null")
     monkeypatch.setitem(registry.SOURCES, "push", "push:Push")
 
@@ -134,3 +144,89 @@ async def test_a_client_of_the_push_source_is_answered_when_its_lines_are_stored
         assert (refused.status, refused.header("retry-after")) == (503, "1")
         assert (await post(bytes(2000))).status == 413
     assert len(sink.records) == 2
+
+
+def built(tmp_path, text, spool):
+    """What the host makes of a configuration, over this spool."""
+    file = tmp_path / "f.yaml"
+    file.write_text(text)
+    context = make_context(clock=FakeClock())
+    return Builder(load(file, {}), Host(context.clock, context.metrics, context.telemetry, spool)).build(), context
+
+
+@pytest.mark.parametrize(("toy", "wanted"), [("pods", ["a is up", "b is up"]), ("steps", ["load", "train", "report"])])
+@pytest.mark.parametrize("check", SOURCE_CHECKS, ids=lambda check: check.__name__)
+async def test_the_toy_sources_conform(check, toy, wanted):
+    """Also one that emits nothing but encoded spans: each of them once, over refusals and restarts."""
+    source = registry.load(Kind.SOURCE, toy)
+    await conformance.run(check, SourceCase(lambda context: source(source.Config(), context), lambda: None, wanted))
+
+
+@pytest.mark.parametrize("toy", ["queue_age", "boots"])
+@pytest.mark.parametrize("check", SAMPLER_CHECKS, ids=lambda check: check.__name__)
+async def test_the_toy_samplers_conform(check, toy):
+    """A sampler may be asynchronous, and may store."""
+    sampler = registry.load(Kind.SAMPLER, toy)
+    await conformance.run(check, SamplerCase(lambda context: sampler(sampler.Config(), context)))
+
+
+async def test_a_record_arrives_with_its_own_resource_and_scope(tmp_path):
+    """The toy says only whose record it is; the request says it as OTLP does, beside what the agent knows of its workload."""
+    spool = MemorySpool()
+    pipeline, _ = built(tmp_path, "service: {name: shop}\nsources: [{type: pods}]\n", spool)
+    await conformance.stop(await begun(pipeline.sources[0]))
+    found = [decode("/v1/logs", payload.body).resource_logs[0] for one in spool.appends for payload in one.payloads]
+    names = [{pair.key: pair.value.string_value for pair in one.resource.attributes} for one in found]
+    assert names == [{"service.name": "shop", "k8s.pod.name": "a"}, {"service.name": "shop", "k8s.pod.name": "b"}]
+    assert {(scope.scope.name, scope.scope.version) for one in found for scope in one.scope_logs} == {("kubelet", "1.33")}
+    await pipeline.close()
+
+
+async def test_spans_arrive_redacted_and_can_be_halved(tmp_path):
+    """What the toy encodes itself is searched all the same, is sent by the OTLP exporter as traces, and is cut in two where it is too large."""
+    spool = MemorySpool()
+    text = "sources: [{type: steps, plan: [load, 'GET /?access_token=tr0ub4dor-and-3']}]\nexporters: [{type: otlp_http, endpoint: http://localhost:4318, signals: [traces]}]\n"
+    pipeline, _ = built(tmp_path, text, spool)
+    await conformance.stop(await begun(pipeline.sources[0]))
+    assert Signal.TRACES in pipeline.exporters[0][1].signals
+    requests = [decode("/v1/traces", payload.body) for one in spool.appends for payload in one.payloads]
+    assert [request.resource_spans[0].scope_spans[0].spans[0].name for request in requests] == ["load", "GET /?access_token=[REDACTED]"]
+    requests[0].MergeFrom(requests[1])
+    first, second = halve_row(make_row(requests[0].SerializeToString(), signal=Signal.TRACES, records=2))
+    assert (first.records, second.records) == (1, 1)
+    await pipeline.close()
+
+
+async def test_a_sampler_that_is_asynchronous_is_published(tmp_path):
+    """Its gauge and its histogram leave by the collection like any other."""
+    pipeline, context = built(tmp_path, "samplers: [{type: queue_age}]\n", MemorySpool())
+    await pipeline.samplers[0].sample()
+    found = {metric.name: metric.data.data_points[0] for metric in context.metrics.collect().resource_metrics[0].scope_metrics[0].metrics}
+    assert found["queue.oldest_job.age"].value == 1.5
+    assert (found["queue.job.wait"].bucket_counts, found["queue.job.wait"].sum) == ([1, 0, 1], 2.25)
+    await pipeline.close()
+
+
+async def test_a_sampler_keeps_state_over_a_restart_and_stores_a_record(tmp_path):
+    """Three agents, the second of which can't store at first: three starts are counted, each with its record."""
+    spool, values = MemorySpool(), []
+    for faults in ([], [SpoolError("broken")], []):
+        spool.faults = faults
+        pipeline, context = built(tmp_path, "samplers: [{type: boots}]\n", spool)
+        for _ in range(2):
+            await pipeline.samplers[0].sample()
+        values += [one.value for one in context.metrics.published("boots") if one.metric.name == "boots"]
+        await pipeline.close()
+    assert values == [1, 2, 3]
+    records = [decode("/v1/logs", payload.body) for one in spool.appends for payload in one.payloads]
+    assert [one.resource_logs[0].scope_logs[0].log_records[0].body.string_value for one in records] == [
+        f"start number {n}" for n in (1, 2, 3)
+    ]
+    assert await spool.positions("boots") == {"count": b"3"}
+
+
+async def begun(running):
+    """A source of a pipeline at work, when all that it has is stored."""
+    task = asyncio.get_running_loop().create_task(running.source.run(running.intake.emit))
+    await settle()
+    return task

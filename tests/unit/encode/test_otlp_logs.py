@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from agent.encode import any_value
+from agent.encode.halve import halve
 from agent.encode.otlp_decode import decode_logs
 from agent.encode.otlp_logs import LogEncoder
-from agent.record import LogRecord, Origin
+from agent.record import LogRecord, Origin, Scope, Signal
 
 ORIGIN = Origin("f", {"log.file.name": "a.log"})
 
@@ -105,3 +107,31 @@ def test_a_varint_has_seven_bits_a_byte_lowest_first(number):
 
     assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(raw)) == number
     assert [byte >> 7 for byte in raw] == [1] * (len(raw) - 1) + [0]
+
+
+def test_a_record_may_have_a_resource_and_a_scope_of_its_own():
+    """Runs of records that share both stand under them, in the order of the records; all others are the agent's."""
+    lib = Scope("lib", "1.2", {"team": "blue"})
+    ours, pod = Origin("a"), Origin("b", resource={"k8s.pod.name": "p"})
+    theirs, same = Origin("c", resource={"k8s.pod.name": "p"}, scope=lib), Origin("d", resource={"k8s.pod.name": "p"}, scope=Scope(*lib))
+    unnamed = Origin("e", scope=Scope())
+    records = [record("x", origin) for origin in (ours, pod, theirs, same, ours, unnamed)]
+    body = LogEncoder({"service.name": "svc"}, ("outrider", "1")).encode(records)
+    request = ExportLogsServiceRequest.FromString(body)
+    found = [
+        (len(resource.resource.attributes), scope.scope.name, scope.scope.version, len(scope.scope.attributes), len(scope.log_records))
+        for resource in request.resource_logs
+        for scope in resource.scope_logs
+    ]
+    assert found == [
+        (1, "outrider", "1", 0, 1),
+        (2, "outrider", "1", 0, 1),
+        (2, "lib", "1.2", 1, 2),
+        (1, "outrider", "1", 0, 1),
+        (1, "", "", 0, 1),
+    ]
+    assert len(request.resource_logs) == 3
+    assert [pair.key for pair in request.resource_logs[1].scope_logs[1].scope.attributes] == ["team"]
+    first, second = halve(Signal.LOGS, body)
+    assert [half.records for half in (first, second)] == [3, 3]
+    assert ExportLogsServiceRequest.FromString(second.body).resource_logs[0].scope_logs[0].scope.name == "lib"

@@ -82,6 +82,19 @@ async def test_histogram_is_cumulative(metrics):
     assert (buckets, found[("export_duration_seconds_count", None)]) == ([1, 2, 3], 3)
 
 
+async def test_a_published_histogram_is_cumulative_too(metrics):
+    """What was counted elsewhere, bucket by bucket, is added up as the format wants it."""
+    metrics.publish("scraped", [Observation(Metric("wait", Kind.HISTOGRAM, "s", "Waits.", (0.1, 1.0)), 2.5, {}, 0, (3, 0, 1))])
+    _, text = await _page(metrics)
+    assert [line for line in text.splitlines() if line.startswith("wait_seconds")] == [
+        'wait_seconds_bucket{le="0.1"} 3.0',
+        'wait_seconds_bucket{le="1.0"} 3.0',
+        'wait_seconds_bucket{le="+Inf"} 4.0',
+        "wait_seconds_count 4.0",
+        "wait_seconds_sum 2.5",
+    ]
+
+
 async def test_attributes_that_become_one_label_are_joined(metrics):
     """`a.b` and `a_b` are one label in Prometheus; both values stay, joined as the specification says."""
     metrics.publish("test", [Observation(PROBE, 1, {"a_b": "2", "a.b": "1"})])

@@ -1,0 +1,167 @@
+"""Takes the secrets out of encoded OTLP requests: logs, metrics and traces alike. What holds none stays the bytes that it was.
+
+    request ──▶ all its texts ──one search──nothing──▶ the same bytes
+                       └─ perhaps ──▶ each text, body and set of attributes through the redactor ──▶ encoded anew where one changed
+
+The fields are read off the message types, so that none of a later version of the protocol is forgotten; what is unknown to these is kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import Enum, auto
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Protocol
+
+from google.protobuf.descriptor import FieldDescriptor
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+from agent.encode.any_value import value_of
+from agent.encode.otlp_requests import pairs, parse, value
+from agent.record import LogRecord, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from google.protobuf.descriptor import Descriptor
+    from google.protobuf.message import Message
+
+    from agent.record import Payload, Value
+
+_NO_ORIGIN: Final = Origin("")
+_LEAST_CARD: Final = 10**11
+"""Smaller numbers are not those of a card."""
+
+
+class Redacting(Protocol):
+    """What is needed of the redactor."""
+
+    def may_change(self, text: bytes) -> bool:
+        """Whether something in a text may be a secret."""
+
+    def redact(self, records: Sequence[LogRecord], text: bytes | None) -> tuple[Sequence[LogRecord], dict[str, int]]:
+        """Return the records without secrets, and how many values each rule replaced."""
+
+
+class _Kind(Enum):
+    TEXT = auto()
+    PAIRS = auto()
+    VALUE = auto()
+    MESSAGES = auto()
+    MESSAGE = auto()
+
+
+Part = tuple[LogRecord, "Callable[[LogRecord], None]"]
+"""What is looked at as if it were a record, and what puts its redacted form in its place."""
+
+
+def redacted(payload: Payload, redactor: Redacting) -> tuple[Payload, dict[str, int]] | None:
+    """The payload without secrets, and how many were taken out by which rule; None if it can't be read as an OTLP request."""
+    request = parse(payload)
+    if request is None:
+        return None
+    if not redactor.may_change("\n".join(_texts(request)).encode("utf-8", "backslashreplace")):
+        return payload, {}
+    parts = list(_parts(request))
+    clean, counts = redactor.redact([record for record, _ in parts], None)
+    changed = [(after, put) for (before, put), after in zip(parts, clean, strict=True) if after is not before]
+    for record, put in changed:
+        put(record)
+    return (payload._replace(body=request.SerializeToString()) if changed else payload), dict(Counter(counts))
+
+
+@lru_cache(maxsize=256)
+def _fields(descriptor: Descriptor) -> tuple[tuple[str, _Kind], ...]:
+    """The fields of a message type that hold texts, or messages with texts."""
+    found = [(field.name, _kind_of(field)) for field in descriptor.fields]
+    return tuple((name, kind) for name, kind in found if kind is not None)
+
+
+def _kind_of(field: FieldDescriptor) -> _Kind | None:
+    if field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated:
+        return _Kind.TEXT
+    if field.message_type is None:
+        return None
+    if field.message_type is KeyValue.DESCRIPTOR:
+        return _Kind.PAIRS
+    if field.message_type is AnyValue.DESCRIPTOR:
+        return _Kind.VALUE
+    return _Kind.MESSAGES if field.is_repeated else _Kind.MESSAGE
+
+
+def _texts(message: Message) -> Iterator[str]:
+    """All texts of a message, and the numbers that may be a card's."""
+    for name, kind in _fields(message.DESCRIPTOR):
+        held = getattr(message, name)
+        if kind is _Kind.PAIRS:
+            yield from _texts_of_pairs(held)
+        elif kind is _Kind.MESSAGES:
+            for one in held:
+                yield from _texts(one)
+        elif kind is _Kind.VALUE:
+            yield from _texts_of_value(held)
+        elif kind is _Kind.TEXT:
+            yield held
+        elif message.HasField(name):
+            yield from _texts(held)
+
+
+def _texts_of_pairs(found: Iterable[KeyValue]) -> Iterator[str]:
+    for pair in found:
+        yield pair.key
+        held = pair.value
+        if text := held.string_value:
+            yield text
+        else:
+            yield from _texts_of_value(held)
+
+
+def _texts_of_value(found: AnyValue) -> Iterator[str]:
+    kind = found.WhichOneof("value")
+    if kind == "string_value":
+        yield found.string_value
+    elif kind == "int_value":
+        if found.int_value >= _LEAST_CARD:
+            yield str(found.int_value)
+    elif kind == "array_value":
+        for one in found.array_value.values:
+            yield from _texts_of_value(one)
+    elif kind == "kvlist_value":
+        yield from _texts_of_pairs(found.kvlist_value.values)
+
+
+def _parts(message: Message) -> Iterator[Part]:
+    """Whatever of a message can be redacted by itself."""
+    for name, kind in _fields(message.DESCRIPTOR):
+        held = getattr(message, name)
+        if kind is _Kind.PAIRS and held:
+            yield _as_record(None, pairs(held)), _pairs_back(held)
+        elif kind is _Kind.VALUE and message.HasField(name):
+            yield _as_record(value(held)), _value_back(held)
+        elif kind is _Kind.TEXT and held:
+            yield _as_record(held), _text_back(message, name)
+        elif kind is _Kind.MESSAGES:
+            for one in held:
+                yield from _parts(one)
+        elif kind is _Kind.MESSAGE and message.HasField(name):
+            yield from _parts(held)
+
+
+def _as_record(body: Value, attributes: dict[str, Value] | None = None) -> LogRecord:
+    return LogRecord(0, 0, 0, "", body, attributes or {}, _NO_ORIGIN, 0)
+
+
+def _pairs_back(held: object) -> Callable[[LogRecord], None]:
+    def put(record: LogRecord) -> None:
+        del held[:]  # type: ignore[attr-defined]  # a repeated field
+        held.extend(KeyValue(key=key, value=AnyValue.FromString(value_of(one))) for key, one in record.attributes.items())  # type: ignore[attr-defined]
+
+    return put
+
+
+def _value_back(held: AnyValue) -> Callable[[LogRecord], None]:
+    return lambda record: held.CopyFrom(AnyValue.FromString(value_of(record.body)))
+
+
+def _text_back(message: Message, name: str) -> Callable[[LogRecord], None]:
+    return lambda record: setattr(message, name, record.body)

@@ -1,0 +1,137 @@
+"""The spool in memory, for tests of what stores and of what delivers: each transaction happens whole or not at all, and fails to order."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent.errors import SpoolOversizeError
+from agent.record import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from agent.errors import SpoolError
+    from agent.record import Payload, Signal
+    from agent.spool.values import DeadLetter
+
+
+class Append(NamedTuple):
+    """One transaction of a source."""
+
+    source: str
+    payloads: Sequence[Payload]
+    positions: Mapping[str, bytes | None]
+    drops: Mapping[str, int]
+    replayable: bool
+    durable: bool
+
+
+class Settled(NamedTuple):
+    """What became of a row's records."""
+
+    seq: int
+    sent: int
+    rejected: int
+    dead: list[DeadLetter]
+
+
+class MemorySpool:
+    """Rows behind one cursor, positions and drops. An error in `faults` is raised by the next call that works on the store, None lets it pass."""
+
+    def __init__(self, rows: Iterable[Row] = (), *, largest: int = 1 << 30, faults: Iterable[SpoolError | None] = ()) -> None:
+        """`largest`: bytes of a transaction's payloads; more is refused for ever."""
+        self.largest = largest
+        self.faults = list(faults)
+        self.rows = list(rows)
+        """Stored and not settled."""
+        self.appends: list[Append] = []
+        self.stored: dict[str, dict[str, bytes]] = {}
+        """The committed positions of each source."""
+        self.settled: list[Settled] = []
+        self.remembered: dict[str, bytes | None] = {}
+        """What the exporter wants to know after a kill."""
+        self.gate: asyncio.Event | None = None
+        """What an append waits for, if there is one."""
+        self.waits = 0
+        """Times that room was waited for."""
+        self._changed = asyncio.Event()
+
+    async def append(
+        self,
+        source: str,
+        payloads: Sequence[Payload],
+        positions: Mapping[str, bytes | None],
+        drops: Mapping[str, int],
+        *,
+        replayable: bool,
+        durable: bool = False,
+    ) -> int:
+        """Store a batch with its positions."""
+        if self.gate is not None:
+            await self.gate.wait()
+        if sum(len(payload.body) for payload in payloads) > self.largest:
+            raise SpoolOversizeError("never")
+        self._fail()
+        self.appends.append(Append(source, payloads, positions, drops, replayable, durable))
+        kept = self.stored.setdefault(source, {})
+        for key, position in positions.items():
+            kept.pop(key, None)
+            if position is not None:
+                kept[key] = position
+        for payload in payloads:
+            self.add(_row(len(self.rows) + len(self.settled) + 1, source, payload))
+        return len(self.appends)
+
+    async def positions(self, source: str) -> dict[str, bytes]:
+        """Return what is committed."""
+        return dict(self.stored.get(source, {}))
+
+    async def wait_for_room(self) -> None:
+        """Return at once, and count it."""
+        self.waits += 1
+
+    def add(self, row: Row) -> None:
+        """Store a row."""
+        self.rows.append(row)
+        self._changed.set()
+
+    async def next_row(self, destination: str, signal: Signal) -> Row | None:  # noqa: ARG002 - the spool's own
+        """Return the first row behind the cursor."""
+        self._changed.clear()
+        await asyncio.sleep(0)
+        self._fail()
+        return self.rows[0] if self.rows else None
+
+    async def wait_for_rows(self, destination: str, signal: Signal) -> None:  # noqa: ARG002 - as above
+        """Return when a row was stored since the last `next_row`."""
+        await self._changed.wait()
+
+    async def settle(
+        self,
+        destination: str,  # noqa: ARG002 - as above
+        row: Row,
+        *,
+        sent: int,
+        rejected: int = 0,
+        dead: Sequence[DeadLetter] = (),
+        positions: Mapping[str, bytes | None],
+    ) -> None:
+        """Move the cursor; all records of the row must be accounted for."""
+        await asyncio.sleep(0)
+        self._fail()
+        if sent + rejected + sum(letter.records for letter in dead) != row.records or self.rows[0] is not row:
+            raise AssertionError(f"row {row.seq} is the first one, and each of its {row.records} records has one end")
+        self.rows.pop(0)
+        self.settled.append(Settled(row.seq, sent, rejected, list(dead)))
+        self.remembered |= positions
+
+    def _fail(self) -> None:
+        error = self.faults.pop(0) if self.faults else None
+        if error is not None:
+            raise error
+
+
+def _row(seq: int, source: str, payload: Payload) -> Row:
+    return Row(seq, payload.signal, source, payload.records, zlib.compress(payload.body, level=1, wbits=31), len(payload.body), 0)
