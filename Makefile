@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
+SEED   ?= $(shell date +%s)
+SEED   := $(SEED)
 
-.PHONY: help run test suite again strategy unit lint types property redaction load benchmark bench torture e2e ci-slow generate clean
+.PHONY: help run test unit integration again coverage strategy lint types property redaction load benchmark bench torture e2e long generate clean
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,19 +21,26 @@ $(STAMP): pyproject.toml deploy/strategy-agent/pyproject.toml
 run: $(STAMP) ## The demo: a workload under Outrider's eyes; prints the status page's address
 	@$(PY) deploy/demo/demo.py
 
-test: lint types suite strategy ## All that can run here: lint, types, unit and integration tests, a slice of the torture
+test: lint types unit integration strategy ## All that can run here: lint, types, unit and integration tests, a slice of the torture
 
-suite: $(STAMP) ## Unit and integration tests, a slice of the torture
-	@$(PY) -m pytest --cov --cov-report=term:skip-covered
+unit: $(STAMP) ## Unit tests alone; on another Python with PYTHON=python3.N VENV=.venv-3.N
+	@$(PY) -m pytest tests/unit -n auto $(ARGS)
 
-again: $(STAMP) ## Only the tests that failed last time, each beside fewer others
-	@$(PY) -m pytest --last-failed --last-failed-no-failures none $(ARGS)
+# Processes mostly wait, so there is one worker more than this small machine has cores. What measures time or load runs alone, afterwards.
+integration: $(STAMP) ## Real servers and processes
+	@status=0; \
+	$(PY) -m pytest tests/integration tests/e2e -m "not alone" -n 3 --dist loadfile $(ARGS) || status=1; \
+	$(PY) -m pytest tests/integration tests/e2e -m alone $(ARGS) || status=1; \
+	exit $$status
+
+again: $(STAMP) ## Only the integration tests that failed last time, one after the other
+	@$(PY) -m pytest tests/integration tests/e2e --last-failed --last-failed-no-failures none $(ARGS)
+
+coverage: $(STAMP) ## The unit tests, and the lines and branches that none of them reaches
+	@$(PY) -m pytest tests/unit -n auto --cov --cov-report=term:skip-covered
 
 strategy: $(STAMP) ## The strategy agent's own suites
 	@cd deploy/strategy-agent && ../../$(PY) -m pytest
-
-unit: $(STAMP) ## Unit tests alone; on another Python with PYTHON=python3.N VENV=.venv-3.N
-	@$(PY) -m pytest tests/unit
 
 lint: $(STAMP) ## ruff
 	@$(PY) -m ruff check outrider.py agent tests deploy/demo
@@ -40,11 +49,11 @@ lint: $(STAMP) ## ruff
 types: $(STAMP) ## mypy --strict
 	@$(PY) -m mypy
 
-property: $(STAMP) ## Laws on generated input
-	@$(PY) -m pytest -m property $(ARGS)
+property: $(STAMP) ## Laws on generated input, other examples each time
+	@$(PY) -m pytest tests/property -m property -n auto $(ARGS)
 
 e2e: $(STAMP) ## Both images and the compose file in a container engine, every restriction on; says so where there is none
-	@$(PY) -m pytest -m slow tests/e2e
+	@$(PY) -m pytest -m slow tests/e2e/test_compose.py tests/e2e/test_image.py
 	@cd deploy/strategy-agent && ../../$(PY) -m pytest -m slow tests/e2e/test_container_files.py tests/e2e/test_container_image.py
 
 load: $(STAMP) ## Sustained load, bounded
@@ -61,6 +70,14 @@ bench: $(STAMP) ## The table of performance figures of the whole agent
 
 torture: $(STAMP) ## Kills at random and at every named point, against an independent oracle
 	@$(PY) -m tests.torture.run $(ARGS)
+
+long: $(STAMP) ## What the pipeline has no time for, once per issue: hours; SEED=N repeats it
+	@echo "seed $(SEED)"
+	@status=0; \
+	$(MAKE) torture ARGS="--seed $(SEED)" || status=1; \
+	$(MAKE) property ARGS="--hypothesis-seed=$(SEED) --plays 10000 --first-play $(SEED)" || status=1; \
+	$(MAKE) coverage || status=1; \
+	echo "seed $(SEED)"; exit $$status
 
 generate: $(STAMP) ## Rewrite the generated files in config/
 	@$(PY) -m agent.generate config

@@ -19,14 +19,18 @@ FOLDER_MARKERS = {"integration": "integration", "load": "load", "property": "pro
 SLOW_FOLDERS = {"load", "e2e"}
 
 settings.register_profile("quiet", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("quiet"), derandomize=True, database=None)
+"""The same examples each time, drawn from each law's source: what a law finds anew comes to light in `make property` and `make long`, which draw
+others each time, and never holds up a change that has nothing to do with it."""
 settings.load_profile("quiet")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long to look for what is rare."""
+    """How many rotations are played, and from which seed on."""
     parser.addoption(
         "--plays", type=int, default=100, help="plays of rotations whose contents begin alike (tests/property/test_tail_races.py)"
     )
+    parser.addoption("--first-play", type=int, default=0, help="the seed of the first of these plays")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,6 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(FOLDER_MARKERS[folder])
         if folder in SLOW_FOLDERS:
             item.add_marker("slow")
+
+
+def pytest_collection_finish() -> None:
+    """Take the collected tests out of the garbage collector's sight: with ten thousand of them each `gc.collect()` of a test takes a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,11 @@ for number in range({STORM}):
     time.sleep(max(0, began + number / {STORM / 8} - time.monotonic()))
 """
 
-pytestmark = [pytest.mark.timeout(200), pytest.mark.skipif(os.cpu_count() == 1, reason="one core can't make the storm in time")]
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.timeout(200),
+    pytest.mark.skipif(os.cpu_count() == 1, reason="one core can't make the storm in time"),
+]
 
 
 def storm(folder, dsn):

@@ -15,7 +15,7 @@ from agent.exec.child import Child, ChildConfig
 from agent.testing.context import make_context
 from agent.testing.sink import Sink
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.alone
 
 
 async def collect(script, emit, **options):

@@ -179,6 +179,7 @@ def test_a_traceback_at_the_end_of_a_log_file_is_stored(tmp_path):
         assert sorted(bodies_of(server)) == ["it broke", "process exited with code 0"]
 
 
+@pytest.mark.alone
 def test_sigterm_is_not_held_up_by_a_destination_that_hangs(tmp_path):
     """A command that was told to end is not outlived by ten seconds of patience with whoever does not answer; what it said is stored."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

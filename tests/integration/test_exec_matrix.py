@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.agent_process import environment
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.alone
 
 WRAPPERS = {
     "env": "env",

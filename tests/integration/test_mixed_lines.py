@@ -19,7 +19,7 @@ from tests.support.waiting import Waiting
 if TYPE_CHECKING:
     from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.alone
 
 LINES = 100_000
 SLACK = 1.5

@@ -70,6 +70,7 @@ def test_the_resource_says_whose_records_they_are(tmp_path, logs):
     assert attributes["service.name"] == "demo"
 
 
+@pytest.mark.alone
 def test_sigterm_with_a_dead_destination_ends_within_two_seconds_and_keeps_everything(tmp_path, logs):
     """Nobody listens; the agent exits 0 in time, and the next one delivers."""
     dead = {"OUTRIDER_LOG_FILES": f"{logs}/*.log", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}

@@ -16,7 +16,7 @@ from tests.support.agent_process import AgentProcess, environment, wait_until
 from tests.support.cpu_share import half_a_processor
 from tests.support.otlp_process import OtlpProcess
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.alone
 
 LINE = '{"event":"line","n":1%06d,"level":"info","timestamp":"2026-03-01T12:00:00Z"}\n'
 ONE_REQUEST = 10_000

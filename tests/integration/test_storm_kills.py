@@ -24,7 +24,7 @@ KILLS = (1500, 4000, 6500)
 """Records stored, at which the agent is killed."""
 TRACE = "Traceback (most recent call last):\n  File \"/app/router.py\", line 7, in route\n    venue = book[symbol]\nKeyError: 'XYZ'\n"
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(200)]
 
 
 def write_storm(file: Path) -> None:

@@ -22,7 +22,7 @@ SEED = 20260301
 JOBS = 6
 """They wait more than they work."""
 
-pytestmark = pytest.mark.timeout(300)  # the first test of each kind waits for all of them
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]  # the first test of each kind waits for all of them
 
 
 @pytest.fixture(scope="module")

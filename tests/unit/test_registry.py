@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 from importlib import metadata
 from pathlib import Path
@@ -82,6 +83,7 @@ def test_a_package_brings_a_type(monkeypatch):
     assert registry.load(Kind.EXPORTER, "theirs").__name__ == "Console"
 
 
+@functools.cache
 def attributes_read() -> set[str]:
     """The names of all attributes that the agent reads anywhere but in the configuration itself."""
     files = [path for path in (ROOT / "agent").rglob("*.py") if path.parent.name != "config"]
