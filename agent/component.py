@@ -93,7 +93,10 @@ class Source(Protocol):
     """
 
     replayable: ClassVar[bool]
-    """True when what was read can be read again (files, streams): back-pressure. False: the oldest such row is evicted, and counted."""
+    """True when what was read can be read again from a position (files, streams): a full spool makes it wait, and a record's `offset` is the same again.
+
+    False: the oldest such row is evicted, and counted; but not of a batch that is `durable`, which a full spool refuses with SpoolFullError.
+    So a receiver is not replayable, emits durable batches, and acknowledges when `emit` returns."""
 
     async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Emit batches until cancelled."""

@@ -24,9 +24,9 @@ from agent.host.builder import Builder
 from agent.host.delivery import Sender
 from agent.host.delivery_state import State
 from agent.host.ending import Ending
-from agent.host.facts import Facts
 from agent.host.identity import watched
 from agent.host.metric_rows import MetricRows
+from agent.host.status_reader import StatusReader
 from agent.host.supervise import supervise
 from agent.status import PageInputs
 from agent.telemetry import AgentImpaired, AgentStarted, Event, Level
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from agent.component import Exporter
     from agent.config.settings import Server, Settings
-    from agent.host.held import Held
+    from agent.host.handover import Handover
     from agent.host.pipeline import Host, Pipeline, RunningSource
     from agent.host.polling import ProbePoller, SamplerPoller
     from agent.host.wrapped import Wrapped
@@ -79,7 +79,7 @@ class Generation:
         host: Host,
         life: asyncio.TaskGroup,
         child: Wrapped | None,
-        held: Held,
+        handover: Handover,
         hurry: asyncio.Event,
         pages: Callable[[Server, PageInputs], Pages],
     ) -> None:
@@ -87,7 +87,7 @@ class Generation:
         self.settings = self._settings = settings
         self.unread = Unread()
         """What was written and not read when the agent ended."""
-        self._held = held
+        self._handover = handover
         self._hurry = hurry
         self._spare = 0.0
         """Seconds of the sources' end that count as the senders'."""
@@ -101,9 +101,9 @@ class Generation:
         ]
         self._metric_rows = MetricRows(host, settings.metrics.temporality)
         self._address = ""
-        self._facts = Facts(settings, host, self._pipeline, self._senders)
+        reader = StatusReader(settings, host, self._pipeline, self._senders)
         refresh = functools.partial(background.check_ledger, host)
-        self._pages = pages(settings.server, PageInputs(self._facts.read, refresh, host.spool, host.metrics, host.telemetry, host.clock))
+        self._pages = pages(settings.server, PageInputs(reader.read, refresh, host.spool, host.metrics, host.telemetry, host.clock))
 
     async def open(self) -> None:
         """Listen, and have rows kept for the destinations. UnavailableError: the address can't be had; nothing is left open then."""
@@ -159,7 +159,7 @@ class Generation:
         async with asyncio.TaskGroup() as incoming:
             self._name_target()
             self._attach_child()
-            await self._held.hand_on(self._pipeline.sources)
+            await self._handover.hand_on(self._pipeline.sources)
             tasks = [incoming.create_task(self._run_source(one)) for one in self._pipeline.sources]
             pollers: list[SamplerPoller | ProbePoller] = [*self._pipeline.samplers, *self._pipeline.probes]
             polling = [outgoing.create_task(self._supervised(poller.name, poller.run)) for poller in pollers]
@@ -186,7 +186,7 @@ class Generation:
     async def _finish(self, ending: Ending) -> None:
         """Store what can still be had from the sources, and count what can't."""
         await ending.finish()
-        await self._held.finish()
+        await self._handover.finish()
         self.unread = await ending.unread()
         self._spare = ending.spare
 

@@ -4,7 +4,7 @@ batch ──▶ stages ──▶ redact ──▶ encode ─┐
                         └─────▶ detect ─┴─▶ spool.append(rows + positions + drops)   one transaction ──▶ taps
 
 What came encoded (`Batch.payloads`) goes the same way: redacted as it is, and decoded for the detector and the taps. A batch that the spool can
-never hold at once takes several transactions, each of which also says how far they have come (`ahead`).
+never hold at once takes several transactions, each of which also says how far they have come (`batch_progress`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 from agent.columns import Records
 from agent.crash import crash_point
 from agent.errors import SpoolOversizeError, describe
-from agent.host import ahead
+from agent.host import batch_progress
 from agent.host.commits import Commits, Part, total
 from agent.record import Batch, Detected, Drop, Payload, Signal
 from agent.telemetry import Event, Level, RecordsDropped, ValuesRedacted
@@ -97,7 +97,7 @@ class Intake:
         self._in_order: AbstractAsyncContextManager[object] = asyncio.Lock() if replayable else contextlib.nullcontext()
         """What is stored ahead is known of one batch at a time."""
         self._ahead: Mapping[str, int] | None = None
-        """What is stored beyond the committed positions (see `ahead`); None = to be asked for."""
+        """What is stored beyond the committed positions (see `batch_progress`); None = to be asked for."""
         self.commits = 0
         """Batches with rows that were stored since the start."""
         self.newest_ns: int | None = None
@@ -121,12 +121,12 @@ class Intake:
         """Leave out what was stored of a batch that was too large for one transaction, before the agent died half-way."""
         if self._ahead is None:
             stored = await self._way.spool.positions(self._source) if self._replayable else {}
-            self._ahead = ahead.decode(stored.get(ahead.KEY))
+            self._ahead = batch_progress.decode(stored.get(batch_progress.KEY))
         if not self._ahead:
             return batch
-        left = ahead.left(self._ahead, batch.records)
-        records = ahead.unstored(self._ahead, batch.records)
-        return batch._replace(records=records, positions={**batch.positions, ahead.KEY: ahead.encode(left)})
+        left = batch_progress.left(self._ahead, batch.records)
+        records = batch_progress.unstored(self._ahead, batch.records)
+        return batch._replace(records=records, positions={**batch.positions, batch_progress.KEY: batch_progress.encode(left)})
 
     async def _emit(self, batch: Batch) -> None:
         for stage in self._way.stages:
@@ -160,7 +160,7 @@ class Intake:
 
     async def _take_in_parts(self, batch: Batch, redactions: Mapping[str, int]) -> None:
         """As many records in one transaction as it takes; what the source gave along moves when all are stored."""
-        positions = {ahead.KEY: None, **batch.positions} if self._replayable else batch.positions
+        positions = {batch_progress.KEY: None, **batch.positions} if self._replayable else batch.positions
         rest = Batch(durable=batch.durable)
         await self._take_records(rest, batch.records)
         await self._take_payloads(rest, batch.payloads)
@@ -178,7 +178,7 @@ class Intake:
                 crash_point("intake.part_stored")
 
     def _positions_ahead(self, records: Sequence[LogRecord]) -> Mapping[str, bytes | None]:
-        return {ahead.KEY: ahead.encode(ahead.extended(self._ahead or {}, records))} if self._replayable else {}
+        return {batch_progress.KEY: batch_progress.encode(batch_progress.extended(self._ahead or {}, records))} if self._replayable else {}
 
     async def _take_payloads(self, rest: Batch, payloads: Sequence[Payload]) -> None:
         """The same for what came encoded; nothing says which of it is stored, but whoever sends such things asks for no more."""
@@ -228,8 +228,8 @@ class Intake:
     def _note(self, part: Part, redactions: Mapping[str, int]) -> None:
         """It is committed."""
         self.commits += bool(part.payloads)
-        if ahead.KEY in part.positions:
-            self._ahead = ahead.decode(part.positions[ahead.KEY])
+        if batch_progress.KEY in part.positions:
+            self._ahead = batch_progress.decode(part.positions[batch_progress.KEY])
         for rule, count in redactions.items():
             self._way.telemetry.emit(ValuesRedacted(source=self._source, rule=rule, count=count))
         for reason, count in part.drops.items():

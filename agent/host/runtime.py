@@ -22,7 +22,7 @@ from agent.exec.child import ChildConfig
 from agent.host import library_log
 from agent.host.elsewhere import Elsewhere
 from agent.host.generation import Generation
-from agent.host.held import Held
+from agent.host.handover import Handover
 from agent.host.identity import Instance, identified, instance
 from agent.host.pipeline import Host
 from agent.host.wrapped import Wrapped
@@ -89,7 +89,7 @@ class Agent:
         self.wrapped: Wrapped | None = None
         """The command of `exec`."""
         self._listener = listener
-        self._held = Held(self._telemetry)
+        self._handover = Handover(self._telemetry)
         self._elsewhere: Elsewhere | None = None
         """Where the store is, if it can't be where it should."""
         self._instance = Instance("", 0)
@@ -107,7 +107,7 @@ class Agent:
             await self._count_left_behind(spool)
             async with asyncio.TaskGroup() as life:
                 self._build = functools.partial(
-                    Generation, host=host, life=life, child=child, held=self._held, hurry=self._hurry, pages=self._pages
+                    Generation, host=host, life=life, child=child, handover=self._handover, hurry=self._hurry, pages=self._pages
                 )
                 self._discard = lambda unused: life.create_task(unused.close())
                 watch = life.create_task(spool.watch())  # without its store an agent ends, and whoever started it starts it again

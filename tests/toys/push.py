@@ -29,7 +29,7 @@ class Push:
     """The source."""
 
     Config: ClassVar[type[ComponentConfig]] = PushConfig
-    replayable: ClassVar[bool] = True  # its clients send again: a full spool makes them wait
+    replayable: ClassVar[bool] = False  # it can't ask its clients again; they send again what is not answered
 
     def __init__(self, config: PushConfig, context: Context) -> None:
         self._config, self._context = config, context
@@ -42,7 +42,7 @@ class Push:
         async def take(request: ServerRequest) -> ServerResponse:
             lines = request.body.decode(errors="replace").splitlines()
             try:
-                await emit(Batch(records=[self._record(line) for line in lines]))
+                await emit(Batch(records=[self._record(line) for line in lines], durable=True))
             except SpoolError as error:
                 return ServerResponse(f"not stored: {error}\n".encode(), 503, headers=(("retry-after", "1"),))
             return ServerResponse(b"stored\n")

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from agent.errors import SpoolError
-from agent.host import held as module
-from agent.host.held import Held
+from agent.host import handover as module
+from agent.host.handover import Handover
 from agent.testing.sink import hang
 
 
@@ -53,9 +53,9 @@ def running(name, source, emit):
 async def test_the_next_of_its_name_and_type_takes_over():
     """Nothing is stored meanwhile."""
     stored, after = [], Pouch()
-    held = Held(Telemetry())
-    await held.hand_on([running("a", Pouch("half"), stored.append)])
-    await held.hand_on([running("a", after, stored.append)])
+    handover = Handover(Telemetry())
+    await handover.hand_on([running("a", Pouch("half"), stored.append)])
+    await handover.hand_on([running("a", after, stored.append)])
 
     assert (after.held, stored) == ("half", [])
 
@@ -63,14 +63,14 @@ async def test_the_next_of_its_name_and_type_takes_over():
 @pytest.mark.parametrize(("name", "source"), [("b", Pouch()), ("a", Other())])
 async def test_what_nobody_takes_over_is_stored(name, source):
     """The configuration has it no more, or another type under its name."""
-    stored, held = [], Held(Telemetry())
+    stored, handover = [], Handover(Telemetry())
 
     async def emit(text):
         stored.append(text)
 
-    await held.hand_on([running("a", Pouch("half"), emit)])
-    await held.hand_on([running(name, source, emit)])
-    await held.hand_on([])
+    await handover.hand_on([running("a", Pouch("half"), emit)])
+    await handover.hand_on([running(name, source, emit)])
+    await handover.hand_on([])
 
     assert stored == ["half", ""]
 
@@ -80,7 +80,7 @@ async def test_a_store_that_does_not_take_it_is_told_and_holds_nothing_up(monkey
     """The end comes all the same, for the others as well."""
     monkeypatch.setattr(module, "STORING", 0.01)
     telemetry, stored = Telemetry(), []
-    held = Held(telemetry)
+    handover = Handover(telemetry)
 
     async def emit(text):
         stored.append(text)
@@ -88,9 +88,9 @@ async def test_a_store_that_does_not_take_it_is_told_and_holds_nothing_up(monkey
     async def refuse(text):
         raise SpoolError("refused")
 
-    await held.hand_on([running("a", Pouch("lost"), hang if stuck else refuse), running("b", Pouch("kept"), emit)])
-    await held.finish()
-    await held.finish()
+    await handover.hand_on([running("a", Pouch("lost"), hang if stuck else refuse), running("b", Pouch("kept"), emit)])
+    await handover.finish()
+    await handover.finish()
 
     assert stored == ["kept"]
     assert ["a" in event.error for event in telemetry.told] == [True]

@@ -27,7 +27,7 @@ class Holder(NamedTuple):
     intake: Intake
 
 
-class Held:
+class Handover:
     """The holding sources of the configuration that ran last."""
 
     def __init__(self, telemetry: Telemetry) -> None:

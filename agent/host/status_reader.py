@@ -28,7 +28,7 @@ ANSWER: Final = 2.0
 """Seconds that the store has to answer: whoever asks (a health check) is not to hang with it."""
 
 
-class Facts:
+class StatusReader:
     """The facts of one pipeline."""
 
     def __init__(self, settings: Settings, host: Host, pipeline: Pipeline, senders: Sequence[Sender]) -> None:
