@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from agent.parse.lines import Parser
     from agent.record import Batch, Value
     from agent.sources.log_config import LogFilesConfig
+    from agent.tail.line_reader import Oversized, Piece
     from agent.tail.reader import Reader
-    from agent.tail.stream import Oversized, Piece, Stream
+    from agent.tail.stream import Stream
     from agent.tail.table import Notice
     from agent.tail.tail import Tail
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 from agent.crash import crash_point
 from agent.tail.candidates import regular
 from agent.tail.decide import has_rotated_name, is_same_file
+from agent.tail.line_reader import ContentChangedError
 from agent.tail.open import inode_generation
 from agent.tail.pool import Peek
 from agent.tail.position import Cause
-from agent.tail.stream import ContentChangedError, State
+from agent.tail.stream import State
 from agent.tail.table import Notice
 
 if TYPE_CHECKING:

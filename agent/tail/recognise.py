@@ -8,13 +8,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.tail.decide import Pair, decide, has_rotated_name, is_same_file, may_be_unread
+from agent.tail.line_reader import ContentChangedError
 from agent.tail.locate import is_at
 from agent.tail.names import possible_bases, without_gzip
 from agent.tail.open import inode_generation
 from agent.tail.pool import Peek
 from agent.tail.position import HEAD, Cause, Digest, Place
 from agent.tail.reader import COMPARED, GzipReader, equal_so_far
-from agent.tail.stream import ContentChangedError, State
+from agent.tail.stream import State
 from agent.tail.table import Notice
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from agent.crash import crash_point
 from agent.tail.archives import Archives
 from agent.tail.candidates import Candidates
 from agent.tail.decide import Row, by_age, bytes_missed
+from agent.tail.line_reader import ContentChangedError
 from agent.tail.locate import RESTLESS, Locator, Undecided
 from agent.tail.names import without_gzip
 from agent.tail.open import inode_generation
@@ -21,7 +22,7 @@ from agent.tail.pool import Peek
 from agent.tail.position import Cause
 from agent.tail.reader import COMPARED, equal_so_far
 from agent.tail.recognise import Claim, Recognizer, place_of
-from agent.tail.stream import ContentChangedError, State
+from agent.tail.stream import State
 from agent.tail.table import Notice
 
 if TYPE_CHECKING:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Final
 from agent.crash import crash_point
 from agent.retry import Backoff
 from agent.tail.discover import Globs, Listings
+from agent.tail.line_reader import ContentChangedError
 from agent.tail.names import glob_root
 from agent.tail.open import found, is_within
 from agent.tail.pool import Pool
 from agent.tail.position import Cause
 from agent.tail.reader import GzipReader
-from agent.tail.stream import ContentChangedError, State
+from agent.tail.stream import State
 from agent.tail.succession import Succession
 from agent.tail.table import Homes, Notice, Options, Table
 from agent.tail.unreadable import DIRECTORY
@@ -28,9 +29,10 @@ from agent.tail.unreadable import DIRECTORY
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from agent.tail.line_reader import Piece
     from agent.tail.open import Found
     from agent.tail.reader import Reader
-    from agent.tail.stream import Piece, Stream
+    from agent.tail.stream import Stream
 
 SILENT: Final = 30.0
 """Seconds without growth after which a file is polled in turn with the others that are silent."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
+from agent.sources import log_draft
 from agent.tail.position import NOTHING, Cause, Digest, Horizon, Place, Position, PositionError, decode
+from tests.support.tail_rig import Rig
 
 PLACE = Place("/l/a\udcff.log.1.gz", 2**63, 2**40, 7, gzip=True)
 FULL = Position(
@@ -42,3 +46,21 @@ def test_horizon():
     for data in (b"", b"12345678"):
         with pytest.raises(PositionError):
             Horizon.decode(data)
+
+
+def test_what_is_remembered_of_a_file_is_small(tmp_path, monkeypatch):
+    """A file that was read costs less than 6 KB of memory, what its parser has learned included."""
+    monkeypatch.setattr(log_draft, "_PARSERS", 0)
+    files = 100
+    for number in range(files):
+        (tmp_path / f"app-{number}.log").write_text("".join(f"file {number}, line {line} of it\n" for line in range(100)))
+    rig = Rig(tmp_path, max_open_files=1)
+    monkeypatch.setattr(rig, "commit", id)  # forgets it: records and positions belong to the spool
+    tracemalloc.start()
+    while rig.step():
+        pass
+    size = sum(trace.size for trace in tracemalloc.take_snapshot().traces)
+    tracemalloc.stop()
+    assert len(rig.tail.table.streams) == files
+    rig.close()
+    assert size / files < 6000
