@@ -16,6 +16,7 @@ BALLAST_FILE: Final = "spool.ballast"
 RESTORED: Final = "spool.restored"
 MARKER: Final = "spool.salvage"
 FRESH: Final = "spool.salvaged"
+HISTORY: Final = "history.db"
 SOCKET: Final = "outrider.sock"
 
 

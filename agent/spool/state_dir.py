@@ -12,7 +12,7 @@ from agent.spool import paths, quota
 from agent.spool.ballast import Ballast
 from agent.spool.database import log_of
 from agent.spool.lock import Lock
-from agent.spool.paths import BALLAST_FILE, FILE, FRESH, LOCK_FILE, MARKER, RESTORED, SOCKET
+from agent.spool.paths import BALLAST_FILE, FILE, FRESH, HISTORY, LOCK_FILE, MARKER, RESTORED, SOCKET
 from agent.spool.values import Exposed, LogRemoved, Misplaced, SpoolRemoved
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from agent.spool.values import SpoolEvent
 
-_DATABASES: Final = (FILE, RESTORED, FRESH)
+_DATABASES: Final = (FILE, RESTORED, FRESH, HISTORY)
 _FILES: Final = (
     *_DATABASES,
     *(f"{name}{suffix}" for name in _DATABASES for suffix in ("-wal", "-shm", "-journal")),

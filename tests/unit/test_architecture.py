@@ -20,7 +20,7 @@ LAYERS = {
     0: "record columns errors crash event_names",
     1: "clock retry options fds writable lean signals metrics own_log fold notices telemetry component",
     2: "parse encode issues redact tail target net resource health",
-    3: "spool sources exporters exec testing status",
+    3: "spool history sources exporters exec testing status",
     4: "registry config",
     5: "host server",
     6: "cli cli_spool generate __main__",
