@@ -304,7 +304,7 @@ def _runtime() -> Callable[..., int]:
 def _without_agent(error: Exception, command: tuple[str, ...]) -> int:
     """Run the command of `exec` alone, and say why."""
     from agent.exec import unobserved  # noqa: PLC0415 - as above
-    from agent.signals import Listener  # noqa: PLC0415 - as above
+    from agent.exec.listener import Listener  # noqa: PLC0415 - as above
 
     listener = Listener()
     listener.start()

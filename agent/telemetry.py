@@ -107,16 +107,6 @@ class AgentImpaired(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class OutputLost(Event):
-    """The command of `exec` has ended, and what it said last could not be stored in time."""
-
-    name = "output lost"
-    level = Level.ERROR
-    count: int
-    """Lines or records."""
-
-
-@dataclass(frozen=True, slots=True)
 class DetectionFailed(Event):
     """A record could not be judged: it is stored, but if it was an error, no issue tells of it."""
 

@@ -1,10 +1,10 @@
-"""Passes the bytes of a pipe on to a descriptor of ours, and keeps a copy of them for whoever collects it.
+"""Passes the bytes of a pipe on to a descriptor of ours, and keeps a copy of them to be collected.
 
 Passing on comes first: a collector that can't keep up holds the writer back as a full pipe would, one that is stuck only for a moment.
 
 The writer does not learn what becomes of what we pass on: where our own reader has gone (EPIPE: `outrider exec -- command | head -1`) or the disk
-is full (ENOSPC), it goes on, all that it says is kept, and the lines that were not passed on whole are counted. Whoever observes a service is
-not to end it because somebody stopped looking at its output; a command of a pipeline that is to end with its reader needs no agent around it.
+is full (ENOSPC), it goes on, all that it says is kept, and the lines that were not passed on whole are counted. A service that is observed is
+not to end because its output is not looked at any more; a command of a pipeline that is to end with its reader needs no agent around it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import os
 import select
 import sys
 import threading
-from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from agent.exec.backlog import Backlog, Piece, Torn
 from agent.exec.passing import CHUNK, held_open, write_all
 from agent.fds import in_pipe
 
@@ -28,114 +28,8 @@ BITE: Final = 256 * 1024
 """Bytes that are collected at a time, at most."""
 TURN: Final = 1 << 20
 """Bytes that are passed on at a time for the sake of a whole line, about."""
-
-
-class Piece(NamedTuple):
-    """What is collected at a time: what was given up, then what comes behind it."""
-
-    data: bytes
-    lost: int = 0
-    """Lines that are not there, or not whole, right before `data`."""
-    skipped: int = 0
-    """Their bytes."""
-    unwritten: int = 0
-    """Lines, of those that were given so far, that could not be passed on, or not whole."""
-
-
-class Torn:
-    """Counts the lines of which not every byte came through, given what did and what did not, in order."""
-
-    def __init__(self) -> None:
-        self._lines = 0
-        self.is_open = False
-        """Something is missing of a line whose end is still to come."""
-
-    def __bool__(self) -> bool:
-        """Whether there are any that were not taken."""
-        return self._lines > 0
-
-    def came(self, data: bytes) -> None:
-        """These bytes came through."""
-        if self.is_open and b"\n" in data:
-            self.end()
-
-    def went(self, data: bytes) -> None:
-        """These did not."""
-        if data:
-            self._lines += data.count(b"\n")
-            self.is_open = not data.endswith(b"\n")
-
-    def end(self) -> None:
-        """The line has ended."""
-        self._lines += self.is_open
-        self.is_open = False
-
-    def take(self) -> int:
-        """How many there are since the last time."""
-        lines, self._lines = self._lines, 0
-        return lines
-
-
-class Backlog:
-    """Bytes that wait to be collected, at most `room` of them; no threads, no I/O.
-
-    When there is no room for more the oldest lines are given up, and not the newest: what a program said last is what tells why it ended,
-    and the spool lets the oldest go as well. Only whole lines go, so that what follows begins with a line.
-    """
-
-    def __init__(self, room: int) -> None:
-        self._room = room
-        self._chunks: deque[bytes] = deque()
-        self._size = 0
-        self._gone = Torn()
-        self._skipped = 0
-
-    def __bool__(self) -> bool:
-        """Whether there is something to take."""
-        return self._size > 0 or bool(self._gone)
-
-    def fits_within(self, size: int) -> bool:
-        """Whether what waits is less than that."""
-        return self._size < size
-
-    def fits(self, size: int) -> bool:
-        """Whether so many bytes more have room."""
-        return self._size + size <= self._room
-
-    def put(self, chunk: bytes) -> None:
-        """Add bytes; give up as many of the oldest lines as that takes."""
-        self._chunks.append(chunk)
-        self._size += len(chunk)
-        while self._size > self._room:
-            self._give_up(len(self._chunks[0]))
-        while self._gone.is_open and self._chunks:
-            self._give_up(self._chunks[0].find(b"\n") + 1 or len(self._chunks[0]))
-
-    def end(self) -> None:
-        """No more will come: a line whose beginning was given up has ended."""
-        self._gone.end()
-
-    def take(self, most: int) -> Piece:
-        """Remove up to `most` bytes, at least one chunk if there is any, and what is to be known before them."""
-        taken: list[bytes] = []
-        room = most
-        while self._chunks and (not taken or len(self._chunks[0]) <= room):
-            taken.append(self._chunks.popleft())
-            room -= len(taken[-1])
-        data = b"".join(taken)
-        self._size -= len(data)
-        skipped, self._skipped = self._skipped, 0
-        return Piece(data, self._gone.take(), skipped)
-
-    def _give_up(self, size: int) -> None:
-        """Remove the first bytes of the oldest chunk."""
-        chunk = self._chunks.popleft()
-        gone, rest = chunk[:size], chunk[size:]
-        if rest:
-            self._chunks.appendleft(rest)
-        self._size -= len(gone)
-        self._skipped += len(gone)
-        self._gone.went(gone)
+_FINISH, _CLOSE = b"f", b"c"
+"""Orders to the thread."""
 
 
 class Relay:
@@ -152,34 +46,35 @@ class Relay:
         *,
         room: int,
         patience: float,
-        ended: Callable[[], None] = lambda: None,
         hand_over: Callable[[int, int], bool] = lambda _source, _sink: False,
         turn: threading.Lock | None = None,
     ) -> None:
-        """`source` is ours from now on. `ended` is called on the running loop once all that counts was passed on.
+        """`source` is ours from now on. `room`: bytes that are kept; `patience`: seconds that a full room may hold the writer up.
 
-        `hand_over(source, sink)` is called before that where others still hold the pipe: whether a process passes on what they write.
+        `hand_over(source, sink)` is called at the end where others still hold the pipe: whether a process passes on what they write.
         Relays whose sinks are one file share a `turn`, so that neither writes into a line of the other's.
         """
         self._source, self._sink = source, sink
         self._backlog = Backlog(room)
         self._unwritten = Torn()
         self._patience = patience
-        self._ended = ended
         self._hand_over = hand_over
         self._turn = turn or threading.Lock()
         self._loop = asyncio.get_running_loop()
-        self._arrived = asyncio.Event()
-        self._filled = asyncio.Event()
-        """Set when more than a pipe holds is waiting, and at the end."""
-        self._changed = threading.Condition()
-        self._stuck = False
-        """Nobody has taken anything for so long that nobody is waited for."""
-        self._keeping = True
-        self.passed = threading.Event()
+        self._news = asyncio.Event()
+        """Set when as much waits as `_wanted` says, and at the end."""
+        self._wanted = 0
+        self._taken = threading.Condition()
+        """Guards all that both threads use; notified when there may be room."""
+        self._is_stuck = False
+        """Nothing has been taken for so long that it is not waited for any more."""
+        self._keeps = True
+        self.ended = asyncio.Event()
         """Set once all that counts was passed on."""
-        self._bell, self._cord = os.pipe()
-        self._closed = False
+        self.passed = threading.Event()
+        """The same, without a loop."""
+        self._orders, self._order = os.pipe()
+        self._is_closed = False
         self._thread = threading.Thread(target=self._run, name=f"relay-{sink}", daemon=True)
 
     def start(self) -> None:
@@ -187,13 +82,8 @@ class Relay:
         self._thread.start()
 
     async def ready(self) -> None:
-        """Wait until there is something to take, or the end."""
-        while True:
-            with self._changed:
-                if self._backlog or self._unwritten or not self._keeping:
-                    return
-                self._arrived.clear()
-            await self._arrived.wait()
+        """Return when there is something to take, or the end."""
+        await self._until(1)
 
     async def take(self, linger: float = 0.0) -> Piece | None:
         """The next bytes, waiting for them; None at the end. Cancelled, it has taken nothing.
@@ -204,41 +94,32 @@ class Relay:
         if linger:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(linger):
-                    await self._enough()
-        with self._changed:
-            if not self._backlog and not self._unwritten:
+                    await self._until(CHUNK)
+        with self._taken:
+            if not self._waiting():
                 return None
-            self._stuck = False
-            self._changed.notify()
+            self._is_stuck = False
+            self._taken.notify()
             return self._backlog.take(BITE)._replace(unwritten=self._unwritten.take())
-
-    async def _enough(self) -> None:
-        while True:
-            with self._changed:
-                if not self._keeping or not self._backlog.fits_within(CHUNK):
-                    return
-                self._filled.clear()
-            await self._filled.wait()
 
     def finish(self) -> None:
         """The writer has ended: what is in the pipe by now is its last. What others write is passed on and not kept."""
-        self._pull(_FINISH)
+        self._give(_FINISH)
 
     def abandon(self) -> int:
         """Keep nothing any more, and let go of what is kept: so many lines. Passing on continues."""
-        with self._changed:
-            self._keeping = False
-            self._changed.notify()
+        with self._taken:
+            self._keeps = False
+            self._taken.notify()
             self._backlog.end()
             left = self._backlog.take(sys.maxsize)
-        self._arrived.set()
-        self._filled.set()
+        self._news.set()
         return left.lost + left.data.count(b"\n") + bool(left.data and not left.data.endswith(b"\n"))
 
     def close(self) -> None:
-        """End the thread, unless it is just held up by whoever reads our output: as a daemon it does not keep the process."""
+        """End the thread, unless it is just held up by the reader of our output: as a daemon it does not keep the process."""
         self.abandon()
-        self._pull(_CLOSE)
+        self._give(_CLOSE)
         if self._thread.ident is None:
             self._close_descriptors()
 
@@ -247,10 +128,24 @@ class Relay:
         if self._thread.ident is not None:
             self._thread.join(seconds)
 
-    def _pull(self, what: bytes) -> None:
-        with self._changed:
-            if not self._closed:
-                os.write(self._cord, what)
+    async def _until(self, wanted: int) -> None:
+        """Wait until so many bytes, or a count, can be taken, or until the end."""
+        while True:
+            with self._taken:
+                if not self._keeps or self._waiting() >= wanted:
+                    return
+                self._wanted = wanted
+                self._news.clear()
+            await self._news.wait()
+
+    def _waiting(self) -> int:
+        """Bytes that can be taken; one at least if there is a count."""
+        return self._backlog.size or int(bool(self._backlog) or bool(self._unwritten))
+
+    def _give(self, order: bytes) -> None:
+        with self._taken:
+            if not self._is_closed:
+                os.write(self._order, order)
 
     def _run(self) -> None:
         try:
@@ -264,12 +159,12 @@ class Relay:
             self._close_descriptors()
 
     def _pass_on(self, *, keep: bool) -> bool:
-        """Pass on, until the pipe's end or, keeping, the last that counts; False when told to close."""
-        while (heard := self._heard()) != _CLOSE:
-            if heard == _FINISH and keep:
+        """Pass on, until the pipe's end or, keeping, the last that counts; False by the order to close."""
+        while (order := self._wait()) != _CLOSE:
+            if order == _FINISH and keep:
                 self._pass_last()
                 return True
-            if not heard and not self._pass_chunk(CHUNK, keep=keep):
+            if not order and not self._pass_chunk(CHUNK, keep=keep):
                 return True
         return False
 
@@ -295,55 +190,42 @@ class Relay:
                 self._keep(chunk, rest)
         return size
 
-    def _heard(self) -> bytes:
-        """Wait for bytes or an order; return the order if that came."""
-        if self._bell in (fd for fd, _ in _readable(self._source, self._bell)):
-            return os.read(self._bell, 1)
-        return b""
+    def _wait(self) -> bytes:
+        """Wait for bytes or an order; return the order if there is one."""
+        poll = select.poll()  # select(2) knows no descriptor above 1023
+        poll.register(self._source, select.POLLIN)
+        poll.register(self._orders, select.POLLIN)
+        return os.read(self._orders, 1) if self._orders in dict(poll.poll()) else b""
 
     def _keep(self, chunk: bytes, rest: bytes) -> None:
-        """Add to the backlog, and count what could not be passed on. Full, it is waited for as long as somebody takes from it, else once, for `patience`."""
-        with self._changed:
-            if not self._backlog.fits(len(chunk)) and not self._stuck:
-                self._stuck = not self._changed.wait_for(lambda: self._backlog.fits(len(chunk)) or not self._keeping, self._patience)
-            if self._keeping:
-                idle = not self._backlog
+        """Add to what waits, and count what could not be passed on. Full, it waits as long as something is taken, else once, for `patience`."""
+        with self._taken:
+            if not self._backlog.fits(len(chunk)) and not self._is_stuck:
+                self._is_stuck = not self._taken.wait_for(lambda: self._backlog.fits(len(chunk)) or not self._keeps, self._patience)
+            if self._keeps:
+                before = self._waiting()
                 self._backlog.put(chunk)
                 self._unwritten.came(chunk[: len(chunk) - len(rest)])
                 self._unwritten.went(rest)
-                if idle:
-                    self._call(self._arrived.set)
-                if not self._backlog.fits_within(CHUNK):
-                    self._call(self._filled.set)
+                if before < self._wanted <= self._waiting():
+                    self._call(self._news.set)
 
     def _end(self) -> None:
-        with self._changed:
+        with self._taken:
             self._backlog.end()
             self._unwritten.end()
-            self._keeping = False
+            self._keeps = False
         self.passed.set()
-        self._call(self._arrived.set)
-        self._call(self._filled.set)
-        self._call(self._ended)
+        self._call(self._news.set)
+        self._call(self.ended.set)
 
     def _call(self, function: Callable[[], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody collects any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is collected any more
             self._loop.call_soon_threadsafe(function)
 
     def _close_descriptors(self) -> None:
-        with self._changed:
-            if not self._closed:
-                self._closed = True
-                for descriptor in (self._source, self._bell, self._cord):
+        with self._taken:
+            if not self._is_closed:
+                self._is_closed = True
+                for descriptor in (self._source, self._orders, self._order):
                     os.close(descriptor)
-
-
-_FINISH, _CLOSE = b"f", b"c"
-
-
-def _readable(*descriptors: int) -> list[tuple[int, int]]:
-    """Wait until one of them can be read, or is at its end."""
-    poll = select.poll()  # select(2) knows no descriptor above 1023
-    for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN)
-    return poll.poll()

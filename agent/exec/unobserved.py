@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from agent.errors import OutriderError
 from agent.exec.command import NOT_EXECUTABLE, Exit, StartError, let_go, popen, say
-from agent.signals import ends, stop_as_usual
+from agent.exec.listener import stop_as_usual
+from agent.signals import ends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.exec.child import Child
-    from agent.signals import Listener
+    from agent.exec.listener import Listener
 
 
 def go_on(error: Exception, child: Child | None, command: Sequence[str], listener: Listener) -> int:

@@ -79,6 +79,16 @@ class Builder:
         self._encoder.describe(resource)
         self._host.metrics.describe(resource)
 
+    def begin(self, run: str, began_ns: int) -> None:
+        """A run of the workload has begun, by this key."""
+        if self.issues is not None:
+            self.issues.runs.child_started(run, began_ns)
+
+    def follow(self, pid: int) -> None:
+        """The workload is this process, and its files are seen as it sees them."""
+        self.identify(pid)
+        self.roots.follow(pid, self._host.clock.wall_ns())
+
     def target_sampler(self, target: str, interval: float) -> SamplerPoller:
         """A sampler that measures a target, which the configuration does not name; `interval` in seconds."""
         options = load(Kind.SAMPLER, TARGET_SAMPLER).Config.model_validate({"target": target})

@@ -19,6 +19,7 @@ from agent import __version__
 from agent.component import Observing, Unread
 from agent.crash import crash_point
 from agent.errors import SpoolError, UnavailableError
+from agent.event_names import CHILD
 from agent.host import background
 from agent.host.builder import Builder
 from agent.host.delivery import Sender
@@ -36,10 +37,10 @@ if TYPE_CHECKING:
 
     from agent.component import Exporter
     from agent.config.settings import Server, Settings
+    from agent.exec.observed import ObservedCommand
     from agent.host.handover import Handover
     from agent.host.pipeline import Host, Pipeline, RunningSource
     from agent.host.polling import ProbePoller, SamplerPoller
-    from agent.host.wrapped import Wrapped
     from agent.record import Signal
     from agent.status import Pages
 
@@ -78,7 +79,7 @@ class Generation:
         *,
         host: Host,
         life: asyncio.TaskGroup,
-        child: Wrapped | None,
+        command: ObservedCommand | None,
         handover: Handover,
         hurry: asyncio.Event,
         pages: Callable[[Server, PageInputs], Pages],
@@ -93,7 +94,7 @@ class Generation:
         """Seconds of the sources' end that count as the senders'."""
         self._host = host
         self._life = life
-        self._child = child
+        self._command = command
         self._builder = Builder(settings, host)
         self._pipeline: Pipeline = self._builder.build()
         self._senders = [
@@ -114,7 +115,7 @@ class Generation:
                 os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
             )  # of a resolver it is negative
             text = f"can't listen on {self._settings.server.listen}: {reason}; give server.listen (OUTRIDER_LISTEN) another address"
-            if self._child is None:
+            if self._command is None:
                 await self.close()
                 raise UnavailableError(text) from error
             self._host.telemetry.emit(AgentImpaired(text, "runs without its pages"))
@@ -144,7 +145,7 @@ class Generation:
     async def _register(self) -> None:
         """Have rows kept for the destinations. The store does it before anything that comes later; a command is not to wait for that."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None if self._child is None else SEALING):
+            async with asyncio.timeout(None if self._command is None else SEALING):
                 await self._host.spool.configure({name: exporter.signals for name, exporter in self._pipeline.exporters})
 
     async def close(self) -> None:
@@ -166,15 +167,15 @@ class Generation:
             if self._pipeline.observer is not None:
                 tasks.append(incoming.create_task(self._supervised("observer", self._pipeline.observer.run)))
             self._host.telemetry.emit(AgentStarted(version=__version__, state_dir=str(self._settings.state_dir), address=self._address))
-            if self._child is None and not (tasks or polling):
+            if self._command is None and not (tasks or polling):
                 self._host.telemetry.emit(NothingToDo())
-            elif self._child is not None and self._settings.errors.check_ins:
+            elif self._command is not None and self._settings.errors.check_ins:
                 self._host.telemetry.emit(CheckingIn(self._settings.errors.monitor))
             crash_point("runtime.started")
             await turn.wait()
             crash_point("runtime.stopping")
             if ends():
-                over = self._child is not None and self._child.over_since is not None
+                over = self._command is not None and self._command.is_over
                 ending = Ending(self._pipeline, self._host, self._settings.shutdown.grace, self._hurry, writer_ended=over)
                 await ending.linger()
             for task in tasks:
@@ -198,15 +199,20 @@ class Generation:
 
     def _attach_child(self) -> None:
         """Let the wrapped command's output come through this pipeline, and measure it unless that is configured otherwise."""
-        if self._child is None:
+        if self._command is None:
             return
-        child = self._child
+        command = self._command
         for probe in self._pipeline.probes:
-            probe.planned = lambda: child.ends_in_order
-        target = child.attach(self._builder, self._life)
-        if target and not any(isinstance(poller.sampler, Observing) for poller in self._pipeline.samplers):
-            poller = self._builder.target_sampler(target, SAMPLE_EVERY)
-            child.before_reaping = poller.sampler.sample
+            probe.planned = lambda: command.ends_in_order
+        child = command.attach(self._builder.intake(CHILD, replayable=False), self._life)
+        if child is None:
+            return
+        if child.exit is None:
+            self._builder.begin(f"{CHILD}:{child.pid}:{child.began_ns}", child.began_ns)
+        self._builder.follow(child.pid)
+        if not any(isinstance(poller.sampler, Observing) for poller in self._pipeline.samplers):
+            poller = self._builder.target_sampler(f"pid:{child.pid}", SAMPLE_EVERY)
+            command.before_reaping = poller.sampler.sample
             self._pipeline.samplers.append(poller)
 
     async def _seal(self) -> None:
@@ -224,9 +230,8 @@ class Generation:
 
     async def _drain(self, sending: Sequence[asyncio.Task[None]]) -> None:
         """Send on until nothing is left, or the time is up; a wrapped command's last rows get more time, if it has ended by itself."""
-        asked = self._child is None or self._child.told_to_end
-        over = self._child.over_since if self._child is not None and asked else None
-        began = self._host.clock.monotonic() - self._spare if over is None else over
+        asked = self._command is None or self._command.is_asked_to_end
+        began = self._host.clock.monotonic() - self._spare
         for sender in self._senders:
             sender.drain()
         waiting = dict(zip(sending, self._senders, strict=True))

@@ -17,15 +17,18 @@ from agent import signals
 from agent.clock import SystemClock
 from agent.component import Unread
 from agent.errors import ConfigError, OutriderError, SpoolError, UnavailableError, describe, first_cause
+from agent.event_names import CHILD
 from agent.exec import left_behind, unobserved
-from agent.exec.child import ChildConfig
+from agent.exec.child import ChildOptions
+from agent.exec.listener import Listener
+from agent.exec.observed import ObservedCommand
 from agent.host import library_log
 from agent.host.elsewhere import Elsewhere
 from agent.host.generation import Generation
 from agent.host.handover import Handover
 from agent.host.identity import Instance, identified, instance
 from agent.host.pipeline import Host
-from agent.host.wrapped import Wrapped
+from agent.host.supervise import supervise
 from agent.metrics import Metrics
 from agent.record import Drop
 from agent.spool.spool import Spool
@@ -68,7 +71,7 @@ class Agent:
         reload: Callable[[], Settings],
         pages: MakePages,
         command: Sequence[str] = (),
-        listener: signals.Listener | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self._settings = settings
         self._reload = reload
@@ -86,7 +89,7 @@ class Agent:
         self._hurry = asyncio.Event()
         """Set by a second signal: the end waits for nothing."""
         self._unread = Unread()
-        self.wrapped: Wrapped | None = None
+        self.observed: ObservedCommand | None = None
         """The command of `exec`."""
         self._listener = listener
         self._handover = Handover(self._telemetry)
@@ -103,16 +106,16 @@ class Agent:
             self._settings = identified(self._settings, self._command, self._instance.id)
             self._metrics.describe(self._settings.service.resource())
             host = Host(self._clock, self._metrics, self._telemetry, spool, self._instance.since_ns)
-            self.wrapped = child = self._wrap(host)
+            self.observed = command = self._observe(host)
             await self._count_left_behind(spool)
             async with asyncio.TaskGroup() as life:
                 self._build = functools.partial(
-                    Generation, host=host, life=life, child=child, handover=self._handover, hurry=self._hurry, pages=self._pages
+                    Generation, host=host, life=life, command=command, handover=self._handover, hurry=self._hurry, pages=self._pages
                 )
                 self._discard = lambda unused: life.create_task(unused.close())
                 watch = life.create_task(spool.watch())  # without its store an agent ends, and whoever started it starts it again
                 first = self._build(self._settings)
-                self._listen_to_signals(child)
+                self._listen_to_signals(command)
                 await self._run_generations(first)
                 await self._tell_the_end(spool)
                 watch.cancel()
@@ -120,19 +123,18 @@ class Agent:
             await spool.close()
             if self._elsewhere is not None:
                 self._elsewhere.leave(self._telemetry)
-        return child.code if child else 0
+        return command.code if command else 0
 
     _build: Callable[[Settings], Generation]
     _discard: Callable[[Generation], object]
 
-    def _wrap(self, host: Host) -> Wrapped | None:
+    def _observe(self, host: Host) -> ObservedCommand | None:
         if not self._command:
             return None
         options = self._settings.exec
-        config = ChildConfig(
-            command=self._command, buffer=options.buffer, patience=options.patience, state_dir=self._settings.state_dir.absolute()
-        )
-        return Wrapped(config, host, self.stop)
+        child = ChildOptions(self._command, options.buffer, options.patience, self._settings.state_dir.absolute())
+        supervised = functools.partial(supervise, f"source {CHILD}", clock=host.clock, telemetry=host.telemetry)
+        return ObservedCommand(child, clock=host.clock, telemetry=host.telemetry, supervise=supervised, stop=self.stop)
 
     async def _count_left_behind(self, spool: Spool) -> None:
         """Account for what earlier commands left behind wrote, and nothing collected. A kill in between counts it once more."""
@@ -140,7 +142,7 @@ class Agent:
             async with asyncio.timeout(ANSWER):
                 for one in left_behind.uncollected(self._settings.state_dir):
                     if one.lines:
-                        await spool.append(Wrapped.NAME, [], {}, {Drop.NOT_COLLECTED: one.lines}, replayable=False)
+                        await spool.append(CHILD, [], {}, {Drop.NOT_COLLECTED: one.lines}, replayable=False)
                     one.file.unlink(missing_ok=True)
 
     async def _open_spool(self) -> Spool:
@@ -253,22 +255,24 @@ class Agent:
             raise ConfigError("state_dir cannot change while the agent runs; restart it")
         return self._build(fresh)
 
-    def _listen_to_signals(self, child: Wrapped | None) -> None:
+    def _listen_to_signals(self, command: ObservedCommand | None) -> None:
         """From here on signals are acted on, also those that were held since the start."""
         loop = asyncio.get_running_loop()
-        if child is not None and self._listener is not None:
-            self._listener.deliver_to(lambda number, by_terminal: _soon(loop, functools.partial(self._forward, child), number, by_terminal))
+        if command is not None and self._listener is not None:
+            self._listener.deliver_to(
+                lambda number, by_terminal: _soon(loop, functools.partial(self._forward, command), number, by_terminal)
+            )
             return
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop_by, number.name)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         signals.release()
 
-    def _forward(self, child: Wrapped, number: int, by_terminal: bool) -> None:
+    def _forward(self, command: ObservedCommand, number: int, by_terminal: bool) -> None:
         """Hand a signal on to the command; one that asks for the end again, when only we are left, ends us at once."""
-        if self._stopping and child.told_to_end and signals.ends(number):
+        if self._stopping and command.is_asked_to_end and signals.ends(number):
             self._hurry.set()
-        child.forward(number, by_terminal)
+        command.forward(number, by_terminal)
 
 
 def run_agent(settings: Settings, *, reload: Callable[[], Settings], pages: MakePages, command: Sequence[str] = ()) -> int:
@@ -289,14 +293,14 @@ def _prepare(settings: Settings, *, lowest: Level = Level.DEBUG) -> None:
 
 def _run_wrapped(settings: Settings, reload: Callable[[], Settings], pages: MakePages, command: tuple[str, ...]) -> int:
     """Run a command with the agent around it, or, whatever happens to the agent, without."""
-    listener, agent = signals.Listener(), None
+    listener, agent = Listener(), None
     listener.start()
     try:
         _prepare(settings, lowest=Level.ERROR)  # a wrapped command's output is the command's; what was dropped is counted, and on the page
         agent = Agent(settings, reload=reload, pages=pages, command=command, listener=listener)
         return asyncio.run(_main(agent))
     except Exception as error:  # noqa: BLE001 - a mistake of ours must not reach the workload
-        child = agent.wrapped.child if agent is not None and agent.wrapped is not None else None
+        child = agent.observed.child if agent is not None and agent.observed is not None else None
         return unobserved.go_on(error, child, command, listener)
 
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from pydantic import Field
@@ -18,16 +18,14 @@ from pydantic import Field
 from agent.component import ComponentConfig, Context, Holding
 from agent.fds import in_pipe, read_some
 from agent.options import Interval, Size  # noqa: TC001 - pydantic reads them
-from agent.parse.cutter import LineCutter
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
-from agent.parse.limits import OPEN_AGE
-from agent.parse.lines import Parser
-from agent.record import Batch, Drop, Origin
+from agent.parse.line_stream import LineStream
+from agent.record import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
-    from agent.record import LogRecord
+    from agent.record import Batch
 
 STDIN: Final = 0
 BATCH: Final = "batch"
@@ -49,19 +47,23 @@ class StdinConfig(ComponentConfig):
 class Reading:
     """How far one input is read: it outlives the configuration that it was begun with."""
 
-    origin: Origin
-    lines: LineCutter
-    parser: Parser
-    format: str
-    """That of `parser`."""
-    closing: list[Parser] = field(default_factory=list)
-    """Parsers of other formats before it: their open records are the last that they give."""
-    batches: int = 0
-    unsent: Batch | None = None
+    stream: LineStream
+    number: int = 1
+    """Of the batch that is the next to be committed."""
+
+    @property
+    def mark(self) -> bytes:
+        """The position that says that this batch is committed."""
+        return f"{self.stream.origin.key}:{self.number}".encode()
+
+    def advance(self) -> None:
+        """The batch is committed."""
+        self.stream.batches.popleft()
+        self.number += 1
 
 
 class Stdin:
-    """The source. One run reads to the end; whoever runs next, or takes over, begins with what was not committed.
+    """The source. One run reads to the end; the next run, or the source that takes over, begins with what was not committed.
 
     `BATCH` is its one position: which batch was committed last. An `emit` that was cut off may have been committed all the same.
     """
@@ -72,95 +74,57 @@ class Stdin:
     def __init__(self, config: StdinConfig, context: Context, fd: int = STDIN) -> None:
         self._config = config
         self._context = context
+        self._now = context.clock.wall_ns
         self._fd = fd
-        origin = Origin(f"stdin:{context.clock.wall_ns()}", {"log.iostream": "stdin"})
-        self.reading = Reading(origin, LineCutter(config.max_line_size), Parser(config.format), config.format)
+        origin = Origin(f"stdin:{self._now()}", {"log.iostream": "stdin"})
+        self.reading = Reading(LineStream(origin, config.format, longest=config.max_line_size, quiet=config.quiet))
 
     async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Emit until the end of the input."""
         await self._resume(emit)
         while chunk := await self._read(emit):
-            await self._take(self.reading.lines.feed(chunk), emit)
-            await self._expire(emit)
-        await self._complete(emit)
+            self.reading.stream.feed(chunk, self._now())
+            await self._send(emit)
+        self.reading.stream.finish(self._now())
+        await self._send(emit)
 
     def take_over(self, before: Holding) -> None:
         """Go on within the line, and the record, that `before` stopped in."""
         if not isinstance(before, Stdin):
             raise TypeError(f"not a stdin source: {before}")
-        self.reading = reading = before.reading
-        reading.lines.longest = self._config.max_line_size
-        if reading.format != self._config.format:
-            reading.closing.append(reading.parser)
-            reading.parser, reading.format = Parser(self._config.format), self._config.format
+        self.reading, options = before.reading, self._config
+        self.reading.stream.configure(options.format, longest=options.max_line_size, quiet=options.quiet, now_ns=self._now())
 
     async def finish(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
-        """Store what was read, and what a pipe holds by now: whoever wrote it has done with it."""
+        """Store what was read, and what a pipe holds by now: nobody reads it later."""
+        self.reading.stream.feed(waiting_in_pipe(self._fd), self._now())
+        self.reading.stream.finish(self._now())
         await self._resume(emit)
-        if waiting := waiting_in_pipe(self._fd):
-            await self._take(self.reading.lines.feed(waiting), emit)
-        await self._complete(emit)
 
     async def close(self) -> None:
         """Nothing to release: standard input isn't ours."""
 
-    async def _resume(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
-        """Begin with what was not committed."""
-        unsent = self.reading.unsent
-        if unsent is not None and (await self._context.positions()).get(BATCH) == unsent.positions[BATCH]:
-            self.reading.unsent = None
-        await self._send(emit)
-        while self.reading.closing:
-            await self._flush(self.reading.closing.pop(0), emit)
-
-    async def _complete(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
-        """Nothing follows what is held back."""
-        await self._take(self.reading.lines.end(), emit)
-        await self._flush(self.reading.parser, emit)
-
     async def _read(self, emit: Callable[[Batch], Awaitable[None]]) -> bytes:
         """The next bytes; a record that is open for too long is closed meanwhile."""
         try:
-            async with asyncio.timeout(self._config.quiet if self.reading.parser.open_offset() is not None else None):
+            async with asyncio.timeout(self.reading.stream.patience):
                 return await read_some(self._fd)
         except TimeoutError:
-            await self._flush(self.reading.parser, emit)
+            self.reading.stream.flush(self._now())
+            await self._send(emit)
         return await read_some(self._fd)
 
-    async def _take(self, lines: list[tuple[int, bytes]], emit: Callable[[Batch], Awaitable[None]]) -> None:
-        if not lines:
-            return
-        records, drops = self.reading.parser.parse_chunk(lines, self.reading.origin, self._context.clock.wall_ns())
-        if cut := self.reading.lines.take_cut():
-            drops[Drop.OVERSIZED] = drops.get(Drop.OVERSIZED, 0) + cut
-        await self._emit(records, drops, self.reading.parser.text, emit)
-
-    async def _expire(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
-        """Close what is open for too long although more is written."""
-        parser = self.reading.parser
-        if parser.open_offset() is not None:
-            records = parser.expire(self._context.clock.wall_ns(), self._config.quiet, max(OPEN_AGE, self._config.quiet))
-            await self._emit(records, parser.take_drops(), None, emit)
-
-    async def _flush(self, parser: Parser, emit: Callable[[Batch], Awaitable[None]]) -> None:
-        if parser.open_offset() is not None:
-            records = parser.flush(self._context.clock.wall_ns())
-            await self._emit(records, parser.take_drops(), None, emit)
-
-    async def _emit(
-        self, records: Sequence[LogRecord], drops: dict[str, int], text: bytes | None, emit: Callable[[Batch], Awaitable[None]]
-    ) -> None:
-        if records or drops:
-            self.reading.batches += 1
-            mark = f"{self.reading.origin.key}:{self.reading.batches}".encode()
-            self.reading.unsent = Batch(records=records, positions={BATCH: mark}, drops=drops, text=text)
-            await self._send(emit)
+    async def _resume(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
+        """Begin with what is not committed."""
+        if self.reading.stream.batches and (await self._context.positions()).get(BATCH) == self.reading.mark:
+            self.reading.advance()
+        await self._send(emit)
 
     async def _send(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
-        """Emit what waits. If it fails the batch stays, so that whoever runs next begins with it."""
-        if self.reading.unsent is not None:
-            await emit(self.reading.unsent)
-            self.reading.unsent = None
+        """Emit what waits. A batch that fails stays, and is the first of the next run."""
+        while self.reading.stream.batches:
+            await emit(self.reading.stream.batches[0]._replace(positions={BATCH: self.reading.mark}))
+            self.reading.advance()
 
 
 def waiting_in_pipe(fd: int) -> bytes:

@@ -1,23 +1,20 @@
-"""A process that we watch and did not start: what is known it by, and the records that tell of its beginning and its end. Pure.
+"""A process that we watch and did not start: how it is known, and the records of its beginning and its end. Pure.
 
-first seen ──▶ started ──(OOM kill of one of its processes)──▶ … ──▶ ended: code, signal, or nobody knows
+first seen ──▶ started ──(OOM kill of one of its processes)──▶ … ──▶ ended: code, signal, or unknown
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
 from agent.event_names import PROCESS_EXITED, PROCESS_OOM_KILLED, PROCESS_STARTED
-from agent.record import LogRecord, Origin, Severity
+from agent.record import LogRecord, Origin, Severity, Value
 from agent.resource import iso
 from agent.signals import name_of
-
-if TYPE_CHECKING:
-    from agent.record import Value
 
 PLANNED: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 """By what supervisors and keyboards end a process: its planned end, whoever sent it, and no issue, under `exec` and `run` alike."""
@@ -63,23 +60,34 @@ def killed_record(process: Observed, kills: int, now_ns: int) -> LogRecord:
 
 
 def ended_record(process: Observed, status: int | None, oom_kills: int, now_ns: int, *, emptied: bool) -> LogRecord:
-    """It has ended with a wait status (None: nobody knows); `emptied`: no other main process of the target lives on."""
-    more: dict[str, Value] = {"process.exit.oom_kills": oom_kills} if oom_kills else {}
-    if status is None:
-        more |= {"process.exit.unknown": True, "outrider.target.emptied": emptied}
-        return _record(process, PROCESS_EXITED, Severity.WARN, f"{_who(process)} has ended, nobody knows how", now_ns, **more)
-    code = os.waitstatus_to_exitcode(status)
-    asked = planned(code)
-    more |= {"process.exit.requested": True} if asked else {}
-    if code >= 0:
-        more |= {"process.exit.code": code}
-        severity = Severity.INFO if code == 0 or asked else Severity.ERROR
-        return _record(process, PROCESS_EXITED, severity, f"{_who(process)} exited with code {code}", now_ns, **more)
-    name = name_of(-code)
-    more |= {"process.exit.signal": name}
-    return _record(
-        process, PROCESS_EXITED, Severity.INFO if asked else Severity.FATAL, f"{_who(process)} was ended by {name}", now_ns, **more
-    )
+    """It has ended with a wait status (None: unknown); `emptied`: no other main process of the target lives on."""
+    end = described(None if status is None else os.waitstatus_to_exitcode(status), oom_kills=oom_kills)
+    more: dict[str, Value] = {"outrider.target.emptied": emptied} if status is None else {}
+    return _record(process, PROCESS_EXITED, end.severity, f"{_who(process)} {end.words}", now_ns, **end.attributes, **more)
+
+
+class End(NamedTuple):
+    """How a process ended."""
+
+    severity: Severity
+    words: str
+    """What a person says of it, behind its name."""
+    attributes: dict[str, Value]
+
+
+def described(returncode: int | None, *, requested: bool = False, oom_kills: int = 0) -> End:
+    """Describe an end. `returncode`: as `subprocess` gives it, None if it is unknown; `requested`: a signal of ours asked for it."""
+    attributes: dict[str, Value] = {"process.exit.oom_kills": oom_kills} if oom_kills else {}
+    requested = requested or planned(returncode)
+    if requested:
+        attributes["process.exit.requested"] = True
+    if returncode is None:
+        return End(Severity.WARN, "ended, and its exit code is unknown", attributes | {"process.exit.unknown": True})
+    if returncode < 0:
+        name, severity = name_of(-returncode), Severity.INFO if requested else Severity.FATAL
+        return End(severity, f"killed by {name}", attributes | {"process.exit.signal": name})
+    severity = Severity.INFO if returncode == 0 or requested else Severity.ERROR
+    return End(severity, f"exited with code {returncode}", attributes | {"process.exit.code": returncode})
 
 
 def planned(returncode: int | None) -> bool:

@@ -11,25 +11,23 @@ import time
 import pytest
 
 from agent.exec import child as module
-from agent.exec.child import Child, ChildConfig
-from agent.testing.context import make_context
+from agent.exec.child import Child, ChildOptions
 from agent.testing.sink import Sink
 
 pytestmark = pytest.mark.alone
 
 
-async def collect(script, emit, **options):
+async def collect(script, emit, buffer=1 << 20):
     """Run a Python script to its end."""
-    config = ChildConfig(command=(sys.executable, "-c", script), **{"buffer": 1 << 20, "patience": 5, **options})
-    child = Child(config, make_context("child"))
+    child = Child.start(ChildOptions((sys.executable, "-c", script), buffer, 5.0), time.time_ns)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGCHLD, child.reap)
+    child.reap()
     try:
-        child.start()
         await child.run(emit)
     finally:
         loop.remove_signal_handler(signal.SIGCHLD)
-        await child.close()
+        child.close()
 
 
 async def test_a_process_left_behind_that_writes_without_end_does_not_hold_the_end_up(capfd, monkeypatch):

@@ -1,4 +1,4 @@
-"""What the wrapped command's output becomes, without a command: relays are fed by hand. Real ones: tests/integration/test_child.py."""
+"""A command's output and its end, without a command: relays are fed by hand. Real ones: tests/integration/test_child.py."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import asyncio
 import os
 import signal
 import threading
+import time
+from unittest.mock import Mock
 
 import pytest
 
 from agent.errors import SpoolError
 from agent.exec import child as module
-from agent.exec.child import Child, ChildConfig, _Stream
+from agent.exec import output as output_module
+from agent.exec.backlog import Piece
+from agent.exec.child import Child, ChildOptions
 from agent.exec.command import UNKNOWN, Exit, StartError
-from agent.exec.relay import Piece
+from agent.exec.output import Output
 from agent.issues.reading.exits import read_ending
 from agent.record import Origin
 from agent.target.process_records import Observed, ended_record
-from agent.testing.context import make_context
 from agent.testing.sink import Sink
 
 TRACEBACK = b'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    f()\nValueError: x\n'
@@ -38,15 +41,20 @@ class Fed:
         return self.pieces.pop(0) if self.pieces else None
 
 
-def stream(*pieces, **options):
+def output(*pieces, **options):
     """The output that brings these pieces."""
-    return _Stream(Fed(*pieces, **options), Origin("child:1:stdout", {"log.iostream": "stdout"}), "auto")
+    return Output(Fed(*pieces, **options), Origin("child:1:stdout", {"log.iostream": "stdout"}), "auto", time.time_ns)
+
+
+async def well():
+    """How a command ends that has no fault."""
+    return Exit(0)
 
 
 async def collect(*pieces):
     """All that is emitted of them."""
     sink = Sink()
-    await stream(*pieces).collect(sink.emit, make_context("child"))
+    await output(*pieces).collect(sink.emit, well)
     return sink
 
 
@@ -62,7 +70,7 @@ async def test_lines_are_records_however_they_come():
 
 async def test_a_line_without_an_end_is_cut_and_counted(monkeypatch):
     """However much a child writes without a newline, no more than one piece is held, nothing of it is lost, and offsets run on."""
-    monkeypatch.setattr(module, "LONGEST", 1000)
+    monkeypatch.setattr(output_module, "LONGEST", 1000)
 
     sink = await collect(b"x" * 1500, b"y" * 700, b"z\nend\n")
 
@@ -95,9 +103,9 @@ async def test_a_gap_ends_a_traceback():
 
 async def test_a_traceback_is_complete_when_nothing_follows(monkeypatch):
     """It is one record, given out after a quiet moment though the command runs on."""
-    monkeypatch.setattr(module, "QUIET", 0.01)
+    monkeypatch.setattr(output_module, "QUIET", 0.01)
     sink = Sink()
-    task = asyncio.get_running_loop().create_task(stream(TRACEBACK, end=False).collect(sink.emit, make_context("child")))
+    task = asyncio.get_running_loop().create_task(output(TRACEBACK, end=False).collect(sink.emit, well))
     async with asyncio.timeout(5):
         await sink.arrived.wait()
     task.cancel()
@@ -107,10 +115,10 @@ async def test_a_traceback_is_complete_when_nothing_follows(monkeypatch):
 
 async def test_a_loss_reaches_the_ledger_with_the_next_batch_that_is_stored():
     """It is in the batch, so that whoever keeps trying stores it when the spool is back, or counts it as owed."""
-    sink, refused = Sink(lambda: True), stream(Piece(b"", lost=7, skipped=70))
+    sink, refused = Sink(lambda: True), output(Piece(b"", lost=7, skipped=70))
 
     with pytest.raises(SpoolError):
-        await refused.collect(sink.emit, make_context("child"))
+        await refused.collect(sink.emit, well)
 
     assert (sink.refused, sink.drops) == (1, {})
 
@@ -127,7 +135,7 @@ async def test_a_command_that_cannot_start_leaves_nothing_open(command, code):
     before = os.listdir("/proc/self/fd")
 
     with pytest.raises(StartError, match=command[0][:2]) as raised:
-        Child(ChildConfig(command=command, buffer=1 << 16, patience=0), make_context("child")).start()
+        Child.start(ChildOptions(command, 1 << 16, 0.0), time.time_ns)
 
     assert (raised.value.code, os.listdir("/proc/self/fd")) == (code, before)
 
@@ -147,7 +155,7 @@ async def test_without_a_thread_for_its_output_the_command_is_not_started(monkey
     before = os.listdir("/proc/self/fd")
 
     with pytest.raises(RuntimeError, match="thread"):
-        Child(ChildConfig(command=("app",), buffer=1 << 16, patience=0), make_context("child")).start()
+        Child.start(ChildOptions(("app",), 1 << 16, 0.0), time.time_ns)
 
     assert os.listdir("/proc/self/fd") == before
 
@@ -160,10 +168,7 @@ class Process:
 
 def started():
     """A child that was started, as far as it knows."""
-    child = Child(ChildConfig(command=("app",), buffer=1 << 16, patience=0), make_context("child"))
-    loop = asyncio.get_running_loop()
-    child._process, child.exited, child.silent = Process(), loop.create_future(), loop.create_future()
-    return child
+    return Child(Process(), ChildOptions(("app",), 1 << 16, 0.0), {}, 0, time.time_ns)
 
 
 async def ended(returncode, *asked):
@@ -171,7 +176,7 @@ async def ended(returncode, *asked):
     child, sink = started(), Sink()
     for number in asked:
         child.send_signal(number)
-    child._ended(returncode)
+    child._end(returncode)
     await child.run(sink.emit)
     [record] = sink.records
     return record
@@ -183,7 +188,7 @@ async def test_the_last_record_says_how_it_ended_and_whether_it_was_asked_to(mon
     monkeypatch.setattr(os, "kill", lambda *asked: sent.append(asked))
 
     child.send_signal(signal.SIGUSR2)
-    child._ended(-signal.SIGUSR2)
+    child._end(-signal.SIGUSR2)
     child.send_signal(signal.SIGUSR1)
     await child.run(sink.emit)
 
@@ -225,7 +230,7 @@ async def test_an_end_that_somebody_else_waited_for_is_unknown_and_no_success():
     await child.run(sink.emit)
 
     [record] = sink.records
-    assert (child.exited.result(), child.exited.result().code) == (Exit(None), UNKNOWN)
+    assert (child.exit, child.exit.code) == (Exit(None), UNKNOWN)
     assert (record.severity_text, record.attributes["process.exit.unknown"]) == ("WARN", True)
     assert "process.exit.code" not in record.attributes
 
@@ -234,10 +239,12 @@ async def test_the_end_of_its_output_is_not_the_end_of_it():
     """A command may close its outputs and go on; silent it is when it has ended as well, whichever comes first."""
     for steps in (("out", "out", "end"), ("end", "out", "out"), ("out", "end", "out")):
         child, heard = started(), []
-        child._streams = [None, None]
-        child._finish = lambda: None
+        child._outputs = [Mock(relay=Mock(ended=asyncio.Event())) for _ in range(2)]
+        waiting = iter([one.relay.ended for one in child._outputs])
+        silent = asyncio.ensure_future(child.silent())
         for step in steps:
-            child._relay_ended() if step == "out" else child._ended(0)
-            heard.append(child.silent.done())
+            next(waiting).set() if step == "out" else child._end(0)
+            await asyncio.sleep(0.001)
+            heard.append(silent.done())
 
         assert heard == [False, False, True]

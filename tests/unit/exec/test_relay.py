@@ -13,7 +13,8 @@ import threading
 import pytest
 
 from agent.exec import relay as module
-from agent.exec.relay import CHUNK, Backlog, Piece, Relay, Torn, write_all
+from agent.exec.backlog import Backlog, Piece, Torn
+from agent.exec.relay import CHUNK, Relay, write_all
 
 
 def lines(first, last, size=10):
@@ -98,8 +99,7 @@ class Pipes:
     def __init__(self, **options):
         source, self.write = os.pipe()
         self.read, self.sink = os.pipe()
-        self.ended = asyncio.Event()
-        self.relay = Relay(source, self.sink, **{"room": 1 << 20, "patience": 5.0, "ended": self.ended.set, **options})
+        self.relay = Relay(source, self.sink, **{"room": 1 << 20, "patience": 5.0, **options})
         self.relay.start()
 
     async def passed(self, size):
@@ -152,7 +152,7 @@ async def test_bytes_are_passed_on_and_kept(pipes):
 
     assert await collect(one.relay) == (b"a\xff\0\n no end", 0)
     assert await one.passed(11) == b"a\xff\0\n no end"
-    assert one.ended.is_set()
+    assert one.relay.ended.is_set()
 
 
 async def test_with_nobody_collecting_output_goes_on(pipes):
@@ -210,10 +210,10 @@ async def test_finish_waits_for_a_reader_that_is_slow(pipes, monkeypatch):
     one.relay.finish()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
-            await one.ended.wait()
+            await one.relay.ended.wait()
 
     assert await one.passed(len(data)) == data
-    await one.ended.wait()
+    await one.relay.ended.wait()
 
 
 async def test_what_a_full_disk_or_a_gone_reader_does_not_take_is_kept_and_counted(pipes, monkeypatch):

@@ -9,8 +9,8 @@ import pytest
 
 from agent.encode.otlp_logs import LogEncoder
 from agent.errors import SpoolError, SpoolFullError
+from agent.exec.observed import TRIES, ObservedCommand
 from agent.host.intake import Intake, Way
-from agent.host.wrapped import TRIES, Wrapped
 from agent.metrics import Metrics
 from agent.record import Batch, Detected, Drop, LogRecord, Origin, Payload, Signal
 from agent.redact.redactor import Redactor
@@ -227,15 +227,15 @@ async def test_what_is_owed_is_counted_once_though_the_spool_fails_in_between():
     assert (spool.dropped(Drop.SPOOL_FULL), spool.dropped(Drop.INVALID_UTF8)) == (1, 1)
 
 
-async def test_a_wrapped_commands_batch_is_tried_again_and_then_given_up_and_counted():
+async def test_a_commands_batch_is_tried_again_and_then_given_up_and_counted():
     """A spool that fails neither ends the agent nor blocks the command for ever, and what is lost is known."""
     clock = FakeClock()
     spool = Spool(faults=[SpoolError("broken")] * (TRIES + 2))
-    wrapped = Wrapped(("true",), Mock(clock=clock), lambda _cause: None)
-    wrapped._intake = make(spool, replayable=False)
+    command = ObservedCommand(Mock(), clock=clock, telemetry=Mock(), supervise=Mock(), stop=Mock())
+    command._storing = make(spool, replayable=False)
 
     for body in ("given up", "stored in the end"):
-        task = asyncio.create_task(wrapped._emit(batch(body)))
+        task = asyncio.create_task(command._emit(batch(body)))
         while not task.done():
             await clock.advance(2.0)
         await task

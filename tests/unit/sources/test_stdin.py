@@ -9,7 +9,6 @@ import os
 import pytest
 
 from agent.errors import SpoolError
-from agent.parse.cutter import LineCutter
 from agent.sources.stdin import Stdin, StdinConfig
 from agent.testing.context import make_context
 from agent.testing.sink import Sink
@@ -103,21 +102,6 @@ async def test_a_long_line_is_cut_and_counted(pipe):
     await make(read, max_line_size=1024).run(sink.emit)
     assert [len(record.body) for record in sink.records] == [1024, 1024, 452, 3]
     assert sink.drops == {"oversized": 2}
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
-def test_cutting_does_not_depend_on_the_reads(size):
-    """Lines, offsets and cuts are the same however the bytes arrive."""
-    data = b"a\n\nbcd\n" + b"y" * 20 + b"\nlast"
-
-    def cut(step: int):
-        cutter = LineCutter(8)
-        found = [line for at in range(0, len(data), step) for line in cutter.feed(data[at : at + step])]
-        return found + cutter.end(), cutter.take_cut()
-
-    whole = cut(len(data))
-    assert cut(size) == whole
-    assert whole == ([(0, b"a"), (2, b""), (3, b"bcd"), (7, b"y" * 8), (15, b"y" * 8), (23, b"y" * 4), (28, b"last")], 2)
 
 
 TRACEBACK = b'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    f()\nZeroDivisionError: division by zero\n'

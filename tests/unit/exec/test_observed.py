@@ -1,22 +1,23 @@
-"""The command of `exec`, as the host sees it."""
+"""The command of `exec` with an agent around it."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 import sys
-from unittest.mock import AsyncMock, Mock
+from unittest.mock import Mock
 
 import pytest
 
-from agent.config import load
+from agent.exec import observed as module
 from agent.exec import unobserved
-from agent.exec.child import ChildConfig, Exit
-from agent.host import wrapped as module
-from agent.host.builder import Builder
-from agent.host.wrapped import LINGER, LONGEST_LINGER, Wrapped
+from agent.exec.child import ChildOptions
+from agent.exec.command import Exit
+from agent.exec.observed import ObservedCommand, OutputLost
+from agent.host.supervise import supervise
 from agent.record import Batch
-from agent.telemetry import AgentImpaired, OutputLost
+from agent.telemetry import AgentImpaired
 from agent.testing.context import make_context
 from agent.testing.sink import hang
 
@@ -31,60 +32,59 @@ def _signals_not_ignored():
         signal.signal(number, handler)
 
 
-def config(*command):
-    """The options of a wrapped command."""
-    return ChildConfig(command=command, buffer=1 << 20, patience=1)
+def observed(*command, context=None, stop=lambda _cause: None):
+    """A command that is not started yet."""
+    lent = context or make_context("child")
+    supervised = functools.partial(supervise, "source child", clock=lent.clock, telemetry=lent.telemetry)
+    return ObservedCommand(ChildOptions(command, 1 << 20, 1.0), clock=lent.clock, telemetry=lent.telemetry, supervise=supervised, stop=stop)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM])
 async def test_a_signal_before_the_start_calls_the_command_off(number):
     """It is not swallowed: the command is never started, and the code is a shell's."""
     causes = []
-    wrapped = Wrapped(config("/no/such/program"), Mock(), causes.append)
+    command = observed("/no/such/program", stop=causes.append)
 
-    wrapped.forward(number)
+    command.forward(number)
     async with asyncio.TaskGroup() as life:
-        assert wrapped.attach(Mock(), life) == ""
+        assert command.attach(Mock(), life) is None
 
     assert causes == [number.name]
-    assert wrapped.code == 128 + number
+    assert command.code == 128 + number
 
 
 async def test_a_mistake_in_collecting_neither_ends_the_agent_nor_the_commands_output(capfd):
     """The child is the host's to supervise: what it says after the failure is collected, and its code comes back."""
     kept, mistakes, ended = [], [RuntimeError("a bug")], asyncio.Event()
     script = "import time; print('first', flush=True); time.sleep(1); print('second')"
-    context = make_context("child")
-    wrapped = Wrapped(config(sys.executable, "-c", script), context, lambda _cause: ended.set())
+    command = observed(sys.executable, "-c", script, stop=lambda _cause: ended.set())
 
     async def emit(batch):
         if mistakes:
             raise mistakes.pop()
         kept.extend(record.body for record in batch.records)
 
-    builder = Mock(context=Mock(return_value=context), settling=Mock(return_value=0.0))
-    builder.intake.return_value.emit = emit
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGCHLD, wrapped.reap)
+    loop.add_signal_handler(signal.SIGCHLD, command.reap)
     async with asyncio.TaskGroup() as life:
-        assert wrapped.attach(builder, life) is not None
+        assert command.attach(Mock(emit=emit), life) is not None
         await ended.wait()
     loop.remove_signal_handler(signal.SIGCHLD)
-    await wrapped.child.close()
+    command.child.close()
 
     assert kept == ["second", "process exited with code 0"]
-    assert wrapped.code == 0
+    assert command.code == 0
     assert {"first", "second"} <= set(capfd.readouterr().out.splitlines())
 
 
 def test_a_signal_that_ends_nothing_is_forgotten_before_the_start():
     """SIGUSR1 has nobody to mean anything to yet."""
     causes = []
-    wrapped = Wrapped(config("true"), Mock(), causes.append)
+    command = observed("true", stop=causes.append)
 
-    wrapped.forward(signal.SIGUSR1)
+    command.forward(signal.SIGUSR1)
 
-    assert (causes, wrapped.code) == ([], 0)
+    assert (causes, command.code) == ([], 0)
 
 
 class Running:
@@ -92,7 +92,7 @@ class Running:
 
     def __init__(self, *, same_group=True, exited=False):
         self.sent, self.shares_our_terminal = [], same_group
-        self.exited = Mock(done=Mock(return_value=exited))
+        self.exit = Exit(0) if exited else None
 
     def send_signal(self, number):
         """Note it."""
@@ -102,10 +102,10 @@ class Running:
 @pytest.mark.parametrize(("by_terminal", "same_group", "sent"), [(True, True, 0), (False, True, 1), (True, False, 1), (False, False, 1)])
 def test_a_signal_is_handed_on_unless_the_terminal_has_done_so(by_terminal, same_group, sent):
     """The kernel sends Ctrl-C to the whole foreground process group; a `kill` is for us alone."""
-    wrapped = Wrapped(config("app"), Mock(), Mock())
-    wrapped.child = child = Running(same_group=same_group)
+    command = observed("app")
+    command.child = child = Running(same_group=same_group)
 
-    wrapped.forward(signal.SIGINT, by_terminal)
+    command.forward(signal.SIGINT, by_terminal)
 
     assert len(child.sent) == sent
 
@@ -114,11 +114,11 @@ def test_a_command_that_runs_as_another_user_is_told_of(monkeypatch):
     """`sudo` takes no signal of ours: that is said, and nothing breaks."""
     host, told = make_context("child"), []
     monkeypatch.setattr(type(host.telemetry), "emit", lambda _self, event: told.append(event))
-    wrapped = Wrapped(config("app"), host, Mock())
-    wrapped.child = Running()
-    wrapped.child.send_signal = Mock(side_effect=PermissionError)
+    command = observed("app", context=host)
+    command.child = Running()
+    command.child.send_signal = Mock(side_effect=PermissionError)
 
-    wrapped.forward(signal.SIGTERM)
+    command.forward(signal.SIGTERM)
 
     assert [(type(event), "another user" in str(event)) for event in told] == [(AgentImpaired, True)]
 
@@ -145,22 +145,21 @@ def test_without_the_agent_a_signal_that_finds_nobody_is_not_the_last(monkeypatc
 @pytest.mark.parametrize(("number", "hurried"), [(signal.SIGTERM, True), (signal.SIGINT, True), (signal.SIGUSR1, False)])
 def test_after_its_end_a_signal_that_ends_ends_the_waiting(number, hurried):
     """The command would have ended by it, had it still been writing."""
-    wrapped = Wrapped(config("app"), Mock(), Mock())
-    wrapped.child, wrapped._living = Running(exited=True), Mock()
+    command = observed("app")
+    command.child, command._living = Running(exited=True), Mock()
 
-    wrapped.forward(number)
+    command.forward(number)
 
-    assert (wrapped._living.cancel.called, wrapped.child.sent) == (hurried, [])
+    assert (command._living.cancel.called, command.child.sent) == (hurried, [])
 
 
 class Ended:
     """A command whose output was all passed on, and cannot be stored."""
 
-    def __init__(self):
-        loop = asyncio.get_running_loop()
-        self.exited, self.silent = loop.create_future(), loop.create_future()
-        self.exited.set_result(Exit(-9))
-        self.silent.set_result(None)
+    exit = Exit(-9)
+
+    async def silent(self):
+        """At once."""
 
     async def run(self, emit):
         """Emit one batch, for ever."""
@@ -175,16 +174,15 @@ async def test_a_store_that_is_stuck_does_not_hold_the_end_up(monkeypatch):
     """After a while what is left is given up, told and counted; the command's code comes back."""
     monkeypatch.setattr(module, "STORING", 0.02)
     monkeypatch.setattr(module, "COUNTING", 0.02)
-    monkeypatch.setattr(module, "LINGER", 0)
     host, causes, lost = make_context("child"), [], []
-    wrapped = Wrapped(config("app"), host, causes.append)
-    wrapped._intake = Mock(emit=hang, lose=lambda batch, reason: lost.append((len(batch.records), str(reason))))
+    command = observed("app", context=host, stop=causes.append)
+    command._storing = Mock(emit=hang, lose=lambda batch, reason: lost.append((len(batch.records), str(reason))))
     monkeypatch.setattr(type(host.telemetry), "emit", lambda _self, event: causes.append(event))
 
     async with asyncio.timeout(5):
-        await wrapped._live(Ended())
+        await command._live(Ended())
 
-    assert (lost, wrapped.code) == ([(2, "spool_failed")], 128 + 9)
+    assert (lost, command.code) == ([(2, "spool_failed")], 128 + 9)
     assert causes == [OutputLost(7), "the command has ended"]
 
 
@@ -192,70 +190,35 @@ async def test_a_second_signal_ends_the_counting_as_well(monkeypatch):
     """It comes while the store is asked to take a count that it does not take: the agent's end is not forgotten over it."""
     monkeypatch.setattr(module, "COUNTING", 30)
     counting, causes = asyncio.Event(), []
-    wrapped = Wrapped(config("app"), make_context("child"), causes.append)
+    command = observed("app", stop=causes.append)
 
     async def emit(batch):
         if batch.drops:
             counting.set()
         await hang(batch)
 
-    wrapped._intake = Mock(emit=emit)
-    wrapped.child = child = Ended()
-    wrapped._living = asyncio.create_task(wrapped._live(child))
+    command._storing = Mock(emit=emit)
+    command.child = child = Ended()
+    command._living = asyncio.create_task(command._live(child))
     await asyncio.sleep(0)
-    wrapped.forward(signal.SIGTERM)
+    command.forward(signal.SIGTERM)
     async with asyncio.timeout(5):
         await counting.wait()
-        wrapped.forward(signal.SIGTERM)
-        await asyncio.wait([wrapped._living])
+        command.forward(signal.SIGTERM)
+        await asyncio.wait([command._living])
 
-    assert (causes, wrapped.code) == (["the command has ended"], 128 + 9)
+    assert (causes, command.code) == (["the command has ended"], 128 + 9)
 
 
 async def test_what_was_given_up_at_the_end_is_counted_in_the_ledger():
     """If the store takes a count by then."""
-    wrapped, counted = Wrapped(config("app"), make_context("child"), Mock()), []
+    command, counted = observed("app"), []
 
     async def emit(batch):
         counted.append(dict(batch.drops))
 
-    wrapped._intake = Mock(emit=emit)
-    await wrapped._account(5)
-    await wrapped._account(0)
+    command._storing = Mock(emit=emit)
+    await command._account(5)
+    await command._account(0)
 
     assert counted == [{"spool_failed": 5}]
-
-
-@pytest.mark.parametrize(
-    ("told", "settling", "wanted"), [(False, 0.0, LINGER), (False, 1.6, 1.6), (False, 60.0, LONGEST_LINGER), (True, 60.0, LINGER)]
-)
-async def test_files_settle_after_the_command_unless_somebody_waits_for_the_end(told, settling, wanted):
-    """What a file said last is waited for as long as its record may have more lines, but not for ever, nor after a SIGTERM."""
-    host = make_context("child")
-    slept = []
-    host.clock.sleep = AsyncMock(side_effect=slept.append)
-    wrapped = Wrapped(config("app"), host, Mock())
-    wrapped.child, wrapped.told_to_end = Mock(pid=7), told
-    wrapped.attach(Mock(detector=None, settling=Mock(return_value=settling)), Mock())
-    child = Ended()
-    child.run, child.give_up = AsyncMock(), Mock(return_value=0)
-    await wrapped._live(child)
-    assert slept == [wanted]
-
-
-def built_settling(settings):
-    """What the sources of a configuration need."""
-    builder = Builder(settings, Mock())
-    builder.build()
-    return builder.settling()
-
-
-def test_how_long_files_take_to_settle(tmp_path):
-    """As long as an open record waits for more, and three looks; without files there is nothing to wait for."""
-    file = tmp_path / "f.yaml"
-    for text, wanted in (
-        ("{}", 0.0),
-        ("sources: [{type: log_files, include: [a], record_idle: 2s, poll_interval: 100ms}, {type: stdin}]", 2.3),
-    ):
-        file.write_text(text)
-        assert built_settling(load(file, {})) == pytest.approx(wanted)

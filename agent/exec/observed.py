@@ -1,0 +1,207 @@
+"""The command of `exec` with an agent around it: started once, attached to each configuration in turn, its end is the agent's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from agent.errors import SpoolError
+from agent.exec.child import Child
+from agent.exec.command import UNKNOWN, StartError, let_go, say
+from agent.exec.listener import stop_as_usual
+from agent.record import Batch, Drop
+from agent.retry import Backoff
+from agent.signals import ends
+from agent.telemetry import AgentImpaired, Event, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from agent.clock import Clock
+    from agent.exec.child import ChildOptions
+    from agent.telemetry import Telemetry
+
+    Supervise = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
+    """Runs it to its end, again where it fails."""
+
+STORING: Final = 10.0
+"""Seconds within which a command's output is stored once all of it was passed on: its end is not to wait for a disk for ever."""
+COUNTING: Final = 0.5
+"""Seconds within which the count of what was given up is stored."""
+AGAIN: Final = Backoff(first=0.2, longest=2.0)
+TRIES: Final = 5
+"""Times that a batch is tried while the spool can't be written (it tries several times itself, each time)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLost(Event):
+    """The command of `exec` has ended, and what it said last could not be stored in time."""
+
+    name = "output lost"
+    level = Level.ERROR
+    count: int
+    """Lines or records."""
+
+
+class Storing(Protocol):
+    """The way into the spool."""
+
+    async def emit(self, batch: Batch) -> None:
+        """Commit a batch; SpoolError if that fails."""
+
+    def lose(self, batch: Batch, reason: Drop) -> None:
+        """Count a batch that is given up."""
+
+
+class ObservedCommand:
+    """It outlives reloads, and its end is the agent's.
+
+    waiting ──attach──▶ running ──▶ exited, its output being passed on ──▶ silent, its output being stored ──▶ stop
+       └──(a signal that ends)──▶ called off     └──────(a signal that ends)──────┴──────────────────────────▶ stop
+    """
+
+    def __init__(
+        self, options: ChildOptions, *, clock: Clock, telemetry: Telemetry, supervise: Supervise, stop: Callable[[str], None]
+    ) -> None:
+        """`stop(cause)` begins the agent's end."""
+        self._options = options
+        self._clock = clock
+        self._telemetry = telemetry
+        self._supervise = supervise
+        self._stop = stop
+        self.child: Child | None = None
+        """None until it was started."""
+        self._storing: Storing | None = None
+        self._living: asyncio.Task[None] | None = None
+        self._is_called_off = False
+        self.is_asked_to_end = False
+        """Whether its end is waited for: by a signal that means it, and not as SIGHUP may."""
+        self.is_over = False
+        """Whether all of its output was stored."""
+        self.before_reaping: Callable[[], object] | None = None
+        """Samples the command's resources."""
+        self._lost = 0
+        self.code = 0
+        """What to exit with: an end that is unknown is no success."""
+
+    @property
+    def ends_in_order(self) -> bool:
+        """Whether the command was asked to end, or has ended with exit code 0."""
+        how = self.child.exit if self.child is not None else None
+        return self.is_asked_to_end or (how is not None and how.code == 0)
+
+    def attach(self, storing: Storing, life: asyncio.TaskGroup) -> Child | None:
+        """Store what the command says through this from now on; start it, the first time. None if it does not run, and won't."""
+        if self._is_called_off:
+            return None
+        self._storing = storing
+        if self.child is None:
+            try:
+                self.child, self.code = Child.start(self._options, self._clock.wall_ns), UNKNOWN
+            except StartError as error:
+                say(f"outrider: {error}")
+                self._call_off(error.code, "the command could not be started")
+                return None
+            let_go()
+            self._living = life.create_task(self._live(self.child))
+        return self.child
+
+    def forward(self, number: int, by_terminal: bool = False) -> None:
+        """Hand a signal on, unless the terminal has given it to the command already, as it does to the whole foreground process group.
+
+        SIGCHLD is about the command, and not for it. A signal that would end the command before it was started means that it isn't; an alarm
+        as well, which was set as its time limit. After its end, while its last output is still to be taken, it would have ended the command.
+        """
+        if number == signal.SIGCHLD:
+            self.reap()
+            return
+        child = self.child
+        self.is_asked_to_end |= ends(number) and number != signal.SIGHUP
+        if child is None:
+            if (ends(number) or number == signal.SIGALRM) and not self._is_called_off:
+                self._call_off(128 + number, signal.Signals(number).name)
+        elif child.exit is None:
+            if not (by_terminal and child.shares_our_terminal):
+                self._hand_on(child, number)
+        elif ends(number) and self._living is not None:
+            self._living.cancel()
+        if number == signal.SIGTSTP:
+            stop_as_usual()
+
+    def reap(self) -> None:
+        """A child has ended, ours or an orphan's. The last sample comes first: a zombie still has its processor time."""
+        if self.child is None:
+            return
+        try:
+            if self.before_reaping is not None and self.child.is_zombie:
+                self.before_reaping()
+        finally:
+            self.child.reap()
+
+    def _hand_on(self, child: Child, number: int) -> None:
+        try:
+            child.send_signal(number)
+        except PermissionError:  # a set-user-ID program, `sudo` say
+            name = signal.strsignal(number) or str(number)
+            self._telemetry.emit(
+                AgentImpaired(f"the command runs as another user, who takes no signal of ours ({name})", "waits for its end")
+            )
+
+    def _call_off(self, code: int, cause: str) -> None:
+        """It is not started any more."""
+        self._is_called_off, self.code = True, code
+        self._stop(cause)
+
+    async def _live(self, child: Child) -> None:
+        try:
+            await self._collect(child)
+            self.is_over = True
+        finally:
+            if child.exit is not None:
+                self.code = child.exit.code
+            try:
+                await self._account(child.give_up())
+            finally:  # a second signal is in even more of a hurry
+                self._stop("the command has ended")
+
+    async def _collect(self, child: Child) -> None:
+        """Collect to the end; once only storing is left, for a limited time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
+                group.create_task(self._run(child))
+                await child.silent()
+                limit.reschedule(asyncio.get_running_loop().time() + STORING)
+
+    async def _run(self, child: Child) -> None:
+        await self._supervise(lambda: child.run(self._emit))
+
+    async def _emit(self, batch: Batch) -> None:
+        """Store a batch, again while that fails; given up and counted in the end: a disk that fails is not to stop the command."""
+        storing, is_stored = self._storing, False
+        if storing is None:
+            return
+        try:
+            for attempt in range(1, TRIES + 1):
+                try:
+                    await storing.emit(batch)
+                except SpoolError:  # the spool reports it itself
+                    await self._clock.sleep(AGAIN.delay(attempt, 0.5))
+                else:
+                    is_stored = True
+                    return
+        finally:
+            if not is_stored:
+                storing.lose(batch, Drop.SPOOL_FAILED)
+                self._lost += len(batch.records)
+
+    async def _account(self, lines: int) -> None:
+        """Count what was not stored: in the ledger, if it still can be, and where a person sees it."""
+        lost = lines + self._lost
+        if lost and self._storing is not None:
+            self._telemetry.emit(OutputLost(lost))
+            with contextlib.suppress(TimeoutError, SpoolError):
+                async with asyncio.timeout(COUNTING):
+                    await self._storing.emit(Batch(drops={Drop.SPOOL_FAILED: lines} if lines else {}))

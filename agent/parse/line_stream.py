@@ -1,0 +1,85 @@
+"""Bytes of one stream that can't be read again (a pipe, standard input, a socket) → batches of records. No I/O.
+
+    feed(bytes) ─▶ lines (`LineSplitter`) ─▶ records (`Parser`) ─▶ `batches`, until the caller has stored them
+
+A record of several lines is open until a line begins another, until nothing has come for `quiet` seconds, or until it is `OPEN_AGE` old.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+from agent.parse.limits import OPEN_AGE
+from agent.parse.line_splitter import LineSplitter
+from agent.parse.lines import Parser
+from agent.record import Batch, Drop
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.columns import Records
+    from agent.record import Origin
+
+
+class LineStream:
+    """One stream."""
+
+    def __init__(self, origin: Origin, format_: str, *, longest: int, quiet: float) -> None:
+        """`longest`: bytes, a longer line is cut and counted; `quiet`: seconds."""
+        self.origin = origin
+        self.batches: deque[Batch] = deque()
+        """Records and counts in order; the caller removes each batch when it is stored."""
+        self._format = format_
+        self._quiet = quiet
+        self._lines = LineSplitter(longest)
+        self._parser = Parser(format_)
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds without bytes after which `flush` is due; None while no record is open."""
+        return None if self._parser.open_offset() is None else self._quiet
+
+    def configure(self, format_: str, *, longest: int, quiet: float, now_ns: int) -> None:
+        """Go on with other options, within the line. A record that is open stays open unless the format is another."""
+        self._lines.longest, self._quiet = longest, quiet
+        if format_ != self._format:
+            self.flush(now_ns)
+            self._parser, self._format = Parser(format_), format_
+
+    def count(self, reason: Drop, number: int) -> None:
+        """Count losses in the batch that comes next."""
+        self._counts[reason] += number
+
+    def feed(self, data: bytes, now_ns: int) -> None:
+        """Take the next bytes. What they complete is a batch, and so is what is open for too long."""
+        self._parse(self._lines.feed(data), now_ns)
+        if self._parser.open_offset() is not None:
+            self._add(self._parser.expire(now_ns, self._quiet, max(OPEN_AGE, self._quiet)), self._parser.take_drops())
+
+    def skip(self, size: int, now_ns: int) -> None:
+        """So many bytes are lost: the line and the record before them are over."""
+        self._parse(self._lines.finish(), now_ns)
+        self.flush(now_ns)
+        self._lines.skip(size)
+
+    def flush(self, now_ns: int, *, ended: bool = False, failed: bool = False) -> None:
+        """Complete the record that is open; a line that is open stays. `ended`, `failed`: as in `Parser.flush`."""
+        self._add(self._parser.flush(now_ns, ended=ended, failed=failed), self._parser.take_drops())
+
+    def finish(self, now_ns: int, *, failed: bool = False) -> None:
+        """Complete all that is open: the stream is at its end."""
+        self._parse(self._lines.finish(), now_ns)
+        self.flush(now_ns, ended=True, failed=failed)
+
+    def _parse(self, lines: list[tuple[int, bytes]], now_ns: int) -> None:
+        self.count(Drop.OVERSIZED, self._lines.take_cuts())
+        if lines:
+            records, drops = self._parser.parse_chunk(lines, self.origin, now_ns)
+            self._add(records, drops, self._parser.text)
+
+    def _add(self, records: Records, drops: Mapping[str, int], text: bytes | None = None) -> None:
+        counts, self._counts = self._counts + Counter(drops), Counter()
+        if records or counts:
+            self.batches.append(Batch(records=records, drops=dict(counts), text=text))
