@@ -21,6 +21,11 @@ _BEGINNINGS: Final = ("<module>", "_bootstrap", "_bootstrap_inner")
 """Where a program and a thread begin; a thread's announcement may be torn off when two of them die together."""
 _HEADED: Final = re.compile(r"(?:\s*\+ Exception Group |\s*)Traceback \(most recent call last\):\s*$")
 """How a logger's line ends that a traceback begins in."""
+_FAILURE: Final = re.compile(
+    r"(?i)fail|error|except|trace|could ?n[o']t|cannot|can't|unable|not able|retr(?:y|ied)|ignor|caught|crash|abort|giv(?:e|ing) up|lost|refus|tim(?:ed|e) ?out|invalid"
+    r"|broken|problem|wrong|unexpected|rais(?:ed|ing)|\bstack|reject|denied|skipp|swallow|recover|reconnect|fall(?:ing)? ?back|interrupt|cancel|unavailable|unreachable|missing"
+)
+"""Words with which a record below WARN speaks of the exception that it was given."""
 _MESSAGE: Final = MAX_TEXT // 4
 """Bytes below an exception's line that a record always has room for, however long the stack above it is: `cut` leaves a text its end."""
 _ITS_END: Final = 256
@@ -269,7 +274,7 @@ class Open:
         if self._begun:
             return [(self.offset, self.end, _with_traceback(_named(self.head, error), stack, error))]
         head = self._with_lines(self.head, self._lines)
-        if (head.severity < ERROR or self.apart) and _is_uncaught(stack, error):
+        if not _belongs(head, error) or ((head.severity < ERROR or self.apart) and _is_uncaught(stack, error)):
             return [(self.offset, self._text_end, head), (self._stack_at, self.end, self._alone(stack, error))]
         return [(self.offset, self.end, _with_traceback(head, stack, error))]
 
@@ -346,6 +351,19 @@ def _is_uncaught(stack: str, error: _Told) -> bool:
         return True
     first = error.frames[0] if error.frames else None
     return error.syntax is not None if first is None else first.function in _BEGINNINGS or first.filename == "<frozen runpy>"
+
+
+def _belongs(head: Parsed, error: _Told) -> bool:
+    """Whether a logger's record has written the traceback below it (`exc_info=True`), as far as its level and its words tell.
+
+    Below INFO and DEBUG a program has most likely printed an exception by itself (`traceback.print_exc()`), unless the record speaks of it:
+    in words of failure, by the exception's name or message, or with a colon at its end.
+    """
+    if not 0 < head.severity < WARN or not isinstance(error, ExceptionInfo):
+        return True
+    text = str(head.body)
+    named = any(name and name in text for name in (error.type, error.value))
+    return named or text.rstrip().endswith(":") or _FAILURE.search(text) is not None
 
 
 def _headless(stack: str, error: _Told) -> Parsed:

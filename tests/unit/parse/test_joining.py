@@ -359,3 +359,38 @@ def test_a_bar_that_goes_on_below_a_traceback_is_none_of_its_message():
     """It is indented as far as its per cent need it."""
     (logged, *_) = records_of(b"\n".join([LOGGED, *TRACE, b"\r 20%|##        | 2/10 [00:00<00:01,  9.1it/s]", LOGGED]))
     assert logged.attributes["exception.message"] == "17"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "reconnecting to the till",
+        "payment failed, trying the other one",
+        "caught Refused",
+        "order 17 goes back",
+        "what was raised:",
+        "skipping the order",
+    ],
+)
+def test_an_info_record_that_speaks_of_an_exception_keeps_its_traceback(said):
+    """`log.info(…, exc_info=True)`: the writer's own level stays."""
+    ((record),) = records_of(b"\n".join([f"2026-11-22 10:00:00,123 INFO shop.web: {said}".encode(), *TRACE]))
+
+    assert (record.severity, record.attributes["exception.type"]) == (9, "shop.Refused")
+
+
+@pytest.mark.parametrize("head", ["2026-11-22 10:00:00,123 INFO shop.web: till opened", "DEBUG:shop.web:order taken", "[INFO] counting"])
+def test_a_traceback_below_a_record_that_says_nothing_of_it_is_an_error_of_its_own(head):
+    """`traceback.print_exc()` behind any line below WARN: the error is not hidden in a record that nobody looks at."""
+    first, second = records_of(b"\n".join([head.encode(), *TRACE]))
+
+    assert first.severity < 13
+    assert "exception.type" not in first.attributes
+    assert (second.severity, second.attributes["exception.type"], second.body) == (17, "shop.Refused", "shop.Refused: 17")
+
+
+def test_a_warning_keeps_the_traceback_below_it():
+    """From WARN on a record is looked at, and exceptions are logged with it."""
+    ((record),) = records_of(b"\n".join([b"2026-11-22 10:00:00,123 WARNING shop.web: till opened", *TRACE]))
+
+    assert (record.severity, record.attributes["exception.type"]) == (13, "shop.Refused")

@@ -188,7 +188,7 @@ def test_a_traceback_that_another_one_interrupts_goes_on_behind_it(path: Path) -
 def test_a_traceback_that_is_interrupted_for_ever_is_cut_off() -> None:
     """One whose process was killed in its middle stays what it was, and the next one is whole."""
     first = b'Traceback (most recent call last):\n  File "/srv/app/b.py", line 1, in g\n'
-    records = records_of(first + SIMPLE + b"INFO:root:next\n" + SIMPLE)
+    records = records_of(first + SIMPLE + b"ERROR:root:next\n" + SIMPLE)
     assert [record.attributes.get("exception.stacktrace", "") for record in records][:1] == [first.decode().rstrip("\n")]
     assert [record.attributes.get("exception.type") for record in records] == [None, "ValueError", "ValueError"]
     assert records[-1].body == "next"
