@@ -5,11 +5,12 @@
     [22/Nov/2026 10:00:00] "GET /a HTTP/1.1" 200 512                                                     Django
     192.0.2.7:51234 - "GET /a HTTP/1.1" 200 OK                                                           uvicorn, behind a level
     [2026-11-22T10:00:00.123Z] "GET /a HTTP/1.1" 200 - 0 12 3 2 "192.0.2.7" "curl/8" …                   Envoy
-    192.0.2.7:51234 [22/Nov/2026:10:00:00.123] in web/a 0/0/1/2/3 200 512 - - ---- … "GET /a HTTP/1.1"   HAProxy
+    192.0.2.7:51234 [22/Nov/2026:10:00:00.123] in web/a 0/0/1/2/3 200 512 - - ---- … "GET /a HTTP/1.1"   HAProxy; of TCP without status and request
     [pid: 7|…] 192.0.2.7 () {…} [Sun Nov 22 10:00:00 2026] GET /a => … (HTTP/1.1 200) …                  uWSGI
     [GIN] 2026/11/22 - 10:00:00 | 200 | 1.2ms | 192.0.2.7 | GET "/a"                                     Gin
 
 The line stays the body. Where the writer gives no level, the status does: from 500 on ERROR, from 400 on WARN, below INFO; a writer's own level stays.
+Without a status HAProxy's termination state does: ERROR where the server's side or HAProxy itself has ended a session, WARN where a time ran out.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.parse.limits import to_text
 from agent.parse.parsed import Parsed
-from agent.parse.severity import of_status
+from agent.parse.severity import ERROR, WARN, of_status
 from agent.parse.terminal import clean
 from agent.parse.timestamps import from_text
 
@@ -40,10 +41,12 @@ _ENVOY: Final = (
     rf"\[(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,18}}Z)\] {_REQUEST} (?P<status>[1-5]\d\d) \S{{1,128}}(?: [^\s\"]{{1,128}}){{0,2}}(?: \"[^\"]{{0,1024}}\")?"
     rf' (?P<received>\d{{1,18}}) (?P<size>\d{{1,18}}) \d{{1,18}} (?:\d{{1,18}}|-) "(?P<client>[^"]{{0,255}})" "(?P<agent>{_QUOTED})" .*'
 )
+_HAPROXY_BEGIN: Final = rf"{_CLIENT}:(?P<port>\d{{1,5}}) \[(?P<time>\d\d/[A-Z][a-z]{{2}}/\d{{4}}:\d\d:\d\d:\d\d\.\d{{3}})\]"
 _HAPROXY: Final = (
-    rf"{_CLIENT}:(?P<port>\d{{1,5}}) \[(?P<time>\d\d/[A-Z][a-z]{{2}}/\d{{4}}:\d\d:\d\d:\d\d\.\d{{3}})\] \S{{1,256}} \S{{1,256}} [\d/+-]{{5,64}}"
-    rf" (?P<status>[1-5]\d\d) \+?(?P<size>\d{{1,18}}) \S{{1,256}} \S{{1,256}} [A-Za-z-]{{4}} [\d/+]{{9,64}} [\d/]{{3,32}}(?: \{{[^}}]{{0,4096}}\}}){{0,2}} {_REQUEST}"
+    rf"{_HAPROXY_BEGIN} (?P<frontend>[^\s/]{{1,256}}) (?P<backend>[^\s/]{{1,256}})/(?P<server>\S{{1,256}}) [\d/+-]{{5,64}} (?:(?P<status>-1|[1-5]\d\d) )?"
+    rf"\+?(?P<size>\d{{1,18}}) (?:\S{{1,256}} \S{{1,256}} )?(?P<end>[A-Za-z-]{{2,4}}) [\d/+]{{9,64}} [\d/]{{3,32}}(?: \{{[^}}]{{0,4096}}\}}){{0,2}}(?: {_REQUEST})?"
 )
+_HAPROXY_ERROR: Final = rf"{_HAPROXY_BEGIN} (?P<frontend>[^\s/]{{1,256}})/\S{{1,256}}: (?P<failure>\S.*)"
 _UWSGI: Final = (
     rf"\[pid: \d{{1,8}}\|[^\]]{{1,64}}\] {_CLIENT} \((?P<user>[^)]{{0,64}})\) \{{[^}}]{{1,64}}\}}"
     rf" \[(?P<time>{_ASCTIME})\] (?P<request>[A-Z]{{3,16}} \S{{1,16384}}) => generated (?P<size>\d{{1,18}}) bytes in \d{{1,18}} \w{{1,8}}"
@@ -56,6 +59,7 @@ _PATTERNS: Final = (
     rf"{_CLIENT}:(?P<port>\d{{1,5}}) - {_REQUEST} (?P<status>[1-5]\d\d)(?: [A-Z][\w '-]{{0,64}})?",
     _ENVOY,
     _HAPROXY,
+    _HAPROXY_ERROR,
     _UWSGI,
     rf'\[GIN\] (?P<time>\d{{4}}/\d\d/\d\d - \d\d:\d\d:\d\d) \| {{0,4}}(?P<status>[1-5]\d\d) \| {{0,16}}[^|]{{1,32}}\| {{0,40}}{_CLIENT} \| (?P<request>[A-Z]{{3,16}} {{1,16}}"[^"]{{0,16384}}")(?:\s.*)?',
 )
@@ -65,7 +69,10 @@ _STATUS: Final = re.compile(rb'" [1-5]\d\d(?: |$)')
 _OTHERS: Final = re.compile(rb"\[(?:pid: |GIN\] )|[\w.:]{2,64}:\d{1,5} \[\d\d/[A-Z]")
 """How lines begin whose status is not behind the request: uWSGI, Gin, HAProxy."""
 _LINE: Final = re.compile(r"([A-Z]{3,16}) {1,16}\"?(\S{1,16384}?)\"?(?: (?:HTTP/)?(\d(?:\.\d)?))?")
-_NAMES: Final = (("user", "user.name"), ("agent", "user_agent.original"), ("host", "server.address"), ("client", "client.address"))
+_NAMES: Final = (
+    ("user", "user.name"), ("agent", "user_agent.original"), ("host", "server.address"), ("client", "client.address"),
+    ("frontend", "haproxy.frontend"), ("backend", "haproxy.backend"), ("server", "haproxy.server"), ("end", "haproxy.termination_state"),
+)  # fmt: skip
 _NUMBERS: Final = (
     ("status", "http.response.status_code"), ("size", "http.response.body.size"), ("received", "http.request.body.size"), ("port", "client.port"),
     ("hostport", "server.port"),
@@ -86,7 +93,15 @@ def parse(line: bytes, _now_ns: int) -> Parsed | None:
     if groups is None or not groups.get("time"):
         return None
     attributes = attributes_of(groups)
-    return Parsed(text, attributes, from_text((groups["time"] or "").replace(" - ", " ")), of_status(int(groups["status"] or 0)))
+    return Parsed(text, attributes, from_text((groups["time"] or "").replace(" - ", " ")), _severity(groups))
+
+
+def _severity(parts: dict[str, str | None]) -> int:
+    status = int(parts.get("status") or 0)
+    if status > 0:
+        return of_status(status)
+    ended_by = (parts.get("end") or "-")[0]
+    return ERROR if parts.get("failure") or ended_by in "SRI" else WARN if ended_by in "sPDK" else of_status(0)
 
 
 def match(text: str) -> dict[str, str | None] | None:
@@ -100,7 +115,7 @@ def match(text: str) -> dict[str, str | None] | None:
 def attributes_of(parts: dict[str, str | None]) -> dict[str, Value]:
     """The parts under OpenTelemetry's names (semantic conventions, HTTP server spans)."""
     attributes: dict[str, Value] = {name: value for part, name in _NAMES if (value := parts.get(part)) and value != "-"}
-    if request := _LINE.fullmatch(parts["request"] or ""):
+    if request := _LINE.fullmatch(parts.get("request") or ""):
         attributes["http.request.method"] = request[1]
         path, _, query = request[2].partition("?")
         attributes["url.path"] = path
@@ -108,7 +123,7 @@ def attributes_of(parts: dict[str, str | None]) -> dict[str, Value]:
             attributes["url.query"] = query
         if request[3]:
             attributes["network.protocol.version"] = request[3]
-    attributes |= {name: int(value) for part, name in _NUMBERS if (value := parts.get(part)) and value != "-"}
+    attributes |= {name: int(value) for part, name in _NUMBERS if (value := parts.get(part)) and value not in ("-", "-1")}
     if (referer := parts.get("referer")) and referer != "-":
         attributes["http.request.header.referer"] = [referer]
     return attributes

@@ -30,7 +30,9 @@ SHAPES: Final = {
     "Apache's errors": r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,9})? \d{4}\] ",
     "bar of tqdm": r"(?:[^|\n]{1,120}: )?[ ]{0,3}\d{1,3}%\|[^|\n]{0,1000}\|",
     "count of tqdm": r"(?:[^|\n:]{1,120}: )?\d[\d.]{0,11}[kMG]?(?:[A-Za-z]{1,12})? \[\d\d:\d\d[,<]",
-    "bar of pip, rich": r"[^\n]{0,120}?(?:━){4}",
+    "bar of pip, rich": r"[^\n]{0,120}?(?:━){4}|[ ]{2,8}-{16,120} \d|[ ]{2,8}\|█",
+    "bar of Keras": r"[ ]{0,8}\d{1,9}/(?:\d{1,9}|Unknown) {1,4}\[[=>.]",
+    "logcat's buffers": r"--------- (?:beginning of|switch to) ",
     "warnings.warn": r"[^\s:][^:\n]{0,400}:\d{1,7}: (?:[\w.]{1,100}\.)?[A-Z]\w{0,60}Warning\b",
 }
 """By who writes them. All that repeats is bounded, so that a long line costs no more than a short one."""
@@ -45,5 +47,12 @@ def begins_alone(line: bytes) -> bool:
 def _may_begin(line: bytes) -> bool:
     """Whether a line has what one of each shape has: most have not, and this costs a tenth. Digits behind a letter are glog's."""
     return (
-        b"[" in line or b'"' in line or b"/" in line or b"|" in line or b"Warning" in line or b"\xe2\x94\x81" in line or line[1:5].isdigit()
+        b"[" in line
+        or b'"' in line
+        or b"/" in line
+        or b"|" in line
+        or b"Warning" in line
+        or b"\xe2\x94\x81" in line
+        or b"---" in line
+        or line[1:5].isdigit()
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.parse.beginnings import begins_alone
-from agent.parse.formats import BY_NAME, PLAIN, Format, Rest, detect
+from agent.parse.formats import BY_NAME, PLAIN, Format, Rest, detect, named
 
 if TYPE_CHECKING:
     from agent.parse.parsed import Parsed
@@ -32,14 +32,14 @@ class Dialect:
     __slots__ = ("_rival", "_votes", "fixed", "own", "reads_json", "version")
 
     def __init__(self, known: Known = UNKNOWN, *, fixed: bool = False) -> None:
-        self.own = BY_NAME.get(known.name)
+        self.own = named(known.name)
         """The format, None if none is known."""
         self.fixed = fixed and self.own is not None
         self.reads_json = known.name == "json"
         """Whether its lines are JSON, as far as it knows."""
         self.version = 0
         """Changes with what is known."""
-        self._rival = BY_NAME.get(known.rival)
+        self._rival = named(known.rival)
         self._votes = known.votes
 
     @property
@@ -73,6 +73,8 @@ class Dialect:
         if own is not None and (parsed := own.parse(line, now_ns)) is not None:
             if self._votes:
                 self._votes, self.version = 0, self.version + 1
+            if own.below is not None:
+                self._follow(own.below(line))
             return own, parsed
         if own is not None and self.fixed:
             return own, None
@@ -80,6 +82,8 @@ class Dialect:
         parsed = None if found is PLAIN else found.parse(line, now_ns)
         if parsed is not None:
             self._vote(found)
+            if found.below is not None:
+                self._follow(found.below(line))
         return found, parsed
 
     def begins_record(self, line: bytes) -> bool | None:
@@ -88,6 +92,11 @@ class Dialect:
         if begins_alone(line) or detect(line) is not PLAIN or (own not in (None, PLAIN) and own.parse(line, 0) is not None):
             return True
         return False if self.is_spacious else None
+
+    def _follow(self, name: str) -> None:
+        """A line has said how those below it are written."""
+        if name and name != self.known.name:
+            self.own, self.reads_json, self._votes, self.version = named(name), False, 0, self.version + 1
 
     def _vote(self, found: Format) -> None:
         """A line was written in another format than the file's: change to it once it is plain that the file did."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.parse import access, json_lines, level_lines, logfmt, plain, progress, syslog, text_lines
+from agent.parse import access, json_lines, level_lines, logfmt, plain, progress, syslog, text_lines, w3c
 from agent.record import Drop
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class Format(NamedTuple):
     malformed: str = ""
     """The reason to count where a line looks so and is not."""
     rest: Rest = Rest.NONE
+    below: Callable[[bytes], str] | None = None
+    """The name of the format of all lines below a line that says so, otherwise empty."""
 
 
 PLAIN: Final = Format("plain", lambda _: True, plain.parse, rest=Rest.INDENTED)
@@ -43,12 +45,24 @@ FORMATS: Final = (
     Format("syslog", syslog.sniff, syslog.parse, Drop.MALFORMED_SYSLOG),
     Format("logfmt", logfmt.sniff, logfmt.parse, Drop.MALFORMED_LOGFMT),
     Format("access", access.sniff, access.parse),
+    Format(w3c.NAME, w3c.sniff, lambda line, _: w3c.parse(line), below=lambda line: _with_fields(w3c.declared(line))),
     Format("timed", text_lines.sniff_timed, text_lines.parse_timed, rest=Rest.ANY),
     Format("progress", progress.sniff, progress.parse),
     Format("level", level_lines.sniff, level_lines.parse, rest=Rest.INDENTED),
     PLAIN,
 )
 BY_NAME: Final = {one.name: one for one in FORMATS}
+
+
+def named(name: str) -> Format | None:
+    """The format of this name; `w3c` may be followed by the fields of its lines."""
+    known, _, fields = name.partition(" ")
+    found = BY_NAME.get(known)
+    return found._replace(name=name, parse=lambda line, _: w3c.parse(line, fields)) if found and fields else found
+
+
+def _with_fields(fields: str) -> str:
+    return f"{w3c.NAME} {fields}" if fields else ""
 
 
 def detect(line: bytes) -> Format:

@@ -15,8 +15,16 @@ _SEQUENCE: Final = re.compile(
 _LEADING: Final = re.compile(rb"(?:\x1b\[[0-?]{0,64}[ -/]{0,4}[@-~]){1,16}")
 _BAR_END: Final = re.compile(rb"(?:it|s|[kMG]?i?B|[a-z]{2,10})/(?:s|it|[a-z]{2,10})[^\]\r\n]{0,80}\](?=[\[0-9A-Z{])")
 """The end of tqdm's progress bar, and something right behind it that is not the bar's."""
-_TQDM: Final = re.compile(rb"[^|\r\n]{0,64}\d{1,3}%\|[^|]{0,1000}\| [^\[]{0,64}\[[^\]]{0,128}\]\s{0,8}$")
-_BAR: Final = re.compile(rb"[^\r\n]{0,64}?\d{1,3}%|[^\r\n]{0,64}?\d{1,18}(?:it|B) \[\d\d:\d\d, ")
+_TQDM: Final = r"[^|\r\n]{0,64}\d{1,3}%\|[^|]{0,1000}\| [^\[]{0,64}\[[^\]]{0,128}\]\s{0,8}$"
+_DRAWN: Final = (
+    r"\s{0,8}[━╸╺]{4}|\s{0,8}-{16,120} \d|\s{0,8}\|[█▏▎▍▌▋▊▉ ]{8,120}\|"  # pip
+    r"|\s{0,8}\d{1,9}/(?:\d{1,9}|Unknown) {1,4}(?:\[[=>.]|━)"  # Keras
+    r"|[^\[\r\n]{0,64}\[(?:=[=-]{0,120}>[ .-]{0,120}|#{1,120}[ .-]{1,120})\]"  # wget, Docker, rsync
+    r"|[\d .kMG]{20,80}(?: (?:--|\d\d?):(?:--|\d\d):(?:--|\d\d)){3} {1,6}[\d.]{1,8}[kMG]?$"  # curl
+)
+_BAR: Final = re.compile(rf"[^\r\n]{{0,64}}?\d{{1,3}}%|[^\r\n]{{0,64}}?\d{{1,18}}(?:it|B) \[\d\d:\d\d, |{_DRAWN}")
+_ALONE: Final = re.compile(rf"{_TQDM}|(?:{_DRAWN})[^\r\n]{{0,400}}$")
+"""A bar that is shown once."""
 
 
 def clean(text: str) -> str:
@@ -50,8 +58,8 @@ def overwritten(line: bytes) -> int:
 
 def is_progress(line: bytes) -> bool:
     """Whether the line is a progress bar, in all that was shown of it."""
-    shown = [part for part in line.split(b"\r") if part.strip()]
-    if not shown or (len(shown) == 1 and line[:1] != b"\r" and _TQDM.match(line) is None):
+    shown = [clean(part.decode("utf-8", "replace")) for part in line.split(b"\r") if part.strip()]
+    if not shown or (len(shown) == 1 and line[:1] != b"\r" and _ALONE.match(shown[0]) is None):
         return False
     return _BAR.match(shown[0]) is not None and _BAR.match(shown[-1]) is not None
 

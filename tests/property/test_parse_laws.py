@@ -114,6 +114,9 @@ FRAGMENTS = st.sampled_from(
         b"2026-11-22T10:00:00.7Z ValueError: 4", b'2026-11-22T10:00:00.8Z {"event":"t"}', b"{", b'  "event": "p"', b"}",
         b"\xe2\x95\xad\xe2\x94\x80 Traceback (most recent call last) \xe2\x94\x80\xe2\x95\xae", b"Exception in thread T-1 (f):",
         b'192.0.2.7 - - [22/Nov/2026 10:00:05] "GET / HTTP/1.1" 200 -', b'{"event":"one"} {"event":"two"}',
+        b"#Fields: date time c-ip", b"2026-11-22 10:00:00 192.0.2.7", b"panic: shelf is empty", b"goroutine 1 [running]:", b"main.main()", b"\t/a.go:7 +0x1",
+        b"thread 'main' panicked at a.rs:4:5:", b"note: run with", b"PHP Fatal error:  Uncaught E in /a.php:1", b"#0 {main}", b"error: no", b"/a.js:3",
+        b"Nov 22, 2026 10:00:00 AM shop.Shelf take", b"WARNING: low", b"\x1b[31m 1/9 [=>...]\r9/9 [===]",
         b"2026-11-22T10:00:00.1Z stdout P half ", b"2026-11-22T10:00:00.1Z stdout F whole", b"2026-11-22T10:00:00.1Z stderr F   indented",
     ]
 )  # fmt: skip
@@ -197,6 +200,7 @@ WRITTEN = st.builds(
             "Traceback (most recent call last):", '  File "a.py", line #, in f', "    g(#)", "ValueError: #", "word#", "  indented#", "}#", "",
             "2026-11-22 10:00:00,123 - a - ERROR - text#", "Exception in thread T-# (f):", '192.0.2.# - - [22/Nov/2026 10:00:05] "GET /# HTTP/1.1" 200 -',
             "During handling of the above exception, another exception occurred:", "[SQL: #", "│ box#", "   ^^^#", "level=info msg=# n=1",
+            "panic: #", "goroutine # [running]:", "main.main(#)", "Nov 22, 2026 10:00:00 AM shop.Shelf#", "WARNING: #", "error: #", "/a#.js:3",
         ]
     ),
 )  # fmt: skip

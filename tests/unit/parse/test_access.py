@@ -99,3 +99,24 @@ def test_no_line_takes_long(bad):
         access.parse(line.encode(), 0)
 
     assert time.process_time() - begin < 0.5
+
+
+@pytest.mark.parametrize(
+    ("rest", "severity", "state"),
+    [
+        ("shop shop/till-1 0/0/5007 212 -- 1/1/0/0/0 0/0", 9, "--"),
+        ("shop~ shop/<NOSRV> -1/-1/0 0 SC 1/1/0/0/3 0/0", 17, "SC"),
+        ("shop shop/till-1 0/1/60002 77 sD 9/8/7/6/0 0/0", 13, "sD"),
+        ("shop shop/till-1 0/0/17 0 CD 1/1/0/0/0 0/0", 9, "CD"),
+        ('shop shop/<NOSRV> -1/-1/-1/-1/3 -1 0 - - CR-- 1/1/0/0/0 0/0 "<BADREQ>"', 9, "CR--"),
+        ("shop/1: SSL handshake failure", 17, None),
+    ],
+)
+def test_haproxy_says_how_a_session_ended(rest, severity, state):
+    """Without a status the termination state gives the severity; sessions of TCP have neither status nor request."""
+    line = f"192.0.2.7:50123 [22/Nov/2026:10:00:00.000] {rest}"
+    parsed = detect(line.encode()).parse(line.encode(), 0)
+
+    assert (parsed.severity, parsed.time_ns, parsed.body) == (severity, SECOND, line)
+    assert (parsed.attributes["haproxy.frontend"].rstrip("~"), parsed.attributes.get("haproxy.termination_state")) == ("shop", state)
+    assert "http.response.status_code" not in parsed.attributes

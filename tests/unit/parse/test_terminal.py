@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from agent.parse.formats import PLAIN, detect
 from agent.parse.terminal import overwritten, undressed
+from tests.support.sentry import records_of
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,45 @@ def test_control_inside_an_object_is_its_own(inside):
 def test_a_record_behind_a_bar_begins_behind_it(bar, rest):
     """With a total and without one, with a carriage return in between and without."""
     assert (bar + rest)[overwritten(bar + rest) :] == rest
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("     ━━━━━━━━━━━━━━━━━━━━━━━ 3.4/3.4 MB 21.7 MB/s eta 0:00:00", None),
+        ("   ---------------------------------------- 3.4/3.4 MB 21.7 MB/s eta 0:00:00", None),
+        ("     |████████████████████████████████| 3.4 MB 21.7 MB/s", None),
+        ("\r     |███▏                            | 340 kB\r     |████████████████████████████████| 3.4 MB", "     |████████████████████████████████| 3.4 MB"),
+        ("25/25 [==============================] - 1s 9ms/step - loss: 0.17", None),
+        ("25/25 ━━━━━━━━━━━━━━━━━━━━ 1s 9ms/step - loss: 0.17", None),
+        (" 1/25 [>.....] - ETA: 9s\b\b\b\r25/25 [======] - 1s 9ms/step", "25/25 [======] - 1s 9ms/step"),
+        ("\x1b[1m 1/25\x1b[0m \x1b[37m━━━━━━━━━━\x1b[0m 0s\b\b\r\x1b[1m25/25\x1b[0m \x1b[32m━━━━━━━━━━\x1b[0m 1s", "25/25 ━━━━━━━━━━ 1s"),
+        ("shelf.tgz  45%[======>          ]  1.2M  8.1MB/s\rshelf.tgz 100%[================>]  3.4M  8.1MB/s", "shelf.tgz 100%[================>]  3.4M  8.1MB/s"),
+        ("9f8e: Downloading [=====>        ]  1.2MB/3.4MB", None),
+        ("\r  0  3400    0     0    0     0      0      0 --:--:-- --:--:-- --:--:--     0\r100  3400  100  3400    0     0  17000      0 --:--:-- --:--:-- --:--:-- 17171",
+         "100  3400  100  3400    0     0  17000      0 --:--:-- --:--:-- --:--:-- 17171"),
+    ],
+)  # fmt: skip
+def test_a_bar_is_a_record_of_its_own_as_it_was_shown_at_last(line, shown):
+    """Of pip, Keras, wget, Docker and curl; the line before has nothing to do with it, nor has the one behind."""
+    first, bar, last = records_of(f"2026-11-22 10:00:00 INFO shop: loading\n{line}\nready to count".encode())
+
+    assert (first.body, bar.body, last.body) == ("loading", shown or line, "ready to count")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[==] is a border",
+        "3/4 [of the shelf]",
+        "---------------- end of the shelf",
+        "1/2 cups",
+        "  - item: 3",
+        "[ OK ] Started",
+        "[=]",
+        "[==========] 3 tests ran",
+    ],
+)
+def test_what_is_drawn_otherwise_is_no_bar(line):
+    """Borders, fractions, lists."""
+    assert detect(line.encode()) is PLAIN
