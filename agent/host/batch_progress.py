@@ -1,6 +1,6 @@
 """How much of a batch is stored already that does not fit into one transaction, should the agent die between two of them. Pure.
 
-With each of its transactions but the last goes, per origin, the offset of the last record stored so far, under a key of the host's own.
+With each of its transactions but the last goes, per origin, the offset of the last record stored so far, as a position of the intake's own.
 Read again from the same position a source gives the same records, however it puts them together: those up to that offset are known.
 """
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from agent.record import LogRecord
 
-KEY: Final = "host:ahead"
-"""The key among a source's positions."""
+KEY: Final = "ahead"
+"""The key among the positions that the intake keeps for a source."""
 
 
 def encode(ahead: Mapping[str, int]) -> bytes | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from agent import __version__
 from agent.component import Context, Observing, Settling, Tapping, Verbatim
@@ -14,22 +15,16 @@ from agent.host.intake import Intake, Way
 from agent.host.observing import Observer
 from agent.host.pipeline import Pipeline, RunningSource
 from agent.host.polling import ProbePoller, SamplerPoller
-from agent.record import Signal
+from agent.record import Owner, Signal
 from agent.redact.redactor import Redactor
 from agent.registry import TARGET_SAMPLER, Kind, load
 from agent.resource import process
-from agent.spool.earlier_keys import remembered_as
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-
     from agent.component import Exporter, Probe, Sampler, Source, Stage, Tap
     from agent.config.settings import Entry, ProbeEntry, Settings
     from agent.host.pipeline import Host
     from agent.issues.issues import Issues
-
-HOST_KEYS: Final = "host:"
-"""Positions whose keys begin so are the host's (a detector's state), stored with the batches of a source and not shown to it."""
 
 
 class Builder:
@@ -100,10 +95,10 @@ class Builder:
         way = Way(self._host.spool, self._redactor, self._encoder, self._host.telemetry, detector, self.stages, self.taps)
         return Intake(name, way, replayable=replayable, verbatim=verbatim)
 
-    def context(self, name: str, place: str = "") -> Context:
-        """What a component of this name is lent; `place`: where its positions stand, if not under its name."""
+    def context(self, name: str, owner: Owner = Owner.SOURCE) -> Context:
+        """What a component of this name is lent; `owner`: as whose its positions are kept."""
         host, spool = self._host, self._host.spool
-        positions = self._positions(place or name)
+        positions = functools.partial(spool.positions, name, owner)
         return Context(name, host.clock, host.metrics, host.telemetry, self._resource, positions, lambda: spool.evicted(name))
 
     def _make_issues(self) -> Issues | None:
@@ -135,18 +130,11 @@ class Builder:
         return ProbePoller(cast("Probe", _make(Kind.PROBE, entry, context)), context, interval=entry.interval, timeout=entry.timeout)
 
     def _exporter(self, entry: Entry) -> Exporter:
-        return cast("Exporter", _make(Kind.EXPORTER, entry, self.context(entry.name, remembered_as(entry.name))))
+        return cast("Exporter", _make(Kind.EXPORTER, entry, self.context(entry.name, Owner.EXPORTER)))
 
     def _storing(self, name: str, *, replayable: bool = False) -> Context:
         """The context of a component that is not a source and may store records all the same."""
         return replace(self.context(name), emit=self.intake(name, replayable=replayable).emit)
-
-    def _positions(self, name: str) -> Callable[[], Awaitable[Mapping[str, bytes]]]:
-        async def read() -> Mapping[str, bytes]:
-            stored = await self._host.spool.positions(name)
-            return {key: value for key, value in stored.items() if not key.startswith(HOST_KEYS)}
-
-        return read
 
 
 def _make(kind: Kind, entry: Entry, context: Context) -> object:

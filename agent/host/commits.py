@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from agent.errors import SpoolFullError, SpoolOversizeError
-from agent.record import Drop
+from agent.record import Drop, Owner
 from agent.telemetry import RecordsDropped
 
 if TYPE_CHECKING:
@@ -37,14 +37,15 @@ class Appending(Protocol):
         *,
         replayable: bool,
         durable: bool = False,
+        state: Mapping[Owner, Mapping[str, bytes | None]] | None = None,
     ) -> int:
         """Commit everything or nothing."""
 
     async def wait_for_room(self) -> None:
         """Return when an append has a chance again."""
 
-    async def positions(self, source: str) -> Mapping[str, bytes]:
-        """Return the committed positions of a source."""
+    async def positions(self, name: str, owner: Owner = Owner.SOURCE) -> Mapping[str, bytes]:
+        """Return the committed positions of a source, or what another owner keeps with them."""
 
 
 class Part(NamedTuple):
@@ -54,6 +55,8 @@ class Part(NamedTuple):
     positions: Mapping[str, bytes | None]
     drops: Mapping[str, int]
     durable: bool = False
+    state: Mapping[Owner, Mapping[str, bytes | None]] = {}
+    """Positions that others than the source keep."""
 
     @property
     def records(self) -> int:
@@ -123,6 +126,7 @@ class Commits:
                 part.drops,
                 replayable=self._replayable or part.durable,
                 durable=part.durable,
+                state=part.state,
             )
         )
         job.add_done_callback(lambda done: None if done.cancelled() or done.exception() else stored(part))

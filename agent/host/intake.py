@@ -14,14 +14,14 @@ import contextlib
 from collections import Counter
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from agent.columns import Records
 from agent.crash import crash_point
 from agent.errors import SpoolOversizeError, describe
 from agent.host import batch_progress
 from agent.host.commits import Commits, Part, total
-from agent.record import Batch, Detected, Drop, Payload, Signal
+from agent.record import Batch, Detected, Drop, Owner, Payload, Signal
 from agent.telemetry import Event, Level, RecordsDropped, ValuesRedacted
 
 if TYPE_CHECKING:
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from agent.host.commits import Appending
     from agent.record import LogRecord
     from agent.telemetry import Telemetry
+
+    Progress = Mapping[str, bytes | None]
+    """The intake's own positions in a transaction (`batch_progress`)."""
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ class Intake:
         """Store a batch and its positions; return when both are committed."""
         async with self._in_order:
             try:
-                await self._emit(await self._unstored(batch))
+                await self._emit(*await self._unstored(batch))
             except BaseException:
                 self._ahead = None  # the next batch begins at what is committed, whatever that is by then
                 raise
@@ -117,25 +122,25 @@ class Intake:
         records = [Payload(Signal.LOGS, len(batch.records), b"")] if batch.records else []
         self._commits.lose(Part([*batch.payloads, *records], {}, batch.drops), reason)
 
-    async def _unstored(self, batch: Batch) -> Batch:
+    async def _unstored(self, batch: Batch) -> tuple[Batch, Progress]:
         """Leave out what was stored of a batch that was too large for one transaction, before the agent died half-way."""
         if self._ahead is None:
-            stored = await self._way.spool.positions(self._source) if self._replayable else {}
+            stored = await self._way.spool.positions(self._source, Owner.INTAKE) if self._replayable else {}
             self._ahead = batch_progress.decode(stored.get(batch_progress.KEY))
         if not self._ahead:
-            return batch
+            return batch, {}
         left = batch_progress.left(self._ahead, batch.records)
         records = batch_progress.unstored(self._ahead, batch.records)
-        return batch._replace(records=records, positions={**batch.positions, batch_progress.KEY: batch_progress.encode(left)})
+        return batch._replace(records=records), {batch_progress.KEY: batch_progress.encode(left)}
 
-    async def _emit(self, batch: Batch) -> None:
+    async def _emit(self, batch: Batch, progress: Progress) -> None:
         for stage in self._way.stages:
             batch = _staged(stage, batch)
         batch, redactions = self._redact(batch)
         try:
-            await self._take(batch, redactions)
+            await self._take(batch, progress, redactions)
         except SpoolOversizeError:
-            await self._take_in_parts(batch, redactions)
+            await self._take_in_parts(batch, progress, redactions)
 
     def _redact(self, batch: Batch) -> tuple[Batch, Mapping[str, int]]:
         """The batch without secrets, and how many were taken out by which rule."""
@@ -158,26 +163,27 @@ class Intake:
         drops = total(batch.drops, {Drop.UNSEARCHABLE: lost} if lost else {})
         return batch._replace(payloads=clean, drops=drops), sums
 
-    async def _take_in_parts(self, batch: Batch, redactions: Mapping[str, int]) -> None:
+    async def _take_in_parts(self, batch: Batch, progress: Progress, redactions: Mapping[str, int]) -> None:
         """As many records in one transaction as it takes; what the source gave along moves when all are stored."""
-        positions = {batch_progress.KEY: None, **batch.positions} if self._replayable else batch.positions
+        if self._replayable:
+            progress = {batch_progress.KEY: None, **progress}
         rest = Batch(durable=batch.durable)
         await self._take_records(rest, batch.records)
         await self._take_payloads(rest, batch.payloads)
-        await self._take(rest._replace(positions=positions, drops=batch.drops), redactions)
+        await self._take(rest._replace(positions=batch.positions, drops=batch.drops), progress, redactions)
 
     async def _take_records(self, rest: Batch, records: Sequence[LogRecord]) -> None:
         """Two halves, or halves of them; of one record whose rows never fit the largest rows are given up and counted."""
         middle = len(records) // 2
         for half in filter(None, (records[:middle], records[middle:])):
             try:
-                await self._take(rest._replace(records=half, positions=self._positions_ahead(half)), lighter=len(half) == 1)
+                await self._take(rest._replace(records=half), self._progress(half), lighter=len(half) == 1)
             except SpoolOversizeError:
                 await self._take_records(rest, half)
             else:
                 crash_point("intake.part_stored")
 
-    def _positions_ahead(self, records: Sequence[LogRecord]) -> Mapping[str, bytes | None]:
+    def _progress(self, records: Sequence[LogRecord]) -> Progress:
         return {batch_progress.KEY: batch_progress.encode(batch_progress.extended(self._ahead or {}, records))} if self._replayable else {}
 
     async def _take_payloads(self, rest: Batch, payloads: Sequence[Payload]) -> None:
@@ -193,13 +199,15 @@ class Intake:
             if halves is None:
                 await self._take(rest._replace(drops={Drop.SPOOL_OVERSIZE: payloads[0].records}))
 
-    async def _take(self, batch: Batch, redactions: Mapping[str, int] = MappingProxyType({}), *, lighter: bool = False) -> None:
+    async def _take(
+        self, batch: Batch, progress: Progress = _NOTHING, redactions: Mapping[str, int] = _NOTHING, *, lighter: bool = False
+    ) -> None:
         """Detect, encode, store in one transaction; SpoolOversizeError if that can't be, unless it may be made lighter."""
         if self._way.detector is None or not (seen := self._searched(batch)):
-            await self._keep(batch, Detected(), redactions, lighter=lighter)
+            await self._keep(batch, progress, Detected(), redactions, lighter=lighter)
             return
         async with self._way.detector.judge(self._source, seen) as found:
-            await self._keep(batch, found, redactions, lighter=lighter)
+            await self._keep(batch, progress, found, redactions, lighter=lighter)
 
     def _searched(self, batch: Batch) -> Sequence[LogRecord]:
         """The log records of a batch that are searched for errors; those that came encoded are made as far as somebody looks."""
@@ -209,13 +217,14 @@ class Intake:
 
         return Records(batch.records) + log_records(batch.payloads, self._source)
 
-    async def _keep(self, batch: Batch, found: Detected, redactions: Mapping[str, int], *, lighter: bool) -> None:
+    async def _keep(self, batch: Batch, progress: Progress, found: Detected, redactions: Mapping[str, int], *, lighter: bool) -> None:
         logs = [Payload(Signal.LOGS, len(batch.records), self._way.encoder.encode(batch.records))] if batch.records else []
         part = Part(
             [*batch.payloads, *logs, *found.payloads],
-            {**batch.positions, **found.positions},
+            batch.positions,
             total(batch.drops, found.drops),
             batch.durable,
+            {Owner.INTAKE: progress, Owner.ISSUES: found.positions},
         )
 
         def stored(part: Part) -> None:
@@ -228,8 +237,9 @@ class Intake:
     def _note(self, part: Part, redactions: Mapping[str, int]) -> None:
         """It is committed."""
         self.commits += bool(part.payloads)
-        if batch_progress.KEY in part.positions:
-            self._ahead = batch_progress.decode(part.positions[batch_progress.KEY])
+        progress = part.state[Owner.INTAKE]
+        if batch_progress.KEY in progress:
+            self._ahead = batch_progress.decode(progress[batch_progress.KEY])
         for rule, count in redactions.items():
             self._way.telemetry.emit(ValuesRedacted(source=self._source, rule=rule, count=count))
         for reason, count in part.drops.items():

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
 
-from agent.issues.folding.windows import PREFIX, Budget, OpenWindows
+from agent.issues.folding.windows import Budget, OpenWindows
 from agent.issues.reading.exit_cause import ExitCause
 from agent.issues.runs.run import stored_runs
+from agent.record import Owner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from agent.issues.runs.run import Reporting, Run
     from agent.record import Payload
 
-BAD_ENDS: Final = f"{PREFIX}ends"
+BAD_ENDS: Final = "ends"
 """The position that holds the recent bad ends of the command."""
 PATIENCE: Final = 0.5
 """Seconds that a periodic job waits for one source: its batch may wait for room in the spool for hours, and other sources are due too."""
@@ -34,11 +35,18 @@ SETTLING: Final = 5.0
 class IssueSpool(Protocol):
     """The part of the spool that errors need."""
 
-    async def positions(self, source: str) -> Mapping[str, bytes]:
-        """Return the committed positions of a source."""
+    async def positions(self, name: str, owner: Owner) -> Mapping[str, bytes]:
+        """Return the committed positions that an owner keeps for a source."""
 
     async def append(
-        self, source: str, payloads: Sequence[Payload], positions: Mapping[str, bytes | None], drops: Mapping[str, int], *, replayable: bool
+        self,
+        source: str,
+        payloads: Sequence[Payload],
+        positions: Mapping[str, bytes | None],
+        drops: Mapping[str, int],
+        *,
+        replayable: bool,
+        state: Mapping[Owner, Mapping[str, bytes | None]] | None = None,
     ) -> int:
         """Commit everything or nothing."""
 
@@ -108,9 +116,8 @@ class SourceStates:
         """Read back the state of a source, unless it was; return its windows. The lock is held."""
         state = self.of(source)
         if state.windows is None:
-            stored = await self._spool.positions(source)
-            ours = {key: value for key, value in stored.items() if key.startswith(PREFIX)}
-            state.bad_ends_ns = orjson.loads(ours.get(BAD_ENDS, b"[]"))
-            state.runs = dict(stored_runs(ours, self._reporting))
-            state.windows = OpenWindows(self._limits, self._budget, ours)
+            stored = await self._spool.positions(source, Owner.ISSUES)
+            state.bad_ends_ns = orjson.loads(stored.get(BAD_ENDS, b"[]"))
+            state.runs = dict(stored_runs(stored, self._reporting))
+            state.windows = OpenWindows(self._limits, self._budget, stored)
         return state.windows

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 
 from agent.errors import SpoolError
 from agent.record import Owner
-from agent.spool import destinations, earlier_keys, ledger, rows
+from agent.spool import destinations, ledger, rows
 from agent.spool import positions as positions_table
 from agent.spool.checksum import pack
 from agent.spool.export import to_json
@@ -102,7 +102,7 @@ class Spool:
         packed = await self._pack(payloads)
 
         def work(tables: Tables) -> int:
-            return tables.append(source, packed, {}, drops, replayable=replayable, state={**earlier_keys.split(positions), **(state or {})})
+            return tables.append(source, packed, positions, drops, replayable=replayable, state=state)
 
         return await self._thread.do(work, writes=True, durable=durable)
 
@@ -123,15 +123,7 @@ class Spool:
 
     async def positions(self, name: str, owner: Owner = Owner.SOURCE) -> dict[str, bytes]:
         """Return the committed positions of a source, or what another owner keeps under a name."""
-        if name.startswith(earlier_keys.DESTINATION):
-            owner, name = Owner.EXPORTER, name.removeprefix(earlier_keys.DESTINATION)
-
-        def work(tables: Tables) -> dict[str, bytes]:
-            owners = (Owner.INTAKE, Owner.ISSUES, owner) if owner is Owner.SOURCE else (owner,)
-            found = {one: positions_table.read(tables.connection, one, name) for one in owners}
-            return earlier_keys.join(found) if owner is Owner.SOURCE else found[owner]
-
-        return await self._thread.do(work, writes=False)
+        return await self._thread.do(lambda tables: positions_table.read(tables.connection, owner, name), writes=False)
 
     async def evicted(self, destination: str) -> dict[str, int]:
         """Return how many records made room for newer ones before this destination had them, by signal."""

@@ -7,7 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.errors import SpoolOversizeError
-from agent.record import Row
+from agent.record import Owner, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -49,6 +49,8 @@ class MemorySpool:
         self.appends: list[Append] = []
         self.stored: dict[str, dict[str, bytes]] = {}
         """The committed positions of each source."""
+        self.state: dict[tuple[Owner, str], dict[str, bytes]] = {}
+        """What others keep for a source, by owner and source."""
         self.settled: list[Settled] = []
         self.remembered: dict[str, bytes | None] = {}
         """What the exporter wants to know after a kill."""
@@ -67,26 +69,25 @@ class MemorySpool:
         *,
         replayable: bool,
         durable: bool = False,
+        state: Mapping[Owner, Mapping[str, bytes | None]] | None = None,
     ) -> int:
-        """Store a batch with its positions."""
+        """Store a batch with its positions, and with what others keep for its source."""
         if self.gate is not None:
             await self.gate.wait()
         if sum(len(payload.body) for payload in payloads) > self.largest:
             raise SpoolOversizeError("never")
         self._fail()
         self.appends.append(Append(source, payloads, positions, drops, replayable, durable))
-        kept = self.stored.setdefault(source, {})
-        for key, position in positions.items():
-            kept.pop(key, None)
-            if position is not None:
-                kept[key] = position
+        _move(self.stored.setdefault(source, {}), positions)
+        for owner, moved in (state or {}).items():
+            _move(self.state.setdefault((owner, source), {}), moved)
         for payload in payloads:
             self.add(_row(len(self.rows) + len(self.settled) + 1, source, payload))
         return len(self.appends)
 
-    async def positions(self, source: str) -> dict[str, bytes]:
+    async def positions(self, name: str, owner: Owner = Owner.SOURCE) -> dict[str, bytes]:
         """Return what is committed."""
-        return dict(self.stored.get(source, {}))
+        return dict(self.stored.get(name, {}) if owner is Owner.SOURCE else self.state.get((owner, name), {}))
 
     async def wait_for_room(self) -> None:
         """Return at once, and count it."""
@@ -131,6 +132,13 @@ class MemorySpool:
         error = self.faults.pop(0) if self.faults else None
         if error is not None:
             raise error
+
+
+def _move(kept: dict[str, bytes], positions: Mapping[str, bytes | None]) -> None:
+    for key, position in positions.items():
+        kept.pop(key, None)
+        if position is not None:
+            kept[key] = position
 
 
 def _row(seq: int, source: str, payload: Payload) -> Row:

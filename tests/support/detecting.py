@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.errors import SpoolFullError
 from agent.event_names import PROCESS_EXITED
 from agent.issues.envelope.format import decode
-from agent.record import LogRecord, Origin, Severity
+from agent.record import LogRecord, Origin, Owner, Severity
 from tests.support.sentry import NOW_NS
 
 TRACEBACK = b'Traceback (most recent call last):\n  File "/app/a.py", line 3, in f\n    g()\nKeyError: 7\n'
@@ -18,16 +18,18 @@ class Spool:
     def __init__(self):
         self.rows, self.stored, self.full = [], {}, False
 
-    async def positions(self, source):
+    async def positions(self, source, owner):
+        assert owner is Owner.ISSUES
         return dict(self.stored.get(source, {}))
 
-    async def append(self, source, payloads, positions, drops, *, replayable):
-        assert (dict(drops), replayable) in (({}, True), ({}, False))
+    async def append(self, source, payloads, positions, drops, *, replayable, state=None):
+        assert (dict(positions), dict(drops)) == ({}, {})
+        assert replayable in (True, False)
         if self.full:
             raise SpoolFullError("full")
         self.rows += payloads
         kept = self.stored.setdefault(source, {})
-        for key, value in positions.items():
+        for key, value in (state or {}).get(Owner.ISSUES, {}).items():
             kept.pop(key, None)
             if value is not None:
                 kept[key] = value
@@ -49,7 +51,7 @@ async def feed(issues, spool, records, source="app", *, store=True):
     """What the intake does with a batch."""
     async with issues.detector.judge(source, records) as found:
         if store:
-            await spool.append(source, found.payloads, found.positions, found.drops, replayable=True)
+            await spool.append(source, found.payloads, {}, found.drops, replayable=True, state={Owner.ISSUES: found.positions})
             found.commit()
     return found
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import SpoolError
 from agent.issues.source_states import PATIENCE
+from agent.record import Owner
 
 if TYPE_CHECKING:
     from agent.clock import Clock
@@ -41,5 +42,5 @@ class Summaries:
             positions = draft.positions()
             if positions:
                 with contextlib.suppress(SpoolError):  # nothing was stored: the next look does it
-                    await self._spool.append(source, made, positions, {}, replayable=True)
+                    await self._spool.append(source, made, {}, {}, replayable=True, state={Owner.ISSUES: positions})
                     draft.commit()

@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PREFIX: Final = "host:sentry:"
-"""Of the positions that the state is kept in."""
-_WINDOW: Final = f"{PREFIX}window:"
-_EVENT: Final = f"{PREFIX}event:"
-_OVERFLOW: Final = f"{PREFIX}overflow"
+_WINDOW: Final = "window:"
+_EVENT: Final = "event:"
+_OVERFLOW: Final = "overflow"
 
 
 MAX_VALUES: Final = 10

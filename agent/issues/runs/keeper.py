@@ -13,8 +13,11 @@ from agent.issues.reading.exits import Ending
 from agent.issues.reading.record_fields import event_id
 from agent.issues.runs.run import CHILD_RUN, Run, began_ns, place_of
 from agent.issues.source_states import PATIENCE
+from agent.record import Owner
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from agent.clock import Clock
     from agent.issues.changes import BatchChanges
     from agent.issues.reading.subject import Subject
@@ -77,7 +80,7 @@ class RunKeeper:
             run = state.runs.get(CHILD_RUN)
             if run is not None and not _is_ours(run):
                 with contextlib.suppress(SpoolError):  # the next tick does it
-                    await self._spool.append(CHILD, self._end_of_orphan(run), {CHILD_RUN: None}, {}, replayable=False)
+                    await self._store(CHILD, self._end_of_orphan(run), {CHILD_RUN: None})
                     del state.runs[CHILD_RUN]
 
     def _end_of_orphan(self, run: Run) -> list[Payload]:
@@ -92,8 +95,12 @@ class RunKeeper:
             if run is None or CHILD_RUN in state.runs or not self._reporting.wanted:
                 return
             with contextlib.suppress(SpoolError):  # the next tick does it, or its first record
-                await self._spool.append(CHILD, run.begin(), {CHILD_RUN: run.dump()}, {}, replayable=False)
+                await self._store(CHILD, run.begin(), {CHILD_RUN: run.dump()})
                 state.runs[CHILD_RUN] = run
+
+    async def _store(self, source: str, payloads: Sequence[Payload], runs: Mapping[str, bytes | None]) -> None:
+        """Store rows of a source and its runs in one transaction. SpoolError."""
+        await self._spool.append(source, payloads, {}, {}, replayable=False, state={Owner.ISSUES: runs})
 
     async def _store_errors(self) -> None:
         """Store how many errors the runs have: their ends report it, whichever agent sees them."""
@@ -103,7 +110,7 @@ class RunKeeper:
                     state.has_unstored_errors = False  # more may come meanwhile
                     kept = {place: run.dump() for place, run in state.runs.items()}
                     try:
-                        await self._spool.append(source, [], kept, {}, replayable=False)
+                        await self._store(source, [], kept)
                     except SpoolError:  # the next tick does it
                         state.has_unstored_errors = True
 

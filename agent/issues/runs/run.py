@@ -17,7 +17,6 @@ import orjson
 from agent.event_names import CHILD
 from agent.issues.envelope.items import check_in, crontab_schedule, identifier, payload, session
 from agent.issues.envelope.names import slug
-from agent.issues.folding.windows import PREFIX
 from agent.issues.reading.rules import is_child
 from agent.record import Signal
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from agent.issues.reading.exits import Ending
     from agent.record import LogRecord, Origin, Payload
 
-RUN: Final = f"{PREFIX}run:"
+RUN: Final = "run:"
 """Of the positions that hold the runs that are not over."""
 CHILD_RUN: Final = f"{RUN}{CHILD}"
 """The position of the command's run."""

@@ -9,7 +9,7 @@ import pytest
 from agent.event_names import CHILD, TARGET
 from agent.issues.runs.keeper import HOLDER
 from agent.issues.runs.run import RUN, Reporting
-from agent.record import Origin, Severity
+from agent.record import Origin, Owner, Severity
 from agent.target.process_records import Observed, ended_record, killed_record, started_record
 from tests.support.detecting import LABELS, TRACEBACK, exited, feed, plain
 from tests.support.sentry import NOW_NS, records_of
@@ -123,7 +123,7 @@ async def test_an_end_while_its_last_words_are_being_stored(watched, spool):
     async with issues.detector.judge("app", [last]) as found:
         ending = asyncio.create_task(feed(issues, spool, [ended(1 << 8)], TARGET))
         await asyncio.sleep(0)
-        await spool.append("app", found.payloads, found.positions, found.drops, replayable=True)
+        await spool.append("app", found.payloads, {}, found.drops, replayable=True, state={Owner.ISSUES: found.positions})
         found.commit()
     await ending
     assert [event["exception"]["values"][0]["type"] for event in spool.items("event")] == ["KeyError"]
@@ -173,12 +173,12 @@ async def test_the_command_of_an_agent_that_was_killed(make, spool):
     """A run of `exec` whose agent was killed has ended, nobody knows how: the next agent says so, once. Its own command's run goes on."""
     reporting = Reporting("strategy", LABELS, sessions=True, check_ins=True)
     await feed(make(reporting=reporting), spool, [plain("up", key="child:7:1:stdout")], CHILD)
-    stored = spool.stored[CHILD]["host:sentry:run:child"]
+    stored = spool.stored[CHILD]["run:child"]
     issues = make(reporting=reporting)
     await issues.restore([CHILD])
     await issues.runs.end_orphans()
     assert [one["status"] for one in spool.items("session")] == ["ok"]
-    spool.stored[CHILD]["host:sentry:run:child"] = stored.replace(HOLDER.encode(), b"killed")
+    spool.stored[CHILD]["run:child"] = stored.replace(HOLDER.encode(), b"killed")
     after = make(reporting=reporting)
     await after.restore([CHILD])
     await after.runs.end_orphans()

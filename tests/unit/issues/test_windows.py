@@ -163,9 +163,9 @@ def test_a_summary_has_the_first_values():
 
 def test_what_an_earlier_version_stored():
     """A window that was stored without values goes on."""
-    state = storms(stored={"host:sentry:window:a": b"[1000000000,1,3,5,7]", "host:sentry:event:a": b"{}"})
+    state = storms(stored={"window:a": b"[1000000000,1,3,5,7]", "event:a": b"{}"})
     draft = state.begin()
     assert draft.note("a", SECOND, SECOND + 1, "\ud800") is Choice.FOLD
-    assert draft.positions()["host:sentry:window:a"].endswith(b'["?"]]')
-    (summary,) = storms(stored={"host:sentry:window:a": b'[1,1,3,5,7,["x"]]'}).begin().close(62 * SECOND)
+    assert draft.positions()["window:a"].endswith(b'["?"]]')
+    (summary,) = storms(stored={"window:a": b'[1,1,3,5,7,["x"]]'}).begin().close(62 * SECOND)
     assert (summary.window.folded, summary.window.values) == (3, ("x",))
