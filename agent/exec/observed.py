@@ -15,6 +15,7 @@ from agent.exec.listener import stop_as_usual
 from agent.record import Batch, Drop
 from agent.retry import Backoff
 from agent.signals import ends
+from agent.target.process_records import planned
 from agent.telemetry import AgentImpaired, Event, Level
 
 if TYPE_CHECKING:
@@ -87,11 +88,12 @@ class ObservedCommand:
         self.code = 0
         """What to exit with: an end that is unknown is no success."""
 
-    @property
-    def ends_in_order(self) -> bool:
-        """Whether the command was asked to end, or has ended with exit code 0."""
-        how = self.child.exit if self.child is not None else None
-        return self.is_asked_to_end or (how is not None and how.code == 0)
+    def ended_in_order(self, _since: float = 0.0) -> bool | None:
+        """Whether the command was asked to end, or has ended with exit code 0 or as planned; None while it lives."""
+        if self.is_asked_to_end or self.child is None:
+            return self.is_asked_to_end
+        how = self.child.exit
+        return None if how is None else how.code == 0 or planned(how.returncode)
 
     def attach(self, storing: Storing, life: asyncio.TaskGroup) -> Child | None:
         """Store what the command says through this from now on; start it, the first time. None if it does not run, and won't."""

@@ -113,7 +113,7 @@ class Builder:
         pipeline, context = self._pipeline, self._storing(TARGET, replayable=True)  # it can wait: what has ended does not change any more
         observer = pipeline.observer = Observer(pipeline.samplers, context, self.roots, settling=self.settling())
         for poller in pipeline.probes:
-            poller.planned = lambda: observer.at_rest
+            poller.planned = observer.ended_in_order
 
     def _source(self, entry: Entry) -> RunningSource:
         source = cast("Source", _make(Kind.SOURCE, entry, self.context(entry.name)))

@@ -203,7 +203,7 @@ class Generation:
             return
         command = self._command
         for probe in self._pipeline.probes:
-            probe.planned = lambda: command.ends_in_order
+            probe.planned = command.ended_in_order
         child = command.attach(self._builder.intake(CHILD, replayable=False), self._life)
         if child is None:
             return
@@ -217,6 +217,10 @@ class Generation:
 
     async def _seal(self) -> None:
         """Store what was held back until more would have come."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SEALING):
+                for probe in self._pipeline.probes:
+                    await probe.report(last=True)
         if self._pipeline.issues is not None:
             with contextlib.suppress(TimeoutError):  # the store does not answer; what is not stored was not told either
                 async with asyncio.timeout(SEALING if self._host.spool.takes_rows else SEALING / 10):

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import math
 import os
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,7 +20,7 @@ from agent.component import Observing
 from agent.errors import SpoolError
 from agent.record import Batch
 from agent.target.ending import Watch, began_ns, read_stat
-from agent.target.process_records import Observed, ended_record, killed_record, load, started_record
+from agent.target.process_records import Observed, ended_record, in_order, killed_record, load, started_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,8 +44,6 @@ LONGEST_LINGER: Final = 5.0
 """Seconds that this may become, so that a traceback at the end of a log file is read as well: it counts as complete after a silence."""
 LAST: Final = 0.5
 """Seconds that the last tellings may take when the agent stops."""
-ORDERLY: Final = frozenset({0, int(signal.SIGTERM), 128 + signal.SIGTERM << 8})
-"""Wait statuses of a planned end: exit code 0, SIGTERM, and the exit code of programs that catch it and end by it all the same."""
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -83,6 +80,8 @@ class Observer:
         """Whether one has ended since the last look."""
         self._vacant_until = 0.0
         self._orderly = False
+        self._emptied_in_order = -math.inf
+        """When the last process ended, by the monotonic clock, if it did so in order."""
         self._has_followed = False
 
     @property
@@ -94,7 +93,13 @@ class Observer:
     def at_rest(self) -> bool:
         """Whether the last process has ended in order, and none has come after it."""
         ends = [one.watch.how for one in self._watched.values()]
-        return None not in ends and (all(how is not None and how.status in ORDERLY for how in ends) if ends else self._orderly)
+        return None not in ends and (all(how is not None and in_order(how.status) for how in ends) if ends else self._orderly)
+
+    def ended_in_order(self, since: float) -> bool | None:
+        """Whether no process is left, or was left at some time since then (by the monotonic clock), after an end in order; None: one lives."""
+        if self.at_rest or self._emptied_in_order >= since:
+            return True
+        return None if self.processes() else False
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -163,6 +168,8 @@ class Observer:
         if one.watch.how is not None and not one.ended_ns:
             one.ended_ns, one.due = self._clock.wall_ns(), self._clock.monotonic() + self._linger
             one.emptied = not self.processes()
+            if one.emptied and in_order(one.watch.how.status):
+                self._emptied_in_order = self._clock.monotonic()
         return kills
 
     def _unhook(self, watch: Watch) -> None:
@@ -177,7 +184,7 @@ class Observer:
             how = one.watch.how
             if how is None or one.due > now:
                 continue
-            self._orderly = how.status in ORDERLY
+            self._orderly = in_order(how.status)
             record = ended_record(one.process, how.status, how.oom_kills, one.ended_ns, emptied=one.emptied)
             if await self._tell(record, {key: None}):
                 del self._watched[key]

@@ -39,6 +39,8 @@ EARLY: Final = Backoff(first=0.5, longest=2.0)
 """Between the first looks at a target that has not been up yet."""
 GRACE: Final = 0.25
 """Seconds on top of a probe's timeout: one that bounds itself can say what it was waiting for."""
+DRAINING: Final = 10.0
+"""Seconds for which an end of the target may follow on its `down` and explain it: as long as `docker stop` gives it between SIGTERM and SIGKILL."""
 _UNSENT: Final = 100
 """Changes of state that wait, at most, while the spool takes nothing."""
 
@@ -88,6 +90,16 @@ class Look(NamedTuple):
     def is_well(self) -> bool:
         """Whether the target counts as up; before it has ever been up, whether this look succeeded."""
         return self.success if self.state is State.UNKNOWN else self.state is State.UP
+
+
+class Change(NamedTuple):
+    """A change of a target's state that is not stored yet."""
+
+    look: Look
+    since: float
+    """When the target last answered, by the monotonic clock."""
+    until: float
+    """When a `down` is an error unless the target has ended meanwhile."""
 
 
 class SamplerPoller:
@@ -164,14 +176,19 @@ class ProbePoller:
         self.name = context.name
         self.last: Look | None = None
         self.state = State.UNKNOWN
-        self.planned: Callable[[], bool] = lambda: False
-        """Whether the workload was asked to end, or has ended in order: then a target that is down is not an error."""
+        self.planned: Callable[[float], bool | None] = lambda _: False
+        """Whether the workload was asked to end or has ended in order since then, by the monotonic clock; None while it lives.
+
+        A target that is down by that is not an error. Many a workload closes its port before it ends.
+        """
         self.probe = probe
         self._context = context
         self.interval = interval
         self._timeout = timeout
         self._damping = damping
         self._looks: deque[bool] = deque(maxlen=damping.window)
+        self._answered = context.clock.monotonic()
+        self._changes: deque[Change] = deque(maxlen=_UNSENT)
         self._unsent: deque[LogRecord] = deque(maxlen=_UNSENT)
         self._origin = Origin(f"probe:{self.name}", {"probe.name": self.name, "probe.target": probe.target})
 
@@ -205,6 +222,7 @@ class ProbePoller:
         seconds = self._context.clock.monotonic() - start
         if result.success or not early:
             self._looks.append(result.success)
+        self._answered = start if result.success else self._answered
         before, self.state = self.state, self._damping.next(self.state, self._looks)
         look = self.last = Look(
             self.name, self.probe.target, self.state, result.success, result.reason, seconds, self._context.clock.wall_ns()
@@ -212,7 +230,18 @@ class ProbePoller:
         self._context.metrics.publish(self.name, self._observations(result, seconds))
         if worth_telling(before, self.state):
             self._context.telemetry.emit(ProbeChanged(look.name, look.target, look.state, look.reason))
-            self._unsent.append(change_record(look, self._origin, planned=self.planned()))
+            self._changes.append(Change(look, self._answered, start + DRAINING))
+        await self.report()
+
+    async def report(self, *, last: bool = False) -> None:
+        """Store the changes of state, except a `down` of which it is still open whether the target's end explains it; the `last` time, all."""
+        while self._changes:
+            look, since, until = self._changes[0]
+            planned = look.state is State.DOWN and self.planned(since)
+            if planned is None and self.state is State.DOWN and self._context.clock.monotonic() < until and not last:
+                break
+            self._unsent.append(change_record(look, self._origin, planned=bool(planned)))
+            self._changes.popleft()
         await self._send()
 
     async def _result(self) -> ProbeResult:

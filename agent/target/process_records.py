@@ -95,6 +95,12 @@ def planned(returncode: int | None) -> bool:
     return returncode is not None and (-returncode in PLANNED or returncode - 128 in PLANNED)
 
 
+def in_order(status: int | None) -> bool:
+    """Whether an end with this wait status is not an error: exit code 0, or a planned end. One that is unknown may be."""
+    code = None if status is None else os.waitstatus_to_exitcode(status)
+    return code == 0 or planned(code)
+
+
 def _who(process: Observed) -> str:
     return f"{process.program} (pid {process.pid})"
 

@@ -161,6 +161,35 @@ def test_a_probe_and_a_pattern(sentry, tmp_path):
     assert "all is well" in box(sentry)
 
 
+@pytest.mark.parametrize(("code", "wanted"), [(0, []), (3, ["NonZeroExit", "ProbeDown"])])
+def test_a_watched_server_that_closes_its_port_before_it_ends(sentry, tmp_path, code, wanted):
+    """While a server that has closed its port lives, its probe is no issue yet; its end decides."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    closing, config = tmp_path / "closing", tmp_path / "outrider.yaml"
+    program = f"""
+import pathlib, socket, time
+with socket.create_server(("127.0.0.1", {port})):
+    while not pathlib.Path({str(closing)!r}).exists(): time.sleep(0.05)
+time.sleep(3)
+sys.exit({code})
+"""
+    with Target(program, tmp_path / "server.log") as target:
+        target.go(wait=False)
+        config.write_text(
+            CONFIG.format(folder=tmp_path, port=port, dsn=sentry.dsn) + f"samplers: [{{type: process_tree, target: 'pid:{target.pid}'}}]\n"
+        )
+        with AgentProcess(tmp_path / "state", "--config", str(config)):
+            wait_until(lambda: statuses(sentry) == ["ok"], "a session")
+            time.sleep(1)
+            closing.touch()
+            time.sleep(2)
+            assert types(sentry) == []
+            wait_until(lambda: len(statuses(sentry)) == 2, "the session's end")
+            time.sleep(1.5)
+    assert sorted(types(sentry)) == wanted
+
+
 def test_a_strict_server_shows_one_issue_each(tmp_path):
     """Bugsink, with its strict schema, has one issue for each of them."""
     (tmp_path / "bugsink").mkdir()

@@ -24,11 +24,12 @@ class Target:
         self.pid = int(self._shell.stdout.readline())
         return self
 
-    def go(self) -> None:
+    def go(self, *, wait: bool = True) -> None:
         """Let it do it, and wait for its end."""
         self._shell.stdin.write(b"go\n")
         self._shell.stdin.flush()
-        self._shell.wait()
+        if wait:
+            self._shell.wait()
 
     def __exit__(self, *error: object) -> None:
         self._shell.stdin.close()

@@ -222,3 +222,19 @@ async def test_what_was_given_up_at_the_end_is_counted_in_the_ledger():
     await command._account(0)
 
     assert counted == [{"spool_failed": 5}]
+
+
+@pytest.mark.parametrize(
+    ("returncode", "in_order"),
+    [(0, True), (-signal.SIGTERM, True), (128 + signal.SIGTERM, True), (3, False), (-signal.SIGSEGV, False), (None, False)],
+)
+def test_whether_the_command_ends_in_order(returncode, in_order):
+    """That is open while it lives; then its end decides, or that it was asked to end."""
+    command = observed("true")
+    assert command.ended_in_order() is False
+    command.child = Mock(exit=None)
+    assert command.ended_in_order() is None
+    command.child.exit = Exit(returncode)
+    assert command.ended_in_order() is in_order
+    command.is_asked_to_end = True
+    assert command.ended_in_order() is True

@@ -265,3 +265,20 @@ async def test_at_rest(rig):
     rig.end(1)
     await rig.clock.advance(BEAT + LINGER + SOON)
     assert not rig.observer.at_rest
+
+
+async def test_an_end_in_order_is_known_afterwards(rig):
+    """While a process lives, it is open how it will end; an end in order counts from the last answer of its probe on, also when another process has followed."""
+    began = rig.clock.monotonic()
+    pid = rig.process()
+    await rig.start(pid)
+    assert rig.observer.ended_in_order(began) is None
+    os.kill(pid, signal.SIGTERM)
+    rig.processes[0].wait()
+    await settle()
+    known = rig.observer.at_rest
+    await rig.clock.advance(BEAT + LINGER + SOON)
+    rig.poller.next = frozenset([rig.process()])
+    await rig.clock.advance(BEAT)
+    assert rig.observer.ended_in_order(began) is (True if known else None)
+    assert rig.observer.ended_in_order(rig.clock.monotonic() + 1) is None

@@ -9,7 +9,7 @@ import structlog
 from agent.clock import every, next_due
 from agent.component import Context, ProbeResult
 from agent.errors import SpoolError
-from agent.host.polling import Damping, ProbePoller, SamplerPoller, State, worth_telling
+from agent.host.polling import DRAINING, Damping, ProbePoller, SamplerPoller, State, worth_telling
 from agent.metrics import Kind, Metric, Observation
 from agent.record import Severity
 from agent.testing.clock import START_NS, FakeClock, settle
@@ -297,13 +297,79 @@ async def test_a_planned_end_is_no_error(host, planned, severity):
     """When the workload was asked to end, or has ended in order, that its probe is down is reported, and not an error."""
     emitted = Box()
     poller = _poller(host, Script(GOOD, BAD, BAD), emitted)
-    poller.planned = lambda: planned
+    poller.planned = lambda _since: planned
     for _ in range(3):
         await poller.look()
     (batch,) = emitted.batches
     assert poller.state is State.DOWN
     assert batch.records[0].severity is severity
     assert batch.records[0].attributes.get("probe.planned", False) is planned
+
+
+async def _down_while_alive(host, emitted) -> tuple[ProbePoller, list[bool | None]]:
+    """A poller whose target lives and has closed its port; the list holds how the target ends (None: it lives)."""
+    poller, ends = _poller(host, Script(GOOD, *[BAD] * 9), emitted), [None]
+    poller.planned = lambda _since: ends[0]
+    for _ in range(3):
+        await poller.look()
+    assert (poller.state, emitted.batches) == (State.DOWN, [])
+    return poller, ends
+
+
+@pytest.mark.parametrize(("in_order", "severity"), [(True, Severity.INFO), (False, Severity.ERROR)])
+async def test_a_target_that_closes_its_port_may_be_about_to_end(host, in_order, severity):
+    """While the target lives, its `down` waits for its end, which decides whether it is an error."""
+    emitted = Box()
+    poller, ends = await _down_while_alive(host, emitted)
+    ends[0] = in_order
+    await poller.look()
+    (batch,) = emitted.batches
+    assert [record.severity for record in batch.records] == [severity]
+
+
+async def test_a_target_that_is_down_and_lives_on_is_an_error(host, clock):
+    """The wait for its end is bounded."""
+    emitted = Box()
+    poller, _ = await _down_while_alive(host, emitted)
+    await clock.advance(DRAINING - 0.1)
+    await poller.look()
+    assert emitted.batches == []
+    await clock.advance(0.1)
+    await poller.look()
+    assert [record.severity for record in emitted.batches[0].records] == [Severity.ERROR]
+
+
+async def test_at_the_end_of_the_agent_every_change_is_stored(host):
+    """What has not ended by then is an error."""
+    emitted = Box()
+    poller, _ = await _down_while_alive(host, emitted)
+    await poller.report(last=True)
+    assert [record.severity for record in emitted.batches[0].records] == [Severity.ERROR]
+
+
+async def test_the_end_is_looked_for_since_the_last_answer(host, clock):
+    """An end in order before the target last answered explains nothing."""
+    asked = []
+    poller = _poller(host, Script(GOOD, BAD, BAD))
+    poller.planned = lambda since: asked.append(since) or False
+    for _ in range(3):
+        await clock.advance(1.0)
+        await poller.look()
+    assert asked == [clock.monotonic() - 2.0]
+
+
+async def test_a_target_that_is_up_again_was_down(host):
+    """When a target that lives answers again before its `down` is decided, both changes are stored, the first as an error."""
+    emitted = Box()
+    poller = _poller(host, Script(GOOD, BAD, BAD, GOOD, GOOD), emitted)
+    poller.planned = lambda _since: None
+    for _ in range(5):
+        await poller.look()
+    (batch,) = emitted.batches
+    assert [(record.attributes["probe.state"], record.severity) for record in batch.records] == [
+        ("down", Severity.ERROR),
+        ("up", Severity.INFO),
+    ]
 
 
 async def test_a_sampler_that_raises_is_tried_again(host):
