@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agent.clock import every
@@ -10,7 +11,7 @@ from agent.host.own_figures import process_figures, spool_figures
 from agent.lean import give_back
 from agent.metrics import Kind, Metric, Observation
 from agent.record import Signal
-from agent.telemetry import LedgerViolated
+from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -44,6 +45,26 @@ DROPPED: Final = Metric(
     "{record}",
     "Records that were not read, not whole, or not understood and stored as plain text, by reason.",
 )
+VIOLATIONS: Final = Metric(
+    "outrider.ledger.violations",
+    Kind.COUNTER,
+    "{violation}",
+    "Failed checks of accepted = sent + rejected + dead-lettered + evicted + pending.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerViolated(Event):
+    """accepted = sent + rejected + dead-lettered + evicted + pending does not hold: a bug, and the one we fear most."""
+
+    name = "ledger violated"
+    level = Level.ERROR
+    counter = VIOLATIONS
+    labels = ("source", "destination", "signal")
+    source: str
+    destination: str
+    signal: str
+    detail: str
 
 
 def jobs(settings: Settings, host: Host, pipeline: Pipeline, rows: MetricRows) -> Iterable[tuple[str, Callable[[], Awaitable[None]]]]:

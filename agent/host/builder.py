@@ -14,7 +14,8 @@ from agent.event_names import TARGET
 from agent.host.intake import Intake, Way
 from agent.host.observing import Observer
 from agent.host.pipeline import Pipeline, RunningSource
-from agent.host.polling import ProbePoller, SamplerPoller
+from agent.host.probing import ProbePoller
+from agent.host.sampling import SamplerPoller
 from agent.record import Owner, Signal
 from agent.redact.redactor import Redactor
 from agent.registry import TARGET_SAMPLER, Kind, load

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from agent.errors import SpoolFullError, SpoolOversizeError
 from agent.record import Drop, Owner
-from agent.telemetry import RecordsDropped
+from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,18 @@ if TYPE_CHECKING:
 
 SETTLING: Final = 0.5
 """Seconds that a cancelled caller waits for a commit that cannot be stopped any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsDropped(Event):
+    """Records were lost, shortened or not understood. The spool counts them, in the transaction that stores the rest."""
+
+    name = "records dropped or changed"
+    level = Level.WARNING
+    labels = ("source", "reason")
+    source: str
+    reason: str
+    count: int
 
 
 class Appending(Protocol):

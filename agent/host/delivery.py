@@ -20,11 +20,18 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from agent.component import Accepted
 from agent.crash import crash_point
 from agent.errors import PausedError, RejectedError, RetryableError, SpoolError, TooLargeError, describe
-from agent.host.delivery_state import DestinationState, State
+from agent.host.delivery_state import (
+    DestinationState,
+    DestinationWarned,
+    ExportDelayed,
+    ExportPaused,
+    ExportRecovered,
+    RecordsRefused,
+    State,
+)
 from agent.metrics import Kind, Metric
 from agent.retry import Backoff
 from agent.spool.values import DeadLetter
-from agent.telemetry import DestinationWarned, ExportDelayed, ExportPaused, ExportRecovered, RecordsRefused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence

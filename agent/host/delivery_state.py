@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from agent.metrics import Kind, Metric, Observation
+from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,72 @@ ATTEMPTS: Final = Metric("outrider.destination.attempts", Kind.COUNTER, "{attemp
 CONSECUTIVE: Final = Metric(
     "outrider.destination.consecutive_failures", Kind.GAUGE, "{attempt}", "Attempts that failed since the last one that did not."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ExportDelayed(Event):
+    """A destination did not take a row now; it is kept and tried again."""
+
+    name = "export delayed"
+    level = Level.WARNING
+    lasting = True
+    labels = ("destination", "signal")
+    destination: str
+    signal: str
+    reason: str
+    retry_in: float
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPaused(Event):
+    """A destination refuses the agent itself: everything is kept, one row a minute is tried."""
+
+    name = "export paused"
+    level = Level.ERROR
+    lasting = True
+    labels = ("destination", "signal")
+    destination: str
+    signal: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRecovered(Event):
+    """A destination takes rows again."""
+
+    name = "export recovered"
+    ends = (ExportDelayed, ExportPaused)
+    labels = ("destination", "signal")
+    destination: str
+    signal: str
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationWarned(Event):
+    """A destination took everything, and had something to say about it; or its answer was not what it should be."""
+
+    name = "destination warned"
+    level = Level.WARNING
+    labels = ("destination", "signal")
+    destination: str
+    signal: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsRefused(Event):
+    """A destination will never take these records: they are dead letters, or it counted them as rejected. The spool counts them."""
+
+    name = "records refused"
+    level = Level.ERROR
+    labels = ("destination", "signal", "outcome")
+    destination: str
+    signal: str
+    outcome: str
+    """`rejected` or `dead_letter`."""
+    count: int
+    reason: str
 
 
 class State(StrEnum):

@@ -25,12 +25,13 @@ from agent.host.builder import Builder
 from agent.host.delivery import Sender
 from agent.host.delivery_state import State
 from agent.host.ending import Ending
+from agent.host.events import AgentStarted
 from agent.host.identity import watched
 from agent.host.metric_rows import MetricRows
 from agent.host.status_reader import StatusReader
 from agent.host.supervise import supervise
 from agent.status import PageInputs
-from agent.telemetry import AgentImpaired, AgentStarted, Event, Level
+from agent.telemetry import AgentImpaired, Event, Level
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from agent.exec.observed import ObservedCommand
     from agent.host.handover import Handover
     from agent.host.pipeline import Host, Pipeline, RunningSource
-    from agent.host.polling import ProbePoller, SamplerPoller
+    from agent.host.probing import ProbePoller
+    from agent.host.sampling import SamplerPoller
     from agent.record import Signal
     from agent.status import Pages
 

@@ -20,9 +20,10 @@ from agent.columns import Records
 from agent.crash import crash_point
 from agent.errors import SpoolOversizeError, describe
 from agent.host import batch_progress
-from agent.host.commits import Commits, Part, total
+from agent.host.commits import Commits, Part, RecordsDropped, total
+from agent.metrics import Kind, Metric
 from agent.record import Batch, Detected, Drop, Owner, Payload, Signal
-from agent.telemetry import Event, Level, RecordsDropped, ValuesRedacted
+from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +38,20 @@ if TYPE_CHECKING:
     """The intake's own positions in a transaction (`batch_progress`)."""
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+REDACTIONS: Final = Metric("outrider.redactions", Kind.COUNTER, "{value}", "Values taken out of records before they were stored, by rule.")
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesRedacted(Event):
+    """Secrets were taken out of records before they were stored."""
+
+    name = "values redacted"
+    level = Level.DEBUG
+    counter = REDACTIONS
+    labels = ("source", "rule")
+    source: str
+    rule: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

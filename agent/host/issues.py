@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent.component import Exporter
     from agent.config.settings import Settings
     from agent.host.pipeline import Host, Pipeline
-    from agent.host.polling import SamplerPoller
+    from agent.host.sampling import SamplerPoller
     from agent.issues.issues import Issues
     from agent.metrics import Metrics, Observation
     from agent.parse.patterns import Compiled

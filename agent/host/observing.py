@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agent.component import Context
-    from agent.host.polling import SamplerPoller
+    from agent.host.sampling import SamplerPoller
     from agent.record import LogRecord
     from agent.target.roots import Roots
 

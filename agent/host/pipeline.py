@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from agent.component import Exporter, Source
     from agent.host.intake import Intake
     from agent.host.observing import Observer
-    from agent.host.polling import ProbePoller, SamplerPoller
+    from agent.host.probing import ProbePoller
+    from agent.host.sampling import SamplerPoller
     from agent.issues.issues import Issues
     from agent.metrics import Metrics
     from agent.spool.spool import Spool

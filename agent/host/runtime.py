@@ -24,6 +24,7 @@ from agent.exec.listener import Listener
 from agent.exec.observed import ObservedCommand
 from agent.host import library_log
 from agent.host.elsewhere import Elsewhere
+from agent.host.events import AgentStopped, AgentStopping, ConfigRefused, ConfigReloaded, SpoolEvent
 from agent.host.generation import Generation
 from agent.host.handover import Handover
 from agent.host.identity import Instance, identified, instance
@@ -32,17 +33,7 @@ from agent.host.supervise import supervise
 from agent.metrics import Metrics
 from agent.record import Drop
 from agent.spool.spool import Spool
-from agent.telemetry import (
-    AgentImpaired,
-    AgentStopped,
-    AgentStopping,
-    ConfigRefused,
-    ConfigReloaded,
-    Level,
-    SpoolEvent,
-    Telemetry,
-    configure_logging,
-)
+from agent.telemetry import AgentImpaired, Level, Telemetry, configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

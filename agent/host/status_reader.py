@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agent.config.settings import Settings
     from agent.host.delivery import Sender
     from agent.host.pipeline import Host, Pipeline, RunningSource
-    from agent.host.polling import ProbePoller
+    from agent.host.probing import ProbePoller
     from agent.spool.values import Ledger, LedgerLine, SpoolStat
 
 

@@ -7,6 +7,7 @@ are and its gauges are gone; when it comes back, perhaps as another process, the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -19,7 +20,7 @@ from agent.target.find import check_target, finder
 from agent.target.measure import add_cpu, add_figures
 from agent.target.processes import Reader, mounted
 from agent.target.usage import History, Usage
-from agent.telemetry import FiguresUnreadable, TargetChanged
+from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,6 +53,32 @@ _RESTARTS: Final = Metric(
 )
 
 _REMEDY: Final = "run the agent as the target's user, or give it CAP_SYS_PTRACE (disk I/O also needs a kernel that counts it)"
+
+
+@dataclass(frozen=True, slots=True)
+class FiguresUnreadable(Event):
+    """Figures that could not be read, and what would allow it. Told once per component and figure."""
+
+    name = "figures unreadable"
+    level = Level.WARNING
+    labels = ("component", "figures")
+    component: str
+    figures: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetChanged(Event):
+    """The observed process came or went."""
+
+    name = "target changed"
+    labels = ("component", "what")
+    component: str
+    target: str
+    what: str
+    """`found` or `gone`."""
+    reason: str = ""
+    """Why it is gone."""
 
 
 class ProcessTreeConfig(ComponentConfig):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.clock import next_due
-from agent.host.polling import Damping, State
+from agent.host.probing import Damping, State
 from agent.target.usage import Monotone
 
 pytestmark = pytest.mark.property

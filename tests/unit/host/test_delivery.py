@@ -10,10 +10,17 @@ from agent.component import Accepted
 from agent.errors import PausedError, RejectedError, RetryableError, SpoolError, TooLargeError
 from agent.host import delivery
 from agent.host.delivery import LearnedLimit, Sender, halve_row
-from agent.host.delivery_state import DestinationState, State
+from agent.host.delivery_state import (
+    DestinationState,
+    DestinationWarned,
+    ExportDelayed,
+    ExportPaused,
+    ExportRecovered,
+    RecordsRefused,
+    State,
+)
 from agent.metrics import Metrics
 from agent.record import Row, Signal
-from agent.telemetry import DestinationWarned, ExportDelayed, ExportPaused, ExportRecovered, RecordsRefused
 from agent.testing.clock import FakeClock, settle
 
 

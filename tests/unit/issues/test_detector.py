@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from agent.event_names import CHILD
-from agent.host.polling import Look, State
+from agent.host.probing import Look, State
 from agent.issues.envelope.format import decode
 from agent.issues.folding.windows import FoldingLimits
 from agent.issues.reading.rules import Rules

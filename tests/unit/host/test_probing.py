@@ -9,7 +9,8 @@ import structlog
 from agent.clock import every, next_due
 from agent.component import Context, ProbeResult
 from agent.errors import SpoolError
-from agent.host.polling import DRAINING, Damping, ProbePoller, SamplerPoller, State, worth_telling
+from agent.host.probing import DRAINING, Damping, ProbePoller, State, worth_telling
+from agent.host.sampling import SamplerPoller
 from agent.metrics import Kind, Metric, Observation
 from agent.record import Severity
 from agent.testing.clock import START_NS, FakeClock, settle

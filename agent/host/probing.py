@@ -1,14 +1,12 @@
-"""The host of what is looked at from time to time: samplers and probes.
+"""The host of probes: keeps the time, bounds and measures each look, damps flapping, and makes a log record of a change of state.
 
-It keeps the time, bounds it and measures it; survives whatever a component raises; damps the flapping of probes and makes a log record of a
-change of state. The components only look.
+It survives whatever a probe raises. The probe only looks.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -20,20 +18,18 @@ from agent.event_names import PROBE_CHANGED
 from agent.metrics import Kind, Metric, Observation, checked
 from agent.record import Batch, LogRecord, Origin, Severity
 from agent.retry import Backoff
-from agent.telemetry import ComponentFailed, ComponentRecovered, ProbeChanged
+from agent.telemetry import ComponentFailed, Event, Level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
-    from agent.component import Context, Probe, Sampler
+    from agent.component import Context, Probe
     from agent.record import Value
 
 SUCCESS: Final = Metric("probe_success", Kind.GAUGE, "", "Whether the last look at the target succeeded.")
 DURATION: Final = Metric("probe_duration_seconds", Kind.GAUGE, "s", "How long the last look at the target took.")
 TIMEOUT: Final = Metric("probe_timeout_seconds", Kind.GAUGE, "s", "How long a look at the target may take.")
 UP: Final = Metric("outrider.probe.up", Kind.GAUGE, "", "Whether the target is up, after damping.")
-SAMPLED: Final = Metric("outrider.sampler.success", Kind.GAUGE, "", "Whether the last sample could be taken.")
-SAMPLE_TIME: Final = Metric("outrider.sampler.duration", Kind.GAUGE, "s", "How long the last sample took.")
 
 EARLY: Final = Backoff(first=0.5, longest=2.0)
 """Between the first looks at a target that has not been up yet."""
@@ -43,6 +39,22 @@ DRAINING: Final = 10.0
 """Seconds for which an end of the target may follow on its `down` and explain it: as long as `docker stop` gives it between SIGTERM and SIGKILL."""
 _UNSENT: Final = 100
 """Changes of state that wait, at most, while the spool takes nothing."""
+PROBE_CHANGES: Final = Metric("outrider.probe.changes", Kind.COUNTER, "{change}", "Changes of a probe's state, after damping.")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeChanged(Event):
+    """A probe's state changed, after damping."""
+
+    name = "probe changed"
+    level = Level.WARNING
+    counter = PROBE_CHANGES
+    labels = ("probe", "state")
+    probe: str
+    target: str
+    state: str
+    """`up` or `down`."""
+    reason: str
 
 
 class State(StrEnum):
@@ -100,64 +112,6 @@ class Change(NamedTuple):
     """When the target last answered, by the monotonic clock."""
     until: float
     """When a `down` is an error unless the target has ended meanwhile."""
-
-
-class SamplerPoller:
-    """Runs one sampler."""
-
-    def __init__(self, sampler: Sampler, context: Context, interval: float) -> None:
-        """`context` is what the sampler was made with; `interval` in seconds."""
-        self.name = context.name
-        self.sampler = sampler
-        self._interval = interval
-        self._context = context
-        self._failing = False
-        self._one_at_a_time = asyncio.Lock()
-
-    async def run(self) -> None:
-        """Sample until cancelled."""
-        try:
-            await every(self._context.clock, self._interval, self.sample)
-        finally:
-            self._context.metrics.publish(self.name, ())
-            await self.sampler.close()
-
-    async def sample(self) -> None:
-        """Sample once, and publish what was found and how it went."""
-        start = self._context.clock.monotonic()
-        try:
-            async with self._one_at_a_time:
-                found = checked(await self._sampled())
-        except Exception as error:  # noqa: BLE001 - the host: whatever a sampler raises is told and tried again
-            found = []
-            self._failed(error)
-        else:
-            self._worked()
-        label = {"component": self.name}
-        found.append(Observation(SAMPLED, float(not self._failing), label))
-        found.append(Observation(SAMPLE_TIME, self._context.clock.monotonic() - start, label))
-        self._context.metrics.publish(self.name, found)
-
-    async def _sampled(self) -> Sequence[Observation]:
-        found = self.sampler.sample()
-        if not isinstance(found, Awaitable):
-            return found
-        try:
-            async with asyncio.timeout(self._interval) as limit:
-                return await found
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise TimeoutError(f"no answer within {self._interval:g} s") from None
-
-    def _failed(self, error: Exception) -> None:
-        self._failing = True
-        self._context.telemetry.emit(ComponentFailed(self.name, describe(error), self._interval))
-
-    def _worked(self) -> None:
-        if self._failing:
-            self._failing = False
-            self._context.telemetry.emit(ComponentRecovered(self.name))
 
 
 class ProbePoller:
