@@ -58,6 +58,7 @@ class Drop(StrEnum):
     MALFORMED_DOCKER = "malformed_docker"
     MALFORMED_SYSLOG = "malformed_syslog"
     INVALID_UTF8 = "invalid_utf8"
+    UNMARKED_UTF16 = "utf16_without_byte_order_mark"
     BAD_TIMESTAMP = "bad_timestamp"
     TOO_DEEP = "too_deep"
     # read, and shortened

@@ -1,6 +1,6 @@
 """Bytes of one stream that can't be read again (a pipe, standard input, a socket) → batches of records. No I/O.
 
-    feed(bytes) ─▶ lines (`LineSplitter`) ─▶ records (`Parser`) ─▶ `batches`, until the caller has stored them
+    feed(bytes) ─▶ UTF-8 (`Utf8Stream`) ─▶ lines (`LineSplitter`) ─▶ records (`Parser`) ─▶ `batches`, until the caller has stored them
 
 A record of several lines is open until a line begins another, until nothing has come for `quiet` seconds, or until it is `OPEN_AGE` old.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from agent.parse.limits import OPEN_AGE
 from agent.parse.line_splitter import LineSplitter
 from agent.parse.lines import Parser
+from agent.parse.wide import Utf8Stream
 from agent.record import Batch, Drop
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class LineStream:
         """Records and counts in order; the caller removes each batch when it is stored."""
         self._format = format_
         self._quiet = quiet
+        self._text = Utf8Stream()
         self._lines = LineSplitter(longest)
         self._parser = Parser(format_)
         self._counts: Counter[str] = Counter()
@@ -54,14 +56,15 @@ class LineStream:
 
     def feed(self, data: bytes, now_ns: int) -> None:
         """Take the next bytes. What they complete is a batch, and so is what is open for too long."""
-        self._parse(self._lines.feed(data), now_ns)
+        self._parse(self._lines.feed(self._text.feed(data)), now_ns)
         if self._parser.open_offset() is not None:
             self._add(self._parser.expire(now_ns, self._quiet, max(OPEN_AGE, self._quiet)), self._parser.take_drops())
 
     def skip(self, size: int, now_ns: int) -> None:
         """So many bytes are lost: the line and the record before them are over."""
-        self._parse(self._lines.finish(), now_ns)
+        self._finish_line(now_ns)
         self.flush(now_ns)
+        self._text.skip(size)
         self._lines.skip(size)
 
     def flush(self, now_ns: int, *, ended: bool = False, failed: bool = False) -> None:
@@ -70,8 +73,11 @@ class LineStream:
 
     def finish(self, now_ns: int, *, failed: bool = False) -> None:
         """Complete all that is open: the stream is at its end."""
-        self._parse(self._lines.finish(), now_ns)
+        self._finish_line(now_ns)
         self.flush(now_ns, ended=True, failed=failed)
+
+    def _finish_line(self, now_ns: int) -> None:
+        self._parse([*self._lines.feed(self._text.end()), *self._lines.finish()], now_ns)
 
     def _parse(self, lines: list[tuple[int, bytes]], now_ns: int) -> None:
         self.count(Drop.OVERSIZED, self._lines.take_cuts())

@@ -182,7 +182,8 @@ class Parser:
         """The bytes of all records that may come out now."""
         self._writers.pieced = False
         before = self._writers.open_text()
-        return None if before is None else b"\n".join([*before, *[line for _, line in lines]])
+        text = None if before is None else b"\n".join([*before, *[line for _, line in lines]])
+        return None if text is not None and b"\0" in text else text  # UTF-16, perhaps: words are not seen in it
 
     def _release(self, records: Records, observed_ns: int) -> None:
         """Hand out what does not lie behind an open record, in the order of the file."""

@@ -27,6 +27,7 @@ from agent.parse.traceback import Joint, TracebackJoiner
 from agent.parse.traceback_extent import TOGETHER_NS, Ending, message_lines
 from agent.parse.traceback_joiner import goes_on, may_open
 from agent.parse.traceback_lines import Kind
+from agent.parse.wide import unmarked
 from agent.record import Drop
 
 if TYPE_CHECKING:
@@ -120,7 +121,10 @@ class Stream:
     def _cleaned(self, offset: int, line: bytes, out: list[Item]) -> bytes:
         """A line without what is no content at its ends."""
         cleaned = line.strip(b"\0")
-        if len(cleaned) != len(line):
+        if b"\0" in cleaned and (text := unmarked(line)) is not None:
+            out.append(Item(offset, offset, Drop.UNMARKED_UTF16))
+            cleaned = text
+        elif len(cleaned) != len(line):
             out.append(Item(offset, offset, Drop.NUL_GAP))
         return self._shown(offset, cleaned.removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf"), out)
 

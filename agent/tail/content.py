@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from agent.parse.wide import unmarked
+
 LOOKED_AT: Final = 1024
 """Bytes from the beginning that are looked at."""
 _FEWEST: Final = 64
@@ -72,6 +74,8 @@ def not_text(start: bytes) -> str:
                 if name == "gzip"
                 else f"is compressed with {name}, which is not unpacked"
             )
+    if encoding_of(start) is UTF_8 and unmarked(start[: len(start) & ~1].partition(b"\n")[0]) is not None:
+        return "looks like UTF-16 without a byte order mark: have it written as UTF-8, or with the mark"
     if start.startswith(_BINARY) or _looks_binary(start):
         return "is binary, not text"
     return ""

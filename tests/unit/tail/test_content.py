@@ -111,13 +111,19 @@ def test_a_compressed_file_is_reported_and_not_read(tmp_path, name):
         b"SQLite format 3\0",
         b"\x02\0\0\0\x01\0\0\0" * 48,
         b"x" + bytes(range(256)) + b"\x01" * 200,
-        "no mark".encode("utf-16-le") * 10,
         zlib.compress(bytes(range(256)) * 2 + b"".join(n.to_bytes(4, "big") for n in range(0, 9**9, 1_234_567))),
     ],
 )
 def test_a_binary_file_is_reported(start):
     """Programs, databases, login records."""
     assert not_text(start) == "is binary, not text"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["shelf counted by Ann\r\n", "größter Vorrat\n"])
+def test_utf_16_without_a_mark_is_named(encoding, text):
+    """The reason says what to do about it."""
+    assert "UTF-16 without a byte order mark" in not_text((text * 10).encode(encoding))
 
 
 @pytest.mark.parametrize(
