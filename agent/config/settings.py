@@ -202,7 +202,8 @@ class Shutdown(Section):
     drain: Duration = 1.5
     """How long sending goes on after the sources have stopped. What is left stays in the spool for the next start.
 
-    After a command that ended by itself (`exec`), destinations that have not failed yet get up to 10 s."""
+    A destination that had failed by then gets one more attempt. After a command that ended by itself (`exec`) a destination that has not failed
+    gets what is left of `grace`: no one waits for such an end with a kill, and its records may be nowhere else."""
 
 
 class Entry(Section):

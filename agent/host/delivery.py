@@ -149,6 +149,8 @@ class Sender:
         self._limit = LearnedLimit()
         self._nudged = asyncio.Event()
         self._draining = False
+        self._last_attempt = False
+        """Whether the destination had failed already when the end began: it gets one more attempt."""
         self._stopped = False
 
     async def run(self) -> None:
@@ -170,8 +172,11 @@ class Sender:
                 await self._wait(self._spool.wait_for_rows(self._destination, self._signal))
 
     def drain(self) -> None:
-        """End once everything stored is delivered; what waits for its next try is tried at once. The caller sets the deadline."""
-        self._draining = True
+        """End once everything stored is delivered; what waits for its next try is tried at once, and ends us if it fails again.
+
+        The caller sets the deadline.
+        """
+        self._draining, self._last_attempt = True, self.status.state is not State.OK
         self._nudged.set()
 
     def stop(self) -> None:
@@ -271,6 +276,9 @@ class Sender:
             self._telemetry.emit(ExportDelayed(self._destination, self._signal, error.reason, round(seconds, 2)))
         elif changed:
             self._telemetry.emit(ExportPaused(self._destination, self._signal, error.reason))
+        if self._last_attempt:
+            self._stopped = True
+            return
         await self._wait(self._clock.sleep(seconds))
 
     async def _settle(self, row: Row, tally: Tally) -> None:

@@ -1,7 +1,7 @@
 """The end of the sources at an orderly stop: nothing that was written by then is left, if the time allows it.
 
-    stop ─▶ sources go on while something is stored or the target lives ─▶ cancelled ─▶ a last reading of what stays ─▶ unread is counted
-            └───────────────────── all within `shutdown.grace`, or until a second signal ──────────────────────┘
+    stop ─▶ sources go on while something is stored or the target lives ─▶ cancelled ─▶ a last reading of what stays ─▶ count ─▶ … ─▶ report
+            └───────────────────── all within `shutdown.grace`, or until a second signal ──────────────────────┘      (drain)
 
 A workload that is stopped together with the agent says most in its last second, and its files may go with it. Nothing here is needed for the
 promise: positions and rows agree whenever it is cut off.
@@ -67,9 +67,11 @@ class Ending:
         self._hurry = hurry
         self._writer_ended = writer_ended
         self._began = self._stored_at = host.clock.monotonic()
-        self._deadline = self._began + grace
+        self.deadline = self._began + grace
+        """When the grace is over, by the monotonic clock."""
         self._stored = self._count()
-        self._told = False
+        self._is_announced = False
+        self._left: dict[str, Unread] = {}
 
     @property
     def spare(self) -> float:
@@ -97,20 +99,26 @@ class Ending:
             for task in tasks:
                 task.cancel()
 
-    async def unread(self) -> Unread:
-        """Count what is left, tell it, and return the sum."""
-        sums, series = Unread(), []
-        for one in self._pipeline.sources:
-            left = await self._left(one)
-            if left.bytes:
-                self._host.telemetry.emit(SourceUnread(one.name, left.bytes, left.files))
-                sums = Unread(sums.bytes + left.bytes, sums.files + left.files)
-            labels = {"source": one.name}
-            series += [Observation(UNREAD_BYTES, left.bytes, labels), Observation(UNREAD_FILES, left.files, labels)]
+    async def count(self) -> None:
+        """Count what is written and not stored by now; the last collection has these figures."""
+        self._left = {one.name: await self._unread(one) for one in self._pipeline.sources}
+        series = [
+            Observation(metric, figure, {"source": name})
+            for name, left in self._left.items()
+            for metric, figure in ((UNREAD_BYTES, left.bytes), (UNREAD_FILES, left.files))
+        ]
         self._host.metrics.publish("ending", series)
-        return sums
 
-    async def _left(self, one: RunningSource) -> Unread:
+    async def report(self) -> Unread:
+        """Count again at the very end, for a writer may have gone on while the senders had their time; report it, and return the sum."""
+        if not self._hurry.is_set():
+            await self.count()
+        for name, left in self._left.items():
+            if left.bytes:
+                self._host.telemetry.emit(SourceUnread(name, left.bytes, left.files))
+        return Unread(sum(left.bytes for left in self._left.values()), sum(left.files for left in self._left.values() if left.bytes))
+
+    async def _unread(self, one: RunningSource) -> Unread:
         if isinstance(one.source, Finishing):
             with contextlib.suppress(TimeoutError, OSError, SpoolError):  # a store or a disk that does not answer: the next start finds out
                 async with asyncio.timeout(COUNTING):
@@ -126,7 +134,7 @@ class Ending:
             )
 
     def _may_go_on(self) -> bool:
-        return not self._hurry.is_set() and self._host.clock.monotonic() < self._deadline
+        return not self._hurry.is_set() and self._host.clock.monotonic() < self.deadline
 
     def _idle(self) -> float:
         """Seconds since something was stored."""
@@ -143,9 +151,9 @@ class Ending:
 
     async def _wait(self) -> None:
         now = self._host.clock.monotonic()
-        if not self._told and now - self._began >= LONG:
-            self._told = True
+        if not self._is_announced and now - self._began >= LONG:
+            self._is_announced = True
             self._host.telemetry.emit(
-                AgentReadsOn("the target has ended" if self._target_lives() else "all is read", round(self._deadline - now, 1))
+                AgentReadsOn("the target has ended" if self._target_lives() else "all is read", round(self.deadline - now, 1))
             )
         await self._host.clock.sleep(_BEAT)

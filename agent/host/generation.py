@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from agent.record import Signal
     from agent.status import Pages
 
-PATIENCE: Final = 10.0
-"""Seconds that a wrapped command's last rows may take to be sent while no attempt has failed, unless somebody has asked for the end."""
 SAMPLE_EVERY: Final = 5.0
 """Seconds between two looks at the resources of a wrapped command."""
 SEALING: Final = 1.0
@@ -92,8 +90,8 @@ class Generation:
         """What was written and not read when the agent ended."""
         self._handover = handover
         self._hurry = hurry
-        self._spare = 0.0
-        """Seconds of the sources' end that count as the senders'."""
+        self._ending: Ending | None = None
+        """The sources' end, if it is the agent's."""
         self._host = host
         self._life = life
         self._command = command
@@ -141,6 +139,8 @@ class Generation:
                 await self._drain(sending)
                 for task in (*sending, *chores):
                     task.cancel()
+            if self._ending is not None:
+                self.unread = await self._ending.report()
         finally:
             await self.close()
 
@@ -158,7 +158,6 @@ class Generation:
 
     async def _take_in(self, turn: asyncio.Event, ends: Callable[[], bool], outgoing: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Run the sources until `turn`; return when all of them have ended, with the tasks of samplers and probes, which go on."""
-        ending: Ending | None = None
         async with asyncio.TaskGroup() as incoming:
             self._name_target()
             self._attach_child()
@@ -178,20 +177,15 @@ class Generation:
             crash_point("runtime.stopping")
             if ends():
                 over = self._command is not None and self._command.is_over
-                ending = Ending(self._pipeline, self._host, self._settings.shutdown.grace, self._hurry, writer_ended=over)
-                await ending.linger()
+                self._ending = Ending(self._pipeline, self._host, self._settings.shutdown.grace, self._hurry, writer_ended=over)
+                await self._ending.linger()
             for task in tasks:
                 task.cancel()
-        if ending is not None:
-            await self._finish(ending)
+        if self._ending is not None:  # what can still be had from the sources is stored, and what can't is counted
+            await self._ending.finish()
+            await self._handover.finish()
+            await self._ending.count()
         return polling
-
-    async def _finish(self, ending: Ending) -> None:
-        """Store what can still be had from the sources, and count what can't."""
-        await ending.finish()
-        await self._handover.finish()
-        self.unread = await ending.unread()
-        self._spare = ending.spare
 
     def _name_target(self) -> None:
         """The resource has `process.*` where the target is one process: not one of several that come after one another."""
@@ -235,16 +229,20 @@ class Generation:
                 await background.collect_last(self._host, self._pipeline, self._metric_rows)
 
     async def _drain(self, sending: Sequence[asyncio.Task[None]]) -> None:
-        """Send on until nothing is left, or the time is up; a wrapped command's last rows get more time, if it has ended by itself."""
-        asked = self._command is None or self._command.is_asked_to_end
-        began = self._host.clock.monotonic() - self._spare
+        """Send on until nothing is left, or the time is up.
+
+        After a command that has ended by itself a destination that has not failed has what is left of `shutdown.grace`: nothing waits for such an
+        end with a kill, and its records may be nowhere else.
+        """
+        clock, ending, command = self._host.clock, self._ending, self._command
+        soon = clock.monotonic() + self._settings.shutdown.drain - (ending.spare if ending is not None else 0.0)
+        late = ending.deadline if ending is not None and command is not None and not command.is_asked_to_end else soon
         for sender in self._senders:
             sender.drain()
         waiting = dict(zip(sending, self._senders, strict=True))
         while waiting and not self._hurry.is_set():
-            spent = self._host.clock.monotonic() - began
             well = any(sender.status.state is State.OK for sender in waiting.values())
-            if spent >= max(PATIENCE if well and not asked else 0.0, self._settings.shutdown.drain):
+            if clock.monotonic() >= (max(soon, late) if well else soon):
                 return
             done, _ = await asyncio.wait(waiting, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
             for task in done:

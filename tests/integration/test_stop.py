@@ -15,6 +15,7 @@ from agent.testing.otlp_server import decode
 from tests.support.agent_process import AgentProcess, environment, wait_until
 from tests.support.cpu_share import half_a_processor
 from tests.support.otlp_process import OtlpProcess
+from tests.support.waiting import Waiting
 
 pytestmark = pytest.mark.alone
 
@@ -201,3 +202,53 @@ def test_a_stop_during_a_reload_reads_to_the_end(tmp_path):
         assert agent.process.wait(timeout=20) == 0
 
     assert stopped(agent) == (2000, 0)
+
+
+STEADY = f"""
+import sys, time
+with open(sys.argv[1], "a", buffering=1) as file:
+    for number in range(100_000):
+        file.write({LINE!r} % number)
+        if not number:
+            print("ready", flush=True)
+        time.sleep(0.02)
+"""
+
+
+def test_what_is_written_while_the_destination_has_its_time_is_counted(tmp_path):
+    """A writer goes on through the whole grace and the drain, towards a destination that hangs: what is not stored by the end is unread."""
+    log = tmp_path / "app.log"
+    log.touch()
+    more = {"OUTRIDER_SHUTDOWN_GRACE": "1s", "OTEL_METRICS_EXPORTER": "none"}
+    with (
+        OtlpProcess(tmp_path / "store", plan="hang:100") as server,
+        target(STEADY, str(log)),
+        AgentProcess(tmp_path / "state", **variables(log, server, **more)) as agent,
+    ):
+        wait_until(lambda: any(one["accepted"] for one in agent.status()["sources"]), "the file is followed")
+        agent.process.send_signal(signal.SIGTERM)
+        written = 0
+        while agent.process.poll() is None:
+            written = log.stat().st_size
+            time.sleep(0.005)
+    pending, unread = stopped(agent)
+
+    assert unread / len(LINE % 0) > 1.0 / 0.02 / 2, "the drain is a second and more"
+    assert 0 <= written - (pending * len(LINE % 0) + unread) < 30 * len(LINE % 0), "but for what came in the very last moment"
+
+
+def test_a_native_sidecar_ends_within_two_seconds_although_its_destination_refuses(tmp_path):
+    """Its pod gives it that at least (Kubernetes): all is stored, and nothing is waited for that has failed before and fails again."""
+    log = tmp_path / "app.log"
+    log.touch()
+    refusing = {"OUTRIDER_LOG_FILES": str(log), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_METRICS_EXPORTER": "none"}
+    with AgentProcess(tmp_path / "state", **refusing) as agent, Waiting(agent.process.pid) as waiting:
+        log.write_text("".join(LINE % number for number in range(1000)))
+        wait_until(lambda: any(one["state"] != "ok" for one in agent.status()["destinations"]), "the destination has failed")
+        began = time.time_ns()
+        agent.process.send_signal(signal.SIGTERM)
+        assert agent.process.wait(timeout=20) == 0
+        ended = time.time_ns()
+
+    assert stopped(agent) == (1000, 0)
+    assert (ended - began - waiting.between(began, ended)) / 1e9 < 1.5

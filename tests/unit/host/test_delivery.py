@@ -453,15 +453,32 @@ async def test_drain_ends_when_nothing_is_left():
     assert len(bench.spool.settled) == 2
 
 
-async def test_drain_tries_at_once_what_was_waiting():
-    """A row that waits for its next try is tried immediately when the end is near, and then backs off as before."""
-    bench = Bench(Destination(PausedError("HTTP 401"), PausedError("HTTP 401")), make_row(1))
+@pytest.mark.parametrize("error", [PausedError("HTTP 401"), RetryableError("connection refused")])
+async def test_drain_tries_once_more_what_was_waiting(error):
+    """A destination that has failed gets its next attempt when the end is near; if that fails as well, the end waits for it no longer."""
+    bench = Bench(Destination(error, error), make_row(1), make_row(2))
     await bench.start()
     bench.sender.drain()
-    await settle()
+    await asyncio.wait_for(bench.task, 1)
+    assert (bench.tried, bench.spool.settled) == (2, [])
+
+
+async def test_drain_goes_on_where_the_one_more_attempt_succeeds():
+    """The destination is back: the rows behind are delivered as well."""
+    bench = Bench(Destination(RetryableError("connection refused")), make_row(1), make_row(2))
+    await bench.start()
+    bench.sender.drain()
+    await asyncio.wait_for(bench.task, 1)
+    assert (bench.tried, len(bench.spool.settled)) == (3, 2)
+
+
+async def test_a_destination_that_fails_for_the_first_time_in_the_drain_is_tried_again():
+    """It had taken everything until then: one refusal is no reason to give up what time is left."""
+    bench = Bench(Destination(RetryableError("HTTP 503"), RetryableError("HTTP 503")), make_row(1))
+    bench.sender.drain()
+    await bench.start()
     assert (bench.tried, bench.clock.sleeping >= 1) == (2, True)
     await bench.cancel()
-    assert bench.spool.settled == []
 
 
 async def test_stop_ends_a_wait_and_keeps_the_row():

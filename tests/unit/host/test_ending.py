@@ -166,6 +166,20 @@ async def test_what_stays_unread_is_counted_and_said():
     """Bytes and files, as an event and as figures."""
     scene = Scene(File(left=Unread(4096, 2)))
 
-    assert await scene.ending.unread() == Unread(4096, 2)
+    await scene.ending.count()
+    assert await scene.ending.report() == Unread(4096, 2)
     assert scene.events == [SourceUnread("app", 4096, 2)]
-    assert [one.value for one in scene.published] == [4096, 2]
+    assert [one.value for one in scene.published] == [4096, 2] * 2
+
+
+async def test_what_is_written_while_the_senders_have_their_time_is_counted_as_well():
+    """The report is made at the very end; a second signal has no time for it, and reports what was known."""
+    for hurried, wanted in ((False, Unread(100, 1)), (True, Unread(40, 1))):
+        scene = Scene(source := File(left=Unread(40, 1)))
+        await scene.ending.count()
+        source._left = Unread(100, 1)
+        if hurried:
+            scene.hurry.set()
+
+        assert await scene.ending.report() == wanted
+        assert scene.events == [SourceUnread("app", wanted.bytes, 1)]
