@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from agent.clock import Clock
     from agent.metrics import Metrics, Observation
-    from agent.record import Batch, Row, Signal
+    from agent.record import Batch, Row, Signal, Value
     from agent.telemetry import Telemetry
 
 
@@ -60,6 +60,34 @@ async def no_store(batch: Batch) -> None:  # noqa: ARG001 - the signature of `em
     raise SpoolError("this component has no way into the spool")
 
 
+class HistoryEntry(NamedTuple):
+    """One entry of a series of the history store."""
+
+    time_ns: int
+    """Nanoseconds since the Unix epoch."""
+    key: str
+    value: Value
+
+
+class HistorySeries(Protocol):
+    """The entries of one kind, for pages and comparisons. Losing them loses no record: they never hold positions."""
+
+    def add(self, time_ns: int, key: str, value: Value) -> None:
+        """Keep an entry; it is written within a minute, and this does not wait. One with the time and the key of another replaces it."""
+
+    async def query(
+        self, *, since_ns: int = 0, until_ns: int = (1 << 63) - 1, key: str | None = None, limit: int = 10_000
+    ) -> Sequence[HistoryEntry]:
+        """Return the newest entries of a time (both ends included), of one key or of all, oldest first."""
+
+
+class HistoryStore(Protocol):
+    """All series of the agent. While nothing is added or asked for, there is no file."""
+
+    def series(self, kind: str, *, age: float, most_bytes: int) -> HistorySeries:
+        """Return the series of a kind. Entries older than `age` seconds are deleted, and the oldest beyond about `most_bytes` on the disk."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What the host lends to a component."""
@@ -80,6 +108,8 @@ class Context:
     emit: Callable[[Batch], Awaitable[None]] = no_store
     """Stores records and positions of a sampler or a probe, as a source's `emit` does: `positions` reads them back, also after a restart. SpoolError:
     nothing of it is stored."""
+    history: HistoryStore | None = None
+    """What was measured or found before; None where nothing is kept, as in `outrider check`."""
 
 
 class Source(Protocol):

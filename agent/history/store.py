@@ -13,8 +13,9 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from agent.component import HistoryEntry
 from agent.history.file import FAULTS, HistoryFile, Limit, Stored
 from agent.metrics import Kind, Metric
 from agent.own_log import Level
@@ -50,15 +51,6 @@ class HistoryLost(Event):
     count: int = 1
 
 
-class Entry(NamedTuple):
-    """One entry of a series."""
-
-    time_ns: int
-    """Nanoseconds since the Unix epoch."""
-    key: str
-    value: Value
-
-
 def _legible(key: str) -> str:
     """A key as UTF-8 can hold it: names of files may not be."""
     return key.encode("utf-8", "replace").decode()
@@ -75,10 +67,12 @@ class Series:
         """Keep an entry; it is written at the next `flush`, and this does not wait. TypeError if JSON can't hold the value."""
         self._history.add(Stored(self._kind, time_ns, _legible(key), json.dumps(value, separators=(",", ":")).encode()))
 
-    async def query(self, *, since_ns: int = 0, until_ns: int = (1 << 63) - 1, key: str | None = None, limit: int = 10_000) -> list[Entry]:
+    async def query(
+        self, *, since_ns: int = 0, until_ns: int = (1 << 63) - 1, key: str | None = None, limit: int = 10_000
+    ) -> list[HistoryEntry]:
         """Return the newest entries of a time (both ends included), of one key or of all, oldest first."""
         found = await self._history.query(self._kind, since_ns, until_ns, None if key is None else _legible(key), limit)
-        return [Entry(one.time_ns, one.key, json.loads(one.value)) for one in found]
+        return [HistoryEntry(one.time_ns, one.key, json.loads(one.value)) for one in found]
 
 
 class History:

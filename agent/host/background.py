@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agent.clock import every
+from agent.history.store import FLUSH_EVERY
 from agent.host.own_figures import process_figures, spool_figures
 from agent.lean import give_back
 from agent.metrics import Kind, Metric, Observation
@@ -71,6 +72,8 @@ def jobs(settings: Settings, host: Host, pipeline: Pipeline, rows: MetricRows) -
     """Names and functions of what runs beside the senders."""
     yield "ledger", functools.partial(every, host.clock, CHECK_EVERY, functools.partial(check_ledger, host))
     yield "telemetry", functools.partial(every, host.clock, TELL_EVERY, functools.partial(_flush, host))
+    if host.history is not None:
+        yield "history", functools.partial(every, host.clock, FLUSH_EVERY, host.history.flush)
     yield "memory", functools.partial(every, host.clock, TRIM_EVERY, _trim)
     if pipeline.issues is not None:
         yield "errors", pipeline.issues.run

@@ -100,7 +100,9 @@ class Builder:
         """What a component of this name is lent; `owner`: as whose its positions are kept."""
         host, spool = self._host, self._host.spool
         positions = functools.partial(spool.positions, name, owner)
-        return Context(name, host.clock, host.metrics, host.telemetry, self._resource, positions, lambda: spool.evicted(name))
+        return Context(
+            name, host.clock, host.metrics, host.telemetry, self._resource, positions, lambda: spool.evicted(name), history=host.history
+        )
 
     def _make_issues(self) -> Issues | None:
         if not any(Signal.SENTRY_ERROR in exporter.signals for _, exporter in self._pipeline.exporters):

@@ -11,6 +11,7 @@ from agent.target.roots import Roots
 if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.component import Exporter, Source
+    from agent.history.store import History
     from agent.host.intake import Intake
     from agent.host.observing import Observer
     from agent.host.probing import ProbePoller
@@ -31,6 +32,7 @@ class Host:
     spool: Spool
     since_ns: int = 0
     """Since when the ledger counts, nanoseconds since the Unix epoch."""
+    history: History | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from agent.exec import left_behind, unobserved
 from agent.exec.child import ChildOptions
 from agent.exec.listener import Listener
 from agent.exec.observed import ObservedCommand
+from agent.history.store import History
 from agent.host import library_log
 from agent.host.elsewhere import Elsewhere
 from agent.host.events import AgentStopped, AgentStopping, ConfigRefused, ConfigReloaded, SpoolEvent
@@ -92,11 +93,12 @@ class Agent:
         """Run until stopped; return 0, or the wrapped command's exit code. UnavailableError: address or directory can't be had."""
         library_log.report_to(self._telemetry)
         spool = await self._open_spool()
+        history = History(self._settings.state_dir, self._telemetry)
         try:
             self._instance = await instance(spool, self._clock.wall_ns())
             self._settings = identified(self._settings, self._command, self._instance.id)
             self._metrics.describe(self._settings.service.resource())
-            host = Host(self._clock, self._metrics, self._telemetry, spool, self._instance.since_ns)
+            host = Host(self._clock, self._metrics, self._telemetry, spool, self._instance.since_ns, history)
             self.observed = command = self._observe(host)
             await self._count_left_behind(spool)
             async with asyncio.TaskGroup() as life:
@@ -111,6 +113,7 @@ class Agent:
                 await self._tell_the_end(spool)
                 watch.cancel()
         finally:
+            await history.close()
             await spool.close()
             if self._elsewhere is not None:
                 self._elsewhere.leave(self._telemetry)

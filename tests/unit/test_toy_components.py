@@ -16,6 +16,7 @@ import pytest
 from agent import registry
 from agent.config import components, load, schema
 from agent.errors import SpoolError
+from agent.history.store import History
 from agent.host.builder import Builder
 from agent.host.delivery import halve_row
 from agent.host.pipeline import Host
@@ -43,6 +44,7 @@ def _registered(monkeypatch):
     monkeypatch.setitem(registry.SOURCES, "steps", "steps:Steps")
     monkeypatch.setitem(registry.SAMPLERS, "queue_age", "queue_age:QueueAge")
     monkeypatch.setitem(registry.SAMPLERS, "boots", "boots:Boots")
+    monkeypatch.setitem(registry.SAMPLERS, "peaks", "peaks:Peaks")
     monkeypatch.setitem(registry.EXPORTERS, "null", "null:Null")
     monkeypatch.setitem(registry.SOURCES, "push", "push:Push")
 
@@ -146,12 +148,13 @@ async def test_a_client_of_the_push_source_is_answered_when_its_lines_are_stored
     assert len(sink.records) == 2
 
 
-def built(tmp_path, text, spool):
+def built(tmp_path, text, spool, history=None, clock=None):
     """What the host makes of a configuration, over this spool."""
     file = tmp_path / "f.yaml"
     file.write_text(text)
-    context = make_context(clock=FakeClock())
-    return Builder(load(file, {}), Host(context.clock, context.metrics, context.telemetry, spool)).build(), context
+    context = make_context(clock=clock or FakeClock())
+    host = Host(context.clock, context.metrics, context.telemetry, spool, history=history)
+    return Builder(load(file, {}), host).build(), context
 
 
 @pytest.mark.parametrize(("toy", "wanted"), [("pods", ["a is up", "b is up"]), ("steps", ["load", "train", "report"])])
@@ -162,7 +165,7 @@ async def test_the_toy_sources_conform(check, toy, wanted):
     await conformance.run(check, SourceCase(lambda context: source(source.Config(), context), lambda: None, wanted))
 
 
-@pytest.mark.parametrize("toy", ["queue_age", "boots"])
+@pytest.mark.parametrize("toy", ["queue_age", "boots", "peaks"])
 @pytest.mark.parametrize("check", SAMPLER_CHECKS, ids=lambda check: check.__name__)
 async def test_the_toy_samplers_conform(check, toy):
     """A sampler may be asynchronous, and may store."""
@@ -223,6 +226,23 @@ async def test_a_sampler_keeps_state_over_a_restart_and_stores_a_record(tmp_path
         f"start number {n}" for n in (1, 2, 3)
     ]
     assert await spool.positions("boots") == {"count": b"3"}
+
+
+async def test_a_sampler_keeps_what_it_measures(tmp_path, monkeypatch):
+    """It finds what an agent before it has measured; without a history it measures all the same."""
+    values, clock = [], FakeClock()
+    for load_now in (3.0, 7.0, 1.0):
+        await clock.advance(10)
+        monkeypatch.setattr("os.getloadavg", lambda load_now=load_now: (load_now, 0.0, 0.0))
+        context = make_context()
+        history = History(tmp_path, context.telemetry, wall_ns=clock.wall_ns)
+        for kept in (history, None):
+            pipeline, context = built(tmp_path, "samplers: [{type: peaks}]\n", MemorySpool(), kept, clock)
+            await pipeline.samplers[0].sample()
+            values += [one.value for one in context.metrics.published("peaks") if one.metric.name == "peak.load"]
+            await pipeline.close()
+        await history.close()
+    assert values == [3.0, 3.0, 7.0, 7.0, 7.0, 1.0]
 
 
 async def begun(running):
