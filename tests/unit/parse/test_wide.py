@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from agent.parse.line_stream import LineStream
@@ -57,7 +59,7 @@ def test_without_a_mark_a_line_is_read_and_counted(encoding):
     records += parser.flush(0)
 
     assert [record.body for record in records] == ["größter Vorrat\nsecond line of it"]
-    assert drops[Drop.UNMARKED_UTF16] == 2
+    assert (Counter(drops) + Counter(parser.take_drops()))[Drop.UNMARKED_UTF16] == 2
 
 
 def test_secrets_in_such_lines_are_seen():
