@@ -11,7 +11,16 @@ from agent.parse.limits import INCOMPLETE, MAX_JOINED_BYTES, MAX_JOINED_LINES, M
 from agent.parse.parsed import Parsed
 from agent.parse.severity import ERROR, WARN
 from agent.parse.traceback import parse_fatal_error, parse_traceback
-from agent.parse.traceback_extent import LATE_NS, MAX_DOUBTFUL_BYTES, MAX_DOUBTS, MAX_MESSAGE, NEVER_RAISED, Ending, is_whole
+from agent.parse.traceback_extent import (
+    LATE_NS,
+    MAX_DOUBTFUL_BYTES,
+    MAX_DOUBTS,
+    MAX_MESSAGE,
+    NEVER_RAISED,
+    Ending,
+    is_later_write,
+    is_whole,
+)
 from agent.parse.traceback_lines import ANSI
 
 STACKTRACE: Final = "exception.stacktrace"
@@ -244,6 +253,11 @@ class Open:
         self.size += len(kept.encode()) - len(joined)
         self._stack, self._read, self.shortened = lines, _UNREAD, True
         return not self.full
+
+    def note_written(self, written_ns: int) -> None:
+        """Its last line was written at this time, nanoseconds since the Unix epoch."""
+        time_ns = (self.head.time_ns if self.head else 0) or self.base.time_ns
+        self.apart = self.apart or (self.traced and is_later_write(time_ns, written_ns))
 
     def begin_trace(self) -> None:
         """The first line is the first one of a traceback as well: a logger was given the text of one."""

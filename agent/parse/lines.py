@@ -87,26 +87,28 @@ class Parser:
         """Offset of the oldest record that is not complete: a position must not pass it. None: everything was returned."""
         return self._writers.open_offset()
 
-    def flush(self, observed_ns: int, *, ended: bool = False, failed: bool = False) -> Records:
+    def flush(self, observed_ns: int, *, ended: bool = False, failed: bool = False, written_ns: int = 0) -> Records:
         """Close what is open: the source is at its end, was rotated, or has been silent for long enough. `ended`: nothing will follow.
 
         `failed`: its process ended as an interpreter does for an exception that nobody caught: a last traceback down to the program itself is
-        that exception's, and not of the logger that wrote above it.
+        that exception's, and not of the logger that wrote above it. `written_ns`: when the last line was written, nanoseconds since the Unix
+        epoch, 0 = unknown: below an older text a traceback is an exception's that ended the program, too.
 
         Give `Batch.text=None` with what it returns. Counts go into those of the next chunk, or `take_drops`.
         """
         records = Records()
-        self._writers.close(observed_ns, ended=ended, failed=failed)
+        self._writers.close(observed_ns, ended=ended, failed=failed, written_ns=written_ns)
         self._release(records, observed_ns)
         return records
 
-    def expire(self, observed_ns: int, quiet: float, age: float = OPEN_AGE) -> Records:
+    def expire(self, observed_ns: int, quiet: float, age: float = OPEN_AGE, *, written_ns: int = 0) -> Records:
         """Close what is open of writers that were silent for `quiet` seconds, and, as incomplete, what is open for `age` seconds.
 
-        To be called when all that was written so far is read, as often as that is looked for. What it returns is as with `flush`.
+        To be called when all that was written so far is read, as often as that is looked for. What it returns is as
+        with `flush`, and so is `written_ns`.
         """
         records = Records()
-        self._writers.expire(observed_ns, int(quiet * NS), int(age * NS))
+        self._writers.expire(observed_ns, int(quiet * NS), int(age * NS), written_ns=written_ns)
         self._release(records, observed_ns)
         return records
 

@@ -146,11 +146,13 @@ class Stream:
         parsed = as_text(line)
         self._emit(offset, parsed._replace(reasons=(*parsed.reasons, reason)), len(line), out)
 
-    def close(self, out: list[Item], *, ended: bool = False, failed: bool = False) -> None:
+    def close(self, out: list[Item], *, ended: bool = False, failed: bool = False, written_ns: int = 0) -> None:
         """Complete the open record, if there is one. `ended`: nothing will follow; otherwise it may be only that nothing does now.
 
-        `failed`: an exception has most likely ended its writer.
+        `failed`: an exception has most likely ended its writer. `written_ns`: when its last line was written, if known.
         """
+        if written_ns and self._open is not None:
+            self._open.note_written(written_ns)
         if failed and self._open is not None:
             self._open.apart = True
         self._finish(Ending.GONE if ended else Ending.SILENCE, out)
@@ -170,7 +172,7 @@ class Stream:
             self._suspended.remove(found)
         return True
 
-    def expire(self, now_ns: int, quiet_ns: int, age_ns: int, out: list[Item]) -> None:
+    def expire(self, now_ns: int, quiet_ns: int, age_ns: int, out: list[Item], *, written_ns: int = 0) -> None:
         """Complete the open record if this writer was silent for long enough, or, marked as incomplete, if it is open for too long."""
         self._now_ns, self._since_ns = (
             min(self._now_ns, now_ns),
@@ -179,7 +181,7 @@ class Stream:
         if self._open is None:
             return
         if now_ns - self._now_ns >= quiet_ns:
-            self.close(out)
+            self.close(out, written_ns=written_ns)
         elif now_ns - self._since_ns >= age_ns:
             for record in self._growing:
                 record.incomplete = True
@@ -310,7 +312,7 @@ class Stream:
         return not (record.traced or alone) and self._joiner.begun is not Kind.ANNOUNCEMENT
 
     def _continue_with_trace(self, record: Open, line: bytes) -> None:
-        record.apart = self._pause_ns > TOGETHER_NS
+        record.apart = self._pause_ns > TOGETHER_NS or self._base.time_ns - record.base.time_ns > TOGETHER_NS
         if self._joiner.begun is Kind.SEPARATOR:
             record.claim_exception()
         record.add_trace(self._at, line)

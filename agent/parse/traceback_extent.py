@@ -33,6 +33,11 @@ LATE_NS: Final = 1_000_000_000
 """An exception is printed at one go: what is read so many nanoseconds after its last sure line is none of it, and nothing waits longer."""
 TOGETHER_NS: Final = 20_000_000
 """Where a program goes on slowly, what was read within this time of the line before it was written with it."""
+AT_ONCE_NS: Final = 50_000_000
+"""A logger writes its text and a traceback at one go, within so many nanoseconds of the time in the text (some 10 ms on a busy machine)."""
+LONGEST_WRITE_NS: Final = 600_000_000_000
+"""Where text and write are further apart, the text's clock is of another zone, or the file is a copy."""
+_SECOND_NS: Final = 1_000_000_000
 _EXPECTS: Final = (":", ",", "(", "[", "{", "\\")
 _PAIRS: Final = {"[": "]", "(": ")", "{": "}"}
 _CLOSERS: Final = frozenset(_PAIRS.values())
@@ -51,6 +56,17 @@ NEVER_RAISED: Final = re.compile(r"(?:[^\W\d]\w*\.)*(?:[A-Z]\w*|\w*error|\w*exit
 """The line of an exception that was never raised and so has no header: stricter than that below a stack, since nothing else tells."""
 MAX_MESSAGE: Final = 20
 """Lines of such an exception's message, at most."""
+
+
+def is_later_write(time_ns: int, written_ns: int) -> bool:
+    """Whether what was written at one time can't be of the text that a logger wrote at another: an interpreter's traceback below an error.
+
+    Both in nanoseconds since the Unix epoch, 0 = unknown; a time in whole seconds is taken for the end of its second.
+    """
+    if not time_ns or not written_ns:
+        return False
+    pause_ns = written_ns - time_ns - (0 if time_ns % _SECOND_NS else _SECOND_NS)
+    return AT_ONCE_NS < pause_ns < LONGEST_WRITE_NS
 
 
 class Ending(Enum):

@@ -180,17 +180,21 @@ class Writers:
             self._mixed = self._busy = False
         return ready
 
-    def close(self, now_ns: int, *, ended: bool = False, failed: bool = False) -> None:
+    def close(self, now_ns: int, *, ended: bool = False, failed: bool = False, written_ns: int = 0) -> None:
         """Complete all that is open; `ended`: because nothing will follow, `failed`: since an exception ended the process."""
         for name in tuple(self._pieces):
             self._line(name, self._pieces.pop(name), now_ns)
         for writer in self._table.values():
-            writer.stream.close(writer.waiting, ended=ended, failed=failed)
+            writer.stream.close(writer.waiting, ended=ended, failed=failed, written_ns=self._written_ns(writer, written_ns))
 
-    def expire(self, now_ns: int, quiet_ns: int, age_ns: int) -> None:
+    def expire(self, now_ns: int, quiet_ns: int, age_ns: int, *, written_ns: int = 0) -> None:
         """Complete what is open of writers that were silent for long enough, and what is open for too long."""
         for writer in self._table.values():
-            writer.stream.expire(now_ns, quiet_ns, age_ns, writer.waiting)
+            writer.stream.expire(now_ns, quiet_ns, age_ns, writer.waiting, written_ns=self._written_ns(writer, written_ns))
+
+    def _written_ns(self, writer: Writer, written_ns: int) -> int:
+        """When a writer's last line was written: the file's last write, if that was the file's last line."""
+        return written_ns if writer.lines and writer.lines[-1] == self._last else 0
 
     def open_offset(self) -> int | None:
         """Offset of the oldest line that is not in a record that was released."""

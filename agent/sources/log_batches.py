@@ -157,7 +157,7 @@ class Batches:
 
     def _flush(self, stream: Stream) -> None:
         parser, _ = self._parsers.of(stream)
-        self._give(stream, parser, parser.flush(self._wall_ns()))
+        self._give(stream, parser, parser.flush(self._wall_ns(), written_ns=_written_ns(stream)))
 
     def _expire(self, stream: Stream) -> None:
         """Close what is open for too long although its file grows.
@@ -166,7 +166,8 @@ class Batches:
         """
         age = max(OPEN_AGE, self._config.record_idle)
         parser, _ = self._parsers.of(stream)
-        if records := parser.expire(self._wall_ns(), age if stream.more else self._config.record_idle, age):
+        quiet = age if stream.more else self._config.record_idle
+        if records := parser.expire(self._wall_ns(), quiet, age, written_ns=_written_ns(stream)):
             self._give(stream, parser, records)
 
     def _give(self, stream: Stream, parser: Parser, records: Records) -> None:
@@ -245,3 +246,8 @@ class Batches:
             positions[SERIAL] = b"%d" % table.next_serial
         self._draft.drops.update(table.drops)
         table.changed, table.forgotten, table.moved_horizons, table.drops = {}, [], {}, Counter()
+
+
+def _written_ns(stream: Stream) -> int:
+    """When a file's last line was written, nanoseconds since the Unix epoch; 0 while there is more to read."""
+    return 0 if stream.more else stream.read_mtime_ns

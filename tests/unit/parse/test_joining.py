@@ -315,6 +315,59 @@ def test_what_a_logger_writes_at_the_end_of_a_program_that_ends_well_is_its_own(
     assert (logged.severity_text, logged.attributes["exception.type"]) == ("ERROR", "ValueError")
 
 
+LOGGED_NS = 1_795_341_600_123_000_000
+"""When LOGGED was written."""
+MS = 1_000_000
+WRITES = {
+    "at once": (LOGGED, LOGGED_NS + 3 * MS, False),
+    "on a busy machine": (LOGGED, LOGGED_NS + 40 * MS, False),
+    "a little later": (LOGGED, LOGGED_NS + 90 * MS, True),
+    "later": (LOGGED, LOGGED_NS + 300 * MS, True),
+    "much later, read when the agent starts": (LOGGED, LOGGED_NS + 50 * SECOND, True),
+    "before, by a clock that was set back": (LOGGED, LOGGED_NS - SECOND, False),
+    "a time of another zone": (LOGGED, LOGGED_NS + 3600 * SECOND, False),
+    "a time of half an hour away": (LOGGED, LOGGED_NS - 1800 * SECOND, False),
+    "a copy, made the next day": (LOGGED, LOGGED_NS + 86_400 * SECOND, False),
+    "the time of the write is unknown": (LOGGED, 0, False),
+    "whole seconds, within the second": (LOGGED.replace(b",123", b""), LOGGED_NS + 800 * MS, False),
+    "whole seconds, within the next": (LOGGED.replace(b",123", b""), LOGGED_NS + 1200 * MS, True),
+    "a text without a time": (b"ERROR:shop.web:Exception on /pay [GET]", LOGGED_NS + 300 * MS, False),
+    "in brackets": (b"[2026-11-22 10:00:00,123] ERROR in web: Exception on /pay [GET]", LOGGED_NS + 300 * MS, True),
+    "in brackets, at once": (b"[2026-11-22 10:00:00,123] ERROR in web: Exception on /pay [GET]", LOGGED_NS + MS, False),
+}
+
+
+@pytest.mark.parametrize(("head", "written_ns", "apart"), WRITES.values(), ids=WRITES)
+def test_a_traceback_written_later_than_the_text_is_not_its_loggers(head, written_ns, apart):
+    """A logger writes both at one go. A time in the text that can't be compared with the file's says nothing."""
+    parser = Parser()
+    complete = chunk(parser, [head, *UNCAUGHT])
+    complete += list(parser.expire(NOW + 2 * SECOND, 0.5, written_ns=written_ns))
+    assert ["exception.type" in record.attributes for record in complete] == ([False, True] if apart else [True])
+
+
+def test_the_last_write_is_of_the_last_line_only():
+    """Of two writers in one file only the one that wrote the last line is judged by the time of the file's last write."""
+    parser = Parser()
+    known = [*(b"web-1  | " + line for line in TRACE), *(b"db-1   | " + line for line in TRACE)]
+    chunk(parser, known)
+    parser.flush(NOW)
+    wrapped = [*(b"web-1  | " + line for line in [LOGGED, *UNCAUGHT]), b"db-1   | 2026-11-22 10:00:09,000 ERROR shop.db: slow"]
+    complete = chunk(parser, wrapped, 10)
+    complete += list(parser.expire(NOW + 2 * SECOND, 0.5, written_ns=LOGGED_NS + 9 * SECOND))
+    assert ["exception.type" in record.attributes for record in complete] == [True, False]
+
+
+@pytest.mark.parametrize(("pause_ms", "records"), [(0, 1), (2, 1), (90, 2)])
+def test_a_containers_runtime_says_when_each_line_was_written(pause_ms, records):
+    """Where every line has a time of its own, that of the traceback's first line tells an interpreter's from a logger's."""
+    parser = Parser()
+    lines = [(LOGGED_NS, LOGGED), *((LOGGED_NS + pause_ms * MS, line) for line in UNCAUGHT)]
+    wrapped = [b"2026-11-22T10:00:00.%09dZ stderr F %s" % (at % SECOND, line) for at, line in lines]
+    complete = chunk(parser, wrapped)
+    assert len(complete + list(parser.flush(NOW))) == records
+
+
 def test_a_crash_some_time_after_an_error_is_an_error_of_its_own():
     """A logger writes its message and the traceback at once."""
     parser = Parser()
