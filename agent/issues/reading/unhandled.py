@@ -49,10 +49,10 @@ _SENTENCES: Final = (
     ("streamlit", r"Uncaught app ex(?:ception|ecution)"),
     # tasks and jobs
     ("celery", rf"Task {_TASK}\[(?P<id>[^\]\s]+)\] (?:raised unexpected|INTERNAL ERROR)\b|Task handler raised error\b"),
-    ("rq", r"[Jj]ob (?P<id>[^\s:\]]+)\]?: exception raised while executing(?: \((?P<task>[^\s()]+)\))?"),
+    ("rq", r"\[?[Jj]ob (?P<id>[^\s:\]]+)\]?: exception raised while executing(?: \((?P<task>[^\s()]+)\))?"),
     ("huey", r"Unhandled (?:exception in|error during execution of) task (?P<id>[^\s.]+)"),
     ("dramatiq", rf"Failed to process message {_TASK}\(.*\) with unhandled exception"),
-    ("arq", r"! (?P<id>[^\s:]+):(?P<task>[^\s:]+) failed, "),
+    ("arq", r"(?:\d+\.\d+s )?! (?P<id>[^\s:]+):(?P<task>[^\s:]+) failed, "),
     ("taskiq", r"Exception found while executing function\b"),
     ("procrastinate", rf"Job {_TASK}\[(?P<id>[^\]\s]+)\]\(.*\) ended with status: Error\b"),
     ("apscheduler", r'Job "(?P<task>[^"\n]+?)(?: \(trigger: [^\n]*)?" raised an exception|Error running job (?P<id>\S+)'),
@@ -75,10 +75,27 @@ _SENTENCES: Final = (
     ("discord", r"Ignoring exception in (?:command )?(?P<task>\w+)"),
     ("telegram", r"No error handlers are registered, logging exception|Cause exception while process update id=(?P<id>\d+)"),
 )
-_ROWS: Final = tuple((mechanism, re.compile(sentence, re.MULTILINE)) for mechanism, sentence in _SENTENCES)
+_BEGINNING: Final = r"(?:^|(?<=[\])|:>-] ))[ \t]*"
+"""A sentence begins a line, or stands behind what a formatter wrote before the message: in the middle of prose it says nothing."""
+_ROWS: Final = tuple((mechanism, re.compile(f"{_BEGINNING}(?:{sentence})", re.MULTILINE)) for mechanism, sentence in _SENTENCES)
 _LAMBDA: Final = ("/var/task/", "/var/runtime/", "/var/lang/")
 """Where code lies in AWS Lambda, whose runtime logs what a handler raises without any words."""
-_WORDS: Final = re.compile(r"\bun(?:handled|caught) (?:[a-z_]+ ){0,2}(?:exception|error)\b", re.IGNORECASE)
+_LEAD: Final = (
+    r"an?|the|fatal|critical|got|hit|caught|encountered|logging|exiting|terminating|aborting|stopping|crash(?:ed|ing)|died|shutting down|"
+    r"due|to|because|of|on|with|by|from|main|process|program|application|app|worker|service|server|thread|script|job|exception|error"
+)
+"""Words that may stand before "unhandled exception" where the program itself reports one."""
+_AFTER: Final = (
+    r"[ \t]*(?:$|[:.!,;(\[{'\"<|\u2013\u2014-])|[ \t]+(?:in|inside|within|while|when|during|processing|handling|running|executing|calling|"
+    r"serving|(?:(?:was|has|has been) )?(?:occurr?ed|raised|thrown|happened))\b"
+)
+"""Behind it: the end, a detail, or where it happened."""
+_GOES_ON: Final = r"(?![^\n]*\b(?:retr(?:y|ies|ied|ying)|ignor(?:e|ed|ing)|skip(?:ped|ping)?|continu(?:e|ed|es|ing)|recover(?:ed|ing)?|going on|fall(?:ing)? back)\b)"
+_WORDS: Final = re.compile(
+    rf"^[ \t]*(?:\[[^\]\n]{{0,64}}\][ \t]*)?(?:[\w.@/-]{{1,64}}:[ \t]+)?{_GOES_ON}(?:(?:{_LEAD}):?[ \t]+){{0,8}}"
+    rf"un(?:handled|caught)[ \t]+(?:[a-z_]+[ \t]+){{0,2}}(?:exception|error)(?:{_AFTER})",
+    re.IGNORECASE | re.MULTILINE,
+)
 _COROUTINE: Final = re.compile(r"\bcoro=<(?P<task>[\w.<>]+)\(\)")
 _FRAMEWORKS: Final = frozenset(
     {"aiohttp", "anyio", "asgiref", "django", "falcon", "fastapi", "flask", "litestar", "quart", "sanic", "starlette"}

@@ -81,7 +81,53 @@ OTHERS = {
     "Unhandled Python exception in job 7": "logging",
     "Unhandled error in Deferred": "logging",
 }
+REPORTS = (
+    "UNHANDLED EXCEPTION!",
+    "uncaught exception:",
+    "An unhandled exception occurred while processing message 7",
+    "An uncaught exception has occurred",
+    "Fatal: uncaught exception in main loop",
+    "FATAL unhandled exception",
+    "Unhandled exception in thread pool-1",
+    "worker-3: unhandled exception",
+    "[consumer] Unhandled error",
+    "Got unhandled exception",
+    "Exiting due to an uncaught exception",
+    "Terminating because of unhandled exception",
+    "Shutting down on unhandled error",
+    "Process crashed with uncaught exception",
+    "Unhandled ValueError exception in job 7",
+    "Unhandled exception was raised",
+    "Unhandled exception (full traceback below)",
+    "Unhandled exception 'price'",
+    "unhandled exception when calling hook",
+    "Unhandled exception processing request /pay",
+    "Unhandled exception, restarting the worker",
+    "Caught unhandled exception",
+)
 HANDLED = (
+    "the unhandled exception handler is installed",
+    "Unhandled exception handler failed to send a report",
+    "could not upload the report of an unhandled exception",
+    "recovered from an unhandled exception, going on",
+    "Unhandled exception in consumer, retrying in 3 s",
+    "Unhandled error: ignored",
+    "retrying after an unhandled error of the venue",
+    "no unhandled exception in the last hour",
+    "unhandled exceptions so far: 0",
+    "Uncaught error rate above 1 %",
+    "customer reported an unhandled exception in the app",
+    "sent 3 unhandled errors to the tracker",
+    "venue answered: unhandled error",
+    "rejecting order: unhandled error code 17",
+    "Unhandled exception hook replaced",
+    "unhandled exception policy is 'log'",
+    "test for unhandled exception passed, cleanup failed",
+    "the docs say: see Internal Server Error handling",
+    "gave up, as Task failed with exception twice",
+    "we saw 'Error on request:' in the log of the proxy",
+    "the last job had an Exception in callback and was skipped",
+    "order 7 refused while connection handler failed over",
     "could not charge card",
     "exception on retry 3",
     "Task charge[77] retry: Retry in 3s: KeyError(3)",
@@ -117,6 +163,12 @@ def test_others(message: str, mechanism: str) -> None:
     found = unhandled(message + "\nmore", ())
     assert found is not None
     assert found.mechanism == mechanism
+
+
+@pytest.mark.parametrize("message", REPORTS)
+def test_words_of_a_program_that_reports_its_own_end(message: str) -> None:
+    """The words at the beginning of a message say so, with where it happened or why the program ends."""
+    assert unhandled(message, ()) is not None
 
 
 @pytest.mark.parametrize("message", HANDLED)
