@@ -2,7 +2,7 @@
 
 A program's own template is not in its log; this one is made so that messages of one template of a program's give one template, as `%s`-arguments
 of `logging` do in the SDK, and messages of two give two. Where both can't be had, the words win: a word without a digit is never a value, but
-for a host name with a well-known ending.
+for a host name with a well-known ending and what a key has (`side=buy`), unless the key names the problem (`error=timeout`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ _LONG_ENDINGS: Final = r"io|dev|app|ai|co|cloud|local|home|svc|example|test"
 _HOST_END: Final = r"(?::\d{1,5})?(?![\w-]|\.\w)"
 
 _BEHIND_EQUALS: Final = r"(?<==)(?!=)(?:\"[^\"\n]{0,200}\"|'[^'\n]{0,200}'|[^\s,;&)\]}>\"']{1,200})"
-"""Of `event=`, `msg=` and `message=` the words stay: they say which statement it is."""
+_STATEMENT: Final = r"(?<!\bevent=)(?<!\bmsg=)(?<!\bmessage=)"
+"""Behind these keys all stays that is no value by itself: they say which statement it is."""
+_PROBLEM: Final = "(?<!error=)(?<!reason=)" + "".join(
+    rf"(?<!\b{key}=)" for key in ("err", "exc", "exception", "cause", "type", "error_type", "kind", "code", "errno")
+)
+"""Behind these words stay, as they do behind a colon: `error=timeout` and `error=refused` are two problems. What has a digit is a value."""
 _QUOTED: Final = (
     r"(?<![\"'`])(?:'(?:[^'\\\n]|\\.){0,200}'|\"(?:[^\"\\\n]|\\.){0,200}\"|`[^`\n]{1,200}`)(?!\w)",
     r"[\u201c\u00ab\u2018][^\u201c\u201d\u00ab\u00bb\u2018\u2019\n]{0,200}[\u201d\u00bb\u2019]",
@@ -56,7 +61,7 @@ _WITH_DIGIT: Final = r"(?<!-)[+-]?(?=[A-Za-z_.@+-]{0,80}\d)\w(?:\w|[.@+-](?=\w)|
 _LIKELY: Final = r"(?=[^\s\d@/\\.:]{0,100}[\d@/\\.:])"
 """Of a plain word all that is tried is this."""
 _VALUE: Final = re.compile(
-    rf"(?<!\w)(?<!\bevent=)(?<!\bmsg=)(?<!\bmessage=)(?:{'|'.join((_BEHIND_EQUALS, *_QUOTED, *_WRITTEN_BY_REPR, _ABSOLUTE_PATH))}"
+    rf"(?<!\w){_STATEMENT}(?:{_PROBLEM}(?:{'|'.join((_BEHIND_EQUALS, *_QUOTED))})|{'|'.join((*_WRITTEN_BY_REPR, _ABSOLUTE_PATH))}"
     rf"|{_LIKELY}(?:{'|'.join((_URL, _MAIL, _FILE, _WINDOWS_PATH, _HEX_ADDRESS, *_HOST, _WITH_DIGIT))}))"
 )
 _MAY_HAVE: Final = re.compile(r"[\d'\"`=<\[{/@\\.:\u201c\u00ab\u2018]")

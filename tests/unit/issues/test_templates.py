@@ -10,7 +10,10 @@ from agent.issues.reading.templates import parametrise
 
 TEXTS = {
     "order failed symbol=BTC venue='new york' id=7": "order failed symbol=%s venue=%s id=%s",
-    'rejected reason="no margin", again': "rejected reason=%s, again",
+    'rejected detail="no margin", again': "rejected detail=%s, again",
+    'rejected reason="no margin of 12", error=timeout last_error=E17': 'rejected reason="no margin of %s", error=timeout last_error=%s',
+    "rejected order_type=limit type=ioc account='bob' code=EAGAIN": "rejected order_type=%s type=ioc account=%s code=EAGAIN",
+    "error=KeyError('price') path=/v1/x err='no answer from 10.0.0.1:80'": "error=KeyError(%s) path=%s err='no answer from %s'",
     "no mail for bob.smith+x@example.co.uk": "no mail for %s",
     "a == b, c=": "a == b, c=",
     "user@host": "user@host",
@@ -55,6 +58,10 @@ DIFFERENT = (
     "java.net.Socket is missing",
     "code:7",
     "line:7",
+    "connect failed error=timeout host=a",
+    "connect failed error=refused host=a",
+    "connect failed reason='no route' host=a",
+    "connect failed reason='no answer' host=a",
     "event=cache_miss key=7",
     "event=disk_full key=7",
     'level=error msg="no margin"',
