@@ -35,21 +35,21 @@ EX_IOERR: Final = 74
 EX_CONFIG: Final = 78
 
 NO_PLACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-"""What standard output says when what it goes to is full, or broken."""
+"""Error numbers of a standard output whose disk is full or broken."""
 
 _config_option = click.option(
     "--config",
     "-c",
     "config",
-    type=click.Path(path_type=Path, readable=False),  # whether it can be read is said with the configuration's faults
-    help="Configuration file; without one, the environment is the configuration.",
+    type=click.Path(path_type=Path, readable=False),  # an unreadable file is reported with the configuration's faults
+    help="Configuration file. Default: the environment is the configuration.",
 )
 _state_option = click.option(
     "--state-dir",
     type=click.Path(path_type=Path, readable=False),
     default=lambda: os.environ.get("OUTRIDER_STATE_DIR", ".outrider"),
     show_default="$OUTRIDER_STATE_DIR or ./.outrider",
-    help="State directory of the agent that is asked.",
+    help="State directory of the agent.",
 )
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -57,10 +57,10 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="outrider")
 def cli() -> None:
-    """Outrider, an observability sidecar: collects what a workload says and does, and loses none of it."""
+    """Outrider, an observability sidecar: collects a workload's logs, errors and resource usage without losing any."""
 
 
-@cli.command()
+@cli.command(short_help="Run the sidecar until SIGTERM.")
 @_config_option
 def run(config: Path | None) -> None:
     """Run the sidecar until SIGTERM; SIGHUP reads the configuration again."""
@@ -68,22 +68,26 @@ def run(config: Path | None) -> None:
     sys.exit(_guarded(lambda: run_agent(_settings(config), reload=lambda: _settings(config))))
 
 
-@cli.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@cli.command(
+    name="exec",
+    short_help="Run a command and observe it.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
 @_config_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(config: Path | None, command: tuple[str, ...]) -> None:
-    """Run COMMAND, pass its output through, collect everything, and return its own exit code.
+    """Run COMMAND, pass its output through, collect it, and return COMMAND's exit code.
 
-    COMMAND is found and started as by env(1): with our arguments, environment, descriptors, signals, limits and process group; signals
-    that come to us are handed on. Only its own end ends us: 128 + N stands for its death by signal N, 126 for what can't be executed, 127 for
-    what is not found, 70 for an end that is unknown. Whatever is wrong with us, our configuration or the standard variables, it runs, and
-    standard error says so.
+    COMMAND is found and started as by env(1), with the same arguments, environment, descriptors, signals, limits and process group. Signals
+    to outrider are passed on to it. outrider ends only when COMMAND has ended: with its exit code, 128 + N if signal N killed it, 126 if it
+    can't be executed, 127 if it is not found, 70 if its end is unknown. If the agent, its configuration or a standard variable is faulty,
+    COMMAND runs nevertheless, and the fault is reported on standard error.
 
-    What differs: its standard output and error are pipes, also where ours are closed. So it sees no terminal, no full disk and no reader that
-    has gone, and where both go to one place, their order is kept within each only. SIGPIPE is at its default. While we are stopped (SIGSTOP,
-    a frozen cgroup) it can write 1 MiB to each output, then it waits for us: let it log through a queue (QueueHandler, an asynchronous
-    appender) where it must not wait. Processes that it leaves behind write on to our output after us; from a second after its end that is
-    counted as not_collected, and not collected.
+    The differences from env(1): standard output and error are pipes, also where outrider's are closed. COMMAND therefore sees no terminal, no
+    full disk and no closed reader, and if both go to one place, order is kept within each only. SIGPIPE has its default action. While outrider
+    is stopped (SIGSTOP, a frozen cgroup) COMMAND can write 1 MiB to each output, then it waits; if it must not wait, let it log through a queue
+    (QueueHandler, an asynchronous appender). Processes that COMMAND leaves behind can write to outrider's output after it has ended; what they
+    write later than a second after COMMAND's end is not collected, and counted as not_collected.
     """
 
     def settings() -> Settings:
@@ -96,11 +100,11 @@ def exec_(config: Path | None, command: tuple[str, ...]) -> None:
     sys.exit(run_agent(first, reload=settings, command=command))
 
 
-@cli.command()
+@cli.command(short_help="Validate the configuration.")
 @_config_option
-@click.option("--send", is_flag=True, help="Also deliver one test record to each destination, and say what came back.")
+@click.option("--send", is_flag=True, help="Also deliver one test record to each destination, and print each answer.")
 def check(config: Path | None, *, send: bool) -> None:
-    """Validate the configuration by really building everything in it."""
+    """Validate the configuration by building every component in it."""
     from agent.host.checking import check_settings  # noqa: PLC0415 - as above
 
     failed = False
@@ -124,24 +128,24 @@ def schema() -> None:
 @_state_option
 @_json_option
 def status(state_dir: Path, *, as_json: bool) -> None:
-    """Tell what the running agent does."""
+    """Show the state of the running agent."""
     from agent.host.control import ask_json  # noqa: PLC0415 - as above
     from agent.server.text import status_text  # noqa: PLC0415 - as above
 
     facts = _asked(lambda: ask_json(state_dir, "/status.json"))
     if not isinstance(facts, dict) or "verdict" not in facts:
-        _die(f"what listens in {state_dir} is no agent", EX_UNAVAILABLE)
+        _die(f"the process that listens in {state_dir} is not an outrider agent", EX_UNAVAILABLE)
     click.echo(_pretty(facts) if as_json else status_text(facts))
 
 
 @cli.command()
 @_state_option
 @_json_option
-@click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
+@click.option("--follow", "-f", is_flag=True, help="Continue with new records.")
 @click.option(
-    "--severity", default="unspecified", help="This severity and worse: trace, debug, info, warn, error, fatal, or as writers call them."
+    "--severity", default="unspecified", help="Lowest severity to show: trace, debug, info, warn, error, fatal, or a program's name for it."
 )
-@click.option("--source", default="", help="Only what this source stored.")
+@click.option("--source", default="", help="Show only records of this source.")
 def logs(state_dir: Path, *, as_json: bool, follow: bool, severity: str, source: str) -> None:
     """Show the stored records, oldest first."""
     from agent.host.control import stream_lines  # noqa: PLC0415 - as above
@@ -162,9 +166,9 @@ def logs(state_dir: Path, *, as_json: bool, follow: bool, severity: str, source:
 
 @cli.command()
 @_state_option
-@click.option("--strict", is_flag=True, help="A destination that is away counts as well.")
+@click.option("--strict", is_flag=True, help="Not ready also when a destination fails.")
 def healthcheck(state_dir: Path, *, strict: bool) -> None:
-    """Exit 0 if the running agent is ready, 1 if not: for images without curl."""
+    """Exit 0 if the running agent is ready, else 1. For images without curl."""
     from agent.host.control import NotRunningError, ask_json  # noqa: PLC0415 - as above
 
     try:
@@ -180,7 +184,7 @@ def healthcheck(state_dir: Path, *, strict: bool) -> None:
 @cli.command()
 @_json_option
 def components(*, as_json: bool) -> None:
-    """List every source, sampler, probe and exporter with its options."""
+    """List all component types and their options."""
     from agent.config import components as known  # noqa: PLC0415 - as above
 
     found = known()
@@ -195,14 +199,14 @@ def components(*, as_json: bool) -> None:
 
 @cli.group()
 def spool() -> None:
-    """Look into the store, with or without a running agent."""
+    """Inspect the store, with or without a running agent."""
 
 
 @spool.command(name="stat")
 @_state_option
 @_json_option
 def spool_stat(state_dir: Path, *, as_json: bool) -> None:
-    """Figures: sizes, rows, cursors, orphans."""
+    """Show sizes, rows, cursors and orphans."""
     from agent import cli_spool  # noqa: PLC0415 - as above
 
     _guarded(lambda: cli_spool.show_stat(_spool(state_dir), as_json=as_json))
@@ -210,9 +214,9 @@ def spool_stat(state_dir: Path, *, as_json: bool) -> None:
 
 @spool.command(name="export")
 @_state_option
-@click.option("--signal", default="logs", show_default=True, help="Which rows: logs, metrics, traces, sentry.error, …")
+@click.option("--signal", default="logs", show_default=True, help="Rows to write: logs, metrics, traces, sentry.error, …")
 def spool_export(state_dir: Path, signal: str) -> None:
-    """Write all stored rows to standard output, a line of OTLP/JSON each."""
+    """Write all stored rows to standard output as lines of JSON."""
     from agent import cli_spool  # noqa: PLC0415 - as above
     from agent.record import Signal  # noqa: PLC0415 - as above
 
@@ -224,12 +228,12 @@ def spool_export(state_dir: Path, signal: str) -> None:
 @spool.command(name="gc")
 @_state_option
 @_config_option
-@click.option("--force", is_flag=True, help="Also if records wait for it, which are given up and counted as evicted.")
+@click.option("--force", is_flag=True, help="Also if records wait for it; they are deleted and counted as evicted.")
 @click.argument("destination")
 def spool_gc(state_dir: Path, config: Path | None, destination: str, *, force: bool) -> None:
-    """Forget DESTINATION, which is not configured any more.
+    """Forget DESTINATION, which is no longer configured.
 
-    Without --config (or OUTRIDER_CONFIG) that is what the agent was configured with when it last ran.
+    Without --config (or OUTRIDER_CONFIG) the configuration of the agent's last run counts.
     """
     from agent import cli_spool  # noqa: PLC0415 - as above
 
@@ -239,11 +243,11 @@ def spool_gc(state_dir: Path, config: Path | None, destination: str, *, force: b
 @spool.command(name="dead-letters")
 @_state_option
 @_json_option
-@click.option("--show", type=int, metavar="ID", help="Write this one's request to standard output.")
-@click.option("--requeue", type=int, metavar="ID", help="Give this one back to the destination that refused it.")
-@click.option("--discard", type=int, metavar="ID", help="Throw this one away; it stays counted.")
+@click.option("--show", type=int, metavar="ID", help="Write the request to standard output.")
+@click.option("--requeue", type=int, metavar="ID", help="Send it to its destination again.")
+@click.option("--discard", type=int, metavar="ID", help="Delete it; it stays counted.")
 def spool_dead_letters(state_dir: Path, *, as_json: bool, show: int | None, requeue: int | None, discard: int | None) -> None:
-    """List what destinations refused for good, or do something with one of them."""
+    """List or handle requests that destinations refused for good."""
     from agent import cli_spool  # noqa: PLC0415 - as above
 
     opened = _guarded(lambda: _spool(state_dir))
@@ -277,7 +281,7 @@ def main() -> None:
 
 
 def _hold_standard_descriptors() -> None:
-    """Put /dev/null where standard input, output or error is closed: else a file of ours gets that number, and output goes into it.
+    """Put /dev/null where standard input, output or error is closed: otherwise one of our own files gets that number, and output goes into it.
 
     A command that inherits them finds them closed, as they were.
     """
@@ -291,7 +295,7 @@ def _hold_standard_descriptors() -> None:
 
 
 def _runtime() -> Callable[..., int]:
-    """What runs an agent, imported without what an agent that stays does not need."""
+    """The function that runs an agent, imported without modules that a running agent does not need."""
     lean.defer(lean.TLS)
     with lean.stand_ins("importlib.metadata", **lean.NO_PLUGINS):
         importlib.import_module("agent.component")  # its options are the first model: pydantic looks for plugins
@@ -322,17 +326,17 @@ def _settings(config: Path | None) -> Settings:
 
 
 def _record(line: bytes) -> dict[str, object]:
-    """A line of the agent's, as a record."""
+    """One line of the agent's answer, as a record."""
     import orjson  # noqa: PLC0415 - as above
 
     with contextlib.suppress(ValueError):
         if isinstance(record := orjson.loads(line), dict):
             return record
-    raise UnavailableError("what listens in the state directory is no agent")
+    raise UnavailableError("the process that listens in the state directory is not an outrider agent")
 
 
 def _asked(question: Callable[[], T]) -> T:
-    """Ask the running agent; when there is none, say so and exit."""
+    """Ask the running agent; without one, print a message and exit."""
     from agent.host.control import NotRunningError  # noqa: PLC0415 - as above
 
     try:

@@ -41,7 +41,7 @@ def _follows(path: str, others: Iterable[str]) -> bool:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """A fix for a word that isn't one of the known: the closest, or all of them."""
+    """A fix for an unknown word: the closest known one, or all of them."""
     candidates = sorted(set(known))
     close = closest(word, candidates, cutoff=0.75) or _only([one for one in candidates if word and (word in one or one in word)])
     return f"did you mean {close!r}?" if close else "known are " + ", ".join(candidates)
@@ -154,7 +154,7 @@ _BOUNDS: Final = {
 
 
 def _explain(error: ErrorDetails) -> tuple[str, str]:
-    """What is wrong and what to do, in words about YAML instead of Python."""
+    """The message and the fix, in words about YAML instead of Python."""
     kind, cause, value = error["type"], _cause(error), error["input"]
     if kind == "missing":
         return "is required", f"add `{error['loc'][-1]}: …`"
@@ -186,7 +186,7 @@ def _bound(number: float) -> str:
 
 
 def _merge(faults: Iterable[Fault]) -> list[Fault]:
-    """One fault per place: the members of a union each have something to say about the same value."""
+    """One fault per place: each member of a union reports its own for the same value."""
     merged: dict[str, Fault] = {}
     for fault in faults:
         other = merged.setdefault(fault.path, fault)

@@ -33,7 +33,7 @@ SCHEMES: Final = {
     "grpcs": "grpc",
     "file": "heartbeat",
 }
-"""The probe type that looks at a URL."""
+"""The probe type of a URL."""
 
 PLANNED: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.SOURCE: frozenset({"otlp", "redis_stream", "redis_pubsub", "scrape", "socket", "test_runs"}),
@@ -41,7 +41,7 @@ PLANNED: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.PROBE: frozenset({"command", "grpc", "heartbeat", "process", "redis"}),
     Kind.EXPORTER: frozenset({"otlp_grpc"}),
 }
-"""Types that the product will have: asking for one is no typing mistake."""
+"""Types of later versions: a configuration with one of them is not mistyped."""
 
 
 MEANT: Final[Mapping[tuple[Kind, str], str]] = {
@@ -54,7 +54,7 @@ MEANT: Final[Mapping[tuple[Kind, str], str]] = {
     (Kind.SAMPLER, "process"): "did you mean 'process_tree'?",
     **{(Kind.EXPORTER, name): "did you mean 'otlp_http'?" for name in ("otlp", "otlphttp", "otlp/http", "opentelemetry", "otel")},
 }
-"""Names that other programs have for what exists here → the fix."""
+"""Names that other programs use for our types → the fix."""
 
 
 def host_keys(kind: Kind) -> list[str]:
@@ -85,7 +85,7 @@ def _entry(kind: Kind, raw: Data, site: Site) -> Entry | None:
     mine = host_keys(kind)
     options = check(found.Config, _options(raw, mine, found.Config), site)
     host = {key: raw[key] for key in mine if raw.get(key) is not None}
-    default = _default_name(name, raw) if options else name  # a wrong URL is one fault, and no wrong name as well
+    default = _default_name(name, raw) if options else name  # a wrong URL is one fault, and not a wrong name as well
     defaults = {"type": name, "name": default, "options": options or ComponentConfig()}
     entry = check(ENTRIES[kind], defaults | host, site)
     return None if options is None else entry
@@ -106,7 +106,7 @@ def _in_time(raw: dict[str, Data]) -> dict[str, Data]:
 
 
 def _options(raw: dict[str, Data], mine: list[str], config: type[ComponentConfig]) -> dict[str, Data]:
-    """What is left for the component: all but the host's keys, unless it has an option of that name as well."""
+    """The component's own options: all except the host's keys, unless it has an option of that name as well."""
     return {key: value for key, value in raw.items() if key not in mine or key in config.model_fields}
 
 
@@ -141,7 +141,7 @@ def _type_of_url(url: str, site: Site) -> str | None:
 
 
 def _available_schemes() -> list[str]:
-    """Those that a probe of this version looks at."""
+    """The schemes of URLs that this version can probe."""
     return [scheme for scheme, name in SCHEMES.items() if name not in PLANNED[Kind.PROBE]]
 
 
@@ -173,7 +173,7 @@ def check_names(tree: Tree, kinds: Mapping[Kind, list[Entry | None]]) -> None:
 
 
 def _name_meant(kind: Kind, index: int, tree: Tree) -> str:
-    """The name that an entry will have once what is wrong with it is put right; empty if that can't be told."""
+    """The name that an entry will have when its faults are mended; empty if that is unknown."""
     listed = tree.data.get(kind)
     raw = listed[index] if isinstance(listed, list) else None
     if not isinstance(raw, dict):

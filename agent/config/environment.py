@@ -1,4 +1,4 @@
-"""Zero configuration: the environment as a `Tree`, with the variables' names as places. Pure but for what the exporters bring."""
+"""Zero configuration: the environment as a `Tree`, with the variables' names as places. Pure, except for the exporters' own variables."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ VARIABLES: Final = {
     "OUTRIDER_STATE_DIR": "directory of the spool, its lock and the agent's socket",
     "OUTRIDER_LOG_FILES": "comma-separated globs of the log files to read",
     "OUTRIDER_TARGET": "whose resources to measure: pid:N, pidfile:PATH, name:REGEX or cgroup:PATH",
-    "OUTRIDER_PROBES": "comma-separated URLs to look at",
+    "OUTRIDER_PROBES": "comma-separated URLs to probe",
     "OUTRIDER_REDIS_STREAMS": "not available in this version",
     "OUTRIDER_LISTEN": "host:port of the agent's own pages",
-    "OUTRIDER_INSECURE": "`true` lets everybody who reaches that address read the pages; else another address than loopback needs one of the next two",
-    "OUTRIDER_TOKEN_FILE": "file that holds the token which the pages ask for",
+    "OUTRIDER_INSECURE": "`true`: every client that reaches that address may read the pages; otherwise an address other than loopback needs one of the next two",
+    "OUTRIDER_TOKEN_FILE": "file with the token that clients of the pages must send",
     "OUTRIDER_WEB_CONFIG": "`web.config` file of the pages: TLS, users",
-    "OUTRIDER_SHUTDOWN_GRACE": "how long to read on at most when asked to end, as `8s`",
+    "OUTRIDER_SHUTDOWN_GRACE": "longest time to continue reading after SIGTERM, such as `8s`",
     "OUTRIDER_TESTRUN_DIR": "not available in this version",
     "OTEL_SERVICE_NAME": "service.name",
     "OTEL_RESOURCE_ATTRIBUTES": "key=value pairs, comma-separated, percent-encoded",
@@ -34,31 +34,31 @@ VARIABLES: Final = {
     "SENTRY_ENVIRONMENT": "the environment that Sentry shows",
     "SENTRY_RELEASE": "the release that Sentry shows",
 }
-"""What is read."""
+"""Variables that are read → their meaning."""
 
 OURS: Final = tuple(name for name in VARIABLES if name.startswith("OUTRIDER_"))
 
 OTLP_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 
 OTHERS: Final = frozenset({"OUTRIDER_CRASH_LOG", "OUTRIDER_FAULT"})
-"""Variables of ours that are read elsewhere."""
+"""Our own variables that are read elsewhere."""
 
 MEANT: Final = {
     **dict.fromkeys(("OUTRIDER_PORT", "OUTRIDER_HOST", "OUTRIDER_ADDRESS", "OUTRIDER_BIND"), "set OUTRIDER_LISTEN to host:port"),
     **dict.fromkeys(("OUTRIDER_CONFIG", "OUTRIDER_CONFIG_FILE"), "name the file on the command line, with -c"),
     **dict.fromkeys(("OUTRIDER_LOG_LEVEL", "OUTRIDER_LOG_FORMAT"), "write `level` or `format` under `log` in a configuration file"),
 }
-"""Names that are sometimes set and do not exist → the fix."""
+"""Names that do not exist but are sometimes set → the fix."""
 
 _SERVICE_LINK: Final = re.compile(
     r"OUTRIDER(?:_[A-Z0-9_]+?)??_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
 )
 """Variables that Kubernetes (and Docker, for links) sets for a service whose name begins with `outrider`: neither ours nor mistyped."""
 _SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://\S+")
-"""The value of `<SERVICE>_PORT` beside them."""
+"""The value of `<SERVICE>_PORT` that Kubernetes sets with them."""
 
 CHOICES: Final = {"OTEL_SDK_DISABLED": "true", "OTEL_LOGS_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
-"""Variable → its value by which something is not sent over OTLP."""
+"""Variable → the value that keeps a signal from being sent over OTLP."""
 
 LONGEST_MS: Final = 366 * 86_400_000
 """Milliseconds: no interval is longer (`options.parse_duration`)."""
@@ -67,7 +67,7 @@ UNAVAILABLE: Final = ("OUTRIDER_REDIS_STREAMS", "OUTRIDER_TESTRUN_DIR")
 
 
 def tree_of(env: Mapping[str, str]) -> Tree:
-    """What the environment says. An empty variable counts as not set (OpenTelemetry specification, environment variables)."""
+    """The configuration in the environment. An empty variable counts as unset (OpenTelemetry specification, environment variables)."""
     builder = _Builder({name: value.strip() for name, value in env.items() if value.strip()})
     builder.service()
     builder.plain("OUTRIDER_STATE_DIR", ("state_dir",))
@@ -96,7 +96,7 @@ class _Builder:
             self._put(variable, route, self._env[variable])
 
     def switch(self, variable: str, route: tuple[str, ...]) -> None:
-        """Read what is true or false."""
+        """Read a boolean."""
         value = self._env.get(variable, "").lower()
         if value in ("true", "1", "false", "0"):
             self._put(variable, route, value in ("true", "1"))
@@ -213,7 +213,7 @@ def unused_warning(route: Route, tree: Tree) -> Fault:
 
 
 def ignored_choices(env: Mapping[str, str]) -> list[Fault]:
-    """Warnings that a signal is sent all the same, because the file says where to."""
+    """Warnings that a signal is sent although a variable disables it, because the file says where to."""
     off = [name for name, value in CHOICES.items() if env.get(name, "").strip().lower() == value]
     return [Fault(Place(name), "", "is ignored, because the file sets exporters", "remove one of the two") for name in off]
 

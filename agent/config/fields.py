@@ -1,4 +1,4 @@
-"""What can be found out about a model: its keys, the model at a route, its secrets. Used by validation, schema and reference alike."""
+"""Facts about a model: its keys, the model at a route, its secrets. Used by validation, schema and reference alike."""
 
 from __future__ import annotations
 

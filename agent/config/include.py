@@ -36,11 +36,13 @@ def include(tree: Tree, parse: Callable[[bytes, str], Tree]) -> None:
 
 
 def _matching(tree: Tree, pattern: str, place: Place) -> list[str]:
-    """The files of a pattern, relative to the including file; a plain name must exist, a pattern may match nothing."""
+    """The files of a pattern, relative to the including file. A plain name must exist; a pattern without a match is a warning."""
     whole = str(Path(tree.source).parent / pattern)
     found = sorted(glob.glob(whole, recursive=True))  # noqa: PTH207 - the pattern may be absolute, which Path.glob refuses
-    if not found and not _WILD & set(pattern):
-        tree.faults.append(Fault(place, KEY, f"no such file: {whole}", "create it or correct the path"))
+    if not found:
+        wild = bool(_WILD & set(pattern))
+        message = f"no file matches {whole}" if wild else f"no such file: {whole}"
+        (tree.warnings if wild else tree.faults).append(Fault(place, KEY, message, "create it or correct the path"))
     return found
 
 
@@ -70,7 +72,7 @@ def _twice(other: Tree, tree: Tree, route: Route) -> Fault:
 
 
 def _behind(other: Tree, tree: Tree) -> Tree:
-    """The tree with the routes of its lists' entries as they are once they stand behind those of the other."""
+    """The tree, with its lists' entries numbered as they are once they are appended to those of the other."""
     shift = {str(kind): len(_list(tree.data.get(kind))) for kind in Kind}
 
     def moved(route: Route) -> Route:

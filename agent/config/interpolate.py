@@ -17,9 +17,9 @@ class Substituted(NamedTuple):
 
     text: str
     names: tuple[str, ...]
-    """The variables that it refers to; without any it is as written, except for `$$`."""
+    """The variables that it refers to. Without any, only `$$` was replaced."""
     problems: tuple[str, ...] = ()
-    """What is wrong with its references."""
+    """Messages about its invalid references."""
 
 
 def substitute(text: str, env: Mapping[str, str]) -> Substituted:
@@ -32,7 +32,7 @@ def substitute(text: str, env: Mapping[str, str]) -> Substituted:
             return "$"
         name = _NAME.fullmatch(match[1])
         if name is None or not match[2]:
-            problems.append(f"{match[0]!r} is no reference to an environment variable")
+            problems.append(f"{match[0]!r} is not a reference to an environment variable")
             return ""
         names.append(name[1])
         value = env.get(name[1], "")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Loaded(NamedTuple):
-    """A configuration that is right, and what is doubtful in it."""
+    """A valid configuration, and its warnings."""
 
     settings: Settings
     warnings: tuple[Fault, ...]
@@ -34,7 +34,7 @@ def load(path: Path | None, env: Mapping[str, str]) -> Settings:
 
 
 def read(path: Path | None, env: Mapping[str, str]) -> Loaded:
-    """Read the configuration and what is doubtful in it. The file decides; the environment fills what the file leaves out.
+    """Read the configuration and its warnings. The file decides; the environment fills what the file leaves out.
 
     Components come from the environment only for a kind of which the file has no list (`sources`, `samplers`, `probes`, `exporters`).
     Raises `InvalidConfigError` with every fault.
@@ -53,13 +53,18 @@ def read(path: Path | None, env: Mapping[str, str]) -> Loaded:
 
 
 def _open_pages(tree: Tree, settings: Settings) -> list[Fault]:
-    """A warning that everybody may read the pages, where that is so because it was asked for."""
+    """A warning where the configuration lets every client read the pages."""
     server = settings.server
     if not server.insecure or server.web_config or server.bearer_token or is_loopback(split_address(server.listen)[0]):
         return []
-    message = f"everybody who reaches {server.listen} can read the pages, without TLS or authentication"
+    message = f"every client that reaches {server.listen} can read the pages, without TLS or authentication"
     return [
-        Fault(tree.value_place(("server", "insecure")), "server.insecure", message, "set web_config or bearer_token if others can reach it")
+        Fault(
+            tree.value_place(("server", "insecure")),
+            "server.insecure",
+            message,
+            "set web_config or bearer_token if other machines can reach it",
+        )
     ]
 
 
@@ -98,11 +103,11 @@ def _check_web(tree: Tree, settings: Settings | None) -> None:
     closed = web.guarded or settings is None or settings.server.bearer_token or settings.server.insecure
     if settings is not None and not closed and not is_loopback(split_address(settings.server.listen)[0]):
         fix = "add basic_auth_users there, set bearer_token, or write `insecure: true` under `server`"
-        Site(tree, ("server",)).fault(("listen",), f"can be reached from outside, and {name} lets everybody in", fix)
+        Site(tree, ("server",)).fault(("listen",), f"can be reached by other machines, and {name} demands no authentication", fix)
 
 
 def _can_be_read(name: str) -> bool:
-    """Whether it is a file that can be read; if not, its option has said so already."""
+    """Whether it is a file that can be read; if not, the fault of its option is already noted."""
     try:
         return os.access(name, os.R_OK) and Path(name).is_file()
     except (OSError, ValueError):

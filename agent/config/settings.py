@@ -1,4 +1,4 @@
-"""The root of the configuration, as values. What a file may say, what the defaults are, and what each option means."""
+"""The root of the configuration, as values: the options of a file, their defaults, and the meaning of each."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ class Section(BaseModel):
 
 
 class Service(Section):
-    """Who the workload is: the OpenTelemetry resource that everything is sent with."""
+    """The identity of the workload: the OpenTelemetry resource of everything that is sent."""
 
     name: str = Field(default="unknown_service", min_length=1)
-    """`service.name`; without it `unknown_service:` and the name of the process that is watched. From the environment: `OTEL_SERVICE_NAME`."""
+    """`service.name`. Default: `unknown_service:` and the name of the watched process. From the environment: `OTEL_SERVICE_NAME`."""
     attributes: dict[AttributeKey, str] = {}
     """More resource attributes, such as `deployment.environment.name`. From the environment: `OTEL_RESOURCE_ATTRIBUTES`. `service.instance.id`,
-    `host.name`, `os.type`, `k8s.*` in a pod, and `process.*` and `container.id` of a target that is one process are detected unless they are given."""
+    `host.name`, `os.type`, `k8s.*` (in a pod), and `process.*` and `container.id` (of a target that is one process) are detected unless given here."""
 
     _detected: dict[str, str] = PrivateAttr(default_factory=dict)
 
     def resource(self) -> dict[str, str]:
-        """All resource attributes, `service.name` first; those that are given win over those that were detected."""
+        """All resource attributes, `service.name` first; configured values win over detected ones."""
         return {
             "service.name": self.name,
             **self._detected,
@@ -71,10 +71,10 @@ class Service(Section):
         }
 
     def completed(self, name: str, detected: dict[str, str]) -> Service:
-        """The same with a name, unless one is given, and with what was detected."""
+        """A copy with this name, unless the configuration gives one, and with the detected attributes."""
         made = self if "name" in self.model_fields_set else self.model_copy(update={"name": name})
         made = made.model_copy()
-        made._detected = detected  # noqa: SLF001 - a copy of ours
+        made._detected = detected  # noqa: SLF001 - our own copy
         return made
 
     def given(self) -> frozenset[str]:
@@ -86,7 +86,7 @@ class Spool(Section):
     """The store between sources and destinations, in `state_dir`."""
 
     quota: Size = Field(default=1 << 30, ge=1 << 20)
-    """Bytes that the spool may take. When it is full, files wait, receivers refuse, and only what can't be read again is evicted."""
+    """Bytes that the spool may take. When it is full, files are read later, receivers refuse, and only records that can't be read again are evicted."""
 
 
 class Server(Section):
@@ -95,115 +95,114 @@ class Server(Section):
     listen: Address = "127.0.0.1:9464"
     """`host:port`. From the environment: `OUTRIDER_LISTEN`. Another address than loopback needs `web_config`, `bearer_token` or `insecure`."""
     insecure: bool = False
-    """Allow an address that others can reach, although there is neither TLS nor authentication. From the environment: `OUTRIDER_INSECURE`."""
+    """Allow an address that other machines can reach, without TLS or authentication. From the environment: `OUTRIDER_INSECURE`."""
     web_config: ReadableFile | None = None
-    """A `web.config` file of Prometheus' exporter-toolkit: TLS, users with bcrypt hashes (`outrider[web]`), headers, rate limit. It holds for every
-    page; `outrider healthcheck` and the other commands ask over the control socket, which needs none of it. From the environment:
+    """A `web.config` file as in Prometheus' exporter-toolkit: TLS, users with bcrypt hashes (`outrider[web]`), headers, rate limit. It applies to
+    every page. `outrider healthcheck` and the other commands use the control socket, which needs no authentication. From the environment:
     `OUTRIDER_WEB_CONFIG`."""
     bearer_token: Secret | None = None
-    """A token that clients may give as `Authorization: Bearer …`; beside the users of `web_config`, if there are any. From the environment: its file,
-    `OUTRIDER_TOKEN_FILE`."""
+    """A token that clients may send as `Authorization: Bearer …`, in addition to the users of `web_config`. From the environment:
+    `OUTRIDER_TOKEN_FILE`, the file that holds it."""
 
     @model_validator(mode="after")
     def _only_loopback(self) -> Server:
-        open_to_all = not (
-            self.insecure or self.web_config or self.bearer_token
-        )  # a web_config that lets everybody in is found when it is read
+        # a web_config without any authentication is found when it is read
+        open_to_all = not (self.insecure or self.web_config or self.bearer_token)
         if open_to_all and not is_loopback(split_address(self.listen)[0]):
             fix = (
                 "listen on 127.0.0.1; or set web_config or bearer_token (OUTRIDER_WEB_CONFIG, OUTRIDER_TOKEN_FILE); or, if only trusted machines "
                 "reach it, write `insecure: true` (OUTRIDER_INSECURE=true)"
             )
-            raise OptionError(f"{self.listen} can be reached from outside, without TLS or authentication", fix, key="listen")
+            raise OptionError(f"{self.listen} can be reached by other machines, without TLS or authentication", fix, key="listen")
         return self
 
 
 class Metrics(Section):
-    """Metrics on their way to destinations; `/metrics` is always as fresh as its scrape."""
+    """Metrics that are sent to destinations. `/metrics` does not depend on it: each scrape collects."""
 
     interval: Interval = 15.0
-    """How often metrics are written to the spool for the destinations. From the environment: `OTEL_METRIC_EXPORT_INTERVAL` (ms)."""
+    """How often metrics are collected and stored for the destinations. From the environment: `OTEL_METRIC_EXPORT_INTERVAL` (ms)."""
     temporality: Literal["cumulative", "delta", "lowmemory"] = "cumulative"
-    """What counters and histograms count since: their start, or the collection before (`delta`); `lowmemory` is `delta` only for what the agent counts
-    itself. From the environment: `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`."""
+    """The beginning of the time that counters and histograms cover: their start (`cumulative`), or the last collection (`delta`). `lowmemory` is `delta`
+    only for what the agent counts itself. From the environment: `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`."""
 
 
 SentryLevel = Literal["debug", "info", "warning", "error", "fatal"]
 
 
 class Errors(Section):
-    """What becomes a Sentry issue. Without a `sentry` exporter nothing does."""
+    """Errors that become Sentry issues; none without a `sentry` exporter."""
 
     level: SentryLevel = "error"
-    """Records from this level on are errors; so is one without a level that tells of an exception."""
+    """Records of this level and above are errors. A record without a level is one if it contains an exception."""
     patterns: tuple[Pattern, ...] = ()
-    """A record whose text one of these finds is an error whatever its level."""
+    """A record whose text matches one of these is an error, whatever its level."""
     in_app: tuple[str, ...] = ()
-    """Prefixes of paths or modules that are the workload's own code. None: all but site-packages and the standard library."""
+    """Prefixes of paths or modules that are the workload's own code. Without any: everything except site-packages and the standard library."""
     source: bool = True
-    """Read the `.py` files of the command or the watched process for the lines around a frame, unless they are newer than it."""
+    """Send the source lines around each frame. They are read from the `.py` files of the command or the watched process, unless a file is newer than the process."""
     locals: bool = False
-    """Send local variables, where a logger has written them. They often hold secrets."""
+    """Send local variables where the log contains them. They often hold secrets."""
     breadcrumbs: int = Field(default=50, ge=0, le=100)
-    """Records before an error that go with it."""
+    """Number of records before an error that are sent with it."""
     window: Interval = 60.0
-    """How long errors of one kind are folded: the first is sent at once, the rest at the window's end as one, with their number."""
+    """How long errors of one kind are folded: the first is sent at once, the others as one event with their number when the window ends."""
     per_fingerprint: int = Field(default=1, ge=1)
-    """Errors of one kind that are sent by themselves in each window."""
+    """Number of errors of one kind that are sent as events of their own in each window."""
     total: int = Field(default=100, ge=1)
-    """Events of all kinds together that are sent in each window; more are folded."""
+    """Number of events of all kinds that are sent in each window; further ones are folded."""
     kinds: int = Field(default=500, ge=1, le=10_000)
-    """Kinds of errors of one source that are kept apart at a time; more are counted and not told."""
+    """Number of kinds of errors of one source that are folded separately at a time; errors of further kinds are counted but not sent."""
     probes: bool = True
-    """Whether a probe that goes down is an error."""
+    """Report a probe that goes down as an error."""
     sessions: bool = True
-    """Tell of each run of the command of `exec`, and of a watched process (`process_tree`), as a release-health session, if the release is known.
+    """Send a release-health session for each run of the command of `exec`, and of a watched process (`process_tree`), if the release is known.
 
-    It ends `exited` in order (also by SIGTERM), `crashed` by proof (exit code, signal, OOM kill, last words in its log), else `abnormal`."""
+    Its status at the end is `exited` (exit code 0, SIGTERM), `crashed` (another exit code, a signal, an OOM kill, a fatal error in its log), else `abnormal`."""
     check_ins: bool = False
-    """Check in for each probe and each run of `exec` as a cron monitor of Sentry's, which is made by that. Monitors may cost money."""
+    """Send a Sentry check-in for each check of a probe and each run of `exec`. This creates a cron monitor for each, which may cost money."""
     schedule: Annotated[str, AfterValidator(_crontab)] = ""
-    """When the command of `exec` runs, as a crontab (`0 4 * * *`): makes its monitor. Without, the monitor must exist."""
+    """The schedule of the command of `exec`, as a crontab (`0 4 * * *`), from which its monitor is created. Without it, the monitor must already exist."""
     monitor: Annotated[str, AfterValidator(_slug)] = ""
-    """The slug of the monitor of `exec`'s command; else one of the service, the program, its script and a hash of the command line, in which
-    dates and ids don't count: two commands of one service have two monitors. The log names it at the start (`log: {level: info}`)."""
+    """The slug of the monitor of `exec`'s command. Default: the service, the program, its script, and a hash of the command line without dates and
+    ids, so that two commands of one service have two monitors. It is logged at the start (`log: {level: info}`)."""
     logs: SentryLevel | None = None
-    """Send records from this level on to Sentry Logs as well."""
+    """Also send records of this level and above to Sentry Logs."""
 
 
 class Log(Section):
     """The agent's own log, on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least severe level that is written."""
+    """The lowest level that is written."""
     format: Literal["auto", "console", "json"] = "auto"
-    """`auto` writes for people on a terminal and JSON elsewhere."""
+    """`auto`: `console` on a terminal, else `json`."""
 
 
 class Exec(Section):
     """The command of `outrider exec`."""
 
     buffer: Size = Field(default=8 << 20, ge=1 << 16)
-    """Bytes of each of its two outputs that may wait in memory to be stored. Both are passed on first, whatever happens here."""
+    """Bytes of each of its two outputs that may wait in memory to be stored. Output is passed on before it is stored."""
     patience: Duration = 1.0
-    """How long the command is held up when the buffer is full and nothing gets stored any more; then the oldest lines in it are given up,
-    and counted as `buffer_full`, until storing goes on. As long as it does go on, a command that is faster waits as at a full pipe. 0: never."""
+    """How long the command has to wait while the buffer is full and nothing can be stored. After that the oldest lines in the buffer are dropped,
+    and counted as `buffer_full`, until storing works again. While storing works, a command that writes faster waits as at a full pipe. 0: never."""
 
 
 class Shutdown(Section):
     """The end of a run."""
 
     grace: Duration = 8.0
-    """How long the agent reads on at most when it is asked to end: to the present end of what its sources follow, and as long as they grow or
-    the target lives. Usually over after half a second. From the environment: `OUTRIDER_SHUTDOWN_GRACE`.
+    """The longest time that the agent continues to read after SIGTERM: to the present end of its sources, and while they grow or the target
+    lives. Usually half a second is enough. From the environment: `OUTRIDER_SHUTDOWN_GRACE`.
 
-    With `drain` it fits the 10 s of `docker stop`. In Kubernetes a native sidecar is asked to end when all main containers have, with what is
-    left of the pod's grace period, at least 2 s. What stays unread is counted and said. A second signal ends the agent at once."""
+    Together with `drain` it fits the 10 s of `docker stop`. Kubernetes stops a native sidecar after all main containers have ended, with the
+    rest of the pod's grace period, at least 2 s. What stays unread is counted and reported. A second signal ends the agent at once."""
     drain: Duration = 1.5
-    """How long sending goes on after the sources have stopped. What is left stays in the spool for the next start.
+    """How long sending continues after the sources have stopped. The rest stays in the spool for the next start.
 
-    A destination that had failed by then gets one more attempt. After a command that ended by itself (`exec`) a destination that has not failed
-    gets what is left of `grace`: no one waits for such an end with a kill, and its records may be nowhere else."""
+    A destination that had failed by then gets one more attempt. When the command of `exec` ended without a signal to the agent, a destination that
+    has not failed gets the rest of `grace`, because its records may be nowhere else."""
 
 
 class Entry(Section):
@@ -212,7 +211,7 @@ class Entry(Section):
     type: Name
     """The component type, one of `outrider components`."""
     name: Name
-    """Unique; the key of its positions or cursors, and its label in metrics. Without one: the type, or a probe's URL."""
+    """Unique name: the key of its positions or cursors, and its label in metrics. Default: the type, or a probe's URL."""
     options: SerializeAsAny[ComponentConfig]
 
 
@@ -220,16 +219,16 @@ class SamplerEntry(Entry):
     """A configured sampler."""
 
     interval: Interval = 15.0
-    """How often it is asked."""
+    """How often it is sampled."""
 
 
 class ProbeEntry(Entry):
     """A configured probe."""
 
     interval: Interval = 15.0
-    """How often it looks."""
+    """How often it checks."""
     timeout: Interval = 5.0
-    """After which a look has failed; without one at most the interval."""
+    """Time after which a check has failed. The default is shortened to the interval."""
 
     @model_validator(mode="after")
     def _one_at_a_time(self) -> ProbeEntry:
@@ -242,9 +241,9 @@ class Settings(Section):
     """Everything that can be configured."""
 
     include: tuple[str, ...] = ()
-    """Further files, as in `[conf.d/*.yaml]`, relative to this one: their lists are joined to this one's, anything else is set once."""
+    """Further files, as in `[conf.d/*.yaml]`, relative to this one. Their lists are appended to this file's; any other option may be set only once."""
     service: Service = Service()
-    """Who the workload is: the OpenTelemetry resource that everything is sent with."""
+    """The identity of the workload: the OpenTelemetry resource of everything that is sent."""
     state_dir: FilePath = Path(".outrider")
     """Directory of the spool, its lock and the agent's socket. From the environment: `OUTRIDER_STATE_DIR`."""
     spool: Spool = Spool()
@@ -252,19 +251,19 @@ class Settings(Section):
     server: Server = Server()
     """The agent's own pages: `/metrics`, `/healthz`, `/readyz`, `/`."""
     redact: RedactConfig = RedactConfig()
-    """What is taken out of log records before they are stored."""
+    """Redaction of secrets in log records, before they are stored."""
     metrics: Metrics = Metrics()
-    """Metrics on their way to destinations; `/metrics` is always as fresh as its scrape."""
+    """Metrics that are sent to destinations. `/metrics` does not depend on it: each scrape collects."""
     errors: Errors = Errors()
-    """What becomes a Sentry issue. Without a `sentry` exporter nothing does."""
+    """Errors that become Sentry issues; none without a `sentry` exporter."""
     sources: tuple[Entry, ...] = ()
-    """What is read: each has a `type`, perhaps a `name`, and the options of that type."""
+    """Where records come from. Each has a `type`, an optional `name`, and the options of that type."""
     samplers: tuple[SamplerEntry, ...] = ()
-    """What is measured at an interval."""
+    """Measurements at an interval."""
     probes: tuple[ProbeEntry, ...] = ()
-    """What is looked at from outside. With a `url`, the type follows from its scheme."""
+    """Checks from outside. With a `url`, its scheme gives the type."""
     exporters: tuple[Entry, ...] = ()
-    """Where everything is sent. Without any, records stay in the spool and readable."""
+    """Where records are sent. Without any, they stay in the spool, where they can be read."""
     log: Log = Log()
     """The agent's own log, on stderr."""
     exec: Exec = Exec()
@@ -273,7 +272,7 @@ class Settings(Section):
     """The end of a run."""
 
     def for_command(self, command: Sequence[str]) -> Settings:
-        """These, with what follows from the command of `exec`: the slug of its monitor."""
+        """A copy for a command of `exec`: with the slug of its monitor."""
         if self.errors.monitor or not self.errors.check_ins:
             return self
         errors = self.errors.model_copy(update={"monitor": command_slug(self.service.name, command)})

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Data = None | bool | int | float | str | list["Data"] | dict[str, "Data"]
-"""What a YAML document can hold here."""
+"""A value of a YAML document."""
 
 TWIN: Final = "_file"
 """`token_file` names a file that holds the secret `token`."""
@@ -32,7 +32,7 @@ class Place(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong, or, as a warning, doubtful."""
+    """One error, or one warning."""
 
     place: Place
     path: str
@@ -68,7 +68,7 @@ class Tree:
     """The variables that the data refers to."""
     faults: list[Fault] = field(default_factory=list)
     warnings: list[Fault] = field(default_factory=list)
-    """Doubtful things, with which the agent starts all the same."""
+    """Faults that do not keep the agent from starting."""
 
     def key_place(self, route: Route) -> Place:
         """Where the key stands, or else the nearest thing around it."""
@@ -124,7 +124,7 @@ def dotted(route: Route) -> str:
 
 
 def kind_of(value: object) -> str:
-    """What a value is, in YAML's words."""
+    """The type of a value, in YAML's words."""
     names = {bool: "a boolean", int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
     return names.get(type(value), "nothing")
 
@@ -135,7 +135,7 @@ class Site(NamedTuple):
     tree: Tree
     route: Route
     also: tuple[str, ...] = ()
-    """Keys that stand there as well but that somebody else reads: for suggestions."""
+    """Further keys of the mapping, which are checked elsewhere: for suggestions."""
 
     def fault(self, route: Route, message: str, fix: str = "") -> None:
         """Note a fault at the value at a route below."""

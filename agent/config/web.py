@@ -62,7 +62,7 @@ class HttpServerConfig(Section):
     """`http_server_config`."""
 
     http2: bool = True
-    """Allowed, not demanded: this server speaks HTTP/1.1 to everybody, whatever is written."""
+    """Allowed, not demanded: this server speaks HTTP/1.1 in any case."""
     headers: ResponseHeaders = ResponseHeaders()
 
 
@@ -75,7 +75,7 @@ class RateLimit(Section):
 
 
 class WebConfig(Section):
-    """The file."""
+    """The whole file."""
 
     tls_server_config: TlsServer | None = None
     http_server_config: HttpServerConfig = HttpServerConfig()
@@ -84,7 +84,7 @@ class WebConfig(Section):
 
     @property
     def guarded(self) -> bool:
-        """Whether not everybody who reaches the address is let in."""
+        """Whether clients have to authenticate."""
         return bool(self.basic_auth_users) or bool(
             self.tls_server_config and self.tls_server_config.client_auth_type == "RequireAndVerifyClientCert"
         )

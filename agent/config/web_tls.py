@@ -47,7 +47,9 @@ def _client_auth(value: str) -> str:
             f"{value} takes a certificate without verifying it, which is not available here", "write RequireAndVerifyClientCert"
         )
     if value not in ("NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"):
-        raise OptionError(f"{value!r} is no client_auth_type", "write NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert")
+        raise OptionError(
+            f"{value!r} is not a client_auth_type", "write NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert"
+        )
     return value
 
 
@@ -140,7 +142,7 @@ def _load(config: TlsServer) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     with ExitStack() as stack:
         cert, key = _path(config.cert_file, config.cert, stack), _path(config.key_file, config.key, stack)
-        context.load_cert_chain(cert, key, password="")  # for want of any OpenSSL would ask the terminal, and wait for it
+        context.load_cert_chain(cert, key, password="")  # without one OpenSSL would ask the terminal, and wait
     if config.cipher_suites:
         context.set_ciphers(":".join(CIPHERS[name] for name in config.cipher_suites))
     if not config.prefer_server_cipher_suites:

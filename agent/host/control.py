@@ -87,7 +87,7 @@ def _connected(state_dir: Path, timeout: float) -> Iterator[_UnixConnection]:
     except (OSError, http.client.HTTPException) as error:
         raise UnavailableError(f"the agent on {state_dir} can't be asked: {_reason(error)}") from error
     except ValueError as error:
-        raise UnavailableError(f"what listens on {socket_path(state_dir)} is no agent: {error}") from error
+        raise UnavailableError(f"the process that listens on {socket_path(state_dir)} is not an outrider agent: {error}") from error
 
 
 def _reason(error: Exception) -> str:

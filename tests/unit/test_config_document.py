@@ -162,7 +162,7 @@ def test_substitute_lists_its_variables():
     """Only real references are listed: a literal with `$$` is still a literal."""
     assert substitute("$$5", {}) == ("$5", (), ())
     assert substitute("${A}${B}", {"A": "1", "B": "2"}) == ("12", ("A", "B"), ())
-    assert substitute("${A", {"A": "1"}).problems == ("'${A' is no reference to an environment variable",)
+    assert substitute("${A", {"A": "1"}).problems == ("'${A' is not a reference to an environment variable",)
 
 
 @pytest.mark.parametrize(

@@ -174,12 +174,12 @@ def test_an_open_address():
     """Listening for others needs a guard or a word that none is wanted; the fault names the variables for both, and an open page is warned about."""
     open_to_all = {"OUTRIDER_LISTEN": "0.0.0.0:9464"}
     (line,) = faults(open_to_all)
-    assert line.startswith("OUTRIDER_LISTEN: server.listen: 0.0.0.0:9464 can be reached from outside")
+    assert line.startswith("OUTRIDER_LISTEN: server.listen: 0.0.0.0:9464 can be reached by other machines")
     assert all(name in line for name in ("OUTRIDER_INSECURE=true", "OUTRIDER_TOKEN_FILE", "OUTRIDER_WEB_CONFIG"))
     settings, warnings = read(None, {**open_to_all, "OUTRIDER_INSECURE": "True"})
     assert settings.server.insecure
     assert [str(warning).partition(" (fix")[0] for warning in warnings] == [
-        "OUTRIDER_INSECURE: server.insecure: everybody who reaches 0.0.0.0:9464 can read the pages, without TLS or authentication"
+        "OUTRIDER_INSECURE: server.insecure: every client that reaches 0.0.0.0:9464 can read the pages, without TLS or authentication"
     ]
     assert read(None, {"OUTRIDER_INSECURE": "true"}).warnings == ()
     assert faults({"OUTRIDER_INSECURE": "yes please"}) == [

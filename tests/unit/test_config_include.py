@@ -21,7 +21,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def faults(path) -> list[str]:
-    """What is wrong, without the fixes, with paths relative to the main file's directory."""
+    """The faults, without the fixes, with paths relative to the main file's directory."""
     with pytest.raises(InvalidConfigError) as caught:
         read(path, {})
     return [line.partition(" (fix")[0].replace(f"{path.parent}/", "") for line in str(caught.value).split("\n")]
@@ -50,7 +50,7 @@ def test_faults_name_the_included_file(folder):
 
 
 def test_a_value_is_set_once(folder):
-    """What two files set is refused, naming both."""
+    """An option that two files set is refused, naming both."""
     main = folder("main.yaml", "include: [conf.d/a.yaml]\nserver: {listen: 'localhost:1'}\nspool: {quota: 1GiB}\n")
     folder("conf.d/a.yaml", "server: {listen: 'localhost:2'}\n")
     assert faults(main) == ["conf.d/a.yaml:1:18: server.listen: is already set in main.yaml:2:18"]
@@ -69,13 +69,24 @@ def test_references_and_syntax_in_included_files(folder):
 
 
 def test_what_can_be_included(folder):
-    """A pattern may match nothing; a plain name must exist; an included file includes no others; a directory is no file."""
-    main = folder("main.yaml", "include: [conf.d/*.none, gone.yaml, conf.d/a.yaml, conf.d]\n")
+    """A plain name must exist; an included file includes no others; a directory is not a file."""
+    main = folder("main.yaml", "include: [gone.yaml, conf.d/a.yaml, conf.d]\n")
     folder("conf.d/a.yaml", "include: [../main.yaml]\n")
     assert faults(main) == [
         "conf.d/a.yaml:1:1: include: an included file includes no others",
-        "main.yaml:1:26: include: no such file: gone.yaml",
-        "main.yaml:1:52: include: conf.d cannot be read: Is a directory",
+        "main.yaml:1:11: include: no such file: gone.yaml",
+        "main.yaml:1:37: include: conf.d cannot be read: Is a directory",
+    ]
+
+
+def test_a_pattern_without_a_match_is_a_warning(folder):
+    """A pattern that matches no file is reported with its place and the whole pattern; the agent starts nevertheless."""
+    main = folder("main.yaml", "include: [conf.d/*.yml, conf.d/*.yaml]\n")
+    folder("conf.d/a.yaml", "log: {level: debug}\n")
+    settings, warnings = read(main, {})
+    assert settings.log.level == "debug"
+    assert [str(one) for one in warnings] == [
+        f"{main}:1:11: include: no file matches {main.parent}/conf.d/*.yml (fix: create it or correct the path)"
     ]
 
 
@@ -89,7 +100,7 @@ def test_what_can_be_included(folder):
     ],
 )
 def test_what_include_may_be(folder, value, message):
-    """Only names are included; what is none is told where it stands, and the others are included all the same."""
+    """Only names are included. Any other value is reported with its place, and the names are included nevertheless."""
     found = faults(folder("main.yaml", f"include: {value}\n"))
     assert message in found
     assert ("main.yaml:1:1: include: an included file includes no others" in found) == ("main" in value)

@@ -157,7 +157,7 @@ rate_limit: {interval: soon}
         ("{cert_file: cert.pem, key_file: key.pem, client_allowed_sans: [a]}", "no name to compare"),
         ("{cert_file: cert.pem, key_file: key.pem, min_version: TLS13, max_version: TLS12}", "is newer than"),
         ("{cert_file: cert.pem, key_file: key.pem, curve_preferences: [CurveP256, X25519]}", "at most 1"),
-        ("{cert_file: cert.pem, key_file: key.pem, client_auth_type: Maybe}", "is no client_auth_type"),
+        ("{cert_file: cert.pem, key_file: key.pem, client_auth_type: Maybe}", "is not a client_auth_type"),
         ("{cert_file: cert.pem, key_file: key.pem, curve_preferences: [Curve1]}", "is not available"),
     ],
 )
@@ -203,7 +203,7 @@ def test_an_address_for_others_needs_a_guard(folder: Path, server: str, web: str
     if accepted:
         assert read(main, {}).settings.server.listen == "0.0.0.0:9464"
         return
-    with pytest.raises(InvalidConfigError, match=r"main\.yaml:2:11: server\.listen: can be reached from outside"):
+    with pytest.raises(InvalidConfigError, match=r"main\.yaml:2:11: server\.listen: can be reached by other machines"):
         read(main, {})
 
 

@@ -101,12 +101,12 @@ def test_one_that_drips_is_hung_as_well(tmp_path, listen):
         (b"+PONG\r\n", "answers no HTTP"),
         (b"", "broke the connection off"),
         (http(b"{}", **{"Content-Length": 100}), "broke the connection off"),
-        (http(b"hello"), "is no agent"),
+        (http(b"hello"), "is not an outrider agent"),
         (http(b"not found", "404 Not Found"), "status 404: not found"),
         (http(b"no signal 'x'", "400 Bad Request"), "^no signal 'x'$"),
     ],
 )
-def test_a_foreign_listener_is_told_as_one(tmp_path, listen, answer, words):
+def test_a_foreign_listener_is_reported(tmp_path, listen, answer, words):
     """Whatever it says, there is one clear sentence, and no traceback."""
     listen(answer)
     with pytest.raises(OutriderError, match=words):
