@@ -19,9 +19,11 @@ from agent.encode.otlp_columns import RECORD_HEADS, Levels
 from agent.record import SCHEMA_URL, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from agent.record import LogRecord, Origin, Value
+
+    Clean = Callable[[Mapping[str, Value]], Mapping[str, Value]]
 
 _TIME: Final = Struct("<BQ").pack
 """LogRecord.time_unix_nano = 1 and observed_time_unix_nano = 11: a tag and a fixed64."""
@@ -42,11 +44,16 @@ class LogEncoder:
     """Encodes batches of records for one resource. Not for several threads at once: it owns its tables."""
 
     def __init__(
-        self, resource: Mapping[str, Value], scope: tuple[str, str] = ("outrider", __version__), given: Container[str] = ()
+        self,
+        resource: Mapping[str, Value],
+        scope: tuple[str, str] = ("outrider", __version__),
+        given: Container[str] = (),
+        clean: Clean = lambda attributes: attributes,
     ) -> None:
-        """`given` are the names of resource attributes that no origin's take the place of."""
+        """`given` are the names of resource attributes that no origin's take the place of; `clean` redacts what origins know of resource and scope."""
         name, version = scope
         self._given = given
+        self._clean = clean
         self.describe(resource)
         self._schema = delimited(0x1A, SCHEMA_URL.encode())
         self._scope = _scope(Scope(name, version))
@@ -79,12 +86,14 @@ class LogEncoder:
         """ExportLogsServiceRequest.resource_logs = 1: resource = 1, scope_logs = 2, schema_url = 3; `more` is what the origins know of the resource."""
         resource = self._resource_bytes
         if more:
-            resource = _resource({**self._resource, **{key: value for key, value in more.items() if key not in self._given}})
+            resource = _resource({**self._resource, **{key: value for key, value in self._clean(more).items() if key not in self._given}})
         return delimited(0x0A, resource + b"".join(map(self._scope_logs, groups)) + self._schema)
 
     def _scope_logs(self, group: _Group) -> bytes:
         """ResourceLogs.scope_logs = 2: scope = 1, log_records = 2."""
-        return delimited(0x12, (self._scope if group.scope is None else _scope(group.scope)) + b"".join(group.records))
+        scope = group.scope
+        head = self._scope if scope is None else _scope(scope._replace(attributes=self._clean(scope.attributes)))
+        return delimited(0x12, head + b"".join(group.records))
 
     def _encode_records(self, records: Sequence[LogRecord], groups: list[_Group]) -> None:
         """Each record with its tag and length in turn. One loop with local variables: a call per value would cost more than the work."""

@@ -36,7 +36,7 @@ class Builder:
         self._host = host
         self._redactor = Redactor(settings.redact)
         self._resource = settings.service.resource()
-        self._encoder = LogEncoder(self._resource, ("outrider", __version__), settings.service.given())
+        self._encoder = LogEncoder(self._resource, ("outrider", __version__), settings.service.given(), self._redactor.attributes)
         self._pipeline = Pipeline()
         self.roots = self._pipeline.roots
         self.stages: list[Stage] = []

@@ -93,6 +93,10 @@ class Redactor:
         """A text without secrets: for messages of servers and errors that we repeat."""
         return self._text(text, Counter()) if self._config.enabled else text
 
+    def attributes(self, attributes: Mapping[str, Value]) -> Mapping[str, Value]:
+        """Attributes without secrets: those of a resource or a scope, which are no record's own."""
+        return self._dict(attributes, Counter()) if self._config.enabled else attributes
+
     def _is_clean(self, records: Sequence[LogRecord]) -> bool:
         """Whether the lines of a block hold nothing that might be a secret."""
         return (

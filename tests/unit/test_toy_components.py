@@ -185,6 +185,16 @@ async def test_a_record_arrives_with_its_own_resource_and_scope(tmp_path):
     await pipeline.close()
 
 
+async def test_a_secret_in_a_records_own_resource_is_redacted(tmp_path):
+    """What a source says of a resource or a scope is searched like what it says in a record; a configured attribute is the user's own business."""
+    spool = MemorySpool()
+    pipeline, _ = built(tmp_path, "sources: [{type: pods, names: ['postgres://app:tr0ub4dor@db/app']}]\n", spool)
+    await conformance.stop(await begun(pipeline.sources[0]))
+    assert b"tr0ub4dor" not in spool.appends[0].payloads[0].body
+    assert spool.appends[0].payloads[0].body.count(b"[REDACTED]") == 2
+    await pipeline.close()
+
+
 async def test_spans_arrive_redacted_and_can_be_halved(tmp_path):
     """What the toy encodes itself is searched all the same, is sent by the OTLP exporter as traces, and is cut in two where it is too large."""
     spool = MemorySpool()
