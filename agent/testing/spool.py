@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.errors import SpoolOversizeError
+from agent.errors import SpoolFullError, SpoolOversizeError
 from agent.record import Owner, Row
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ class MemorySpool:
         self.rows = list(rows)
         """Stored and not settled."""
         self.appends: list[Append] = []
-        self.stored: dict[str, dict[str, bytes]] = {}
-        """The committed positions of each source."""
-        self.state: dict[tuple[Owner, str], dict[str, bytes]] = {}
-        """What others keep for a source, by owner and source."""
+        self.kept: defaultdict[Owner, dict[str, dict[str, bytes]]] = defaultdict(dict)
+        """The committed positions by owner and source."""
+        self.full = False
+        """Whether appends are refused."""
         self.settled: list[Settled] = []
         self.remembered: dict[str, bytes | None] = {}
         """What the exporter wants to know after a kill."""
@@ -76,18 +77,19 @@ class MemorySpool:
             await self.gate.wait()
         if sum(len(payload.body) for payload in payloads) > self.largest:
             raise SpoolOversizeError("never")
+        if self.full:
+            raise SpoolFullError("full")
         self._fail()
         self.appends.append(Append(source, payloads, positions, drops, replayable, durable))
-        _move(self.stored.setdefault(source, {}), positions)
-        for owner, moved in (state or {}).items():
-            _move(self.state.setdefault((owner, source), {}), moved)
+        for owner, moved in {Owner.SOURCE: positions, **(state or {})}.items():
+            _move(self.kept[owner].setdefault(source, {}), moved)
         for payload in payloads:
             self.add(_row(len(self.rows) + len(self.settled) + 1, source, payload))
         return len(self.appends)
 
     async def positions(self, name: str, owner: Owner = Owner.SOURCE) -> dict[str, bytes]:
         """Return what is committed."""
-        return dict(self.stored.get(name, {}) if owner is Owner.SOURCE else self.state.get((owner, name), {}))
+        return dict(self.kept[owner].get(name, {}))
 
     async def wait_for_room(self) -> None:
         """Return at once, and count it."""

@@ -24,6 +24,7 @@ from agent.net.message import parse_target
 from agent.net.progress import Phases
 from agent.net.resolver import Address, alternate
 from agent.record import Row, Signal
+from agent.testing.spool import MemorySpool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,31 +147,9 @@ class Clock:
         self.now += seconds
 
 
-class Spool:
-    """Rows behind one cursor, and what became of them; some transactions fail."""
-
-    def __init__(self, rows: Sequence[Row], faults: Sequence[bool]) -> None:
-        self.rows = list(rows)
-        self.faults = list(faults)
-        self.books: dict[int, tuple[int, int, int]] = {}
-
-    async def next_row(self, _destination, _signal):
-        await self._work()
-        return self.rows[0] if self.rows else None
-
-    async def wait_for_rows(self, _destination, _signal):
-        await asyncio.Event().wait()
-
-    async def settle(self, _destination, row, *, sent, rejected=0, dead=(), positions):  # noqa: ARG002 - the spool's own
-        await self._work()
-        assert row is self.rows[0]
-        self.rows.pop(0)
-        self.books[row.seq] = (sent, rejected, sum(letter.records for letter in dead))
-
-    async def _work(self):
-        await asyncio.sleep(0)
-        if self.faults and self.faults.pop(0):
-            raise SpoolError("no")
+def books(spool: MemorySpool) -> dict[int, tuple[int, int, int]]:
+    """Row → records sent, rejected and dead."""
+    return {one.seq: (one.sent, one.rejected, sum(letter.records for letter in one.dead)) for one in spool.settled}
 
 
 class Destination:
@@ -223,7 +202,7 @@ def _rows(sizes: Sequence[int]) -> list[Row]:
     return rows
 
 
-def _sender(spool: Spool, destination: Destination) -> Sender:
+def _sender(spool: MemorySpool, destination: Destination) -> Sender:
     clock = Clock()
     return Sender(
         destination,
@@ -237,7 +216,7 @@ def _sender(spool: Spool, destination: Destination) -> Sender:
     )
 
 
-async def _life(spool: Spool, destination: Destination, steps: int | None) -> None:
+async def _life(spool: MemorySpool, destination: Destination, steps: int | None) -> None:
     """One run of the agent: to the end, or cut off after some steps of the loop."""
     sender = _sender(spool, destination)
     sender.drain()
@@ -261,7 +240,7 @@ async def _life(spool: Spool, destination: Destination, steps: int | None) -> No
 def test_every_record_finds_exactly_one_end(sizes, script, faults, lives):
     """Whatever is answered, and wherever the agent dies: sent + rejected + dead = all, in order; nothing is lost, repeats are the same bytes."""
     rows = _rows(sizes)
-    spool, destination = Spool(rows, faults), Destination(script)
+    spool, destination = MemorySpool(rows, faults=[SpoolError("no") if fails else None for fails in faults]), Destination(script)
 
     async def all_lives() -> None:
         for steps in (*lives, None):
@@ -269,19 +248,19 @@ def test_every_record_finds_exactly_one_end(sizes, script, faults, lives):
 
     asyncio.run(all_lives())
     assert spool.rows == []
-    assert list(spool.books) == [row.seq for row in rows]
+    assert [one.seq for one in spool.settled] == [row.seq for row in rows]
     for row in rows:
-        sent, rejected, dead = spool.books[row.seq]
+        sent, rejected, dead = books(spool)[row.seq]
         assert sent + rejected + dead == row.records
     taken = {text for text, _ in destination.ends}
-    assert all(len([text for text in taken if text.startswith(f"{row.seq}/")]) >= sum(spool.books[row.seq][:2]) for row in rows)
+    assert all(len([text for text in taken if text.startswith(f"{row.seq}/")]) >= sum(books(spool)[row.seq][:2]) for row in rows)
     assert list(dict.fromkeys(int(text.split("/")[0]) for text, _ in destination.ends)) == sorted({int(t.split("/")[0]) for t in taken})
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.lists(st.sampled_from(["take", "retry", "partial"]), max_size=20))
 def test_without_a_death_nothing_is_taken_twice(sizes, script):
     """As long as the agent lives, each record is taken once."""
-    spool, destination = Spool(_rows(sizes), []), Destination(script)
+    spool, destination = MemorySpool(_rows(sizes)), Destination(script)
     asyncio.run(_life(spool, destination, None))
     texts = [text for text, _ in destination.ends]
     assert len(texts) == len(set(texts)) == sum(sizes)
@@ -291,7 +270,7 @@ def test_without_a_death_nothing_is_taken_twice(sizes, script):
 def test_a_limit_costs_only_what_is_over_it(sizes, limit):
     """Behind any limit exactly the records that do not fit by themselves are dead letters."""
     rows = _rows(sizes)
-    spool, destination = Spool(rows, []), Destination([])
+    spool, destination = MemorySpool(rows), Destination([])
     plain = destination.export
 
     async def limited(row: Row) -> Accepted:
@@ -304,7 +283,7 @@ def test_a_limit_costs_only_what_is_over_it(sizes, limit):
     singles = [half for row in rows for half in _singles(row)]
     fitting = [text for text, size in singles if size <= limit]
     assert [text for text, _ in destination.ends] == fitting
-    assert sum(dead for _, _, dead in spool.books.values()) == len(singles) - len(fitting)
+    assert sum(dead for _, _, dead in books(spool).values()) == len(singles) - len(fitting)
 
 
 def _singles(row: Row) -> list[tuple[str, int]]:

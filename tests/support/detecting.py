@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from agent.errors import SpoolFullError
+import zlib
+
 from agent.event_names import PROCESS_EXITED
 from agent.issues.envelope.format import decode
 from agent.record import LogRecord, Origin, Owner, Severity
+from agent.testing.spool import MemorySpool
 from tests.support.sentry import NOW_NS
 
 TRACEBACK = b'Traceback (most recent call last):\n  File "/app/a.py", line 3, in f\n    g()\nKeyError: 7\n'
 LABELS = {"release": "app@1", "environment": "test"}
 
 
-class Spool:
-    """Keeps what is appended; refuses when told to."""
+class Spool(MemorySpool):
+    """Keeps what is appended, so that it can be read."""
 
-    def __init__(self):
-        self.rows, self.stored, self.full = [], {}, False
+    @property
+    def stored(self):
+        """What the detector keeps, by source."""
+        return self.kept[Owner.ISSUES]
 
-    async def positions(self, source, owner):
-        assert owner is Owner.ISSUES
-        return dict(self.stored.get(source, {}))
-
-    async def append(self, source, payloads, positions, drops, *, replayable, state=None):
-        assert (dict(positions), dict(drops)) == ({}, {})
-        assert replayable in (True, False)
-        if self.full:
-            raise SpoolFullError("full")
-        self.rows += payloads
-        kept = self.stored.setdefault(source, {})
-        for key, value in (state or {}).get(Owner.ISSUES, {}).items():
-            kept.pop(key, None)
-            if value is not None:
-                kept[key] = value
-        return 1
+    def add(self, row):
+        """Keep a row as it was before it was compressed."""
+        super().add(row._replace(body=zlib.decompress(row.body, wbits=31)))
 
     def items(self, type_):
         return [item.json() for row in self.rows for item in decode(row.body).items if item.type == type_]

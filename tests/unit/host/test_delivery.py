@@ -22,6 +22,7 @@ from agent.host.delivery_state import (
 from agent.metrics import Metrics
 from agent.record import Row, Signal
 from agent.testing.clock import FakeClock, settle
+from agent.testing.spool import MemorySpool
 
 
 def make_row(seq: int, records: int = 3, size: int = 10) -> Row:
@@ -38,41 +39,6 @@ def texts(row: Row) -> list[str]:
     """The texts of a row's records."""
     request = ExportLogsServiceRequest.FromString(zlib.decompress(row.body, wbits=31))
     return [one.body.string_value for logs in request.resource_logs for scope in logs.scope_logs for one in scope.log_records]
-
-
-class Spool:
-    """Keeps the sender's law in memory: a row goes only by `settle`, and its records must all be accounted for."""
-
-    def __init__(self, *rows: Row) -> None:
-        self.rows = list(rows)
-        self.settled: list[tuple[int, int, int, list]] = []
-        self.faults: list[SpoolError] = []
-        self.positions: dict[str, bytes] = {}
-        self._changed = asyncio.Event()
-
-    def add(self, row: Row) -> None:
-        self.rows.append(row)
-        self._changed.set()
-
-    async def next_row(self, _destination: str, _signal: Signal) -> Row | None:
-        self._changed.clear()
-        await self._maybe_fail()
-        return self.rows[0] if self.rows else None
-
-    async def wait_for_rows(self, _destination: str, _signal: Signal) -> None:
-        await self._changed.wait()
-
-    async def settle(self, _destination: str, row: Row, *, sent: int, rejected: int = 0, dead=(), positions) -> None:
-        await self._maybe_fail()
-        assert sent + rejected + sum(letter.records for letter in dead) == row.records
-        assert self.rows.pop(0) is row
-        self.settled.append((row.seq, sent, rejected, list(dead)))
-        self.positions |= positions
-
-    async def _maybe_fail(self) -> None:
-        await asyncio.sleep(0)
-        if self.faults:
-            raise self.faults.pop(0)
 
 
 class Destination:
@@ -119,7 +85,7 @@ class Bench:
 
     def __init__(self, destination: Destination, *rows: Row) -> None:
         self.clock = FakeClock()
-        self.spool = Spool(*rows)
+        self.spool = MemorySpool(rows)
         self.destination = destination
         self.telemetry = Telemetry()
         self.metrics = Metrics({}, self.clock)
@@ -635,4 +601,4 @@ async def test_what_an_exporter_remembers_is_settled_with_the_row():
         Destination(Accepted(positions={"a": b"1"}), refusal, Accepted(positions={"a": b"3"})), make_row(1), make_row(2), make_row(3)
     )
     await bench.drain()
-    assert bench.spool.positions == {"a": b"3", "b": b"2"}
+    assert bench.spool.remembered == {"a": b"3", "b": b"2"}
