@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 
 FAILURES: Final = Metric("outrider.component.failures", Kind.COUNTER, "{failure}", "Times that a component raised and was started again.")
-UNJUDGED: Final = Metric("outrider.errors.unjudged", Kind.COUNTER, "{record}", "Records that the search for errors failed on.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +62,6 @@ class AgentImpaired(Event):
     level = Level.ERROR
     error: str
     instead: str
-
-
-@dataclass(frozen=True, slots=True)
-class DetectionFailed(Event):
-    """A record could not be judged: it is stored, but if it was an error, no issue tells of it."""
-
-    name = "detection failed"
-    level = Level.ERROR
-    counter = UNJUDGED
-    labels = ("source",)
-    source: str
-    error: str
 
 
 @dataclass(frozen=True, slots=True)

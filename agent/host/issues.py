@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from agent.component import Labelling
 from agent.event_names import CHILD, TARGET
-from agent.issues.assembly import IssueOptions, assemble
 from agent.issues.envelope.names import environment, environment_of, release, release_of
 from agent.issues.event.completer import LazyCompleter
 from agent.issues.event.frames import EncodeOptions, NoSourceCode
 from agent.issues.event.source_files import SourceFiles
 from agent.issues.event.workload import Workload
 from agent.issues.folding.windows import FoldingLimits
+from agent.issues.issues import IssueOptions, assemble
 from agent.issues.reading.rules import Rules
 from agent.issues.reading.subject import resource_subject
 from agent.issues.runs.run import Reporting

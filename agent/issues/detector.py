@@ -10,7 +10,7 @@ batch changes stands in its `changes` and becomes the state of its source only w
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -22,17 +22,17 @@ from agent.issues.reading.grouping import key_of
 from agent.issues.reading.rules import is_child, is_exit
 from agent.metrics import Kind, Metric
 from agent.record import Detected
-from agent.telemetry import DetectionFailed
+from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from agent.clock import Clock
-    from agent.issues.event.error_event import ErrorEvent
+    from agent.issues.event.error_event import Breadcrumb, ErrorEvent
     from agent.issues.payloads import EventPayloads
     from agent.issues.reader import RecordReader
     from agent.issues.recent.activity import RecentActivity
-    from agent.issues.recent.breadcrumbs import Breadcrumbs, LazyBreadcrumbs
+    from agent.issues.recent.breadcrumbs import Breadcrumbs
     from agent.issues.runs.keeper import RunKeeper
     from agent.issues.source_states import SourceStates
     from agent.metrics import Metrics
@@ -42,6 +42,19 @@ if TYPE_CHECKING:
 FOUND: Final = Metric(
     "outrider.errors.found", Kind.COUNTER, "{error}", "Errors found in records, by what became of them: sent, folded, dropped."
 )
+UNJUDGED: Final = Metric("outrider.errors.unjudged", Kind.COUNTER, "{record}", "Records that the search for errors failed on.")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionFailed(Event):
+    """A record could not be read as an error: it is stored, but there is no issue for it."""
+
+    name = "detection failed"
+    level = Level.ERROR
+    counter = UNJUDGED
+    labels = ("source",)
+    source: str
+    error: str
 
 
 class IssueDetector:
@@ -82,14 +95,14 @@ class IssueDetector:
             if not errors and not begins:
                 yield Detected(logs, commit=remember)
                 return
-            before = self._breadcrumbs.before(source, records, (record.origin for _, record in errors), waiting)
+            preceding = self._breadcrumbs.before(source, records, (record.origin for _, record in errors), waiting)
             if not of_child and any(is_exit(record) for _, record in errors):
                 await self._states.settle()
             async with self._changes(source, of_child=of_child) as changes:
                 if begins:
                     self._runs.begin_child(changes, records[0])
                 for index, record in errors:
-                    await self._read(changes, record, before.of(index))
+                    await self._read(changes, record, partial(preceding.breadcrumbs, index))
                 yield Detected([*logs, *changes.payloads], changes.positions(), {}, partial(self._commit, changes, remember))
 
     @contextlib.asynccontextmanager
@@ -100,12 +113,12 @@ class IssueDetector:
             with (await self._states.restore(source)).begin() as draft:
                 yield BatchChanges(source, state, state if of_child else self._states.of(TARGET), draft)
 
-    async def _read(self, changes: BatchChanges, record: LogRecord, breadcrumbs: LazyBreadcrumbs) -> None:
+    async def _read(self, changes: BatchChanges, record: LogRecord, breadcrumbs: Callable[[], tuple[Breadcrumb, ...]]) -> None:
         with changes.surviving():
             for event in self._reader.events(record, changes):
                 await self._report(changes, event, breadcrumbs)
 
-    async def _report(self, changes: BatchChanges, event: ErrorEvent, breadcrumbs: LazyBreadcrumbs) -> None:
+    async def _report(self, changes: BatchChanges, event: ErrorEvent, breadcrumbs: Callable[[], tuple[Breadcrumb, ...]]) -> None:
         """Send an error, or fold it. Only what is sent needs breadcrumbs, and of a storm nearly nothing is."""
         key = key_of(event, self._payloads.service)
         choice = changes.fold(key, event, self._clock.wall_ns())

@@ -1,30 +1,60 @@
-"""Everything about errors, as the host runs it: the detector for its intakes, and the work between batches."""
+"""Everything about errors, as the host runs it: its options, its parts put together, and the work between batches."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from agent.clock import every
+from agent.issues.detector import IssueDetector
+from agent.issues.event.frames import EncodeOptions
+from agent.issues.folding.summaries import Summaries
+from agent.issues.folding.windows import FoldingLimits
+from agent.issues.payloads import EventPayloads
+from agent.issues.reader import RecordReader
+from agent.issues.reading.rules import Rules
+from agent.issues.recent.activity import RecentActivity
+from agent.issues.recent.breadcrumbs import Breadcrumbs
+from agent.issues.runs.keeper import RunKeeper
+from agent.issues.runs.monitors import Monitors
+from agent.issues.source_states import SourceStates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from agent.clock import Clock
-    from agent.issues.detector import IssueDetector
-    from agent.issues.folding.summaries import Summaries
-    from agent.issues.payloads import EventPayloads
-    from agent.issues.runs.keeper import RunKeeper
-    from agent.issues.runs.monitors import Monitors
-    from agent.issues.source_states import SourceStates
+    from agent.issues.event.completer import Completer
+    from agent.issues.reading.subject import Subject
+    from agent.issues.runs.run import Reporting
+    from agent.issues.source_states import IssueSpool
+    from agent.metrics import Metrics
+    from agent.telemetry import Telemetry
+
 
 TICK: Final = 5.0
-"""Seconds between two looks for windows that are over."""
+"""Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssueOptions:
+    """Everything about errors that is configured."""
+
+    subject: Subject
+    reporting: Reporting
+    rules: Rules = field(default_factory=Rules)
+    limits: FoldingLimits = field(default_factory=FoldingLimits)
+    encoding: EncodeOptions = field(default_factory=EncodeOptions)
+    breadcrumbs: int = 50
+    """Breadcrumbs of an event."""
+    logs_from: int | None = None
+    """Records from this SeverityNumber on go to Sentry Logs; None = none."""
+    sources: tuple[str, ...] = ()
+    """Sources that may have left windows open in an earlier run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Issues:
-    """The parts, put together by `assembly`."""
+    """The parts: the detector is for the intakes."""
 
     detector: IssueDetector
     payloads: EventPayloads
@@ -49,16 +79,55 @@ class Issues:
                 await self.states.restore(source)
 
     async def tick(self) -> None:
-        """Take a sample, keep runs, sum up the windows that are over, check in."""
+        """Take a sample, keep runs, sum up the windows that have ended, check in."""
         self.payloads.sample()
         await self.runs.tick()
         await self.summaries.send()
         await self.monitors.tick()
 
     async def finish(self) -> None:
-        """Sum up all windows, also those that are not over."""
+        """Sum up all windows."""
         await self.summaries.send(all_of_them=True)
 
     def close(self) -> None:
         """Let go of the SDK's client."""
         self.payloads.close()
+
+
+def assemble(
+    options: IssueOptions,
+    completer: Completer,
+    figures: Callable[[], Mapping[str, float]],
+    *,
+    spool: IssueSpool,
+    clock: Clock,
+    metrics: Metrics,
+    telemetry: Telemetry,
+) -> Issues:
+    """The parts over one spool; `figures` reads the workload's figures at this moment."""
+    subject, reporting = options.subject, options.reporting
+    states = SourceStates(spool, options.limits, reporting)
+    runs = RunKeeper(reporting, subject, states, spool, clock)
+    activity = RecentActivity(clock, figures)
+    payloads = EventPayloads(
+        subject,
+        reporting.labels,
+        options.encoding,
+        completer=completer,
+        activity=activity,
+        clock=clock,
+        logs_from=options.logs_from,
+    )
+    detector = IssueDetector(
+        RecordReader(options.rules, subject, runs),
+        payloads,
+        states,
+        runs,
+        breadcrumbs=Breadcrumbs(options.breadcrumbs),
+        activity=activity,
+        clock=clock,
+        metrics=metrics,
+        telemetry=telemetry,
+    )
+    summaries = Summaries(states, payloads, spool, clock)
+    return Issues(detector, payloads, states, runs, summaries, Monitors(reporting, spool), clock, options.sources)

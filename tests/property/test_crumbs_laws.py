@@ -108,7 +108,7 @@ def test_lazy_equals_eager(batches, limit, waits, data):
         indices = data.draw(st.lists(st.integers(0, len(records) - 1), max_size=3))
         batch = crumbs.before(source, records, [records[index].origin for index in indices], waiting)
         for index in indices:
-            made = batch.of(index)()
+            made = batch.breadcrumbs(index)
             assert made == eager.crumbs(source, records, index)
             assert SECRET not in repr(made)
         eager.keep(source, records)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.event_names import CHILD, TARGET
-from agent.issues.assembly import IssueOptions, assemble
 from agent.issues.folding.windows import FoldingLimits
+from agent.issues.issues import IssueOptions, assemble
 from agent.issues.runs.run import Reporting
 from agent.record import LogRecord, Severity
 from agent.target.process_records import Observed, ended_record, started_record

@@ -1,4 +1,4 @@
-"""What went before: the last records of each trail, made breadcrumbs only where an error wants them."""
+"""The last records of each trail, made breadcrumbs only for an event that needs them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _origin = attrgetter("origin")
 
 
 def trail(source: str, origin: Origin) -> str:
-    """What a record is a crumb for: its file; of the wrapped command all that it says and how it ends."""
+    """The records that precede one another: those of a file; of the wrapped command all output and its end."""
     return source if is_child(origin) else origin.key
 
 
@@ -76,44 +76,31 @@ class Breadcrumbs:
 
     def before(
         self, source: str, records: Sequence[LogRecord], origins: Iterable[Origin], waiting: Iterable[tuple[str, Sequence[LogRecord]]] = ()
-    ) -> Earlier:
-        """What one can ask for what went before records of a batch that are of these origins.
+    ) -> Preceding:
+        """The records before those of a batch that are of these origins.
 
-        `waiting`: batches, each with its source, that went before and are not kept yet.
+        `waiting`: earlier batches that are not kept yet, each with its source.
         """
-        before = {key: self._kept.of(key) for key in {trail(source, origin) for origin in origins}}
+        kept = {key: self._kept.of(key) for key in {trail(source, origin) for origin in origins}}
         for name, some in waiting:
             for key, parts in by_trail(name, some, self._limit).items():
-                if key in before:
-                    before[key].extend(parts)
-        return Earlier(source, records, before, self._limit)
+                if key in kept:
+                    kept[key].extend(parts)
+        return Preceding(source, records, kept, self._limit)
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """A batch, and what went before it."""
+class Preceding:
+    """A batch, and the records before it."""
 
     source: str
     records: Sequence[LogRecord]
-    earlier: Mapping[str, Last[Breadcrumb]]
+    kept: Mapping[str, Last[Breadcrumb]]
     limit: int
 
-    def of(self, index: int) -> LazyBreadcrumbs:
-        """What went before a record."""
-        return LazyBreadcrumbs(self, index)
-
-
-@dataclass(frozen=True, slots=True)
-class LazyBreadcrumbs:
-    """Breadcrumbs of one record, made when they are wanted: most errors of a storm are folded and want none."""
-
-    earlier: Earlier
-    index: int
-
-    def __call__(self) -> tuple[Breadcrumb, ...]:
-        """The records of the same trail before this one, the oldest first."""
-        batch = self.earlier
-        key = trail(batch.source, batch.records[self.index].origin)
-        found = batch.earlier[key].copy()
-        found.extend(by_trail(batch.source, batch.records, batch.limit, self.index).get(key, ()))
+    def breadcrumbs(self, index: int) -> tuple[Breadcrumb, ...]:
+        """The records of the same trail before one of the batch, the oldest first."""
+        key = trail(self.source, self.records[index].origin)
+        found = self.kept[key].copy()
+        found.extend(by_trail(self.source, self.records, self.limit, index).get(key, ()))
         return tuple(found)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.issues.assembly import IssueOptions, assemble
 from agent.issues.event.completer import LazyCompleter
+from agent.issues.issues import IssueOptions, assemble
 from agent.issues.runs.run import Reporting
 from agent.testing.clock import FakeClock
 from agent.testing.context import make_context

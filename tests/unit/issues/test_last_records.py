@@ -47,7 +47,7 @@ def test_nothing_is_made_until_somebody_asks(made):
         crumbs.keep("app", Records(block(first, 100)))
     batch = crumbs.before("app", Records(block(1000, 2)), [ORIGIN])
     assert made == []
-    assert [crumb.message for crumb in batch.of(1)()] == ["e996", "e997", "e998", "e999", "e1000"]
+    assert [crumb.message for crumb in batch.breadcrumbs(1)] == ["e996", "e997", "e998", "e999", "e1000"]
     assert len(made) < 10
 
 
