@@ -155,9 +155,9 @@ def retry_with_other_bytes() -> None:
 
 def rotated_file_not_read_to_its_end() -> None:
     """After a rotation only the new file is read."""
-    from agent.tail.tail import Tail
+    from agent.tail.reading import Reading
 
-    read = Tail._read
+    read = Reading._read
 
     def only_live(self, stream, room, most):
         if stream.is_rotated:
@@ -165,7 +165,7 @@ def rotated_file_not_read_to_its_end() -> None:
             return None
         return read(self, stream, room, most)
 
-    Tail._read = only_live
+    Reading._read = only_live
 
 
 def copy_read_again() -> None:

@@ -98,7 +98,7 @@ def test_the_newest_copy_of_an_unread_file_comes_last(rig, tmp_path):
         write(path, f"content {tick}\n", tick)
         copy_and_truncate(path, tick)
     write(path, "content 3\n", 3)
-    rig.tail._poll()
+    rig.tail._poller.poll()
     copy_and_truncate(path, 3)
     write(path, "new\n", 4)
     assert rig.drain() == ["content 1", "content 2", "content 3", "new"]

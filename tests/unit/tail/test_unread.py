@@ -64,7 +64,7 @@ def test_filled_copied_and_filled_again_before_it_was_read(rig, tmp_path):
     rig.tail.look(rig.now)
     path.write_text("first\n")
     copy_and_truncate(path, tmp_path / "app.log-20260301-000001", "second and longer\n")
-    rig.tail._poll()
+    rig.tail._poller.poll()
     read_before_polling(rig)
     rig.step()
     assert rig.drain() == ["first", "second and longer"]
