@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import random
 import zlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from agent.component import Accepted
@@ -29,6 +28,7 @@ from agent.host.delivery_state import (
     RecordsRefused,
     State,
 )
+from agent.host.row_parts import LearnedLimit, Tally, halve_row
 from agent.metrics import Kind, Metric
 from agent.retry import Backoff
 from agent.spool.values import DeadLetter
@@ -46,8 +46,6 @@ T = TypeVar("T")
 
 PAUSE: Final = 60.0
 """Seconds between two tries while a destination refuses us."""
-FORGET_LIMIT: Final = 600.0
-"""Seconds after which a size that was too large is tried again: limits get raised."""
 
 EXPORT_SECONDS: Final = Metric(
     "outrider.export.duration",
@@ -78,45 +76,6 @@ class DeliverySpool(Protocol):
         positions: Mapping[str, bytes | None],
     ) -> None:
         """Move the cursor past the row and account for all its records, in one transaction."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What has become of a row's records so far."""
-
-    sent: int = 0
-    rejected: int = 0
-    message: str = ""
-    """Why some were rejected."""
-    dead: list[DeadLetter] = field(default_factory=list)
-    positions: dict[str, bytes | None] = field(default_factory=dict)
-    """What the exporter wants to know after a kill."""
-
-    def accept(self, records: int, accepted: Accepted) -> None:
-        """Add a part that was taken, wholly or partially."""
-        rejected = min(max(accepted.rejected, 0), records)
-        self.sent += records - rejected
-        self.rejected += rejected
-        self.message = accepted.message or self.message
-        self.positions |= accepted.positions
-
-
-@dataclass(slots=True)
-class LearnedLimit:
-    """The smallest request that a destination found too large, so that what is certainly too large isn't sent first."""
-
-    packed: int = 0
-    raw: int = 0
-    learned: float | None = None
-
-    def exceeded(self, row: Row, now: float) -> bool:
-        """Whether the row is too large by both measures (nobody says which one the destination's limit is about)."""
-        known = self.learned is not None and now - self.learned < FORGET_LIMIT
-        return known and len(row.body) >= self.packed and row.raw_size >= self.raw
-
-    def learn(self, row: Row, now: float) -> None:
-        """Note a row that was too large."""
-        self.packed, self.raw, self.learned = len(row.body), row.raw_size, now
 
 
 class Sender:
@@ -252,17 +211,16 @@ class Sender:
         self._metrics.publish(self._owner, self.status.observations())
 
     def _note_success(self, accepted: Accepted) -> None:
-        recovered = self.status.succeeded(self._clock.monotonic(), self._clock.wall_ns())
-        self._publish()
-        if recovered:
-            self._telemetry.emit(ExportRecovered(self._destination, self._signal))
+        self._note_answer(recovered=self.status.succeeded(self._clock.monotonic(), self._clock.wall_ns()))
         if accepted.message and not accepted.rejected:
             self._telemetry.emit(DestinationWarned(self._destination, self._signal, accepted.message))
 
     def _note_refusal(self, part: Row, error: RejectedError) -> None:
         if isinstance(error, TooLargeError):
             self._limit.learn(part, self._clock.monotonic())
-        recovered = self.status.refused(error.reason, self._clock.wall_ns())
+        self._note_answer(recovered=self.status.refused(error.reason, self._clock.wall_ns()))
+
+    def _note_answer(self, *, recovered: bool) -> None:
         self._publish()
         if recovered:
             self._telemetry.emit(ExportRecovered(self._destination, self._signal))
@@ -327,19 +285,3 @@ async def _cancel(tasks: Iterable[asyncio.Future[T]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def halve_row(row: Row) -> tuple[Row, Row] | None:
-    """Make two rows of one, both with the number of the first; None if it can't be split. The same row gives the same bytes, always."""
-    from agent.encode.halve import halve  # noqa: PLC0415 - its protobuf classes cost memory that only a 413 is worth
-
-    halves = halve(row.signal, zlib.decompress(row.body, wbits=31))
-    if halves is None:
-        return None
-    total = sum(half.records for half in halves)
-    first = row.records * halves[0].records // total  # the same as halves[0].records, unless whoever stored the row counts otherwise
-    return _part(row, first, halves[0].body), _part(row, row.records - first, halves[1].body)
-
-
-def _part(row: Row, records: int, body: bytes) -> Row:
-    return row._replace(records=records, body=zlib.compress(body, level=6, wbits=31), raw_size=len(body))

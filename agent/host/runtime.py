@@ -18,39 +18,79 @@ from agent.clock import SystemClock
 from agent.component import Unread
 from agent.errors import ConfigError, OutriderError, SpoolError, UnavailableError, describe, first_cause
 from agent.event_names import CHILD
-from agent.exec import left_behind, unobserved
+from agent.exec import unobserved
 from agent.exec.child import ChildOptions
 from agent.exec.listener import Listener
 from agent.exec.observed import ObservedCommand
 from agent.history.store import History
 from agent.host import library_log
-from agent.host.elsewhere import Elsewhere
-from agent.host.events import AgentStopped, AgentStopping, ConfigRefused, ConfigReloaded, SpoolEvent
+from agent.host.events import AgentStopped, AgentStopping, ConfigRefused, ConfigReloaded
 from agent.host.generation import Generation
 from agent.host.handover import Handover
 from agent.host.identity import Instance, identified, instance
+from agent.host.opening import count_left_behind, open_store
 from agent.host.pipeline import Host
 from agent.host.supervise import supervise
 from agent.metrics import Metrics
-from agent.record import Drop
-from agent.spool.spool import Spool
 from agent.telemetry import AgentImpaired, Level, Telemetry, configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from agent.config.settings import Server, Settings
+    from agent.host.elsewhere import Elsewhere
+    from agent.spool.spool import Spool
     from agent.status import PageInputs, Pages
 
     MakePages = Callable[[Server, PageInputs], Pages]
 
-START_PATIENCE: Final = 15.0
-"""Seconds for which a state directory is tried again whose disk fails."""
-COMMAND_PATIENCE: Final = 2.0
-"""The same while a command of `exec` waits for it: then it runs with another directory."""
 ANSWER: Final = 1.0
 """Seconds that the end waits for the store to say something."""
+
+
+def run_agent(settings: Settings, *, reload: Callable[[], Settings], pages: MakePages, command: Sequence[str] = ()) -> int:
+    """Run an agent to its end, on an event loop of its own."""
+    if command:
+        return _run_wrapped(settings, reload, pages, tuple(command))
+    _prepare(settings)
+    return asyncio.run(_main(Agent(settings, reload=reload, pages=pages)))
+
+
+def _prepare(settings: Settings, *, lowest: Level = Level.DEBUG) -> None:
+    """Set up what a process has once; `lowest` is what its log tells where the configuration says nothing."""
+    log = settings.log
+    level = Level[log.level.upper()] if "level" in log.model_fields_set else max(lowest, Level[log.level.upper()])
+    configure_logging(level, as_json={"auto": None, "console": False, "json": True}[log.format])
+    _spare_the_collector()
+
+
+def _run_wrapped(settings: Settings, reload: Callable[[], Settings], pages: MakePages, command: tuple[str, ...]) -> int:
+    """Run a command with the agent around it, or, whatever happens to the agent, without."""
+    listener, agent = Listener(), None
+    listener.start()
+    try:
+        _prepare(settings, lowest=Level.ERROR)  # a wrapped command's output is the command's; what was dropped is counted, and on the page
+        agent = Agent(settings, reload=reload, pages=pages, command=command, listener=listener)
+        return asyncio.run(_main(agent))
+    except Exception as error:  # noqa: BLE001 - a mistake of ours must not reach the workload
+        child = agent.observed.child if agent is not None and agent.observed is not None else None
+        return unobserved.go_on(error, child, command, listener)
+
+
+async def _main(agent: Agent) -> int:
+    try:
+        return await agent.run()
+    except BaseExceptionGroup as group:
+        cause = first_cause(group)
+        if isinstance(cause, OutriderError):  # the command line has words for it
+            raise cause from group
+        raise
+
+
+def _spare_the_collector() -> None:
+    """Let the cycle collector look at what is made while running, less often: batches make many tuples, no cycles (4 to 9 % of the CPU)."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 class Agent:
@@ -85,14 +125,14 @@ class Agent:
         """The command of `exec`."""
         self._listener = listener
         self._handover = Handover(self._telemetry)
-        self._elsewhere: Elsewhere | None = None
-        """Where the store is, if it can't be where it should."""
         self._instance = Instance("", 0)
 
     async def run(self) -> int:
         """Run until stopped; return 0, or the wrapped command's exit code. UnavailableError: address or directory can't be had."""
         library_log.report_to(self._telemetry)
-        spool = await self._open_spool()
+        spool, elsewhere = await open_store(self._settings, self._telemetry, for_command=bool(self._command))
+        if elsewhere is not None:
+            self._settings = self._settings.model_copy(update={"state_dir": elsewhere.directory})
         history = History(self._settings.state_dir, self._telemetry)
         try:
             self._instance = await instance(spool, self._clock.wall_ns())
@@ -100,7 +140,7 @@ class Agent:
             self._metrics.describe(self._settings.service.resource())
             host = Host(self._clock, self._metrics, self._telemetry, spool, self._instance.since_ns, history)
             self.observed = command = self._observe(host)
-            await self._count_left_behind(spool)
+            await count_left_behind(spool, self._settings.state_dir)
             async with asyncio.TaskGroup() as life:
                 self._build = functools.partial(
                     Generation, host=host, life=life, command=command, handover=self._handover, hurry=self._hurry, pages=self._pages
@@ -110,13 +150,13 @@ class Agent:
                 first = self._build(self._settings)
                 self._listen_to_signals(command)
                 await self._run_generations(first)
-                await self._tell_the_end(spool)
+                await self._report_the_end(spool, elsewhere)
                 watch.cancel()
         finally:
             await history.close()
             await spool.close()
-            if self._elsewhere is not None:
-                self._elsewhere.leave(self._telemetry)
+            if elsewhere is not None:
+                elsewhere.leave(self._telemetry)
         return command.code if command else 0
 
     _build: Callable[[Settings], Generation]
@@ -130,53 +170,13 @@ class Agent:
         supervised = functools.partial(supervise, f"source {CHILD}", clock=host.clock, telemetry=host.telemetry)
         return ObservedCommand(child, clock=host.clock, telemetry=host.telemetry, supervise=supervised, stop=self.stop)
 
-    async def _count_left_behind(self, spool: Spool) -> None:
-        """Account for what earlier commands left behind wrote, and nothing collected. A kill in between counts it once more."""
-        with contextlib.suppress(TimeoutError, SpoolError):
-            async with asyncio.timeout(ANSWER):
-                for one in left_behind.uncollected(self._settings.state_dir):
-                    if one.lines:
-                        await spool.append(CHILD, [], {}, {Drop.NOT_COLLECTED: one.lines}, replayable=False)
-                    one.file.unlink(missing_ok=True)
-
-    async def _open_spool(self) -> Spool:
-        """Open the store; for a command that is to run in any case, in a directory of its own if it can't be where it should."""
-        try:
-            return await self._spool_in(self._settings.state_dir)
-        except OutriderError as error:
-            if not self._command:
-                raise
-            return await self._spool_elsewhere(error)
-
-    async def _spool_in(self, directory: Path) -> Spool:
-        try:
-            patience = COMMAND_PATIENCE if self._command else START_PATIENCE
-            return await Spool.open(directory, quota_bytes=self._settings.spool.quota, patience=patience, on_event=self._hear)
-        except OSError as error:
-            raise UnavailableError(f"the state directory {directory} can't be used: {error.strerror}; name another one") from error
-
-    async def _spool_elsewhere(self, error: OutriderError) -> Spool:
-        try:
-            elsewhere = Elsewhere()
-        except OSError:
-            raise error from None
-        try:
-            spool = await self._spool_in(elsewhere.directory)
-        except OutriderError:
-            elsewhere.discard()
-            raise
-        self._elsewhere = elsewhere
-        self._settings = self._settings.model_copy(update={"state_dir": elsewhere.directory})
-        self._telemetry.emit(AgentImpaired(str(error), f"stores in {elsewhere.directory}"))
-        return spool
-
-    async def _tell_the_end(self, spool: Spool) -> None:
+    async def _report_the_end(self, spool: Spool, elsewhere: Elsewhere | None) -> None:
         try:
             async with asyncio.timeout(ANSWER):
                 pending = sum(line.pending for line in (await spool.ledger()).lines)
                 self._telemetry.emit(AgentStopped(pending=pending, unread_bytes=self._unread.bytes, unread_files=self._unread.files))
-                if self._elsewhere is not None:
-                    await self._elsewhere.look(spool)
+                if elsewhere is not None:
+                    await elsewhere.look(spool)
         except (TimeoutError, SpoolError):
             self._telemetry.emit(AgentImpaired("the store does not answer", "ends without knowing what waits in it"))
         self._telemetry.flush(everything=True)
@@ -206,9 +206,6 @@ class Agent:
         """Asked by a pipeline that is about to end its sources: whether no other goes on with them."""
         self._is_replaced = self._next is not None
         return not self._is_replaced
-
-    def _hear(self, event: object) -> None:
-        self._telemetry.emit(SpoolEvent(type(event).__name__, str(event)))
 
     def stop(self, cause: str) -> None:
         """Begin the end; nothing happens the second time, and no reload comes after it."""
@@ -269,45 +266,6 @@ class Agent:
         command.forward(number, by_terminal)
 
 
-def run_agent(settings: Settings, *, reload: Callable[[], Settings], pages: MakePages, command: Sequence[str] = ()) -> int:
-    """Run an agent to its end, on an event loop of its own."""
-    if command:
-        return _run_wrapped(settings, reload, pages, tuple(command))
-    _prepare(settings)
-    return asyncio.run(_main(Agent(settings, reload=reload, pages=pages)))
-
-
-def _prepare(settings: Settings, *, lowest: Level = Level.DEBUG) -> None:
-    """Set up what a process has once; `lowest` is what its log tells where the configuration says nothing."""
-    log = settings.log
-    level = Level[log.level.upper()] if "level" in log.model_fields_set else max(lowest, Level[log.level.upper()])
-    configure_logging(level, as_json={"auto": None, "console": False, "json": True}[log.format])
-    _spare_the_collector()
-
-
-def _run_wrapped(settings: Settings, reload: Callable[[], Settings], pages: MakePages, command: tuple[str, ...]) -> int:
-    """Run a command with the agent around it, or, whatever happens to the agent, without."""
-    listener, agent = Listener(), None
-    listener.start()
-    try:
-        _prepare(settings, lowest=Level.ERROR)  # a wrapped command's output is the command's; what was dropped is counted, and on the page
-        agent = Agent(settings, reload=reload, pages=pages, command=command, listener=listener)
-        return asyncio.run(_main(agent))
-    except Exception as error:  # noqa: BLE001 - a mistake of ours must not reach the workload
-        child = agent.observed.child if agent is not None and agent.observed is not None else None
-        return unobserved.go_on(error, child, command, listener)
-
-
-async def _main(agent: Agent) -> int:
-    try:
-        return await agent.run()
-    except BaseExceptionGroup as group:
-        cause = first_cause(group)
-        if isinstance(cause, OutriderError):  # the command line has words for it
-            raise cause from group
-        raise
-
-
 def _soon(loop: asyncio.AbstractEventLoop, act: Callable[[int, bool], None], number: int, by_terminal: bool) -> None:
     with contextlib.suppress(RuntimeError):  # it is closed, and somebody else listens soon
         loop.call_soon_threadsafe(act, number, by_terminal)
@@ -316,9 +274,3 @@ def _soon(loop: asyncio.AbstractEventLoop, act: Callable[[int, bool], None], num
 def unchangeable(old: Settings, new: Settings) -> list[str]:
     """What a reload cannot change, of what the new settings would change: it takes effect at the next start."""
     return [name for name in ("spool", "log", "service") if getattr(old, name) != getattr(new, name)]
-
-
-def _spare_the_collector() -> None:
-    """Let the cycle collector look at what is made while running, less often: batches make many tuples, no cycles (4 to 9 % of the CPU)."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)

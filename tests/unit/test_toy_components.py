@@ -18,8 +18,8 @@ from agent.config import components, load, schema
 from agent.errors import SpoolError
 from agent.history.store import History
 from agent.host.builder import Builder
-from agent.host.delivery import halve_row
 from agent.host.pipeline import Host
+from agent.host.row_parts import halve_row
 from agent.net.http_client import HttpClient, HttpError, Request
 from agent.record import Signal
 from agent.registry import Kind

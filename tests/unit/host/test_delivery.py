@@ -8,8 +8,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from agent.component import Accepted
 from agent.errors import PausedError, RejectedError, RetryableError, SpoolError, TooLargeError
-from agent.host import delivery
-from agent.host.delivery import LearnedLimit, Sender, halve_row
+from agent.host.delivery import Sender
 from agent.host.delivery_state import (
     DestinationState,
     DestinationWarned,
@@ -19,6 +18,7 @@ from agent.host.delivery_state import (
     RecordsRefused,
     State,
 )
+from agent.host.row_parts import FORGET_LIMIT, LearnedLimit, halve_row
 from agent.metrics import Metrics
 from agent.record import Row, Signal
 from agent.testing.clock import FakeClock, settle
@@ -333,7 +333,7 @@ async def test_the_learned_limit_is_forgotten():
     """After ten minutes a large row is tried whole again: limits get raised."""
     bench = Bench(Destination(limit=600), make_row(1, 64, 50))
     await bench.start()
-    await bench.clock.advance(delivery.FORGET_LIMIT + 1)
+    await bench.clock.advance(FORGET_LIMIT + 1)
     bench.destination.limit = None
     bench.spool.add(make_row(2, 64, 50))
     await settle(100)

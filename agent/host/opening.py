@@ -1,0 +1,74 @@
+"""Opens the store of a state directory. A command of `exec` runs in any case: its store is in a directory of its own if it can't be where it should."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+from agent.errors import OutriderError, SpoolError, UnavailableError
+from agent.event_names import CHILD
+from agent.exec import left_behind
+from agent.host.elsewhere import Elsewhere
+from agent.host.events import SpoolEvent
+from agent.record import Drop
+from agent.spool.spool import Spool
+from agent.telemetry import AgentImpaired
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.config.settings import Settings
+    from agent.telemetry import Telemetry
+
+START_PATIENCE: Final = 15.0
+"""Seconds for which a state directory is tried again whose disk fails."""
+COMMAND_PATIENCE: Final = 2.0
+"""The same while a command of `exec` waits for it: then it runs with another directory."""
+ANSWER: Final = 1.0
+"""Seconds that the store has to take a count."""
+
+
+async def open_store(settings: Settings, telemetry: Telemetry, *, for_command: bool) -> tuple[Spool, Elsewhere | None]:
+    """The open store, and the directory of its own that it has, if it is not the configured one. OutriderError: it can't be opened."""
+    patience = COMMAND_PATIENCE if for_command else START_PATIENCE
+    try:
+        return await _open(settings.state_dir, settings, telemetry, patience), None
+    except OutriderError as error:
+        if not for_command:
+            raise
+        return await _open_elsewhere(settings, telemetry, error)
+
+
+async def _open(directory: Path, settings: Settings, telemetry: Telemetry, patience: float) -> Spool:
+    def hear(event: object) -> None:
+        telemetry.emit(SpoolEvent(type(event).__name__, str(event)))
+
+    try:
+        return await Spool.open(directory, quota_bytes=settings.spool.quota, patience=patience, on_event=hear)
+    except OSError as error:
+        raise UnavailableError(f"the state directory {directory} can't be used: {error.strerror}; name another one") from error
+
+
+async def _open_elsewhere(settings: Settings, telemetry: Telemetry, error: OutriderError) -> tuple[Spool, Elsewhere]:
+    try:
+        elsewhere = Elsewhere()
+    except OSError:
+        raise error from None
+    try:
+        spool = await _open(elsewhere.directory, settings, telemetry, COMMAND_PATIENCE)
+    except OutriderError:
+        elsewhere.discard()
+        raise
+    telemetry.emit(AgentImpaired(str(error), f"stores in {elsewhere.directory}"))
+    return spool, elsewhere
+
+
+async def count_left_behind(spool: Spool, state_dir: Path) -> None:
+    """Account for what earlier commands left behind wrote, and nothing collected. A kill in between counts it once more."""
+    with contextlib.suppress(TimeoutError, SpoolError):
+        async with asyncio.timeout(ANSWER):
+            for one in left_behind.uncollected(state_dir):
+                if one.lines:
+                    await spool.append(CHILD, [], {}, {Drop.NOT_COLLECTED: one.lines}, replayable=False)
+                one.file.unlink(missing_ok=True)
