@@ -1,7 +1,7 @@
-"""Who may ask for our pages over TCP: passwords, a bearer token, a rate. The control socket has its own guard, and no gate.
+"""Access to the pages over TCP: passwords, a bearer token, a rate. The control socket needs none: only the agent's own user can open it.
 
 request ──▶ rate limit ──429──▶
-└──▶ credentials, if any are configured ──401──▶ (──429──▶ while too many are being looked at)
+└──▶ credentials, if any are configured ──401──▶ (──429──▶ while too many are being checked)
 └──▶ page
 """
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from agent.net.server_message import ServerRequest
 
 KNOWN: Final = 100
-"""Right passwords that are remembered (as digests under a key that dies with the process): bcrypt takes 70 ms and more each."""
+"""Right passwords that are remembered (as digests under a key that dies with the process): bcrypt takes 70 ms and more for each."""
 QUEUE: Final = 8
-"""Passwords that are looked at or wait for it; who comes with another one has to come again, so that guessers do not take all connections."""
+"""Passwords that are checked or wait for it. Further ones are refused for now, so that a client that guesses does not take all connections."""
 _COST: Final = slice(4, 6)
-"""Where a bcrypt hash has its cost."""
+"""The cost in a bcrypt hash."""
 _LONGEST: Final = 72
-"""Bytes of a password that bcrypt looks at."""
+"""Bytes of a password that bcrypt uses."""
 
 
 class CrowdedError(Exception):
-    """Too many passwords are being looked at."""
+    """Too many passwords are being checked."""
 
 
 class Credentials:
@@ -45,13 +45,13 @@ class Credentials:
         self._token = self._digest(token.encode()) if token else None
         self._right: dict[bytes, None] = {}
         self._nobody = max(self._users.values(), key=lambda stored: stored[_COST], default=b"")
-        """Compared with when there is no such user, so that the time does not tell."""
+        """Compared with when there is no such user, so that the time does not show it."""
         self._one_at_a_time = asyncio.Lock()
         self._queued = 0
         self.challenge = ", ".join(['Basic realm="outrider"'] * bool(users) + ["Bearer"] * bool(token))
 
     async def fit(self, authorization: str) -> bool:
-        """Whether an `Authorization` header is one of ours. CrowdedError: that can't be said now."""
+        """Whether an `Authorization` header is valid. CrowdedError: it can't be checked now."""
         scheme, _, rest = authorization.partition(" ")
         value = rest.strip().encode("latin-1", "replace")
         if scheme.lower() == "bearer":
@@ -73,7 +73,7 @@ class Credentials:
             raise CrowdedError
         self._queued += 1
         try:
-            async with self._one_at_a_time:  # who guesses gets one core at most
+            async with self._one_at_a_time:  # guessing takes one core at most
                 fits = await asyncio.to_thread(_bcrypt_fits, password, stored or self._nobody) and stored is not None
         finally:
             self._queued -= 1
@@ -84,12 +84,12 @@ class Credentials:
         return fits
 
     def _digest(self, *parts: bytes) -> bytes:
-        """Digests under a secret key may be compared in any time: it tells nothing of what was digested."""
+        """Digest under a secret key. Such digests need no comparison in constant time: its duration does not show what was digested."""
         return blake2b(b"".join(len(part).to_bytes(4) + part for part in parts), key=self._key, digest_size=32).digest()
 
 
 def _bcrypt_fits(password: bytes, stored: bytes) -> bool:
-    import bcrypt  # noqa: PLC0415 - an optional package, for who has users
+    import bcrypt  # noqa: PLC0415 - an optional package, needed only with users
 
     try:
         return bcrypt.checkpw(password[:_LONGEST], stored)
@@ -121,16 +121,16 @@ class TokenBucket:
 
 
 class AccessControl:
-    """Both, in that order; and whose certificate is taken."""
+    """The rate, then the credentials; and the certificates of clients."""
 
     def __init__(self, credentials: Credentials | None, bucket: TokenBucket | None, names: frozenset[str] = frozenset()) -> None:
         self._credentials = credentials
         self._bucket = bucket
         self._names = names
-        """Of client certificates; empty = any that is verified."""
+        """Allowed names in client certificates; empty = any certificate that is verified."""
 
     async def objection(self, request: ServerRequest) -> tuple[str, ServerResponse] | None:
-        """Why the request is refused, in a word, and the answer that says so; None to let it pass."""
+        """Return the reason of a refusal, for the counter, and its answer; None to let the request pass."""
         if self._bucket is not None and not self._bucket.take():
             return "rate_limited", ServerResponse(b"too many requests\n", 429)
         try:
@@ -141,6 +141,6 @@ class AccessControl:
         return "unauthorized", ServerResponse(b"unauthorized\n", 401, headers=(("www-authenticate", self._credentials.challenge),))
 
     def admits(self, certificate: ssl._PeerCertRetDictType | None) -> bool:
-        """Whether a client with this verified certificate may connect: one of its subject alternative names (DNS, IP, e-mail, URI) is ours."""
+        """Whether a client with this verified certificate may connect: one of its subject alternative names (DNS, IP, e-mail, URI) is allowed."""
         found = {pair[1] for pair in (certificate or {}).get("subjectAltName", ())}
         return not self._names or bool(self._names & found)

@@ -1,4 +1,4 @@
-"""Which addresses only this machine reaches, which names it answers to, and which addresses may be looked at. Pure decisions."""
+"""Decisions about hosts and addresses: which of them are loopback, which `Host` headers are honest, which addresses a probe may connect to. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ISATAP: Final = frozenset({b"\0\0\x5e\xfe", b"\2\0\x5e\xfe"})
 """Bytes 8 to 11 of an address that tunnels through IPv4 (RFC 5214 section 6.1)."""
 
 METADATA: Final = frozenset({"169.254.169.254", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254"})
-"""Where clouds hand out credentials to whoever asks from inside: AWS and most others, Alibaba, Azure, AWS over v6, Google over v6."""
+"""Where clouds give credentials to any process of the machine: AWS and most others, Alibaba, Azure, AWS over v6, Google over v6."""
 
 
 def is_loopback(host: str) -> bool:
@@ -29,7 +29,7 @@ def is_loopback(host: str) -> bool:
 
 
 def host_allowed(host: str, *, loopback: bool) -> bool:
-    """Whether a request's `Host` header is one that an honest client sends.
+    """Whether an honest client sends this `Host` header.
 
     A web page can make a browser on this machine call a loopback server under a name of its own (DNS rebinding), and read the answer: on
     loopback only addresses and `localhost` are answered.
@@ -41,12 +41,12 @@ def host_allowed(host: str, *, loopback: bool) -> bool:
 
 
 def bracketed(host: str) -> str:
-    """Return a host as it stands before a `:port` (RFC 3986 section 3.2.2)."""
+    """Return a host as it is written before `:port` (RFC 3986 section 3.2.2)."""
     return f"[{host}]" if ":" in host else host
 
 
 def probe_objection(address: str) -> str | None:
-    """Why a probe must not connect to the resolved IP address, or None."""
+    """Return why a probe must not connect to the resolved IP address, or None."""
     ip = _parse(address)
     if ip is None:
         return f"{address} is not an IP address"

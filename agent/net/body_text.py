@@ -1,4 +1,4 @@
-"""An answer's body as text: by its byte order mark, else its Content-Type, else what HTML or XML say of themselves, else UTF-8. Pure.
+"""An answer's body as text: by its byte order mark, else its Content-Type, else the declaration of HTML or XML, else UTF-8. Pure.
 
 Names of character sets mean what browsers take them for (WHATWG Encoding Standard, section 4.2): `iso-8859-1` is read as windows-1252, of which it
 is a part, and so on, because that is what is sent under these names.
@@ -31,7 +31,7 @@ _LABELS: Final = {
     "x-sjis": "cp932",
     "windows-31j": "cp932",
 }
-"""Names that Python does not have, or takes for something else."""
+"""Names that Python does not know, or reads differently."""
 _WIDER: Final = {
     "ascii": "cp1252",
     "iso8859-1": "cp1252",
@@ -54,7 +54,7 @@ _HEAD: Final = 1024
 
 
 def body_text(response: Response) -> str:
-    """The text; what can't be decoded becomes U+FFFD."""
+    """Return the text; bytes that can't be decoded become U+FFFD."""
     body, content_type = response.body, response.header("content-type") or ""
     for mark, encoding in _MARKS:
         if body.startswith(mark):
@@ -63,25 +63,25 @@ def body_text(response: Response) -> str:
 
 
 def _charset(content_type: str) -> str:
-    """The `charset` of a Content-Type, "" if it has none (RFC 9110 section 8.3)."""
+    """Return the `charset` of a Content-Type (RFC 9110 section 8.3), "" if it has none."""
     return next((value.strip().strip("\"'") for name, value in _PARAMETER.findall(content_type) if name.lower() == "charset"), "")
 
 
 def _own(body: bytes, content_type: str) -> str:
-    """The codec that a document names itself, or that its zero bytes tell; else ""."""
+    """Return the codec that the document declares, or that its zero bytes show; else ""."""
     if body[:2].count(0) == 1:  # an ASCII character in two bytes (RFC 4627 section 3)
         return "utf-16-be" if body[0] == 0 else "utf-16-le"
     found = _DECLARED.search(body[:_HEAD]) if re.search("html|xml|^$", content_type) else None
     codec = _codec(found[1].decode("ascii")) if found else ""
-    return "utf-8" if codec.startswith("utf-16") else codec  # it could not be read if it were
+    return "utf-8" if codec.startswith("utf-16") else codec  # in UTF-16 the declaration would not have been found
 
 
 def _codec(label: str) -> str:
-    """Python's codec for a character set's name; "" if there is none."""
+    """Return Python's codec for the name of a character set; "" if there is none."""
     label = _PAGE.sub(r"cp\1", label.lower()) if _PAGE.fullmatch(label.lower()) else label.lower()
     try:
         name = codecs.lookup(_LABELS.get(label, label)).name
         b"a".decode(name, "replace")
-    except (LookupError, ValueError):  # not a codec of texts, say
+    except (LookupError, ValueError):  # unknown, or not a codec of texts
         return ""
     return "" if name in _NO_CHARACTERS else _WIDER.get(name, name)

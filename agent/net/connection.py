@@ -15,17 +15,17 @@ RECEIVE_LIMIT: Final = 256 * 1024
 class Connection(asyncio.Protocol):
     """Write to its `transport`, read with `receive`.
 
-    Unlike StreamReader, it hands out what had arrived before a reset: that may be the very answer that explains it (a server that
-    says 413 and hangs up while we still send).
+    Unlike StreamReader, it returns the bytes that arrived before a reset: they may be the answer that explains it (a server that answers
+    413 and closes while we still send).
     """
 
     transport: asyncio.Transport
 
     def __init__(self, peer: str = "") -> None:
-        """`peer` is the address that is connected to, with its port."""
+        """`peer` is the address and port at the other end."""
         self.peer = peer
         self.tls: TlsInfo | None = None
-        """What was agreed, on a connection with TLS."""
+        """The agreed parameters of TLS; None without TLS."""
         self._received = bytearray()
         self._error: Exception | None = None
         self._ended = False
@@ -58,11 +58,11 @@ class Connection(asyncio.Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether the connection stands and nothing of it is unread: fit to be used again."""
+        """Whether the connection is open and nothing of it is unread, so that it can be used again."""
         return not (self._ended or self._received or self.transport.is_closing())
 
     async def receive(self) -> bytes:
-        """Return what has arrived, waiting for something to; empty at the end. OSError if the connection broke."""
+        """Wait for bytes and return all that have arrived; b"" at the end. OSError if the connection broke."""
         while not self._received:
             if self._error:
                 raise self._error
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         return data
 
     def abort(self) -> None:
-        """Close at once, without waiting and without a TLS good-bye."""
+        """Close at once, without TLS's closing message."""
         self.transport.abort()
 
     async def _wait(self) -> None:

@@ -1,4 +1,4 @@
-"""A body as it arrives: decompressed and collected within bounds, so that a bomb costs no more than an honest body."""
+"""The body of a message: decompressed and collected piece by piece within bounds, so that a bomb costs no more than an honest body."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ class BodyTooLargeError(Exception):
 
 
 class Inflater:
-    """Takes a body piece by piece."""
+    """Collects one body."""
 
     def __init__(self, coding: str, limit: int, packed_limit: int | None = None, grown: Callable[[int], None] = lambda _: None) -> None:
-        """Take the Content-Encoding in lower case ("" and "identity" = none) and the bounds in bytes, as sent (the same by default) and decompressed.
+        """`coding` is the Content-Encoding in lower case ("" and "identity" = none).
 
-        `grown` is called with the number of bytes before they are collected, and may raise.
+        Bounds are bytes: `limit` of the body, `packed_limit` of a compressed body as sent (by default the same). `grown` is called with the number
+        of bytes before they are collected, and may raise.
         """
         self._limit = limit
         self._packed_limit = limit if packed_limit is None else packed_limit
@@ -47,11 +48,11 @@ class Inflater:
         if self._wbits is None:
             self._add(data)
         else:
-            for start in range(0, len(data), PIECE):  # zlib copies what is behind a member's end: short pieces bound what many members cost
+            for start in range(0, len(data), PIECE):  # zlib copies the bytes behind each member's end: short pieces bound that cost
                 self._unpack(data[start : start + PIECE], self._wbits)
 
     def finish(self) -> bytes:
-        """Return the body; ValueError if it ends too early or its coding is not known."""
+        """Return the body; ValueError if it ends too early or its coding is unknown."""
         if self._unknown and self._pieces:
             raise ValueError(f"unknown Content-Encoding {self._unknown[:40]!r}")
         if self._inflate is not None and self._packed and not self._inflate.eof:

@@ -1,9 +1,9 @@
-"""From a host's name to a connection: resolve, refuse what must not be reached, connect, TLS. Every client of the agent begins here.
+"""From a host's name to a connection: resolve, refuse forbidden addresses, connect, begin TLS. Every client of the agent starts here.
 
     name ──▶ addresses ──▶ those that are allowed ──▶ the first that answers ──▶ TLS, where it is wanted ──▶ Connection
 
 The guard decides on the very addresses that are connected to, so a name server cannot give it one answer and the connection another.
-Nothing outlives its caller's cancellation but a resolver's thread, which is a daemon.
+Only the resolver's thread outlives the caller's cancellation; it is a daemon.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HANDSHAKE: Final = "in the TLS handshake"
 
 
 class Dialer:
-    """Connects to hosts, each time anew. The caller bounds the time; `Progress` says what it was spent on."""
+    """Connects to hosts. The caller bounds the time; `Progress` shows how it was spent."""
 
     def __init__(
         self,
@@ -41,16 +41,16 @@ class Dialer:
         alpn: Sequence[str] = (),
         objection: Callable[[str], str | None] | None = None,
     ) -> None:
-        """`alpn` lists the protocols to offer in TLS, the preferred one first; `objection` says why an IP address must not be connected to."""
+        """`alpn` lists the protocols to offer in TLS, the preferred one first; `objection` returns why an IP address is forbidden, or None."""
         self._options = tls or TlsOptions()
         self._tls = shared_context(self._options, tuple(alpn))
         self._objection = objection
         self._resolver = Resolver()
 
     async def dial(self, host: str, port: int, progress: Progress, *, secure: bool = False, name: str = "") -> Connection:
-        """Connect, and begin TLS if the connection is to be `secure`. NetworkError if any step fails; no socket is left then.
+        """Connect, with TLS if `secure`. NetworkError if a step fails; no socket is left then.
 
-        `name` is what the server's certificate is verified by, if it is neither the option's `server_name` nor the host.
+        `name` is the name to verify in the server's certificate: by default the option `server_name`, else the host.
         """
         with progress.phase("resolve", f"resolving {host}"):
             addresses = permitted(host, await self._resolver.resolve(host, port), self._objection)
@@ -70,7 +70,7 @@ class Dialer:
         return connection
 
     async def secure(self, connection: Connection, host: str, progress: Progress) -> None:
-        """Begin TLS with a host on a connection that stands, as through a proxy's tunnel. NetworkError if it fails."""
+        """Begin TLS with a host on an open connection, as through a proxy's tunnel. NetworkError if it fails."""
         loop = asyncio.get_running_loop()
         with progress.phase("tls", HANDSHAKE), _tls_errors():
             context, name = self._tls.get(), self._name(host)
@@ -81,7 +81,7 @@ class Dialer:
         connection.tls = describe(transport.get_extra_info("ssl_object"))
 
     def tls_trouble(self) -> str:
-        """Why the certificates, keys or authorities that are named can't be used; "" if they can."""
+        """Return why the configured certificates, keys or authorities can't be used; "" if they can."""
         try:
             self._tls.get()
         except NetworkError as error:
@@ -94,7 +94,7 @@ class Dialer:
     async def _adopt(
         self, sock: socket.socket, connection: Connection, context: ssl.SSLContext | None = None, name: str | None = None
     ) -> None:
-        """Let the loop serve a connected socket."""
+        """Attach a connected socket to the event loop."""
         loop = asyncio.get_running_loop()
         with _tls_errors():
             transport, _ = await loop.create_connection(lambda: connection, sock=sock, ssl=context, server_hostname=name)
@@ -111,7 +111,7 @@ def _tls_errors() -> Iterator[None]:
 
 
 def permitted(host: str, addresses: Sequence[Address], objection: Callable[[str], str | None] | None) -> Sequence[Address]:
-    """The addresses of a host that may be connected to; NetworkError if there is none."""
+    """Return the addresses that are not forbidden; NetworkError if there is none."""
     if objection is None:
         return addresses
     objections = {address: objection(address.sockaddr[0]) for address in addresses}
@@ -122,7 +122,7 @@ def permitted(host: str, addresses: Sequence[Address], objection: Callable[[str]
 
 
 async def first_to_answer(addresses: Sequence[Address]) -> tuple[socket.socket, Address]:
-    """Connect to the first address that answers, a quarter of a second's head start each; NetworkError when all have failed."""
+    """Connect to the first address that answers; each has a head start of 0.25 s on the next. NetworkError when all have failed."""
     waiting = list(addresses)
     running: dict[asyncio.Task[socket.socket], Address] = {}
     failures: list[str] = []
@@ -143,7 +143,7 @@ async def first_to_answer(addresses: Sequence[Address]) -> tuple[socket.socket, 
 
 
 async def _abandon(running: Iterable[asyncio.Task[socket.socket]]) -> None:
-    """End the attempts that lost the race, those that were just about to win included."""
+    """End the attempts that lost, including those that have connected meanwhile."""
     tasks = list(running)
     for task in tasks:
         task.cancel()
@@ -153,7 +153,7 @@ async def _abandon(running: Iterable[asyncio.Task[socket.socket]]) -> None:
 
 
 async def connect_one(address: Address) -> socket.socket:
-    """Connect to an address; OSError."""
+    """Connect to one address; OSError if that fails."""
     with contextlib.ExitStack() as failing:
         sock = failing.enter_context(socket.socket(address.family, socket.SOCK_STREAM))
         sock.setblocking(False)
@@ -165,4 +165,4 @@ async def connect_one(address: Address) -> socket.socket:
 
 def _reason(error: BaseException | None) -> str:
     number = getattr(error, "errno", None)
-    return (os.strerror(number) if number else str(error) or type(error).__name__).lower()  # asyncio words its own, with the address again
+    return (os.strerror(number) if number else str(error) or type(error).__name__).lower()  # asyncio's own message repeats the address

@@ -1,4 +1,4 @@
-"""What can go wrong between us and a server, whatever is spoken with it."""
+"""Failures between the agent and a server, independent of the protocol."""
 
 from __future__ import annotations
 

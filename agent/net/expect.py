@@ -1,4 +1,4 @@
-"""What a probe expects of an answer: statuses, patterns, JSON values and their age. Pure decisions; each says in a sentence what is wrong."""
+"""Expectations of a probed answer: statuses, patterns, JSON values and their age. Pure; each check returns a sentence that says what is wrong."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _SHOWN: Final = 60
 
 
 class Failure(NamedTuple):
-    """An expectation that was not met."""
+    """An expectation that is not met."""
 
     reason: str
     by_pattern: bool = False
-    """Whether a pattern decided it, which blackbox_exporter tells apart (`probe_failed_due_to_regex`)."""
+    """Whether a pattern decided it: blackbox_exporter counts that separately (`probe_failed_due_to_regex`)."""
 
 
 def _status(value: object) -> object:
-    text = str(value) if isinstance(value, int) else value  # a number is what a status looks like in YAML
+    text = str(value) if isinstance(value, int) else value  # YAML reads a status as a number
     if not isinstance(text, str):
         return value
     plain = text.isascii() and len(text) == 3 and text[0] in "12345"
@@ -48,7 +48,7 @@ StatusClass = Annotated[str, BeforeValidator(_status), WithJsonSchema(_SCHEMA)]
 
 
 def check_status(status: int, accepted: Sequence[str], location: str = "") -> Failure | None:
-    """Whether one of the accepted statuses or classes is this one; the reason shows a redirect's `location`."""
+    """Check that the status is accepted, by itself or by its class; the reason shows a redirect's `location`."""
     if str(status) in accepted or f"{status // 100}xx" in accepted:
         return None
     aim = f" (redirected to {shown_location(location)})" if 300 <= status < 400 and location else ""
@@ -56,7 +56,7 @@ def check_status(status: int, accepted: Sequence[str], location: str = "") -> Fa
 
 
 def check_text(what: str, text: str, present: str | None, absent: str | None) -> Failure | None:
-    """Whether the pattern that must be found is, and the one that must not be is not."""
+    """Check that one pattern is found and that the other is not."""
     if present is not None and compile_pattern(present).search(text) is None:
         return Failure(f"{what} does not match {present!r}", by_pattern=True)
     if absent is not None and compile_pattern(absent).search(text) is not None:
@@ -65,7 +65,7 @@ def check_text(what: str, text: str, present: str | None, absent: str | None) ->
 
 
 def check_headers(headers: Sequence[tuple[str, str]], patterns: Mapping[str, str]) -> Failure | None:
-    """Whether each named header is there and matches."""
+    """Check that each of these headers is there and matches its pattern."""
     for name, pattern in patterns.items():
         values = [value for key, value in headers if key == name.lower()]
         if not any(compile_pattern(pattern).search(value) for value in values):
@@ -74,7 +74,7 @@ def check_headers(headers: Sequence[tuple[str, str]], patterns: Mapping[str, str
 
 
 def check_json(body: str, equal: Mapping[str, Scalar], younger: Mapping[str, float], now_ns: int) -> Failure | None:
-    """Whether the values at these paths are the wanted ones, and the timestamps at those paths no older than so many seconds."""
+    """Check the values at the paths in `equal`, and that the times at the paths in `younger` are at most so many seconds old."""
     if not equal and not younger:
         return None
     try:
@@ -101,13 +101,13 @@ def _old(value: Value, path: str, age: float, now_ns: int) -> Failure | None:
     found = dig(value, path)
     at_ns = parse_time(found) if isinstance(found, str | int | float) and not isinstance(found, bool) else 0
     if not at_ns:
-        return Failure(f"the body has no {path}" if found is _MISSING else f"{path} is no time: {_shown(found)}")
+        return Failure(f"the body has no {path}" if found is _MISSING else f"{path} is not a time: {_shown(found)}")
     old = (now_ns - at_ns) / 1e9
     return Failure(f"{path} is {old:.0f} s old, expected at most {age:g} s") if old > age else None
 
 
 def dig(value: object, path: str) -> object:
-    """The value at a path of keys and indices, as in `checks.0.status`; an own object if there is none."""
+    """Return the value at a path of keys and indices, as in `checks.0.status`; `_MISSING` if there is none."""
     for step in path.split("."):
         if isinstance(value, dict) and step in value:
             value = value[step]
@@ -124,7 +124,7 @@ def _shown(value: object) -> str:
 
 
 def check_expiry(not_after: float | None, margin: float | None, now: float) -> Failure | None:
-    """Whether the certificate is valid for so many seconds more; times in seconds since the Unix epoch."""
+    """Check that the certificate stays valid for `margin` seconds; times are seconds since the Unix epoch."""
     if margin is None or not_after is None or not_after - now >= margin:
         return None
     left = not_after - now

@@ -1,4 +1,4 @@
-"""Headers that a person configures for requests: names checked, values secret."""
+"""Configured headers of requests: their names are checked, their values are secret."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-"""What a header's name is made of (RFC 9110, 5.6.2)."""
+"""The characters of a header's name (RFC 9110 section 5.6.2)."""
 _OWN: Final = frozenset({"content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade"})
 
 
 def objection(name: str, value: str, reserved: Iterable[str] = _OWN, whose: str = "client") -> OptionError | None:
-    """Why a header can't be sent, if it can't; the value is a secret and not in the message."""
+    """Return why a header can't be sent, or None. The message does not show the value, which is a secret."""
     if not name or not _TOKEN.issuperset(name):
         return OptionError(f"{name!r} is not a header name", "use letters, digits and hyphens, as in api-key")
     if name.lower() in reserved:
@@ -28,7 +28,7 @@ def objection(name: str, value: str, reserved: Iterable[str] = _OWN, whose: str 
 
 
 def checked(reserved: Iterable[str] = _OWN, whose: str = "client") -> AfterValidator:
-    """What checks an option of headers."""
+    """Return the validator of an option that holds headers; `whose` sender sets the `reserved` ones itself."""
 
     def check(headers: dict[str, Secret]) -> dict[str, Secret]:
         for name, value in headers.items():

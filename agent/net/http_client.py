@@ -1,9 +1,9 @@
 """A small HTTP/1.1 client over h11: one request at a time per connection, one idle connection kept per origin.
 
-Whatever the server does: the deadline is total (resolve, connect, TLS, send, receive), so that a drip of bytes does not stretch it; the
-answer is bounded, packed and unpacked; a redirect is an answer like any other and never followed, so credentials never travel to another
-host; cancellation at any point leaves no socket behind. A proxy (see `proxy`) is asked to CONNECT for https, and for the whole URL for
-http; a failure of its own is reported as the proxy's, not as the server's.
+Whatever the server does: the deadline covers everything (resolve, connect, TLS, send, receive), so that a drip of bytes does not extend it. The
+answer is bounded, compressed and decompressed. A redirect is an answer like any other and is never followed, so credentials never reach
+another host. Cancellation at any point leaves no socket behind. A proxy (see `proxy`) gets CONNECT for https and the whole URL for http; its
+own failures are reported as the proxy's, not as the server's.
 
     idle connection? ── yes ──▶ exchange ── broken before the first byte of an answer? ──▶ once more, on a new connection
           └── no ──▶ dial ──▶ exchange ──▶ whole answer, may be kept? ──▶ idle, else aborted
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["ErrorKind", "HttpClient", "HttpError", "Request", "Response", "TlsOptions"]
 
 MAX_BODY: Final = 4 * 1024 * 1024
-"""Bytes of an answer's body, packed and unpacked, unless the caller says otherwise (OTLP specification, "OTLP/HTTP Response")."""
+"""Default bound of an answer's body in bytes, compressed and decompressed (OTLP specification, "OTLP/HTTP Response")."""
 USER_AGENT: Final = f"outrider/{__version__}"
 ALPN: Final = ("http/1.1",)
 
 
 class HttpClient:
-    """Sends requests. Not bound to an event loop before the first one; `close` may be called at any time, and twice."""
+    """Sends requests. It is bound to an event loop by the first one; `close` may be called at any time, and twice."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class HttpClient:
         objection: Callable[[str], str | None] | None = None,
         proxies: Chooser | None = None,
     ) -> None:
-        """`objection` says why an address must not be connected to; `proxies` says what goes through which proxy, all is direct without it."""
+        """`objection` returns why an IP address is forbidden, or None; `proxies` chooses the proxy of a request, without it there is none."""
         self._dialer = Dialer(tls=tls, alpn=ALPN, objection=objection)
         self._keep_alive = keep_alive
         self._user_agent = user_agent
@@ -69,7 +69,7 @@ class HttpClient:
             raise job.error(ErrorKind.TIMEOUT, f"no answer within {deadline:g} s, {job.progress.doing}") from None
 
     def tls_trouble(self) -> str:
-        """Why the certificates, keys or authorities that are named can't be used; "" if they can."""
+        """Return why the configured certificates, keys or authorities can't be used; "" if they can."""
         return self._dialer.tls_trouble()
 
     async def close(self) -> None:
@@ -84,7 +84,7 @@ class HttpClient:
             try:
                 return await self._exchange(kept, job)
             except HttpError as error:
-                # The server had closed it, most likely just as we wrote. Sending again is safe: requests are the same bytes under the same id.
+                # Most likely the server closed it just as we wrote. To send again is safe: requests are the same bytes with the same id.
                 if error.kind is not ErrorKind.RESET or job.answering:
                     raise
         return await self._exchange(await self._open(job), job)
@@ -106,7 +106,7 @@ class HttpClient:
             raise HttpError(error.kind, str(error)) from error
 
     async def _open_through(self, proxy: Proxy, job: Exchange) -> HttpConnection:
-        """Connect to a proxy; for https on to the server, through a tunnel with TLS of its own."""
+        """Connect to a proxy, and for https through it to the server, with a second TLS inside."""
         target = job.target
         try:
             connection = await self._dialer.dial(proxy.host, proxy.port, job.progress, secure=proxy.secure, name=proxy.host)

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 request and its answer on a connection; h11 for the protocol. Bounded: the answer's head, and its body, packed and unpacked."""
+"""One HTTP/1.1 request and its answer on a connection, over h11. The answer's head and body are bounded."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 MAX_HEAD: Final = 64 * 1024
 """Bytes of an answer's status line and headers."""
 IDLE_LIMIT: Final = 30.0
-"""Seconds: an older idle connection is not used again. Load balancers drop them silently, from 60 s on."""
+"""Seconds after which an idle connection is not used again. Load balancers drop them silently after 60 s and more."""
 
 Headers = list[tuple[str, str]]
 
 
 class Exchange:
-    """One request on its way, and how far its answer has come."""
+    """A request and the state of its answer."""
 
     def __init__(self, target: Target, request: Request, max_body: int, sent: Callable[[], None]) -> None:
         self.target = target
@@ -42,15 +42,15 @@ class Exchange:
         self.status: int | None = None
 
     def error(self, kind: ErrorKind, message: str) -> HttpError:
-        """An error that says how far it came."""
+        """Make an error with the status that has arrived."""
         return HttpError(kind, message, status=self.status)
 
 
 class HttpConnection:
-    """A connection that takes one request after another."""
+    """A connection for one request after another."""
 
     def __init__(self, connection: Connection, proxy: Proxy | None = None) -> None:
-        """`proxy` is the one that reads our requests, unless the server does so itself."""
+        """`proxy` reads the requests if it is given, else the server does."""
         self.connection = connection
         self._proxy = proxy
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
@@ -58,13 +58,13 @@ class HttpConnection:
         """When it became idle, by the monotonic clock."""
 
     def abort(self) -> None:
-        """Close at once: an HTTP message says itself where it ends."""
+        """Close at once."""
         self.connection.abort()
 
     def reset(self) -> bool:
         """Make ready for the next request; False if this connection can't take one.
 
-        Either side has said `Connection: close`, say, or bytes came behind the answer, which would pass for the next one (RFC 9112 section 9.2).
+        For example, either side sent `Connection: close`, or bytes follow the answer and would be read as the next one (RFC 9112 section 9.2).
         """
         done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
         if not done or not self.connection.idle or self._left_over:
@@ -78,7 +78,7 @@ class HttpConnection:
         return self.connection.idle and time.monotonic() - self._since < IDLE_LIMIT
 
     async def exchange(self, job: Exchange, headers: Headers) -> Response:
-        """Send the request, return the answer. HttpError; ValueError if a header is unfit."""
+        """Send the request and return the answer. HttpError; ValueError if a header can't be sent."""
         try:
             with job.progress.phase("processing", "waiting for the answer"):
                 self._write(job, headers)
@@ -96,7 +96,7 @@ class HttpConnection:
         return Response(head.status_code, fields, body, job.progress.phases, via.tls, via.peer, head.http_version.decode())
 
     async def tunnel(self, job: Exchange) -> None:
-        """Ask the proxy to connect us with the server (RFC 9110 section 9.3.6)."""
+        """Ask the proxy for a tunnel to the server (RFC 9110 section 9.3.6)."""
         authority = job.target.full_authority
         try:
             request = h11.Request(method="CONNECT", target=authority, headers=[("Host", authority), *self._credentials()])
@@ -110,11 +110,11 @@ class HttpConnection:
         if not 200 <= answer.status_code < 300:
             raise _refusal(self._proxy, answer)
         if self._left_over:  # in TLS the client speaks first
-            raise HttpError(ErrorKind.PROXY, f"no valid answer from the proxy {self._proxy}: it goes on behind its end")
+            raise HttpError(ErrorKind.PROXY, f"no valid answer from the proxy {self._proxy}: bytes follow its end")
 
     @property
     def _left_over(self) -> bytes:
-        """What was received behind the last answer."""
+        """The bytes received behind the last answer."""
         return self._http.trailing_data[0]
 
     def _credentials(self) -> Headers:
@@ -129,14 +129,14 @@ class HttpConnection:
         except h11.LocalProtocolError as error:
             raise ValueError(f"the request can't be sent: {error}") from error
         if request.body:
-            # No copy through h11, which would only pass it on; and no waiting for room: the answer may come before all is sent.
+            # Not copied through h11, and written without waiting: the answer may come before all is sent.
             self._http.send_with_data_passthrough(h11.Data(data=request.body))
         self._http.send(h11.EndOfMessage())
         self.connection.transport.writelines((head, request.body))
         job.sent()
 
     def _form(self, target: Target) -> str:
-        """The path, and to a proxy the whole URL (RFC 9112 section 3.2)."""
+        """Return the request target: the path, or the whole URL for a proxy (RFC 9112 section 3.2)."""
         return target.path if self._proxy is None else f"http://{target.authority}{target.path}"
 
     async def _read_head(self, job: Exchange) -> h11.Response:
@@ -159,7 +159,7 @@ class HttpConnection:
         except BodyTooLargeError as error:
             raise job.error(ErrorKind.BODY_TOO_LARGE, f"the answer's body exceeds {job.max_body} bytes") from error
         except ValueError as error:
-            raise job.error(ErrorKind.PROTOCOL, f"the answer's body can't be unpacked: {error}") from error
+            raise job.error(ErrorKind.PROTOCOL, f"the answer's body can't be decompressed: {error}") from error
 
     async def _next_event(self, job: Exchange) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:

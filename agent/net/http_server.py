@@ -1,8 +1,8 @@
-"""A small HTTP/1.1 server: for the agent's own pages, and for sources that are pushed to; over TCP and over a Unix socket.
+"""A small HTTP/1.1 server, over TCP and over a Unix socket: for the agent's own pages, and for sources that receive requests.
 
-All that a client can cost is bounded: a head in size and time, a body likewise (`request_body`), a connection in idleness, an answer in the
-time it may take to be read. The number of connections is bounded as well; when all are taken, the one that has waited longest makes room,
-so that slow clients (slowloris) stand in their own way and not in that of a scrape.
+The cost of a client is bounded: the head and the body of a request in size and time (`request_body`), an idle connection in time, an answer in
+the time that it takes the client to read it. The number of connections is bounded as well. When all are taken, the one that has waited longest is
+closed, so that slow clients (slowloris) hold up one another and not a scrape.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PEERCRED: Final = struct.Struct("3i")
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
-    """What one client may cost; times in seconds."""
+    """Bounds of one client's cost; times in seconds."""
 
     header_time: float = 5.0
     """From the first byte of a request (or the connection) to the end of its head."""
@@ -44,17 +44,17 @@ class ServerLimits:
     idle_time: float = 60.0
     """Between two requests of a connection."""
     answer_time: float = 30.0
-    """To make an answer, and again to hand it over; a streamed answer has it per piece that is handed over."""
+    """To make an answer, and again to write it; each piece of a streamed answer has as long."""
     parting_time: float = 5.0
-    """To take the rest of the last answer, over TLS."""
+    """To read the rest of a refused body, and to end TLS."""
     connections: int = 128
     bodies: int = 64 << 20
-    """Bytes of all bodies that are being received or answered."""
+    """Bytes of all bodies together that are being received or answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRefused(Event):
-    """Our own server refused a client."""
+    """The agent's HTTP server refused a client."""
 
     name = "request refused"
     level = Level.DEBUG
@@ -77,9 +77,9 @@ class HttpServer:
         access: AccessControl | None = None,
         headers: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """`name` and the path are reported when a handler raises.
+        """`name` stands before the path in the report of a handler that raised.
 
-        `access` decides on clients over TCP; `headers` (names in lower case) are on every answer, an empty one takes a default away.
+        `access` decides about clients over TCP. `headers` (names in lower case) are added to every answer; an empty one removes a default.
         """
         self.routes = routes
         self.limits = limits
@@ -109,7 +109,7 @@ class HttpServer:
         return bound
 
     async def listen_unix(self, path: Path) -> None:
-        """Listen on a socket that only our own user may open; replaces one that a killed agent left behind. Raises OSError."""
+        """Listen on a socket that only our own user can open. It replaces the socket of a killed agent. Raises OSError."""
         sock = _bind_unix(path)
         try:
             listener = await asyncio.start_unix_server(
@@ -142,7 +142,9 @@ class HttpServer:
         self._telemetry.emit(ComponentFailed(f"{self._name} {path}", str(error), 0.0))
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, loopback: bool) -> None:
-        writer.transport.set_write_buffer_limits(high=1, low=0)  # `drain` then means "handed over", and closing after it takes no time
+        writer.transport.set_write_buffer_limits(
+            high=1, low=0
+        )  # `drain` then waits until the socket has all bytes, and closing after it takes no time
         reason = self._objection(writer)
         if reason is not None:
             self.refused(reason)
@@ -154,7 +156,7 @@ class HttpServer:
         task.add_done_callback(self._gone)
 
     def _gone(self, task: asyncio.Task[None]) -> None:
-        connection = self._connections.pop(task)  # held until it is aborted: a writer that is collected before that is reported as unclosed
+        connection = self._connections.pop(task)  # a reference until it is aborted: asyncio reports a writer that is collected before
         connection.writer.transport.abort()
 
     def _objection(self, writer: asyncio.StreamWriter) -> str | None:
@@ -165,7 +167,7 @@ class HttpServer:
         return None if self._make_room() else "too_many_connections"
 
     def _make_room(self) -> bool:
-        """Let the connection go that has waited longest, if there are too many; False if all are being answered."""
+        """Close the connection that has waited longest, if all are taken; False if all are being answered."""
         staying = [(connection.waiting_since, task) for task, connection in self._connections.items() if not task.cancelling()]
         if len(staying) < self.limits.connections:
             return True
@@ -178,7 +180,7 @@ class HttpServer:
 
 
 def _bind_unix(path: Path) -> socket.socket:
-    """A socket at `path` with mode 0600 from its first moment; `sockaddr_un` holds 107 bytes, so a long path is bound by its directory's number."""
+    """Bind a socket at `path` with mode 0600 from the start. `sockaddr_un` holds 107 bytes, so a longer path is bound by its directory's descriptor."""
     path.unlink(missing_ok=True)
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -196,7 +198,7 @@ def _bind_unix(path: Path) -> socket.socket:
 
 
 def _permitted(sock: socket.socket) -> bool:
-    """Whether the client may ask: over a Unix socket only our own user and root, whatever the file's mode has become since."""
+    """Whether the client may send requests: over a Unix socket only our own user and root, whatever the file's mode is by now."""
     if sock.family != socket.AF_UNIX:
         return True
     _, user, _ = _PEERCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size))

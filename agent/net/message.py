@@ -1,4 +1,4 @@
-"""What goes in and out of the HTTP client: plain values, without I/O."""
+"""Requests and answers of the HTTP client, and its decisions about them. No I/O."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _PATH_PARAMETER: Final = re.compile(r";[^/]*")
 
 
 class HttpError(NetworkError):
-    """No complete answer came."""
+    """No complete answer arrived."""
 
     def __init__(self, kind: ErrorKind, message: str, *, status: int | None = None) -> None:
-        """`status` is set if the head of an answer had arrived: what failed then is only its body."""
+        """`status` is set if the head of an answer arrived, so that only its body failed."""
         super().__init__(kind, message)
         self.status = status
 
 
 class ForeignError(HttpError):
-    """Another protocol than HTTP/1 answered."""
+    """The server answered in another protocol than HTTP/1."""
 
     def __init__(self, speaks: str, remedy: str) -> None:
         super().__init__(ErrorKind.PROTOCOL, f"the server answers in {speaks}, not in HTTP/1{remedy}")
@@ -44,7 +44,7 @@ class ForeignError(HttpError):
 
 
 def foreign(first: bytes) -> ForeignError | None:
-    """The error of an answer that begins with these bytes, if it is one of another protocol that we know."""
+    """Return the error for an answer that begins with these bytes, if they belong to a known other protocol."""
     if first[3:5] == b"\x04\x00" and first[5:9] == b"\0\0\0\0":  # a SETTINGS frame (RFC 9113 section 3.4)
         return ForeignError("HTTP/2", "")
     if first[:2] == b"\x15\x03":  # an alert (RFC 8446 section 6)
@@ -58,11 +58,11 @@ _GREETINGS: Final = ((b"SSH-", "SSH"), (b"220 ", "SMTP or FTP"), (b"-ERR", "Redi
 
 
 class Target(NamedTuple):
-    """An http(s) URL, taken apart."""
+    """The parts of an http(s) URL."""
 
     secure: bool
     host: str
-    """As the resolver and TLS want it: ASCII, without brackets."""
+    """ASCII, without brackets, as the resolver and TLS take it."""
     port: int
     path: str
     """Path and query as sent; never empty."""
@@ -71,23 +71,23 @@ class Target(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """The `Host` header: the port only if it is not the scheme's own (RFC 9110 section 7.2)."""
+        """The `Host` header: with the port only if it is not the scheme's default (RFC 9110 section 7.2)."""
         default = DEFAULT_PORTS["https" if self.secure else "http"]
         return bracketed(self.host) if self.port == default else self.full_authority
 
     @property
     def full_authority(self) -> str:
-        """With the port in any case: what a proxy is asked to connect to."""
+        """The host with its port, for a proxy to connect to."""
         return f"{bracketed(self.host)}:{self.port}"
 
     @property
     def origin(self) -> tuple[bool, str, int]:
-        """What a kept connection may be used again for."""
+        """The key of a kept connection."""
         return self.secure, self.host, self.port
 
 
 def parse_target(url: str) -> Target:
-    """Take a URL apart; ValueError (without the URL in it, which may hold a password) if it is not an http(s) URL.
+    """Split a URL; ValueError if it is not an http(s) URL (without the URL in its message: it may hold a password).
 
     Other characters than ASCII in path and query are percent-encoded as UTF-8, as browsers and curl do (RFC 3987 section 3.1).
     """
@@ -95,7 +95,9 @@ def parse_target(url: str) -> Target:
         parts = urlsplit(url)
         written = parts.port
     except ValueError:
-        raise ValueError("not an absolute http or https URL") from None  # urllib's words have pieces of it, and it may hold a password
+        raise ValueError(
+            "not an absolute http or https URL"
+        ) from None  # urllib's message shows parts of the URL, which may hold a password
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise ValueError("not an absolute http or https URL")
     port = DEFAULT_PORTS[parts.scheme] if written is None else written
@@ -106,7 +108,7 @@ def parse_target(url: str) -> Target:
 
 
 def _ascii(host: str) -> str:
-    """A host's name as the resolver takes it (IDNA 2003, RFC 3490); ValueError if it can't be one."""
+    """Return a host's name as the resolver takes it (IDNA 2003, RFC 3490); ValueError if it is not a valid name."""
     try:
         return host if ":" in host else host.encode("idna").decode()
     except UnicodeError:
@@ -114,7 +116,7 @@ def _ascii(host: str) -> str:
 
 
 def basic(user: str | None, password: str | None) -> str | None:
-    """The Basic credentials (RFC 7617) of a URL's percent-encoded user and password, if it has any."""
+    """Return the Basic credentials (RFC 7617) for a URL's percent-encoded user and password, if it has any."""
     if user is None:
         return None
     pair = f"{unquote(user)}:{unquote(password or '')}"
@@ -123,7 +125,7 @@ def basic(user: str | None, password: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request. `Host`, `Content-Length`, `User-Agent` and `Connection` are the client's business."""
+    """One HTTP request. The client adds `Host`, `Content-Length`, `User-Agent` and `Connection`."""
 
     method: str
     url: str
@@ -137,7 +139,7 @@ class Response:
 
     status: int
     headers: Sequence[tuple[str, str]]
-    """Names in lower case, in the order they came; latin-1."""
+    """Names in lower case, in the order in which they arrived; latin-1."""
     body: bytes
     """Without transfer and content coding."""
     phases: Phases
@@ -148,14 +150,14 @@ class Response:
     """`1.0` or `1.1`."""
 
     def header(self, name: str) -> str | None:
-        """The first header of that (lower-case) name."""
+        """Return the first header of that (lower-case) name."""
         return next((value for key, value in self.headers if key == name), None)
 
 
 def shown_location(location: str) -> str:
-    """A redirect's `Location`, fit for a sentence: without query, fragment, path parameters (`;jsessionid=…`) and credentials, which are often secret."""
+    """Return a redirect's `Location` for a message: without query, fragment, path parameters (`;jsessionid=…`) and credentials, which may be secret."""
     place, query, _ = location.partition("#")[0].partition("?")
-    with contextlib.suppress(UnicodeError):  # if it is not UTF-8 it stays what HTTP takes it for
+    with contextlib.suppress(UnicodeError):  # if it is not UTF-8 it stays latin-1
         place = place.encode("latin-1").decode()
     place = _PATH_PARAMETER.sub(";…", "".join(character if character.isprintable() else " " for character in place))
     plain = mask_url(place)

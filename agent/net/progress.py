@@ -1,4 +1,4 @@
-"""How far a request has come: what is being done, for the message of a time-out, and how long each phase took."""
+"""Progress of a request: the present step, for the message of a time-out, and the duration of each phase."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Phase = Literal["resolve", "connect", "tls", "processing", "transfer"]
 
 @dataclass(slots=True)
 class Phases:
-    """Seconds of each phase, named as blackbox_exporter's `probe_http_duration_seconds{phase}`; 0 where a kept connection saved it."""
+    """Seconds of each phase, named as in blackbox_exporter's `probe_http_duration_seconds{phase}`; 0 if a kept connection made it unnecessary."""
 
     resolve: float = 0.0
     connect: float = 0.0
     tls: float = 0.0
     processing: float = 0.0
-    """From the request's first byte out to the answer's first byte in."""
+    """From the first byte of the request to the first byte of the answer."""
     transfer: float = 0.0
-    """From there to the answer's last byte."""
+    """From there to the last byte of the answer."""
 
 
 class Progress:
-    """Written by those who do the work, read by who waits for it."""
+    """Written step by step, and read when the time is up or the request is done."""
 
     def __init__(self) -> None:
         self.phases = Phases()
@@ -37,7 +37,7 @@ class Progress:
 
     @contextmanager
     def phase(self, name: Phase, doing: str) -> Iterator[None]:
-        """Measure a phase, also one that fails or that is done in several parts."""
+        """Measure a phase, also one that fails. The durations of its parts add up."""
         self.doing = doing
         start = time.monotonic()
         try:

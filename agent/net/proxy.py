@@ -1,11 +1,11 @@
-"""Which proxy a request goes through: one that is configured, or what the environment says. Pure decisions.
+"""The proxy of a request: the configured one, or that of the environment. Pure decisions.
 
-    HTTPS_PROXY HTTP_PROXY   the proxy for https and for http URLs; the lower-case name goes first, as with curl and Python
-    ALL_PROXY                for both, where there is none of their own
+    HTTPS_PROXY HTTP_PROXY   the proxy for https and for http URLs; the lower-case name wins, as with curl and Python
+    ALL_PROXY                for both, where their own is not set
     NO_PROXY                 comma-separated: `*`, a host or domain and all below it, an address, a CIDR block, each with `:port` or without
 
-This machine (`localhost`, 127.0.0.0/8, ::1) is never asked for through a proxy of the environment, as with Go and so with the OpenTelemetry
-Collector. A configured proxy (`proxy_url`) takes everything, whatever the environment says.
+Requests to this machine (`localhost`, 127.0.0.0/8, ::1) use no proxy of the environment, as with Go and so with the OpenTelemetry Collector.
+A configured proxy (`proxy_url`) takes all requests, whatever the environment says.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Proxy(NamedTuple):
     """An HTTP proxy."""
 
     secure: bool
-    """Whether it is talked to over TLS itself."""
+    """Whether the connection to the proxy itself uses TLS."""
     host: str
     port: int
     authorization: str | None
@@ -47,19 +47,19 @@ class Proxy(NamedTuple):
 
 
 class Chooser(Protocol):
-    """Says which proxy a request goes through."""
+    """Chooses the proxy of a request."""
 
     def choose(self, target: Target) -> Proxy | None:
-        """The proxy, or None for none; NetworkError if what is set there can't be used."""
+        """Return the proxy, or None for a direct connection; NetworkError if the setting can't be used."""
 
 
 def parse_proxy(url: str) -> Proxy:
-    """Take a proxy's URL apart, its scheme being http if none is written; ValueError (without the URL, which may hold a password)."""
+    """Split a proxy's URL; without a scheme it is http. ValueError (without the URL, which may hold a password)."""
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         written = parts.port
     except ValueError:
-        raise ValueError("is not a proxy's URL") from None  # urllib's words have pieces of it
+        raise ValueError("is not a proxy's URL") from None  # urllib's message shows parts of it
     if parts.scheme not in DEFAULT_PORTS:
         raise ValueError(f"{parts.scheme} proxies are not supported")
     if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment or any(map(str.isspace, url)):
@@ -82,17 +82,17 @@ ProxyUrl = Annotated[str, AfterValidator(_proxy_url), WithJsonSchema({"type": "s
 
 
 class Fixed(NamedTuple):
-    """One proxy for everything."""
+    """One proxy for all requests."""
 
     proxy: Proxy
 
     def choose(self, _target: Target) -> Proxy:
-        """That one."""
+        """See `Chooser`."""
         return self.proxy
 
 
 def chooser(proxy_url: str | None, env: Mapping[str, str] = os.environ) -> Chooser | None:
-    """What an exporter with this option goes by; None if there is no proxy at all."""
+    """Return the chooser for an exporter with this option; None if no request uses a proxy."""
     if proxy_url == DIRECT:
         return None
     if proxy_url is not None:
@@ -102,7 +102,7 @@ def chooser(proxy_url: str | None, env: Mapping[str, str] = os.environ) -> Choos
 
 
 class Environment:
-    """The variables, as they are when it is made."""
+    """The variables of the environment, read once."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         named = {key: _variable(env, key) for key in ("https_proxy", "http_proxy", "all_proxy", "no_proxy")}
@@ -127,12 +127,12 @@ class Environment:
 
 
 def _variable(env: Mapping[str, str], name: str) -> tuple[str, str] | None:
-    """The name and the value of a variable that is set and not empty, its lower-case name first."""
+    """Return name and value of a variable that is set and not empty, its lower-case name first."""
     return next(((key, env[key].strip()) for key in (name, name.upper()) if env.get(key, "").strip()), None)
 
 
 def excepts(rule: str, host: str, port: int) -> bool:
-    """Whether a part of NO_PROXY (in lower case) is about this host and port."""
+    """Whether an entry of NO_PROXY (in lower case) covers this host and port."""
     host = host.lower().rstrip(".")
     if rule == "*":
         return True

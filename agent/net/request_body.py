@@ -1,8 +1,8 @@
-"""A request's body within its bounds: bytes as sent, bytes once decompressed, and the memory that all bodies of a server take together.
+"""A request's body and its bounds: bytes as sent, bytes once decompressed, and memory for all bodies of a server together.
 
     head ──▶ 415 coding unknown, 413 announced too large ──▶ pieces ──▶ 413, 503 no memory left, 400 not decompressable ──▶ the body
 
-Decisions only; `server_connection` reads the bytes, and bounds the time.
+Decisions only: `server_connection` reads the bytes and bounds the time.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 CODINGS: Final = ", ".join(WBITS)
 RETRY_AFTER: Final = "1"
-"""Seconds that a client is asked to wait while other bodies take the memory."""
+"""Seconds after which a client may try again while other bodies take the memory."""
 
 
 class BodyRefusedError(Exception):
-    """A body that is not taken."""
+    """A body that is refused."""
 
     def __init__(self, reason: str, status: int, message: str, *headers: tuple[str, str]) -> None:
         """`reason` is from an enumeration, for the counter."""
@@ -31,35 +31,35 @@ class BodyRefusedError(Exception):
 
 
 class BodyMemory:
-    """What all bodies of a server may take together, in bytes."""
+    """The memory for all bodies of a server, in bytes."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._taken = 0
 
     def take(self, size: int) -> None:
-        """Set bytes aside; BodyRefusedError if there are not so many left."""
+        """Reserve bytes; BodyRefusedError if not enough are left."""
         if self._taken + size > self._limit:
             message = f"other requests take the {self._limit} bytes that are kept for bodies: try again later"
             raise BodyRefusedError("body_memory", 503, message, ("retry-after", RETRY_AFTER))
         self._taken += size
 
     def give_back(self, size: int) -> None:
-        """Release what was set aside."""
+        """Release reserved bytes."""
         self._taken -= size
 
 
 class Body:
-    """The body of one request while it arrives, and until it is answered."""
+    """The body of one request, until it is answered."""
 
     def __init__(self, request: ServerRequest, limits: BodyLimits, memory: BodyMemory) -> None:
-        """Raises BodyRefusedError for what the head says already."""
+        """BodyRefusedError if the head alone decides so."""
         coding = request.headers.get("content-encoding", "").strip().lower()
         if coding not in ("", "identity", *WBITS):
             accepted = ("accept-encoding", CODINGS)  # RFC 9110 section 15.5.16
             raise BodyRefusedError("body_coding", 415, f"the Content-Encoding {coding[:40]!r} is not one of {CODINGS}", accepted)
         limit = limits.packed if coding in WBITS else limits.size
-        announced = int(request.headers.get("content-length", "0"))  # h11 has let nothing through but digits
+        announced = int(request.headers.get("content-length", "0"))  # h11 has refused anything but digits
         if announced > limit:
             raise BodyRefusedError("body_too_large", 413, f"the body has {announced} bytes, at most {limit} are taken")
         self._memory = memory
@@ -73,7 +73,7 @@ class Body:
         self._memory.give_back(self._held)
 
     def feed(self, data: bytes) -> None:
-        """Add what has arrived; BodyRefusedError."""
+        """Add a piece; BodyRefusedError."""
         try:
             self._inflater.feed(data)
         except BodyTooLargeError as error:
@@ -82,7 +82,7 @@ class Body:
             raise _damaged(error) from error
 
     def whole(self) -> bytes:
-        """The body; BodyRefusedError if its compressed form ends too early."""
+        """Return the body; BodyRefusedError if its compressed form ends too early."""
         try:
             return self._inflater.finish()
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""Names to addresses. The lookup runs in a daemon thread: a name server that does not answer delays neither a deadline nor the end of the process."""
+"""Names to addresses. Lookups run in daemon threads: a name server that does not answer delays neither a deadline nor the end of the process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Address(NamedTuple):
-    """Where to connect to."""
+    """An address and port to connect to."""
 
     family: int
     sockaddr: tuple[str, int] | tuple[str, int, int, int]
@@ -28,13 +28,13 @@ class Address(NamedTuple):
 
 
 class Resolver:
-    """Names to addresses, each name asked for once at a time. Keeps nothing: every new connection asks anew."""
+    """Looks names up. Callers that ask for the same name at the same time share a lookup; no answer is cached."""
 
     def __init__(self) -> None:
         self._asked: dict[tuple[str, int], asyncio.Future[list[Address]]] = {}
 
     async def resolve(self, host: str, port: int) -> list[Address]:
-        """All addresses of a host, best first, families alternating (RFC 8305 section 4); NetworkError if there is none."""
+        """Return all addresses of a host, the best first, families alternating (RFC 8305 section 4); NetworkError if there is none."""
         if literal := literal_address(host, port):
             return [literal]
         key = host, port
@@ -43,20 +43,20 @@ class Resolver:
             future.add_done_callback(lambda done: self._forget(key, done))
             _ask(host, port, future)
         try:
-            return await asyncio.shield(self._asked[key])  # it belongs to everybody who asked: one's cancellation is not the others'
+            return await asyncio.shield(self._asked[key])  # other callers may share it: this one's cancellation is not theirs
         except OSError as error:
             raise NetworkError(ErrorKind.RESOLVE, f"can't resolve {host}: {error.strerror or error}") from error
 
     def _forget(self, key: tuple[str, int], done: asyncio.Future[list[Address]]) -> None:
         self._asked.pop(key, None)
         if not done.cancelled():
-            done.exception()  # taken note of, should everybody who asked be gone
+            done.exception()  # marks it as retrieved, in case all callers are gone
 
 
 def _ask(host: str, port: int, future: asyncio.Future[list[Address]]) -> None:
     try:
         threading.Thread(target=_look_up, args=(host, port, future), name=f"resolve {host}", daemon=True).start()
-    except RuntimeError as error:  # no thread to be had (a pids limit): that passes
+    except RuntimeError as error:  # no thread is available (a pids limit): that passes
         future.get_loop().call_soon(_settle, future, OSError(str(error)))
 
 
@@ -66,9 +66,9 @@ def _look_up(host: str, port: int, future: asyncio.Future[list[Address]]) -> Non
         answer: list[Address] | OSError = alternate(Address(info[0], info[4]) for info in infos)  # type: ignore[arg-type]
     except OSError as error:
         answer = error
-    except UnicodeError:  # a label that is empty or too long: no resolver would know it
+    except UnicodeError:  # a label that is empty or too long
         answer = OSError(socket.EAI_NONAME, "not a valid host name")
-    with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile: nobody wants to know
+    with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
         future.get_loop().call_soon_threadsafe(_settle, future, answer)
 
 
@@ -82,7 +82,7 @@ def _settle(future: asyncio.Future[list[Address]], answer: list[Address] | OSErr
 
 
 def literal_address(host: str, port: int) -> Address | None:
-    """The address that the host already is, if it is one."""
+    """Return the address if the host is written as one."""
     try:
         ip = ipaddress.ip_address(host)
     except ValueError:
@@ -93,7 +93,7 @@ def literal_address(host: str, port: int) -> Address | None:
 
 
 def alternate(addresses: Iterable[Address]) -> list[Address]:
-    """Each address once, families taking turns, the resolver's first family first."""
+    """Return each address once, families in turn, the resolver's first family first."""
     unique = list(dict.fromkeys(addresses))
     first = [one for one in unique if one.family == unique[0].family]
     rest = [one for one in unique if one.family != unique[0].family]

@@ -1,4 +1,4 @@
-"""One client of the HTTP server, from its first byte to its last: h11 for the protocol, asyncio streams for the bytes.
+"""One connection of the HTTP server: h11 for the protocol, asyncio streams for the bytes.
 
 waiting ──head──▶ receiving the body, where the route takes one ──▶ answering ──keep-alive──▶ waiting ──idle, error, close──▶ gone
 """
@@ -28,7 +28,7 @@ READ_SIZE: Final = 16 * 1024
 
 
 class ServerConnection:
-    """One client, from its first byte to its last."""
+    """Answers the requests of one client."""
 
     def __init__(self, server: HttpServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, loopback: bool) -> None:
         self._server = server
@@ -38,13 +38,13 @@ class ServerConnection:
         self._loopback = loopback
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.header_bytes)
         self.waiting_since: float | None = asyncio.get_running_loop().time()
-        """Monotonic seconds; None while a request that has arrived whole is being answered."""
+        """Monotonic seconds; None while a complete request is being answered."""
         self._idle = False
-        """Between two requests, with nothing of the next one here yet."""
+        """Whether no byte of the next request has arrived."""
 
     async def run(self) -> None:
         """Answer requests until either side ends it."""
-        with contextlib.suppress(OSError):  # the client went away, or did not read its answer
+        with contextlib.suppress(OSError):  # the client has gone, or does not read its answer
             await self._converse()
             if self.writer.get_extra_info("sslcontext") is not None:
                 await self._part()
@@ -69,7 +69,7 @@ class ServerConnection:
         await self._send(request, response)
 
     async def _linger(self) -> None:
-        """Take what the client still sends: to close over it would reset the connection, and the answer with it (RFC 9112 section 9.6)."""
+        """Read what the client still sends: closing before would reset the connection, and the client would lose the answer (RFC 9112 section 9.6)."""
         self.waiting_since = asyncio.get_running_loop().time()
         if self.writer.can_write_eof():
             self.writer.write_eof()
@@ -78,7 +78,7 @@ class ServerConnection:
                 pass
 
     async def _part(self) -> None:
-        """End TLS in good order: what was written through it may still be on its way to the socket, where `drain` does not look."""
+        """End TLS cleanly: its bytes may not have reached the socket yet, and `drain` does not wait for that."""
         self.writer.close()
         async with asyncio.timeout(self._limits.parting_time):
             await self.writer.wait_closed()
@@ -107,11 +107,11 @@ class ServerConnection:
         return event
 
     def _ends_here(self) -> bool:
-        """Whether nothing of the request is left to read: a request without a body ends with its head."""
+        """Whether the request has no body and so ends with its head."""
         return isinstance(self._http.next_event(), h11.EndOfMessage)
 
     def _again(self) -> bool:
-        """Make ready for the next request; False if the connection ends with this one."""
+        """Prepare for the next request; False if the connection ends with this one."""
         if self._http.our_state is not h11.DONE or (self._http.their_state is h11.SEND_BODY and not self._ends_here()):
             return False
         self._http.start_next_cycle()
@@ -137,7 +137,7 @@ class ServerConnection:
         return await self._handle(route, request)
 
     async def _receive(self, body: Body, seconds: float) -> None:
-        """Receive a body; BodyRefusedError if it is late or malformed, OSError if the client is gone."""
+        """Receive a body; BodyRefusedError if it is late or malformed, OSError if the client has gone."""
         try:
             async with asyncio.timeout(seconds):
                 if self._http.they_are_waiting_for_100_continue:
@@ -161,7 +161,7 @@ class ServerConnection:
                 return compress(request, await handler(request))
         except TimeoutError:
             return ServerResponse(b"no answer in time\n", 503)
-        except Exception as error:  # noqa: BLE001 - the one place where a broken page must not take the server with it
+        except Exception as error:  # noqa: BLE001 - a handler that fails must not end the server
             self._server.broken(request.path, error)
             return ServerResponse(b"internal error\n", 500)
 
@@ -176,7 +176,7 @@ class ServerConnection:
             await self._stream(body, request)
 
     async def _stream(self, body: AsyncGenerator[bytes, None], request: ServerRequest | None) -> None:
-        """Send pieces as they come, until they end or the client speaks or hangs up: it has nothing to say meanwhile."""
+        """Send pieces as they come, until they end or the client closes the connection or sends bytes, which it has no reason to."""
         pump = asyncio.ensure_future(self._pump(body, request))
         gone = asyncio.ensure_future(self._reader.read(1))
         try:
@@ -194,7 +194,7 @@ class ServerConnection:
             await self._write(self._http.send(h11.EndOfMessage()) or b"")
         except OSError:
             return
-        except Exception as error:  # noqa: BLE001 - as above; the missing last chunk tells the client
+        except Exception as error:  # noqa: BLE001 - as above; the missing last chunk shows it to the client
             self._server.broken(request.path if request else "", error)
 
     async def _write(self, data: bytes) -> None:

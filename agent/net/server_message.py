@@ -15,7 +15,7 @@ JSON: Final = "application/json"
 JSON_LINES: Final = "application/x-ndjson"
 
 COMPRESS_FROM: Final = 1024
-"""Bytes: shorter bodies are not worth compressing."""
+"""Bytes from which a body is worth compressing."""
 
 SECURITY_HEADERS: Final = (
     ("cache-control", "no-store"),
@@ -27,7 +27,7 @@ SECURITY_HEADERS: Final = (
     ("referrer-policy", "no-referrer"),
     ("x-content-type-options", "nosniff"),
 )
-"""On every answer: nothing is stored, scripted, framed or guessed."""
+"""Headers of every answer: no cache, script, frame or guessed type."""
 
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -42,11 +42,11 @@ class ServerRequest:
     path: str
     """Percent-decoded, without the query."""
     query: Mapping[str, str] = field(default_factory=dict)
-    """The last value of each key."""
+    """Key → its last value."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Names in lower case; repeated ones joined by `, ` (RFC 9110, 5.2)."""
+    """Names in lower case; repeated ones joined by `, ` (RFC 9110 section 5.2)."""
     body: bytes = b""
-    """Whole and decompressed. Only a `BodyRoute` gets one."""
+    """Complete and decompressed. Only a `BodyRoute` gets one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +64,29 @@ Handler = Callable[[ServerRequest], Awaitable[ServerResponse]]
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """What the body of one request may cost."""
+    """Bounds of one request's body."""
 
     packed: int = 4 << 20
     """Bytes of a compressed body, as sent."""
     size: int = 16 << 20
-    """Bytes of a body that is not compressed, or once it is decompressed."""
+    """Bytes of an uncompressed body, or of a body once it is decompressed."""
     time: float = 30.0
     """Seconds from the request's head to the body's last byte."""
 
 
 class BodyRoute(NamedTuple):
-    """A handler of requests with bodies. No other handler gets one: there, a body is refused."""
+    """A handler of requests with bodies. On any other route a body is refused."""
 
     handler: Handler
     limits: BodyLimits = BodyLimits()
 
 
 Routes = Mapping[str, Handler | BodyRoute]
-"""`GET /path` (which answers HEAD as well) or `POST /path` → handler."""
+"""`GET /path` (which also answers HEAD) or `POST /path` → handler."""
 
 
 def parse_request(method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> ServerRequest:
-    """A request from what h11 read; any target gives a request."""
+    """Make a request of what h11 has read. Every target gives a request."""
     path, _, query = target.decode("latin-1").partition("?")
     joined: dict[str, str] = {}
     for name, value in headers:
@@ -97,7 +97,7 @@ def parse_request(method: bytes, target: bytes, headers: list[tuple[bytes, bytes
 
 
 def find(routes: Routes, request: ServerRequest) -> Handler | BodyRoute | ServerResponse:
-    """The handler, or the answer that says why there is none."""
+    """Return the handler, or the answer that says why there is none."""
     method = "GET" if request.method == "HEAD" else request.method
     handler = routes.get(f"{method} {request.path}")
     if handler is not None:
@@ -115,13 +115,13 @@ def has_body(request: ServerRequest) -> bool:
 
 
 def http_date(seconds: float) -> str:
-    """Seconds since the Unix epoch as an IMF-fixdate (RFC 9110, 5.6.7), in English whatever the locale."""
+    """Format seconds since the Unix epoch as an IMF-fixdate (RFC 9110 section 5.6.7), in English whatever the locale."""
     at = time.gmtime(seconds)
     return time.strftime(f"{_DAYS[at.tm_wday]}, %d {_MONTHS[at.tm_mon - 1]} %Y %H:%M:%S GMT", at)
 
 
 def accepts_gzip(request: ServerRequest) -> bool:
-    """Whether `Accept-Encoding` allows gzip (RFC 9110, 12.5.3)."""
+    """Whether `Accept-Encoding` allows gzip (RFC 9110 section 12.5.3)."""
     for item in request.headers.get("accept-encoding", "").split(","):
         coding, _, parameters = item.strip().partition(";")
         if coding.strip().lower() in ("gzip", "*"):
@@ -130,7 +130,7 @@ def accepts_gzip(request: ServerRequest) -> bool:
 
 
 def compress(request: ServerRequest, response: ServerResponse) -> ServerResponse:
-    """The response, compressed if that is worth it and allowed."""
+    """Return the response, compressed where the client allows it and the size is worth it."""
     if not isinstance(response.body, bytes) or len(response.body) < COMPRESS_FROM or not accepts_gzip(request):
         return response
     headers = (*response.headers, ("content-encoding", "gzip"), ("vary", "accept-encoding"))

@@ -1,4 +1,4 @@
-"""TLS options and the context made of them, which follows its files: a rotated CA or client certificate needs no restart."""
+"""TLS options of clients, and the context made of them. The context follows its files: a rotated CA or certificate needs no restart."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 
 
 class TlsOptions(ComponentConfig):
-    """How to verify the server and how to identify ourselves. Used for https URLs only."""
+    """Verification of the server, and the client's own certificate. Used for https URLs only."""
 
     ca_file: ReadableFile | None = None
-    """Certificates to trust, PEM; without it the system's. Read again when the file changes."""
+    """Certificates of authorities to trust, PEM; by default the system's. Read again when the file changes."""
     cert_file: ReadableFile | None = None
-    """Our own certificate and its chain, PEM, for mutual TLS. Read again when the file changes."""
+    """The client's certificate and its chain, PEM, for mutual TLS. Read again when the file changes."""
     key_file: ReadableFile | None = None
     """The private key of `cert_file`, PEM, without passphrase; not needed if `cert_file` holds it too."""
     server_name: str | None = Field(default=None, min_length=1)
     """The name to ask for (SNI) and to verify, if it is not the URL's host."""
     insecure_skip_verify: bool = False
-    """Accept any certificate. Whoever sits in between reads everything, credentials included."""
+    """Accept any certificate. Anyone on the way can then read everything, credentials included."""
     min_version: Literal["1.2", "1.3"] = "1.2"
     """The oldest TLS version to accept."""
 
     @model_validator(mode="after")
     def _key_needs_certificate(self) -> Self:
         if self.key_file and not self.cert_file:
-            raise ValueError("key_file is of no use without cert_file")
+            raise ValueError("key_file needs cert_file")
         return self
 
 
 _NOISE: Final = re.compile(r"\[[^\]]*\] *| *\(_ssl\.c:\d+\)")
-"""Of a message of Python's ssl module: the library, and a place in its source."""
+"""In messages of Python's ssl module: the library's name and a place in its source."""
 
 
 class TlsContext:
-    """The context of one set of options. Loaded when first needed, and again when one of its files has changed."""
+    """The context of one set of options. It is loaded when first needed, and again when one of its files has changed."""
 
     def __init__(self, options: TlsOptions, alpn: Sequence[str] = ()) -> None:
         self._options = options
@@ -83,7 +83,7 @@ _shared: Final[WeakValueDictionary[tuple[TlsOptions, tuple[str, ...]], TlsContex
 
 
 def shared_context(options: TlsOptions, alpn: tuple[str, ...] = ()) -> TlsContext:
-    """One context for all who have the same options: the system's certificates take 2 MiB each time that they are loaded."""
+    """Return the one context of these options: the system's certificates take 2 MiB each time that they are loaded."""
     found = _shared.get((options, alpn))
     if found is None:
         found = _shared[options, alpn] = TlsContext(options, alpn)
@@ -102,7 +102,7 @@ def load_context(options: TlsOptions, alpn: Sequence[str] = ()) -> ssl.SSLContex
     if alpn:
         context.set_alpn_protocols(list(alpn))
     if options.cert_file:
-        context.load_cert_chain(options.cert_file, options.key_file, password="")  # for want of any OpenSSL would ask the terminal
+        context.load_cert_chain(options.cert_file, options.key_file, password="")  # without one OpenSSL would ask for it on the terminal
     if options.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -110,7 +110,7 @@ def load_context(options: TlsOptions, alpn: Sequence[str] = ()) -> ssl.SSLContex
 
 
 class TlsInfo(NamedTuple):
-    """What was agreed on a TLS connection."""
+    """The agreed parameters of a TLS connection."""
 
     version: str
     """As OpenSSL names it: `TLSv1.3`."""
@@ -120,25 +120,25 @@ class TlsInfo(NamedTuple):
 
 
 def describe(connection: ssl.SSLObject) -> TlsInfo:
-    """Read off an established connection what was agreed."""
+    """Return the agreed parameters of an established connection."""
     cipher = connection.cipher()
     der = connection.getpeercert(binary_form=True)
     return TlsInfo(connection.version() or "", cipher[0] if cipher else "", certificate_expiry(der) if der else None)
 
 
 _NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
-"""OpenSSL's reasons when what comes back is not TLS."""
+"""OpenSSL's reasons for an answer that is not TLS."""
 _REMEDIES: Final = {
     9: "set this machine's clock, if it is wrong",
     10: "renew it, or set this machine's clock, if that is wrong",
     **dict.fromkeys((2, 18, 19, 20, 21), "name the file of its authority as ca_file under tls"),
     **dict.fromkeys((62, 64), "use a name that it was made for, or give that as server_name under tls"),
 }
-"""X509_V_ERR_… → what helps."""
+"""X509_V_ERR_… → the fix."""
 
 
 def explain(error: Exception) -> str:
-    """One sentence for a failed handshake, with the fix where it is known."""
+    """Return one sentence about a failed handshake, with the fix where it is known."""
     if isinstance(error, ssl.SSLCertVerificationError):
         remedy = _REMEDIES.get(error.verify_code, "")
         return f"the server's certificate is not trusted: {error.verify_message}" + (f"; {remedy}" if remedy else "")
@@ -156,7 +156,7 @@ def explain(error: Exception) -> str:
 def certificate_expiry(der: bytes) -> float | None:
     """Read `notAfter` of an X.509 certificate (RFC 5280 section 4.1), as seconds since the Unix epoch; None if it can't be read.
 
-    The standard library tells it of verified certificates only, and an expiry is most wanted of the others.
+    The standard library shows it for verified certificates only, and the expiry matters most for the others.
     """
     try:
         tbs = _children(_children(der)[0][1])[0][1]
@@ -168,7 +168,7 @@ def certificate_expiry(der: bytes) -> float | None:
 
 
 def _children(data: bytes) -> list[tuple[int, bytes]]:
-    """The (tag, content) pairs of a run of DER values."""
+    """Return the (tag, content) pairs of consecutive DER values."""
     found = []
     while data:
         length, start = data[1], 2
@@ -181,7 +181,7 @@ def _children(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def _time(tag: int, text: str) -> float:
-    """UTCTime (years 1950 to 2049) or GeneralizedTime, both in the form that RFC 5280 section 4.1.2.5 demands."""
+    """Parse UTCTime (years 1950 to 2049) or GeneralizedTime, in the form of RFC 5280 section 4.1.2.5."""
     if tag == 0x17:
         text = ("20" if int(text[:2]) < 50 else "19") + text
     return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()

@@ -280,7 +280,7 @@ SUCCESSES = {
     "html": (answer(200, b"<html>hello</html>", HTML), accepted(BAD, words="text/html instead of protobuf")),
     "json": (answer(200, b"{}", {"Content-Type": "application/json"}), accepted(BAD, words="application/json")),
     "text": (answer(200, b"ok", TEXT), accepted(BAD, words="text/plain")),
-    "packed garbage": (answer(200, b"not gzip", {**PROTOBUF, "Content-Encoding": "gzip"}), accepted(BAD, words="can't be unpacked")),
+    "packed garbage": (answer(200, b"not gzip", {**PROTOBUF, "Content-Encoding": "gzip"}), accepted(BAD, words="can't be decompressed")),
     "unknown coding": (answer(200, b"abc", {**PROTOBUF, "Content-Encoding": "br"}), accepted(BAD, words="unknown Content-Encoding")),
     "over 4 MiB": (answer(200, bytes(4 * MIB + 1), PROTOBUF), accepted(BAD, words="exceeds 4194304 bytes")),
     "a bomb": (answer(200, gzip.compress(bytes(100 * MIB)), {**PROTOBUF, "Content-Encoding": "gzip"}), accepted(BAD, words="exceeds")),
@@ -354,7 +354,7 @@ REFUSALS = {
     "over 4 MiB is no reason to retry": (answer(503, bytes(4 * MIB + 1), TEXT), rejected(503, "exceeds 4194304 bytes")),
     "over 4 MiB of 413": (answer(413, bytes(4 * MIB + 1), TEXT), too_large()),
     "over 4 MiB of 401": (answer(401, bytes(4 * MIB + 1), TEXT), paused(401)),
-    "packed garbage": (answer(503, b"xx", {**TEXT, "Content-Encoding": "gzip"}), retry(503, "can't be unpacked")),
+    "packed garbage": (answer(503, b"xx", {**TEXT, "Content-Encoding": "gzip"}), retry(503, "can't be decompressed")),
     "redirect": (answer(307, headers={"Location": "http://other.test/v1/logs"}), paused(307, "redirected to http://other.test/v1/logs")),
     "redirect to nowhere": (answer(302), paused(302, "redirected to nowhere")),
     "redirect with a password": (

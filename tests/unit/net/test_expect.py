@@ -121,8 +121,8 @@ def test_json_values(equal, reason):
         ({"checks.0.at": 30}, None),
         ({"unix": 30}, None),
         ({"checks.0.at": 10}, "checks.0.at is 20 s old, expected at most 10 s"),
-        ({"status": 10}, 'status is no time: "ok"'),
-        ({"ready": 10}, "ready is no time: true"),
+        ({"status": 10}, 'status is not a time: "ok"'),
+        ({"ready": 10}, "ready is not a time: true"),
         ({"none": 10}, "the body has no none"),
     ],
 )

@@ -93,7 +93,7 @@ def test_unusable_files_from_the_start_are_an_error(ca_file):
 
 def test_a_key_without_certificate_is_refused(ca_file):
     """A key alone can't identify anybody."""
-    with pytest.raises(ValidationError, match="key_file is of no use without cert_file"):
+    with pytest.raises(ValidationError, match="key_file needs cert_file"):
         TlsOptions(key_file=ca_file)
 
 
