@@ -1,8 +1,7 @@
-"""Whether the agent is ready: a decision from facts, so that `/readyz`, the status page and `outrider status` say the same.
+"""Whether the agent is ready: one decision for `/readyz`, the status page and `outrider status`.
 
-Ready means: what the workload says gets into the spool. A destination that is away does not change that, and must not: where the agent is a
-sidecar its readiness is its pod's, and a workload is not taken out of service because its logs wait. It is said, as `degraded`, and whoever
-wants it to count asks for `/readyz?strict=1`.
+Ready means that the workload's records are stored. A destination that is away does not change that: a sidecar that is not ready takes its pod out
+of service, and waiting logs are no reason for it. The state is then `degraded`, which fails `/readyz?strict=1` only.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Health(StrEnum):
-    """The sum of all parts."""
+    """The state of all parts together."""
 
     READY = "ready"
     DEGRADED = "degraded"
@@ -25,19 +24,19 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that must work."""
+    """A part of the agent that must work."""
 
     name: str
     works: bool
     reason: str = ""
     """Why not, in one sentence."""
     essential: bool = True
-    """Whether records are not taken in without it."""
+    """Whether no records are stored without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The decision and its reasons, the essential ones first."""
+    """The state and its reasons, those of essential parts first."""
 
     health: Health
     reasons: tuple[str, ...] = ()
@@ -48,7 +47,7 @@ class Verdict:
 
 
 def verdict(parts: Iterable[Part]) -> Verdict:
-    """Not ready if an essential part does not work, degraded if another does not."""
+    """Decide: not ready if an essential part does not work, degraded if another one does not."""
     broken = sorted((part for part in parts if not part.works), key=lambda part: not part.essential)
     reasons = tuple(f"{part.name}: {part.reason or 'does not work'}" for part in broken)
     if not broken:

@@ -1,4 +1,4 @@
-"""Values that the host hands to the pages, so that neither imports the other: the status, and what else the pages are made of."""
+"""Values that the host gives to the pages, so that neither imports the other: the status, and the other inputs of the pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """One source. Counts are records, since the spool exists."""
+    """One source. Counts are records since the spool was made."""
 
     name: str
     type: str
@@ -27,19 +27,19 @@ class SourceFacts:
     reason: str = ""
     """Why it does not run."""
     troubles: tuple[str, ...] = ()
-    """What it is asked for and can't do, though it runs."""
+    """Things that it should do and can't, though it runs."""
     accepted: int = 0
     pending: int = 0
-    """In the spool, delivered or not: the newest rows stay to be looked at."""
+    """In the spool, delivered or not: the newest rows stay for reading."""
     lag_seconds: float | None = None
-    """How old the newest stored record is; None = none seen."""
+    """Age of the newest stored record; None = none seen."""
     drops: Mapping[str, int] = field(default_factory=dict)
     """Reason → records."""
 
 
 @dataclass(frozen=True, slots=True)
 class DestinationFacts:
-    """One destination and signal. Counts are records, since the spool exists."""
+    """One destination and signal. Counts are records since the spool was made."""
 
     name: str
     signal: str
@@ -51,7 +51,7 @@ class DestinationFacts:
     dead_lettered: int = 0
     evicted: int = 0
     last_success_ns: int | None = None
-    """Nanoseconds since the Unix epoch; None = not since the start."""
+    """Nanoseconds since the Unix epoch; None = no success since start."""
     last_error: str = ""
     last_error_ns: int | None = None
 
@@ -72,7 +72,7 @@ class SpoolFacts:
 
 @dataclass(frozen=True, slots=True)
 class ProbeFacts:
-    """One probe and its last look."""
+    """One probe and its last check."""
 
     name: str
     target: str
@@ -95,21 +95,21 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class NoticeFacts:
     """A warning or an error of the agent's own log, one for each cause."""
 
     time_ns: int
-    """When it came last."""
+    """When it occurred last, in nanoseconds since the Unix epoch."""
     level: str
     name: str
     details: Mapping[str, object] = field(default_factory=dict)
     count: int = 1
-    """How often it has come."""
+    """How often it has occurred."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything, at one moment."""
+    """The state of the agent at one moment."""
 
     version: str
     pid: int
@@ -122,11 +122,11 @@ class Status:
     destinations: tuple[DestinationFacts, ...] = ()
     probes: tuple[ProbeFacts, ...] = ()
     absent: tuple[tuple[str, str], ...] = ()
-    """Sampler, and what it is to measure and can't: its target is not there."""
+    """Sampler, and why it can't measure its target."""
     figures: tuple[Figure, ...] = ()
     violations: tuple[str, ...] = ()
-    """What the ledger's check found; empty is how it must be."""
-    notices: tuple[Notice, ...] = ()
+    """Violations that the ledger's check found; there should be none."""
+    notices: tuple[NoticeFacts, ...] = ()
     """The newest first."""
 
     def verdict(self) -> Verdict:
@@ -145,15 +145,17 @@ class Status:
             yield Part("ledger", works=False, reason=violation, essential=False)
 
     def _trouble(self, one: DestinationFacts) -> str:
-        last = "never since the start" if one.last_success_ns is None else f"{(self.now_ns - one.last_success_ns) / 1e9:.0f} s ago"
-        return f"{one.state}, last success {last}, {one.pending} records wait" + (f": {one.last_error}" if one.last_error else "")
+        ago = None if one.last_success_ns is None else (self.now_ns - one.last_success_ns) / 1e9
+        last = "no success since start" if ago is None else f"last success {ago:.0f} s ago"
+        records = "1 record" if one.pending == 1 else f"{one.pending} records"
+        return f"{one.state}; {last}; {records} waiting" + (f": {one.last_error}" if one.last_error else "")
 
 
 class PageInputs(NamedTuple):
-    """What the pages are made of."""
+    """The inputs of the pages."""
 
     status: Callable[[], Awaitable[Status]]
-    """Gathers the status anew."""
+    """Gathers the present status."""
     refresh: Callable[[], Awaitable[None]]
     """Publishes the metrics that are read only for a scrape; SpoolError if the store does not answer."""
     spool: Spool

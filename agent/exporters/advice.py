@@ -1,4 +1,4 @@
-"""Advice to a person when a destination can't be reached or refuses: a few words behind the reason. Pure."""
+"""Hints for the user when a destination can't be reached or refuses: a few words after the reason. Pure."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 _BY_KIND: Final[Mapping[ErrorKind, str]] = {
     ErrorKind.RESOLVE: "check the host's name, and that it can be resolved here",
     ErrorKind.CONNECT: "start the server, or check host and port",
-    ErrorKind.TIMEOUT: "check host and port, and what stands between, such as a firewall or a proxy",
+    ErrorKind.TIMEOUT: "check host and port, and any firewall or proxy in between",
     ErrorKind.PROXY: "check the proxy's URL (proxy_url, or HTTPS_PROXY and HTTP_PROXY)",
     ErrorKind.RESET: "check the port; if it is for TLS, write https://",
 }
 
 
 def of_failure(error: HttpError, url: str) -> str:
-    """The advice when no complete answer came from a URL; "" if there is none."""
+    """Return the hint for a URL without a complete answer; "" if there is none."""
     if error.status is not None or (error.kind is ErrorKind.RESET and not url.startswith("http://")):
         return ""
     return _BY_KIND.get(error.kind, "")
 
 
 def of_status(status: int, credentials: str, address: str) -> str:
-    """The advice about an HTTP status, "" if there is none; `credentials` and `address` say where those are written."""
+    """Return the hint for an HTTP status, "" if there is none; `credentials` and `address` name the options to check."""
     if status in (401, 403):
         return f"check {credentials}"
     if status in (404, 405, 406, 410, 411, 415, 421, 426, 501, 505):
@@ -37,5 +37,5 @@ def of_status(status: int, credentials: str, address: str) -> str:
 
 
 def advised(message: str, advice: str) -> str:
-    """A reason with its advice."""
+    """Join a reason and its hint."""
     return f"{message}; {advice}" if advice else message

@@ -1,19 +1,19 @@
-"""What an answer to an OTLP/HTTP request means. Pure; the OTLP specification (opentelemetry-proto docs/specification.md) rules.
+"""The meaning of an answer to an OTLP/HTTP request, by the OTLP specification (opentelemetry-proto docs/specification.md). Pure.
 
-    2xx                       accepted; a populated `partial_success` is final and never retried ("Partial Success")
+    2xx                       accepted; a `partial_success` with content is final and never retried ("Partial Success")
     429 502 503 504           retry, `Retry-After` in either form ("Retryable Response Codes", "OTLP/HTTP Throttling")
     408 425 499 507 to 509    retry as well: the server, or one behind a proxy (Cloudflare's 520 to 530), is away or full for now
     520 to 530, 598 599
-    413                       too large: the host halves the request, which makes two other requests of it
-    401 403 404 405 415 …     pause: they refuse us, not the data; so does any 3xx, and a 400 that asks for https
-    every other               rejected, never retried; 500 may be made retryable by option, for servers behind a faulty proxy
-
-The second and the fourth are deviations: by the letter all other 4xx and 5xx must not be retried, and the data is lost for a token that was
-rotated or a proxy that restarts. `strict` takes the specification at its word (a dead letter).
+    413                       too large: the host halves the request, which makes two new requests of it
+    401 403 404 405 415 …     pause: they refuse the client, not the data; so does any 3xx, and a 400 that asks for https
+    every other               rejected, never retried; an option makes 500 retryable, for servers behind a faulty proxy
     no answer                 retry ("All Other Responses", "OTLP/HTTP Connection"): cut off, too late, not HTTP, not connected
 
-An answer's body over the limit is "a non-retryable error": where the status says "retry", that makes it a rejection. A 2xx keeps
-meaning accepted when its body is too long, cut off or not what it should be; this is counted as `bad_response`.
+The third line and the pauses deviate: by the specification all other 4xx and 5xx must not be retried, so that an expired token or a proxy that
+restarts loses data. The option `strict` follows the specification (a dead letter).
+
+An answer's body over the limit is "a non-retryable error": a status that means retry then means rejected. A 2xx still means accepted if its
+body is too long, cut off or not valid; that is counted as `bad_response`.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
 
 RETRYABLE: Final = frozenset({429, 502, 503, 504})
 PASSING: Final = frozenset({408, 425, 499, 507, 508, 509, *range(520, 531), 598, 599})
-"""Statuses of what passes, though the specification does not list them."""
+"""Statuses of passing failures, though the specification does not list them."""
 REFUSES_US: Final = frozenset({401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 421, 426, 431, 451, 464, 501, 505, 511, 561})
-"""Statuses that say something about address, credentials, protocol or contract, and nothing about the data."""
+"""Statuses about address, credentials, protocol or contract, not about the data."""
 _WANTS_TLS: Final = re.compile(rb"http request (?:was )?(?:sent )?to (?:an )?https|plain http to an ssl-enabled", re.IGNORECASE)
-"""In the answers (400) of Go's servers, nginx and Apache to HTTP on a port for HTTPS."""
+"""Words in the answers (400) of Go's servers, nginx and Apache to HTTP on a port for HTTPS."""
 LONGEST_MESSAGE: Final = 300
-"""Characters of a server's message that we keep."""
+"""Characters of a server's message that are kept."""
 _DIGITS: Final = 12
-"""A `Retry-After` with more digits than this is no number of seconds."""
+"""Digits up to which a `Retry-After` is a number of seconds."""
 
 
 class Outcome(StrEnum):
-    """What became of a request: the `outcome` of the metric."""
+    """The outcome of a request, as in the metric."""
 
     ACCEPTED = "accepted"
     PARTIAL = "partial_success"
@@ -61,29 +61,29 @@ ACCEPTING: Final = frozenset({Outcome.ACCEPTED, Outcome.PARTIAL, Outcome.WARNING
 
 
 class Policy(NamedTuple):
-    """Where the specification leaves, or we take, a choice."""
+    """Choices that the specification leaves, or that deviate from it."""
 
     strict: bool = False
     retry_500: bool = False
 
 
 class Answer(NamedTuple):
-    """An answer, understood."""
+    """The meaning of an answer."""
 
     outcome: Outcome
     status: str
-    """The HTTP status code, or the `ErrorKind` if none came."""
+    """The HTTP status code, or the `ErrorKind` without one."""
     message: str = ""
     rejected: int = 0
     """Records that a partial success refused."""
     after: float | None = None
-    """The server's wish, in seconds; may be negative."""
+    """Seconds that the server asks to wait; may be negative."""
     advice: str = ""
-    """For a person."""
+    """A hint for the user."""
 
 
 def read_answer(response: Response, records: int, policy: Policy, now: float) -> Answer:
-    """Understand a complete answer to a request with that many records; `now` is the wall clock in seconds since the Unix epoch."""
+    """Read a complete answer to a request with that many records; `now` is the wall clock in seconds since the Unix epoch."""
     status = response.status
     if 200 <= status < 300:
         return _success(response, records)
@@ -95,12 +95,12 @@ def read_answer(response: Response, records: int, policy: Policy, now: float) ->
 
 
 def wants_tls(response: Response) -> bool:
-    """Whether the server was spoken to in plain HTTP and wants TLS."""
+    """Whether the server got plain HTTP and wants TLS."""
     return response.status == 400 and _WANTS_TLS.search(response.body[:2000]) is not None
 
 
 def read_failure(error: HttpError, policy: Policy) -> Answer:
-    """Understand a request without a complete answer."""
+    """Read a request without a complete answer."""
     message = str(error)
     if error.status is None:
         return Answer(Outcome.RETRY, error.kind.value, message)
@@ -113,7 +113,7 @@ def read_failure(error: HttpError, policy: Policy) -> Answer:
 
 
 def judge(status: int, policy: Policy) -> Outcome:
-    """Decide by the status code alone; not for 2xx."""
+    """Decide by the status code alone, which is not 2xx."""
     if status in RETRYABLE or (status in PASSING and not policy.strict) or (status == 500 and policy.retry_500):
         return Outcome.RETRY
     if status == 413:
@@ -158,7 +158,7 @@ def _reason(response: Response) -> str:
 
 
 def _status_message(response: Response) -> str:
-    """The message of the `google.rpc.Status` that a refusal should carry, or the text that it carries instead."""
+    """Return the message of the `google.rpc.Status` that a refusal should have, or the text that it has instead."""
     if not response.body:
         return ""
     if _is_protobuf(response):
@@ -172,18 +172,18 @@ def _status_message(response: Response) -> str:
 
 
 def page_words(page: str) -> str:
-    """What a web page says: its title, or its text without the tags."""
+    """Return a web page's title, or its text without tags."""
     title = re.search(r"<title[^>]{0,200}>([^<]{1,300})", page, re.IGNORECASE)
     return title[1].strip() if title else re.sub(r"<[^<>]{0,1000}>", " ", page)
 
 
 def _decode(body: bytes, *, refusal: bool) -> tuple[int, str] | None:
-    """The number and the text of an answer's message; None if it can't be decoded. Two types read all that a server may say.
+    """Return number and text of an answer's message; None if it can't be decoded. Two types cover all answers.
 
     success   Export<Signal>ServiceResponse {1 = partial_success {1 = rejected number, 2 = message}}, the same for every signal
-    refusal   google.rpc.Status {1 = code, 2 = message, 3 = details}, on the wire like a partial success, whose 1 and 2 they are
+    refusal   google.rpc.Status {1 = code, 2 = message, 3 = details}, encoded like a partial success, whose 1 and 2 they are
     """
-    # Most answers are empty, and the protobuf classes take memory: not to be loaded without need.
+    # Most answers are empty, and the protobuf classes take memory: loaded only where needed.
     from google.protobuf.message import DecodeError  # noqa: PLC0415
     from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as pb  # noqa: PLC0415
 
@@ -203,9 +203,9 @@ def _is_protobuf(response: Response) -> bool:
 
 
 def retry_after(response: Response, now: float) -> float | None:
-    """Seconds that the server asks us to wait, from either form of `Retry-After` (RFC 9110 section 10.2.3); None = no wish we understand.
+    """Return the seconds of either form of `Retry-After` (RFC 9110 section 10.2.3); None if there is no valid one.
 
-    A date is compared with the answer's own `Date`, where there is one: then it does not matter whether our clock is right.
+    A date is compared with the answer's own `Date` where there is one, so that our clock does not matter.
     """
     value = (response.header("retry-after") or "").strip()
     if value.isascii() and value.isdigit():
@@ -220,7 +220,7 @@ def retry_after(response: Response, now: float) -> float | None:
 def _http_date(text: str) -> float | None:
     if not text:
         return None
-    import email.utils  # noqa: PLC0415 - as above: hardly any answer asks for a delay
+    import email.utils  # noqa: PLC0415 - as above: few answers ask for a delay
 
     try:
         return email.utils.parsedate_to_datetime(text).timestamp()
@@ -229,7 +229,7 @@ def _http_date(text: str) -> float | None:
 
 
 def scrub(text: str, secrets: Iterable[str]) -> str:
-    """Make a server's words fit for a log: one line, bounded, without control characters and without what we authenticate with."""
+    """Make a server's message fit for a log: one line, bounded, without control characters and without the client's credentials."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, MASK)
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 8 * LONGEST_MESSAGE]).split())

@@ -1,7 +1,7 @@
 """The standard OTLP exporter variables as options of `otlp_http` (OpenTelemetry specification, protocol/exporter.md). Pure.
 
-An empty variable counts as unset. A value that can't be obeyed is warned about and left out, as the specification says ("Parsing"): these
-variables are the workload's as well, and what its SDK takes must not keep the agent from starting.
+An empty variable counts as unset. A value that can't be used gives a warning and is left out, as the specification says ("Parsing"): these
+variables are the workload's as well, and values for its SDK must not keep the agent from starting.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 SIGNALS: Final = (Signal.LOGS, Signal.METRICS, Signal.TRACES)
 NO_LIMIT: Final = 2147483.0
-"""Seconds: what a timeout of 0 ("no limit") is taken for (configuration/common.md, "Timeout")."""
+"""Seconds for a timeout of 0, which means "no limit" (configuration/common.md, "Timeout")."""
 
 SHOWN: Final = 40
 """Characters of a wrong value that a message shows."""
@@ -33,10 +33,10 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "CLIENT_CERTIFICATE": ("tls", "cert_file"),
     "CLIENT_KEY": ("tls", "key_file"),
 }
-"""The last part of a variable's name, and where its value belongs among the options."""
+"""Last part of a variable's name → the option that takes its value."""
 HTTP_FIX: Final = "set the endpoint to the HTTP port, usually 4318, as in http://collector:4318"
 OTHERS: Final = ("PROTOCOL", "INSECURE", "SPAN_INSECURE", "METRIC_INSECURE")
-"""Last parts that are read otherwise, or that only gRPC has."""
+"""Last parts that are read elsewhere, or that only gRPC has."""
 METRICS_ONLY: Final = ("METRICS_TEMPORALITY_PREFERENCE", "METRICS_DEFAULT_HISTOGRAM_AGGREGATION")
 MEANINGLESS: Final = (
     "OTEL_BLRP_",
@@ -47,21 +47,21 @@ MEANINGLESS: Final = (
     "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
     "OTEL_EXPORTER_PROMETHEUS_",
 )
-"""Beginnings of variables that would concern what is sent, and that are not read here. Those that only an SDK inside of a workload has (sampler,
-propagators, spans, its own log's level) are not among them."""
+"""Beginnings of variables that concern the sent data and are not read here. Variables for an SDK inside the workload (sampler, propagators, spans,
+the level of its own log) are not among them."""
 OWN_HEADERS: Final = frozenset({"content-type", "content-encoding", "content-length", "transfer-encoding", "connection"})
 """Headers that the exporter sets itself."""
 DISABLED: Final = "OTEL_SDK_DISABLED"
 SELECTORS: Final[Mapping[Signal, str]] = {signal: f"OTEL_{signal.value.upper()}_EXPORTER" for signal in SIGNALS}
-"""Signal → the variable that says how it leaves (configuration/sdk-environment-variables.md, "Exporter Selection")."""
+"""Signal → the variable that selects its exporters (configuration/sdk-environment-variables.md, "Exporter Selection")."""
 _ALSO_MEANT: Final = frozenset({"otlp", "none", "console", "logging", "stdout", "prometheus", "zipkin", "jaeger"})
 
 Options = dict[str, object]
-"""What the exporter's `Config` takes. Header values are secrets in the clear."""
+"""Options for the exporter's `Config`. Header values are secrets in the clear."""
 
 
 class Doubt(NamedTuple):
-    """A warning that something is not done as a variable says, without its value where that may be a secret."""
+    """A warning that a variable is not followed. It does not show values that may be secret."""
 
     variable: str
     message: str
@@ -69,19 +69,19 @@ class Doubt(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What the variables say."""
+    """The content of the variables."""
 
     options: Options | None
-    """None if nothing is to be sent."""
+    """None if nothing is sent."""
     variables: Mapping[tuple[str, ...], str]
-    """Which variable each option came from."""
+    """Option → the variable that it came from."""
     doubts: tuple[Doubt, ...]
 
 
 def read(env: Mapping[str, str]) -> Reading:
-    """Read the variables, all of them, whatever is wrong with some.
+    """Read all variables, also if some are not valid.
 
-    A signal is sent if its own endpoint or the common one is set; traces only with their own, because nothing makes any unless asked to.
+    A signal is sent if its own endpoint or the common one is set; traces only with their own, because no source makes any by default.
     """
     given = {name: value.strip() for name, value in env.items() if value.strip()}
     reader = _Reader(given)
@@ -111,7 +111,7 @@ class _Choice(NamedTuple):
 
 
 def _is_off(env: Mapping[str, str]) -> _Choice:
-    """Whether nothing is to be sent over OTLP at all (`OTEL_SDK_DISABLED`)."""
+    """Whether `OTEL_SDK_DISABLED` turns OTLP off."""
     value = env.get(DISABLED, "false").lower()
     if value == "true":
         return _Choice(True, (Doubt(DISABLED, "nothing is sent over OTLP", "unset it to send what the OTLP variables say"),))
@@ -124,7 +124,7 @@ def _is_off(env: Mapping[str, str]) -> _Choice:
 
 
 def _selection(env: Mapping[str, str], signal: Signal, *, has_endpoint: bool) -> _Choice:
-    """Whether a signal is sent over OTLP, by its `OTEL_<SIGNAL>_EXPORTER`: a list of exporters' names, `otlp` without it."""
+    """Whether `OTEL_<SIGNAL>_EXPORTER`, a list of exporters' names, selects OTLP for the signal; it does if it is not set."""
     variable = SELECTORS[signal]
     names = [name.strip().lower() for name in env.get(variable, "otlp").split(",") if name.strip()]
     if "otlp" in names:
@@ -143,7 +143,7 @@ def _selection(env: Mapping[str, str], signal: Signal, *, has_endpoint: bool) ->
 
 
 def _misspelt(env: Mapping[str, str]) -> Iterator[Doubt]:
-    """Variables that begin as those of OTLP do and that the specification does not have."""
+    """Yield variables that begin like those of OTLP and that the specification does not have."""
     scopes = ("", *(f"{signal.value.upper()}_" for signal in SIGNALS))
     known = {f"{PREFIX}{scope}{name}" for scope in scopes for name in (*KEYS, *OTHERS)} | {PREFIX + name for name in METRICS_ONLY}
     for name in sorted(env):
@@ -152,14 +152,14 @@ def _misspelt(env: Mapping[str, str]) -> Iterator[Doubt]:
 
 
 class _Reader:
-    """Collects options, their origins and the doubts."""
+    """Collects options, their variables and warnings."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.options: Options = {}
         self.variables: dict[tuple[str, ...], str] = {}
         self.doubts: list[Doubt] = []
         self.unusable: list[Doubt] = []
-        """Of endpoints: reported although nothing may be sent then."""
+        """Warnings about endpoints: reported also if nothing is sent without them."""
         self._env = env
 
     def scope(self, prefix: str, route: tuple[str, ...]) -> None:
@@ -175,7 +175,7 @@ class _Reader:
                 self._put((*route, *key), prefix + name, value)
 
     def _is_for_grpc(self, prefix: str, endpoint: str) -> bool:
-        """Whether an endpoint is written as only gRPC's clients take it, and meant for one (protocol/exporter.md, "Endpoint", `grpc`)."""
+        """Whether an endpoint has the form that only gRPC takes, and is meant for it (protocol/exporter.md, "Endpoint", `grpc`)."""
         protocol = self._env.get(f"{prefix}PROTOCOL", self._env.get(f"{PREFIX}PROTOCOL", ""))
         return protocol.lower() == "grpc" and not endpoint.lower().startswith(("http://", "https://"))
 
@@ -184,7 +184,7 @@ class _Reader:
         return (signal.value, "endpoint") in self.variables or (("endpoint",) in self.variables and signal is not Signal.TRACES)
 
     def protocols(self, sent: list[str]) -> None:
-        """Check the protocol of every signal that is sent, its own variable first; each variable once."""
+        """Check the protocol of each signal that is sent, by its own variable or the common one; each variable once."""
         names = (next((n for n in (f"{PREFIX}{s.upper()}_PROTOCOL", f"{PREFIX}PROTOCOL") if n in self._env), "") for s in sent)
         for name in dict.fromkeys(names):
             value = self._env.get(name, "http/protobuf")
@@ -193,7 +193,7 @@ class _Reader:
                 self.doubts.append(Doubt(name, f"{value!r} is not available here: http/protobuf is sent", fix))
 
     def meaningless(self) -> None:
-        """Warn, once, about what the specification has for what is sent, and what is decided otherwise here."""
+        """Warn once about variables that concern the sent data and have no effect here."""
         names = [name for name in sorted(self._env) if name.startswith(MEANINGLESS)]
         if names:
             message = "has no meaning here" if len(names) == 1 else f"has no meaning here, nor {', '.join(names[1:])}"
@@ -229,7 +229,7 @@ class _Reader:
         return headers
 
     def _timeout(self, variable: str, text: str) -> float | None:
-        """Milliseconds (the specification's unit), as seconds; None if it is not a number."""
+        """Convert milliseconds, the specification's unit, to seconds; None if it is not a number."""
         if text.isascii() and text.isdigit() and len(text) <= 12:
             return min(int(text) / 1000, NO_LIMIT) or NO_LIMIT
         shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

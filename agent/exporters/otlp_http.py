@@ -1,7 +1,7 @@
-"""Delivers rows over OTLP/HTTP with protobuf: one row, one POST; what is stored is what goes on the wire, byte by byte.
+"""Delivers rows over OTLP/HTTP with protobuf. Each row is one POST, and its stored bytes are the body.
 
 Sends logs, metrics and traces. Never follows a redirect, never sends more than `max_request_size`, never waits longer than `timeout` in
-total. When the other side is away, slow or full, the row is kept and tried again by the host; what each answer means stands in `otlp_answer`.
+total. If the server is away, slow or full, the host keeps the row and tries again. `otlp_answer` gives the meaning of each answer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MIB: Final = 1024 * 1024
 USER_AGENT: Final = f"outrider/{__version__} OTel-OTLP-Exporter-Python/{__version__}"
-"""As the specification wants it (protocol/exporter.md, "User Agent"): the product, then the exporter."""
+"""The product, then the exporter (protocol/exporter.md, "User Agent")."""
 
 CREDENTIALS: Final = "the credentials in headers (OTEL_EXPORTER_OTLP_HEADERS)"
 GRPC_PORT: Final = 4317
@@ -62,54 +62,54 @@ Endpoint = Annotated[HttpUrl, AfterValidator(_endpoint)]
 
 
 class SignalOptions(ComponentConfig):
-    """What one signal has for itself; everything left out is as for all signals."""
+    """Options of one signal; those that are left out are as for all signals."""
 
     endpoint: Endpoint | None = None
-    """The whole URL, used as it is (nothing is appended)."""
+    """The whole URL; nothing is appended."""
     headers: OtlpHeaders | None = None
-    """Instead of the common headers."""
+    """Headers instead of the common ones."""
     timeout: Interval | None = None
-    """Longest time of one attempt, everything included."""
+    """Longest time of one attempt, all steps included."""
     compression: Compression | None = None
     """`gzip` or `none`."""
     tls: TlsOptions | None = None
-    """Instead of the common TLS options."""
+    """TLS options instead of the common ones."""
 
 
 class OtlpHttpConfig(ComponentConfig):
     """Options of the `otlp_http` exporter. The standard `OTEL_EXPORTER_OTLP_*` variables mean the same."""
 
     endpoint: Endpoint | None = None
-    """Base URL of the collector; `v1/logs`, `v1/metrics`, `v1/traces` are appended to its path (instead of one that already stands at its end). The
-    port is the scheme's (80, 443) if none is given, not 4318."""
+    """Base URL of the collector; `v1/logs`, `v1/metrics`, `v1/traces` are appended to its path, or replace such an end. Without a port it is the
+    scheme's (80, 443), not 4318."""
     signals: tuple[Literal[Signal.LOGS, Signal.METRICS, Signal.TRACES], ...] = Field(default=(Signal.LOGS, Signal.METRICS), min_length=1)
-    """What to send there."""
+    """Signals to send."""
     headers: OtlpHeaders = Field(default_factory=dict)
-    """Sent with every request. Values are secrets: take them from the environment, or each from a file, as in `Authorization_file: /run/secrets/token`."""
+    """Headers of every request. Values are secrets: take them from the environment, or each from a file, as in `Authorization_file: /run/secrets/token`."""
     timeout: Interval = 10.0
-    """Longest time of one attempt, everything included: resolving, connecting, TLS, sending, receiving."""
+    """Longest time of one attempt, all steps included: resolving, connecting, TLS, sending, receiving."""
     compression: Compression = "gzip"
-    """`gzip` sends what is stored; `none` unpacks it first."""
+    """`gzip` sends the stored bytes; `none` decompresses them first."""
     tls: TlsOptions = TlsOptions()
-    """For https endpoints."""
+    """TLS options for https endpoints."""
     proxy_url: ProxyUrl | None = None
-    """A proxy that all requests go through, as in `http://user:password@proxy:3128`; `direct` for none. Without it, what `HTTPS_PROXY`, `HTTP_PROXY`,
-    `ALL_PROXY` and `NO_PROXY` say."""
+    """A proxy for all requests, as in `http://user:password@proxy:3128`; `direct` for none. Without this option `HTTPS_PROXY`, `HTTP_PROXY`,
+    `ALL_PROXY` and `NO_PROXY` decide."""
     logs: SignalOptions = SignalOptions()
-    """For logs alone."""
+    """Options for logs only."""
     metrics: SignalOptions = SignalOptions()
-    """For metrics alone."""
+    """Options for metrics only."""
     traces: SignalOptions = SignalOptions()
-    """For traces alone."""
+    """Options for traces only."""
     strict: bool = False
-    """Take 401, 403, 404, 405, 415, 52x, redirects and their like for a final refusal of the data, as the specification has it, instead of keeping
-    it and pausing or trying again."""
+    """Take 401, 403, 404, 405, 415, 52x, redirects and similar answers for a final refusal of the data, as the specification has it. By default the
+    data is kept, and the exporter pauses or tries again."""
     retry_500: bool = False
-    """Try again after 500, which the specification forbids; for servers behind a proxy that says 500 where it means 503."""
+    """Try again after 500, which the specification forbids; for servers behind a proxy that answers 500 where it means 503."""
     max_request_size: Size = Field(default=64 * MIB, gt=0)
-    """Larger requests, before or after compression, are never sent but halved."""
+    """Largest request in bytes, before or after compression. Larger ones are halved."""
     max_response_size: Size = Field(default=4 * MIB, gt=0)
-    """Of a larger answer nothing is used but its status."""
+    """Largest answer in bytes. Of a larger one only the status is used."""
 
     @model_validator(mode="after")
     def _every_signal_has_an_endpoint(self) -> Self:
@@ -121,14 +121,14 @@ class OtlpHttpConfig(ComponentConfig):
         return self
 
     def of(self, signal: Signal) -> SignalOptions:
-        """Return the options that the signal has for itself."""
+        """Return the options of one signal."""
         return {Signal.LOGS: self.logs, Signal.METRICS: self.metrics, Signal.TRACES: self.traces}[signal]
 
 
 def signal_url(base: str, signal: Signal) -> str:
     """Append `v1/<signal>` to the base URL's path (protocol/exporter.md, "Endpoint URLs for OTLP/HTTP").
 
-    A path that already ends so, for whatever signal, was meant as the whole URL: no collector has `v1/logs/v1/logs`.
+    A path that already ends so, for any signal, is replaced: no collector has `v1/logs/v1/logs`.
     """
     parts = urlsplit(base)
     path = _SIGNAL_PATH.sub("/", parts.path)
@@ -137,9 +137,9 @@ def signal_url(base: str, signal: Signal) -> str:
 
 
 def endpoint_doubts(config: OtlpHttpConfig) -> Iterator[str]:
-    """What is perhaps not meant in the endpoints."""
+    """Yield doubts about endpoints that are valid and perhaps not meant."""
     if config.endpoint and (found := _SIGNAL_PATH.search(urlsplit(config.endpoint).path)):
-        yield f"endpoint ends in {found[0]}: it is left out, because each signal's path is appended"
+        yield f"endpoint ends in {found[0]}, which is left out: each signal's path is appended"
     for signal in config.signals:
         own, url = config.of(signal).endpoint, urlsplit(config.of(signal).endpoint or config.endpoint or "")
         other = _SIGNAL_PATH.search(url.path) if own else None
@@ -152,12 +152,12 @@ def endpoint_doubts(config: OtlpHttpConfig) -> Iterator[str]:
 
 
 class Route(NamedTuple):
-    """Everything that one signal's requests have in common."""
+    """The common parts of one signal's requests."""
 
     url: str
     headers: Mapping[str, str]
     secrets: tuple[str, ...]
-    """What must not appear in a message."""
+    """Texts that must not appear in a message."""
     timeout: float
     packed: bool
     client: HttpClient
@@ -175,20 +175,20 @@ def make_route(config: OtlpHttpConfig, signal: Signal) -> Route:
 
 
 def _secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """The header values, and of `Bearer TOKEN` the token alone; not what is too short to be a secret."""
+    """Return the header values, and of `Bearer TOKEN` also the token; values that are too short for a secret are left out."""
     parts = {part for value in headers.values() for part in (value, value.rpartition(" ")[2])}
     return tuple(part for part in parts if len(part) >= 4)
 
 
 def explained(error: HttpError, url: str) -> str:
-    """Why no answer came, with the port that was perhaps meant."""
+    """Return why no answer came, with a hint at the port where it may help."""
     grpc = isinstance(error, ForeignError) and error.speaks == "HTTP/2"
     silent = error.status is None and error.kind in {ErrorKind.RESET, ErrorKind.PROTOCOL, ErrorKind.TIMEOUT}
     return f"{error} ({OF_GRPC})" if grpc or (silent and urlsplit(url).port == GRPC_PORT) else str(error)
 
 
 class OtlpHttp:
-    """The exporter; one client, and so one kept connection, per signal."""
+    """The exporter. Each signal has a client and so a kept connection."""
 
     Config: ClassVar = OtlpHttpConfig
 
@@ -200,7 +200,7 @@ class OtlpHttp:
         self._routes = {signal: make_route(config, signal) for signal in self.signals}
 
     def doubts(self) -> list[str]:
-        """Endpoints that are perhaps not what is meant, and certificates that can't be used."""
+        """Return doubts about endpoints, and certificates that can't be used."""
         unusable = (route.client.tls_trouble() for route in self._routes.values() if route.url.startswith("https"))
         return list(dict.fromkeys([*endpoint_doubts(self._config), *filter(None, unusable)]))
 
@@ -217,7 +217,7 @@ class OtlpHttp:
         return settle(answer._replace(message=advised(scrub(asked + answer.message, route.secrets), answer.advice)))
 
     async def close(self) -> None:
-        """Drop the kept connections."""
+        """Close the kept connections."""
         for route in self._routes.values():
             await route.client.close()
 
@@ -229,7 +229,7 @@ class OtlpHttp:
             answer = read_failure(error, self._policy)
             return answer if error.status else answer._replace(message=explained(error, route.url), advice=of_failure(error, route.url))
         answer = read_answer(response, records, self._policy, self._context.clock.wall_ns() / 1e9)
-        return answer._replace(advice=of_status(response.status, CREDENTIALS, "the path of the endpoint, usually /v1/logs or the like"))
+        return answer._replace(advice=of_status(response.status, CREDENTIALS, "the path of the endpoint, usually /v1/logs or similar"))
 
     def _count(self, signal: Signal, answer: Answer) -> None:
         labels = {"destination": self._context.name, "signal": signal.value, "outcome": answer.outcome.value, "status": answer.status}
@@ -241,7 +241,7 @@ def _sent() -> None:
 
 
 def settle(answer: Answer) -> Accepted:
-    """Return or raise what the contract has for an answer."""
+    """Return or raise what the contract asks for this answer."""
     if answer.outcome in ACCEPTING:
         return Accepted(answer.rejected, answer.message)
     raise _refusal(answer)
@@ -255,8 +255,3 @@ def _refusal(answer: Answer) -> OutriderError:
     if answer.outcome is Outcome.TOO_LARGE:
         return TooLargeError(answer.message)
     return RejectedError(answer.message)
-
-
-def describe_endpoint(config: OtlpHttpConfig, signal: Signal) -> str:
-    """The URL a signal goes to, without credentials: for pages and logs."""
-    return mask_url(config.of(signal).endpoint or signal_url(config.endpoint or "", signal))

@@ -1,4 +1,4 @@
-"""What the agent says of itself: its process, its build, its spool. The workload's figures are called `process.*`, ours `outrider.*`."""
+"""Metrics of the agent itself: its process, its build, its spool. The workload's begin with `process.`, the agent's with `outrider.`."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ WRITABLE: Final = Metric("outrider.spool.writable", Kind.GAUGE, "", "Whether the
 
 
 def process_figures() -> Iterable[Observation]:
-    """The agent's own process, now."""
+    """Measure the agent's own process."""
     yield Observation(BUILD, 1, {"version": __version__, "python": platform.python_version()})
     try:
         yield from _usage(psutil.Process())
-    except (OSError, psutil.Error):  # no /proc, or no descriptor left to read it with: the rest is worth having
+    except (OSError, psutil.Error):  # no /proc, or no descriptor left to read it with: the other figures are still useful
         return
 
 
@@ -48,11 +48,11 @@ def _usage(process: psutil.Process) -> Iterable[Observation]:
         yield Observation(CPU, times.system, {"cpu.mode": "system"})
         yield Observation(MEMORY, process.memory_info().rss)
         yield Observation(THREADS, process.num_threads())
-        yield Observation(FILES, process.num_fds() - 1)  # less the one that lists them
+        yield Observation(FILES, process.num_fds() - 1)  # without the one that lists them
 
 
 def spool_figures(stat: SpoolStat, now_ns: int) -> Iterable[Observation]:
-    """The spool, at `now_ns` nanoseconds since the Unix epoch."""
+    """Return the spool's figures at `now_ns` nanoseconds since the Unix epoch."""
     yield Observation(USED, stat.used)
     yield Observation(QUOTA, stat.quota)
     yield Observation(FILE_SIZE, stat.file_size)

@@ -12,7 +12,7 @@ from agent import __version__
 from agent.component import Troubled
 from agent.errors import SpoolError
 from agent.spool.values import State
-from agent.status import DestinationFacts, Figure, Notice, ProbeFacts, SourceFacts, SpoolFacts, Status
+from agent.status import DestinationFacts, Figure, NoticeFacts, ProbeFacts, SourceFacts, SpoolFacts, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -58,7 +58,7 @@ class StatusReader:
             figures=tuple(self._figures()),
             violations=ledger.violations(),
             notices=tuple(
-                Notice(one.time_ns, one.level.name.lower(), one.name, one.details, one.count) for one in self._host.telemetry.recent
+                NoticeFacts(one.time_ns, one.level.name.lower(), one.name, one.details, one.count) for one in self._host.telemetry.recent
             ),
         )
 

@@ -1,4 +1,4 @@
-"""Which route answers what: the public pages on TCP, and the same plus the commands' questions on the control socket."""
+"""The routes: the public pages on TCP; on the control socket the same pages, and the routes of the commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Protection(NamedTuple):
-    """Of the pages over TCP."""
+    """Access, TLS and headers of the pages over TCP."""
 
     access: AccessControl | None = None
     tls: ssl.SSLContext | None = None
@@ -34,16 +34,16 @@ class Protection(NamedTuple):
 
 
 def _protection(settings: Server, clock: Clock) -> Protection:
-    """As configured; its modules are imported only then. ConfigError if a file has become unfit since it was checked."""
+    """Return the configured protection; its modules are imported only if there is one. ConfigError if a file can no longer be used."""
     token = settings.bearer_token.get_secret_value() if settings.bearer_token else None
     if settings.web_config is None and token is None:
         return Protection()
-    from agent.net.access import AccessControl, Credentials, TokenBucket  # noqa: PLC0415 - as said
+    from agent.net.access import AccessControl, Credentials, TokenBucket  # noqa: PLC0415 - as described
 
     if settings.web_config is None:
         return Protection(AccessControl(Credentials({}, token), None))
-    from agent.config.web import read_web  # noqa: PLC0415 - as said
-    from agent.config.web_tls import server_context  # noqa: PLC0415 - as said
+    from agent.config.web import read_web  # noqa: PLC0415 - as described
+    from agent.config.web_tls import server_context  # noqa: PLC0415 - as described
 
     web = read_web(settings.web_config)
     users = {name: stored.get_secret_value() for name, stored in web.basic_auth_users.items()}
@@ -90,10 +90,10 @@ class Endpoints:
         return {**status_routes(self._inputs.status), "GET /metrics": self._metrics}
 
     async def _metrics(self, request: ServerRequest) -> ServerResponse:
-        """The view is made at the first scrape, and without what prometheus-client imports to serve and push by itself."""
+        """Made at the first scrape, and without the modules that prometheus-client imports to serve and push by itself."""
         if self._page is None:
             with stand_ins(*SERVING):
-                from agent.server.prometheus import MetricsPage  # noqa: PLC0415 - who is not scraped does not pay for it
+                from agent.server.prometheus import MetricsPage  # noqa: PLC0415 - an agent that is not scraped does not need its memory
 
             self._page = MetricsPage(self._inputs.metrics, self._inputs.refresh)
         return await self._page(request)

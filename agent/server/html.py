@@ -1,4 +1,4 @@
-"""The status page as HTML: one page, rendered here, readable without script, style or colour. Everything from outside is escaped."""
+"""The status page as HTML, readable without script, style or colour. All data is escaped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent.health import Health
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from agent.status import DestinationFacts, Figure, Notice, ProbeFacts, SourceFacts, SpoolFacts, Status
+    from agent.status import DestinationFacts, Figure, NoticeFacts, ProbeFacts, SourceFacts, SpoolFacts, Status
 
 _SIGNS: Final = {Health.READY: "●", Health.DEGRADED: "▲", Health.NOT_READY: "✕"}
 _GOOD: Final = frozenset({"ok", "up", "running"})
@@ -22,20 +22,20 @@ _NUMBER: Final = ' class="number"'
 _LONG: Final = ' class="long"'
 _TAG: Final = re.compile("<[^>]*>")
 _SHORT: Final = 28
-"""Characters that a cell shows in one line."""
+"""Characters up to which a cell keeps to one line."""
 
 Cell = str | int
-"""Text is a cell as it comes; a number is grouped and set to the right."""
+"""Text is shown as it is; a number has its digits grouped and is aligned to the right."""
 
 
 class Html(str):
-    """Text that is markup already."""
+    """Markup, which is not escaped."""
 
     __slots__ = ()
 
 
 def render(status: Status, *, refresh: int = 0) -> str:
-    """The whole page; `refresh` > 0 makes the browser load it again after that many seconds."""
+    """Return the page; `refresh` > 0 makes the browser reload it after that many seconds."""
     service = status.resource.get("service.name", "unknown service")
     meta = f'<meta http-equiv="refresh" content="{refresh}">' if refresh else ""
     return f"""<!doctype html>
@@ -117,7 +117,7 @@ def _spool(spool: SpoolFacts, now_ns: int) -> str:
 
 def _probes(probes: Iterable[ProbeFacts], now_ns: int) -> str:
     rows = ((one.name, one.target, state(one.state), one.reason, span(one.seconds), ago(one.time_ns, now_ns)) for one in probes)
-    return _table("Probes", ("probe", "target", "state", "reason", "took", "last look"), rows, "None configured.")
+    return _table("Probes", ("probe", "target", "state", "reason", "duration", "last check"), rows, "None configured.")
 
 
 def _figures(figures: Iterable[Figure]) -> str:
@@ -129,12 +129,12 @@ def _attributes(figure: Figure) -> str:
     return ", ".join(f"{key}={value}" for key, value in figure.attributes.items())
 
 
-def _notices(notices: Iterable[Notice], now_ns: int) -> str:
+def _notices(notices: Iterable[NoticeFacts], now_ns: int) -> str:
     rows = (
         (ago(one.time_ns, now_ns), one.count, one.level, one.name, ", ".join(f"{key}={value}" for key, value in one.details.items()))
         for one in notices
     )
-    return _table("Last warnings and errors of the agent", ("last", "times", "level", "what", "details"), rows, "None.")
+    return _table("Last warnings and errors of the agent", ("last", "count", "level", "event", "details"), rows, "None.")
 
 
 def _about(status: Status) -> str:
@@ -180,13 +180,13 @@ def _text(cell: Cell) -> str:
 
 
 def state(word: str) -> Html:
-    """A state, told by word and sign; the colour comes on top."""
+    """Return a state with its word and its sign; the colour is not needed to read it."""
     kind, sign = ("good", "●") if word in _GOOD else ("middle", "▲") if word in _MIDDLE else ("bad", "✕")
     return Html(f'<span class="state {kind}"><span aria-hidden="true">{sign}</span> {escape(word)}</span>')
 
 
 def ago(time_ns: int | None, now_ns: int) -> Html:
-    """How long ago, with the exact time behind it."""
+    """Return how long ago it was, with the exact time as its title."""
     if time_ns is None:
         return Html("never")
     exact = datetime.fromtimestamp(time_ns // 10**9, UTC).isoformat().replace("+00:00", "Z")
@@ -194,7 +194,7 @@ def ago(time_ns: int | None, now_ns: int) -> Html:
 
 
 def span(seconds: float) -> str:
-    """A length of time as a person says it."""
+    """Return a duration as people write it."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
@@ -204,11 +204,11 @@ def span(seconds: float) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A value with its UCUM unit as a person says it."""
+    """Return a value with its UCUM unit as people write it."""
     if unit == "By":
         return _bytes(value)
     number = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3f}"
-    return number if unit in ("", "1") or unit.startswith("{") else f"{number} {unit}"  # what `{thread}` counts, the name says
+    return number if unit in ("", "1") or unit.startswith("{") else f"{number} {unit}"  # the metric's name says what `{thread}` counts
 
 
 def _bytes(value: float) -> str:

@@ -1,4 +1,4 @@
-"""`/logs` of the control socket: stored log records as JSON lines, oldest first; with `follow=1` also those to come."""
+"""`/logs` of the control socket: stored log records as JSON lines, oldest first; with `follow=1` also new ones."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from agent.spool.spool import Spool
 
 PAGE: Final = 16
-"""Rows that are read at a time: at most some MiB of memory."""
+"""Rows that are read at a time: a few MiB of memory at most."""
 UNSPECIFIED: Final = Severity.UNSPECIFIED.name.lower()
 KNOWN: Final = ", ".join(member.lower() for member in Severity.__members__)
 POLL: Final = 0.25
-"""Seconds between two looks for new rows."""
+"""Seconds between two polls for new rows."""
 
 
 class LogsRoute:
-    """The route. Query: `follow`, `severity` (a name as writers use it: this and worse), `source`, `after` (a row's number)."""
+    """The route. Query: `follow`; `severity`, the lowest one by any usual name; `source`; `after`, a row's number."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
 
     async def __call__(self, request: ServerRequest) -> ServerResponse:
-        """Stream what matches."""
+        """Stream the records that match."""
         name = request.query.get("severity", UNSPECIFIED)
         least = from_name(name)
         if not least and name.lower() != UNSPECIFIED:
@@ -59,8 +59,8 @@ class LogsRoute:
 
 
 def matching(row: Row, least: int) -> Iterator[bytes]:
-    """The records of a row that are at least so severe, one JSON line each."""
-    from agent.encode.otlp_decode import decode_logs  # noqa: PLC0415 - its protobuf classes cost 4 MiB, only while somebody reads
+    """Return the records of a row with at least this severity, one JSON line each."""
+    from agent.encode.otlp_decode import decode_logs  # noqa: PLC0415 - its protobuf classes cost 4 MiB, which an agent without such requests does not pay
 
     for record in decode_logs(zlib.decompress(row.body, wbits=31)):
         if int(str(record.get("severity_number") or 0)) >= least:

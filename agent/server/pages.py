@@ -1,4 +1,4 @@
-"""The routes that show the status: `/` for people, `/status.json` for programs, `/healthz` and `/readyz` for orchestrators."""
+"""The routes of the status: `/` for people, `/status.json` for programs, `/healthz` and `/readyz` for orchestrators."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _JSON_OPTIONS: Final = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
 
 
 def status_routes(read: Read) -> Routes:
-    """The routes; `read` gathers the facts anew for each request."""
+    """Return the routes; `read` gathers the status for each request."""
     pages = StatusPages(read)
     statics = {f"GET /static/{name}": _static(name, kind) for name, kind in _STATIC.items()}
     return {
@@ -35,28 +35,28 @@ def status_routes(read: Read) -> Routes:
 
 
 class StatusPages:
-    """One source of facts, three views."""
+    """Three views of the status."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
 
     async def page(self, request: ServerRequest) -> ServerResponse:
-        """For people. `?refresh=10` reloads it every ten seconds; by itself it stays as it is, for those who read slowly or by ear."""
-        from agent.server.html import render  # noqa: PLC0415 - with the table of all entities of HTML, for who looks at the page
+        """Return the page for people. `?refresh=10` reloads it every ten seconds; by default it stays, for readers who need time or listen to it."""
+        from agent.server.html import render  # noqa: PLC0415 - loads the table of HTML's entities, only for this page
 
         refresh = request.query.get("refresh", "")
         seconds = int(refresh) if refresh.isascii() and refresh.isdigit() and len(refresh) < 5 else 0
         return ServerResponse(render(await self._read(), refresh=seconds).encode(), content_type=HTML)
 
     async def json(self, _request: ServerRequest) -> ServerResponse:
-        """For programs: the same facts."""
+        """Return the same for programs."""
         status = await self._read()
         return ServerResponse(
             orjson.dumps({"verdict": status.verdict(), **_fields(status)}, default=str, option=_JSON_OPTIONS), content_type=JSON
         )
 
     async def ready(self, request: ServerRequest) -> ServerResponse:
-        """200 if the agent is ready, 503 if not; with `?strict=1` 503 also if it is degraded. The body says why."""
+        """Answer 200 if the agent is ready, 503 if not; with `?strict=1` 503 also if it is degraded. The body gives the reasons."""
         status = await self._read()
         found = status.verdict()
         passes = found.passes(strict=request.query.get("strict", "0") not in ("", "0"))
@@ -72,7 +72,7 @@ class StatusPages:
 
 
 async def alive(_request: ServerRequest) -> ServerResponse:
-    """`/healthz`: the process lives and its loop turns. It asks nobody, so that a full disk is no reason to kill what could survive it."""
+    """Answer `/healthz`: the event loop runs. It checks nothing else, so that no orchestrator kills an agent that can survive a full disk."""
     return ServerResponse(b"ok\n")
 
 

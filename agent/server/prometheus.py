@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from agent.metrics import Metrics
 
 REFRESH_TIME: Final = 1.0
-"""Seconds that a scrape waits for fresh figures before it gets those of the last time."""
+"""Seconds that a scrape waits for fresh figures; then it gets the previous ones."""
 
 _UNITS: Final = {
     "d": "days",
@@ -58,24 +58,24 @@ _UNITS: Final = {
 _RATES: Final = {"s": "second", "min": "minute", "h": "hour", "d": "day"}
 _ANNOTATION: Final = re.compile(r"\{[^}]*\}")
 _NAME: Final = re.compile(r"[^a-zA-Z0-9_]+")
-"""A colon may stand in a name, but is meant for recording rules."""
+"""A colon is allowed in names, but is meant for recording rules."""
 _LABEL: Final = re.compile(r"[^a-zA-Z0-9_]")
 _OPENMETRICS: Final = "application/openmetrics-text"
 _QUALITY: Final = re.compile(r";\s*q=([01](?:\.[0-9]{0,3})?)\s*(?:;|$)")
 _VERSIONS: Final = ("0.0.1", "0.0.4", "1.0.0")
-"""The versions of both formats that Prometheus asks for: the first of OpenMetrics, which prometheus-client passes over, to the last of each."""
+"""The versions of both formats that Prometheus asks for and that this page can answer."""
 
 
 class MetricsPage:
     """The route."""
 
     def __init__(self, metrics: Metrics, refresh: Callable[[], Awaitable[None]] | None = None) -> None:
-        """`refresh` publishes what is only read when somebody looks; what it raises of the spool's, or its delay, costs freshness, not the page."""
+        """`refresh` publishes the figures that are read only for a scrape. Its SpoolError or its delay makes them stale, and does not fail the page."""
         self._metrics = metrics
         self._refresh = refresh
 
     async def __call__(self, request: ServerRequest) -> ServerResponse:
-        """All series, in the format that `Accept` asks for; text 0.0.4 if it asks for none."""
+        """Return all series in the format that `Accept` asks for; by default text 0.0.4."""
         if self._refresh is not None:
             with suppress(TimeoutError, SpoolError):
                 async with asyncio.timeout(REFRESH_TIME):
@@ -86,22 +86,22 @@ class MetricsPage:
 
 
 class Collection(Collector):
-    """All our metrics, as prometheus-client collects them."""
+    """The agent's metrics as a collector of prometheus-client."""
 
     def __init__(self, metrics: Metrics, *, created: bool) -> None:
-        """`created` adds the start times, which only OpenMetrics knows."""
+        """`created` adds the start times, which only OpenMetrics has."""
         self._metrics = metrics
         self._created = created
 
     def collect(self) -> Iterable[Family]:
-        """The families at this moment."""
+        """Return the present families."""
         return families(self._metrics.collect(), created=self._created)
 
 
 def answerable(accept: str) -> str:
-    """An `Accept` header without what prometheus-client would answer wrongly.
+    """Return an `Accept` header without the items that prometheus-client would answer wrongly.
 
-    It does not look at `q` (RFC 9110, 12.4.2), takes any version above 1 for one that it writes, and breaks on one that is no number.
+    It ignores `q` (RFC 9110 section 12.4.2), takes any version above 1 for one that it writes, and fails on one that is not a number.
     """
     items = [item for item in accept.split(",") if _is_answerable(item)]
     if _weight(items, "text/plain") > _weight(items, _OPENMETRICS):
@@ -110,7 +110,7 @@ def answerable(accept: str) -> str:
 
 
 def _weight(items: list[str], media_type: str) -> float:
-    """How much a client wants a media type that it names: 0 to 1."""
+    """Return the weight of a media type that the client lists: 0 to 1."""
     return max(
         (float(match[1]) if (match := _QUALITY.search(item)) else 1.0 for item in items if _media_type(item) == media_type), default=0.0
     )
@@ -126,7 +126,7 @@ def _is_answerable(item: str) -> bool:
 
 
 def families(data: MetricsData, *, created: bool) -> list[Family]:
-    """Prometheus' families, sorted by name; `target_info` first. `created` adds the start times, which only OpenMetrics knows."""
+    """Return Prometheus' families, `target_info` first, then by name. `created` adds the start times, which only OpenMetrics has."""
     found: dict[str, Family] = {}
     for resource in data.resource_metrics:
         for scope in resource.scope_metrics:
@@ -146,7 +146,7 @@ def _add(found: dict[str, Family], metric: Collected, *, created: bool) -> None:
     kind = _type(metric)
     name = family_name(metric.name, metric.unit or "", kind)
     family = found.setdefault(name, Family(name, metric.description or metric.name, kind))
-    if family.type != kind:  # two metrics of ours that differ only in what Prometheus cannot tell apart
+    if family.type != kind:  # two metrics whose names differ only in characters that Prometheus does not have
         return
     for point in metric.data.data_points:
         labels = _labels(point.attributes or {})
@@ -179,7 +179,7 @@ def _labels(attributes: Mapping[str, AnyValue]) -> dict[str, str]:
 
 
 def _joined(attributes: Mapping[str, AnyValue]) -> dict[str, str]:
-    """Attributes whose names become one label: their values joined by `;`, in the order of the original keys (as the specification says)."""
+    """Join the values of attributes whose names become one label by `;`, in the order of the original keys, as the specification has it."""
     labels: dict[str, str] = {}
     for key in sorted(attributes):
         name, value = label_name(key), str(attributes[key])
@@ -189,7 +189,7 @@ def _joined(attributes: Mapping[str, AnyValue]) -> dict[str, str]:
 
 @lru_cache(maxsize=1024)
 def label_name(key: str) -> str:
-    """The label for an attribute key. Those that begin with two underscores are Prometheus' own: it refuses `__name__` and drops the others."""
+    """Return the label of an attribute. Prometheus reserves labels that begin with two underscores: it refuses `__name__` and drops the others."""
     name = _LABEL.sub("_", key)
     reserved = name.startswith("__")
     return f"key_{name.lstrip('_')}" if reserved or name[:1].isdigit() or not name else name
@@ -197,7 +197,7 @@ def label_name(key: str) -> str:
 
 @lru_cache(maxsize=1024)
 def family_name(name: str, unit: str, kind: str) -> str:
-    """The family's name: without the `_total` of a counter, which its samples carry."""
+    """Return the family's name, without the `_total` of a counter, which its samples have."""
     base = _NAME.sub("_", name).strip("_").removesuffix("_total")
     if base.endswith("_count") and kind == "gauge":
         base = f"{base.removesuffix('_count')}s"
@@ -208,7 +208,7 @@ def family_name(name: str, unit: str, kind: str) -> str:
 
 
 def unit_word(unit: str, kind: str) -> str:
-    """Prometheus' word for a UCUM unit; empty if it has none."""
+    """Return Prometheus' word for a UCUM unit; "" if it has none."""
     bare = _ANNOTATION.sub("", unit).strip()
     if bare == "1":
         return "ratio" if kind == "gauge" else ""

@@ -1,4 +1,4 @@
-"""The status and a record as text for a terminal. Control characters from data are shown, not obeyed."""
+"""The status and a record as text for a terminal. Control characters in data are shown escaped."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 def status_text(facts: object) -> str:
-    """`/status.json` as a few short tables."""
+    """Format `/status.json` as short tables."""
     if not isinstance(facts, dict):
-        return "the agent's answer is not understood"
+        return "the agent's answer is not a valid status"
     verdict, spool = facts["verdict"], facts["spool"]
     lines = [f"outrider {facts['version']}, pid {facts['pid']}: {verdict['health']}", *(f"  ! {reason}" for reason in verdict["reasons"])]
     lines += [
@@ -31,7 +31,7 @@ def status_text(facts: object) -> str:
 
 
 def record_text(record: Mapping[str, object]) -> str:
-    """One line: time, severity, source, body, attributes."""
+    """Format a record as one line: time, severity, source, body, attributes."""
     attributes = record.get("attributes")
     pairs = " ".join(f"{key}={value}" for key, value in attributes.items()) if isinstance(attributes, dict) else ""
     text = f"{record.get('time', '')} {record.get('severity_text') or '-':<8} {record.get('source')}  {record.get('body', '')}  {pairs}"
@@ -39,7 +39,7 @@ def record_text(record: Mapping[str, object]) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with its control characters escaped, so that data cannot steer the terminal."""
+    """Escape control characters, so that data cannot control the terminal."""
     return "".join(one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode("ascii") for one in text)
 
 

@@ -131,6 +131,7 @@ async def test_a_client_of_the_push_source_is_answered_when_its_lines_are_stored
     sink, committing = Sink(), asyncio.Event()
 
     async def emit(batch) -> None:
+        assert batch.durable
         await committing.wait()
         await sink.emit(batch)
 

@@ -1,1 +1,1 @@
-"""What the agent looks at: one file per kind of probe."""
+"""Probes: one file for each kind."""

@@ -1,4 +1,4 @@
-"""Figures that several kinds of probes have in common, as blackbox_exporter names them."""
+"""Metrics of several kinds of probes, named as in blackbox_exporter."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAILED_BY_REGEX: Final = Metric("probe_failed_due_to_regex", Kind.GAUGE, "", "Wh
 
 
 def tls_figures(tls: TlsInfo) -> Iterable[Observation]:
-    """What a connection over TLS says."""
+    """Return the version of TLS and the expiry of the certificate."""
     yield Observation(TLS_VERSION, 1, {"version": tls.version})
     if tls.not_after is not None:
         yield Observation(EXPIRY, tls.not_after)

@@ -1,7 +1,7 @@
-"""HTTP probe: one request on a new connection, and what must be true of the answer.
+"""HTTP probe: one request on a new connection, and expectations of its answer.
 
-It follows no redirect: one is an answer, to be expected or not. It goes to no link-local or metadata address unless told to. Nothing of the
-answer's body and no header's value is handed on, but where a redirect leads to. Metrics are blackbox_exporter's, by name and meaning.
+It follows no redirect: a redirect is an answer, expected or not. It connects to no link-local or metadata address unless that is allowed. Of the
+answer only a redirect's location is shown, no body and no other header. Metrics have the names and meanings of blackbox_exporter's.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 STATUS: Final = Metric("probe_http_status_code", Kind.GAUGE, "", "Status of the answer; 0 without one.")
 PHASE: Final = Metric("probe_http_duration_seconds", Kind.GAUGE, "s", "How long each phase of the request took.")
-LENGTH: Final = Metric("probe_http_content_length", Kind.GAUGE, "", "What the answer's Content-Length says; -1 if it says nothing.")
+LENGTH: Final = Metric("probe_http_content_length", Kind.GAUGE, "", "The answer's Content-Length; -1 without one.")
 BODY_LENGTH: Final = Metric("probe_http_uncompressed_body_length", Kind.GAUGE, "", "Length of the answer's body after decompression.")
 SSL: Final = Metric("probe_http_ssl", Kind.GAUGE, "", "Whether the answer came over TLS.")
 VERSION: Final = Metric("probe_http_version", Kind.GAUGE, "", "HTTP version of the answer.")
-REDIRECTS: Final = Metric("probe_http_redirects", Kind.GAUGE, "", "Redirects that were followed: none ever is.")
+REDIRECTS: Final = Metric("probe_http_redirects", Kind.GAUGE, "", "Redirects that were followed: always 0.")
 
 
 def _askable(url: str) -> str:
@@ -47,38 +47,38 @@ def _askable(url: str) -> str:
 
 
 class HttpProbeConfig(ComponentConfig):
-    """What to ask for, and what to expect."""
+    """The request and the expected answer."""
 
     url: Annotated[HttpUrl, AfterValidator(_askable)]
-    """What to ask for. A user and password in it are sent and shown nowhere, and so is what its query has under a name such as `token`."""
+    """The URL. Its user, its password and values of its query with names such as `token` are sent, but shown nowhere."""
     method: Literal["GET", "HEAD", "POST", "OPTIONS"] = "GET"
-    """With POST, an empty body is sent unless `body` has one."""
+    """The method. With POST the body is `body`, which may be empty."""
     headers: Headers = {}  # noqa: RUF012 - pydantic copies it
-    """Sent with the request. Values are secrets: take them from the environment, or each from a file, as in `Authorization_file: /run/secrets/token`."""
+    """Headers of the request. Values are secrets: take them from the environment, or each from a file, as in `Authorization_file: /run/secrets/token`."""
     body: str = ""
-    """Sent with the request."""
+    """The body of the request."""
     timeout: Interval = 5.0
-    """After which the look has failed."""
+    """Longest time of one check."""
     tls: TlsOptions = TlsOptions()
-    """For https."""
+    """TLS options for https."""
     status: tuple[StatusClass, ...] = ("2xx",)
-    """Statuses (`204`) and classes of them (`2xx`) to be content with."""
+    """Accepted statuses (`204`) and classes of them (`2xx`)."""
     body_matches: Pattern | None = None
-    """Must be found in the body."""
+    """A pattern that must be found in the body."""
     body_not_matches: Pattern | None = None
-    """Must not be found in the body."""
+    """A pattern that must not be found in the body."""
     header_matches: dict[str, Pattern] = {}  # noqa: RUF012 - pydantic copies it
-    """Header → what must be found in it."""
+    """Header → pattern that must be found in its value."""
     json_equals: dict[str, bool | int | float | str | None] = {}  # noqa: RUF012 - pydantic copies it
-    """Path in the JSON body, as in `checks.0.status` → its value."""
+    """Path in the JSON body, as in `checks.0.status` → expected value."""
     json_younger_than: dict[str, Interval] = {}  # noqa: RUF012 - pydantic copies it
-    """Path of a time in the JSON body (ISO 8601 or Unix) → how old it may be. Tells progress from mere life."""
+    """Path of a time in the JSON body (ISO 8601 or Unix) → its greatest age. So a service that answers but makes no progress is down."""
     certificate_valid_for: Interval | None = None
-    """Fail when the server's certificate expires sooner than that, as in `7d`."""
+    """Fail if the server's certificate expires within this time, as in `7d`."""
     allow_link_local: bool = False
-    """Allow link-local and cloud metadata addresses."""
+    """Allow link-local addresses and those of cloud metadata."""
     max_body: Size = 1 << 20
-    """Read no more of the body; a longer one has failed."""
+    """Fail if the body is longer than this."""
 
 
 class HttpProbe:
@@ -93,7 +93,7 @@ class HttpProbe:
         self.target = mask_url(config.url)
 
     async def probe(self) -> ProbeResult:
-        """Ask once."""
+        """Send one request."""
         config = self._config
         headers = {name: value.get_secret_value() for name, value in config.headers.items()}
         request = Request(config.method, config.url, headers, config.body.encode())
@@ -106,12 +106,12 @@ class HttpProbe:
         return ProbeResult(success=failure is None, reason=failure.reason if failure else "", observations=observations)
 
     async def close(self) -> None:
-        """Drop what the client holds."""
+        """Close the client."""
         await self._client.close()
 
 
 def judge(config: HttpProbeConfig, response: Response, now_ns: int) -> Failure | None:
-    """The first expectation that is not met."""
+    """Return the first expectation that is not met."""
     text = body_text(response)
     expires = response.tls.not_after if response.tls else None
     return (

@@ -1,4 +1,4 @@
-"""TCP probe: connect, perhaps with TLS, perhaps say something and expect something. Metrics are blackbox_exporter's."""
+"""TCP probe: connect, with TLS if configured; send a text and expect a pattern, if configured. Metrics have blackbox_exporter's names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent.net.connection import Connection
 
 READ_LIMIT: Final = 64 * 1024
-"""Bytes that an expected answer may begin with."""
+"""Bytes of an answer that are searched."""
 
 
 def _tcp_url(value: str) -> str:
@@ -46,22 +46,22 @@ TcpUrl = Annotated[str, AfterValidator(_tcp_url)]
 
 
 class TcpProbeConfig(ComponentConfig):
-    """Where to connect to, and what to say and expect there."""
+    """The server, and what to send and expect."""
 
     url: TcpUrl
     """`tcp://host:port`."""
     timeout: Interval = 5.0
-    """After which the look has failed."""
+    """Longest time of one check."""
     send: str = ""
-    """Said once the connection stands; `\\r\\n` and the like as YAML writes them in double quotes."""
+    """Text to send; write `\\r\\n` and similar characters in double quotes."""
     expect: Pattern | None = None
-    """Must be found in the first 64 KiB of what the server says."""
+    """A pattern that must be found in the first 64 KiB that the server sends."""
     tls: TlsOptions | None = None
-    """Speak TLS; `{}` for the defaults."""
+    """TLS options; `{}` for TLS with the defaults. Without them there is no TLS."""
     certificate_valid_for: Interval | None = None
-    """Fail when the server's certificate expires sooner than that, as in `7d`."""
+    """Fail if the server's certificate expires within this time, as in `7d`."""
     allow_link_local: bool = False
-    """Allow link-local and cloud metadata addresses."""
+    """Allow link-local addresses and those of cloud metadata."""
 
 
 class TcpProbe:
@@ -98,7 +98,7 @@ class TcpProbe:
         """Nothing is held between two probes."""
 
     async def _talk(self, connection: Connection, progress: Progress) -> Failure | None:
-        """Say what is to be said, wait for what is expected, and look at the certificate."""
+        """Send, wait for the expected answer, and check the certificate."""
         connection.transport.write(self._config.send.encode())
         progress.doing = "waiting for the answer"
         missing = None if self._config.expect is None else await _expect(connection, self._config.expect)
@@ -107,7 +107,7 @@ class TcpProbe:
 
 
 async def _expect(connection: Connection, pattern: str) -> Failure | None:
-    """Read until the pattern is found, the server has ended, or it has said too much."""
+    """Read until the pattern is found, the server closes, or the limit is reached."""
     wanted, said = compile_pattern(pattern), bytearray()
     while len(said) < READ_LIMIT:
         piece = await connection.receive()
@@ -115,7 +115,7 @@ async def _expect(connection: Connection, pattern: str) -> Failure | None:
         if wanted.search(said[:READ_LIMIT].decode("utf-8", "replace")):
             return None
         if not piece:
-            return Failure(f"the server ended without saying {pattern!r}", by_pattern=True)
+            return Failure(f"the server closed without sending {pattern!r}", by_pattern=True)
     return Failure(f"the server's first {READ_LIMIT // 1024} KiB do not match {pattern!r}", by_pattern=True)
 
 

@@ -9,7 +9,7 @@ import pytest
 from agent.net.server_message import ServerRequest, ServerResponse
 from agent.server.html import ago, quantity, render, span, state
 from agent.server.pages import status_routes
-from agent.status import DestinationFacts, Figure, Notice, ProbeFacts, SourceFacts, SpoolFacts, Status
+from agent.status import DestinationFacts, Figure, NoticeFacts, ProbeFacts, SourceFacts, SpoolFacts, Status
 
 NOW = 1_700_000_000_000_000_000
 HOSTILE = "<script>alert('x')</script>\"&\x1b[31m"
@@ -26,7 +26,7 @@ STATUS = Status(
     destinations=(DestinationFacts("otlp", "logs", "ok", sent=1234000, pending=567, last_success_ns=NOW - 2_000_000_000),),
     probes=(ProbeFacts("web", "http://app/health", "up", success=True, reason="", seconds=0.012, time_ns=NOW - 4_000_000_000),),
     figures=(Figure("process.memory.usage", 52_428_800, "By", {"target": "pid:7"}), Figure("process.cpu.time", 1.5, "s")),
-    notices=(Notice(NOW - 5_000_000_000, "error", "component failed", {"component": "app", "error": "boom"}),),
+    notices=(NoticeFacts(NOW - 5_000_000_000, "error", "component failed", {"component": "app", "error": "boom"}),),
 )
 BACK_LATER = replace(STATUS.destinations[0], state="retrying", last_error="HTTP 503")
 
@@ -100,7 +100,7 @@ async def test_everything_from_outside_is_escaped():
         probes=(ProbeFacts(HOSTILE, HOSTILE, HOSTILE, success=False, reason=HOSTILE, seconds=1, time_ns=NOW),),
         figures=(Figure(HOSTILE, 1, HOSTILE, {HOSTILE: HOSTILE}),),
         violations=(HOSTILE,),
-        notices=(Notice(NOW, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}),),
+        notices=(NoticeFacts(NOW, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}),),
     )
     page = render(hostile)
     assert "<script" not in page
@@ -158,7 +158,7 @@ async def test_a_destination_that_never_worked_is_told_as_such():
     never = DestinationFacts("otlp", "logs", "retrying", pending=5, last_error="HTTP 503")
     found = json.loads((await _ask("/readyz", replace(STATUS, destinations=(never,)))).body)
     assert found["last_success_seconds"] == {"otlp/logs": None}
-    assert found["reasons"] == ["destination otlp (logs): retrying, last success never since the start, 5 records wait: HTTP 503"]
+    assert found["reasons"] == ["destination otlp (logs): retrying; no success since start; 5 records waiting: HTTP 503"]
 
 
 async def test_alive_asks_nobody():

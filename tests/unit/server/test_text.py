@@ -52,6 +52,6 @@ def test_nothing_that_comes_from_data_steers_the_terminal():
     assert "a⏎b\\x1b" in text
 
 
-def test_an_answer_that_is_none_is_told():
-    """What is no mapping is not taken for a status."""
-    assert status_text([]) == "the agent's answer is not understood"
+def test_an_answer_that_is_not_a_status_is_reported():
+    """Anything but a mapping is not a valid status."""
+    assert status_text([]) == "the agent's answer is not a valid status"

@@ -275,7 +275,7 @@ async def test_tcp_connects(context):
     ("server", "options", "reason"),
     [
         ({"say": b"220 mail\r\n"}, {"expect": "^220 "}, None),
-        ({"say": b"220 mail\r\n"}, {"expect": "^554"}, "the server ended without saying '^554'"),
+        ({"say": b"220 mail\r\n"}, {"expect": "^554"}, "the server closed without sending '^554'"),
         ({"answer": b"+PONG\r\n"}, {"send": "PING\r\n", "expect": r"\+PONG"}, None),
         ({"say": b"x" * 70_000, "hang": True}, {"expect": "y"}, "the server's first 64 KiB do not match 'y'"),
         ({"hang": True}, {"expect": "y", "timeout": 0.1}, "not done within 0.1 s, waiting for the answer"),
@@ -286,7 +286,7 @@ async def test_tcp_conversation(context, server, options, reason):
     async with _talker(**server) as port:
         result = await _connect(context, url=f"tcp://127.0.0.1:{port}", **options)
     assert (result.success, result.reason) == (reason is None, reason or "")
-    by_pattern = reason is not None and "match" in reason + " match" * ("saying" in reason)
+    by_pattern = reason is not None and "match" in reason + " match" * ("sending" in reason)
     assert _values(result)["probe_failed_due_to_regex"] == float(by_pattern)
 
 
