@@ -1,6 +1,6 @@
-"""The `outrider` command: finds the modules of its own before those that PYTHONPATH names for the workload.
+"""The `outrider` command: finds its own modules before those that PYTHONPATH names for the workload.
 
-Where that has a module `agent`, or one named like a module of ours or of the standard library, it would be imported instead, and a command of
+Where that has a module `agent`, or one named like one of our modules or the standard library's, it would be imported instead, and a command of
 `exec` would not be started. This module's own name is the only one that a workload must not have.
 """
 

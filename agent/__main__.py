@@ -1,4 +1,4 @@
-"""`python -m agent` is `outrider`. Signals first: as PID 1 we would never hear of those that come before a handler stands."""
+"""`python -m agent` is `outrider`. Signals first: the kernel discards signals to PID 1 that come before their handler is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time, so that tests need none: intervals are monotonic, the wall clock is only data."""
+"""Time, replaceable in tests. Intervals use the monotonic clock; the wall clock is only data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Clock(Protocol):
-    """What the agent needs of time."""
+    """The agent's access to time."""
 
     def monotonic(self) -> float:
         """Seconds of a clock that never jumps: for every interval."""
@@ -24,7 +24,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The real thing."""
+    """The system's clocks."""
 
     def monotonic(self) -> float:
         """CLOCK_MONOTONIC, in seconds."""
@@ -46,7 +46,7 @@ def next_due(due: float, now: float, interval: float) -> float:
 
 
 async def every(clock: Clock, interval: float, act: Callable[[], Awaitable[None]]) -> None:
-    """Act now and then at every beat, until cancelled: for whatever asks at an interval, a source too."""
+    """Act at once and then at every beat, until cancelled. For components that work at an interval."""
     due = clock.monotonic()
     while True:
         await act()

@@ -1,4 +1,4 @@
-"""Named crash points: where a test may kill the agent, so that "whatever kills it" is tried and not believed.
+"""Named crash points, at which a test may kill the agent.
 
 `OUTRIDER_FAULT=point:n` kills the process (SIGKILL, as the kernel would) at the n-th passage of that point.
 `OUTRIDER_CRASH_LOG=path` keeps the last passed point and its count in a small file, so that a harness that kills at random can
@@ -66,11 +66,11 @@ POINTS: Final = frozenset(
 
 
 class Fault(NamedTuple):
-    """Where to die."""
+    """The name of the crash point."""
 
     point: str
     passage: int
-    """From 1."""
+    """The number of the passage, from 1."""
 
 
 def parse_fault(text: str) -> Fault:
@@ -84,7 +84,7 @@ def parse_fault(text: str) -> Fault:
 
 
 def arm(environ: Mapping[str, str]) -> Callable[[str], None]:
-    """Return the function to call at every point; a wrong setting is told at the first passage (and by `parse_fault` before)."""
+    """Return the function to call at every point; a wrong setting raises at the first passage (and in `parse_fault` before)."""
     text, log = environ.get(FAULT, ""), environ.get(CRASH_LOG, "")
     if not text and not log:
         return _pass

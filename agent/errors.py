@@ -1,4 +1,4 @@
-"""The agent's exceptions: in a file of their own, so that nobody needs anybody to raise one."""
+"""The agent's exceptions, in a file of their own: a module that raises one needs no other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class OutriderError(Exception):
-    """Base of all that the agent raises itself."""
+    """Base of the agent's own exceptions."""
 
 
 class ConfigError(OutriderError):
@@ -17,11 +17,11 @@ class ConfigError(OutriderError):
 
 
 class UnavailableError(OutriderError):
-    """Something outside that the agent can't be without can't be had: its address is taken, its directory not writable. Exit code 69."""
+    """A resource that the agent needs is unavailable: its address is in use, its directory is not writable. Exit code 69."""
 
 
 class NoInputError(OutriderError):
-    """What a command names is not there, or not to be had in that way. Exit code 66 (EX_NOINPUT)."""
+    """The object that a command names does not exist, or is not available in that form. Exit code 66 (EX_NOINPUT)."""
 
 
 class SpoolError(OutriderError):
@@ -33,7 +33,7 @@ class SpoolFullError(SpoolError):
 
 
 class SpoolOversizeError(SpoolError):
-    """The batch is bigger than the spool may ever get: waiting does not help, only halving it does."""
+    """The batch is larger than the spool may ever be: waiting does not help, only halving does."""
 
 
 class SpoolLockedError(SpoolError):
@@ -43,7 +43,7 @@ class SpoolLockedError(SpoolError):
 class RetryableError(OutriderError):
     """The destination did not take the row now: keep it and try again.
 
-    `after` is the destination's own wish in seconds (`Retry-After`), None = the host's back-off decides.
+    `after` is the destination's `Retry-After` in seconds; None = the host's back-off decides.
     """
 
     def __init__(self, reason: str, *, after: float | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 PROCESS_STARTED: Final = "outrider.process.started"
-"""A process is watched from now on."""
+"""The agent has begun to watch a process."""
 PROCESS_EXITED: Final = "outrider.process.exited"
 """A process has ended: the wrapped command, or one of the target's."""
 PROCESS_OOM_KILLED: Final = "outrider.process.oom_killed"

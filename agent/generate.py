@@ -1,4 +1,4 @@
-"""Writes what is generated from the code: `python -m agent.generate config` makes the schema and the reference anew."""
+"""Writes the files that are generated from the code: `python -m agent.generate config` writes the schema and the reference."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Memory that nobody asked for: what the packages under us import for features that an agent does not use, or not in every configuration.
+"""Saves memory: keeps out modules that our dependencies import for features which the agent does not use, or not in every configuration.
 
-Two means. `defer` puts a module into place without executing it, until somebody asks for a name in it: as PEP 810 will have it, and as
-`importlib.util.LazyLoader` would, if it did not execute a module that is imported a second time. Nothing that works otherwise fails with it. `stand_ins` goes
-further: while a package is imported, modules that only its unused parts need are replaced by empty ones.
+Two means. `defer` puts a module into `sys.modules` without executing it; the first access to one of its names executes it (as in PEP 810;
+`importlib.util.LazyLoader` would do, but it executes a module that is imported a second time). It breaks nothing. `stand_ins` goes further:
+while a package is imported, modules that only its unused parts need are replaced by empty ones.
 
     TLS (`ssl`, 5 MiB of OpenSSL)                    asyncio imports it      deferred: loaded by the first https endpoint, TLS probe, listener
     HTTP server and client, `email`                  prometheus-client       left out: we serve the page, and push nowhere
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from importlib.abc import Loader
 
 NO_PLUGINS: Final[Mapping[str, Callable[..., tuple[()]]]] = {"distributions": lambda **_: (), "entry_points": lambda **_: ()}
-"""What pydantic asks `importlib.metadata` for its plugins: older releases the first, newer ones the second."""
+"""The functions of `importlib.metadata` that pydantic calls to find plugins: older releases the first, newer ones the second."""
 SERVING: Final = ("http.server", "socketserver", "ssl", "urllib.request", "wsgiref.simple_server")
-"""What prometheus-client imports to serve its page itself, and to push it."""
+"""Modules that prometheus-client imports to serve its page itself, and to push it."""
 
 
 class _NoSocket:
-    """What asyncio asks whether a socket is: as long as TLS is not loaded, none is."""
+    """The type that asyncio checks sockets against: as long as TLS is not loaded, no socket has it."""
 
 
 TLS: Final[Mapping[str, Mapping[str, object]]] = {"ssl": {"SSLSocket": _NoSocket}, "asyncio.sslproto": {}, "secrets": {}}
-"""What loads OpenSSL (`secrets` by way of `hmac`; pydantic imports it for a factory of random values), and what it has until then."""
+"""Modules that load OpenSSL (`secrets` by way of `hmac`; pydantic imports it for random values) → the names that each has until it is executed."""
 
 
 class _State:
-    """What a module has until it is executed."""
+    """The attributes of a module that is not executed yet."""
 
     def __init__(self, loader: Loader, meanwhile: Mapping[str, object]) -> None:
         self.loader = loader
@@ -86,7 +86,7 @@ class _LaterLoader:
 
 
 class _Finder:
-    """Finds the modules that are to be deferred."""
+    """Finds the modules to defer."""
 
     def __init__(self, deferred: Mapping[str, Mapping[str, object]]) -> None:
         self._deferred = deferred

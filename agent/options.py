@@ -42,7 +42,7 @@ class OptionError(ValueError):
 
 
 def closest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """Of the known words the one that was meant, if one is that much (0 to 1) like it; else empty."""
+    """The known word that was probably meant: the most similar one, if its similarity (0 to 1) is enough; else empty."""
     import difflib  # noqa: PLC0415 - only a fault asks
 
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")
@@ -95,7 +95,7 @@ def _address(value: object) -> object:
 
 
 def with_scheme(text: str) -> str:
-    """What was probably meant by a URL without a scheme, with its password masked."""
+    """The URL that was probably meant by one without a scheme, with its password masked."""
     return mask_url("http://" + (f"127.0.0.1:8080{text}" if not text or text.startswith("/") else text))
 
 
@@ -126,7 +126,7 @@ def _has_port(url: str) -> bool:
 
 
 def local_path(text: str) -> str:
-    """The same, if it can be a path: without NUL, of bytes that a name can have. A `~` is refused, for whose home it means depends on who asks."""
+    """The same text, if it can be a path: without NUL, in bytes that a name can have. A leading `~` is refused: only a shell expands it."""
     if "\0" in text or not _is_encodable(text):
         raise OptionError("is not a path: it holds characters that no name has", "remove them")
     if text.startswith("~"):
@@ -154,9 +154,9 @@ def _readable(path: Path) -> Path:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise OptionError(f"no such file: {path}", "create it or correct the path") from error
     except PermissionError as error:
-        raise OptionError(f"may not be looked at: {path}", f"let user {os.geteuid()} read it, and search its directories") from error
+        raise OptionError(f"cannot be inspected: {path}", f"let user {os.geteuid()} read it, and search its directories") from error
     except (OSError, ValueError) as error:  # too long, as a whole certificate is; characters that no name has; a loop
-        raise OptionError("is not the name of a file that can be looked at", "write the file's name, not its content") from error
+        raise OptionError("is not the name of a readable file", "write the file's name, not its content") from error
     if not stat.S_ISREG(mode):
         raise OptionError(f"not a regular file: {path}", "name a file")
     if not os.access(path, os.R_OK):
@@ -186,6 +186,6 @@ Address = Annotated[str, BeforeValidator(_address)]
 HttpUrl = Annotated[str, AfterValidator(_http_url), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
 """An absolute http or https URL, kept as it was written."""
 FilePath = Annotated[Path, BeforeValidator(_path)]
-"""The path of something that need not exist."""
+"""A path. The file need not exist."""
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
-"""A regular file that exists and that we may read."""
+"""A regular file that exists and that the agent may read."""

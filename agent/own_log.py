@@ -1,4 +1,4 @@
-"""Our own log, on standard error: JSON for collectors, readable for people. What is written is in `telemetry.py`."""
+"""The agent's own log, on standard error: JSON for collectors, readable for people. `telemetry.py` defines what is written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Level(IntEnum):
-    """The standard library's numbers, so that they compare with anybody's."""
+    """The numbers of Python's `logging`, so that they compare with those of other libraries."""
 
     DEBUG = 10
     INFO = 20
@@ -26,7 +26,7 @@ class Level(IntEnum):
 def configure_logging(level: Level = Level.INFO, *, as_json: bool | None = None, environ: Mapping[str, str] = os.environ) -> None:
     """Send our own log to standard error: JSON, or readable if that is a terminal and `as_json` is None; colours unless `NO_COLOR`.
 
-    Every line carries `agent=outrider`: whoever collects it can tell it from the workload's.
+    Every line carries `agent=outrider`: a collector can distinguish it from the workload's log by that.
     """
     readable = sys.stderr.isatty() if as_json is None else not as_json
     colours = readable and sys.stderr.isatty() and not environ.get("NO_COLOR")
@@ -57,7 +57,7 @@ def _json(event: object, **_options: object) -> str:
 
 
 class _Stderr:
-    """Writes lines; a standard error that is gone is no reason to stop observing."""
+    """Writes lines. A standard error that is closed does not stop the agent."""
 
     def __init__(self, *_name: str) -> None:
         pass

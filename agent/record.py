@@ -49,7 +49,7 @@ class Signal(StrEnum):
 
 
 class Drop(StrEnum):
-    """Why a record, or a part of it, is not where it should be. The value is the `reason` label and the spool's counter."""
+    """The reason why a record, or a part of it, did not arrive as it was. The value is the `reason` label and the spool's counter."""
 
     # read, but not understood: the record goes on as plain text
     MALFORMED_JSON = "malformed_json"
@@ -86,7 +86,7 @@ class Drop(StrEnum):
     SPOOL_OVERSIZE = "spool_oversize"
     SPOOL_FAILED = "spool_failed"
     BUFFER_FULL = "buffer_full"
-    # collected, but our own output took it no more
+    # collected, but our own output no longer took it
     NOT_PASSED_ON = "not_passed_on"
     # passed on, but not collected: the command had ended, and what it left behind wrote on
     NOT_COLLECTED = "not_collected"
@@ -100,7 +100,7 @@ class Drop(StrEnum):
 
 
 class Scope(NamedTuple):
-    """What made a record, where it is not the agent: an instrumentation scope (OpenTelemetry specification, glossary.md, "Instrumentation Scope")."""
+    """The instrumentation scope that made a record, if it was not the agent (OpenTelemetry specification, glossary.md, "Instrumentation Scope")."""
 
     name: str = ""
     version: str = ""
@@ -172,7 +172,7 @@ class Row(NamedTuple):
 
 
 class Owner(StrEnum):
-    """Who keeps a position. Together with the name of the source or destination that it belongs to, it is the space of the keys."""
+    """The owner of a position. Together with the name of the source or destination it is the namespace of the key."""
 
     SOURCE = "source"
     """The source of that name: where it reads on."""
@@ -187,30 +187,30 @@ class Owner(StrEnum):
 
 
 class Batch(NamedTuple):
-    """What a source emits: everything in it is committed in one transaction, or nothing of it."""
+    """The unit that a source emits: it is committed in one transaction as a whole, or not at all."""
 
     records: Sequence[LogRecord] = ()
     positions: Mapping[str, bytes | None] = {}
     """Position per key, opaque to everyone but the source; None forgets the key."""
     drops: Mapping[str, int] = {}
-    """What could not be read or understood: `Drop` reason → count. Counted in the same transaction."""
+    """Records that could not be read or understood: `Drop` reason → count. Counted in the same transaction."""
     payloads: Sequence[Payload] = ()
     """OTLP requests that are encoded already (a receiver's, spans): redacted and searched for errors as records are, unless the source is `Verbatim`."""
     text: bytes | None = None
-    """The raw bytes that `records` were parsed from, if at hand: lets a processor look for the rare thing in the whole chunk first."""
+    """The raw bytes that `records` were parsed from, if available: a stage can search the whole chunk first."""
     durable: bool = False
     """Whether the commit must survive a power cut, because it is acknowledged to a sender that then forgets the batch."""
 
 
 def _nothing() -> None:
-    """Nobody waits for the commit."""
+    """Does nothing."""
 
 
 class Detected(NamedTuple):
-    """What a detector made of a batch: rows, and the state that must be committed with them."""
+    """The result of a detector for a batch: rows, and the state that must be committed with them."""
 
     payloads: Sequence[Payload] = ()
     positions: Mapping[str, bytes | None] = {}
     drops: Mapping[str, int] = {}
     commit: Callable[[], None] = _nothing
-    """To be called when all of it is stored, and only then: the detector's own state follows what is committed."""
+    """Called when all of it is stored, and only then: the detector's own state follows what is committed."""

@@ -31,7 +31,7 @@ SAMPLERS: Final = {
     "process_tree": "agent.sources.process_tree:ProcessTree",
 }
 TARGET_SAMPLER: Final = "process_tree"
-"""What measures a target that is named without a type: by `OUTRIDER_TARGET`, or as the command of `exec`."""
+"""The sampler of a target without a configured one: that of `OUTRIDER_TARGET`, or the command of `exec`."""
 PROBES: Final = {
     "http": "agent.sources.probes.http:HttpProbe",
     "tcp": "agent.sources.probes.tcp:TcpProbe",
@@ -61,7 +61,7 @@ class Row(NamedTuple):
 
 
 class ComponentClass(Protocol):
-    """What the registry hands out: a class with its options, made from `(config, context)`."""
+    """A component's class as the registry returns it: it has options, and is made from `(config, context)`."""
 
     Config: type[ComponentConfig]
 
@@ -70,18 +70,18 @@ class ComponentClass(Protocol):
 
 
 class UnknownTypeError(OutriderError):
-    """No component of this type is known."""
+    """The type of a component is unknown."""
 
 
 class UnavailableError(OutriderError):
-    """The component is known but can't be imported here: an optional package is missing."""
+    """The type is known but can't be imported: an optional package is missing."""
 
 
 def types(kind: Kind) -> dict[str, str]:
-    """All types of a kind, with their targets: ours, then those that installed packages bring.
+    """All types of a kind, with their targets: the built-in ones, then those of installed packages.
 
     A package brings one by an entry point in the group `outrider.sources`, `outrider.samplers`, `outrider.probes` or
-    `outrider.exporters`; it cannot replace one of ours.
+    `outrider.exporters`; it cannot replace a built-in type.
     """
     from importlib import metadata  # noqa: PLC0415 - 2 MB (it brings zipfile and email) for what a built-in type never asks
 

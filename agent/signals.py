@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 RUN: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-"""What `run` acts on."""
+"""Signals that `run` handles."""
 ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
-"""What ends a process that does not handle it, and is sent for that."""
+"""Signals that are sent to end a process, and end one that does not handle them."""
 NOT_HANDED_ON: Final = frozenset(
     getattr(signal, name)
     for name in (
@@ -33,7 +33,7 @@ _sigchld_was_ignored = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
 
 
 def hold(arguments: Sequence[str]) -> None:
-    """Have the signals wait that the given command line acts on; other commands than `run` and `exec` end by them as any program."""
+    """Block the signals that the command of this command line handles, until it can. Only `run` and `exec` handle any."""
     global _inherited  # noqa: PLW0603 - a process has one signal mask
     wanted = {"run": RUN, "exec": handed_on() | {signal.SIGCHLD}}.get(arguments[0] if arguments else "")
     if wanted and _inherited is None:
@@ -41,22 +41,22 @@ def hold(arguments: Sequence[str]) -> None:
 
 
 def handed_on() -> frozenset[int]:
-    """What `exec` hands on to its command, also what is ignored when we start (`nohup`): it stays so for the command, unless that decides."""
+    """Signals that `exec` passes on to its command; also those ignored at our start (`nohup`), because the command may handle them."""
     return frozenset(signal.valid_signals() - NOT_HANDED_ON)
 
 
 def ends(number: int) -> bool:
-    """Whether a signal is sent to end a process, and would end one that does nothing about it and was started as we were."""
+    """Whether a signal is sent to end a process, and was not ignored at our start."""
     return number in ENDING and signal.getsignal(number) is not signal.SIG_IGN
 
 
 def child_signals_ignored() -> bool:
-    """Whether we were started with SIGCHLD ignored, as the command is to be then; we ourselves could wait for nothing (wait(2), notes)."""
+    """Whether we were started with SIGCHLD ignored. The command must inherit that; we ourselves could not wait for a child (wait(2), notes)."""
     return _sigchld_was_ignored
 
 
 def name_of(number: int) -> str:
-    """`SIGSEGV` and the like, `SIG35` where the number has no name (real-time signals)."""
+    """`SIGSEGV` and similar, `SIG35` where the number has no name (real-time signals)."""
     try:
         return signal.Signals(number).name
     except ValueError:

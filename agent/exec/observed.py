@@ -12,11 +12,12 @@ from agent.errors import SpoolError
 from agent.exec.child import Child
 from agent.exec.command import UNKNOWN, StartError, let_go, say
 from agent.exec.listener import stop_as_usual
+from agent.failures import AgentDegraded
 from agent.record import Batch, Drop
 from agent.retry import Backoff
 from agent.signals import ends
 from agent.target.process_records import planned
-from agent.telemetry import AgentImpaired, Event, Level
+from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -149,7 +150,7 @@ class ObservedCommand:
         except PermissionError:  # a set-user-ID program, `sudo` say
             name = signal.strsignal(number) or str(number)
             self._telemetry.emit(
-                AgentImpaired(f"the command runs as another user, who takes no signal of ours ({name})", "waits for its end")
+                AgentDegraded(f"the command runs as another user, who takes no signal of ours ({name})", "waits for its end")
             )
 
     def _call_off(self, code: int, cause: str) -> None:

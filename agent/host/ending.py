@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from agent.component import Finishing, Unread
 from agent.errors import SpoolError, describe
+from agent.failures import AgentDegraded
 from agent.metrics import Kind, Metric, Observation
-from agent.telemetry import AgentImpaired, Event, Level
+from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:
     from agent.host.pipeline import Host, Pipeline, RunningSource
@@ -130,7 +131,7 @@ class Ending:
             await source.finish(one.intake.emit, writer_ended=self._writer_ended)
         except Exception as error:  # noqa: BLE001 - whatever it is, the end goes on, and what is left is counted
             self._host.telemetry.emit(
-                AgentImpaired(f"the source {one.name} could not be read to its end: {describe(error)}", "ends without")
+                AgentDegraded(f"the source {one.name} could not be read to its end: {describe(error)}", "ends without")
             )
 
     def _may_go_on(self) -> bool:

@@ -20,6 +20,7 @@ from agent.component import Observing, Unread
 from agent.crash import crash_point
 from agent.errors import SpoolError, UnavailableError
 from agent.event_names import CHILD
+from agent.failures import AgentDegraded
 from agent.host import background
 from agent.host.builder import Builder
 from agent.host.delivery import Sender
@@ -31,7 +32,7 @@ from agent.host.metric_rows import MetricRows
 from agent.host.status_reader import StatusReader
 from agent.host.supervise import supervise
 from agent.status import PageInputs
-from agent.telemetry import AgentImpaired, Event, Level
+from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -118,7 +119,7 @@ class Generation:
             if self._command is None:
                 await self.close()
                 raise UnavailableError(text) from error
-            self._host.telemetry.emit(AgentImpaired(text, "runs without its pages"))
+            self._host.telemetry.emit(AgentDegraded(text, "runs without its pages"))
 
     async def run(self, turn: asyncio.Event, ends: Callable[[], bool]) -> None:
         """Work until `turn` is set, then end in order; `ends` says whether that is the agent's end."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.component import Holding
 from agent.errors import SpoolError
-from agent.telemetry import AgentImpaired
+from agent.failures import AgentDegraded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,5 +50,5 @@ class Handover:
                 async with asyncio.timeout(STORING):
                     await one.source.finish(one.intake.emit)
             except (TimeoutError, SpoolError) as error:
-                self._telemetry.emit(AgentImpaired(f"what the source {name} held could not be stored: {error}", "gives it up"))
+                self._telemetry.emit(AgentDegraded(f"what the source {name} held could not be stored: {error}", "gives it up"))
         self._last = {}

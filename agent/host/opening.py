@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 from agent.errors import OutriderError, SpoolError, UnavailableError
 from agent.event_names import CHILD
 from agent.exec import left_behind
+from agent.failures import AgentDegraded
 from agent.host.elsewhere import Elsewhere
 from agent.host.events import SpoolEvent
 from agent.record import Drop
 from agent.spool.spool import Spool
-from agent.telemetry import AgentImpaired
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ async def _open_elsewhere(settings: Settings, telemetry: Telemetry, error: Outri
     except OutriderError:
         elsewhere.discard()
         raise
-    telemetry.emit(AgentImpaired(str(error), f"stores in {elsewhere.directory}"))
+    telemetry.emit(AgentDegraded(str(error), f"stores in {elsewhere.directory}"))
     return spool, elsewhere
 
 

@@ -15,10 +15,11 @@ from agent.clock import every
 from agent.component import ProbeResult
 from agent.errors import SpoolError, describe
 from agent.event_names import PROBE_CHANGED
+from agent.failures import ComponentFailed
 from agent.metrics import Kind, Metric, Observation, checked
 from agent.record import Batch, LogRecord, Origin, Severity
 from agent.retry import Backoff
-from agent.telemetry import ComponentFailed, Event, Level
+from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

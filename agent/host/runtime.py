@@ -22,6 +22,7 @@ from agent.exec import unobserved
 from agent.exec.child import ChildOptions
 from agent.exec.listener import Listener
 from agent.exec.observed import ObservedCommand
+from agent.failures import AgentDegraded
 from agent.history.store import History
 from agent.host import library_log
 from agent.host.events import AgentStopped, AgentStopping, ConfigRefused, ConfigReloaded
@@ -32,7 +33,7 @@ from agent.host.opening import count_left_behind, open_store
 from agent.host.pipeline import Host
 from agent.host.supervise import supervise
 from agent.metrics import Metrics
-from agent.telemetry import AgentImpaired, Level, Telemetry, configure_logging
+from agent.telemetry import Level, Telemetry, configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -178,7 +179,7 @@ class Agent:
                 if elsewhere is not None:
                     await elsewhere.look(spool)
         except (TimeoutError, SpoolError):
-            self._telemetry.emit(AgentImpaired("the store does not answer", "ends without knowing what waits in it"))
+            self._telemetry.emit(AgentDegraded("the store does not answer", "ends without knowing what waits in it"))
         self._telemetry.flush(everything=True)
 
     async def _run_generations(self, first: Generation) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from agent.clock import every
 from agent.errors import describe
+from agent.failures import ComponentFailed, ComponentRecovered
 from agent.metrics import Kind, Metric, Observation, checked
-from agent.telemetry import ComponentFailed, ComponentRecovered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import describe
+from agent.failures import ComponentFailed, ComponentRecovered
 from agent.retry import Backoff
-from agent.telemetry import ComponentFailed, ComponentRecovered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

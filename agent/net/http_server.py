@@ -14,11 +14,12 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from agent.failures import ComponentFailed
 from agent.metrics import Kind, Metric
 from agent.net.addresses import is_loopback
 from agent.net.request_body import BodyMemory
 from agent.net.server_connection import READ_SIZE, ServerConnection
-from agent.telemetry import ComponentFailed, Event, Level
+from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:
     import ssl

@@ -158,7 +158,7 @@ def test_a_state_directory_that_cannot_be_used_keeps_no_command_from_running(tmp
 
     [elsewhere] = tmp_path.glob("outrider-*")
     assert (result.returncode, result.stdout) == (3, b"out\n")
-    assert b"agent impaired" in result.stderr
+    assert b"agent degraded" in result.stderr
     assert str(elsewhere).encode() in result.stderr
     assert b'"out"' in outrider("spool", "export", state=elsewhere).stdout
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = {
     0: "record columns errors crash event_names",
-    1: "clock retry options fds writable lean signals metrics own_log fold notices telemetry component",
+    1: "clock retry options fds writable lean signals metrics own_log fold notices telemetry failures component",
     2: "parse encode issues redact tail target net resource health",
     3: "spool history sources exporters exec testing status",
     4: "registry config",

@@ -13,13 +13,14 @@ import pytest
 import structlog
 
 import agent
+from agent.failures import ComponentFailed
 from agent.fold import Fold
 from agent.host.commits import RecordsDropped
 from agent.host.delivery_state import ExportDelayed, ExportRecovered
 from agent.host.events import AgentStarted, ConfigRefused, SpoolEvent
 from agent.metrics import Metrics
 from agent.record import Drop
-from agent.telemetry import ComponentFailed, Event, Level, Telemetry, configure_logging
+from agent.telemetry import Event, Level, Telemetry, configure_logging
 from agent.testing.clock import FakeClock
 
 

@@ -15,9 +15,9 @@ from agent.exec import unobserved
 from agent.exec.child import ChildOptions
 from agent.exec.command import Exit
 from agent.exec.observed import ObservedCommand, OutputLost
+from agent.failures import AgentDegraded
 from agent.host.supervise import supervise
 from agent.record import Batch
-from agent.telemetry import AgentImpaired
 from agent.testing.context import make_context
 from agent.testing.sink import hang
 
@@ -120,7 +120,7 @@ def test_a_command_that_runs_as_another_user_is_told_of(monkeypatch):
 
     command.forward(signal.SIGTERM)
 
-    assert [(type(event), "another user" in str(event)) for event in told] == [(AgentImpaired, True)]
+    assert [(type(event), "another user" in str(event)) for event in told] == [(AgentDegraded, True)]
 
 
 def test_without_the_agent_the_exit_code_comes_back_whatever_was_inherited():

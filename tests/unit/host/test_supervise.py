@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from agent.errors import describe
+from agent.failures import ComponentFailed, ComponentRecovered
 from agent.host.supervise import WELL_AFTER, supervise
 from agent.metrics import Metrics
-from agent.telemetry import ComponentFailed, ComponentRecovered, Telemetry
+from agent.telemetry import Telemetry
 from agent.testing.clock import FakeClock
 
 
