@@ -183,9 +183,13 @@ class Stream:
         if now_ns - self._now_ns >= quiet_ns:
             self.close(out, written_ns=written_ns)
         elif now_ns - self._since_ns >= age_ns:
-            for record in self._growing:
-                record.incomplete = True
-            self._finish(Ending.LATER, out)
+            self.give_up(out)
+
+    def give_up(self, out: list[Item]) -> None:
+        """Complete the open record, marked as incomplete: more of it may come."""
+        for record in self._growing:
+            record.incomplete = True
+        self._finish(Ending.LATER, out)
 
     def _finish(self, ending: Ending, out: list[Item]) -> None:
         self._decide(ending, out)

@@ -35,8 +35,8 @@ _MAY_WRAP: Final = frozenset((b"{", b"\0", b"\r"))
 """How a line begins that a runtime may have wrapped, if it does not name a stream behind a time."""
 _MAX_STREAMS: Final = 8
 """A runtime has two streams; whoever names more is no runtime."""
-_MAX_WRITERS: Final = 1_024
-"""Writers with something open; one more, and the one that has said nothing for the longest time is taken to be done."""
+_MAX_WRITERS: Final = 8_192
+"""Writers with something open; one more, and what the one has open that has said nothing for the longest time is given out as incomplete."""
 _MAX_CANDIDATES: Final = 16
 """First lines of tracebacks behind an unknown prefix: whether it is one, their second lines tell."""
 
@@ -373,10 +373,10 @@ class Writers:
         return Stream(known, fixed=bool(self._given))
 
     def _give_up_oldest(self) -> None:
-        """Too many have something open: who has said nothing for the longest time has most likely said all."""
+        """Too many have something open: the one that has said nothing for the longest time has most likely said all."""
         oldest = next((writer for key, writer in self._table.items() if key[1] and writer.stream.open_offset is not None), None)
         if oldest is not None:
-            oldest.stream.close(oldest.waiting)
+            oldest.stream.give_up(oldest.waiting)
 
     def _forget(self) -> None:
         """Drop who has nothing open and is known by a prefix only."""

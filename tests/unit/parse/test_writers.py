@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from agent.parse import writers
 from agent.parse.limits import INCOMPLETE
 from agent.parse.lines import Parser
 from agent.parse.prefixes import WRITER
@@ -212,11 +213,34 @@ def test_each_writer_is_silent_or_too_old_for_itself():
     assert parser.open_offset() is None
 
 
-def test_more_writers_than_are_kept_apart_lose_nothing():
-    """Who has said nothing for the longest time is taken to have said all."""
+def test_more_writers_than_are_kept_apart_lose_nothing(monkeypatch):
+    """Each of their lines arrives."""
+    monkeypatch.setattr(writers, "_MAX_WRITERS", 100)
     lines = [f"web-{number}  | 2026-11-22 10:00:00,123 ERROR shop: {number}" for number in range(2000)]
 
     assert sorted(int(str(one.body)) for one in records_of(text(lines))) == list(range(2000))
+
+
+def test_what_is_open_of_one_writer_too_many_is_given_out_as_incomplete(monkeypatch):
+    """It is that of the writer which has written nothing for the longest time; of the others nothing is torn."""
+    monkeypatch.setattr(writers, "_MAX_WRITERS", 4)  # the file itself is one
+    lines = [
+        f"[rank{rank}]: {line}" for rank in range(4) for line in ("Traceback (most recent call last):", '  File "/a.py", line 1, in f')
+    ]
+    lines += [f"[rank{rank}]: ValueError: {rank}" for rank in (1, 2, 3)]
+    records = records_of(text(lines))
+
+    assert [one.attributes.get("log.incomplete") for one in records if "ValueError" not in str(one.body)] == [True]
+    assert sorted(one.attributes["exception.message"] for one in records if "exception.message" in one.attributes) == ["1", "2", "3"]
+
+
+def test_thousands_of_ranks_that_die_together_are_told_apart():
+    """Two thousand processes of one job, more than a machine has, write to one file."""
+    ranks = range(2000)
+    trace = ("Traceback (most recent call last):", '  File "/a.py", line 1, in f', "ValueError: {}")
+    lines = [f"[rank{rank}]: {line.format(rank)}" for line in trace for rank in ranks]
+
+    assert sorted(int(one.attributes["exception.message"]) for one in records_of(text(lines))) == list(ranks)
 
 
 def test_hundreds_of_ranks_that_die_together_are_told_apart():
