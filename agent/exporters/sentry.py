@@ -1,8 +1,8 @@
 """Delivers envelopes to a Sentry project: sentry.io, self-hosted, Bugsink, GlitchTip. One row, one POST.
 
-What is stored goes on the wire but for three things that only the moment of sending knows: `sent_at`, the destination's own release and
-environment if it has any, and a client report of what was dropped on the way. A 413 is answered by trimming. A limited category waits: errors
-for `hold`, the rest is of no use later and is dropped, counted and reported.
+The stored bytes are sent with three additions that are known only now: `sent_at`, the destination's own release and environment if it has
+any, and a client report of what was dropped on the way. A 413 is answered by trimming. A limited category waits: errors
+for `hold`, the rest is useless later and is dropped, counted and reported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from agent.errors import PausedError, RejectedError, RetryableError, TooLargeErr
 from agent.exporters.advice import advised, of_failure, of_status
 from agent.exporters.otlp_answer import PASSING, REFUSES_US, retry_after, scrub, wants_tls
 from agent.exporters.sentry_dsn import parse_dsn
-from agent.exporters.sentry_limits import EVERYTHING, UNTOLD, RateLimits, read_limits
+from agent.exporters.sentry_limits import EVERYTHING, UNSPECIFIED, RateLimits, read_limits
 from agent.exporters.sentry_losses import Attempt, Losses
 from agent.issues.envelope.format import Envelope, EnvelopeError, decode, encode, json_item, make, relabel, seal, timestamp
 from agent.issues.envelope.items import client_report
@@ -44,7 +44,7 @@ SIGNALS: Final = frozenset({Signal.SENTRY_ERROR, Signal.SENTRY_MONITOR, Signal.S
 RETRYABLE: Final = frozenset({502, 503, 504, *PASSING})
 TEXT: Final = "outrider check: a test event"
 HELD: Final = frozenset({Signal.SENTRY_ERROR, Signal.SENTRY_REPORT})
-"""What is worth waiting for while it is limited."""
+"""Signals that wait while they are limited."""
 
 REQUESTS: Final = Metric(
     "outrider.sentry.requests",
@@ -67,11 +67,11 @@ class SentryConfig(ComponentConfig):
     environment: str = ""
     """The environment that Sentry shows; else the resource's `deployment.environment.name`. From the environment: `SENTRY_ENVIRONMENT`.
 
-    Sentry takes no `/` and no line's end in it, no more than 64 bytes, and not `none`: such a one is changed, as `outrider check` says."""
+    Sentry accepts no `/` and no line end in it, at most 64 bytes, and not `none`: another one is changed, as `outrider check` reports."""
     release: str = ""
     """The release that Sentry shows; else `service.name@service.version`. From the environment: `SENTRY_RELEASE`.
 
-    Sentry takes no `/`, `\\`, tab and line's end in it, no more than 200 bytes, and not `latest`: such a one is changed, as `outrider check` says."""
+    Sentry accepts no `/`, `\\`, tab and line end in it, at most 200 bytes, and not `latest`: another one is changed, as `outrider check` reports."""
     services: tuple[str, ...] = ()
     """Only what is about these services (`service.name`) goes to this project; none = all."""
     timeout: Interval = 10.0
@@ -213,7 +213,7 @@ class Sentry:
         return response
 
     def _sealed(self, signal: Signal, envelope: Envelope, attempt: Attempt) -> Envelope:
-        """What goes on the wire: with the time of sending, and the report of what was dropped (a report carries no other)."""
+        """The envelope with the time of sending, and the report of what was dropped (a report carries no other)."""
         now_ns = self._context.clock.wall_ns()
         sealed = seal(envelope, timestamp(now_ns))
         if self._losses is None or signal is Signal.SENTRY_REPORT or not self._losses.reserve(attempt):
@@ -226,20 +226,20 @@ class Sentry:
         limits = list(read_limits(header)) if header else []
         if response.status == 429 and not limits:
             asked = retry_after(response, self._context.clock.wall_ns() / 1e9)
-            limits = [(EVERYTHING, UNTOLD if asked is None or asked <= 0 else asked)]
+            limits = [(EVERYTHING, UNSPECIFIED if asked is None or asked <= 0 else asked)]
         for category, seconds in limits:
             self._limits.note(category, seconds, now)
 
     def _settle(self, row: Row, category: str, response: Response, attempt: Attempt) -> Accepted:
-        """Return or raise what the contract has for an answer."""
+        """Return or raise for an answer as the contract says."""
         self._count(category, str(response.status))
         if 200 <= response.status < 300:
             self._limits.taken(category, self._now())
             return Accepted()
-        reason = scrub(f"{self._dsn.url}: HTTP {response.status}: {_words(response)}".rstrip(": "), self._secrets())
+        reason = scrub(f"{self._dsn.url}: HTTP {response.status}: {_reason(response)}".rstrip(": "), self._secrets())
         reason = advised(reason, of_status(response.status, "the DSN's key", "the DSN's host and project"))
         if response.status == 429:
-            return self._hold(row, self._limits.remaining(category, self._now()) or UNTOLD, attempt)
+            return self._hold(row, self._limits.remaining(category, self._now()) or UNSPECIFIED, attempt)
         if response.status in RETRYABLE:
             raise RetryableError(reason, after=retry_after(response, self._context.clock.wall_ns() / 1e9))
         if response.status in REFUSES_US or 300 <= response.status < 400 or wants_tls(response):
@@ -291,6 +291,6 @@ def category_of(row: Row) -> str:
     return row.signal.value.partition(".")[2]
 
 
-def _words(response: Response) -> str:
+def _reason(response: Response) -> str:
     said = response.header("x-sentry-error")
     return said or response.body[:1000].decode("utf-8", "replace")

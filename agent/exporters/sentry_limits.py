@@ -1,8 +1,8 @@
-"""Sentry's rate limits: per data category, told on any answer (develop.sentry.dev, "Rate Limiting"). Pure; times in seconds.
+"""Sentry's rate limits: per data category, in the header of any answer (develop.sentry.dev, "Rate Limiting"). Pure; times in seconds.
 
     X-Sentry-Rate-Limits: 60:error;monitor:organization:quota, 2700::key      an empty list of categories means all of them
 
-Unknown categories are kept as well; nobody asks for them.
+Unknown categories are kept as well, and never asked for.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 EVERYTHING: Final = ""
 """The category that stands for all."""
-UNTOLD: Final = 60.0
-"""Seconds after a 429 that says nothing else."""
+UNSPECIFIED: Final = 60.0
+"""Seconds after a 429 without a header."""
 LONGEST: Final = 366 * 86400.0
 PAUSE: Final = 600.0
-"""Seconds: whoever waits for the end of a limit has asked again by then (an hour at most, and a tenth of it more)."""
+"""Seconds after which a row that waits for the end of a limit has surely been tried again (an hour at most, and a tenth of it more)."""
 MANY: Final = 100
 """Categories; Sentry has some twenty."""
 
 
 def read_limits(header: str) -> Iterator[tuple[str, float]]:
-    """Categories and how long each is limited from now on; what can't be understood is left out."""
+    """Categories and how long each is limited from now on; parts that are not limits are left out."""
     for limit in header.split(","):
         seconds, *rest = (part.strip() for part in limit.split(":"))
         duration = _seconds(seconds)
@@ -44,18 +44,18 @@ def _seconds(text: str) -> float | None:
 
 
 class RateLimits:
-    """What is limited until when. Of two limits the longer one holds."""
+    """The end of each category's limit. Of two limits the longer one holds."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
         self._since: dict[str, float] = {}
 
     def note(self, category: str, seconds: float, now: float) -> None:
-        """Take a limit; categories that nobody asks about do no harm."""
+        """Take a limit; unknown categories do no harm."""
         if seconds <= 0:
             return
         before = self._until.get(category, -math.inf)
-        if now - before > PAUSE:  # nobody was waiting any more: this is a new limit
+        if now - before > PAUSE:  # no row was waiting: this is a new limit
             self._since[category] = now
         self._until[category] = max(before, now + seconds)
         if len(self._until) > MANY:  # a server that makes up categories

@@ -1,7 +1,7 @@
-"""What a Sentry destination will never see, and how much of that it has been told of (develop.sentry.dev, "Client Reports"). Pure.
+"""The account of what a Sentry destination never receives, and of how much was reported to it (develop.sentry.dev, "Client Reports"). Pure.
 
 Both counts only grow and are kept per signal of the rows: each signal's sender stores its own with the cursor's move, so that a kill neither loses a
-loss nor tells one anew that was settled. A report that was taken, of a row that was not settled, is told again, as the row is sent again.
+loss nor reports one again that was settled. A report that was taken with a row that was not settled is sent again, as the row is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Counts = Counter[tuple[str, str]]
 EVICTED: Final = "cache_overflow"
 """The reason for what a store for times without a network had no room for."""
 _DROPPED: Final = "dropped:"
-_TOLD: Final = "told:"
+_REPORTED: Final = "told:"
 _CATEGORIES: Final = {
     signal.value: signal.value.partition(".")[2] for signal in Signal if signal.startswith("sentry.") and signal is not Signal.SENTRY_REPORT
 }
@@ -30,11 +30,11 @@ _CATEGORIES: Final = {
 
 @dataclass(slots=True)
 class Attempt:
-    """What one attempt at a row has led to, so far."""
+    """The losses of one attempt at a row, so far."""
 
     dropped: Counts = field(default_factory=Counter)
     reserved: Counts = field(default_factory=Counter)
-    """Earlier losses that go with it, and that nobody else may tell meanwhile."""
+    """Earlier losses that go with it, and with no other attempt meanwhile."""
     reported: Counts = field(default_factory=Counter)
     """All that goes with it."""
     taken: bool = False
@@ -51,21 +51,21 @@ class Losses:
         self._evicted: Counts = Counter()
 
     def note_evicted(self, records: Mapping[str, int]) -> None:
-        """What made room in the spool, in all, by signal. That account is kept elsewhere; here stands only what of it was told."""
+        """Take the total of evicted records by signal. That account is kept in the spool; only how much of it was reported is kept here."""
         self._evicted = Counter({(EVICTED, category): records[signal] for signal, category in _CATEGORIES.items() if signal in records})
 
     def reserve(self, attempt: Attempt) -> Counts:
-        """What is to be told, this attempt's own losses included: it goes with this attempt from now on."""
+        """The losses that go with this attempt, its own included."""
         if not attempt.reported:
-            attempt.reserved = self.untold()
+            attempt.reserved = self.unreported()
             self._reserved += attempt.reserved
             attempt.reported = attempt.reserved + attempt.dropped
         return attempt.reported
 
-    def untold(self) -> Counts:
-        """What the destination does not know yet."""
-        dropped, told = self._sum(_DROPPED) + self._evicted, self._sum(_TOLD)
-        return dropped - told - self._reserved
+    def unreported(self) -> Counts:
+        """Losses that were not reported to the destination."""
+        dropped, reported = self._sum(_DROPPED) + self._evicted, self._sum(_REPORTED)
+        return dropped - reported - self._reserved
 
     def abandon(self, attempt: Attempt) -> None:
         """The attempt has come to nothing: the row will be tried again, from the beginning."""
@@ -75,7 +75,7 @@ class Losses:
         """The row has come to its end: return what to store with that."""
         self._reserved -= attempt.reserved
         changed = self._add(_DROPPED + signal, attempt.dropped)
-        return changed | (self._add(_TOLD + signal, attempt.reported) if attempt.taken else {})
+        return changed | (self._add(_REPORTED + signal, attempt.reported) if attempt.taken else {})
 
     def _add(self, key: str, more: Counts) -> dict[str, bytes]:
         if not +more:

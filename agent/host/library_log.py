@@ -1,4 +1,4 @@
-"""What the libraries that we use write with the standard library's `logging`, asyncio above all, as events of ours: folded like those.
+"""Lines that libraries write with the standard library's `logging`, asyncio above all, as events of the agent: folded like those.
 
 Without it `logging` writes warnings and errors to standard error by itself, each with its traceback: asyncio alone wrote thousands of
 lines a second while the process had no descriptor left.
@@ -31,7 +31,7 @@ class LibraryWarning(Event):
 
 @dataclass(frozen=True, slots=True)
 class LibraryError(LibraryWarning):
-    """A library has logged an error; asyncio does so for an exception that no code of ours has handled."""
+    """A library has logged an error; asyncio does so for an exception that the agent's code has not handled."""
 
     name = "library error"
     level = Level.ERROR

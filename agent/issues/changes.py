@@ -58,7 +58,7 @@ class BatchChanges:
 
     @contextlib.contextmanager
     def surviving(self) -> Iterator[None]:
-        """Count a record that can't be read: it is stored as a log record all the same, and the others are read."""
+        """Count a record that can't be read: it is still stored as a log record, and the others are read."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - a record that breaks us must not stop its source for ever

@@ -1,6 +1,6 @@
 """Sentry envelopes: a line of JSON, then items of a line of JSON and a payload each (develop.sentry.dev, "Envelopes").
 
-They are stored without `sent_at`, which says when they are sent, and with `outrider`, which says whom they are about; `seal` changes both.
+They are stored without `sent_at`, the time of sending, and with `outrider`, the service that they are about; `seal` changes both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from agent.record import Value
 
 OURS: Final = "outrider"
-"""The key of the envelope's header that never leaves the spool."""
+"""The key of the header that never leaves the spool."""
 CATEGORY: Final = {
     "event": "error",
     "check_in": "monitor",
@@ -26,11 +26,11 @@ CATEGORY: Final = {
     "attachment": "attachment",
     "client_report": "internal",
 }
-"""Item type → the category that rate limits and client reports speak of."""
+"""Item type → its category in rate limits and client reports."""
 
 
 class EnvelopeError(ValueError):
-    """Bytes that are no envelope."""
+    """Bytes that are not an envelope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Item:
         """The payload of an item that is a JSON object."""
         value = orjson.loads(self.body)
         if not isinstance(value, dict):
-            raise EnvelopeError("the item is no JSON object")
+            raise EnvelopeError("the item is not a JSON object")
         return value
 
 
@@ -59,7 +59,7 @@ class Envelope:
 
     @property
     def service(self) -> str:
-        """Which service it is about."""
+        """The service that it is about."""
         ours = self.headers.get(OURS)
         return str(ours.get("service", "")) if isinstance(ours, dict) else ""
 
@@ -84,7 +84,7 @@ def encode(envelope: Envelope) -> bytes:
 
 
 def decode(data: bytes) -> Envelope:
-    """The envelope of some bytes; EnvelopeError if there is none."""
+    """The envelope of some bytes; EnvelopeError if they are not one."""
     line, _, rest = data.partition(b"\n")
     headers, items = _object(line), []
     while rest.strip(b"\n"):
@@ -93,7 +93,7 @@ def decode(data: bytes) -> Envelope:
         length = about.pop("length", None)
         size = length if isinstance(length, int) and length >= 0 else (rest + b"\n").index(b"\n")
         if size > len(rest):
-            raise EnvelopeError("an item is shorter than it says")
+            raise EnvelopeError("an item is shorter than its length")
         items.append(Item(str(about.pop("type", "")), rest[:size], about))
         rest = rest[size:]
     return Envelope(headers, items)
@@ -111,7 +111,7 @@ def timestamp(time_ns: int) -> str:
 
 
 def dump(value: Mapping[str, Value]) -> bytes:
-    """JSON of whatever a record may hold: bytes and lone surrogates as text, numbers beyond 64 bits as text."""
+    """JSON of any value of a record: bytes, lone surrogates and numbers beyond 64 bits as text."""
     try:
         return orjson.dumps(value, default=_text, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:
@@ -138,9 +138,9 @@ def _object(line: bytes) -> dict[str, Value]:
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise EnvelopeError(f"a header is no JSON: {error}") from None
+        raise EnvelopeError(f"a header is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise EnvelopeError("a header is no JSON object")
+        raise EnvelopeError("a header is not a JSON object")
     return value
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Json = dict[str, Value]
 
 NAMESPACE: Final = uuid.UUID("2a2a9d1e-7d0b-5f2c-8a60-54e0a1f6f3d7")
-"""Of the ids made here; made up once."""
+"""Of the ids made here; chosen once."""
 LOGS_TYPE: Final = "application/vnd.sentry.items.log+json"
 _SEVERITY: Final = ((21, "fatal"), (17, "error"), (13, "warn"), (9, "info"), (5, "debug"), (1, "trace"))
 _INT64: Final = 1 << 63
@@ -29,14 +29,14 @@ def identifier(*parts: str) -> str:
 
 
 def interval_schedule(seconds: float) -> Json:
-    """A monitor that hears of us every so often; Sentry counts in minutes."""
+    """The schedule of a monitor that expects a check-in every so many seconds; Sentry counts in minutes."""
     minutes = max(1, math.ceil(seconds / 60))
     schedule: Json = {"type": "interval", "value": minutes, "unit": "minute"}
     return {"schedule": schedule, "checkin_margin": max(1, minutes), "max_runtime": 1}
 
 
 def crontab_schedule(crontab: str) -> Json:
-    """A monitor of what runs at fixed times."""
+    """The schedule of a monitor of a command that runs at fixed times."""
     return {"schedule": {"type": "crontab", "value": crontab}}
 
 
@@ -92,7 +92,7 @@ def _log(record: LogRecord, common: Mapping[str, Value]) -> Json:
 
 
 def _without_locals(value: Value) -> Value:
-    """Structlog's dictionaries of an exception hold every local variable of every frame: too much to tell, and often a secret."""
+    """Structlog's dictionaries of an exception hold every local variable of every frame: too much to send, and often a secret."""
     if isinstance(value, list):
         return [_without_locals(item) for item in value]
     if isinstance(value, dict):
@@ -101,7 +101,7 @@ def _without_locals(value: Value) -> Value:
 
 
 def _attribute(value: Value) -> Json:
-    """A value with its type; what nests becomes JSON."""
+    """A value with its type; lists and objects become JSON."""
     if isinstance(value, bool):
         return {"value": value, "type": "boolean"}
     if isinstance(value, int) and -_INT64 <= value < _INT64:
@@ -114,7 +114,7 @@ def _attribute(value: Value) -> Json:
 
 
 def client_report(now_ns: int, discarded: Mapping[tuple[str, str], int]) -> Item:
-    """What was not sent: (reason, category) → how many."""
+    """A report of what was not sent: (reason, category) → how many."""
     events: list[Value] = [
         {"reason": reason, "category": category, "quantity": count} for (reason, category), count in sorted(discarded.items()) if count > 0
     ]

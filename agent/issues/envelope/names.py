@@ -1,11 +1,11 @@
-r"""Names as Sentry takes them: monitor slugs, releases, environments. Pure.
+r"""Names as Sentry accepts them: monitor slugs, releases, environments. Pure.
 
-Sentry discards what it does not take, and says so to its project's owner only. So a name that it does not take is changed here, always in the
-same way, and two different names stay two wherever a name is an identity:
+Sentry discards a name that it does not accept, and reports it to the project's owner only. So such a name is changed here, always in the same
+way, and two different names stay two wherever a name is an identity:
 
     slug         a-z 0-9 _ - only, at most 50, not digits alone; one that is changed or cut ends in a hash of the whole name
     of a probe   the service's and its own name, with "--" between them; a hash of both where that could be read in two ways
-    of a command the service, the program and its script, and a hash of the whole command line but for dates, times and ids in it
+    of a command the service, the program and its script, and a hash of the whole command line without dates, times and ids
     release      each of / \ CR LF FF TAB becomes "-"; over 200 bytes it is cut and ends in a hash; ".", ".." and "latest" get "release-" before
     environment  each of / CR LF FF TAB becomes "-"; over 64 bytes it is cut and ends in a hash; ".", ".." and "none" get "environment-" before
 
@@ -75,18 +75,18 @@ def _hashed(plain: str, whole: str) -> str:
 
 
 def is_slug(text: str) -> bool:
-    """Whether Sentry takes a text as a monitor's slug as it is."""
+    """Whether Sentry accepts a text as a monitor's slug."""
     return slug(text) == text
 
 
 def release(text: str) -> str:
-    """A release that Sentry takes; "" stays so."""
+    """A release that Sentry accepts; "" stays so."""
     plain = _NOT_IN_RELEASES.sub("-", text.strip())
     return _cut(f"release-{plain}" if plain in (".", "..") or plain.lower() == "latest" else plain, LONGEST_RELEASE)
 
 
 def environment(text: str) -> str:
-    """An environment that Sentry takes; "" stays so."""
+    """An environment that Sentry accepts; "" stays so."""
     plain = _NOT_IN_ENVIRONMENTS.sub("-", text.strip())
     return _cut(f"environment-{plain}" if plain in (".", "..") or plain.lower() == "none" else plain, LONGEST_ENVIRONMENT)
 
@@ -103,10 +103,10 @@ def environment_of(resource: Mapping[str, str]) -> str:
 
 
 def changes(releases: str, environments: str) -> Iterator[str]:
-    """A sentence for each of the two that Sentry does not take as it is, with the name that is sent instead."""
+    """A sentence for each of the two that Sentry does not accept, with the name that is sent instead."""
     for what, given, sent in (("release", releases, release(releases)), ("environment", environments, environment(environments))):
         if given != sent:
-            yield f"Sentry does not take the {what} {given!r}: it is sent as {sent!r}"
+            yield f"Sentry does not accept the {what} {given!r}: it is sent as {sent!r}"
 
 
 def _cut(text: str, longest: int) -> str:

@@ -1,9 +1,9 @@
-"""Makes an envelope smaller, step by step, in an order that keeps longest what says most. Pure and deterministic.
+"""Makes an envelope smaller, step by step, the least useful parts first. Pure and deterministic.
 
     1 attachments   2 breadcrumbs   3 extra and modules   4 local variables and context lines   5 the middle of long stacks   6 long messages
     7 all but the exceptions nearest to the root, and of each all but the newest frames
 
-What one step makes is what the next one begins with. Since names are bounded when an event is made, what the last step leaves is small.
+Each step works on the result of the one before. Names are bounded when an event is made, so the result of the last step is small.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_EVENT: Final = 1_000_000
 FEW_FRAMES: Final = 50
 SHORT: Final = 1024
 NEAREST: Final = 5
-"""Exceptions of an event, and frames of each, that are told whatever the size."""
+"""Exceptions of an event, and frames of each, that are kept whatever the size."""
 SHORT_LINE: Final = 200
 
 

@@ -32,7 +32,7 @@ class LazyCompleter:
     async def complete(self, event: Mapping[str, Value]) -> bytes:
         """The event as JSON, completed and scrubbed."""
         async with self._loading:
-            if self._sdk is None:  # the import takes a third of a second: in a thread, so that everything else goes on
+            if self._sdk is None:  # the import takes a third of a second: in a thread, so that the event loop continues
                 self._sdk = await asyncio.to_thread(_load)
         return self._sdk.complete(event)
 

@@ -26,9 +26,9 @@ LONGEST_VALUE: Final = 8192
 COMMAND: Final = "process.command_line"
 """The extra that holds the workload's command line, without secrets."""
 _COUNT: Final = re.compile(r" \(\d+ sub-exceptions?\)$", re.MULTILINE)
-"""What a group's message ends with when it is printed; notes may follow it."""
+"""The end of a group's message when it is printed; notes may follow it."""
 MAX_EXCEPTIONS: Final = 50
-"""Exceptions of one event; of a larger tree the nearest to the root are told."""
+"""Exceptions of one event; of a larger tree those nearest to the root."""
 
 
 def encode_event(event: ErrorEvent, options: EncodeOptions, *, release: str = "", environment: str = "") -> Json:
@@ -199,6 +199,6 @@ def with_occurrences(event: Mapping[str, Value], count: int, first_ns: int, last
     It says so first: of more than ten extras sentry-sdk keeps the first ten.
     """
     extra = event.get("extra")
-    told: Json = {"count": count, "first": timestamp(first_ns), "last": timestamp(last_ns), **({"values": list(values)} if values else {})}
+    found: Json = {"count": count, "first": timestamp(first_ns), "last": timestamp(last_ns), **({"values": list(values)} if values else {})}
     others = {key: value for key, value in extra.items() if key != "occurrences"} if isinstance(extra, dict) else {}
-    return {**event, "extra": {"occurrences": told, **others}}
+    return {**event, "extra": {"occurrences": found, **others}}

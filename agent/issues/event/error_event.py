@@ -1,6 +1,6 @@
-"""An error worth an issue, before anybody has given it a wire format: what happened, where, how often, and what went before. Plain values.
+"""An error that becomes an issue, before it has a wire format: what happened, where, and what went before. Plain values.
 
-Who finds one (a record, an exit, a probe) says what it knows; `encode` says how Sentry wants to hear it.
+`reading/` makes them, `encode` turns them into Sentry's JSON.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ class Signalled:
 
     number: int
     name: str
-    """`SIGSEGV` and the like."""
+    """As in `SIGSEGV`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:
-    """How the error came to be known (Sentry: exception interface, mechanism)."""
+    """How the error was reported (Sentry: exception interface, mechanism)."""
 
     type: str = "generic"
     handled: bool = True
-    """False if nobody caught it: the process or the thread died of it."""
+    """False if the workload did not catch it: its process or its thread died, or a framework reported it."""
     own: bool = False
-    """Whether it is the agent's own judgement (an end, a probe, a pattern) and not an exception of the workload's.
+    """Whether the agent itself has found the error (an end, a probe, a pattern), and it is not an exception of the workload's.
 
-    That is not what Sentry calls `synthetic`: receivers leave type and value out of the title of such an event, and these two say what happened.
+    Such an event is not `synthetic` for Sentry: receivers would leave type and value out of its title, which say what happened.
     """
     signal: Signalled | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Breadcrumb:
-    """A record that went before."""
+    """A record before the error."""
 
     time_ns: int
     level: str
@@ -62,7 +62,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What the log said: the template that all such messages share, what varies, and the text as it was written."""
+    """A log's message: the template that all such messages share, the values in this one, and the text as it was written."""
 
     template: str
     params: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ class Transaction:
 
     name: str
     source: str
-    """How the name came about (Sentry: transaction annotations): `component`, `task`, `sanitized`."""
+    """How the name was made (Sentry: transaction annotations): `component`, `task`, `sanitized`."""
     method: str = ""
     """Of a request; so are `url` (or only its path) and `query`."""
     url: str = ""
@@ -93,9 +93,9 @@ class ErrorEvent:
     level: str
     """`fatal`, `error`, `warning`, `info` or `debug`."""
     group: tuple[str, ...]
-    """Errors with the same one are one problem: of a storm of them few are sent."""
+    """Errors with the same one are one problem: few of many are sent."""
     fingerprint: tuple[str, ...] = ()
-    """What a receiver is to group by instead of its own grouping; empty = that does as well."""
+    """The parts that a receiver groups by; empty = its own grouping does as well."""
     message: Message | None = None
     exception: ExceptionInfo | None = None
     fatal: FatalError | None = None
@@ -116,7 +116,7 @@ class ErrorEvent:
 
     @property
     def said(self) -> str:
-        """Its message: what varies between errors of one group."""
+        """Its message, which varies between errors of one group."""
         if self.exception is not None:
             return self.exception.value
         return (self.message.formatted or self.message.template) if self.message else ""

@@ -1,4 +1,4 @@
-"""Stack frames as Sentry wants them, made of what a traceback's text says: oldest first, with module, `in_app` and context lines.
+"""Stack frames in Sentry's form, made from a traceback's text: oldest first, with module, `in_app` and context lines.
 
 Facts: develop.sentry.dev, "Stack Trace Interface"; names and file names are chosen as sentry-sdk chooses them inside the process, so that an
 error groups with the same one that was reported from there.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CONTEXT_LINES: Final = 5
 """Lines before and after, as sentry-sdk sends them."""
 MAX_FRAMES: Final = 500
-"""Frames of one exception: sentry-sdk's own bound. What is too much is taken from the middle."""
+"""Frames of one exception: sentry-sdk's own bound. Surplus ones are taken from the middle."""
 LONGEST_LINE: Final = 1024
 LONGEST_NAME: Final = 512
 """Characters of a file's or a function's name."""
@@ -42,17 +42,17 @@ _LATER_BUILTINS: Final = frozenset({"PythonFinalizationError"})
 
 
 class SourceCode(Protocol):
-    """The workload's file system, as far as it may be looked at."""
+    """The workload's file system, as far as it may be read."""
 
     def lines(self, path: str, lineno: int, shown: str | None) -> Sequence[str] | None:
-        """The lines of a source file, None if it can't be read or is not what ran (`shown` is what the traceback printed of the line)."""
+        """The lines of a source file, None if it can't be read or is not the code that ran (`shown`: the line as the traceback shows it)."""
 
     def is_package(self, directory: str) -> bool:
         """Whether a directory holds an `__init__.py`."""
 
 
 class NoSourceCode:
-    """Nothing may be looked at."""
+    """Reads nothing."""
 
     def lines(self, path: str, lineno: int, shown: str | None) -> Sequence[str] | None:
         """Nothing."""
@@ -67,7 +67,7 @@ class NoSourceCode:
 
 @dataclass(frozen=True, slots=True)
 class EncodeOptions:
-    """What is needed to tell of frames besides the frames."""
+    """The options of the encoding, and the workload's surroundings."""
 
     in_app: tuple[str, ...] = ()
     """Prefixes of paths or modules that are the workload's own; none = all but site-packages and the standard library."""
@@ -75,7 +75,7 @@ class EncodeOptions:
     locals: bool = False
     """Whether local variables may be sent."""
     workload: Workload = field(default_factory=Workload)
-    """What else can be known of the workload."""
+    """Its processes."""
 
 
 def is_library(path: str) -> bool:
@@ -145,7 +145,7 @@ def encode_frame(frame: Frame, options: EncodeOptions, *, in_main: bool = False)
 
 
 def _context(frame: Frame, sources: SourceCode) -> dict[str, Value]:
-    """The lines around, from the file if it is what ran; else the one line that the traceback shows."""
+    """The lines around, from the file if it is the code that ran; else the one line that the traceback shows."""
     lines = sources.lines(frame.filename, frame.lineno, frame.source_line) if frame.lineno else None
     if not lines or not frame.lineno or frame.lineno > len(lines):
         return {} if frame.source_line is None else {"context_line": frame.source_line[:LONGEST_LINE]}
@@ -167,7 +167,7 @@ def module_of_library(path: str) -> str:
 
 
 def module_of_compiled(frame: Frame) -> str:
-    """Of Cython's code, which tells its functions with their modules, and its files below where their packages lie; "" of any other."""
+    """The module of Cython's code, whose functions are printed with their modules, and whose files relative to their packages; "" of any other."""
     path = frame.filename
     if not path.endswith(_CYTHON) or os.path.isabs(path):
         return ""
@@ -178,7 +178,7 @@ def module_of_compiled(frame: Frame) -> str:
 
 
 def module_of(path: str, sources: SourceCode) -> str:
-    """The dotted name a file was most likely imported under; "" if it is no file."""
+    """The dotted name a file was most likely imported under; "" if it is not a file."""
     if path in ("<string>", "<stdin>"):
         return MAIN
     found = module_of_library(path)
@@ -210,9 +210,9 @@ def short_name(path: str, module: str) -> str:
 
 
 def class_of(error: ExceptionInfo) -> tuple[str, str | None]:
-    """Type and module as sentry-sdk names them: builtins have no module, and what prints without one otherwise is `__main__`'s.
+    """Type and module as sentry-sdk names them: builtins have no module, and another type that is printed without one is `__main__`'s.
 
-    A type that we made up has the module "", which is none.
+    A type of the agent's own has the module "", which is left out.
     """
     if error.module is not None or error.type in _LATER_BUILTINS or isinstance(getattr(builtins, error.type, None), type):
         return error.type, error.module or None

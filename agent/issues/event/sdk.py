@@ -1,7 +1,7 @@
-"""sentry-sdk at work for another process: it completes and scrubs events, and hands them back instead of sending them.
+"""sentry-sdk for another process: it completes and scrubs events, and returns them instead of sending them.
 
 Importing it costs 10 MB and more, so it is imported for the first error. Nothing of our own process gets into an event: no integrations, no
-scope, no release of our own directory, no host name of ours.
+scope, no release of our directory, not our host name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _NOWHERE: Final = "http://outrider@localhost/1"
 """The SDK makes no events without a DSN; nothing is ever sent there."""
 _OURS: Final = ("release", "environment", "dist", "server_name")
-"""What the SDK would fill in from our own process where the event has none."""
+"""Keys that the SDK would fill in from our own process."""
 
 
 class _Catch(Transport):
@@ -72,7 +72,7 @@ class SdkCompleter:
         return orjson.dumps(_without_ours(cast("dict[str, Value]", made or dict(event)), event))
 
     def close(self) -> None:
-        """Nothing is waited for: nothing was to be sent."""
+        """Wait for nothing: nothing is sent."""
         self._client.close(timeout=0)
 
 

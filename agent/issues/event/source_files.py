@@ -1,7 +1,7 @@
-"""Reads the workload's source files for context lines: bounded, cached, and only what is surely the code that ran.
+"""Reads the workload's source files for context lines: bounded, cached, and only if they surely are the code that ran.
 
-A path comes from a log, so anybody who can write there can name one. Nothing is read but regular files whose real name ends in `.py`, below the
-root of a process that we know; and nothing of a file is told that differs from what the traceback shows, or that is newer than the process.
+A path comes from a log, so whatever writes there chooses it. Only regular files are read whose real name ends in `.py`, below the root of a
+process that we know; a file is not used if it differs from the line in the traceback, or if it is newer than the process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CHECKED: Final = 4096
 
 
 def ours() -> Sequence[Root]:
-    """Our own root, with files of any age: for who is the workload."""
+    """Our own root, with files of any age."""
     return (own(),)
 
 
@@ -40,7 +40,7 @@ class SourceFiles:
         self._packages: dict[tuple[int, str], bool] = {}
 
     def lines(self, path: str, lineno: int, shown: str | None) -> Sequence[str] | None:
-        """The lines of a file, None if it can't be read or is not what ran."""
+        """The lines of a file, None if it can't be read or is not the code that ran."""
         if not os.path.isabs(path) or not path.endswith(".py"):
             return None
         known = None if shown is None else self._clean(shown.strip())

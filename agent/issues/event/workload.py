@@ -1,7 +1,7 @@
-"""What can be known of the workload beside its errors: interpreter, operating system, machine, installed distributions, command line.
+"""The workload's surroundings: interpreter, operating system, machine, installed distributions, command line.
 
-Read from `/proc` and below the roots of the workload's processes, when an event is made. Where no process is known nothing is claimed but what
-the frames' own paths say; bounded, and cached as long as a directory stays as it is.
+Read from `/proc` and below the roots of the workload's processes, when an event is made; without a process only the frames' paths are used.
+Bounded, and cached as long as a directory does not change.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 MAX_DISTRIBUTIONS: Final = 500
 MAX_ENTRIES: Final = 4096
-"""Of a directory that are looked at."""
+"""Entries of a directory that are read."""
 MAX_DIRECTORIES: Final = 4
-"""That distributions are looked for in."""
+"""Directories that distributions are looked for in."""
 MAX_LISTINGS: Final = 16
 """Directories whose distributions are remembered."""
 MAX_FILE: Final = 16 * 1024
@@ -46,7 +46,7 @@ _NAMES: Final = {"python": "CPython", "pypy": "PyPy"}
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What an event says of the workload."""
+    """The fields of an event that describe the workload."""
 
     contexts: Mapping[str, Value] = field(default_factory=dict)
     """Sentry's `runtime`, `os` and `device`."""
@@ -58,7 +58,7 @@ class Surroundings:
 
 
 class Workload:
-    """Looks around the workload's processes."""
+    """Reads the surroundings of the workload's processes."""
 
     def __init__(self, roots: Callable[[], Sequence[Root]] = tuple, clean: Callable[[str], str] = str) -> None:
         """`roots` of the processes, the latest first; `clean` takes secrets out of a text."""
@@ -67,12 +67,12 @@ class Workload:
         self._listings: OrderedDict[tuple[int, int, int], Mapping[str, str]] = OrderedDict()
 
     def look(self) -> None:
-        """Note what the processes run: once they have ended nobody can see it."""
+        """Read what the processes run, before they end."""
         for root in self._roots():
             root.look()
 
     def around(self, paths: Iterable[str]) -> Surroundings:
-        """What is known now, for an error whose frames lie in these files."""
+        """The present surroundings, for an error whose frames are in these files."""
         roots = self._roots()
         root = roots[0] if roots else None
         program = root.look() if root else UNKNOWN
@@ -145,9 +145,13 @@ def _named(fd: int) -> Iterable[tuple[str, str]]:
 
 def _system(root: Root) -> dict[str, Value]:
     """The kernel, which the workload shares with us, and its own distribution."""
-    told = {found["key"]: found["value"] for found in _RELEASE.finditer(read_text(root, "/etc/os-release"))}
+    release = {found["key"]: found["value"] for found in _RELEASE.finditer(read_text(root, "/etc/os-release"))}
     names = {"distribution_name": "ID", "distribution_version": "VERSION_ID", "distribution_pretty_name": "PRETTY_NAME"}
-    return {"name": platform.system(), "version": platform.release(), **{name: told[key] for name, key in names.items() if told.get(key)}}
+    return {
+        "name": platform.system(),
+        "version": platform.release(),
+        **{name: release[key] for name, key in names.items() if release.get(key)},
+    }
 
 
 def _device() -> dict[str, Value]:

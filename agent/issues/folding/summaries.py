@@ -1,4 +1,4 @@
-"""Sends the summaries of folded errors: one for each window that is over, stored with the positions that forget it."""
+"""Sends the summaries of folded errors: one for each window that has ended, stored with the positions that forget it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Summaries:
         self._clock = clock
 
     async def send(self, *, all_of_them: bool = False) -> None:
-        """Sum up the windows that are over, or all."""
+        """Sum up the windows that have ended, or all."""
         for source, state in self._states.all():
             async with state.free_within(None if all_of_them else PATIENCE) as free:
                 if free and state.windows is not None:
@@ -41,6 +41,6 @@ class Summaries:
             made += self._payloads.report(sum(one.window.folded - 1 for one in summaries), lost)
             positions = draft.positions()
             if positions:
-                with contextlib.suppress(SpoolError):  # nothing was stored: the next look does it
+                with contextlib.suppress(SpoolError):  # nothing was stored: the next tick does it
                     await self._spool.append(source, made, {}, {}, replayable=True, state={Owner.ISSUES: positions})
                     draft.commit()

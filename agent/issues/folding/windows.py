@@ -1,8 +1,8 @@
-"""Storms of errors: the same one, a thousand times, is one event at once and one at the window's end that says how many there were. Pure.
+"""Windows in which equal errors are folded: a thousand of them are one event at once, and one at the window's end with their number. Pure.
 
-    no window ──first error──▶ open: sent at once ──more──▶ folded, counted ──window over──▶ summary (count, first, last) ──▶ no window
+    no window ──first error──▶ open: sent at once ──more──▶ folded, counted ──end of the window──▶ summary (count, first, last) ──▶ no window
 
-State is committed with the records it was made of: `begin` gives a draft to note errors in, and only `commit` makes it the state.
+State is committed with the records it was made of: `begin` makes a draft to note errors in, and only `commit` makes it the state.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OVERFLOW: Final = "overflow"
 
 MAX_VALUES: Final = 10
 LONGEST_VALUE: Final = 200
-"""Messages of folded errors that a summary tells, and characters of each."""
+"""Messages of folded errors in a summary, and characters of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +33,18 @@ class FoldingLimits:
     """How much is sent at once."""
 
     window_ns: int = 60 * 10**9
-    """How long errors with one key are folded, nanoseconds."""
+    """How long errors of one group are folded, nanoseconds."""
     per_group: int = 1
-    """Errors with one key that are sent by themselves in each window."""
+    """Errors of one group that are sent by themselves in each window."""
     total: int = 100
     """Events in all that are sent in each window; errors beyond are folded too."""
     groups: int = 500
-    """Fingerprints that are kept apart; errors with further ones are counted and not told."""
+    """Groups with a window; errors of further ones are counted and dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What happened to one key since its window opened."""
+    """The errors of one group since its window opened."""
 
     opened_ns: int
     sent: int = 0
@@ -66,18 +66,18 @@ class Window:
 
 
 class Choice(Enum):
-    """What becomes of an error."""
+    """The outcome of an error."""
 
     SEND = auto()
     FOLD = auto()
     FOLD_FIRST = auto()
-    """As FOLD, and the summary will need an event to tell of."""
+    """As FOLD, and the summary will need an event."""
     DROP = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A window that is over, with errors that nobody has been told of."""
+    """A window that has ended, with errors that were not sent by themselves."""
 
     key: str
     window: Window
@@ -86,7 +86,7 @@ class Summary:
 
 
 class Budget:
-    """The limit for all groups together. Not stored: after a kill it begins anew, which loses nothing."""
+    """The limit for all groups together. Not stored: after a kill it begins again, which loses nothing."""
 
     def __init__(self, limits: FoldingLimits) -> None:
         self._limits = limits
@@ -123,7 +123,7 @@ class OpenWindows:
         return WindowDraft(self)
 
     def over(self, now_ns: int, *, all_of_them: bool = False) -> Iterator[tuple[str, Window]]:
-        """The windows that are over; a clock that was set back ends one as well."""
+        """The windows that have ended; a clock that was set back ends one as well."""
         for key, window in self.windows.items():
             if all_of_them or not window.opened_ns <= now_ns < window.opened_ns + self.limits.window_ns:
                 yield key, window
@@ -137,7 +137,7 @@ class WindowDraft:
     windows: dict[str, Window | None] = field(default_factory=dict)
     events: dict[str, bytes | None] = field(default_factory=dict)
     overflow: int = 0
-    """How many more were dropped; what a report has told is taken off."""
+    """How many more were dropped, less those that a report has counted."""
     taken: int = 0
     """Events that the budget keeps room for until the draft's context ends."""
 
@@ -161,7 +161,7 @@ class WindowDraft:
         self.events[key] = event
 
     def close(self, now_ns: int, *, all_of_them: bool = False) -> list[Summary]:
-        """End the windows that are over; those that the budget has no room for stay open."""
+        """End the windows whose time has passed; those that the budget has no room for stay open."""
         found: list[Summary] = []
         for key, window in self.state.over(now_ns, all_of_them=all_of_them):
             if window.folded and not self._take(now_ns) and not all_of_them:
@@ -173,7 +173,7 @@ class WindowDraft:
         return found
 
     def positions(self) -> dict[str, bytes | None]:
-        """What to store."""
+        """The positions to store."""
         made = {_WINDOW + key: None if window is None else _dump(window) for key, window in self.windows.items()}
         made |= {_EVENT + key: event for key, event in self.events.items()}
         if self.overflow:
@@ -216,7 +216,7 @@ def _apply(state: dict[str, T], changes: Mapping[str, T | None]) -> None:
 
 
 def _dump(window: Window) -> bytes:
-    values = [value.encode("utf-8", "replace").decode() for value in window.values]  # lone surrogates are no JSON
+    values = [value.encode("utf-8", "replace").decode() for value in window.values]  # JSON has no lone surrogates
     return orjson.dumps([window.opened_ns, window.sent, window.folded, window.first_ns, window.last_ns, values])
 
 

@@ -1,1 +1,1 @@
-"""From a record to an `ErrorEvent`: which records are errors, and what each tells of. Pure."""
+"""From a record to an `ErrorEvent`: which records are errors, and which event each makes. Pure."""

@@ -24,7 +24,7 @@ class ExitCause:
     died_ns: int = 0
     """The same of an interpreter's death."""
     unreported: ErrorEvent | None = None
-    """A death that is no issue yet: the end of the process will be one with its stack."""
+    """A death that is held back: the end of the process becomes an issue with its stack."""
 
     def then(self, later: ExitCause) -> ExitCause:
         """Both together."""

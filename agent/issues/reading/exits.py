@@ -43,20 +43,20 @@ class Ending:
     """Whether it was asked to end by this very signal: through us, or `planned`."""
     program: str = ""
     unknown: bool = False
-    """Nobody could tell us: it was not our child, and the kernel had forgotten it."""
+    """It was not our child, and the kernel had forgotten it."""
     emptied: bool = False
     """Of an unknown end: nothing of the target was left."""
 
     @property
     def good(self) -> bool:
-        """Whether it ended as it should: by itself, or because somebody wished so (an interrupt comes from a keyboard)."""
+        """Whether it ended as it should: by itself, or on request (an interrupt comes from a keyboard)."""
         if self.unknown:
             return False
         return (self.code == 0 and not self.signal_name) or self.requested or self.signal_name == "SIGINT"
 
     @property
     def bad(self) -> bool:
-        """Whether it is known to have ended as it should not. An unknown end is neither good nor bad."""
+        """Whether it is known to have ended badly. An unknown end is neither good nor bad."""
         return not self.good and (not self.unknown or self.out_of_memory)
 
     @property
@@ -66,7 +66,7 @@ class Ending:
 
     @property
     def out_of_memory(self) -> bool:
-        """Whether the kernel killed it for its memory: the cgroup has counted it, and nothing is known that speaks against it.
+        """Whether the kernel killed it for its memory: the cgroup has counted it, and nothing contradicts it.
 
         A shell that waits for the program ends with `SHELL_KILLED` after it.
         """
@@ -81,7 +81,7 @@ class Ending:
 
     @property
     def session_status(self) -> str:
-        """What Sentry calls this end of a session: `exited`, `crashed` (it failed), or `abnormal` (cut short, or nobody knows)."""
+        """Sentry's status of a session with this end: `exited`, `crashed` (it failed), or `abnormal` (cut short, or unknown)."""
         if self.good or self.signal_name in ("SIGTERM", "SIGHUP"):
             return "exited"
         if self.out_of_memory:
@@ -96,7 +96,7 @@ class Ending:
 
 
 def read_ending(record: LogRecord) -> Ending:
-    """The ending a record tells of."""
+    """The ending in a record."""
 
     def number(key: str) -> int:
         value = record.attributes.get(key, 0)
@@ -140,8 +140,8 @@ def exit_exception(ending: Ending, fatal: FatalError | None) -> ExceptionInfo:
         return ExceptionInfo("OutOfMemoryKill", "", value, frames)
     if ending.signal_name:
         meaning = signal.strsignal(signal_number(ending.signal_name)) or ""
-        told = f" ({fatal.reason})" if fatal and fatal.reason not in ("", meaning) else ""
-        return ExceptionInfo(ending.signal_name, "", f"{ending.program} was ended by {ending.signal_name}: {meaning}{told}", frames)
+        reason = f" ({fatal.reason})" if fatal and fatal.reason not in ("", meaning) else ""
+        return ExceptionInfo(ending.signal_name, "", f"{ending.program} was ended by {ending.signal_name}: {meaning}{reason}", frames)
     return ExceptionInfo("NonZeroExit", "", f"{ending.program} exited with code {ending.code}", frames)
 
 
@@ -171,7 +171,7 @@ def kill_event(record: LogRecord, subject: Subject) -> ErrorEvent:
 
 
 def loop_event(record: LogRecord, times_ns: Sequence[int], subject: Subject, program: str) -> ErrorEvent:
-    """The error that many bad ends in a short time are, besides each of them."""
+    """The error that many bad ends in a short time are, in addition to each of them."""
     seconds = (max(times_ns) - min(times_ns)) // 10**9
     exception = ExceptionInfo("CrashLoop", "", f"{program} ended badly {len(times_ns)} times within {seconds} s", ())
     mechanism = Mechanism("crash_loop", handled=False, own=True)
@@ -182,7 +182,7 @@ def loop_event(record: LogRecord, times_ns: Sequence[int], subject: Subject, pro
 def _event(
     record: LogRecord, subject: Subject, exception: ExceptionInfo, mechanism: Mechanism, *, group: tuple[str, ...], program: str
 ) -> ErrorEvent:
-    """An issue of a process of a service; of one record there may be several, told apart by their mechanisms."""
+    """An event about a process; of one record there may be several with different mechanisms."""
     return ErrorEvent(
         event_id=event_id(record, subject, "" if mechanism.type == "exit" else mechanism.type.replace("_", " ")),
         time_ns=record.time_ns or record.observed_ns,

@@ -1,7 +1,7 @@
 """Which errors are one problem: of a storm of them few are sent, and receivers make one issue of them. Pure.
 
-Receivers group by themselves what has a stack (type and frames, as that of the SDK in the process) or a template. A fingerprint of ours is
-sent only where that would do worse: of an exception without frames, whose message varies, and of what the agent itself found.
+Receivers group by themselves what has a stack (type and frames, as that of the SDK in the process) or a template. The agent
+sends a fingerprint only where that would do worse: of an exception without frames, whose message varies, and of an error that the agent found.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agent.parse.exceptions import ExceptionInfo, Frame
 
 NAMESPACE: Final = uuid.UUID("7f0b1c9e-5d0e-5b8e-9a43-0d6a3f1b2c11")
-"""Of the ids made here; made up once."""
+"""Of the ids made here; chosen once."""
 MAX_LINKS: Final = 20
 """Exceptions of a chain that count."""
 MAX_PLACES: Final = 20
@@ -51,7 +51,7 @@ def key_of(event: ErrorEvent, service: str) -> str:
 
 
 def _is_own(path: str, prefixes: tuple[str, ...]) -> bool:
-    """Whether a file is the workload's own; of a module's name by the path alone, as it must not matter what can be looked at."""
+    """Whether a file is the workload's own; of a module's name by the path alone, as it must not matter which files can be read."""
     names = [name.replace(".", "/") for name in prefixes if not re.search(r"[\\/]", name)]
     plain = path.replace("\\", "/")
     return is_in_app(path, "", prefixes) or any(f"/{name}/" in plain or plain.endswith(f"/{name}.py") for name in names)

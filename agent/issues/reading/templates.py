@@ -1,8 +1,8 @@
-"""What a message has in common with its like: the template, with everything that looks like a value taken out. Pure.
+"""The template of a message: the message with `%s` for everything that looks like a value. Pure.
 
-A program's own template is not in its log; this one is made so that messages of one template of a program's give one template, as `%s`-arguments
-of `logging` do in the SDK, and messages of two give two. Where both can't be had, the words win: a word without a digit is never a value, but
-for a host name with a well-known ending and what a key has (`side=buy`), unless the key names the problem (`error=timeout`).
+A program's own template is not in its log. Messages of one statement of a program shall give one template, as the `%s`-arguments of `logging`
+do in the SDK, and messages of two statements two. If both is not possible, words stay: a word without a digit is a value only if it is a host name with a
+well-known ending, or stands behind a key (`side=buy`) that does not name the problem (`error=timeout`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from typing import Final
 
 LONGEST: Final = 2048
-"""Characters that are looked at; what lies behind is left out of the template."""
+"""Characters that are looked at; the rest is left out of the template."""
 
 _TERMS: Final = (
     r"utf-?\d+(?:mb\d|-sig)?|ucs-?\d|latin-?1|iso-?\d{4,5}(?:-\d+)?|cp125\d|base-?(?:16|32|58|64|85)|"
@@ -21,7 +21,7 @@ _TERMS: Final = (
     r"s3|ec2|k8s|k3s|i18n|l10n|a11y|p2p|b2b|b2c|e2e|m2m|2fa|2pc|3ds|p9[59]|mp[34]|bz2|lz4|neo4j|log4j|slf4j|web3|"
     r"sqlite3|psycopg[23]|boto3|urllib[23]|jinja2|python[23]|py[23]|pb2|proto[23]"
 )
-"""Technical terms that have a digit: where one tells two messages apart, they are two problems."""
+"""Technical terms that have a digit: where only these differ, two messages are two problems."""
 _ENDINGS: Final = r"com|net|org|edu|gov|internal|intranet|localdomain|lan|corp|invalid|de|uk|fr|nl|eu|jp|br|ch"
 _LONG_ENDINGS: Final = r"io|dev|app|ai|co|cloud|local|home|svc|example|test"
 """Endings of modules' and files' names as well: a host that has one has two labels before it."""
@@ -29,11 +29,11 @@ _HOST_END: Final = r"(?::\d{1,5})?(?![\w-]|\.\w)"
 
 _BEHIND_EQUALS: Final = r"(?<==)(?!=)(?:\"[^\"\n]{0,200}\"|'[^'\n]{0,200}'|[^\s,;&)\]}>\"']{1,200})"
 _STATEMENT: Final = r"(?<!\bevent=)(?<!\bmsg=)(?<!\bmessage=)"
-"""Behind these keys all stays that is no value by itself: they say which statement it is."""
+"""Behind these keys words stay: they say which statement it is."""
 _PROBLEM: Final = "(?<!error=)(?<!reason=)" + "".join(
     rf"(?<!\b{key}=)" for key in ("err", "exc", "exception", "cause", "type", "error_type", "kind", "code", "errno")
 )
-"""Behind these words stay, as they do behind a colon: `error=timeout` and `error=refused` are two problems. What has a digit is a value."""
+"""Behind these, too, as behind a colon: `error=timeout` and `error=refused` are two problems. A word with a digit is a value."""
 _QUOTED: Final = (
     r"(?<![\"'`])(?:'(?:[^'\\\n]|\\.){0,200}'|\"(?:[^\"\\\n]|\\.){0,200}\"|`[^`\n]{1,200}`)(?!\w)",
     r"[\u201c\u00ab\u2018][^\u201c\u201d\u00ab\u00bb\u2018\u2019\n]{0,200}[\u201d\u00bb\u2019]",
@@ -65,7 +65,7 @@ _VALUE: Final = re.compile(
     rf"|{_LIKELY}(?:{'|'.join((_URL, _MAIL, _FILE, _WINDOWS_PATH, _HEX_ADDRESS, *_HOST, _WITH_DIGIT))}))"
 )
 _MAY_HAVE: Final = re.compile(r"[\d'\"`=<\[{/@\\.:\u201c\u00ab\u2018]")
-"""What a message without any value has none of."""
+"""A message without any of these has no value."""
 _KEPT: Final = re.compile(rf"(?i:{_TERMS})(?:[-.][a-z]+)*|[A-Z][a-z]+\d{{1,2}}[A-Z][a-z]\w*")
 """Terms, with what they are composed with, and names of classes."""
 _NAMED: Final = re.compile(r"([A-Za-z][A-Za-z_]{2,62}[-_])\d{1,20}")

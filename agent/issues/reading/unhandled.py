@@ -1,7 +1,7 @@
-"""Errors that a framework logs because the workload's own code did not handle them: which framework, and which request, task or job. Pure.
+"""Errors that a framework logs because the workload did not handle them: which framework, and which request, task or job. Pure.
 
 Each row holds a sentence as the framework writes it, and Sentry's name of the integration that would report the error from inside the process
-(`mechanism.type`). Of a sentence that no row knows, words such as "unhandled exception" say the same.
+(`mechanism.type`). Without such a sentence, words such as "unhandled exception" at the beginning of a message count.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ _SENTENCES: Final = (
     ("telegram", r"No error handlers are registered, logging exception|Cause exception while process update id=(?P<id>\d+)"),
 )
 _BEGINNING: Final = r"(?:^|(?<=[\])|:>-] ))[ \t]*"
-"""A sentence begins a line, or stands behind what a formatter wrote before the message: in the middle of prose it says nothing."""
+"""A sentence begins a line, or follows the part of a line that a formatter writes before the message; in the middle of prose it does not count."""
 _ROWS: Final = tuple((mechanism, re.compile(f"{_BEGINNING}(?:{sentence})", re.MULTILINE)) for mechanism, sentence in _SENTENCES)
 _LAMBDA: Final = ("/var/task/", "/var/runtime/", "/var/lang/")
-"""Where code lies in AWS Lambda, whose runtime logs what a handler raises without any words."""
+"""Where code is in AWS Lambda, whose runtime logs an exception of a handler without any words."""
 _LEAD: Final = (
     r"an?|the|fatal|critical|got|hit|caught|encountered|logging|exiting|terminating|aborting|stopping|crash(?:ed|ing)|died|shutting down|"
     r"due|to|because|of|on|with|by|from|main|process|program|application|app|worker|service|server|thread|script|job|exception|error"
@@ -108,7 +108,7 @@ _IDENTIFIER: Final = re.compile(r"\d+|(?=[^/]*\d)[0-9a-fA-F-]{8,64}|[^/]{0,64}\d
 
 @dataclass(frozen=True, slots=True)
 class Unhandled:
-    """How an error arrived that the workload did not handle."""
+    """How an error was reported that the workload did not handle."""
 
     mechanism: str
     """Sentry's name of the integration."""
@@ -118,7 +118,7 @@ class Unhandled:
 
 
 def unhandled(message: str, frames: Sequence[Frame]) -> Unhandled | None:
-    """What a logger's message says of an error that nobody in the workload handled; None if it does not say so."""
+    """The error that a logger's message reports as not handled by the workload; None if it does not."""
     said = message[:LONGEST]
     for mechanism, sentence in _ROWS:
         found = sentence.search(said)
@@ -165,5 +165,5 @@ def path_of(url: str) -> str:
 
 
 def sanitized(path: str) -> str:
-    """A path whose identifiers are `*`, so that requests for different things are one transaction, as Sentry's own clusters are written."""
+    """A path whose identifiers are `*`, so that requests for different things are one transaction, as in Sentry's own clusters."""
     return "/".join("*" if _IDENTIFIER.fullmatch(part) else part for part in path.split("/"))

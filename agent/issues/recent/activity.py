@@ -49,7 +49,7 @@ class RecentActivity:
 
     @contextlib.contextmanager
     def judging(self, source: str, records: Sequence[LogRecord]) -> Iterator[Sequence[Judged]]:
-        """A batch belongs to what was said last while it is judged; returns the batches that are judged before it."""
+        """A batch counts as recent while it is judged; gives the batches that are being judged before it."""
         before, key = [*self._waiting.values()], object()
         self._waiting[key] = source, records
         try:
@@ -81,7 +81,7 @@ class RecentActivity:
 
 
 def shortened(record: LogRecord) -> Line:
-    """What is kept of a record: called for many records, so it makes no text of it."""
+    """The parts of a record that are kept. Called for many records, so it does not format them."""
     body = record.body if isinstance(record.body, str) else str(record.body)
     stack = record.attributes.get(STACKTRACE)
     text = f"{body[:LONGEST_LINE]}\n{stack}" if isinstance(stack, str) else body
@@ -89,7 +89,7 @@ def shortened(record: LogRecord) -> Line:
 
 
 def in_order(lines: Sequence[Line]) -> list[Line]:
-    """Lines in the order of what happened: those of one origin as they were written, those of several by their times.
+    """Lines in the order of events: those of one origin as they were written, those of several by their times.
 
     A clock that is set back, and a line without a time of its own among others, change nothing within an origin.
     """
@@ -102,7 +102,7 @@ def in_order(lines: Sequence[Line]) -> list[Line]:
 
 
 def line_of(line: Line) -> str:
-    """A line for people."""
+    """A line as text."""
     time_ns, severity, text, _ = line
     return f"{timestamp(time_ns)} {level_name(severity or 9)} {text}"
 

@@ -1,4 +1,4 @@
-"""The last records of something, kept for the rare case that somebody asks: of blocks only their lines, which become records then. Pure."""
+"""The last records per key, kept for the rare case that they are needed: of blocks only their lines, which become records then. Pure."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_KEYS: Final = 64
-"""Keys that are remembered: the ones that were followed last."""
+"""Keys that are kept: those with the newest records."""
 MAX_WAITING: Final = 2 << 20
 """Bytes of the lines that wait, of all keys together."""
 MAX_LINE: Final = 2048
-"""Bytes of a waiting line, on average over a key's; where lines are longer, what is wanted of them is made at once."""
+"""Bytes of a waiting line, on average over a key's; longer lines become values at once."""
 
 
 class Last(Generic[T]):
-    """What `make` takes from each of the last `limit` records; at most `limit * MAX_LINE` bytes of lines wait for it."""
+    """The values that `make` takes from the last `limit` records; at most `limit * MAX_LINE` bytes of lines wait for it."""
 
     __slots__ = ("_limit", "_make", "_parts", "_rows", "_size")
 
@@ -48,7 +48,7 @@ class Last(Generic[T]):
         return self._size
 
     def copy(self) -> Last[T]:
-        """What is known now."""
+        """The present values, as an object of their own."""
         made = Last(self._limit, self._make)
         made._parts, made._rows, made._size = self._parts.copy(), self._rows, self._size
         return made
@@ -69,7 +69,7 @@ class Last(Generic[T]):
             self._size = 0
 
     def _newest(self, parts: Iterable[Lines | Sequence[LogRecord]]) -> list[Lines | Sequence[LogRecord]]:
-        """What will be kept of them, the newest first: nothing is made of the others."""
+        """The ones that will be kept, the newest first: nothing is made of the others."""
         found: list[Lines | Sequence[LogRecord]] = []
         room = self._limit
         for part in reversed(list(parts)):
@@ -120,7 +120,7 @@ class LastOfEach(Generic[T]):
         return sum([kept.waiting for kept in self._kept.values()])
 
     def of(self, key: str) -> Last[T]:
-        """What is known now of a key."""
+        """The present values of a key."""
         return self._kept[key].copy() if key in self._kept else Last(self._limit, self._make)
 
     def extend(self, key: str, parts: Iterable[Lines | Sequence[LogRecord]]) -> None:

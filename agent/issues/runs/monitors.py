@@ -23,8 +23,8 @@ EVERY: Final = 60.0
 """Seconds between two check-ins of a monitor that stays as it is: Sentry's schedules count in minutes."""
 
 
-class Look(Protocol):
-    """The outcome of one look at a probe's target."""
+class Checked(Protocol):
+    """One result of a probe."""
 
     @property
     def name(self) -> str:
@@ -36,7 +36,7 @@ class Look(Protocol):
 
     @property
     def seconds(self) -> float:
-        """How long the look took."""
+        """How long the probe took."""
 
     @property
     def time_ns(self) -> int:
@@ -47,12 +47,12 @@ class Watched(Protocol):
     """A probe, as the host runs it."""
 
     @property
-    def last(self) -> Look | None:
-        """The last look, if there was one."""
+    def last(self) -> Checked | None:
+        """The last result, if there is one."""
 
     @property
     def interval(self) -> float:
-        """Seconds between two looks."""
+        """Seconds between two results."""
 
 
 class Monitors:
@@ -62,8 +62,8 @@ class Monitors:
         self._reporting = reporting
         self._spool = spool
         self._probes: Sequence[Watched] = ()
-        self._last: dict[str, Look] = {}
-        """The look of each probe's last check-in."""
+        self._last: dict[str, Checked] = {}
+        """The result of each probe's last check-in."""
 
     def watch(self, probes: Sequence[Watched]) -> None:
         """Check in for these probes, if check-ins are wanted."""
@@ -72,27 +72,27 @@ class Monitors:
     async def tick(self) -> None:
         """Store the check-ins that are due."""
         for probe in self._probes:
-            look, period = probe.last, max(EVERY, probe.interval)
-            if look is not None and is_due(look, self._last.get(look.name), period):
-                with contextlib.suppress(SpoolError):  # the next look does it
-                    await self._spool.append(SOURCE, [self._payload(look, period)], {}, {}, replayable=False)
-                    self._last[look.name] = look
+            result, period = probe.last, max(EVERY, probe.interval)
+            if result is not None and is_due(result, self._last.get(result.name), period):
+                with contextlib.suppress(SpoolError):  # the next tick does it
+                    await self._spool.append(SOURCE, [self._payload(result, period)], {}, {}, replayable=False)
+                    self._last[result.name] = result
 
-    def _payload(self, look: Look, period: float) -> Payload:
+    def _payload(self, result: Checked, period: float) -> Payload:
         reporting = self._reporting
         item = check_in(
-            probe_slug(reporting.service, look.name),
-            "ok" if look.is_well else "error",
-            check_in_id=identifier(reporting.service, look.name, str(look.time_ns)),
+            probe_slug(reporting.service, result.name),
+            "ok" if result.is_well else "error",
+            check_in_id=identifier(reporting.service, result.name, str(result.time_ns)),
             labels={key: value for key, value in reporting.labels.items() if key == "environment"},
             config=interval_schedule(period),
-            duration=look.seconds,
+            duration=result.seconds,
         )
         return payload(Signal.SENTRY_MONITOR, item, service=reporting.service)
 
 
-def is_due(look: Look, last: Look | None, period: float) -> bool:
-    """Whether a look is worth a check-in: there was none, the state is another one, or the last was a period (seconds) ago."""
-    apart = abs(look.time_ns - (last.time_ns if last else 0))  # the clock may be set back
-    changed = last is not None and look.is_well is not last.is_well
+def is_due(result: Checked, last: Checked | None, period: float) -> bool:
+    """Whether to check in: for the first time, with another state, or a period (seconds) after the last check-in."""
+    apart = abs(result.time_ns - (last.time_ns if last else 0))  # the clock may be set back
+    changed = last is not None and result.is_well is not last.is_well
     return apart > 0 and (changed or apart >= period * 1e9 - 1e9)

@@ -2,9 +2,9 @@
 
 not begun ──first record──▶ running (session ok, check-in in_progress) ──exit──▶ over (exited | crashed | abnormal; ok | error)
 
-A run is stored while it lasts, with the rows that tell of it: a kill of the agent neither loses its end nor begins it anew. What Sentry calls
-its end: `exited` if it was orderly, `crashed` if there is proof that the process failed, `abnormal` if it was cut short (SIGKILL) or nobody
-knows how it ended. Sentry's crash-free rate counts only `crashed`.
+A run is stored while it lasts, with the rows that report it: a kill of the agent neither loses its end nor begins it again. Its end is `exited`
+if it was orderly, `crashed` if there is proof that the process failed, `abnormal` if it was cut short (SIGKILL) or is unknown. Sentry's
+crash-free rate counts only `crashed`.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from agent.record import LogRecord, Origin, Payload
 
 RUN: Final = "run:"
-"""Of the positions that hold the runs that are not over."""
+"""Of the positions that hold the runs that have not ended."""
 CHILD_RUN: Final = f"{RUN}{CHILD}"
 """The position of the command's run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
-    """What is told of runs."""
+    """The options of sessions and check-ins."""
 
     service: str
     labels: Mapping[str, str]
     """Release and environment, as far as they are known."""
     sessions: bool = False
-    """Sentry takes no session without a release, so none is made without one."""
+    """Sentry accepts no session without a release, so none is made without one."""
     check_ins: bool = False
     schedule: str = ""
     """When the command runs, as a crontab; "" = the monitor exists already."""
@@ -50,12 +50,12 @@ class Reporting:
 
     @property
     def wanted(self) -> bool:
-        """Whether runs are told of at all."""
+        """Whether anything is sent about runs."""
         return self.check_ins or (self.sessions and "release" in self.labels)
 
 
 def stored_runs(positions: Mapping[str, bytes], reporting: Reporting) -> Iterator[tuple[str, Run]]:
-    """The runs that were not over when the positions were stored, by their keys there."""
+    """The runs that had not ended when the positions were stored, by their keys there."""
     for name, value in positions.items():
         if name.startswith(RUN):
             key, started_ns, errors, holder, *monitor = orjson.loads(value)
@@ -74,8 +74,8 @@ def began_ns(record: LogRecord) -> int:
     """
     parts = record.origin.key.split(":")
     if "log.iostream" not in record.origin.attributes:
-        told = record.attributes.get("process.began")
-        return told if isinstance(told, int) else record.observed_ns
+        began = record.attributes.get("process.began")
+        return began if isinstance(began, int) else record.observed_ns
     return int(parts[2]) if len(parts) == 4 and parts[2].isdigit() else record.observed_ns
 
 
@@ -89,7 +89,7 @@ class Run:
     reporting: Reporting
     errors: int = 0
     holder: str = ""
-    """The agent process whose child it is; "" if it is nobody's: then any agent may see its end."""
+    """The agent process whose child it is; "" if it is not a child: then any agent may see its end."""
     monitor: str = ""
     """Of the command that it is a run of, if an earlier agent began it."""
 
@@ -98,30 +98,30 @@ class Run:
         return replace(self, errors=self.errors + errors)
 
     def dump(self) -> bytes:
-        """What is stored of it."""
+        """The bytes to store."""
         return orjson.dumps([self.key, self.started_ns, self.errors, self.holder, self._monitor()])
 
     def _monitor(self) -> str:
         return self.monitor or self.reporting.monitor or slug(self.reporting.service)
 
     def begin(self) -> list[Payload]:
-        """What is told at its beginning."""
-        return self._told("ok", "in_progress", self.started_ns, first=True)
+        """The payloads at its beginning."""
+        return self._payloads("ok", "in_progress", self.started_ns, first=True)
 
     def end(self, ending: Ending, now_ns: int, *, uncaught: bool) -> list[Payload]:
-        """What is told at its end."""
+        """The payloads at its end."""
         status = "crashed" if uncaught and not ending.good else ending.session_status
         now_ns = max(now_ns, self.started_ns + 1_000_000)  # the clock may have been set back; Sentry takes the higher `seq`
-        check = "ok" if ending.good else "" if ending.unknown else "error"  # of an unknown end Sentry hears by its own timeout
-        return self._told(status, check, now_ns, first=False)
+        check = "ok" if ending.good else "" if ending.unknown else "error"  # an unknown end becomes a timeout in Sentry
+        return self._payloads(status, check, now_ns, first=False)
 
-    def _told(self, status: str, check: str, now_ns: int, *, first: bool) -> list[Payload]:
-        told, reporting = [], self.reporting
+    def _payloads(self, status: str, check: str, now_ns: int, *, first: bool) -> list[Payload]:
+        made, reporting = [], self.reporting
         if reporting.sessions and "release" in reporting.labels:
-            told.append(self._payload(Signal.SENTRY_SESSION, self._session(status, now_ns, first=first)))
+            made.append(self._payload(Signal.SENTRY_SESSION, self._session(status, now_ns, first=first)))
         if reporting.check_ins and self.holder and check:
-            told.append(self._payload(Signal.SENTRY_MONITOR, self._check_in(check, now_ns, first=first)))
-        return told
+            made.append(self._payload(Signal.SENTRY_MONITOR, self._check_in(check, now_ns, first=first)))
+        return made
 
     def _payload(self, signal: Signal, item: Item) -> Payload:
         return payload(signal, item, service=self.reporting.service)

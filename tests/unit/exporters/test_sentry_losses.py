@@ -29,9 +29,9 @@ def test_what_was_dropped_is_told_once():
     stored = losses.settle(Signal.SENTRY_MONITOR, dropping(monitor=2))
     attempt = telling(losses)
     assert attempt.reported == Counter({MONITOR: 2})
-    assert Losses(stored).untold() == Counter({MONITOR: 2})
+    assert Losses(stored).unreported() == Counter({MONITOR: 2})
     stored |= losses.settle(Signal.SENTRY_ERROR, attempt)
-    assert losses.untold() == Losses(stored).untold() == Counter()
+    assert losses.unreported() == Losses(stored).unreported() == Counter()
 
 
 def test_two_senders_do_not_tell_the_same():
@@ -51,7 +51,7 @@ def test_what_was_not_taken_is_not_told():
     refused = dropping(error=3)
     losses.reserve(refused)
     losses.settle(Signal.SENTRY_ERROR, refused)
-    assert losses.untold() == Counter({MONITOR: 1, ERROR: 3})
+    assert losses.unreported() == Counter({MONITOR: 1, ERROR: 3})
 
 
 def test_an_attempt_tells_of_itself():
@@ -60,7 +60,7 @@ def test_an_attempt_tells_of_itself():
     attempt.taken = True
     assert losses.reserve(attempt) == Counter({("ratelimit_backoff", "attachment"): 2})
     losses.settle(Signal.SENTRY_ERROR, attempt)
-    assert losses.untold() == Counter()
+    assert losses.unreported() == Counter()
 
 
 def test_an_attempt_that_is_repeated_counts_once():
@@ -69,7 +69,7 @@ def test_an_attempt_that_is_repeated_counts_once():
     for _ in range(3):
         losses.abandon(dropping(attachment=1))
     losses.settle(Signal.SENTRY_ERROR, dropping(attachment=1))
-    assert losses.untold() == Counter({("ratelimit_backoff", "attachment"): 1})
+    assert losses.unreported() == Counter({("ratelimit_backoff", "attachment"): 1})
 
 
 def test_nothing_is_stored_of_nothing():
@@ -87,4 +87,4 @@ def test_what_made_room_in_the_spool_is_told_once():
     stored = losses.settle(Signal.SENTRY_ERROR, attempt)
     again = Losses(stored)
     again.note_evicted({"sentry.error": 5, "sentry.session": 1})
-    assert again.untold() == Counter({("cache_overflow", "error"): 3, ("cache_overflow", "session"): 1})
+    assert again.unreported() == Counter({("cache_overflow", "error"): 3, ("cache_overflow", "session"): 1})

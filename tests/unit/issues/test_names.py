@@ -134,8 +134,8 @@ def test_too_long_names_stay_different():
 def test_what_is_changed_is_said():
     """Each changed name is a sentence with both names; a good one is none."""
     assert list(changes("feat/x", "a/b")) == [
-        "Sentry does not take the release 'feat/x': it is sent as 'feat-x'",
-        "Sentry does not take the environment 'a/b': it is sent as 'a-b'",
+        "Sentry does not accept the release 'feat/x': it is sent as 'feat-x'",
+        "Sentry does not accept the environment 'a/b': it is sent as 'a-b'",
     ]
     assert list(changes("1.0", "")) == []
 
