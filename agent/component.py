@@ -40,8 +40,10 @@ Stage = Callable[["Batch"], "Batch"]
 
 Stages run in order, before anything is redacted or stored, and again after a kill. They neither wait nor raise, and leave `positions` alone."""
 Tap = Callable[[str, "Batch"], None]
-"""Sees each stored batch once, behind its commit, with the name of its source: redacted, as `Records` that are made only where somebody looks at them
-(`columns.severities` needs none). Quick; it can't change anything any more."""
+"""Sees each stored batch once, behind its commit, with the name of its source. Quick; it can't change anything any more.
+
+What it sees is redacted. `encode.batch_logs.log_records_of` gives its log records, which are made only where somebody looks at one: `columns.severities`
+needs none."""
 
 
 class ComponentConfig(BaseModel):

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from agent.columns import Records
 from agent.crash import crash_point
+from agent.encode.batch_logs import log_records_of
 from agent.errors import SpoolOversizeError, describe
 from agent.host import batch_progress
 from agent.host.commits import Commits, Part, RecordsDropped, total
@@ -218,19 +218,11 @@ class Intake:
         self, batch: Batch, progress: Progress = _NOTHING, redactions: Mapping[str, int] = _NOTHING, *, lighter: bool = False
     ) -> None:
         """Detect, encode, store in one transaction; SpoolOversizeError if that can't be, unless it may be made lighter."""
-        if self._way.detector is None or not (seen := self._searched(batch)):
+        if self._way.detector is None or not (seen := batch.records if self._verbatim else log_records_of(self._source, batch)):
             await self._keep(batch, progress, Detected(), redactions, lighter=lighter)
             return
         async with self._way.detector.judge(self._source, seen) as found:
             await self._keep(batch, progress, found, redactions, lighter=lighter)
-
-    def _searched(self, batch: Batch) -> Sequence[LogRecord]:
-        """The log records of a batch that are searched for errors; those that came encoded are made as far as somebody looks."""
-        if self._verbatim or all(payload.signal is not Signal.LOGS for payload in batch.payloads):
-            return batch.records
-        from agent.encode.otlp_requests import log_records  # noqa: PLC0415 - as above
-
-        return Records(batch.records) + log_records(batch.payloads, self._source)
 
     async def _keep(self, batch: Batch, progress: Progress, found: Detected, redactions: Mapping[str, int], *, lighter: bool) -> None:
         logs = [Payload(Signal.LOGS, len(batch.records), self._way.encoder.encode(batch.records))] if batch.records else []

@@ -14,14 +14,16 @@ from pathlib import Path
 import pytest
 
 from agent import registry
+from agent.columns import Block, Records
 from agent.config import components, load, schema
+from agent.encode.otlp_logs import LogEncoder
 from agent.errors import SpoolError
 from agent.history.store import History
 from agent.host.builder import Builder
 from agent.host.pipeline import Host
 from agent.host.row_parts import halve_row
 from agent.net.http_client import HttpClient, HttpError, Request
-from agent.record import Signal
+from agent.record import Batch, LogRecord, Origin, Payload, Signal
 from agent.registry import Kind
 from agent.testing import conformance
 from agent.testing.clock import FakeClock, settle
@@ -44,6 +46,7 @@ def _registered(monkeypatch):
     monkeypatch.setitem(registry.SOURCES, "steps", "steps:Steps")
     monkeypatch.setitem(registry.SAMPLERS, "queue_age", "queue_age:QueueAge")
     monkeypatch.setitem(registry.SAMPLERS, "boots", "boots:Boots")
+    monkeypatch.setitem(registry.SAMPLERS, "levels", "levels:Levels")
     monkeypatch.setitem(registry.SAMPLERS, "peaks", "peaks:Peaks")
     monkeypatch.setitem(registry.EXPORTERS, "null", "null:Null")
     monkeypatch.setitem(registry.SOURCES, "push", "push:Push")
@@ -254,6 +257,30 @@ async def test_a_sampler_keeps_what_it_measures(tmp_path, monkeypatch):
             await pipeline.close()
         await history.close()
     assert values == [3.0, 3.0, 7.0, 7.0, 7.0, 1.0]
+
+
+async def test_a_tap_counts_what_is_stored_and_makes_no_record_for_it(tmp_path):
+    """Records of lines, records of a request and the agent's own ones are counted; what was not stored is not; none of a block is made."""
+    spool = MemorySpool(faults=[SpoolError("broken")])
+    pipeline, context = built(tmp_path, "samplers: [{type: levels}, {type: boots}]\nsources: [{type: ticker}]\n", spool)
+    lines, looked = [(0, b'{"level": "error"}'), (1, b'{"level": "info"}')], []
+    block = Block(lines, b"", bytes([17, 9]), Origin("f"), looked.append)
+    request = Payload(Signal.LOGS, 1, LogEncoder({}).encode([LogRecord(1, 1, 13, "", "theirs", {}, Origin("o"), 0)]))
+    emit = pipeline.sources[0].intake.emit
+    with pytest.raises(SpoolError):
+        await emit(Batch(payloads=[request]))
+    await emit(Batch(payloads=[request]))
+    pipeline.samplers[0].sampler.stored("file", Batch(records=Records(block)))
+    for poller in reversed(pipeline.samplers):
+        await poller.sample()
+    found = {
+        (one.attributes["source"], one.attributes["severity"]): one.value
+        for one in context.metrics.published("levels")
+        if one.metric.name == "levels.records"
+    }
+    assert found == {("ticker", "13"): 1, ("boots", "9"): 1, ("file", "17"): 1, ("file", "9"): 1}
+    assert looked == []
+    await pipeline.close()
 
 
 async def begun(running):
