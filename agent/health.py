@@ -1,7 +1,7 @@
 """Whether the agent is ready: one decision for `/readyz`, the status page and `outrider status`.
 
 Ready means that the workload's records are stored. A destination that is away does not change that: a sidecar that is not ready takes its pod out
-of service, and waiting logs are no reason for it. The state is then `degraded`, which fails `/readyz?strict=1` only.
+of service, and waiting logs must not do that. The state is then `degraded`, which fails `/readyz?strict=1` only.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def _counted(exporter: OtlpHttp) -> dict[tuple[str, str], int]:
 
 
 class Expect(NamedTuple):
-    """What must come of a request."""
+    """The expected outcome of a request."""
 
     result: type[Exception] | Accepted
     outcome: str
@@ -120,7 +120,7 @@ def too_large(status: int = 413) -> Expect:
 
 
 async def _check(exporter: OtlpHttp, expect: Expect, row: Row | None = None) -> None:
-    """Export once and compare everything that can be told."""
+    """Export once and compare everything that can be observed."""
     try:
         await _compare(exporter, expect, row or _row())
     finally:
@@ -223,7 +223,7 @@ WISHES = [
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 @pytest.mark.parametrize(("wish", "seconds"), WISHES)
 async def test_retry_after(status, wish, seconds):
-    """Both forms of Retry-After are passed on for every retryable code, past and absurd ones as they are; nonsense is no wish."""
+    """Both forms of Retry-After are passed on for every retryable code, past and absurd ones as they are; nonsense is ignored."""
     value = _date(30) if wish == "in 30 s" else _date(-30) if wish == "30 s ago" else wish
     expected = 253402300799 - time.time() if seconds == "far" else seconds
     async with FaultServer(answer(status, headers={"Retry-After": value})) as server:
@@ -303,7 +303,7 @@ SUCCESSES = {
 
 @pytest.mark.parametrize(("reply", "expect"), SUCCESSES.values(), ids=SUCCESSES)
 async def test_success(reply, expect):
-    """A 2xx means that the data was taken, whatever its body is; what the body says of rejected records is heard, all else is counted."""
+    """A 2xx means that the data was taken, whatever its body is. Rejected records in the body are read; anything else in it is counted."""
     async with FaultServer(reply) as server:
         await _check(_exporter(server.url), expect)
 
@@ -669,7 +669,7 @@ async def test_nothing_listens():
     ("number", "words"), [(113, "no route to host"), (101, "network is unreachable"), (24, "too many open files"), (110, "timed out")]
 )
 async def test_connecting_fails(number, words, monkeypatch):
-    """Whatever the kernel says about a connection, the row is kept and the reason told."""
+    """Whatever error the kernel gives for a connection, the row is kept and the reason reported."""
 
     async def fail(_address):
         raise OSError(number, "…")

@@ -33,7 +33,7 @@ def many_files():
 
 
 async def _drip(port: int) -> None:
-    """Say a little, then a little more, and connect anew when thrown out."""
+    """Send a little, then a little more, and connect again when closed."""
     while True:
         with contextlib.suppress(OSError):
             _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -47,7 +47,7 @@ def _get(url: str, context: ssl.SSLContext, authorization: str = "") -> tuple[in
 
 
 def test_metrics_behind_tls_and_a_password(tmp_path: Path):
-    """`/metrics` is for who has the password, over TLS; `outrider healthcheck` needs neither; a wrong file ends in exit code 78 with its place."""
+    """`/metrics` needs TLS and the password; `outrider healthcheck` needs neither; a wrong file ends in exit code 78 with its place."""
     authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
     context = ssl.create_default_context()
     authority.configure_trust(context)
@@ -68,7 +68,7 @@ def test_metrics_behind_tls_and_a_password(tmp_path: Path):
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed (Debian package prometheus)")
 def test_prometheus_scrapes_over_tls_with_a_password(tmp_path: Path):
-    """Debian's Prometheus, told the authority, the user and the password, takes the page."""
+    """Debian's Prometheus, configured with authority, user and password, scrapes the page."""
     authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     with AgentProcess(tmp_path / "state", "--config", str(_configuration(tmp_path, authority))) as agent:

@@ -131,7 +131,7 @@ OUTCOMES = st.sampled_from(["take", "partial", "retry", "pause", "refuse", "too 
 
 
 class Clock:
-    """Time passes as soon as somebody waits for it."""
+    """Time passes as soon as it is awaited."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -324,7 +324,7 @@ def test_any_body_is_unpacked_or_refused(body, coding, limit, piece):
 
 @given(st.binary(max_size=1000), st.integers(1, 100))
 def test_packing_and_unpacking_agree(body, piece):
-    """What was packed comes out whole, however it is cut."""
+    """A compressed body is decompressed whole, however it is cut."""
     packed, inflater = zlib.compress(body, wbits=31), Inflater("gzip", 2000)
     for start in range(0, len(packed), piece):
         inflater.feed(packed[start : start + piece])

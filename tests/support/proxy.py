@@ -30,7 +30,7 @@ class Proxy:
     authorization: str = ""
     """The `Proxy-Authorization` that it wants; empty for none."""
     refusal: bytes = b""
-    """What it answers to everything instead, if not empty."""
+    """The answer to every request, if not empty."""
     asked: list[Asked] = field(default_factory=list)
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)

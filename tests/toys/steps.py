@@ -1,4 +1,4 @@
-"""One span for each step of a plan: requests that are encoded already, and searched for secrets all the same."""
+"""One span for each step of a plan: requests that are encoded already, and still searched for secrets."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ async def test_the_ticker_goes_on_where_it_stood():
 
 
 async def run_again(make, sink):
-    """What the host does: start anew whoever raised."""
+    """Start a source again after it raised, as the host does."""
     while True:
         with contextlib.suppress(SpoolError):
             await make().run(sink.emit)
@@ -153,7 +153,7 @@ async def test_a_client_of_the_push_source_is_answered_when_its_lines_are_stored
 
 
 def built(tmp_path, text, spool, history=None, clock=None):
-    """What the host makes of a configuration, over this spool."""
+    """Build a configuration over this spool, as the host does."""
     file = tmp_path / "f.yaml"
     file.write_text(text)
     context = make_context(clock=clock or FakeClock())
@@ -190,7 +190,7 @@ async def test_a_record_arrives_with_its_own_resource_and_scope(tmp_path):
 
 
 async def test_a_secret_in_a_records_own_resource_is_redacted(tmp_path):
-    """What a source says of a resource or a scope is searched like what it says in a record; a configured attribute is the user's own business."""
+    """A source's resource and scope are searched like its records; a configured attribute is left to the user."""
     spool = MemorySpool()
     pipeline, _ = built(tmp_path, "sources: [{type: pods, names: ['postgres://app:tr0ub4dor@db/app']}]\n", spool)
     await conformance.stop(await begun(pipeline.sources[0]))
@@ -200,7 +200,7 @@ async def test_a_secret_in_a_records_own_resource_is_redacted(tmp_path):
 
 
 async def test_spans_arrive_redacted_and_can_be_halved(tmp_path):
-    """What the toy encodes itself is searched all the same, is sent by the OTLP exporter as traces, and is cut in two where it is too large."""
+    """The requests that the toy encodes itself are searched too, are sent by the OTLP exporter as traces, and are halved if too large."""
     spool = MemorySpool()
     text = "sources: [{type: steps, plan: [load, 'GET /?access_token=tr0ub4dor-and-3']}]\nexporters: [{type: otlp_http, endpoint: http://localhost:4318, signals: [traces]}]\n"
     pipeline, _ = built(tmp_path, text, spool)
@@ -243,7 +243,7 @@ async def test_a_sampler_keeps_state_over_a_restart_and_stores_a_record(tmp_path
 
 
 async def test_a_sampler_keeps_what_it_measures(tmp_path, monkeypatch):
-    """It finds what an agent before it has measured; without a history it measures all the same."""
+    """It finds the measurements of an earlier agent; without a history it still measures."""
     values, clock = [], FakeClock()
     for load_now in (3.0, 7.0, 1.0):
         await clock.advance(10)

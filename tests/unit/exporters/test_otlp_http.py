@@ -103,7 +103,7 @@ def test_the_base_url_gets_the_signals_path(base, url):
     ],
 )
 def test_doubtful_endpoints(options, doubts):
-    """What works and is perhaps not meant is said: a signal's path at the base URL, none at a signal's own, gRPC's port. No password is shown."""
+    """Endpoints that work and are perhaps not meant are reported: a signal's path at the base URL, none at a signal's own, gRPC's port. No password is shown."""
     assert list(endpoint_doubts(OtlpHttpConfig.model_validate(options))) == doubts
 
 
@@ -168,7 +168,7 @@ def from_environment(env: dict[str, str]) -> Options | None:
 
 
 def doubts(env: dict[str, str]) -> list[str]:
-    """What is not done as the variables say."""
+    """Variables that are not followed."""
     return [": ".join(doubt[:2]) for doubt in read(env).doubts]
 
 
@@ -250,7 +250,7 @@ def test_a_timeout_of_nothing_is_no_limit():
     ],
 )
 def test_wrong_variables_are_named_and_left_out(variables, complaint):
-    """A variable that can't be obeyed is warned about by its name, and everything else is done; header values are not repeated."""
+    """A variable that can't be used gives a warning with its name, and all others count; header values are not repeated."""
     (found,) = doubts(_env(ENDPOINT="http://h", **variables))
     assert complaint in found
     assert "sesame" not in found
@@ -285,7 +285,7 @@ def test_exporters_are_selected(selectors, signals, about):
 
 
 def test_an_exporter_without_an_endpoint():
-    """Who asks for OTLP by name, and sets no endpoint, is answered; nothing is sent to an address that was not given."""
+    """OTLP by name without an endpoint gives a warning; nothing is sent to an address that was not given."""
     assert from_environment({"OTEL_METRICS_EXPORTER": "otlp", "OTEL_TRACES_EXPORTER": "otlp"}) is None
     assert doubts({"OTEL_METRICS_EXPORTER": "otlp", "OTEL_TRACES_EXPORTER": "otlp"}) == [
         "OTEL_METRICS_EXPORTER: no endpoint is set for metrics: they are not sent"
@@ -303,7 +303,7 @@ def test_the_sdk_may_be_disabled(value, sent, about):
 
 
 def test_variables_without_a_meaning_here():
-    """What the specification has for what is sent, and is decided here otherwise, is warned about once; an SDK's own variables are not."""
+    """Variables that concern the sent data and have no effect here give one warning; an SDK's own variables give none."""
     quiet = {
         "OTEL_TRACES_SAMPLER": "always_off",
         "OTEL_PROPAGATORS": "b3",
@@ -319,7 +319,7 @@ def test_variables_without_a_meaning_here():
 
 
 def test_the_protocol_of_a_signal_that_is_not_sent_does_not_matter():
-    """Nobody is bothered about traces that nobody sends; a signal's own protocol wins over the common one."""
+    """There is no warning about traces that are not sent; a signal's own protocol wins over the common one."""
     assert doubts(_env(ENDPOINT="http://h", TRACES_PROTOCOL="grpc")) == []
     assert doubts(_env(ENDPOINT="http://h", PROTOCOL="grpc", LOGS_PROTOCOL="http/protobuf", METRICS_PROTOCOL="http/protobuf")) == []
 
@@ -336,7 +336,7 @@ def test_the_protocol_of_a_signal_that_is_not_sent_does_not_matter():
     ],
 )
 def test_a_server_that_wants_tls_pauses(words):
-    """Go's, nginx's and Apache's answer to HTTP on a port for HTTPS says nothing about the data: nothing is lost by it, and the fix is named."""
+    """Go's, nginx's and Apache's answer to HTTP on a port for HTTPS does not refuse the data: none is lost, and the message names the fix."""
     found = read_answer(_response(400, words, ("content-type", "text/html")), 3, Policy(), NOW)
     assert found.outcome is Outcome.PAUSED
     assert "write https:// in the endpoint" in found.message
@@ -360,7 +360,7 @@ def test_a_web_page_is_shown_by_its_words(page, words):
 
 @pytest.mark.parametrize("endpoint", ["collector:4317", "dns:///collector:4317", "unix:///run/otel.sock", "grpc://collector"])
 def test_an_address_that_only_grpc_takes(endpoint):
-    """A workload whose SDK speaks gRPC may write its endpoint without http://: nothing is sent there, and the agent starts all the same."""
+    """A workload whose SDK speaks gRPC may write its endpoint without http://: nothing is sent there, and the agent still starts."""
     env = _env(ENDPOINT=endpoint, PROTOCOL="grpc")
     (found,) = doubts(env)
     assert found.startswith(f"OTEL_EXPORTER_OTLP_ENDPOINT: {endpoint!r} is an address for gRPC")
@@ -389,7 +389,7 @@ def test_choices_are_read_in_either_case(variables):
     ],
 )
 def test_a_port_for_grpc_is_named(error, url, hint):
-    """What looks like gRPC, by its bytes or by its port, is said, with the port that is usually meant."""
+    """A server that looks like gRPC, by its bytes or by its port, is reported so, with the usual port of OTLP/HTTP."""
     assert explained(error, url).endswith("(looks like gRPC; OTLP/HTTP is usually 4318)") is hint
 
 
@@ -430,7 +430,7 @@ def test_every_status_is_judged_as_the_specification_says(status):
     ],
 )
 def test_both_forms_of_retry_after_are_read(headers, seconds):
-    """Seconds and dates (the answer's own Date tells the time, if there is one) are understood; nonsense is no wish."""
+    """Seconds and dates are read, dates against the answer's own Date if there is one; nonsense is ignored."""
     assert retry_after(_response(503, b"", *headers), NOW) == seconds
 
 
@@ -472,7 +472,7 @@ def test_refusals_become_the_contracts_exceptions(outcome, error):
 
 
 def test_a_servers_words_are_made_harmless():
-    """One line, bounded, no control characters, no credentials of ours, no password of any URL."""
+    """One line, bounded, no control characters, none of the client's credentials, no password of any URL."""
     text = scrub("no\x1b[31m\r\nentry for Bearer sesame at http://u:pw@h/\x00" + "x" * 1000, ("Bearer sesame", "sesame"))
     assert text.startswith("no [31m entry for ********** at http://**********@h/ xxx")
     assert (len(text), text.isprintable(), text[-1]) == (300, True, "…")
@@ -526,7 +526,7 @@ async def test_each_signal_goes_its_way():
 
 @pytest.mark.parametrize("compression", ["gzip", "none"])
 async def test_a_request_over_our_own_limit_is_never_sent(compression):
-    """The limit holds before and after compression; the host is told to halve it, and it is counted."""
+    """The limit holds before and after compression; the host has to halve the row, and it is counted."""
     async with OtlpServer() as server:
         exporter = _exporter(endpoint=server.url, max_request_size=20, compression=compression)
         with pytest.raises(TooLargeError, match="over our own limit of 20 bytes"):
@@ -578,7 +578,7 @@ def counted(exporter: OtlpHttp) -> dict[tuple[str, str], int]:
 
 
 async def test_the_server_keeps_what_it_accepted(tmp_path):
-    """What is in the store is what was answered with 200, and can be decoded; a torn frame at the end is left out."""
+    """The store holds the requests that were answered with 200, and they can be decoded; a torn frame at the end is left out."""
     store = tmp_path / "store"
     async with OtlpServer(answer(503), partial_success(1), limit=100, store=store) as server:
         exporter = _exporter(endpoint=server.url)

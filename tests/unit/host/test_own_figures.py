@@ -40,7 +40,7 @@ def test_our_process_is_measured():
 
 @pytest.mark.parametrize("error", [psutil.AccessDenied(1), OSError("too many open files")])
 def test_what_can_not_be_read_costs_no_other_figure(monkeypatch, error):
-    """Where /proc can't be read, or no descriptor is left to read it with, what runs is still told."""
+    """Where /proc can't be read, or no descriptor is left to read it with, the build is still reported."""
     monkeypatch.setattr(psutil.Process, "num_fds", _raiser(error))
     names = {one.metric.name for one in process_figures()}
     assert {"outrider.build_info", "outrider.process.memory.usage"} <= names

@@ -87,7 +87,7 @@ async def test_the_memory_of_passwords_is_bounded(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_bucket_gives_a_burst_and_then_a_token_per_interval():
-    """`burst` requests pass at once, then one every interval, and after a rest no more than a burst again; an interval of 0 limits nobody."""
+    """`burst` requests pass at once, then one every interval, and after a rest a burst at most; an interval of 0 sets no limit."""
     now = [100.0]
     bucket = TokenBucket(2.0, 3, lambda: now[0])
     assert [bucket.take() for _ in range(4)] == [True, True, True, False]
@@ -166,7 +166,7 @@ async def test_only_who_has_credentials_gets_a_page():
 
 
 async def test_guessers_keep_nobody_out_who_has_been_in(monkeypatch: pytest.MonkeyPatch):
-    """However many connections send wrong passwords that take long to look at: who was let in before is at once, new ones are told to wait."""
+    """However many connections send wrong passwords that take long to check, known clients are let in at once, and new ones are refused for now."""
     go, real = threading.Event(), access_module._bcrypt_fits
     gate = AccessControl(Credentials(USERS, None), None)
     async with _serving(gate) as (port, refusals, server):

@@ -47,7 +47,7 @@ def test_the_type_says_the_characters(encoding, content_type):
 
 @pytest.mark.parametrize("charset", ["idna", "unicode_escape", "rot13", "zlib", "undefined", "iso-8859-99", "x" * 1000, ""])
 def test_an_unknown_character_set_is_utf_8(charset):
-    """What is not a character set that we know is not tried."""
+    """An unknown character set is ignored."""
     assert body_text(answer(b"\\u0041 \xc3\xa9 \xff", f"text/plain; charset={charset}")) == "\\u0041 é \ufffd"
 
 

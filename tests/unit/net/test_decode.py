@@ -34,7 +34,7 @@ def test_deflate_is_unpacked():
 
 @pytest.mark.parametrize("coding", ["", "gzip", "deflate"])
 def test_empty_bodies_are_empty(coding):
-    """No body is no error, whatever coding it claims."""
+    """An empty body is valid, whatever its coding."""
     assert _feed(coding, b"") == b""
 
 

@@ -83,7 +83,7 @@ def test_what_is_no_status(text):
     ],
 )
 def test_patterns_of_a_body(present, absent, met):
-    """What must be there and what must not; a failure says that a pattern decided it."""
+    """One pattern must be found and the other must not; a failure shows that a pattern decided it."""
     failure = check_text("the body", "all is well", present, absent)
     assert (failure is None) is met
     assert failure is None or failure.by_pattern
@@ -168,7 +168,7 @@ def test_the_expiry_of_a_certificate(left, margin, reason):
 
 @pytest.mark.parametrize("pattern", ["(", "a(?=b)", r"(a)\1", "*"])
 def test_patterns_are_re2(pattern, capfd):
-    """What RE2 does not know is refused with a fix, and nothing is written to standard error."""
+    """A pattern that RE2 does not know is refused with a fix, and nothing is written to standard error."""
     with pytest.raises(OptionError) as error:
         compile_pattern(pattern)
     assert error.value.fix

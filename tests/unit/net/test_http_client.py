@@ -129,7 +129,7 @@ async def test_the_server_may_end_the_connection(client, headers):
     ],
 )
 async def test_bytes_behind_an_answer_are_not_the_next_answer(client, first):
-    """What a server sends behind the end of its answer, in the same packet, is no answer to a later request: that has its own connection."""
+    """Bytes behind the end of an answer, in the same packet, do not answer a later request: that gets a new connection."""
     async with FaultServer(first, answer(200, b"two")) as server:
         await client.send(_get(server), deadline=LONG)
         response = await client.send(_get(server), deadline=LONG)
@@ -145,7 +145,7 @@ async def test_bytes_behind_an_answer_to_head_are_not_the_next_answer(client):
 
 
 async def test_an_old_idle_connection_is_not_used(client, monkeypatch):
-    """What has been idle too long may be dead without saying so: it is replaced."""
+    """A connection that was idle too long may be dead: it is replaced."""
     monkeypatch.setattr(http_exchange, "IDLE_LIMIT", 0.0)
     async with FaultServer() as server:
         for _ in range(2):
@@ -165,7 +165,7 @@ async def test_a_kept_connection_that_breaks_is_replaced_once(client, end):
 
 @pytest.mark.parametrize("end", [CLOSE, RESET])
 async def test_a_new_connection_that_breaks_is_an_error(client, end):
-    """On a new connection nothing is sent twice: whoever asked decides."""
+    """On a new connection nothing is sent twice: the caller decides."""
     async with FaultServer(end, answer(200)) as server:
         error = await _fails(client, _post(server))
         assert (error.kind, error.status, len(server.log.requests)) == (ErrorKind.RESET, None, 1)
@@ -189,7 +189,7 @@ async def test_a_broken_answer_on_a_kept_connection_is_not_sent_again(client):
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_are_never_followed(client, status):
-    """A redirect is an answer like any other; the other place hears nothing, least of all credentials."""
+    """A redirect is an answer like any other; nothing is sent to its location, least of all credentials."""
     async with FaultServer() as other, FaultServer(answer(status, headers={"Location": other.url})) as server:
         response = await client.send(Request("GET", server.url, {"Authorization": "Bearer x"}), deadline=LONG)
         assert (response.status, response.header("location"), other.log.connections) == (status, other.url, 0)
@@ -283,7 +283,7 @@ async def test_a_body_of_exactly_the_limit_passes(client):
     ],
 )
 async def test_the_deadline_is_total(client, reply, doing, status):
-    """Whatever the server does to win time, the request ends at its deadline, and the error says what was going on."""
+    """Whatever the server does to delay it, the request ends at its deadline, and the error names the present step."""
     async with FaultServer(reply) as server:
         start = time.monotonic()
         error = await _fails(client, _get(server), SHORT)
@@ -444,12 +444,12 @@ async def test_a_client_certificate_is_shown(authority, trust, tmp_path):
         assert (await with_certificate.send(_get(server), deadline=LONG)).status == 200
         await with_certificate.close()
         error = await _fails(HttpClient(tls=trust), _get(server))
-        assert error.kind in (ErrorKind.TLS, ErrorKind.RESET)  # TLS 1.3 tells of a missing certificate only after the handshake
+        assert error.kind in (ErrorKind.TLS, ErrorKind.RESET)  # TLS 1.3 reports a missing certificate only after the handshake
 
 
 @pytest.mark.parametrize("reply", [DEAF, HANG])
 async def test_a_hanging_handshake_ends_at_the_deadline(trust, reply):
-    """A server that accepts and says nothing of TLS holds nobody longer than the deadline."""
+    """A server that accepts and never answers the handshake delays a request up to its deadline only."""
     async with FaultServer(Reply(read="nothing", then="hang")) as server:
         error = await _fails(HttpClient(tls=trust), Request("GET", f"https://127.0.0.1:{server.port}/"), SHORT)
     assert (error.kind, str(error)) == (ErrorKind.TIMEOUT, f"no answer within {SHORT:g} s, in the TLS handshake")

@@ -176,7 +176,7 @@ async def test_refuses_what_it_does_not_serve(request_bytes, status):
 
 
 async def test_405_names_what_is_allowed():
-    """A wrong method is told the right ones (RFC 9110, 15.5.6)."""
+    """The answer to a wrong method names the right ones (RFC 9110 section 15.5.6)."""
     async with _serving() as (port, _, _server):
         _, headers, _ = _parts(await _talk(port, _get("/", method="POST")))
     assert headers["allow"] == "GET, HEAD"
@@ -192,7 +192,7 @@ async def test_compresses_large_answers_for_those_who_take_it(accept, zipped):
 
 
 async def test_a_broken_page_is_500_without_details():
-    """What went wrong inside is told to us, not to the client."""
+    """A handler's error is reported by the agent, and not shown to the client."""
     async with _serving() as (port, notes, _server):
         status, _, body = _parts(await _talk(port, _get("/broken")))
     assert status == 500
@@ -207,7 +207,7 @@ async def test_a_page_that_hangs_is_503():
 
 
 async def test_slow_header_is_cut_off():
-    """A client that drips its request is dropped when the header's time is over, however often it sends a byte."""
+    """A client that drips its request is dropped after the header's time, however often it sends a byte."""
     async with _serving(header_time=0.05) as (port, notes, _server):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HT")
@@ -217,7 +217,7 @@ async def test_slow_header_is_cut_off():
 
 
 async def test_idle_connection_is_closed_quietly():
-    """Keep-alive ends after the idle time, and that is nobody's fault."""
+    """Keep-alive ends after the idle time, and that is not a refusal."""
     async with _serving(idle_time=0.05) as (port, notes, _server):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(_get(close=False))
@@ -227,7 +227,7 @@ async def test_idle_connection_is_closed_quietly():
 
 
 async def test_slow_clients_make_room_for_good_ones():
-    """When all connections are taken by clients that say nothing, a good request is still answered, at the expense of the oldest."""
+    """When silent clients have taken all connections, a good request is still answered, at the expense of the oldest."""
     async with _serving(connections=3) as (port, notes, _server):
         slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(8)]
         assert _parts(await asyncio.wait_for(_talk(port, _get()), 5))[0] == 200
@@ -292,7 +292,7 @@ async def test_a_stream_that_breaks_is_visibly_incomplete():
 
 
 async def test_close_ends_everything_and_may_be_repeated():
-    """After close no task is left, the open connections are gone and nobody listens; closing again does nothing."""
+    """After close no task, connection or listener is left; closing again does nothing."""
     lines = Lines()
     before = asyncio.all_tasks()
     async with _serving({"GET /tail": lines}) as (port, _, server):

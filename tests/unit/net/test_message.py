@@ -26,7 +26,7 @@ from agent.net.progress import Phases
     ],
 )
 def test_urls_are_taken_apart(url, secure, host, port, path, authority):  # noqa: PLR0917 - one row of a table
-    """A URL's parts are those that the connection, TLS and the request line need; the port is told only if it is not the scheme's own."""
+    """A URL's parts are those that the connection, TLS and the request line need; the `Host` header has the port only if it is not the scheme's default."""
     target = parse_target(url)
     assert (target.secure, target.host, target.port, target.path, target.authority) == (secure, host, port, path, authority)
 
@@ -88,6 +88,6 @@ def test_header_lookup_takes_the_first():
     ],
 )
 def test_other_protocols_are_known_by_their_first_bytes(first, speaks):
-    """What a server of another protocol says first is named instead of being a wrong answer."""
+    """The greeting of another protocol is recognized, and the error names that protocol."""
     found = foreign(first)
     assert (found.speaks if found else None) == speaks

@@ -112,7 +112,7 @@ def test_the_environment_says_which_proxy(env: dict[str, str], url: str, proxy: 
     ],
 )
 def test_no_proxy_rules(rule: str, host: str, port: int, excepted: bool):
-    """A host and all below it, an address, a block, each with a port or without; a rule that makes no sense is about nobody."""
+    """A host and all below it, an address, a block, each with a port or without; a rule that is not valid covers no host."""
     assert excepts(rule, host, port) is excepted
 
 
@@ -139,7 +139,7 @@ def test_what_is_no_proxy_is_refused(url: str):
 
 
 async def test_a_wrong_variable_is_told_with_its_name_and_without_its_password():
-    """A request for which the environment names what is no HTTP proxy fails, with the variable and the way out."""
+    """A request fails if the environment's proxy is not a valid HTTP proxy; the message names the variable and the fix."""
     with pytest.raises(HttpError) as raised:
         await _send("https://a.test", env={"ALL_PROXY": "socks5://user:hunter2@p:1080"})
     assert raised.value.kind is ErrorKind.PROXY
@@ -207,7 +207,7 @@ async def test_https_goes_through_a_tunnel(authority, trust: TlsOptions, secure:
 
 @pytest.mark.usefixtures("no_leaks")
 async def test_the_server_behind_a_tunnel_is_verified(authority, trust: TlsOptions):
-    """A tunnel that ends at somebody else is a fault of TLS, as without a proxy."""
+    """A tunnel that ends at another server is an error of TLS, as without a proxy."""
     async with FaultServer(tls=_context(authority, "other.test")) as server, Proxy() as proxy:
         error = await _fails(f"https://collector.test:{server.port}/", f"http://{proxy.address}", trust)
     assert error.kind is ErrorKind.TLS
@@ -217,7 +217,7 @@ async def test_the_server_behind_a_tunnel_is_verified(authority, trust: TlsOptio
 @pytest.mark.usefixtures("no_leaks")
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_proxy_that_asks_for_credentials(scheme: str):
-    """A 407 is the proxy's: told as such with the fix, never as the server's answer, whichever way the request goes."""
+    """A 407 is the proxy's: it is reported as such with the fix, never as the server's answer, with a tunnel or without."""
     async with Proxy(authorization=BASIC) as proxy:
         address = proxy.address
         error = await _fails(f"{scheme}://collector.test:1/", f"http://user:hunter2@{proxy.address}")
@@ -248,7 +248,7 @@ async def test_a_proxy_that_gives_no_tunnel(refusal: bytes, message: str):
 
 @pytest.mark.usefixtures("no_leaks")
 async def test_a_proxy_that_is_away():
-    """Nobody listens at the proxy's address: the error names the proxy, not the server."""
+    """If no proxy listens at its address, the error names the proxy, not the server."""
     async with Proxy() as proxy:
         address = proxy.address
     error = await _fails("https://collector.test/", f"http://{address}")
@@ -258,7 +258,7 @@ async def test_a_proxy_that_is_away():
 
 @pytest.mark.usefixtures("no_leaks")
 async def test_a_hanging_proxy_ends_at_the_deadline():
-    """A proxy that never answers holds nobody longer than the deadline; a cancelled request leaves nothing behind."""
+    """A proxy that never answers delays a request up to its deadline only; a cancelled request leaves nothing behind."""
     async with FaultServer(HANG, HANG) as proxy:
         client = HttpClient(proxies=chooser(proxy.url))
         with pytest.raises(HttpError, match=r"no answer within 0\.1 s, asking the proxy"):

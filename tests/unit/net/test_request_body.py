@@ -1,4 +1,4 @@
-"""Requests with bodies: taken whole, or refused with the bound that they passed; whatever is sent, memory and time are bounded."""
+"""Requests with bodies: taken whole, or refused with the exceeded bound; whatever is sent, memory and time are bounded."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ async def test_an_unknown_coding_is_answered_with_the_known_ones():
 
 
 async def test_a_body_shorter_than_announced_is_malformed():
-    """A client that ends before the length it gave is told how far it came."""
+    """The answer to a client that ends before its announced length says how many bytes arrived."""
     async with _serving() as (port, events, _server):
         status, words = _status(await _talk(port, _post(b"half", length=8), ends=True))
     assert status == 400
@@ -136,7 +136,7 @@ async def test_a_body_shorter_than_announced_is_malformed():
 
 
 async def test_a_body_longer_than_announced_is_another_request():
-    """What follows the announced length is read as the next request, and refused as one."""
+    """Bytes after the announced length are read as the next request, and refused as one."""
     async with _serving(_echo) as (port, events, _server):
         answer = await _talk(port, _post(b"half and more", length=4, close=False))
     assert answer.startswith(b"HTTP/1.1 200")

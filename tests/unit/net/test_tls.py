@@ -34,7 +34,7 @@ def test_verifies_by_default(ca_file):
 
 
 def test_equal_options_share_a_context(ca_file):
-    """Who has the same options has the same context, loaded once; other options have their own; nobody's is forgotten."""
+    """Equal options share a context, loaded once; other options have their own; unused ones are dropped."""
     one, same = (shared_context(TlsOptions(ca_file=ca_file)) for _ in range(2))
     other = shared_context(TlsOptions(ca_file=ca_file, min_version="1.3"))
     assert one is same
@@ -46,7 +46,7 @@ def test_equal_options_share_a_context(ca_file):
 
 
 def test_options_reach_the_context():
-    """Skipping verification and the minimum version are obeyed."""
+    """Skipping verification and the minimum version take effect."""
     context = TlsContext(TlsOptions(insecure_skip_verify=True, min_version="1.3")).get()
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
     assert context.minimum_version is ssl.TLSVersion.TLSv1_3
@@ -83,7 +83,7 @@ def test_half_way_replaced_files_leave_the_old_context(ca_file, damage):
 
 
 def test_unusable_files_from_the_start_are_an_error(ca_file):
-    """Without any context to fall back on, the fault is told."""
+    """Without a former context the error is raised."""
     source = TlsContext(TlsOptions(ca_file=ca_file))
     _touch(ca_file, b"garbage", 2)
     with pytest.raises(NetworkError) as raised:
@@ -92,7 +92,7 @@ def test_unusable_files_from_the_start_are_an_error(ca_file):
 
 
 def test_a_key_without_certificate_is_refused(ca_file):
-    """A key alone can't identify anybody."""
+    """A key needs its certificate."""
     with pytest.raises(ValidationError, match="key_file needs cert_file"):
         TlsOptions(key_file=ca_file)
 
@@ -108,7 +108,7 @@ def test_expiry_is_read_from_the_certificate(authority, when):
 
 @pytest.mark.parametrize("der", [b"", b"\x30", b"\x30\x80", b"\x30\x03abc", b"\x30\x82\xff\xff", bytes(100), b"\xff" * 100])
 def test_expiry_of_garbage_is_unknown(der):
-    """What is no certificate has no expiry, and does no harm."""
+    """Bytes that are not a certificate have no expiry, and raise nothing."""
     assert certificate_expiry(der) is None
 
 

@@ -74,7 +74,7 @@ async def test_the_page_tells_the_facts():
 
 
 async def test_the_page_needs_no_script_and_no_colour():
-    """Nothing runs and nothing is loaded from elsewhere; tables have headers; a state is told by a word."""
+    """Nothing runs and nothing is loaded from elsewhere; tables have headers; a state is shown by a word."""
     page = Reader((await _ask("/")).body.decode())
     names = [tag for tag, _ in page.tags]
     assert "script" not in names
@@ -146,7 +146,7 @@ async def test_json_has_the_same_facts():
     ],
 )
 async def test_readiness_is_honest(change, query, code, health):
-    """Not ready exactly if records are not taken in; a destination that is away is said, with its last success."""
+    """The agent is not ready exactly if it does not store records; a destination that is away is a reason of `degraded`, with its last success."""
     response = await _ask("/readyz", replace(STATUS, **change), query)
     found = json.loads(response.body)
     assert (response.status, found["status"], bool(found["reasons"])) == (code, health, health != "ready")
@@ -172,7 +172,7 @@ async def test_alive_asks_nobody():
 
 
 async def test_style_and_icon_are_served():
-    """What the page refers to is there."""
+    """The files that the page refers to exist."""
     for path in ("/static/style.css", "/static/icon.svg"):
         assert (await _ask(path)).body
         assert f'"{path}"' in render(STATUS)

@@ -83,7 +83,7 @@ async def test_histogram_is_cumulative(metrics):
 
 
 async def test_a_published_histogram_is_cumulative_too(metrics):
-    """What was counted elsewhere, bucket by bucket, is added up as the format wants it."""
+    """Counts of single buckets are summed up as the format has it."""
     metrics.publish("scraped", [Observation(Metric("wait", Kind.HISTOGRAM, "s", "Waits.", (0.1, 1.0)), 2.5, {}, 0, (3, 0, 1))])
     _, text = await _page(metrics)
     assert [line for line in text.splitlines() if line.startswith("wait_seconds")] == [
@@ -126,7 +126,7 @@ def test_names_follow_the_specification(name, unit, kind, wanted):
 
 
 def test_odd_units_and_labels_stay_valid():
-    """Units that have no word, and keys that are no label names, become valid ones."""
+    """Units without a word and keys that are not valid label names become valid ones."""
     assert unit_word("m/{thing}", "gauge") == "m"
     assert unit_word("k-W", "gauge") == "k_W"
     assert label_name("9.lives") == "key_9_lives"
@@ -136,7 +136,7 @@ def test_odd_units_and_labels_stay_valid():
 
 @pytest.mark.parametrize("trouble", [None, SpoolError("gone"), TimeoutError()])
 async def test_figures_are_fresh_but_never_waited_for_in_vain(metrics, trouble):
-    """A scrape reads anew what is only read on demand; if that fails it gets the figures of the last time."""
+    """A scrape refreshes the figures that are read on demand; if that fails it gets the previous ones."""
 
     async def refresh() -> None:
         if trouble:
@@ -176,14 +176,14 @@ PROMETHEUS_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;
     ],
 )
 async def test_the_format_is_negotiated(metrics, accept, wanted):
-    """OpenMetrics for who names it in the version that we write, the older format for everybody else; as Prometheus 2 and 3 ask."""
+    """A client that lists the written version of OpenMetrics gets it, any other the older format; as Prometheus 2 and 3 ask."""
     content_type, text = await _page(metrics, accept)
     assert content_type.startswith("application/openmetrics-text; version=1.0.0") is wanted
     assert text.endswith("# EOF\n") is wanted
 
 
 def test_only_what_is_not_written_is_left_out_of_the_question():
-    """What prometheus-client answers rightly reaches it as the client wrote it, in its order."""
+    """Items that prometheus-client answers rightly reach it unchanged and in order."""
     assert answerable(PROMETHEUS_3) == PROMETHEUS_3
     assert answerable("application/openmetrics-text;version=2.0.0,text/plain;q=0.1") == "text/plain;q=0.1"
 

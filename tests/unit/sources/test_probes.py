@@ -23,7 +23,7 @@ from tests.support.server_events import NoneBroken
 
 @pytest.fixture
 def context():
-    """What the host lends."""
+    """The context that the host gives."""
     clock = FakeClock()
     metrics = Metrics({}, clock)
     with structlog.testing.capture_logs():
@@ -282,7 +282,7 @@ async def test_tcp_connects(context):
     ],
 )
 async def test_tcp_conversation(context, server, options, reason):
-    """What is sent and what must come back; a silent or talkative server is bounded in time and bytes."""
+    """A text is sent and a pattern expected; a silent or talkative server is bounded in time and bytes."""
     async with _talker(**server) as port:
         result = await _connect(context, url=f"tcp://127.0.0.1:{port}", **options)
     assert (result.success, result.reason) == (reason is None, reason or "")
@@ -291,7 +291,7 @@ async def test_tcp_conversation(context, server, options, reason):
 
 
 async def test_tcp_over_tls(context, authority):
-    """With TLS the certificate is verified, and its expiry told."""
+    """With TLS the certificate is verified, and its expiry reported."""
     ca, path = authority
     async with _talker(b"hello\n", certificate=ca.issue_cert("localhost")) as port:
         good = await _connect(context, url=f"tcp://localhost:{port}", tls={"ca_file": path}, expect="hello")
@@ -336,7 +336,7 @@ def test_tcp_urls_are_checked(url):
 
 
 async def test_cancelling_a_probe_leaves_nothing(context):
-    """A look that is cancelled at any point closes what it opened."""
+    """A check that is cancelled at any point closes its connection."""
     async with _talker(hang=True) as port, _web() as base:
         for look in (_connect(context, url=f"tcp://127.0.0.1:{port}", expect="x"), _look(context, url=f"{base}/hang")):
             task = asyncio.create_task(look)
