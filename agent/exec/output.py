@@ -22,7 +22,7 @@ LONGEST: Final = 1 << 20
 """Bytes: a longer line is cut into pieces of this size, and counted; memory stays bounded whatever the command writes."""
 QUIET: Final = 0.2
 """Seconds without output after which an open record (a traceback) is taken as complete."""
-LINGER: Final = 0.2
+LINGER: Final = 0.25
 """Seconds that are waited for more output, so that a trickle of lines is not one request for each. An agent that is killed meanwhile loses it."""
 EXPLAINED: Final = 0.5
 """Seconds from the end of the output to the end of the command, at most, for the one to be explained by the other."""
