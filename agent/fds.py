@@ -1,4 +1,4 @@
-"""Waiting for a descriptor that is not ours alone (stdin, stdout): its blocking mode is shared with other processes, so it is left as it is."""
+"""Waits for descriptors that other processes share (stdin, stdout). Their blocking mode is shared as well, so it stays as it is."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 CHUNK: Final = 64 * 1024
 """Bytes: the size of a pipe's buffer on Linux (pipe(7))."""
 ATOMIC: Final = 4096
-"""PIPE_BUF on Linux: so much fits into a pipe that reports itself writable, without blocking (pipe(7), poll(2))."""
+"""PIPE_BUF on Linux, bytes: so much fits without blocking into a pipe that is reported as writable (pipe(7), poll(2))."""
 
 
 async def read_some(fd: int) -> bytes:
-    """Read what there is, waiting for the first byte; empty at the end."""
+    """Wait for bytes and read them; empty at the end."""
     loop = asyncio.get_running_loop()
     await _ready(fd, loop.add_reader, loop.remove_reader)
     return os.read(fd, CHUNK)
 
 
 async def write_all(fd: int, data: bytes) -> None:
-    """Write everything, never more at once than the other side has room for."""
+    """Write everything, never more at once than there is room for."""
     loop = asyncio.get_running_loop()
     view = memoryview(data)
     while view:
@@ -54,5 +54,5 @@ def _set(ready: asyncio.Future[None]) -> None:
 
 
 def in_pipe(fd: int) -> int:
-    """Bytes that wait in a pipe (FIONREAD, ioctl_pipe(2))."""
+    """Return how many bytes wait in a pipe (FIONREAD, ioctl_pipe(2))."""
     return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)

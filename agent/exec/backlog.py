@@ -1,4 +1,4 @@
-"""What waits to be collected of a pipe's bytes, and which lines are not whole. Pure."""
+"""The bytes of a pipe that wait to be collected, and the count of lines that are not whole. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Piece(NamedTuple):
-    """What is collected at a time: what was given up, then what comes behind it."""
+    """Bytes that are collected at a time, and the losses before them."""
 
     data: bytes
     lost: int = 0
@@ -15,19 +15,19 @@ class Piece(NamedTuple):
     skipped: int = 0
     """Their bytes."""
     unwritten: int = 0
-    """Lines, of those that were given so far, that could not be passed on, or not whole."""
+    """Lines that could not be passed on whole, among those that were collected so far."""
 
 
 class Torn:
-    """Counts the lines of which not every byte came through, given what did and what did not, in order."""
+    """Counts the lines of which at least one byte did not come through. It is given all bytes in order: those that came and those that went."""
 
     def __init__(self) -> None:
         self._lines = 0
         self.is_open = False
-        """Something is missing of a line whose end is still to come."""
+        """Whether bytes are missing of a line that has no end yet."""
 
     def __bool__(self) -> bool:
-        """Whether there are any that were not taken."""
+        """Whether there are lines that were not taken."""
         return self._lines > 0
 
     def came(self, data: bytes) -> None:
@@ -36,7 +36,7 @@ class Torn:
             self.end()
 
     def went(self, data: bytes) -> None:
-        """These did not."""
+        """These bytes did not."""
         if data:
             self._lines += data.count(b"\n")
             self.is_open = not data.endswith(b"\n")
@@ -47,16 +47,16 @@ class Torn:
         self.is_open = False
 
     def take(self) -> int:
-        """How many there are since the last time."""
+        """Return how many lines there are since the last call."""
         lines, self._lines = self._lines, 0
         return lines
 
 
 class Backlog:
-    """Bytes that wait to be collected, at most `room` of them; no threads, no I/O.
+    """Bytes that wait to be collected, at most `room` of them.
 
-    When there is no room for more the oldest lines are given up, and not the newest: what a program said last is what tells why it ended,
-    and the spool lets the oldest go as well. Only whole lines go, so that what follows begins with a line.
+    Where there is no room for more the oldest lines are given up: the last lines of a program explain its end, and the spool gives up the oldest
+    as well. Only whole lines go, so that the rest begins with a line.
     """
 
     def __init__(self, room: int) -> None:
@@ -72,11 +72,11 @@ class Backlog:
         return self.size > 0 or bool(self._gone)
 
     def fits(self, size: int) -> bool:
-        """Whether so many bytes more have room."""
+        """Whether there is room for so many bytes more."""
         return self.size + size <= self._room
 
     def put(self, chunk: bytes) -> None:
-        """Add bytes; give up as many of the oldest lines as that takes."""
+        """Add bytes; give up as many of the oldest lines as are in their way."""
         self._chunks.append(chunk)
         self.size += len(chunk)
         while self.size > self._room:
@@ -85,11 +85,11 @@ class Backlog:
             self._give_up(self._chunks[0].find(b"\n") + 1 or len(self._chunks[0]))
 
     def end(self) -> None:
-        """No more will come: a line whose beginning was given up has ended."""
+        """No more bytes come: a line whose beginning was given up has ended."""
         self._gone.end()
 
     def take(self, most: int) -> Piece:
-        """Remove up to `most` bytes, at least one chunk if there is any, and what is to be known before them."""
+        """Remove up to `most` bytes, at least one chunk if there is any, with the losses before them."""
         taken: list[bytes] = []
         room = most
         while self._chunks and (not taken or len(self._chunks[0]) <= room):

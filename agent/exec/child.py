@@ -1,10 +1,12 @@
 """The command as a source: its output is passed through byte by byte and collected line by line, its end is the last record.
 
-Each of its two outputs is a pipe with a relay (`relay.py`): the bytes go on to our own stdout or stderr first, and a bounded copy waits here to
-be stored. A pipe cannot be read again: what is in it when the agent is killed is gone, and rows of this source are the ones that a full spool
-evicts first. The source never changes or reorders the output, holds it up no longer than `patience` while nothing can be stored, and never
-touches the child's stdin. It ends by itself when the child has ended, as wait(2) says it and not the end of its output, and both pipes are at
-their end; a second after the child where processes that it left behind hold a pipe open, whose output goes on through `left_behind.py`.
+Each of its two outputs is a pipe with a relay (`relay.py`): the bytes first go to our own stdout or stderr, and a bounded copy waits to be stored.
+A pipe can't be read again. When the agent is killed its content is lost, and a full spool evicts the rows of this source first. The source never
+changes or reorders the output, and never touches the standard input of the command. While nothing can be stored it holds the output up for
+`patience` at most.
+
+Only wait(2) reports the end of the command: the end of its output is not its end. The source ends when the command and both pipes have ended. Where
+processes that the command left behind hold a pipe open, it ends a second after the command, and `left_behind.py` passes their output on.
 """
 
 from __future__ import annotations
@@ -36,9 +38,9 @@ if TYPE_CHECKING:
     from agent.record import Value
 
 AFTERWARDS: Final = 1.0
-"""Seconds that are granted to processes which the child left behind with its pipes."""
+"""Seconds that processes which the command left behind have to close its pipes."""
 PIPE: Final = 1 << 20
-"""Bytes that the command can write to each output before it waits, should we be stopped (SIGSTOP, a frozen cgroup): what every user may have
+"""Bytes that the command can write to each output while the agent is stopped (SIGSTOP, a frozen cgroup). Every user may have as much
 (/proc/sys/fs/pipe-max-size)."""
 STREAMS: Final = {1: "stdout", 2: "stderr"}
 
@@ -53,7 +55,7 @@ class ChildOptions(NamedTuple):
     patience: float
     """Seconds, as `exec.patience` of the configuration."""
     state_dir: Path | None = None
-    """Where what it leaves behind is counted."""
+    """Where the output of processes that it leaves behind is counted."""
     format: str = "auto"
 
 
@@ -78,13 +80,13 @@ class Child:
         """Signals that were handed on to it."""
         self._memory = memory_events(self.pid)
         self._oom_kills = oom_kills(self._memory) or 0
-        """What `_memory` counted when it was started."""
+        """The count of `_memory` at the start."""
 
     @classmethod
     def start(cls, options: ChildOptions, now_ns: Callable[[], int]) -> Self:
-        """Start two relays and the command; raise `StartError` if it cannot be executed.
+        """Start two relays and the command; raise `StartError` if it can't be executed.
 
-        The relays come first: if there is no thread or descriptor for them, the command has not been started yet, and may be without us.
+        The relays come first. If there is no thread or descriptor for them the command is not started yet, and can still run without the agent.
         """
         with contextlib.ExitStack() as failed, contextlib.ExitStack() as writers:
             relays, ends, turn = {}, {}, threading.Lock() if _one_file(*STREAMS) else None
@@ -92,7 +94,7 @@ class Child:
                 reader, ends[number] = _pipe()
                 writers.callback(os.close, ends[number])
                 relays[number] = _relay(reader, number, options, turn)
-                failed.callback(_end, relays[number])
+                failed.callback(_stop, relays[number])
                 relays[number].start()
             began_ns = now_ns()
             child = cls(popen(options.command, *ends.values()), options, relays, began_ns, now_ns)
@@ -114,25 +116,25 @@ class Child:
         return self._exited.result() if self._exited.done() else None
 
     async def exited(self) -> Exit:
-        """Wait for its end: the end of its output is not its own, it may have closed it or directed it elsewhere."""
+        """Wait for its end."""
         return await asyncio.shield(self._exited)
 
     async def silent(self) -> None:
-        """Wait until it has ended and all its output was passed on: only storing is left."""
+        """Wait until it has ended and all its output was passed on."""
         await self.exited()
         for output in self._outputs:
             await output.relay.ended.wait()
 
     @property
     def shares_our_terminal(self) -> bool:
-        """Whether what a terminal sends to our process group has reached it as well."""
+        """Whether a signal of the terminal to our process group reaches it as well."""
         try:
             return os.getpgid(self.pid) == os.getpgrp()
         except ProcessLookupError:
             return False
 
     def send_signal(self, number: int) -> None:
-        """Forward a signal; nothing happens when it has ended. PermissionError: it is another user's by now."""
+        """Send it a signal unless it has ended. PermissionError: it runs as another user by now."""
         if self.exit is None:
             os.kill(self.pid, number)
             self._asked.add(number)
@@ -146,12 +148,12 @@ class Child:
             return False
 
     def reap(self) -> None:
-        """Collect every ended child: ours, and, as PID 1 or a subreaper, the orphans that nothing else would wait for."""
+        """Wait for every ended child: the command and, as PID 1 or a subreaper, the orphans of others."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                self._end(None)  # there is none left: other code has waited for ours
+                self._end(None)  # there are none left: other code has waited for the command
                 return
             if pid == 0:
                 return
@@ -169,7 +171,7 @@ class Child:
             output.relay.finish()
 
     async def run(self, emit: Emit) -> None:
-        """Emit until it has ended and its output is at its end; the last record says how it ended."""
+        """Emit until the command and its output have ended; the last record says how."""
         async with asyncio.TaskGroup() as group:
             for output in self._outputs:
                 group.create_task(output.collect(emit, self.exited))
@@ -189,11 +191,11 @@ class Child:
         return LogRecord(now, now, end.severity, end.severity.name, f"process {end.words}", attributes, Origin(f"child:{self.pid}:exit"), 0)
 
     def give_up(self) -> int:
-        """Stop collecting for good, at the agent's end; return how many lines were waiting. Output is passed on all the same."""
+        """Stop collecting, at the end of the agent; return how many lines were waiting. Output is still passed on."""
         return sum(output.relay.abandon() for output in self._outputs)
 
     def pass_the_rest_on(self) -> None:
-        """Without a loop, once it has ended: return when all that it wrote was passed on."""
+        """Block until all that it wrote was passed on. For the time after its end, without an event loop."""
         for output in self._outputs:
             output.relay.abandon()
             output.relay.join(AFTERWARDS)
@@ -203,7 +205,7 @@ class Child:
                 pass
 
     def close(self) -> None:
-        """End the threads and close our ends of the pipes; a command that still runs is left to its signals."""
+        """End the threads and close our ends of the pipes. A command that still runs gets SIGPIPE or EPIPE when it writes."""
         for output in self._outputs:
             output.relay.close()
 
@@ -217,13 +219,13 @@ def _relay(reader: int, number: int, options: ChildOptions, turn: threading.Lock
         raise
 
 
-def _end(relay: Relay) -> None:
+def _stop(relay: Relay) -> None:
     relay.close()
     relay.join(AFTERWARDS)
 
 
 def _one_file(*descriptors: int) -> bool:
-    """Whether both lead to the same file, pipe or terminal; what is closed leads nowhere."""
+    """Return whether both are open on the same file, pipe or terminal."""
     try:
         first, second = map(os.fstat, descriptors)
     except OSError:
@@ -233,6 +235,6 @@ def _one_file(*descriptors: int) -> bool:
 
 def _pipe() -> tuple[int, int]:
     pipe = os.pipe()
-    with contextlib.suppress(OSError):  # the user has too many, or may have less
+    with contextlib.suppress(OSError):  # the pipes of this user have reached their limit
         fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, PIPE)
     return pipe

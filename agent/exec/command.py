@@ -1,6 +1,6 @@
-"""Starts the command of `exec` as `env` would: found by PATH, with the descriptors, signals and variables that we were given; and how it ended.
+"""Starts the command of `exec` as env(1) does: found by PATH, with the descriptors, signals and variables that were given to us.
 
-It needs nothing of the agent, so that the command runs where the agent can't.
+It needs nothing of the agent: the command runs where the agent can't.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from agent.signals import as_inherited, child_signals_ignored, name_of
+from agent.signals import as_inherited, child_signals_ignored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """Exit codes of a command that could not be started (POSIX sh, 2.8.2)."""
 UNKNOWN: Final = 70
-"""Exit code where the command's own is unknown (EX_SOFTWARE, sysexits.h): an unknown end is never success."""
+"""Exit code where that of the command is unknown (EX_SOFTWARE, sysexits.h): an unknown end is never a success."""
 NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
-"""Says nothing about the command."""
+"""Errors that do not depend on the command."""
 SHELL: Final = "/bin/sh"
-"""Runs a file that has no `#!` line (execvp(3))."""
+"""The interpreter of a file without a `#!` line (execvp(3))."""
 OF_THIS_PROCESS: Final = ("LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID")
 """Variables by which systemd names the process that it started (sd_listen_fds(3), sd_watchdog_enabled(3), systemd.exec(5))."""
 
@@ -45,19 +45,14 @@ class Exit:
 
     @property
     def code(self) -> int:
-        """What a shell would say: the exit code, or 128 + signal."""
+        """The exit code of a shell: that of the command, or 128 + signal."""
         if self.returncode is None:
             return UNKNOWN
         return self.returncode if self.returncode >= 0 else 128 - self.returncode
 
-    @property
-    def signal_name(self) -> str:
-        """As `signals.name_of`; empty when it exited by itself."""
-        return "" if self.returncode is None or self.returncode >= 0 else name_of(-self.returncode)
-
 
 class StartError(Exception):
-    """The command could not be started; `code` is what a shell would return."""
+    """The command could not be started; `code` is the exit code of a shell."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -65,13 +60,13 @@ class StartError(Exception):
 
 
 def note_descriptors() -> None:
-    """Remember which descriptors were given to this process: all of its own are closed on exec (PEP 446)."""
+    """Remember the descriptors that were given to this process: its own ones are closed on exec (PEP 446)."""
     with contextlib.suppress(OSError):  # no /proc
         _given[:] = [number for number in map(int, os.listdir("/proc/self/fd")) if number > 2 and _inheritable(number)]  # noqa: PTH208 - numbers
 
 
 def let_go() -> None:
-    """Close our copies of what was given for the command: who waits for its end of a pipe or a lock is not to wait for us."""
+    """Close our copies of these descriptors: a reader of a pipe, or a process that waits for a lock, must not wait for us."""
     while _given:
         with contextlib.suppress(OSError):
             os.close(_given.pop())
@@ -85,9 +80,9 @@ def _inheritable(number: int) -> bool:
 
 
 def popen(command: Sequence[str], stdout: int | None = None, stderr: int | None = None) -> subprocess.Popen[bytes]:
-    """Start a command on these descriptors, or on ours; raise `StartError` if it cannot be executed.
+    """Start a command on these descriptors, or on ours; raise `StartError` if it can't be executed.
 
-    OSError: this process has too few descriptors, or the system no room for another one; without the agent it may.
+    OSError: this process has too few descriptors, or the system no room for another process; without the agent it may have.
     """
     _restore_locale()
     try:
@@ -103,7 +98,7 @@ def popen(command: Sequence[str], stdout: int | None = None, stderr: int | None 
 
 
 def _find_and_execute(command: Sequence[str], stdout: int | None, stderr: int | None) -> subprocess.Popen[bytes]:
-    """Execute the first file of PATH that can be executed, as execvp(3) does: PermissionError only if there is no other."""
+    """Execute the first file of PATH that can be executed, as execvp(3) does; PermissionError if there is one, and none can."""
     last: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     for path in _paths(command[0]):
         try:
@@ -142,7 +137,7 @@ def _execute(path: str, command: Sequence[str], stdout: int | None, stderr: int 
 
 
 def _in_the_child() -> Callable[[], None] | None:
-    """What must be done in the new process, right before it executes the command; mostly nothing."""
+    """Return a function for the new process, right before it executes the command; mostly None."""
     names = [name for name in OF_THIS_PROCESS if os.environ.get(name) == str(os.getpid())]
     ignored = [signal.SIGCHLD] if child_signals_ignored() else []
     if "SYSTEMD_EXEC_PID" in names:  # its services ignore SIGPIPE (systemd.exec(5), IgnoreSIGPIPE=), as does CPython, which hides that
@@ -158,7 +153,7 @@ def _in_the_child() -> Callable[[], None] | None:
 
 
 def _restore_locale() -> None:
-    """Take back what CPython does to the environment in the C locale: it sets LC_CTYPE (PEP 538)."""
+    """Restore LC_CTYPE, which CPython sets in the C locale (PEP 538)."""
     with contextlib.suppress(OSError):
         given = dict(pair.partition(b"=")[::2] for pair in Path("/proc/self/environ").read_bytes().split(b"\0"))
         if b"LC_CTYPE" not in given:
@@ -168,6 +163,6 @@ def _restore_locale() -> None:
 
 
 def say(line: str) -> None:
-    """Say something where a person sees it; a standard error that takes nothing keeps no command from running."""
+    """Write a line to standard error. If that fails the command runs nevertheless."""
     with contextlib.suppress(OSError, ValueError):
         os.write(2, line.encode("utf-8", "backslashreplace") + b"\n")

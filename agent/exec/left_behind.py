@@ -1,8 +1,8 @@
-"""What processes that a command left behind write after its end: passed on by a process that outlives us, and counted for the next agent.
+"""The output of processes that a command left behind: a process that outlives us passes it on, and counts it for the next agent.
 
-They would go on to write into what we write to, had there been no agent; with us they write into a pipe that breaks when we end. So its last
-reader is a process of its own (`passing.py`, run by the bare interpreter: about 8 MiB), which ends with the last writer, or when nothing reads
-any more what it writes. It stores nothing: the lines are counted in a small file in the state directory, which it holds locked while it runs.
+Without an agent they would write to the same place as before. With one they write into a pipe that breaks when the agent ends. So the last reader
+of the pipe is a process of its own (`passing.py`, run by the bare interpreter: about 8 MiB). It ends with the last writer, or when its own output has
+no reader any longer. It stores no lines; it counts them in a small file in the state directory, which is locked while it runs.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ PREFIX: Final = "left-behind."
 
 
 class Uncollected(NamedTuple):
-    """What one such process has passed on."""
+    """The count of one such process."""
 
     file: Path
     lines: int
 
 
 def hand_over(source: int, sink: int, directory: Path | None) -> bool:
-    """Have a process of its own pass on what comes, and count it in this directory; whether it could be started."""
+    """Start a process that passes on the bytes of `source`, and counts in this directory; return whether it could be started."""
     count = _counter(directory)
     actions = [
         (os.POSIX_SPAWN_DUP2, source, 0),
@@ -50,7 +50,7 @@ def hand_over(source: int, sink: int, directory: Path | None) -> bool:
 
 
 def _counter(directory: Path | None) -> int:
-    """A file to count in, locked for as long as it is open anywhere (flock(2)); /dev/null where there can be none."""
+    """Open a file to count in, locked as long as any process has it open (flock(2)); /dev/null if there can't be one."""
     if directory is not None:
         with contextlib.suppress(OSError):
             file, _ = tempfile.mkstemp(prefix=PREFIX, dir=directory)
@@ -60,7 +60,7 @@ def _counter(directory: Path | None) -> int:
 
 
 def uncollected(directory: Path) -> Iterator[Uncollected]:
-    """The counts of those that have ended. The caller deletes the file of one that it has accounted for."""
+    """Yield the counts of processes that have ended. The caller deletes the file once it is accounted for."""
     for file in sorted(directory.glob(f"{PREFIX}*")):
         with contextlib.suppress(OSError), file.open("rb") as opened:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)

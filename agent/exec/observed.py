@@ -1,4 +1,4 @@
-"""The command of `exec` with an agent around it: started once, attached to each configuration in turn, its end is the agent's."""
+"""The command of `exec` with an agent around it: started once, attached to each configuration in turn. The agent ends with it."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from agent.telemetry import Telemetry
 
     Supervise = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
-    """Runs it to its end, again where it fails."""
+    """Runs a coroutine function to its end; runs it again if it raises."""
 
 STORING: Final = 10.0
-"""Seconds within which a command's output is stored once all of it was passed on: its end is not to wait for a disk for ever."""
+"""Seconds to store the output once all of it was passed on: a disk that does not answer must not hold the end up for ever."""
 COUNTING: Final = 0.5
-"""Seconds within which the count of what was given up is stored."""
+"""Seconds to store the count of lines that were given up."""
 AGAIN: Final = Backoff(first=0.2, longest=2.0)
 TRIES: Final = 5
-"""Times that a batch is tried while the spool can't be written (it tries several times itself, each time)."""
+"""Attempts to store a batch while the spool can't be written; the spool itself makes several in each."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputLost(Event):
-    """The command of `exec` has ended, and what it said last could not be stored in time."""
+    """The command of `exec` has ended, and its last output could not be stored in time."""
 
     name = "output lost"
     level = Level.ERROR
@@ -59,7 +59,7 @@ class Storing(Protocol):
 
 
 class ObservedCommand:
-    """It outlives reloads, and its end is the agent's.
+    """The command over reloads of the configuration.
 
     waiting ──attach──▶ running ──▶ exited, its output being passed on ──▶ silent, its output being stored ──▶ stop
        └──(a signal that ends)──▶ called off     └──────(a signal that ends)──────┴──────────────────────────▶ stop
@@ -68,7 +68,7 @@ class ObservedCommand:
     def __init__(
         self, options: ChildOptions, *, clock: Clock, telemetry: Telemetry, supervise: Supervise, stop: Callable[[str], None]
     ) -> None:
-        """`stop(cause)` begins the agent's end."""
+        """`stop(cause)` begins the end of the agent."""
         self._options = options
         self._clock = clock
         self._telemetry = telemetry
@@ -80,14 +80,14 @@ class ObservedCommand:
         self._living: asyncio.Task[None] | None = None
         self._is_called_off = False
         self.is_asked_to_end = False
-        """Whether its end is waited for: by a signal that means it, and not as SIGHUP may."""
+        """Whether a signal has asked it to end. SIGHUP may mean something else."""
         self.is_over = False
         """Whether all of its output was stored."""
         self.before_reaping: Callable[[], object] | None = None
-        """Samples the command's resources."""
+        """Called while the command is a zombie: its resources can be sampled for the last time."""
         self._lost = 0
         self.code = 0
-        """What to exit with: an end that is unknown is no success."""
+        """The exit code of the agent."""
 
     def ended_in_order(self, _since: float = 0.0) -> bool | None:
         """Whether the command was asked to end, or has ended with exit code 0 or as planned; None while it lives."""
@@ -97,7 +97,7 @@ class ObservedCommand:
         return None if how is None else how.code == 0 or planned(how.returncode)
 
     def attach(self, storing: Storing, life: asyncio.TaskGroup) -> Child | None:
-        """Store what the command says through this from now on; start it, the first time. None if it does not run, and won't."""
+        """Store the output by these means from now on; the first time, start the command. Return None if it is not to run."""
         if self._is_called_off:
             return None
         self._storing = storing
@@ -113,10 +113,10 @@ class ObservedCommand:
         return self.child
 
     def forward(self, number: int, by_terminal: bool = False) -> None:
-        """Hand a signal on, unless the terminal has given it to the command already, as it does to the whole foreground process group.
+        """Hand a signal on to the command, unless the terminal has sent it to the whole foreground process group (`by_terminal`).
 
-        SIGCHLD is about the command, and not for it. A signal that would end the command before it was started means that it isn't; an alarm
-        as well, which was set as its time limit. After its end, while its last output is still to be taken, it would have ended the command.
+        SIGCHLD is about the command, not for it. Before the start a signal that ends a process calls the command off, and so does an alarm, which
+        is its time limit. After the end, while output is still being stored, such a signal ends the storing.
         """
         if number == signal.SIGCHLD:
             self.reap()
@@ -135,7 +135,7 @@ class ObservedCommand:
             stop_as_usual()
 
     def reap(self) -> None:
-        """A child has ended, ours or an orphan's. The last sample comes first: a zombie still has its processor time."""
+        """A child process has ended. The last sample comes first: a zombie still has its processor time."""
         if self.child is None:
             return
         try:
@@ -150,11 +150,11 @@ class ObservedCommand:
         except PermissionError:  # a set-user-ID program, `sudo` say
             name = signal.strsignal(number) or str(number)
             self._telemetry.emit(
-                AgentDegraded(f"the command runs as another user, who takes no signal of ours ({name})", "waits for its end")
+                AgentDegraded(f"the command runs as another user, which may not be signalled by us ({name})", "waits for its end")
             )
 
     def _call_off(self, code: int, cause: str) -> None:
-        """It is not started any more."""
+        """Don't start it."""
         self._is_called_off, self.code = True, code
         self._stop(cause)
 
@@ -167,11 +167,11 @@ class ObservedCommand:
                 self.code = child.exit.code
             try:
                 await self._account(child.give_up())
-            finally:  # a second signal is in even more of a hurry
+            finally:  # a second signal cancels the accounting
                 self._stop("the command has ended")
 
     async def _collect(self, child: Child) -> None:
-        """Collect to the end; once only storing is left, for a limited time."""
+        """Collect to the end; once the command is silent, for a limited time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
                 group.create_task(self._run(child))
@@ -182,7 +182,7 @@ class ObservedCommand:
         await self._supervise(lambda: child.run(self._emit))
 
     async def _emit(self, batch: Batch) -> None:
-        """Store a batch, again while that fails; given up and counted in the end: a disk that fails is not to stop the command."""
+        """Store a batch, with several attempts; then give it up and count it: a disk that fails must not stop the command."""
         storing, is_stored = self._storing, False
         if storing is None:
             return
@@ -201,7 +201,7 @@ class ObservedCommand:
                 self._lost += len(batch.records)
 
     async def _account(self, lines: int) -> None:
-        """Count what was not stored: in the ledger, if it still can be, and where a person sees it."""
+        """Count the lines that were not stored, in the ledger if possible, and report them."""
         lost = lines + self._lost
         if lost and self._storing is not None:
             self._telemetry.emit(OutputLost(lost))

@@ -23,13 +23,13 @@ LONGEST: Final = 1 << 20
 QUIET: Final = 0.2
 """Seconds without output after which an open record (a traceback) is taken as complete."""
 LINGER: Final = 0.25
-"""Seconds that are waited for more output, so that a trickle of lines is not one request for each. An agent that is killed meanwhile loses it."""
+"""Seconds to wait for more output, so that a trickle of lines is not one request for each. An agent that is killed meanwhile loses it."""
 EXPLAINED: Final = 0.5
-"""Seconds from the end of the output to the end of the command, at most, for the one to be explained by the other."""
+"""Seconds between the end of the output and the end of the command, at most, for one to explain the other."""
 
 
 class Output:
-    """What one of its pipes said, line by line."""
+    """The lines of one pipe."""
 
     def __init__(self, relay: Relay, origin: Origin, format_: str, now_ns: Callable[[], int]) -> None:
         self.relay = relay
@@ -37,7 +37,7 @@ class Output:
         self._stream = LineStream(origin, format_, longest=LONGEST, quiet=QUIET)
 
     async def collect(self, emit: Emit, exited: Callable[[], Awaitable[Exit]]) -> None:
-        """Emit to the end of the output. A record that is open is complete after a quiet moment, at a gap and at the end."""
+        """Emit until the end of the output. An open record is complete after a quiet moment, at a gap and at the end."""
         await self._send(emit)
         while (piece := await self._next(emit)) is not None:
             if piece.lost:
@@ -61,13 +61,13 @@ class Output:
                 await self._send(emit)
 
     async def _send(self, emit: Emit) -> None:
-        """Emit what is complete. A batch that fails is not tried again: `emit` has done so, and counted it."""
+        """Emit all complete batches. One that fails is not tried again: `emit` has done that, and counted it."""
         while self._stream.batches:
             await emit(self._stream.batches.popleft())
 
 
 async def ended_by_exception(exited: Callable[[], Awaitable[Exit]]) -> bool:
-    """Whether a command whose output is at its end exits as an interpreter does for an exception that was not caught."""
+    """Return whether a command whose output has ended exits with the code of an interpreter after an uncaught exception."""
     try:
         async with asyncio.timeout(EXPLAINED):
             return (await exited()).returncode == 1

@@ -1,4 +1,4 @@
-"""Passes bytes on from one descriptor to another. Also a process of its own, with nothing of the agent around it: see `left_behind.py`."""
+"""Passes bytes on from one descriptor to another. Also run as a process of its own, which imports nothing of the agent: see `left_behind.py`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import select
 CHUNK = 64 * 1024
 """Bytes: the size of a pipe's buffer on Linux (pipe(7))."""
 COUNT = 3
-"""The descriptor of the file that the process counts lines in."""
+"""The descriptor of the file in which the process counts lines."""
 
 
 def write_all(fd: int, chunk: bytes) -> bytes:
-    """Write it all, waiting as the writer itself would wait; return the rest that could not be written."""
+    """Write all of it, blocking as the writer itself would; return the rest that could not be written."""
     view = memoryview(chunk)
     while view:
         try:
@@ -27,21 +27,21 @@ def write_all(fd: int, chunk: bytes) -> bytes:
 
 
 def held_open(pipe: int) -> bool:
-    """Whether there is still a process that can write into the pipe (POLLHUP, poll(2))."""
+    """Return whether a process can still write into the pipe (POLLHUP, poll(2))."""
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     return not any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
 def _unread(sink: int) -> bool:
-    """Whether nothing can read any more what is written there: unlike a full disk, that does not change."""
+    """Return whether a pipe has no reader any longer, which does not change, unlike a full disk."""
     poll = select.poll()
     poll.register(sink, 0)
     return bool(poll.poll(0))
 
 
 def main() -> None:
-    """Pass on from standard input to standard output, apart from our starter's session: it ends with its writers, not by its signals."""
+    """Pass on from standard input to standard output, in a session of its own: it ends with its writers, not by signals of a terminal."""
     os.setsid()
     os.chdir("/")
     lines, is_open = 0, False
@@ -52,7 +52,7 @@ def main() -> None:
         except OSError:  # a full disk
             pass
         if write_all(1, chunk) and _unread(1):
-            return  # the writers hear of it as they would have without us
+            return  # the writers get EPIPE, as without the agent
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Passes the bytes of a pipe on to a descriptor of ours, and keeps a copy of them to be collected.
+"""Passes the bytes of a pipe on to our stdout or stderr, and keeps a copy of them to be collected.
 
-Passing on comes first: a collector that can't keep up holds the writer back as a full pipe would, one that is stuck only for a moment.
+Passing on comes first. A collector that is slow holds the writer back as a full pipe does; one that is stuck holds it back once, for a moment.
 
-The writer does not learn what becomes of what we pass on: where our own reader has gone (EPIPE: `outrider exec -- command | head -1`) or the disk
-is full (ENOSPC), it goes on, all that it says is kept, and the lines that were not passed on whole are counted. A service that is observed is
-not to end because its output is not looked at any more; a command of a pipeline that is to end with its reader needs no agent around it.
+The writer does not learn what happens to the bytes behind us. Where our own reader has closed the pipe (EPIPE: `outrider exec -- command | head -1`)
+or the disk is full (ENOSPC), the writer continues, its output is kept, and the lines that were not passed on whole are counted. An observed service
+must not end because its output is not read any longer. A command of a pipeline that must end with its reader needs no agent around it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BITE: Final = 256 * 1024
 """Bytes that are collected at a time, at most."""
 TURN: Final = 1 << 20
-"""Bytes that are passed on at a time for the sake of a whole line, about."""
+"""Bytes that are passed on at a time at most, about, to complete a line."""
 _FINISH, _CLOSE = b"f", b"c"
 """Orders to the thread."""
 
@@ -35,7 +35,7 @@ _FINISH, _CLOSE = b"f", b"c"
 class Relay:
     """One pipe: a thread that passes its bytes on, and `take` for a coroutine that collects them.
 
-    passing on ──(pipe at its end, or `finish`)──▶ ended: `take` gives what is left, then None ──(others hold the pipe)──▶ handed over to
+    passing on ──(end of the pipe, or `finish`)──▶ ended: `take` returns the rest, then None ──(others hold the pipe)──▶ handed over to
     another process, or passed on and not kept ──▶ `close`
     """
 
@@ -49,10 +49,10 @@ class Relay:
         hand_over: Callable[[int, int], bool] = lambda _source, _sink: False,
         turn: threading.Lock | None = None,
     ) -> None:
-        """`source` is ours from now on. `room`: bytes that are kept; `patience`: seconds that a full room may hold the writer up.
+        """`source` belongs to the relay from now on. `room`: bytes that are kept; `patience`: seconds that a full room may hold the writer up.
 
-        `hand_over(source, sink)` is called at the end where others still hold the pipe: whether a process passes on what they write.
-        Relays whose sinks are one file share a `turn`, so that neither writes into a line of the other's.
+        `hand_over(source, sink)` is called at the end if other processes hold the pipe; it returns whether a process passes on what they write.
+        Relays whose sinks are one file share a `turn`: neither writes into a line of the other one.
         """
         self._source, self._sink = source, sink
         self._backlog = Backlog(room)
@@ -62,15 +62,15 @@ class Relay:
         self._turn = turn or threading.Lock()
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
-        """Set when as much waits as `_wanted` says, and at the end."""
+        """Set when `_wanted` bytes wait, and at the end."""
         self._wanted = 0
         self._taken = threading.Condition()
-        """Guards all that both threads use; notified when there may be room."""
+        """Guards the state that both threads use; notified when there may be room."""
         self._is_stuck = False
-        """Nothing has been taken for so long that it is not waited for any more."""
+        """Whether the collector is not waited for any longer: it has taken nothing for `patience`."""
         self._keeps = True
         self.ended = asyncio.Event()
-        """Set once all that counts was passed on."""
+        """Set once all output of the writer was passed on."""
         self.passed = threading.Event()
         """The same, without a loop."""
         self._orders, self._order = os.pipe()
@@ -82,13 +82,13 @@ class Relay:
         self._thread.start()
 
     async def ready(self) -> None:
-        """Return when there is something to take, or the end."""
+        """Wait until `take` has something to return, or the end."""
         await self._until(1)
 
     async def take(self, linger: float = 0.0) -> Piece | None:
-        """The next bytes, waiting for them; None at the end. Cancelled, it has taken nothing.
+        """Wait for the next bytes and return them; None at the end. A call that is cancelled has taken nothing.
 
-        `linger`: seconds that it may wait for more, so that a trickle of lines is not one request for each. What fills a pipe is not waited for.
+        `linger`: seconds to wait for more, so that a trickle of lines is not one request for each. As much as a pipe holds is returned at once.
         """
         await self.ready()
         if linger:
@@ -103,11 +103,11 @@ class Relay:
             return self._backlog.take(BITE)._replace(unwritten=self._unwritten.take())
 
     def finish(self) -> None:
-        """The writer has ended: what is in the pipe by now is its last. What others write is passed on and not kept."""
+        """The writer has ended: the bytes in the pipe by now are its last. Later ones are others' output, which is passed on and not kept."""
         self._give(_FINISH)
 
     def abandon(self) -> int:
-        """Keep nothing any more, and let go of what is kept: so many lines. Passing on continues."""
+        """Keep nothing any longer; return how many lines were kept. Passing on continues."""
         with self._taken:
             self._keeps = False
             self._taken.notify()
@@ -117,7 +117,7 @@ class Relay:
         return left.lost + left.data.count(b"\n") + bool(left.data and not left.data.endswith(b"\n"))
 
     def close(self) -> None:
-        """End the thread, unless it is just held up by the reader of our output: as a daemon it does not keep the process."""
+        """End the thread. Where the reader of our output holds it up it stays; it is a daemon and does not keep the process."""
         self.abandon()
         self._give(_CLOSE)
         if self._thread.ident is None:
@@ -139,7 +139,7 @@ class Relay:
             await self._news.wait()
 
     def _waiting(self) -> int:
-        """Bytes that can be taken; one at least if there is a count."""
+        """Return how many bytes can be taken; one at least if there is a count."""
         return self._backlog.size or int(bool(self._backlog) or bool(self._unwritten))
 
     def _give(self, order: bytes) -> None:
@@ -159,7 +159,7 @@ class Relay:
             self._close_descriptors()
 
     def _pass_on(self, *, keep: bool) -> bool:
-        """Pass on, until the pipe's end or, keeping, the last that counts; False by the order to close."""
+        """Pass on until the end of the pipe or, keeping, of the writer's output; return False after the order to close."""
         while (order := self._wait()) != _CLOSE:
             if order == _FINISH and keep:
                 self._pass_last()
@@ -169,7 +169,7 @@ class Relay:
         return False
 
     def _pass_last(self) -> None:
-        """What is in the pipe now; once it has no writers, all that is in it."""
+        """Pass on the bytes in the pipe now; all of them once it has no writer."""
         left = in_pipe(self._source)
         while left > 0:
             left -= self._pass_chunk(min(CHUNK, left), keep=True)
@@ -177,7 +177,7 @@ class Relay:
             pass
 
     def _pass_chunk(self, most: int, *, keep: bool) -> int:
-        """Pass on what there is, and the rest of its last line if that is there as well; return how much it was, 0 at the pipe's end."""
+        """Pass on the next bytes, and the rest of their last line if it is there; return how many, 0 at the end of the pipe."""
         passed: list[tuple[bytes, bytes]] = []
         size = 0
         with self._turn:
@@ -191,14 +191,14 @@ class Relay:
         return size
 
     def _wait(self) -> bytes:
-        """Wait for bytes or an order; return the order if there is one."""
+        """Wait for bytes or an order; return the order, b"" for bytes."""
         poll = select.poll()  # select(2) knows no descriptor above 1023
         poll.register(self._source, select.POLLIN)
         poll.register(self._orders, select.POLLIN)
         return os.read(self._orders, 1) if self._orders in dict(poll.poll()) else b""
 
     def _keep(self, chunk: bytes, rest: bytes) -> None:
-        """Add to what waits, and count what could not be passed on. Full, it waits as long as something is taken, else once, for `patience`."""
+        """Keep the bytes, and count the lines of `rest`, which could not be passed on. A full room is waited for while the collector takes from it."""
         with self._taken:
             if not self._backlog.fits(len(chunk)) and not self._is_stuck:
                 self._is_stuck = not self._taken.wait_for(lambda: self._backlog.fits(len(chunk)) or not self._keeps, self._patience)

@@ -1,4 +1,4 @@
-"""The command of `exec` without an agent: when the agent can't run, or has failed. Passing output on needs none."""
+"""The command of `exec` without an agent, where the agent can't run or has failed. Its output is passed on without one."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 def go_on(error: Exception, child: Child | None, command: Sequence[str], listener: Listener) -> int:
-    """Say why there is no agent from now on, and see to the command's end."""
+    """Print why there is no agent from now on, and wait for the end of the command."""
     reason = str(error) if isinstance(error, OutriderError) else "".join(traceback.format_exception(error)).rstrip()
     say("\n".join(f"outrider: {line}" for line in (*reason.split("\n"), "the command goes on without being observed")))
     return see_to_its_end(child, command, listener)
 
 
 def see_to_its_end(child: Child | None, command: Sequence[str], listener: Listener) -> int:
-    """Start the command unless it runs already, hand signals on, reap, and return its exit code as a shell would."""
-    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # as it may be inherited: the kernel would reap, and keep the exit code
+    """Start the command unless it runs already, hand signals on, reap, and return its exit code as a shell does."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # inherited: the kernel would reap, and keep the exit code
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         process = child.process if child is not None else popen(command)
@@ -50,7 +50,7 @@ def see_to_its_end(child: Child | None, command: Sequence[str], listener: Listen
 def _hand_on(pid: int, number: int, by_terminal: bool) -> None:
     with contextlib.suppress(
         OSError
-    ):  # another user's (`sudo`), or gone this moment: the thread that calls us is needed for the next signal
+    ):  # it runs as another user (`sudo`) or has just ended; the calling thread lives on for the next signal
         if number != signal.SIGCHLD and not (by_terminal and os.getpgid(pid) == os.getpgrp()):
             os.kill(pid, number)
     if number == signal.SIGTSTP:
@@ -58,7 +58,7 @@ def _hand_on(pid: int, number: int, by_terminal: bool) -> None:
 
 
 def _wait_for(pid: int) -> int | None:
-    """Reap children until the command has ended; its exit code, or minus the signal's number; None if other code has waited for it."""
+    """Reap children until the command has ended. Return its exit code or minus the number of its signal; None if other code has waited for it."""
     while True:
         try:
             ended, status = os.waitpid(-1, 0)

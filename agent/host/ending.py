@@ -1,10 +1,10 @@
-"""The end of the sources at an orderly stop: nothing that was written by then is left, if the time allows it.
+"""The end of the sources at an orderly stop: all that is written by then is stored, if there is time.
 
     stop ─▶ sources go on while something is stored or the target lives ─▶ cancelled ─▶ a last reading of what stays ─▶ count ─▶ … ─▶ report
             └───────────────────── all within `shutdown.grace`, or until a second signal ──────────────────────┘      (drain)
 
-A workload that is stopped together with the agent says most in its last second, and its files may go with it. Nothing here is needed for the
-promise: positions and rows agree whenever it is cut off.
+A workload that is stopped together with the agent writes most in its last second, and its files may be deleted with it. The promise does not
+depend on any of this: positions and rows agree whenever it is cut off.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from agent.host.pipeline import Host, Pipeline, RunningSource
 
 QUIET: Final = 0.5
-"""Seconds in which nothing was stored, after which the sources have nothing more: twice what a source of files waits for more."""
+"""Seconds without a commit after which the sources have read everything: twice as long as a source of files waits for more lines."""
 STALLED: Final = 1.0
-"""Seconds in which a last reading has stored nothing, after which it is given up: the spool is full, or does not answer."""
+"""Seconds without a commit after which a last reading is given up: the spool is full, or does not answer."""
 LONG: Final = 1.0
-"""Seconds after which a stop says why it is not over."""
+"""Seconds after which a stop reports why it takes so long."""
 COUNTING: Final = 1.0
-"""Seconds within which what stays unread is counted."""
+"""Seconds to count the unread bytes of a source."""
 _BEAT: Final = 0.05
 
 UNREAD_BYTES: Final = Metric("outrider.stop.unread", Kind.GAUGE, "By", "Bytes that were written and not read when the agent ended.")
@@ -49,7 +49,7 @@ class AgentReadsOn(Event):
 
 @dataclass(frozen=True, slots=True)
 class SourceUnread(Event):
-    """What was written when the agent ended and is not stored. The next start reads it where it is still there."""
+    """Bytes were written when the agent ended and are not stored. The next start reads them if they are still there."""
 
     name = "source unread"
     level = Level.WARNING
@@ -62,31 +62,31 @@ class Ending:
     """The end of one configuration's sources, within `grace` seconds or until `hurry` is set."""
 
     def __init__(self, pipeline: Pipeline, host: Host, grace: float, hurry: asyncio.Event, *, writer_ended: bool = False) -> None:
-        """`writer_ended`: the command of `exec` has ended, and all that it said is stored."""
+        """`writer_ended`: the command of `exec` has ended, and all of its output is stored."""
         self._pipeline = pipeline
         self._host = host
         self._hurry = hurry
         self._writer_ended = writer_ended
         self._began = self._stored_at = host.clock.monotonic()
         self.deadline = self._began + grace
-        """When the grace is over, by the monotonic clock."""
+        """When the grace ends, by the monotonic clock."""
         self._stored = self._count()
         self._is_announced = False
         self._left: dict[str, Unread] = {}
 
     @property
     def spare(self) -> float:
-        """Seconds at the end in which nothing was stored, as far as they were waited for: the senders had them already."""
+        """Seconds since the last commit, which were waited for: the senders have had them already."""
         return min(QUIET + STALLED / 2, self._host.clock.monotonic() - self._stored_at)
 
     async def linger(self) -> None:
-        """Let the sources go on while they bring something, or the target lives."""
+        """Let the sources read while they store something, or the target lives."""
         while self._pipeline.sources and self._may_go_on() and (self._idle() < QUIET or self._target_lives()):
             await self._wait()
         self._writer_ended |= self._pipeline.observer is not None and self._pipeline.observer.all_ended
 
     async def finish(self) -> None:
-        """After the sources: have those that can look once more read what is there now, and close what is open."""
+        """After the end of the sources: let those that can read once more to the present end, and complete open records."""
         finishing = [one for one in self._pipeline.sources if isinstance(one.source, Finishing)]
         if not finishing or not self._may_go_on():
             return
@@ -101,7 +101,7 @@ class Ending:
                 task.cancel()
 
     async def count(self) -> None:
-        """Count what is written and not stored by now; the last collection has these figures."""
+        """Count the bytes that are written and not stored by now; the last collection of metrics has these figures."""
         self._left = {one.name: await self._unread(one) for one in self._pipeline.sources}
         series = [
             Observation(metric, figure, {"source": name})
@@ -111,7 +111,7 @@ class Ending:
         self._host.metrics.publish("ending", series)
 
     async def report(self) -> Unread:
-        """Count again at the very end, for a writer may have gone on while the senders had their time; report it, and return the sum."""
+        """Count again after the drain, in which a writer may have added more; report it, and return the sum."""
         if not self._hurry.is_set():
             await self.count()
         for name, left in self._left.items():
@@ -121,7 +121,7 @@ class Ending:
 
     async def _unread(self, one: RunningSource) -> Unread:
         if isinstance(one.source, Finishing):
-            with contextlib.suppress(TimeoutError, OSError, SpoolError):  # a store or a disk that does not answer: the next start finds out
+            with contextlib.suppress(TimeoutError, OSError, SpoolError):  # the store or the disk does not answer: the next start will know
                 async with asyncio.timeout(COUNTING):
                     return await one.source.unread()
         return Unread()
@@ -129,7 +129,7 @@ class Ending:
     async def _finish(self, one: RunningSource, source: Finishing) -> None:
         try:
             await source.finish(one.intake.emit, writer_ended=self._writer_ended)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the end goes on, and what is left is counted
+        except Exception as error:  # noqa: BLE001 - the end continues whatever it is, and the rest is counted
             self._host.telemetry.emit(
                 AgentDegraded(f"the source {one.name} could not be read to its end: {describe(error)}", "ends without")
             )

@@ -10,8 +10,8 @@ from agent.errors import OutriderError, SpoolError, UnavailableError
 from agent.event_names import CHILD
 from agent.exec import left_behind
 from agent.failures import AgentDegraded
-from agent.host.elsewhere import Elsewhere
 from agent.host.events import SpoolEvent
+from agent.host.fallback_store import FallbackStore
 from agent.record import Drop
 from agent.spool.spool import Spool
 
@@ -29,7 +29,7 @@ ANSWER: Final = 1.0
 """Seconds that the store has to take a count."""
 
 
-async def open_store(settings: Settings, telemetry: Telemetry, *, for_command: bool) -> tuple[Spool, Elsewhere | None]:
+async def open_store(settings: Settings, telemetry: Telemetry, *, for_command: bool) -> tuple[Spool, FallbackStore | None]:
     """The open store, and the directory of its own that it has, if it is not the configured one. OutriderError: it can't be opened."""
     patience = COMMAND_PATIENCE if for_command else START_PATIENCE
     try:
@@ -37,7 +37,7 @@ async def open_store(settings: Settings, telemetry: Telemetry, *, for_command: b
     except OutriderError as error:
         if not for_command:
             raise
-        return await _open_elsewhere(settings, telemetry, error)
+        return await _open_fallback(settings, telemetry, error)
 
 
 async def _open(directory: Path, settings: Settings, telemetry: Telemetry, patience: float) -> Spool:
@@ -50,18 +50,18 @@ async def _open(directory: Path, settings: Settings, telemetry: Telemetry, patie
         raise UnavailableError(f"the state directory {directory} can't be used: {error.strerror}; name another one") from error
 
 
-async def _open_elsewhere(settings: Settings, telemetry: Telemetry, error: OutriderError) -> tuple[Spool, Elsewhere]:
+async def _open_fallback(settings: Settings, telemetry: Telemetry, error: OutriderError) -> tuple[Spool, FallbackStore]:
     try:
-        elsewhere = Elsewhere()
+        fallback = FallbackStore()
     except OSError:
         raise error from None
     try:
-        spool = await _open(elsewhere.directory, settings, telemetry, COMMAND_PATIENCE)
+        spool = await _open(fallback.directory, settings, telemetry, COMMAND_PATIENCE)
     except OutriderError:
-        elsewhere.discard()
+        fallback.discard()
         raise
-    telemetry.emit(AgentDegraded(str(error), f"stores in {elsewhere.directory}"))
-    return spool, elsewhere
+    telemetry.emit(AgentDegraded(str(error), f"stores in {fallback.directory}"))
+    return spool, fallback
 
 
 async def count_left_behind(spool: Spool, state_dir: Path) -> None:

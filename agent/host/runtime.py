@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agent.config.settings import Server, Settings
-    from agent.host.elsewhere import Elsewhere
+    from agent.host.fallback_store import FallbackStore
     from agent.spool.spool import Spool
     from agent.status import PageInputs, Pages
 
@@ -131,9 +131,9 @@ class Agent:
     async def run(self) -> int:
         """Run until stopped; return 0, or the wrapped command's exit code. UnavailableError: address or directory can't be had."""
         library_log.report_to(self._telemetry)
-        spool, elsewhere = await open_store(self._settings, self._telemetry, for_command=bool(self._command))
-        if elsewhere is not None:
-            self._settings = self._settings.model_copy(update={"state_dir": elsewhere.directory})
+        spool, fallback = await open_store(self._settings, self._telemetry, for_command=bool(self._command))
+        if fallback is not None:
+            self._settings = self._settings.model_copy(update={"state_dir": fallback.directory})
         history = History(self._settings.state_dir, self._telemetry)
         try:
             self._instance = await instance(spool, self._clock.wall_ns())
@@ -151,13 +151,13 @@ class Agent:
                 first = self._build(self._settings)
                 self._listen_to_signals(command)
                 await self._run_generations(first)
-                await self._report_the_end(spool, elsewhere)
+                await self._report_the_end(spool, fallback)
                 watch.cancel()
         finally:
             await history.close()
             await spool.close()
-            if elsewhere is not None:
-                elsewhere.leave(self._telemetry)
+            if fallback is not None:
+                fallback.close(self._telemetry)
         return command.code if command else 0
 
     _build: Callable[[Settings], Generation]
@@ -171,13 +171,13 @@ class Agent:
         supervised = functools.partial(supervise, f"source {CHILD}", clock=host.clock, telemetry=host.telemetry)
         return ObservedCommand(child, clock=host.clock, telemetry=host.telemetry, supervise=supervised, stop=self.stop)
 
-    async def _report_the_end(self, spool: Spool, elsewhere: Elsewhere | None) -> None:
+    async def _report_the_end(self, spool: Spool, fallback: FallbackStore | None) -> None:
         try:
             async with asyncio.timeout(ANSWER):
                 pending = sum(line.pending for line in (await spool.ledger()).lines)
                 self._telemetry.emit(AgentStopped(pending=pending, unread_bytes=self._unread.bytes, unread_files=self._unread.files))
-                if elsewhere is not None:
-                    await elsewhere.look(spool)
+                if fallback is not None:
+                    await fallback.inspect(spool)
         except (TimeoutError, SpoolError):
             self._telemetry.emit(AgentDegraded("the store does not answer", "ends without knowing what waits in it"))
         self._telemetry.flush(everything=True)

@@ -44,24 +44,24 @@ class LineStream:
         return None if self._parser.open_offset() is None else self._quiet
 
     def configure(self, format_: str, *, longest: int, quiet: float, now_ns: int) -> None:
-        """Go on with other options, within the line. A record that is open stays open unless the format is another."""
+        """Change the options within the stream. An open record stays open unless the format changes."""
         self._lines.longest, self._quiet = longest, quiet
         if format_ != self._format:
             self.flush(now_ns)
             self._parser, self._format = Parser(format_), format_
 
     def count(self, reason: Drop, number: int) -> None:
-        """Count losses in the batch that comes next."""
+        """Count losses in the next batch."""
         self._counts[reason] += number
 
     def feed(self, data: bytes, now_ns: int) -> None:
-        """Take the next bytes. What they complete is a batch, and so is what is open for too long."""
+        """Take the next bytes. Records that they complete are a batch, and so are records that are open for too long."""
         self._parse(self._lines.feed(self._text.feed(data)), now_ns)
         if self._parser.open_offset() is not None:
             self._add(self._parser.expire(now_ns, self._quiet, max(OPEN_AGE, self._quiet)), self._parser.take_drops())
 
     def skip(self, size: int, now_ns: int) -> None:
-        """So many bytes are lost: the line and the record before them are over."""
+        """So many bytes are lost: the line and the record before them have ended."""
         self._finish_line(now_ns)
         self.flush(now_ns)
         self._text.skip(size)

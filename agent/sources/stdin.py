@@ -1,7 +1,7 @@
 """Reads the lines of standard input (`workload | outrider run`), until its end.
 
-They can't be read again: what was read is held until it is committed, and while the spool is full the oldest that can't be read again makes
-room. Never closes standard input, nor changes its blocking mode. At its end the source is done; the agent goes on with the others.
+They can't be read again. Lines that were read are held until they are committed, and a full spool gives up the oldest rows of such sources. The
+source never closes standard input, nor changes its blocking mode. When the input ends the source ends; the agent continues with the others.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ class Reading:
 
 
 class Stdin:
-    """The source. One run reads to the end; the next run, or the source that takes over, begins with what was not committed.
+    """The source. One run reads to the end; the next run, or the source that takes over, begins with the batches that are not committed.
 
-    `BATCH` is its one position: which batch was committed last. An `emit` that was cut off may have been committed all the same.
+    `BATCH` is its one position: which batch was committed last. An `emit` that was cancelled may have committed its batch.
     """
 
     Config: ClassVar[type[ComponentConfig]] = StdinConfig
@@ -89,14 +89,14 @@ class Stdin:
         await self._send(emit)
 
     def take_over(self, before: Holding) -> None:
-        """Go on within the line, and the record, that `before` stopped in."""
+        """Continue within the line, and the record, in which `before` stopped."""
         if not isinstance(before, Stdin):
             raise TypeError(f"not a stdin source: {before}")
         self.reading, options = before.reading, self._config
         self.reading.stream.configure(options.format, longest=options.max_line_size, quiet=options.quiet, now_ns=self._now())
 
     async def finish(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
-        """Store what was read, and what a pipe holds by now: nobody reads it later."""
+        """Store the lines that were read, and the content of a pipe: no process reads it later."""
         self.reading.stream.feed(waiting_in_pipe(self._fd), self._now())
         self.reading.stream.finish(self._now())
         await self._resume(emit)
@@ -105,7 +105,7 @@ class Stdin:
         """Nothing to release: standard input isn't ours."""
 
     async def _read(self, emit: Callable[[Batch], Awaitable[None]]) -> bytes:
-        """The next bytes; a record that is open for too long is closed meanwhile."""
+        """Wait for the next bytes; a record that is open for too long is closed meanwhile."""
         try:
             async with asyncio.timeout(self.reading.stream.patience):
                 return await read_some(self._fd)
@@ -115,22 +115,22 @@ class Stdin:
         return await read_some(self._fd)
 
     async def _resume(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
-        """Begin with what is not committed."""
+        """Begin with the batches that are not committed."""
         if self.reading.stream.batches and (await self._context.positions()).get(BATCH) == self.reading.mark:
             self.reading.advance()
         await self._send(emit)
 
     async def _send(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
-        """Emit what waits. A batch that fails stays, and is the first of the next run."""
+        """Emit the batches. One that fails stays, and is the first of the next run."""
         while self.reading.stream.batches:
             await emit(self.reading.stream.batches[0]._replace(positions={BATCH: self.reading.mark}))
             self.reading.advance()
 
 
 def waiting_in_pipe(fd: int) -> bytes:
-    """What can be read at once from a pipe or a socket; nothing from anything else."""
+    """Read what a pipe or a socket holds now; nothing from another kind of file."""
     mode = os.fstat(fd).st_mode
     size = in_pipe(fd) if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else 0
-    with contextlib.suppress(BlockingIOError):  # somebody else reads from it as well
+    with contextlib.suppress(BlockingIOError):  # another process reads from it as well
         return os.read(fd, size) if size else b""
     return b""

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Self
 
 EVERY = 0.05
-"""Seconds between two looks."""
+"""Seconds between two readings."""
 
 
 class Waiting:
-    """`with Waiting(pid) as waiting`: looks at the run queue's delay of a process (schedstat, second field), all of its threads together."""
+    """`with Waiting(pid) as waiting`: reads the run queue's delay of all threads of a process (schedstat, second field)."""
 
     def __init__(self, pid: int) -> None:
         self._tasks = Path(f"/proc/{pid}/task")
@@ -21,29 +21,29 @@ class Waiting:
         self._times: list[int] = []
         self._delays: list[int] = []
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look_on)
+        self._thread = threading.Thread(target=self._read_on)
 
     def __enter__(self) -> Self:
-        self._look()
+        self._read()
         self._thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._over.set()
         self._thread.join()
-        self._look()
+        self._read()
 
     def between(self, began: int, ended: int) -> int:
-        """Nanoseconds of delay between two times (Unix epoch, ns), rounded up to whole looks."""
+        """Nanoseconds of delay between two times (Unix epoch, ns), rounded up to whole readings."""
         first = max(0, bisect_right(self._times, began) - 1)
         last = min(len(self._times) - 1, bisect_left(self._times, ended))
         return self._delays[last] - self._delays[first]
 
-    def _look_on(self) -> None:
+    def _read_on(self) -> None:
         while not self._over.wait(EVERY):
-            self._look()
+            self._read()
 
-    def _look(self) -> None:
+    def _read(self) -> None:
         for task in self._tasks.glob("*"):
             try:
                 self._by_task[task.name] = int((task / "schedstat").read_text().split()[1])

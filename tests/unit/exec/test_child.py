@@ -20,7 +20,7 @@ from agent.exec.command import UNKNOWN, Exit, StartError
 from agent.exec.output import Output
 from agent.issues.reading.exits import read_ending
 from agent.record import Origin
-from agent.target.process_records import Observed, ended_record
+from agent.target.process_records import Observed, described, ended_record
 from agent.testing.sink import Sink
 
 TRACEBACK = b'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    f()\nValueError: x\n'
@@ -123,10 +123,12 @@ async def test_a_loss_reaches_the_ledger_with_the_next_batch_that_is_stored():
     assert (sink.refused, sink.drops) == (1, {})
 
 
-@pytest.mark.parametrize(("returncode", "name", "code"), [(-11, "SIGSEGV", 139), (-35, "SIG35", 163), (3, "", 3)])
-def test_every_way_to_end_has_a_name_and_a_code(returncode, name, code):
-    """Also signals that the standard library has no name for."""
-    assert (Exit(returncode).signal_name, Exit(returncode).code) == (name, code)
+@pytest.mark.parametrize(
+    ("returncode", "words", "code"), [(-11, "killed by SIGSEGV", 139), (-35, "killed by SIG35", 163), (3, "exited with code 3", 3)]
+)
+def test_every_way_to_end_has_a_name_and_a_code(returncode, words, code):
+    """So do signals that have no name in the standard library."""
+    assert (described(returncode).words, Exit(returncode).code) == (words, code)
 
 
 @pytest.mark.parametrize(("command", "code"), [(("/no/such/program",), 127), (("/etc/passwd",), 126), (("a\0b",), 126)])

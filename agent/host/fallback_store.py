@@ -1,6 +1,6 @@
-"""A store in a directory of its own, for a command of `exec` that is to run although the configured one can't be used.
+"""A store in a temporary directory, for a command of `exec` that must run although the configured directory can't be used.
 
-Nothing reads it later unless a person sees to it: at the end it is named if something is in it, and deleted if not.
+No later agent reads it by itself: at the end it is named if something is in it, and deleted if not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PREFIX: Final = "outrider-"
 
 @dataclass(frozen=True, slots=True)
 class RecordsLeft(Event):
-    """The command has ended, and what was not delivered lies in a directory that no later agent looks into."""
+    """The command has ended, and records that were not delivered lie in a directory that no later agent looks into."""
 
     name = "records left"
     level = Level.ERROR
@@ -33,23 +33,23 @@ class RecordsLeft(Event):
     fix: str
 
 
-class Elsewhere:
+class FallbackStore:
     """The directory."""
 
     def __init__(self) -> None:
         """OSError if it can't be made."""
         self.directory = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._records: int | None = None
-        """None as long as the store has not said how many it holds."""
+        """None as long as the store has not reported how many it holds."""
 
-    async def look(self, spool: Spool) -> None:
-        """See what is in it, at the end: what waits for a destination, or, if there is none, all."""
+    async def inspect(self, spool: Spool) -> None:
+        """Count the records in it, at the end: those that wait for a destination, or, if there is none, all."""
         stat = await spool.stat()
         waiting = sum(cursor.pending for cursor in stat.cursors) if stat.cursors else stat.records
         self._records = waiting + stat.dead_letters
 
-    def leave(self, telemetry: Telemetry) -> None:
-        """Delete it, or name it. The store is closed."""
+    def close(self, telemetry: Telemetry) -> None:
+        """Delete it, or report where it is. The store is closed by then."""
         if self._records == 0:
             self.discard()
         else:
