@@ -261,11 +261,13 @@ def signals_at_their_defaults():
 
 def side_by_side(situation, wrappers, place):
     """Try a situation with each of the wrappers at once; exit code, output, error output and what is kept, by wrapper."""
-    started = {name: start(name, situation, place) for name in wrappers}
+    variables = environment(place / "state", PYTHONDONTWRITEBYTECODE="1")
+    variables.pop("PYTEST_CURRENT_TEST", None)  # it changes while they are started
+    started = {name: start(name, situation, place, variables) for name in wrappers}
     return {name: result(process, place / name) for name, process in started.items()}
 
 
-def start(name, situation, place):
+def start(name, situation, place, variables):
     """A situation with a wrapper, in a directory of its own."""
     own = place / name
     (own / "kept").mkdir(parents=True)
@@ -274,7 +276,7 @@ def start(name, situation, place):
     return subprocess.Popen(
         ["sh", "-c", situation.script],
         cwd=own,
-        env=environment(place / "state", W=WRAPPERS[name], PYTHONDONTWRITEBYTECODE="1"),
+        env={**variables, "W": WRAPPERS[name]},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
