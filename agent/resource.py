@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from agent.names import CONTAINER_ID, HOST_NAME, OS_TYPE, PROCESS_CREATED, PROCESS_EXECUTABLE
 from agent.target.ending import PROC, began_ns, read_stat
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def service_name(target: str, command: Sequence[str] = ()) -> str:
 def _target_name(target: str) -> str:
     kind, _, rest = target.partition(":")
     if kind == "pid":
-        return process(int(rest)).get("process.executable.name", "")
+        return process(int(rest)).get(PROCESS_EXECUTABLE, "")
     if kind == "name":
         found = _LITERAL.search(rest)
         return found.group() if found else ""
@@ -65,7 +66,7 @@ def _target_name(target: str) -> str:
 
 def environment(env: Mapping[str, str], proc: Path = PROC) -> dict[str, str]:
     """`host.name`, `os.type`, and `k8s.*` where the agent runs in a pod: the workload's pod is the agent's."""
-    found = {"host.name": socket.gethostname(), "os.type": "linux"}
+    found = {HOST_NAME: socket.gethostname(), OS_TYPE: "linux"}
     if "KUBERNETES_SERVICE_HOST" not in env:
         return found
     known = {key: next((env[name] for name in names if env.get(name)), "") for key, names in _KUBERNETES.items()}
@@ -81,16 +82,16 @@ def process(pid: int, proc: Path = PROC) -> dict[str, str]:
     if stat is None:
         return {}
     found = {
-        "process.executable.name": stat.name,
-        "process.creation.time": iso(began_ns(stat.start, time.time_ns())),
+        PROCESS_EXECUTABLE: stat.name,
+        PROCESS_CREATED: iso(began_ns(stat.start, time.time_ns())),
     }
     try:
         path = str((proc / str(pid) / "exe").readlink()).removesuffix(" (deleted)")
-        found |= {"process.executable.path": path, "process.executable.name": Path(path).name}
+        found |= {"process.executable.path": path, PROCESS_EXECUTABLE: Path(path).name}
     except OSError:
         pass  # another user's process: the kernel's name for it remains
     if container := container_id(pid, proc):
-        found["container.id"] = container
+        found[CONTAINER_ID] = container
     return found
 
 
@@ -125,9 +126,9 @@ def of_log_path(*paths: str) -> dict[str, Value]:
             found["k8s.container.restart_count"] = int(restarts)
         elif match := _LINKS.search(path):
             pod, namespace, container, number = match.groups()
-            found |= {"k8s.namespace.name": namespace, "k8s.pod.name": pod, "k8s.container.name": container, "container.id": number}
+            found |= {"k8s.namespace.name": namespace, "k8s.pod.name": pod, "k8s.container.name": container, CONTAINER_ID: number}
         elif match := _ENGINES.search(path):
-            found["container.id"] = match.group(1)
+            found[CONTAINER_ID] = match.group(1)
     return found
 
 

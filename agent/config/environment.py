@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote
 
 from agent.config.tree import Data, Fault, Place, Route, Tree, dotted
+from agent.names import SERVICE_NAME
 from agent.registry import TARGET_SAMPLER
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ VARIABLES: Final = {
     "OUTRIDER_WEB_CONFIG": "`web.config` file of the pages: TLS, users",
     "OUTRIDER_SHUTDOWN_GRACE": "longest time to continue reading after SIGTERM, such as `8s`",
     "OUTRIDER_TESTRUN_DIR": "not available in this version",
-    "OTEL_SERVICE_NAME": "service.name",
+    "OTEL_SERVICE_NAME": "the name of the service: `service.name`",
     "OTEL_RESOURCE_ATTRIBUTES": "key=value pairs, comma-separated, percent-encoded",
     "OTEL_METRIC_EXPORT_INTERVAL": "how often metrics are sent, in milliseconds",
     "OTEL_EXPORTER_OTLP_*": "where and how logs, metrics and traces are sent: the standard variables, common and per signal",
@@ -105,7 +106,7 @@ class _Builder:
 
     def service(self) -> None:
         attributes = self._resource_attributes()
-        name = attributes.pop("service.name", None)
+        name = attributes.pop(SERVICE_NAME, None)
         if attributes:
             self._put("OTEL_RESOURCE_ATTRIBUTES", ("service", "attributes"), attributes)
         if name:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from agent.component import ComponentConfig  # noqa: TC001 - pydantic reads it
 from agent.issues.envelope.names import command_slug, is_slug
+from agent.names import SERVICE_NAME
 from agent.net.addresses import is_loopback
 from agent.options import Address, Duration, FilePath, Interval, OptionError, ReadableFile, Secret, Size, split_address
 from agent.parse.patterns import Pattern  # noqa: TC001 - pydantic reads it
@@ -65,9 +66,9 @@ class Service(Section):
     def resource(self) -> dict[str, str]:
         """All resource attributes, `service.name` first; configured values win over detected ones."""
         return {
-            "service.name": self.name,
+            SERVICE_NAME: self.name,
             **self._detected,
-            **{key: value for key, value in self.attributes.items() if key != "service.name"},
+            **{key: value for key, value in self.attributes.items() if key != SERVICE_NAME},
         }
 
     def completed(self, name: str, detected: dict[str, str]) -> Service:
@@ -79,7 +80,7 @@ class Service(Section):
 
     def given(self) -> frozenset[str]:
         """The names of the attributes that the configuration gives."""
-        return frozenset(self.attributes) | ({"service.name"} if "name" in self.model_fields_set else set())
+        return frozenset(self.attributes) | ({SERVICE_NAME} if "name" in self.model_fields_set else set())
 
 
 class Spool(Section):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from agent.names import EVENT_NAME
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,8 +24,6 @@ USUAL: Final = 2048
 _LONGEST: Final = 128
 """Longer texts hardly ever repeat and are not remembered."""
 _MAX_INT: Final = 2**63
-EVENT_NAME: Final = "event.name"
-"""The attribute that becomes the record's event name."""
 _double: Final = Struct("<d").pack
 
 

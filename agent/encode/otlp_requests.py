@@ -15,6 +15,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord as Message
 
 from agent.columns import Block, Records
 from agent.encode.any_value import delimited
+from agent.names import EVENT_NAME
 from agent.record import LogRecord, Origin, Scope, Signal
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _record(offset: int, line: bytes, origin: Origin) -> LogRecord:
     message = Message.FromString(line)
     attributes = pairs(message.attributes)
     if message.event_name:
-        attributes.setdefault("event.name", message.event_name)
+        attributes.setdefault(EVENT_NAME, message.event_name)
     return LogRecord(
         message.time_unix_nano,
         message.observed_time_unix_nano,

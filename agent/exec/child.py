@@ -20,11 +20,11 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from agent.event_names import PROCESS_EXITED
 from agent.exec.command import Exit, popen
 from agent.exec.left_behind import hand_over
 from agent.exec.output import Output
 from agent.exec.relay import Relay
+from agent.names import EVENT_NAME, LOG_STREAM, PROCESS_BEGAN, PROCESS_CREATED, PROCESS_EXECUTABLE, PROCESS_EXITED, PROCESS_PID
 from agent.record import Batch, LogRecord, Origin
 from agent.resource import iso
 from agent.target.oom import memory_events, oom_kills
@@ -102,7 +102,7 @@ class Child:
         return child
 
     def _output(self, relay: Relay, name: str) -> Output:
-        origin = Origin(f"child:{self.pid}:{self.began_ns}:{name}", {"log.iostream": name})
+        origin = Origin(f"child:{self.pid}:{self.began_ns}:{name}", {LOG_STREAM: name})
         return Output(relay, origin, self._options.format, self._now)
 
     @property
@@ -181,11 +181,11 @@ class Child:
         now, kills = self._now(), (oom_kills(self._memory) or 0) - self._oom_kills
         end = described(how.returncode, requested=how.code - 128 in self._asked, oom_kills=kills)
         attributes: dict[str, Value] = {
-            "event.name": PROCESS_EXITED,
-            "process.pid": self.pid,
-            "process.began": self.began_ns,
-            "process.creation.time": iso(self.began_ns),
-            "process.executable.name": Path(self._options.command[0]).name,
+            EVENT_NAME: PROCESS_EXITED,
+            PROCESS_PID: self.pid,
+            PROCESS_BEGAN: self.began_ns,
+            PROCESS_CREATED: iso(self.began_ns),
+            PROCESS_EXECUTABLE: Path(self._options.command[0]).name,
             **end.attributes,
         }
         return LogRecord(now, now, end.severity, end.severity.name, f"process {end.words}", attributes, Origin(f"child:{self.pid}:exit"), 0)

@@ -28,6 +28,7 @@ from agent.issues.envelope.items import client_report
 from agent.issues.envelope.names import changes, environment, environment_of, release, release_of
 from agent.issues.envelope.trim import fit, steps
 from agent.metrics import Kind, Metric
+from agent.names import SERVICE_NAME
 from agent.net.http_client import HttpClient, HttpError, Request, Response, TlsOptions
 from agent.net.proxy import ProxyUrl, chooser
 from agent.options import Duration, Interval, Secret, Size  # noqa: TC001 - pydantic reads them
@@ -130,7 +131,7 @@ class Sentry:
 
     async def check(self) -> str:
         """Send a test event as the workload's, or, to a project that takes only others, as the first of those; say what came of it."""
-        own = self._context.resource.get("service.name", "")
+        own = self._context.resource.get(SERVICE_NAME, "")
         service = own if self._takes(own) else self._config.services[0]
         accepted = await self._export(check_row(service, self._context.clock.wall_ns()), Attempt())
         if accepted.rejected:

@@ -10,12 +10,12 @@ from agent import __version__
 from agent.component import Context, Observing, Settling, Tapping, Verbatim
 from agent.config.settings import SamplerEntry
 from agent.encode.otlp_logs import LogEncoder
-from agent.event_names import TARGET
 from agent.host.intake import Intake, Way
 from agent.host.observing import Observer
 from agent.host.pipeline import Pipeline, RunningSource
 from agent.host.probing import ProbePoller
 from agent.host.sampling import SamplerPoller
+from agent.names import PROCESS_PID, TARGET
 from agent.record import Owner, Signal
 from agent.redact.redactor import Redactor
 from agent.registry import TARGET_SAMPLER, Kind, load
@@ -71,7 +71,7 @@ class Builder:
 
     def identify(self, pid: int) -> None:
         """The workload is this process: what is collected from now on says so, but for what the configuration says itself."""
-        resource: dict[str, str | int] = {"process.pid": pid, **process(pid), **self._resource}
+        resource: dict[str, str | int] = {PROCESS_PID: pid, **process(pid), **self._resource}
         self._encoder.describe(resource)
         self._host.metrics.describe(resource)
 

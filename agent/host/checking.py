@@ -14,6 +14,7 @@ from agent.errors import OutriderError, RejectedError
 from agent.host.builder import Builder
 from agent.host.pipeline import Host
 from agent.metrics import Kind, Metric, Metrics, Observation
+from agent.names import EVENT_NAME, SERVICE_NAME
 from agent.record import LogRecord, Origin, Payload, Row, Severity, Signal
 from agent.spool.spool import Spool
 from agent.telemetry import Telemetry
@@ -106,7 +107,7 @@ def example(signal: Signal, settings: Settings) -> Row:
 
 def _log(settings: Settings) -> Payload:
     now = SystemClock().wall_ns()
-    record = LogRecord(now, now, Severity.INFO, "INFO", TEXT, {"event.name": "outrider.check"}, Origin("check"), 0)
+    record = LogRecord(now, now, Severity.INFO, "INFO", TEXT, {EVENT_NAME: "outrider.check"}, Origin("check"), 0)
     return Payload(Signal.LOGS, 1, LogEncoder(settings.service.resource()).encode([record]))
 
 
@@ -129,7 +130,7 @@ def _error(settings: Settings) -> Payload:
         "platform": "other",
         "message": TEXT,
     }
-    body = make([json_item("event", event)], service=settings.service.resource().get("service.name", ""), event_id=event_id)
+    body = make([json_item("event", event)], service=settings.service.resource().get(SERVICE_NAME, ""), event_id=event_id)
     return Payload(Signal.SENTRY_ERROR, 1, body)
 
 

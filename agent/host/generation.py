@@ -19,7 +19,6 @@ from agent import __version__
 from agent.component import Observing, Unread
 from agent.crash import crash_point
 from agent.errors import SpoolError, UnavailableError
-from agent.event_names import CHILD
 from agent.failures import AgentDegraded
 from agent.host import background
 from agent.host.builder import Builder
@@ -31,6 +30,7 @@ from agent.host.identity import watched
 from agent.host.metric_rows import MetricRows
 from agent.host.status_reader import StatusReader
 from agent.host.supervise import supervise
+from agent.names import CHILD
 from agent.status import PageInputs
 from agent.telemetry import Event, Level
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from agent import resource
 from agent.component import Targeted
 from agent.errors import SpoolError
+from agent.names import SERVICE_INSTANCE_ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 OWNER: Final = "outrider.resource"
 """The source name under which the spool keeps the id."""
-INSTANCE: Final = "service.instance.id"
+INSTANCE: Final = SERVICE_INSTANCE_ID
 ANSWER: Final = 1.0
 """Seconds that the store has to give the id: a command is not to wait for it."""
 

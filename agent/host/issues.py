@@ -6,7 +6,6 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from agent.component import Labelling
-from agent.event_names import CHILD, TARGET
 from agent.issues.envelope.names import environment, environment_of, release, release_of
 from agent.issues.event.completer import LazyCompleter
 from agent.issues.event.frames import EncodeOptions, NoSourceCode
@@ -17,6 +16,7 @@ from agent.issues.issues import IssueOptions, assemble
 from agent.issues.reading.rules import Rules
 from agent.issues.reading.subject import resource_subject
 from agent.issues.runs.run import Reporting
+from agent.names import CHILD, TARGET
 from agent.parse.patterns import compile_pattern
 from agent.record import Severity
 

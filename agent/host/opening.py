@@ -7,11 +7,11 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import OutriderError, SpoolError, UnavailableError
-from agent.event_names import CHILD
 from agent.exec import left_behind
 from agent.failures import AgentDegraded
 from agent.host.events import SpoolEvent
 from agent.host.fallback_store import FallbackStore
+from agent.names import CHILD
 from agent.record import Drop
 from agent.spool.spool import Spool
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from agent.clock import every
 from agent.component import ProbeResult
 from agent.errors import SpoolError, describe
-from agent.event_names import PROBE_CHANGED
 from agent.failures import ComponentFailed
 from agent.metrics import Kind, Metric, Observation, checked
+from agent.names import EVENT_NAME, PROBE_CHANGED, PROBE_NAME, PROBE_TARGET
 from agent.record import Batch, LogRecord, Origin, Severity
 from agent.retry import Backoff
 from agent.telemetry import Event, Level
@@ -145,7 +145,7 @@ class ProbePoller:
         self._answered = context.clock.monotonic()
         self._changes: deque[Change] = deque(maxlen=_UNSENT)
         self._unsent: deque[LogRecord] = deque(maxlen=_UNSENT)
-        self._origin = Origin(f"probe:{self.name}", {"probe.name": self.name, "probe.target": probe.target})
+        self._origin = Origin(f"probe:{self.name}", {PROBE_NAME: self.name, PROBE_TARGET: probe.target})
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -239,7 +239,7 @@ def worth_telling(before: State, after: State) -> bool:
 def change_record(look: Look, origin: Origin, *, planned: bool = False) -> LogRecord:
     """A change of state as a log record, an error unless the end was `planned`. Its offset is its time: an origin of its own has no other running number that survives us."""
     attributes: dict[str, Value] = {
-        "event.name": PROBE_CHANGED,
+        EVENT_NAME: PROBE_CHANGED,
         "probe.state": look.state.value,
         "probe.duration": look.seconds,
         "probe.reason": look.reason,

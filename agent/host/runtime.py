@@ -17,7 +17,6 @@ from agent import signals
 from agent.clock import SystemClock
 from agent.component import Unread
 from agent.errors import ConfigError, OutriderError, SpoolError, UnavailableError, describe, first_cause
-from agent.event_names import CHILD
 from agent.exec import unobserved
 from agent.exec.child import ChildOptions
 from agent.exec.listener import Listener
@@ -33,6 +32,7 @@ from agent.host.opening import count_left_behind, open_store
 from agent.host.pipeline import Host
 from agent.host.supervise import supervise
 from agent.metrics import Metrics
+from agent.names import CHILD
 from agent.telemetry import Level, Telemetry, configure_logging
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from agent.columns import first_origin
-from agent.event_names import TARGET
 from agent.issues.changes import BatchChanges
 from agent.issues.folding.windows import Choice
 from agent.issues.reading.grouping import key_of
 from agent.issues.reading.rules import is_child, is_exit
 from agent.metrics import Kind, Metric
+from agent.names import TARGET
 from agent.record import Detected
 from agent.telemetry import Event, Level
 

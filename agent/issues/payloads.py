@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from agent.columns import unusual
-from agent.event_names import CHILD
 from agent.issues.envelope.format import Envelope, Item, decode, dump, encode, make, timestamp
 from agent.issues.envelope.items import client_report, identifier, logs, payload
 from agent.issues.envelope.trim import MAX_EVENT, fit
 from agent.issues.event.encode import encode_event, with_occurrences
+from agent.names import CHILD, SERVICE_NAME
 from agent.record import Payload, Signal
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class EventPayloads:
         event = with_occurrences(orjson.loads(summary.event), window.folded, window.first_ns, window.last_ns, window.values)
         event |= {"event_id": number, "timestamp": timestamp(window.last_ns)}
         tags = event.get("tags")
-        service = tags.get("service.name") if isinstance(tags, dict) else None
+        service = tags.get(SERVICE_NAME) if isinstance(tags, dict) else None
         return _fitting([Item("event", await self._completer.complete(event))], number, str(service or self.service))
 
     def report(self, folded: int, dropped: int) -> list[Payload]:

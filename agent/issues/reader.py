@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.event_names import PROCESS_EXITED, PROCESS_OOM_KILLED, PROCESS_STARTED
 from agent.issues.reading.exit_cause import is_death
 from agent.issues.reading.exits import exit_event, explains, kill_event, loop_event, read_ending
 from agent.issues.reading.record_event import record_event
 from agent.issues.reading.record_fields import time_of
 from agent.issues.reading.rules import is_child, is_of_process
 from agent.issues.runs.run import place_of
+from agent.names import EVENT_NAME, PROCESS_EXITED, PROCESS_OOM_KILLED, PROCESS_STARTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ class RecordReader:
 
     def events(self, record: LogRecord, changes: BatchChanges) -> Iterator[ErrorEvent]:
         """The events of one record."""
-        name = record.attributes.get("event.name") if is_of_process(record) else None
+        name = record.attributes.get(EVENT_NAME) if is_of_process(record) else None
         if name == PROCESS_EXITED:
             yield from self._of_exit(record, changes)
         elif name == PROCESS_STARTED:

@@ -19,6 +19,7 @@ import re
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
+from agent.names import HTTP_STATUS
 from agent.parse.limits import to_text
 from agent.parse.parsed import Parsed
 from agent.parse.severity import ERROR, WARN, of_status
@@ -74,7 +75,7 @@ _NAMES: Final = (
     ("frontend", "haproxy.frontend"), ("backend", "haproxy.backend"), ("server", "haproxy.server"), ("end", "haproxy.termination_state"),
 )  # fmt: skip
 _NUMBERS: Final = (
-    ("status", "http.response.status_code"), ("size", "http.response.body.size"), ("received", "http.request.body.size"), ("port", "client.port"),
+    ("status", HTTP_STATUS), ("size", "http.response.body.size"), ("received", "http.request.body.size"), ("port", "client.port"),
     ("hostport", "server.port"),
 )  # fmt: skip
 

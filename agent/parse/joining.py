@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from agent.names import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE
 from agent.parse.announcements import announces, announces_death
 from agent.parse.exceptions import ExceptionInfo, FatalError
 from agent.parse.limits import INCOMPLETE, MAX_JOINED_BYTES, MAX_JOINED_LINES, MAX_TEXT, cut, to_text
@@ -23,9 +24,9 @@ from agent.parse.traceback_extent import (
 )
 from agent.parse.traceback_lines import ANSI
 
-STACKTRACE: Final = "exception.stacktrace"
-TYPE: Final = "exception.type"
-MESSAGE: Final = "exception.message"
+STACKTRACE: Final = EXCEPTION_STACKTRACE
+TYPE: Final = EXCEPTION_TYPE
+MESSAGE: Final = EXCEPTION_MESSAGE
 _BEGINNINGS: Final = ("<module>", "_bootstrap", "_bootstrap_inner")
 """Where a program and a thread begin; a thread's announcement may be torn off when two of them die together."""
 _HEADED: Final = re.compile(r"(?:\s*\+ Exception Group |\s*)Traceback \(most recent call last\):\s*$")

@@ -18,6 +18,8 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Final
 
+from agent.names import EXCEPTION_STACKTRACE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -51,7 +53,7 @@ def _loguru(fields: Fields) -> Fields:
     flat["time"] = (time.get("repr") or time.get("timestamp")) if isinstance(time, dict) else time
     text = fields.get("text")
     if record.get("exception") and isinstance(text, str):
-        flat["exception.stacktrace"] = text
+        flat[EXCEPTION_STACKTRACE] = text
     return flat
 
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from agent.names import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE
 from agent.parse.exceptions import render
 from agent.parse.traceback_json import from_structured
 
 if TYPE_CHECKING:
     from agent.record import Value
 
-TYPE: Final = "exception.type"
-MESSAGE: Final = "exception.message"
-STACKTRACE: Final = "exception.stacktrace"
+TYPE: Final = EXCEPTION_TYPE
+MESSAGE: Final = EXCEPTION_MESSAGE
+STACKTRACE: Final = EXCEPTION_STACKTRACE
 _TEXTS: Final = frozenset(("@x", "Exception"))
 _NET: Final = re.compile(r"([\w.+`]{1,256}): ([^\r\n]{0,4096})")
 

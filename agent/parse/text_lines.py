@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
+from agent.names import PROCESS_PID, SERVICE_NAME
 from agent.parse import access, pairs, trace_context
 from agent.parse.layouts import ALTERNATIVE, BEGINS, LAYOUTS, SIGNED, SIGNS, TIMED, WORDED, Layout
 from agent.parse.limits import to_text
@@ -33,9 +34,9 @@ _ATTRIBUTES: Final = {
     "process": "process.name",
     "thread": "thread.name",
     "tid": "thread.id",
-    "pid": "process.pid",
+    "pid": PROCESS_PID,
     "invocation": "faas.invocation_id",
-    "service": "service.name",
+    "service": SERVICE_NAME,
     "client": "client.address",
     "port": "client.port",
     "database": "db.namespace",

@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from agent.names import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE
 from agent.parse.exceptions import NOT_TRUNCATED, ExceptionInfo, Frame, Truncated
 from agent.parse.traceback import parse_exception_text, parse_stack, parse_traceback
 from agent.parse.traceback_build import MAX_BOXES, MAX_HEIGHT, MAX_LINKS, split_type
@@ -30,12 +31,12 @@ _TEXT_KEYS: Final = (
     "exc_text",
     "error.stack_trace",
     "error.stack",
-    "exception.stacktrace",
+    EXCEPTION_STACKTRACE,
     "stack_trace",
     "traceback",
 )
 _FIELDS: Final = (
-    ("exception.type", "exception.message", "exception.stacktrace"),
+    (EXCEPTION_TYPE, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE),
     ("error.type", "error.message", "error.stack_trace"),
     ("error.kind", "error.message", "error.stack"),
 )

@@ -13,6 +13,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from agent.names import HTTP_STATUS
 from agent.parse.limits import to_text
 from agent.parse.parsed import Parsed
 from agent.parse.severity import of_status
@@ -36,7 +37,7 @@ _MOST_FIELDS: Final = 96
 _NAMES: Final = {
     "c-ip": "client.address", "c-port": "client.port", "s-ip": "server.address", "s-port": "server.port", "cs-host": "server.address",
     "cs(host)": "server.address", "cs-method": "http.request.method", "cs-uri-stem": "url.path", "cs-uri-query": "url.query",
-    "cs-username": "user.name", "cs(user-agent)": "user_agent.original", "sc-status": "http.response.status_code", "sc-bytes": "http.response.body.size",
+    "cs-username": "user.name", "cs(user-agent)": "user_agent.original", "sc-status": HTTP_STATUS, "sc-bytes": "http.response.body.size",
     "cs-bytes": "http.request.body.size", "src-ip": "source.address", "dst-ip": "destination.address", "src-port": "source.port",
     "dst-port": "destination.port",
 }  # fmt: skip
@@ -69,7 +70,7 @@ def parse(line: bytes, fields: str = _IIS) -> Parsed | None:
     if not time_ns and not _TIMES.isdisjoint(names):
         return None
     attributes = dict(_attribute(name, value) for name, value in values.items() if name not in _TIMES)
-    status = attributes.get("http.response.status_code")
+    status = attributes.get(HTTP_STATUS)
     return Parsed(text, attributes, time_ns, of_status(status) if isinstance(status, int) and status >= 100 else 0)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from agent.names import LOG_STREAM
 from agent.parse.containers import BY_NAME, CONTAINERS, Container, Wrapped
 from agent.parse.dialect import CHANGE_AFTER, UNKNOWN, Known
 from agent.parse.exceptions import HEADER
@@ -26,7 +27,7 @@ from agent.record import Drop
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-IOSTREAM: Final = "log.iostream"
+IOSTREAM: Final = LOG_STREAM
 HEADER_BYTES: Final = HEADER.encode()
 _ITSELF: Final = ""
 """The stream of lines that nobody wrapped."""

@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from agent.health import Health
+from agent.names import SERVICE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,7 +37,7 @@ class Html(str):
 
 def render(status: Status, *, refresh: int = 0) -> str:
     """Return the page; `refresh` > 0 makes the browser reload it after that many seconds."""
-    service = status.resource.get("service.name", "unknown service")
+    service = status.resource.get(SERVICE_NAME, "unknown service")
     meta = f'<meta http-equiv="refresh" content="{refresh}">' if refresh else ""
     return f"""<!doctype html>
 <html lang="en">
@@ -142,7 +143,7 @@ def _about(status: Status) -> str:
         "running since": ago(status.started_ns, status.now_ns),
         "process": str(status.pid),
         "state directory": status.state_dir,
-        **{key: value for key, value in status.resource.items() if key != "service.name"},
+        **{key: value for key, value in status.resource.items() if key != SERVICE_NAME},
     }
     return _table("About", ("what", "value"), facts.items(), "")
 

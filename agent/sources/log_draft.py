@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from agent.columns import Records
+from agent.names import LOG_FILE_PATH
 from agent.parse.lines import Parser
 from agent.record import Batch, Origin
 from agent.resource import of_log_path
@@ -90,7 +91,7 @@ class Parsers:
 def origin_of(stream: Stream) -> Origin:
     """Where the records of a content come from, in the terms of the OpenTelemetry semantic conventions (attributes `log.file.*`)."""
     attributes: dict[str, Value] = {
-        "log.file.path": printable(stream.name),
+        LOG_FILE_PATH: printable(stream.name),
         "log.file.name": printable(os.path.basename(stream.name)),
     }
     if stream.home != stream.name:

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from agent.component import ComponentConfig, Context, Holding
 from agent.fds import in_pipe, read_some
+from agent.names import LOG_STREAM
 from agent.options import Interval, Size  # noqa: TC001 - pydantic reads them
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.parse.line_stream import LineStream
@@ -76,7 +77,7 @@ class Stdin:
         self._context = context
         self._now = context.clock.wall_ns
         self._fd = fd
-        origin = Origin(f"stdin:{self._now()}", {"log.iostream": "stdin"})
+        origin = Origin(f"stdin:{self._now()}", {LOG_STREAM: "stdin"})
         self.reading = Reading(LineStream(origin, config.format, longest=config.max_line_size, quiet=config.quiet))
 
     async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:

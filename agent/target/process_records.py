@@ -11,7 +11,22 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from agent.event_names import PROCESS_EXITED, PROCESS_OOM_KILLED, PROCESS_STARTED
+from agent.names import (
+    EVENT_NAME,
+    EXIT_CODE,
+    EXIT_OOM_KILLS,
+    EXIT_REQUESTED,
+    EXIT_SIGNAL,
+    EXIT_UNKNOWN,
+    PROCESS_BEGAN,
+    PROCESS_CREATED,
+    PROCESS_EXECUTABLE,
+    PROCESS_EXITED,
+    PROCESS_OOM_KILLED,
+    PROCESS_PID,
+    PROCESS_STARTED,
+    TARGET_EMPTIED,
+)
 from agent.record import LogRecord, Origin, Severity, Value
 from agent.resource import iso
 from agent.signals import name_of
@@ -50,19 +65,19 @@ def load(stored: bytes) -> Observed:
 
 def started_record(process: Observed, now_ns: int) -> LogRecord:
     """It is watched from now on."""
-    return _record(process, PROCESS_STARTED, Severity.INFO, f"watching {_who(process)}", now_ns, **{"process.began": process.began_ns})
+    return _record(process, PROCESS_STARTED, Severity.INFO, f"watching {_who(process)}", now_ns, **{PROCESS_BEGAN: process.began_ns})
 
 
 def killed_record(process: Observed, kills: int, now_ns: int) -> LogRecord:
     """The kernel has killed others in its cgroup, and it lives on."""
     body = f"the kernel has killed {kills} process(es) in the cgroup of {process.program} (pid {process.pid}) for want of memory"
-    return _record(process, PROCESS_OOM_KILLED, Severity.FATAL, body, now_ns, **{"process.exit.oom_kills": kills})
+    return _record(process, PROCESS_OOM_KILLED, Severity.FATAL, body, now_ns, **{EXIT_OOM_KILLS: kills})
 
 
 def ended_record(process: Observed, status: int | None, oom_kills: int, now_ns: int, *, emptied: bool) -> LogRecord:
     """It has ended with a wait status (None: unknown); `emptied`: no other main process of the target lives on."""
     end = described(None if status is None else os.waitstatus_to_exitcode(status), oom_kills=oom_kills)
-    more: dict[str, Value] = {"outrider.target.emptied": emptied} if status is None else {}
+    more: dict[str, Value] = {TARGET_EMPTIED: emptied} if status is None else {}
     return _record(process, PROCESS_EXITED, end.severity, f"{_who(process)} {end.words}", now_ns, **end.attributes, **more)
 
 
@@ -77,17 +92,17 @@ class End(NamedTuple):
 
 def described(returncode: int | None, *, requested: bool = False, oom_kills: int = 0) -> End:
     """Describe an end. `returncode`: as `subprocess` gives it, None if it is unknown; `requested`: a signal of ours asked for it."""
-    attributes: dict[str, Value] = {"process.exit.oom_kills": oom_kills} if oom_kills else {}
+    attributes: dict[str, Value] = {EXIT_OOM_KILLS: oom_kills} if oom_kills else {}
     requested = requested or planned(returncode)
     if requested:
-        attributes["process.exit.requested"] = True
+        attributes[EXIT_REQUESTED] = True
     if returncode is None:
-        return End(Severity.WARN, "ended, and its exit code is unknown", attributes | {"process.exit.unknown": True})
+        return End(Severity.WARN, "ended, and its exit code is unknown", attributes | {EXIT_UNKNOWN: True})
     if returncode < 0:
         name, severity = name_of(-returncode), Severity.INFO if requested else Severity.FATAL
-        return End(severity, f"killed by {name}", attributes | {"process.exit.signal": name})
+        return End(severity, f"killed by {name}", attributes | {EXIT_SIGNAL: name})
     severity = Severity.INFO if returncode == 0 or requested else Severity.ERROR
-    return End(severity, f"exited with code {returncode}", attributes | {"process.exit.code": returncode})
+    return End(severity, f"exited with code {returncode}", attributes | {EXIT_CODE: returncode})
 
 
 def planned(returncode: int | None) -> bool:
@@ -107,9 +122,9 @@ def _who(process: Observed) -> str:
 
 def _record(process: Observed, event: str, severity: Severity, body: str, now_ns: int, **more: Value) -> LogRecord:
     known: dict[str, Value] = {
-        "event.name": event,
-        "process.pid": process.pid,
-        "process.executable.name": process.program,
-        "process.creation.time": iso(process.began_ns),
+        EVENT_NAME: event,
+        PROCESS_PID: process.pid,
+        PROCESS_EXECUTABLE: process.program,
+        PROCESS_CREATED: iso(process.began_ns),
     }
     return LogRecord(now_ns, now_ns, severity, severity.name, body, known | more, Origin(process.key), now_ns)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agent.clock import SystemClock
 from agent.component import Context
 from agent.metrics import Metrics
+from agent.names import SERVICE_NAME
 from agent.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -25,6 +26,6 @@ def make_context(
 ) -> Context:
     """A context with instruments of its own; real time unless a clock is given."""
     clock = clock or SystemClock()
-    resource = {"service.name": "test"}
+    resource = {SERVICE_NAME: "test"}
     metrics = Metrics(resource, clock)
     return Context(name, clock, metrics, Telemetry(metrics, clock), resource, positions)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.event_names import CHILD, TARGET
 from agent.issues.folding.windows import FoldingLimits
 from agent.issues.issues import IssueOptions, assemble
 from agent.issues.runs.run import Reporting
+from agent.names import CHILD, TARGET
 from agent.record import LogRecord, Severity
 from agent.target.process_records import Observed, ended_record, started_record
 from agent.testing.clock import FakeClock

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 
-from agent.event_names import PROCESS_EXITED
 from agent.issues.envelope.format import decode
+from agent.names import PROCESS_EXITED
 from agent.record import LogRecord, Origin, Owner, Severity
 from agent.testing.spool import MemorySpool
 from tests.support.sentry import NOW_NS

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import pytest
 
-from agent import registry
+from agent import names, registry
 
 ROOT = Path(__file__).parents[2]
 
 LAYERS = {
-    0: "record columns errors crash event_names",
+    0: "record columns errors crash names",
     1: "clock retry options fds writable lean signals metrics own_log fold notices telemetry failures component",
     2: "parse encode issues redact tail target net resource health",
     3: "spool history sources exporters exec testing status",
@@ -95,6 +95,21 @@ def targets(node: ast.AST) -> list[str]:
 def top(module: str) -> str:
     """The part of the layout that a module belongs to: `spool` of `agent.spool.tables`."""
     return module.split(".")[1] if "." in module else ""
+
+
+def test_shared_names_stand_once():
+    """An attribute or event name that several parts use is written in `agent/names.py` and nowhere else."""
+    attributes = re.compile(r"[a-z_]+(\.[a-z_]+)+")
+    shared = {value for name, value in vars(names).items() if name.isupper() and attributes.fullmatch(value)}
+    assert len(shared) > 20
+    elsewhere = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {node.value}"
+        for path in sorted((ROOT / "agent").rglob("*.py"))
+        if path != ROOT / "agent" / "names.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in shared
+    ]
+    assert elsewhere == []
 
 
 def test_every_module_has_a_layer():

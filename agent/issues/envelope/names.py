@@ -19,6 +19,8 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
+from agent.names import DEPLOYMENT_ENVIRONMENT, DEPLOYMENT_ENVIRONMENT_BEFORE, SERVICE_NAME, SERVICE_VERSION
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -93,13 +95,13 @@ def environment(text: str) -> str:
 
 def release_of(resource: Mapping[str, str]) -> str:
     """`name@version` of a resource; "" without a version. As it is written: see `release`."""
-    version = resource.get("service.version", "")
-    return version if "@" in version or not version else f"{resource.get('service.name', '')}@{version}"
+    version = resource.get(SERVICE_VERSION, "")
+    return version if "@" in version or not version else f"{resource.get(SERVICE_NAME, '')}@{version}"
 
 
 def environment_of(resource: Mapping[str, str]) -> str:
     """The environment of a resource, from either spelling of the convention. As it is written: see `environment`."""
-    return resource.get("deployment.environment.name") or resource.get("deployment.environment", "")
+    return resource.get(DEPLOYMENT_ENVIRONMENT) or resource.get(DEPLOYMENT_ENVIRONMENT_BEFORE, "")
 
 
 def changes(releases: str, environments: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from agent.issues.event.error_event import ErrorEvent, Mechanism, Signalled
 from agent.issues.reading.grouping import group_of
 from agent.issues.reading.record_fields import event_id, tags_of
 from agent.issues.reading.subject import titled
+from agent.names import EXIT_CODE, EXIT_OOM_KILLS, EXIT_REQUESTED, EXIT_SIGNAL, EXIT_UNKNOWN, PROCESS_EXECUTABLE, TARGET_EMPTIED
 from agent.parse.exceptions import ExceptionInfo
 
 if TYPE_CHECKING:
@@ -103,13 +104,13 @@ def read_ending(record: LogRecord) -> Ending:
         return value if isinstance(value, int) else 0
 
     return Ending(
-        code=number("process.exit.code"),
-        signal_name=str(record.attributes.get("process.exit.signal", "")),
-        oom_kills=number("process.exit.oom_kills"),
-        requested=record.attributes.get("process.exit.requested") is True,
-        program=str(record.attributes.get("process.executable.name", "")),
-        unknown=record.attributes.get("process.exit.unknown") is True,
-        emptied=record.attributes.get("outrider.target.emptied") is True,
+        code=number(EXIT_CODE),
+        signal_name=str(record.attributes.get(EXIT_SIGNAL, "")),
+        oom_kills=number(EXIT_OOM_KILLS),
+        requested=record.attributes.get(EXIT_REQUESTED) is True,
+        program=str(record.attributes.get(PROCESS_EXECUTABLE, "")),
+        unknown=record.attributes.get(EXIT_UNKNOWN) is True,
+        emptied=record.attributes.get(TARGET_EMPTIED) is True,
     )
 
 
@@ -194,7 +195,7 @@ def _event(
         logger="outrider.exit",
         server_name=subject.server_name,
         service=subject.service,
-        tags=tags_of(record, subject) | {"process.executable.name": program},
+        tags=tags_of(record, subject) | {PROCESS_EXECUTABLE: program},
         extra={key: value for key, value in record.attributes.items() if key.startswith("process.")},
     )
 

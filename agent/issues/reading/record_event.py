@@ -12,6 +12,7 @@ from agent.issues.reading.rules import is_probe
 from agent.issues.reading.subject import titled
 from agent.issues.reading.templates import parametrise
 from agent.issues.reading.unhandled import unhandled
+from agent.names import PROBE_NAME
 from agent.parse.exceptions import ExceptionInfo
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _own_exception(record: LogRecord, text: str, rules: Rules) -> ExceptionInfo 
 
 def _probe_of(record: LogRecord) -> tuple[str, ...]:
     """The name of a probe's record: two probes are two problems, whatever digits their names have."""
-    name = record.origin.attributes.get("probe.name") if is_probe(record) else None
+    name = record.origin.attributes.get(PROBE_NAME) if is_probe(record) else None
     return (name,) if isinstance(name, str) else ()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.issues.event.error_event import Breadcrumb
 from agent.issues.reading.grouping import NAMESPACE
+from agent.names import EXCEPTION_STACKTRACE, LOG_FILE_PATH, LOG_STREAM, PROBE_NAME, PROBE_TARGET, SERVICE_NAME
 from agent.record import Severity
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from agent.issues.reading.subject import Subject
     from agent.record import LogRecord, Value
 
-STACKTRACE: Final = "exception.stacktrace"
+STACKTRACE: Final = EXCEPTION_STACKTRACE
 EXCEPTION_KEYS: Final = frozenset(
     {"exception", "exc_info", "exc_text", "error.stack_trace", "error.stack", "stack_trace", "traceback", STACKTRACE, "record", "text"}
 )
@@ -72,7 +73,7 @@ def text_of(record: LogRecord) -> str:
 
 def stream_of(record: LogRecord) -> str:
     """The stream that the workload wrote to, as the source or, line by line, a container's runtime names it."""
-    return str(record.origin.attributes.get("log.iostream") or record.attributes.get("log.iostream", ""))
+    return str(record.origin.attributes.get(LOG_STREAM) or record.attributes.get(LOG_STREAM, ""))
 
 
 def logger_of(record: LogRecord) -> str:
@@ -86,8 +87,8 @@ def logger_of(record: LogRecord) -> str:
 def tags_of(record: LogRecord, subject: Subject) -> dict[str, str]:
     """The tags to search by; how many different ones there are depends on the configuration, not on the data."""
     service = subject.service_of(record)
-    tags = {**dict(subject.tags if service == subject.service else ()), "service.name": service, "log.iostream": stream_of(record)}
-    of_origin = {key: record.origin.attributes.get(key) for key in ("log.file.path", "probe.name", "probe.target")}
+    tags = {**dict(subject.tags if service == subject.service else ()), SERVICE_NAME: service, LOG_STREAM: stream_of(record)}
+    of_origin = {key: record.origin.attributes.get(key) for key in (LOG_FILE_PATH, PROBE_NAME, PROBE_TARGET)}
     return tags | {key: value for key, value in of_origin.items() if isinstance(value, str)}
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agent.columns import unusual
-from agent.event_names import PROBE_CHANGED, PROCESS_EXITED, PROCESS_OOM_KILLED, PROCESS_STARTED
 from agent.issues.reading.record_exception import read_exception
 from agent.issues.reading.record_fields import EXCEPTION_KEYS, STACKTRACE
+from agent.names import EVENT_NAME, HTTP_STATUS, LOG_STREAM, PROBE_CHANGED, PROCESS_EXITED, PROCESS_OOM_KILLED, PROCESS_STARTED
 from agent.record import Severity
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agent.parse.patterns import Compiled
     from agent.record import LogRecord, Origin
 
-STATUS: Final = "http.response.status_code"
+STATUS: Final = HTTP_STATUS
 _PROCESS: Final = frozenset({PROCESS_EXITED, PROCESS_STARTED, PROCESS_OOM_KILLED})
 _DUMPS: Final = ("Current thread 0x", "Thread 0x", "Stack (most recent call first)")
 """The first words of faulthandler where no process died: the report of a death has a line before."""
@@ -55,13 +55,13 @@ class Rules:
 
 def is_of_process(record: LogRecord) -> bool:
     """Whether a record is the agent's own about a process: a workload can write anything, but not with such an origin."""
-    name = record.attributes.get("event.name")
-    return name in _PROCESS and record.origin.key.startswith(("child:", "process:")) and "log.iostream" not in record.origin.attributes
+    name = record.attributes.get(EVENT_NAME)
+    return name in _PROCESS and record.origin.key.startswith(("child:", "process:")) and LOG_STREAM not in record.origin.attributes
 
 
 def is_exit(record: LogRecord) -> bool:
     """Whether a record is about the end of a process."""
-    return record.attributes.get("event.name") == PROCESS_EXITED and is_of_process(record)
+    return record.attributes.get(EVENT_NAME) == PROCESS_EXITED and is_of_process(record)
 
 
 def is_child(origin: Origin) -> bool:
@@ -71,7 +71,7 @@ def is_child(origin: Origin) -> bool:
 
 def is_probe(record: LogRecord) -> bool:
     """Whether a record is the agent's own about a probe's change of state."""
-    return record.attributes.get("event.name") == PROBE_CHANGED and record.origin.key.startswith("probe:")
+    return record.attributes.get(EVENT_NAME) == PROBE_CHANGED and record.origin.key.startswith("probe:")
 
 
 def is_dump(record: LogRecord) -> bool:

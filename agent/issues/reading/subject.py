@@ -5,6 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from agent.names import (
+    CONTAINER_ID,
+    DEPLOYMENT_ENVIRONMENT,
+    DEPLOYMENT_ENVIRONMENT_BEFORE,
+    HOST_NAME,
+    OS_TYPE,
+    SERVICE_INSTANCE_ID,
+    SERVICE_NAME,
+    SERVICE_VERSION,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -13,11 +24,11 @@ if TYPE_CHECKING:
 LONGEST_SERVICE: Final = 128
 MAX_TAGS: Final = 30
 """Attributes of the resource that become tags: an event has room for some more."""
-_HOSTS: Final = ("host.name", "k8s.pod.name", "container.id", "service.instance.id")
+_HOSTS: Final = (HOST_NAME, "k8s.pod.name", CONTAINER_ID, SERVICE_INSTANCE_ID)
 _OTHER_FIELDS: Final = frozenset(
     {
-        *("service.name", "service.version", "service.instance.id", "host.name", "os.type"),
-        *("deployment.environment", "deployment.environment.name"),
+        *(SERVICE_NAME, SERVICE_VERSION, SERVICE_INSTANCE_ID, HOST_NAME, OS_TYPE),
+        *(DEPLOYMENT_ENVIRONMENT_BEFORE, DEPLOYMENT_ENVIRONMENT),
     }
 )
 """Attributes of the resource that other fields of an event hold."""
@@ -36,9 +47,9 @@ class Subject:
         """The service that a record is about: it may name one itself (`service.name`, flat or nested as in ECS)."""
         nested = record.attributes.get("service")
         named = (
-            record.attributes.get("service.name"),
+            record.attributes.get(SERVICE_NAME),
             nested.get("name") if isinstance(nested, dict) else None,
-            record.origin.attributes.get("service.name"),
+            record.origin.attributes.get(SERVICE_NAME),
         )
         return next((name[:LONGEST_SERVICE] for name in named if isinstance(name, str) and name), self.service)
 
@@ -46,7 +57,7 @@ class Subject:
 def resource_subject(resource: Mapping[str, str], hostname: str) -> Subject:
     """The subject that a resource describes; `hostname` (the agent's) is used only where the resource names no host."""
     tags = tuple((name, value) for name, value in resource.items() if name not in _OTHER_FIELDS)[:MAX_TAGS]
-    return Subject(resource.get("service.name", ""), next((resource[name] for name in _HOSTS if resource.get(name)), hostname), tags)
+    return Subject(resource.get(SERVICE_NAME, ""), next((resource[name] for name in _HOSTS if resource.get(name)), hostname), tags)
 
 
 def titled(service: str, text: str) -> str:

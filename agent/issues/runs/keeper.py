@@ -7,12 +7,12 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import SpoolError
-from agent.event_names import CHILD
 from agent.issues.envelope.items import identifier
 from agent.issues.reading.exits import Ending
 from agent.issues.reading.record_fields import event_id
 from agent.issues.runs.run import CHILD_RUN, Run, began_ns, place_of
 from agent.issues.source_states import PATIENCE
+from agent.names import CHILD
 from agent.record import Owner
 
 if TYPE_CHECKING:

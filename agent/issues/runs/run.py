@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from agent.event_names import CHILD
 from agent.issues.envelope.items import check_in, crontab_schedule, identifier, payload, session
 from agent.issues.envelope.names import slug
 from agent.issues.reading.rules import is_child
+from agent.names import CHILD, LOG_STREAM, PROCESS_BEGAN
 from agent.record import Signal
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def began_ns(record: LogRecord) -> int:
     Keys: `child:PID:NANOSECONDS:STREAM`, `child:PID:exit`, `process:…`; of another one it is when the record was seen.
     """
     parts = record.origin.key.split(":")
-    if "log.iostream" not in record.origin.attributes:
-        began = record.attributes.get("process.began")
+    if LOG_STREAM not in record.origin.attributes:
+        began = record.attributes.get(PROCESS_BEGAN)
         return began if isinstance(began, int) else record.observed_ns
     return int(parts[2]) if len(parts) == 4 and parts[2].isdigit() else record.observed_ns
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from agent.event_names import CHILD
 from agent.host.probing import Look, State
 from agent.issues.envelope.format import decode
 from agent.issues.folding.windows import FoldingLimits
 from agent.issues.reading.rules import Rules
 from agent.issues.runs.run import RUN, Reporting
+from agent.names import CHILD
 from agent.parse.patterns import compile_pattern
 from agent.record import Origin, Severity, Signal
 from agent.testing.clock import FakeClock

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from agent.event_names import CHILD, TARGET
 from agent.issues.runs.keeper import HOLDER
 from agent.issues.runs.run import RUN, Reporting
+from agent.names import CHILD, TARGET
 from agent.record import Origin, Owner, Severity
 from agent.target.process_records import Observed, ended_record, killed_record, started_record
 from tests.support.detecting import LABELS, TRACEBACK, exited, feed, plain

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.event_names import PROCESS_EXITED
 from agent.issues.reading.exit_cause import ExitCause
 from agent.issues.reading.exits import LOOP_WINDOW_NS, Ending, exit_event, exit_exception, explains, kill_event, note_end, read_ending
+from agent.names import PROCESS_EXITED
 from agent.parse.exceptions import FatalError, Frame, ThreadStack
 from agent.record import LogRecord, Origin, Severity
 from tests.support.sentry import NOW_NS, SUBJECT

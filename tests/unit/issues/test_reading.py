@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from agent.event_names import PROBE_CHANGED
 from agent.issues.event.encode import encode_event
 from agent.issues.event.frames import EncodeOptions
 from agent.issues.reading.grouping import group_of
@@ -17,6 +16,7 @@ from agent.issues.reading.record_fields import breadcrumb_of, event_id, level_na
 from agent.issues.reading.rules import Rules
 from agent.issues.reading.subject import resource_subject
 from agent.issues.reading.templates import parametrise
+from agent.names import PROBE_CHANGED
 from agent.parse.patterns import compile_pattern
 from agent.record import LogRecord, Origin, Severity
 from tests.support.sentry import CORPUS, NOW_NS, SUBJECT, corpus, records_of
