@@ -34,6 +34,9 @@ _TABLE: Final = (
     ("ldap(?:search|modify|add|delete|whoami|passwd|compare)", None, rf"-[ws]{_NEXT}", _ATTACHED),
     (r"smbclient|rpcclient|mount\.cifs", None, rf"-U{_NEXT}[^\s%]+%", _ARGUMENT),
     (r"zip|unzip|sqlcmd|bcp|osql|tsql|mosquitto_\w+", None, rf"-[P]{_NEXT}", _ATTACHED),
+    ("rabbitmqctl", None, rf"(?:add_user|change_password|authenticate_user){_GAP}\S+{_GAP}", _ARGUMENT),
+    ("useradd|usermod|adduser", None, rf"-p{_NEXT}", _ATTACHED),
+    ("ssh-keygen", None, rf"-[NP]{_NEXT}", _ATTACHED),
     ("cqlsh", None, rf"-p{_NEXT}", _ATTACHED),
     ("x?freerdp3?|rdesktop", None, rf"(?:/p:|-p{_GAP})", _ARGUMENT),
     ("openssl|gpg2?", None, rf"(?:-pass(?:in|out)?{_GAP}pass:|--passphrase{_NEXT})", _ARGUMENT),
@@ -53,11 +56,15 @@ PATTERNS: Final = (
     r"""passwd\b[^\n|;]*<<<[ \t]*["']?(?:[\w.-]+:)?([^\s"':]+)""",
     # the password by its place: arguments of well-known functions, of commands, of Redis
     rf"(?:PDO(?:->|::)__construct|mysqli(?:->|::)(?:__construct|real_connect)|mysqli?_p?connect|ldap_bind)\([ \t]*{_LITERAL},[ \t]*{_LITERAL},[ \t]*{_TAKEN_LITERAL}",
+    rf"\b(?:(?:http_?|proxy_?|basic_?)?auth[ \t]*=[ \t]*[(\[]|(?:login|authenticate|username_pw_set|simple_bind_s?|basic_?auth)\()[ \t]*{_LITERAL},[ \t]*{_TAKEN_LITERAL}",
+    r"""(?i:passw\w*:?[ ]?\\*["'][\s;{}]*(?:exp_)?send(?:_user)?[ \t]+(?:--[ \t]+)?\\*["']([^"'\\\n]+))""",
     rf"password_(?:verify|hash)\([ \t]*{_TAKEN_LITERAL}",
     r"\bvault[ \t]+login[ \t]+(?:-[\w=-]+[ \t]+)*(?:token=)?([^\s=|;&-][^\s=|;&]*)",
     r"(?i:\bnet[ \t]+use[ \t]+(?:[^\s|;&]+[ \t]+)*?/user:\S+[ \t]+([^\s/|;&][^\s|;&]*))",
     r"(?i:\bnet[ \t]+user[ \t]+[^\s/|;&]+[ \t]+([^\s/*|;&][^\s|;&]*)[ \t]+/add)",
-    r"(?i:\bsnmp\S*(?:[ \t]+\S+)*?[ \t]+(?:-c|community(?:[ \t]+string)?)[ \t:=]+[\"']?([^\s\"'|;&]+))",
+    r"(?i:\bsnmp\S*(?:[ \t]+\S+)*?[ \t]+(?:-[cAX]|community(?:[ \t]+string)?)[ \t:=]+[\"']?([^\s\"'|;&]+))",
+    r"\bmc[ \t]+(?:alias[ \t]+set|config[ \t]+host[ \t]+add)[ \t]+\S+[ \t]+\S+[ \t]+\S+[ \t]+(\S+)",
+    r"(?i:\bacl[ \t]+setuser[ \t]+\S+(?:[ \t]+[^\s>]\S*)*[ \t]+>(\S+))",
     r"""(?i:\\*["']AUTH\\*["'],?[ \t]+(?:\\*["'][^"'\s]+\\*["'],?[ \t]+)?\\*["']([^"'\s\\]+))""",
 )
 """Patterns with the password as their group."""
@@ -69,6 +76,10 @@ HINTS: Final = (
     rf"vault{_RAW_GAP}+login",
     rf"net{_RAW_GAP}+user?{_RAW_GAP}",
     "snmp",
+    r"(?:auth[ \t]*=[ \t]*[(\[]|login\(|authenticate\(|username_pw_set|simple_bind|basic_?auth\()",
+    r"send(?:_user)?[ \t]+(?:--[ \t]+)?\\*[\"']",
+    rf"acl{_RAW_GAP}+setuser",
+    rf"mc{_RAW_GAP}+(?:alias{_RAW_GAP}+set|config{_RAW_GAP}+host)",
     rf"composer{_RAW_GAP}+config|bundle{_RAW_GAP}+config",
 )
 """What the raw bytes hold where one of them matches."""

@@ -64,9 +64,7 @@ _RUN_TOGETHER: Final = "|".join(map(_spaced, ANYWHERE))
 _THING: Final = (
     rf"(?:[\w-]+[ _-])?(?:{_PASSWORD}|pin(?:[ -]code)?|secret(?:[ -]key)?|token|(?:api|access|private|secret)[ _-]?key|credentials?)"
 )
-_OF: Final = (
-    r"""(?:[ \t]+(?:for|of|de|del|do|für|von|pour|для|от)[ \t]+(?:the[ \t]+|user[ \t]+|account[ \t]+)*[\w\x80-\x{10FFFF}@.+"'%-]+)"""
-)
+_OF: Final = r"""(?:[ \t]+(?:for|of|de|del|do|für|von|pour|для|от)[ \t]+(?:(?:the|user|account|key|file|host|role)[ \t]+)*[\w\x80-\x{10FFFF}@.+"'%/~-]+(?:[ \t]+(?:user|account|role|login|database|server|host))?(?:[ \t]*\([^()\n]{0,120}\))?)"""
 _VERB: Final = (
     r"(?:[ \t]+(?:has been |was |is |been )?(?:now |temporarily )?(?:(?:re)?set|changed|updated|rotated)[ \t]+to|[ \t]+is generated for[ \t]+\S+"
     r"|[ \t]+(?:is |was )?(?:now|currently|still)|[ \t]+(?:is|was|will be|lautet|ist|est|es|é|è|är|er|on|является))(?:[ \t]*[:=\x{FF1A}][ \t]*|[ \t]+)"
@@ -116,7 +114,7 @@ def patterns(more: tuple[str, ...] = ()) -> tuple[Named, ...]:
         Named(rf"(?i)(?:&lt;|\\u003c)({_NAME})(?:&gt;|\\u003e)([^<>&\\\n]+)(?:&lt;|\\u003c)\\*/"),
         # {"name": "DB_PASSWORD", "value": "…"}, <entry key="password">…</entry>
         Named(
-            rf"""(?i)\\*["']?\b(?:name|key|field|parameter|header)\\*["']?[ \t]*(?:=>|[:=])[ \t]*\\*["']?({_NAME})\\*["']?[ \t]*,?[ \t]*\\*["']?(?:value|val|content)\\*["']?[ \t]*(?:=>|[:=])[ \t]*"""
+            rf"""(?i)\\*["']?\b(?:name|key|field|parameter|header)\\*["']?[ \t]*(?:=>|[:=])[ \t]*\\*["']?({_NAME})\\*["']?[ \t]*[,;]?[ \t]*\\*["']?(?:value|val|content)\\*["']?[ \t]*(?:=>|[:=])[ \t]*"""
             rf"""{_VALUE}"""
         ),
         Named(rf"""(?i)\b(?:key|name|id)=\\*["']({_NAME})\\*["'][^<>\n]*>[ \t]*(?:<value>|<!\[CDATA\[)?([^<\n\]]+)(?:\]\]>)?</"""),
@@ -127,13 +125,20 @@ def patterns(more: tuple[str, ...] = ()) -> tuple[Named, ...]:
             rf"""(?i){_ANY_QUOTE}((?:proxy-)?authorization|(?:set-)?cookie){_ANY_QUOTE}[ \t]*,[ \t]*b?{_ANY_QUOTE}((?:basic|bearer|token|digest|negotiate|apikey)[ \t]+[^"'\\\n]+|[^"'\\\s=]+=[^"'\\\n]+)"""
         ),
         Named(rf"""(?i){_ANY_QUOTE}(x-{_NAME}){_ANY_QUOTE}[ \t]*,[ \t]*b?{_ANY_QUOTE}([^"'\\\n]+)""", least=6),
+        Named(rf"""(?i)\bdefine\([ \t]*{_ANY_QUOTE}({_NAME}){_ANY_QUOTE}[ \t]*,[ \t]*{_ANY_QUOTE}([^"'\\\n]+)""", quoted=True),
+        # a row of a table
+        Named(rf"(?:^|[|│┃])[ \t]*({_NAME})[ \t]*[|│┃][ \t]*([^|│┃\s]+)[ \t]*[|│┃]", least=6),
         # SQL
+        Named(r"(?i)=[ \t]*(?:old_)?(password)\([ \t]*'([^'\n]+)", prose=True, quoted=True),
         Named(r"(?i)\b(identified)[ \t]+(?:by|with[ \t]+\S+[ \t]+(?:by|as))[ \t]+(?:password[ \t]+)?'([^'\n]+)", prose=True, quoted=True),
         Named(r"(?i)\b(password)[ \t]+'([^'\n]+)", prose=True, quoted=True),
         # .netrc
         Named(r"(?i)\blogin[ \t]+\S+[ \t]+(password)[ \t]+(\S+)", prose=True),
         # one-time codes
-        Named(rf"(?i)\b(pin(?:[ -]?code)?|{CODES}[ _-]?code)(?:{_OF})?(?:{_VERB}|[ \t]*[:=\x{{FF1A}}][ \t]*)(\d{{4,8}})\b", prose=True),
+        Named(
+            rf"(?i)\b(pin(?:[ _-]?code)?|otp|passcode|{CODES}[ _-]?(?:code|pin))(?:{_OF})?(?:{_VERB}|[ \t]*[:=\x{{FF1A}}][ \t]*)(\d{{4,8}})\b",
+            prose=True,
+        ),
         # a name and its password: `credentials: bob / …`
         Named(
             r"(?i)\b(credentials?|creds|user(?:name)?[ /]+pass(?:word)?)[ \t]*[:=(][ \t]*(?:[\w.@+-]+|\[REDACTED\])(?:[ \t]*[/|][ \t]*|:)([^\s,;()]+)",
@@ -150,12 +155,17 @@ def patterns(more: tuple[str, ...] = ()) -> tuple[Named, ...]:
         Named(rf"(?i)\b({_PASSWORD})[ \t]+to[ \t]+\w+[^\n:=]{{0,40}}:[ \t]*(\S{{6,}})", least=6),
         Named(rf"(?i)\b({_THING}){_OF}?{_VERB}{_WORD}", prose=True),
         Named(rf"(?i)\b({_THING}){_OF}?[ \t]+to[ \t]+{_WORD}", least=5),
+        Named(
+            rf"(?i)\b({_THING})[ \t]+(?:(?:was|is|has been|now)[ \t]+)*(?:(?:re)?(?:generated|created|issued|set)|added|changed|updated|rotated)[ \t]*[:=][ \t]*{_WORD}",
+            prose=True,
+        ),
+        Named(rf"""(?i)\b({_THING})[ \t]+[“"'`(]?([^\s"'`“”<>(),;]*[^\s"'`“”<>(),;.:?])""", least=8),
         Named(rf"(?i)\b({_THING}){_OF}[ \t]*[:=\x{{FF1A}}][ \t]*{_WORD}", prose=True),
         Named(rf"""(?i)\b({_PASSWORD})(?:[ \t]*[|][ \t]*|[ \t]+-[ \t]+|[ \t]+)[“"`«「『]([^”"`»」』\n]+)""", prose=True, quoted=True),
         Named(
             rf"(?i)((?:{_RUN_TOGETHER})[\w\x80-\x{{FFFF}}]*?){_OF}?(?:[ \t]+[^\s:=]+)?(?:[ \t]*[:\x{{FF1A}}=]|[ \t]*[はが是为為는은])[ \t]*[「『“]?([!-~]+)",
             prose=True,
         ),
-        Named(rf"""(?i){key}(?:[ \t]+for[ \t]+\S+)?[ \t]+[“"'`(]?([^\s"'`“”<>(),;]*[^\s"'`“”<>(),;.:?])""", least=8),
+        Named(rf"""(?i){key}(?:[ \t]+for[ \t]+\S+)?[ \t]+[“"'`(]{{0,2}}([^\s"'`“”<>(),;]*[^\s"'`“”<>(),;.:?])""", least=8),
         Named(rf"""(?i)\b({_PASSWORD})(?:[ \t]*[|][ \t]*|[ \t]+-[ \t]+|[ \t]+)[“"'`(]?([^\s"'`“”<>(),;]*[^\s"'`“”<>(),;.:?])""", least=6),
     )

@@ -20,7 +20,11 @@ _KEYS: Final = (
     "integration", "write", "unseal", "recovery", "decryption", "activation", "instrumentation", "webhook",
 )  # fmt: skip
 """What a secret key is called: `api_key`, `storageKey`. Not `primary`, `foreign`, `routing`, `public`."""
-_OWNERS: Final = ("db", "user", "mysql", "pg", "postgres", "redis", "smtp", "ftp", "admin", "root", "login", "mail", "ldap", "store")
+_OWNERS: Final = (
+    "db", "user", "mysql", "mariadb", "mssql", "oracle", "pg", "postgres", "postgresql", "mongo", "redis", "rabbitmq", "mqtt", "elastic", "influx", "smtp", "imap",
+    "mail", "email", "ftp", "sftp", "smb", "ssh", "vnc", "proxy", "http", "basic", "admin", "root", "become", "sudo", "login", "ldap", "bind", "vault", "registry",
+    "docker", "git", "ci", "service", "svc", "app", "api", "web", "wifi", "store", "keystore", "truststore",
+)  # fmt: skip
 """Whose `pass` is a password: `db_pass`."""
 WORDS: Final = (
     "passwort", "kennwort", "contrasena", "contraseña", "contrasenya", "mot_de_passe", "mots_de_passe", "motdepasse", "mdp", "senha", "palavra_passe",
@@ -40,7 +44,7 @@ CODES: Final = "(?:verification|security|one[^a-z0-9]?time|2fa|mfa|sms|authentic
 NAMES: Final = (
     "passw", "passphrase", "passcode", "pwd", "pswd", "secret", "token", "authoriz", "cookie", "credential", "creds", "dsn", "jwt", "auth",
     "session", "sessid", "mnemonic", "otp", "psk", "requirepass", f"code{GAP}verifier", f"saml{GAP}response", f"{CODES}{GAP}code", f"seed{GAP}phrase", f"recovery{GAP}(?:code|phrase)", "cvv", "cvc", "storepass", "keypass",
-    f"x{GAP}(?:amz|goog){GAP}signature", f"(?:{'|'.join(_KEYS)}){GAP}key", f"(?:{'|'.join(_OWNERS)}){GAP}pass",
+    f"x{GAP}(?:amz|goog){GAP}signature", f"connect{GAP}sid", f"(?:{'|'.join(_KEYS)}){GAP}key", f"(?:{'|'.join(_OWNERS)}){GAP}pass",
 )  # fmt: skip
 """No key that names a secret in Latin letters is without one of these, however it is spelled."""
 DOUBTFUL: Final = ("sig", "signature", "hmac", "pass", "pw", "clave", "bearer")
@@ -60,7 +64,7 @@ _SENSITIVE: Final = re.compile(
     r"(?:^|_)(?:[a-z0-9]*passw(?:or)?ds?[0-9]*|[a-z0-9]*passphrase|[a-z0-9]*passcode|[a-z]*pwd|pswd|[a-z0-9]*secrets?|[a-z0-9]*tokens?"
     r"|(?:proxy_?)?authorization|cookies?|[a-z0-9]*credentials?|creds|jwt|dsn|(?:store|key)pass|cvv2?|cvc2?|mnemonic|(?:seed|recovery)_?phrase|t?otp(?:_code)?"
     rf"|(?:wpa_?)?psk|requirepass|masterauth|code_verifier|saml_?response|(?:verification|security|one_?time|2fa|mfa|sms|authentication)_?code|recovery_?codes?|x_(?:amz|goog)_signature|[a-z]*sess(?:ion)?_?id|(?:x_?)?(?:auth|{'|'.join(_KEYS)})_?keys?"
-    rf"|[a-z0-9]*(?:apikey|privatekey)|session_?(?:key|token|cookie)|(?:{'|'.join(_OWNERS)})_?pass|{'|'.join(WORDS)})(?:_|$)"
+    rf"|[a-z0-9]*(?:apikey|privatekey)|session_?(?:key|token|cookie)|connect_sid|(?:{'|'.join(_OWNERS)})_?pass|{'|'.join(WORDS)})(?:_|$)"
     rf"|{'|'.join(ANYWHERE)}"
 )
 _MAYBE_SENSITIVE: Final = re.compile(r"(?:^|_)(?:auth|sig|signature(?:_256)?|hmac|pass|pw|clave|bearer)$|^session$")

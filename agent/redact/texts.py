@@ -50,14 +50,14 @@ class Texts:
 
     def clean(self, text: str, counts: Counter[str], key: str = "") -> str:
         """The text without secrets; `key` names it."""
-        text = self._without_positional(text, counts)
+        text = self._without_positional(
+            self._without_shapes(text, counts, self._shapes[:1]), counts
+        )  # a key's lines before its first one is a value
         text = "".join(
             self._without_named(part if source else self._without_below(part, counts), counts, source=source)
             for source, part in _parts(text)
         )
-        for rule, pattern in self._shapes:
-            text = pattern.sub(partial(_replace, _JUDGES.get(rule, _is_new), rule, counts), text)
-        text = self._without_commands(text, counts)
+        text = self._without_commands(self._without_shapes(text, counts, self._shapes[1:]), counts)
         text = self._card.sub(partial(_replace, partial(_is_card, key), CARD_RULE, counts), text)
         for pattern in self._own:
             text = pattern.sub(partial(_replace_first, counts), text)
@@ -72,6 +72,12 @@ class Texts:
         joined, before = commands.SEPARATOR.join(arguments).encode("utf-8", "backslashreplace").decode(), counts.total()
         clean = self._without_commands(joined, counts).split(commands.SEPARATOR)
         return clean if counts.total() > before and len(clean) == len(arguments) else arguments
+
+    @staticmethod
+    def _without_shapes(text: str, counts: Counter[str], shapes: Sequence[tuple[str, re2.Pattern[str]]]) -> str:
+        for rule, pattern in shapes:
+            text = pattern.sub(partial(_replace, _JUDGES.get(rule, _is_new), rule, counts), text)
+        return text
 
     def _without_commands(self, text: str, counts: Counter[str]) -> str:
         return str(self._commands.sub(partial(_replace, _is_argument, COMMAND_RULE, counts), text))
@@ -236,6 +242,7 @@ _JUDGES: Final[Mapping[str, Callable[[re2.Match[str]], bool]]] = {
     "url_key": _is_in_url,
     "basic": _is_random,
     "link": _is_random,
+    "login": _is_random,
 }
 """Shapes that also ordinary text has."""
 

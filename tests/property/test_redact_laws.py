@@ -27,7 +27,7 @@ PARTS = st.sampled_from(
     пароль Passwort contraseña 密码 ： mot de passe &sig= $6$saltsalt$0123456789abcdef0123456789 login PIN 4711
     INSERT INTO users ( name , password ) VALUES ( 'bob' , 'hunter2x' ) [parameters: Key (api_token)=( PDO->__construct(
     mysqli_connect( "AUTH" snmpwalk -c community net use /user:bob vault login psk requirepass verification_code one-time passwd <<< ?code= &state=
-    code=abc123def callback grant_type=authorization_code saml_response office.com/webhook/ 4111.1111.1111.1111 credentials: bob/x99y name="password" PASS PLAIN LOGIN mnemonic /reset-password/ value: unseal 1: following openssl -k
+    code=abc123def callback grant_type=authorization_code saml_response office.com/webhook/ 4111.1111.1111.1111 credentials: bob/x99y name="password" PASS PLAIN LOGIN mnemonic /reset-password/ value: unseal 1: following openssl -k acl setuser bob >x7Yq rabbitmqctl add_user login( auth=( mc alias set define( | LOGIN bob@x.test bob@x.test: x9Kq7LmZ deploy:x9Kq7LmZ@h:22 created: 5Kb8kLf9zgWQnogidDA76MzPL6TsZZY36hWXMssSzNydYXYB69K connect.sid= send "x
     password: | . - _ => \\ \n \t \f \b é ï %3f \ud800 \x00 1 42""".replace("\\n", "\n").split(" ")
 )
 TEXTS = st.lists(PARTS, max_size=8).flatmap(lambda parts: st.sampled_from(["", " ", "_", "."]).map(lambda glue: glue.join(parts)))
