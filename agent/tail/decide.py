@@ -32,7 +32,7 @@ most was read has it. Each row of the table is provable, or ambiguous: there two
     OTHER            differs, or has no name that a rotation gives                        another content            provable
 
 (1) A file that is emptied, and holds the same bytes again when it is looked at next, was not emptied, as far as can be seen.
-(2) If it is longer than 1 KiB, and more than a head: `recognise` compares the bytes of both.
+(2) If it is longer than 1 KiB, and more than a head: `copies` compares the bytes of both.
 (3) The content was found, or it was destroyed while there was nothing but a head in it: then a head is missing, of which an equal one was
     read. (4) The file is a new one, or the content was rewritten: then its head comes again. Both are events (`assumed`, `reread`), so counted.
 (5) Nothing can be lost or come again by it; it keeps the order.
@@ -45,10 +45,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.tail.names import is_gzip, is_rotated, rotation_number, without_gzip
+from agent.tail.position import Place
 
 if TYPE_CHECKING:
     from agent.tail.open import Found
-    from agent.tail.position import Place
 
 
 class Candidate(NamedTuple):
@@ -68,6 +68,11 @@ class Candidate(NamedTuple):
     def is_live(self) -> bool:
         """Whether it lies where the live file is to be expected."""
         return self.found.path == self.home
+
+    @property
+    def place(self) -> Place:
+        """Where it lies; its inode's generation is not known without opening it."""
+        return Place(self.found.path, *self.found.id, gzip=self.gzip)
 
     @property
     def gzip(self) -> bool:

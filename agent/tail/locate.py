@@ -17,6 +17,7 @@ from agent.tail.line_reader import ContentChangedError
 from agent.tail.open import inode_generation
 from agent.tail.pool import Peek
 from agent.tail.position import Cause
+from agent.tail.sightings import RESTLESS
 from agent.tail.stream import State
 from agent.tail.table import Notice
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from agent.tail.stream import Stream
     from agent.tail.table import Table
 
-RESTLESS: Final = 2.0
-"""Seconds after which a file that is still being written is taken for what it is by then."""
 _PATIENT: Final = 10.0
 """Seconds after which a home is read although each look finds another thing there that is not clear: rather in disorder than too late."""
 _MISSING: Final = 10.0
@@ -81,10 +80,6 @@ class Undecided:
         if self.now - self._homes.get(home, self.now) >= _PATIENT:
             return False
         return any(self.now - since < RESTLESS for since in self._since.get(home, {}).values())
-
-    def is_over(self, first: float, patience: float) -> bool:
-        """Whether a file that was seen first at that time is no longer waited for after so many seconds."""
-        return self.now - first > patience
 
 
 class Locator:

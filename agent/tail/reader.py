@@ -22,6 +22,8 @@ WINDOW: Final = 64 * 1024
 COMPARED: Final = 64 * 1024
 """Bytes from the beginning in which a copy must equal its original."""
 _COMPARED_END: Final = 4096
+NEAR: Final = 8 << 20
+"""Bytes that are decompressed at once to compare what lies behind them."""
 _STEP: Final = 256 * 1024
 _PIECE: Final = 4096
 _SALVAGED: Final = 64 << 20
@@ -256,3 +258,16 @@ def equal_so_far(copy: Reader, original: Reader, size: int | None) -> bool:
         return True
     start = size - _COMPARED_END
     return copy.read(start, _COMPARED_END) == original.read(start, _COMPARED_END)
+
+
+def end_of(reader: Reader, size: int | None = None) -> int | None:
+    """How long a content is, `None` if that is unknown; `size` is that of the file, if it was asked for already."""
+    if isinstance(reader, GzipReader):
+        return reader.end(NEAR)
+    return os.fstat(reader.fd).st_size if size is None else size
+
+
+def is_one_content(reader: Reader, other: Reader) -> bool:
+    """Whether one of two contents is the beginning of the other, so that they may be one."""
+    end, whole = end_of(reader), end_of(other)
+    return end is not None and whole is not None and equal_so_far(reader, other, min(end, whole))

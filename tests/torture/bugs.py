@@ -174,7 +174,7 @@ def copy_read_again() -> None:
 
     def begin_anew(self, claim, reader) -> None:
         self._table.forget(claim.stream)
-        self._begin(claim.candidate, from_end=False)
+        self._new.begin(claim.candidate, from_end=False)
 
     Succession._take_over = begin_anew
 
