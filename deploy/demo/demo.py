@@ -59,14 +59,14 @@ def watch(scratch: Path, seed: str, seconds: float) -> int:
 
 
 def command(seed: str, health: str) -> list[str]:
-    """The workload, wrapped."""
+    """The command line of the wrapped workload."""
     port = health.rpartition(":")[2]
     workload = [sys.executable, "-m", "strategy_agent", "run", "--scenario", "flash-crash", "--seed", seed, "--rate", "200"]
     return [sys.executable, "-m", "agent", "exec", "--config", str(CONFIG), "--", *workload, "--port", port, *FAULTS]
 
 
 def environment(scratch: Path, page: str, health: str) -> dict[str, str]:
-    """What differs from run to run; the rest of the configuration is `outrider.yaml` beside this file."""
+    """The part of the configuration that differs from run to run; the rest is `outrider.yaml` beside this file."""
     return {
         **os.environ,
         "OUTRIDER_STATE_DIR": str(scratch / "state"),
@@ -77,7 +77,7 @@ def environment(scratch: Path, page: str, health: str) -> dict[str, str]:
 
 
 def free_address(wanted: int) -> str:
-    """The wanted loopback port, or any free one when somebody has it."""
+    """The wanted loopback port, or any free one if it is in use."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -133,7 +133,7 @@ def summary(figures: dict[str, float]) -> str:
 
 
 def exceptions(state: Path) -> list[str]:
-    """What `outrider logs` knows of records at level error: the event, and the exception's type and message."""
+    """The records of level error in `outrider logs`: the event, and the exception's type and message."""
     answer = subprocess.run(
         [sys.executable, "-m", "agent", "logs", "--state-dir", str(state), "--severity", "error", "--json"],
         capture_output=True,
