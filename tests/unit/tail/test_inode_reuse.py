@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from agent.tail import pool, succession
+from agent.tail import new_contents, pool
 from agent.tail.position import decode
 from tests.support.tail_rig import Rig
 
@@ -20,7 +20,7 @@ EPOCH = 2_000_000_000
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
     """A follower of `*.log`."""
-    for module in (pool, succession):
+    for module in (new_contents, pool):
         monkeypatch.setattr(module, "inode_generation", lambda _fd: GENERATION)
     rig = Rig(tmp_path)
     yield rig
