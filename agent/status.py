@@ -83,6 +83,11 @@ class ProbeFacts:
     seconds: float
     time_ns: int
 
+    @property
+    def is_well(self) -> bool:
+        """Whether the target counts as up; before it has ever been up, whether this check succeeded."""
+        return self.success if self.state == "unknown" else self.state == "up"
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:

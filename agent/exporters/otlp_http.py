@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from agent import __version__
 from agent.component import Accepted, ComponentConfig, Context
 from agent.crash import crash_point
-from agent.errors import OutriderError, PausedError, RejectedError, RetryableError, TooLargeError
+from agent.errors import PausedError, RejectedError, RetryableError, TooLargeError
 from agent.exporters.advice import advised, of_failure, of_status
 from agent.exporters.otlp_answer import ACCEPTING, Answer, Outcome, Policy, read_answer, read_failure, scrub
 from agent.exporters.otlp_environment import OWN_HEADERS
@@ -244,14 +244,6 @@ def settle(answer: Answer) -> Accepted:
     """Return or raise what the contract asks for this answer."""
     if answer.outcome in ACCEPTING:
         return Accepted(answer.rejected, answer.message)
-    raise _refusal(answer)
-
-
-def _refusal(answer: Answer) -> OutriderError:
     if answer.outcome is Outcome.RETRY:
-        return RetryableError(answer.message, after=answer.after)
-    if answer.outcome is Outcome.PAUSED:
-        return PausedError(answer.message)
-    if answer.outcome is Outcome.TOO_LARGE:
-        return TooLargeError(answer.message)
-    return RejectedError(answer.message)
+        raise RetryableError(answer.message, after=answer.after)
+    raise {Outcome.PAUSED: PausedError, Outcome.TOO_LARGE: TooLargeError}.get(answer.outcome, RejectedError)(answer.message)

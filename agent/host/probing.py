@@ -19,6 +19,7 @@ from agent.metrics import Kind, Metric, Observation, checked
 from agent.names import EVENT_NAME, PROBE_CHANGED, PROBE_NAME, PROBE_TARGET
 from agent.record import Batch, LogRecord, Origin, Severity
 from agent.retry import Backoff
+from agent.status import ProbeFacts
 from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:
@@ -87,28 +88,10 @@ class Damping:
         return State.UP if contrary else State.DOWN
 
 
-class Look(NamedTuple):
-    """The outcome of one look, for the status page."""
-
-    name: str
-    target: str
-    state: State
-    success: bool
-    reason: str
-    seconds: float
-    time_ns: int
-    """Nanoseconds since the Unix epoch."""
-
-    @property
-    def is_well(self) -> bool:
-        """Whether the target counts as up; before it has ever been up, whether this look succeeded."""
-        return self.success if self.state is State.UNKNOWN else self.state is State.UP
-
-
 class Change(NamedTuple):
     """A change of a target's state that is not stored yet."""
 
-    look: Look
+    look: ProbeFacts
     since: float
     """When the target last answered, by the monotonic clock."""
     until: float
@@ -129,7 +112,7 @@ class ProbePoller:
     ) -> None:
         """`context` is what the probe was made with, and stores the records of changes; times in seconds."""
         self.name = context.name
-        self.last: Look | None = None
+        self.last: ProbeFacts | None = None
         self.state = State.UNKNOWN
         self.planned: Callable[[float], bool | None] = lambda _: False
         """Whether the workload was asked to end or has ended in order since then, by the monotonic clock; None while it lives.
@@ -179,7 +162,7 @@ class ProbePoller:
             self._looks.append(result.success)
         self._answered = start if result.success else self._answered
         before, self.state = self.state, self._damping.next(self.state, self._looks)
-        look = self.last = Look(
+        look = self.last = ProbeFacts(
             self.name, self.probe.target, self.state, result.success, result.reason, seconds, self._context.clock.wall_ns()
         )
         self._context.metrics.publish(self.name, self._observations(result, seconds))
@@ -236,11 +219,11 @@ def worth_telling(before: State, after: State) -> bool:
     return after is not before and not (before is State.UNKNOWN and after is State.UP)
 
 
-def change_record(look: Look, origin: Origin, *, planned: bool = False) -> LogRecord:
+def change_record(look: ProbeFacts, origin: Origin, *, planned: bool = False) -> LogRecord:
     """A change of state as a log record, an error unless the end was `planned`. Its offset is its time: an origin of its own has no other running number that survives us."""
     attributes: dict[str, Value] = {
         EVENT_NAME: PROBE_CHANGED,
-        "probe.state": look.state.value,
+        "probe.state": str(look.state),
         "probe.duration": look.seconds,
         "probe.reason": look.reason,
         **({"probe.planned": True} if planned and look.state is State.DOWN else {}),

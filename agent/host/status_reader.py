@@ -12,7 +12,7 @@ from agent import __version__
 from agent.component import Troubled
 from agent.errors import SpoolError
 from agent.spool.values import State
-from agent.status import DestinationFacts, Figure, NoticeFacts, ProbeFacts, SourceFacts, SpoolFacts, Status
+from agent.status import DestinationFacts, Figure, NoticeFacts, SourceFacts, SpoolFacts, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from agent.config.settings import Settings
     from agent.host.delivery import Sender
     from agent.host.pipeline import Host, Pipeline, RunningSource
-    from agent.host.probing import ProbePoller
     from agent.spool.values import Ledger, LedgerLine, SpoolStat
 
 
@@ -53,7 +52,7 @@ class StatusReader:
             spool=spool_facts(stat),
             sources=tuple(source_facts(self._pipeline.sources, ledger, now_ns)),
             destinations=tuple(destination_facts(self._senders, ledger)),
-            probes=tuple(probe_facts(self._pipeline.probes)),
+            probes=tuple(poller.last for poller in self._pipeline.probes if poller.last is not None),
             absent=tuple(self._absent()),
             figures=tuple(self._figures()),
             violations=ledger.violations(),
@@ -131,10 +130,3 @@ def destination_facts(senders: Iterable[Sender], ledger: Ledger) -> Iterable[Des
             last_error=status.last_error,
             last_error_ns=status.last_error_ns,
         )
-
-
-def probe_facts(probes: Iterable[ProbePoller]) -> Iterable[ProbeFacts]:
-    """The last look of each probe that has looked."""
-    for poller in probes:
-        if (look := poller.last) is not None:
-            yield ProbeFacts(look.name, look.target, look.state, look.success, look.reason, look.seconds, look.time_ns)

@@ -24,7 +24,7 @@ def is_loopback(host: str) -> bool:
     """Whether `host` (a name or an address) is this machine for itself only: `localhost` and the names below it (RFC 6761 section 6.3), 127.0.0.0/8, ::1."""
     if f".{host.lower().rstrip('.')}".endswith(".localhost"):
         return True
-    address = _parse(host)
+    address = parse_ip(host)
     return address is not None and address.is_loopback
 
 
@@ -37,7 +37,7 @@ def host_allowed(host: str, *, loopback: bool) -> bool:
     if not loopback or not host:
         return True
     name = host.rpartition(":")[0] if _has_port(host) else host
-    return name.rstrip(".") == "localhost" or name.endswith(".localhost") or _parse(name.strip("[]")) is not None
+    return name.rstrip(".") == "localhost" or name.endswith(".localhost") or parse_ip(name.strip("[]")) is not None
 
 
 def bracketed(host: str) -> str:
@@ -47,7 +47,7 @@ def bracketed(host: str) -> str:
 
 def probe_objection(address: str) -> str | None:
     """Return why a probe must not connect to the resolved IP address, or None."""
-    ip = _parse(address)
+    ip = parse_ip(address)
     if ip is None:
         return f"{address} is not an IP address"
     hidden = embedded(ip) if ip.version == 6 else []
@@ -82,7 +82,8 @@ def _has_port(host: str) -> bool:
     return host.rpartition(":")[2].isdigit() and (host.count(":") == 1 or "]:" in host)
 
 
-def _parse(host: str) -> _Ip | None:
+def parse_ip(host: str) -> _Ip | None:
+    """Return the address that a host is written as, without its zone, an IPv4-mapped one as IPv4; None for a name."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

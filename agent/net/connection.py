@@ -30,7 +30,8 @@ class Connection(asyncio.Protocol):
         self._error: Exception | None = None
         self._ended = False
         self._paused = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._news = asyncio.Event()
+        """Set when bytes have arrived or the end has."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
@@ -43,18 +44,18 @@ class Connection(asyncio.Protocol):
         if len(self._received) > RECEIVE_LIMIT and not self._paused:
             self._paused = True
             self.transport.pause_reading()
-        self._wake()
+        self._news.set()
 
     def eof_received(self) -> None:
         """See asyncio.Protocol."""
         self._ended = True
-        self._wake()
+        self._news.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self._ended, self._paused = True, False
         self._error = exc
-        self._wake()
+        self._news.set()
 
     @property
     def idle(self) -> bool:
@@ -68,7 +69,8 @@ class Connection(asyncio.Protocol):
                 raise self._error
             if self._ended:
                 return b""
-            await self._wait()
+            self._news.clear()
+            await self._news.wait()
         data = bytes(self._received)
         self._received.clear()
         if self._paused:
@@ -79,14 +81,3 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once, without TLS's closing message."""
         self.transport.abort()
-
-    async def _wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter and not self._waiter.done():
-            self._waiter.set_result(None)

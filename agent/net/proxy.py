@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, WithJsonSchema
 
-from agent.net.addresses import bracketed, is_loopback
+from agent.net.addresses import bracketed, is_loopback, parse_ip
 from agent.net.errors import ErrorKind, NetworkError
 from agent.net.message import DEFAULT_PORTS, basic
 from agent.options import OptionError
@@ -142,8 +142,8 @@ def excepts(rule: str, host: str, port: int) -> bool:
     if only is not None and only != port:
         return False
     bare = name.removeprefix("*").strip(".")
-    if (address := _address(host)) is not None:
-        return address == _address(bare)
+    if (address := parse_ip(host)) is not None:
+        return address == parse_ip(bare)
     return bool(bare) and (host == bare or host.endswith(f".{bare}"))
 
 
@@ -161,10 +161,3 @@ def _within(host: str, block: str) -> bool:
         return ipaddress.ip_address(host) in ipaddress.ip_network(block, strict=False)
     except ValueError:
         return False
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None

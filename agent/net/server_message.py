@@ -30,10 +30,6 @@ SECURITY_HEADERS: Final = (
 """Headers of every answer: no cache, script, frame or guessed type."""
 
 
-_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
 @dataclass(frozen=True, slots=True)
 class ServerRequest:
     """A request."""
@@ -115,9 +111,8 @@ def has_body(request: ServerRequest) -> bool:
 
 
 def http_date(seconds: float) -> str:
-    """Format seconds since the Unix epoch as an IMF-fixdate (RFC 9110 section 5.6.7), in English whatever the locale."""
-    at = time.gmtime(seconds)
-    return time.strftime(f"{_DAYS[at.tm_wday]}, %d {_MONTHS[at.tm_mon - 1]} %Y %H:%M:%S GMT", at)
+    """Format seconds since the Unix epoch as an IMF-fixdate (RFC 9110 section 5.6.7). The agent sets no locale, so names are English."""
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(seconds))
 
 
 def accepts_gzip(request: ServerRequest) -> bool:

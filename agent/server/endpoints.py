@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from agent.errors import ConfigError
 from agent.lean import SERVING, stand_ins
@@ -21,27 +21,23 @@ if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.config.settings import Server
     from agent.net.access import AccessControl
-    from agent.net.server_message import Handler, Routes, ServerRequest, ServerResponse
+    from agent.net.server_message import Handler, ServerRequest, ServerResponse
     from agent.status import PageInputs
 
 
-class Protection(NamedTuple):
-    """Access, TLS and headers of the pages over TCP."""
-
-    access: AccessControl | None = None
-    tls: ssl.SSLContext | None = None
-    headers: tuple[tuple[str, str], ...] = ()
+Protection = tuple["ssl.SSLContext | None", "AccessControl | None", tuple[tuple[str, str], ...]]
+"""TLS, access and headers of the pages over TCP."""
 
 
 def _protection(settings: Server, clock: Clock) -> Protection:
     """Return the configured protection; its modules are imported only if there is one. ConfigError if a file can no longer be used."""
     token = settings.bearer_token.get_secret_value() if settings.bearer_token else None
     if settings.web_config is None and token is None:
-        return Protection()
+        return None, None, ()
     from agent.net.access import AccessControl, Credentials, TokenBucket  # noqa: PLC0415 - as described
 
     if settings.web_config is None:
-        return Protection(AccessControl(Credentials({}, token), None))
+        return None, AccessControl(Credentials({}, token), None), ()
     from agent.config.web import read_web  # noqa: PLC0415 - as described
     from agent.config.web_tls import server_context  # noqa: PLC0415 - as described
 
@@ -57,7 +53,7 @@ def _protection(settings: Server, clock: Clock) -> Protection:
         context = server_context(tls) if tls else None
     except OSError as error:
         raise ConfigError(f"{settings.web_config}: certificate, key or CA can't be used: {error}") from error
-    return Protection(access, context, tuple(web.http_server_config.headers.named()))
+    return context, access, tuple(web.http_server_config.headers.named())
 
 
 class Endpoints:
@@ -67,27 +63,22 @@ class Endpoints:
         self._settings = settings
         self._inputs = inputs
         self._page: Handler | None = None
-        public = self._public()
-        self._protection = _protection(settings, inputs.clock)
-        self._servers = [self._server(public, self._protection)]
-        self._control = self._server({**public, **self._private()}, Protection())
+        public = {**status_routes(inputs.status), "GET /metrics": self._metrics}
+        private = {"GET /logs": LogsRoute(inputs.spool), **spool_routes(inputs.spool)}
+        self._tls, access, headers = _protection(settings, inputs.clock)
+        self._public = HttpServer(public, inputs.telemetry, access=access, headers=headers)
+        self._control = HttpServer({**public, **private}, inputs.telemetry)
 
     async def open(self, state_dir: Path) -> str:
         """Listen; return the address of the pages. Raises OSError when it is taken."""
         name, port = split_address(self._settings.listen)
         await self._control.listen_unix(state_dir / SOCKET)
-        return f"{bracketed(name)}:{await self._servers[0].listen(name, port, self._protection.tls)}"
+        return f"{bracketed(name)}:{await self._public.listen(name, port, self._tls)}"
 
     async def close(self) -> None:
         """Stop listening."""
-        for server in (*self._servers, self._control):
+        for server in (self._public, self._control):
             await server.close()
-
-    def _server(self, routes: Routes, protection: Protection) -> HttpServer:
-        return HttpServer(routes, self._inputs.telemetry, access=protection.access, headers=protection.headers)
-
-    def _public(self) -> Routes:
-        return {**status_routes(self._inputs.status), "GET /metrics": self._metrics}
 
     async def _metrics(self, request: ServerRequest) -> ServerResponse:
         """Made at the first scrape, and without the modules that prometheus-client imports to serve and push by itself."""
@@ -97,6 +88,3 @@ class Endpoints:
 
             self._page = MetricsPage(self._inputs.metrics, self._inputs.refresh)
         return await self._page(request)
-
-    def _private(self) -> Routes:
-        return {"GET /logs": LogsRoute(self._inputs.spool), **spool_routes(self._inputs.spool)}

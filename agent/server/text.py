@@ -57,15 +57,7 @@ def _notice(one: Mapping[str, object]) -> tuple[object, ...]:
 
 
 def _destination(one: Mapping[str, object]) -> tuple[object, ...]:
-    return (
-        f"{one['name']} {one['signal']}",
-        one["state"],
-        one["sent"],
-        one["pending"],
-        one["rejected"],
-        one["dead_lettered"],
-        one["evicted"],
-    )
+    return f"{one['name']} {one['signal']}", *(one[key] for key in ("state", "sent", "pending", "rejected", "dead_lettered", "evicted"))
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from agent.host.probing import Look, State
+from agent.host.probing import State
 from agent.issues.envelope.format import decode
 from agent.issues.folding.windows import FoldingLimits
 from agent.issues.reading.rules import Rules
@@ -12,6 +12,7 @@ from agent.issues.runs.run import RUN, Reporting
 from agent.names import CHILD
 from agent.parse.patterns import compile_pattern
 from agent.record import Origin, Severity, Signal
+from agent.status import ProbeFacts
 from agent.testing.clock import FakeClock
 from tests.support.detecting import LABELS, TRACEBACK, exited, feed, plain
 from tests.support.sentry import NOW_NS, records_of
@@ -322,7 +323,7 @@ async def test_a_clock_that_is_set_back(make, spool):
     issues.monitors.watch([poller])
     spool.rows.clear()
     for time_ns in (NOW_NS, NOW_NS - 86400 * 10**9):
-        poller.last = Look("api", "http://x", State.UP, True, "", 0.25, time_ns)
+        poller.last = ProbeFacts("api", "http://x", State.UP, True, "", 0.25, time_ns)
         await issues.tick()
     assert len(spool.items("check_in")) == 2
 
@@ -374,7 +375,7 @@ async def test_check_ins_of_probes(make, spool):
     issues = make(clock, reporting=Reporting("strategy", LABELS, check_ins=True))
     issues.monitors.watch([poller])
     for second, state in enumerate([State.UP, State.UP, State.DOWN, State.DOWN, State.DOWN, State.DOWN, State.DOWN, State.DOWN]):
-        poller.last = Look("api", "http://x", state, state is State.UP, "", 0.25, NOW_NS + second * 15 * 10**9)
+        poller.last = ProbeFacts("api", "http://x", state, state is State.UP, "", 0.25, NOW_NS + second * 15 * 10**9)
         await issues.tick()
         await issues.tick()
     assert [check["status"] for check in spool.items("check_in")] == ["ok", "error", "error"]
