@@ -75,8 +75,8 @@ class Detector(Protocol):
 class Redacting(Protocol):
     """The redactor, as far as batches need it."""
 
-    def may_change(self, text: bytes) -> bool:
-        """Whether something in a text may be a secret."""
+    def may_change_encoded(self, message: bytes) -> bool:
+        """Whether something in a serialized message may be a secret."""
 
     def redact(self, records: Sequence[LogRecord], text: bytes | None) -> tuple[Sequence[LogRecord], dict[str, int]]:
         """Return the records without secrets, and how many values each rule replaced."""

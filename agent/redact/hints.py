@@ -10,7 +10,7 @@ from typing import Final
 
 from agent.redact import cards, commands
 from agent.redact.names import DOUBTFUL, FOREIGN, GAP, NAMES, normal
-from agent.redact.raw import ESCAPE
+from agent.redact.raw import BEGINS, ESCAPE
 from agent.redact.shapes import SHAPES
 
 _NARROW: Final = {
@@ -26,6 +26,12 @@ _TELLING: Final = 4
 """Letters of a word that are looked for: few words begin alike."""
 _BEGINS: Final = rf"(?:^|[^a-z]|[0-9;\[]m|{ESCAPE})"
 """Before a short name: no letter but those that end an escape or a colour (`\x1b[0m`)."""
+
+
+_TAGS: Final = "(?-i:[0-9A-Zabijpz])"
+"""Tags of OTLP's messages that are letters or digits (common/v1, logs/v1, metrics/v1, trace/v1: none is another small letter)."""
+_LONG_INTEGER: Final = rb"\x18[\x80-\xff]{6,8}[\x00-\x7f]"
+"""AnyValue.int_value = 3 of 13 to 19 digits, as a card has."""
 
 
 def spelled(name: str) -> str:
@@ -47,6 +53,19 @@ def pattern(more: tuple[str, ...] = ()) -> bytes:
     )
     text = "|".join((*dict.fromkeys(parts), *map(spelled, more)))
     return b"|".join((text.encode(), *sorted({part for word in FOREIGN for part in _beginnings(word)})))
+
+
+def encoded_pattern(more: tuple[str, ...] = ()) -> bytes:
+    """The same for texts within protobuf, where the last byte of a length stands before a text, and the tag of the next field behind it.
+
+    Either may be a letter or a digit. A number is written in base 128 there.
+    """
+    text = pattern(more)
+    for begins in (_BEGINS, BEGINS):
+        text = text.replace(begins.encode(), b"")
+    for ends in ("[^a-z0-9]", "[^0-9a-z]", "[^a-z0-9_]", "[^a-z]"):
+        text = text.replace(ends.encode(), f"(?:{ends}|{_TAGS})".encode())
+    return text + b"|" + _LONG_INTEGER
 
 
 def _beginnings(word: str) -> set[bytes]:

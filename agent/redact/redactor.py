@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from agent.record import LogRecord, Value
     from agent.redact.texts import Texts
 
-_NESTED: Final = frozenset((list, dict))
+_NESTED: Final = frozenset((list, dict, bytes))
+"""Types of values that hold texts without being one."""
 KEY_RULE: Final = "key"
 _LONGEST_KEY: Final = 128
 """Longer ones are decided each time: what is remembered stays small."""
@@ -65,6 +66,11 @@ class Redactor:
         self._plain = _Plain(self._text)
 
     @cached_property
+    def _maybe_encoded(self) -> re2._Regexp[bytes]:
+        """Made when the first message comes: few sources emit any."""
+        return re2.compile(hints.encoded_pattern(self._config.keys), _over_bytes())
+
+    @cached_property
     def _texts(self) -> Texts:
         """Made when the first text needs it: a workload without secrets does not pay for its patterns."""
         from agent.redact.texts import Texts  # noqa: PLC0415 - its tables and patterns cost memory
@@ -88,6 +94,10 @@ class Redactor:
     def may_change(self, text: bytes) -> bool:
         """Whether something in a text may be a secret."""
         return self._config.enabled and bool(self._config.patterns or self._maybe.search(text))
+
+    def may_change_encoded(self, message: bytes) -> bool:
+        """The same for the texts and numbers of a serialized OTLP message, whose last text has an end too."""
+        return self._config.enabled and bool(self._config.patterns or self._maybe_encoded.search(message + b"\0"))
 
     def text(self, text: str) -> str:
         """A text without secrets: for messages of servers and errors that we repeat."""
@@ -136,10 +146,18 @@ class Redactor:
             return self._text(value, counts, key)
         if isinstance(value, list):
             return self._list(value, counts, key)
+        if isinstance(value, bytes):
+            return self._bytes(value, counts, key)
         if _may_be_card(value):
             text = self._text(str(value), counts, key)
             return value if text == str(value) else text
         return self._dict(value, counts, key) if isinstance(value, dict) else value
+
+    def _bytes(self, value: bytes, counts: Counter[str], key: str) -> bytes:
+        """Bytes that are a text are searched as one."""
+        text = value.decode("utf-8", "surrogateescape")
+        clean = self._text(text, counts, key)
+        return value if clean == text else clean.encode("utf-8", "surrogateescape")
 
     def _dict(self, value: Mapping[str, Value], counts: Counter[str], parent: str = "") -> dict[str, Value]:
         """A mapping, which stands under the key `parent`; a secret in a key goes, too, and no two keys become one."""

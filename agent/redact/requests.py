@@ -1,7 +1,7 @@
 """Takes the secrets out of encoded OTLP requests: logs, metrics and traces alike. What holds none stays the bytes that it was.
 
-    request ──▶ all its texts ──one search──nothing──▶ the same bytes
-                       └─ perhaps ──▶ each text, body and set of attributes through the redactor ──▶ encoded anew where one changed
+    request ──▶ one search over its bytes ──nothing──▶ the same bytes
+                       └─ perhaps ──▶ each text, body and set of attributes through the redactor ──▶ encoded again where one changed
 
 The fields are read off the message types, so that none of a later version of the protocol is forgotten; what is unknown to these is kept.
 """
@@ -21,7 +21,7 @@ from agent.encode.otlp_requests import pairs, parse, value
 from agent.record import LogRecord, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
@@ -29,15 +29,13 @@ if TYPE_CHECKING:
     from agent.record import Payload, Value
 
 _NO_ORIGIN: Final = Origin("")
-_LEAST_CARD: Final = 10**11
-"""Smaller numbers are not those of a card."""
 
 
 class Redacting(Protocol):
     """What is needed of the redactor."""
 
-    def may_change(self, text: bytes) -> bool:
-        """Whether something in a text may be a secret."""
+    def may_change_encoded(self, message: bytes) -> bool:
+        """Whether something in a serialized message may be a secret."""
 
     def redact(self, records: Sequence[LogRecord], text: bytes | None) -> tuple[Sequence[LogRecord], dict[str, int]]:
         """Return the records without secrets, and how many values each rule replaced."""
@@ -60,9 +58,9 @@ def redacted(payload: Payload, redactor: Redacting) -> tuple[Payload, dict[str, 
     request = parse(payload)
     if request is None:
         return None
-    if not redactor.may_change("\n".join(_texts(request)).encode("utf-8", "backslashreplace")):
+    if not redactor.may_change_encoded(payload.body):
         return payload, {}
-    parts = list(_parts(request))
+    parts = list(_parts(request, redactor))
     clean, counts = redactor.redact([record for record, _ in parts], None)
     changed = [(after, put) for (before, put), after in zip(parts, clean, strict=True) if after is not before]
     for record, put in changed:
@@ -89,49 +87,8 @@ def _kind_of(field: FieldDescriptor) -> _Kind | None:
     return _Kind.MESSAGES if field.is_repeated else _Kind.MESSAGE
 
 
-def _texts(message: Message) -> Iterator[str]:
-    """All texts of a message, and the numbers that may be a card's."""
-    for name, kind in _fields(message.DESCRIPTOR):
-        held = getattr(message, name)
-        if kind is _Kind.PAIRS:
-            yield from _texts_of_pairs(held)
-        elif kind is _Kind.MESSAGES:
-            for one in held:
-                yield from _texts(one)
-        elif kind is _Kind.VALUE:
-            yield from _texts_of_value(held)
-        elif kind is _Kind.TEXT:
-            yield held
-        elif message.HasField(name):
-            yield from _texts(held)
-
-
-def _texts_of_pairs(found: Iterable[KeyValue]) -> Iterator[str]:
-    for pair in found:
-        yield pair.key
-        held = pair.value
-        if text := held.string_value:
-            yield text
-        else:
-            yield from _texts_of_value(held)
-
-
-def _texts_of_value(found: AnyValue) -> Iterator[str]:
-    kind = found.WhichOneof("value")
-    if kind == "string_value":
-        yield found.string_value
-    elif kind == "int_value":
-        if found.int_value >= _LEAST_CARD:
-            yield str(found.int_value)
-    elif kind == "array_value":
-        for one in found.array_value.values:
-            yield from _texts_of_value(one)
-    elif kind == "kvlist_value":
-        yield from _texts_of_pairs(found.kvlist_value.values)
-
-
-def _parts(message: Message) -> Iterator[Part]:
-    """Whatever of a message can be redacted by itself."""
+def _parts(message: Message, redactor: Redacting) -> Iterator[Part]:
+    """What can be redacted by itself of a message in which something may be a secret."""
     for name, kind in _fields(message.DESCRIPTOR):
         held = getattr(message, name)
         if kind is _Kind.PAIRS and held:
@@ -142,9 +99,10 @@ def _parts(message: Message) -> Iterator[Part]:
             yield _as_record(held), _text_back(message, name)
         elif kind is _Kind.MESSAGES:
             for one in held:
-                yield from _parts(one)
+                if redactor.may_change_encoded(one.SerializeToString()):
+                    yield from _parts(one, redactor)
         elif kind is _Kind.MESSAGE and message.HasField(name):
-            yield from _parts(held)
+            yield from _parts(held, redactor)
 
 
 def _as_record(body: Value, attributes: dict[str, Value] | None = None) -> LogRecord:

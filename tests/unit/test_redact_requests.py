@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue, KeyValueList
 
-from agent.encode.any_value import value_of
 from agent.encode.otlp_requests import log_records, pairs
-from agent.record import LogRecord, Origin, Payload, Severity, Signal
+from agent.record import Payload, Severity, Signal
 from agent.redact.redactor import RedactConfig, Redactor
 from agent.redact.requests import redacted
 
@@ -121,6 +118,37 @@ def test_what_is_unknown_is_kept_beside_a_secret():
     assert b"\xba\x3e\x03abc" in after.SerializeToString()
 
 
+@pytest.mark.parametrize("name", ["pw=hunter22", "card 4111 1111 1111 1111", "4111111111111111", "pin=73913", "auth"])
+def test_a_text_is_searched_whatever_byte_stands_before_it(name):
+    """The length of a text is a letter or a digit now and then, and so is the tag of the field behind it: the search must not take it for part of the text."""
+    redactor = Redactor()
+    sizes = (*range(48, 58), *range(65, 91), *range(97, 123), 48 << 7, 97 << 7)
+    for make, field in ((logs, "event_name"), (spans, "name")):
+        for text in (text for size in sizes for text in (name.ljust(size), name.rjust(size))):
+            request, *_, one = make()
+            setattr(one, field, text)
+            assert redactor.may_change_encoded(request.SerializeToString()) or redactor.text(text) == text, text
+
+
+def test_a_name_at_the_very_end_is_seen():
+    """In a list of named values the name may come last, and nothing behind it."""
+    request = ExportTraceServiceRequest()
+    one = request.resource_spans.add().resource.attributes.add(key="header").value
+    one.kvlist_value.CopyFrom(KeyValueList(values=[pair("value", SECRET), pair("name", "auth")]))
+    after, _ = cleaned(Signal.TRACES, request)
+    assert SECRET.encode() not in after.SerializeToString()
+
+
+def test_bytes_that_are_a_text_are_searched():
+    """A body of bytes may be a line that its reader did not decode; it stays bytes, and those that are not a text stay as they are."""
+    request, *_, record = logs()
+    record.body.bytes_value = f"login password={SECRET}".encode()
+    record.attributes.add(key="raw", value=AnyValue(bytes_value=b"\xff\xfe\x00"))
+    after, _ = cleaned(Signal.LOGS, request)
+    found = after.resource_logs[0].scope_logs[0].log_records[0]
+    assert (found.body.bytes_value, pairs(found.attributes)["raw"]) == (b"login password=[REDACTED]", b"\xff\xfe\x00")
+
+
 def test_a_number_that_is_a_cards_goes():
     """A card's number is one as an integer too; order numbers stay."""
     request, *_, record = logs()
@@ -150,30 +178,6 @@ def test_the_configuration_holds():
 def test_what_is_no_request_says_so(payload):
     """Bytes that can't be read can't be searched."""
     assert redacted(payload, Redactor()) is None
-
-
-TEXTS = st.sampled_from(["", "BTC", "auth", SECRET, "password", TOKEN, "Bearer abcdef0123456789", "pin: 1234", "ü", "4111 1111 1111 1111"])
-KEYS = st.sampled_from(["symbol", "password", "auth", "pin", "token_count", "name", "value", "x-api-key", "пароль", "sig"])
-VALUES = st.recursive(
-    TEXTS | st.integers(-(2**63), 2**63 - 1) | st.booleans() | st.floats(allow_nan=False) | st.just(4111111111111111),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@pytest.mark.property
-@settings(max_examples=200)
-@given(VALUES, st.dictionaries(KEYS, VALUES, max_size=4))
-def test_a_request_is_redacted_as_its_records_would_be(body, attributes):
-    """Encoded or not, the same record loses the same secrets, and nothing else changes."""
-    request, *_, message = logs()
-    message.body.CopyFrom(AnyValue.FromString(value_of(body)))
-    del message.attributes[:]
-    message.attributes.extend(KeyValue(key=key, value=AnyValue.FromString(value_of(one))) for key, one in attributes.items())
-    payload, counts = redacted(Payload(Signal.LOGS, 1, request.SerializeToString()), Redactor())
-    [plain], wanted = Redactor().redact([LogRecord(5, 0, 9, "", body, attributes, Origin(""), 0)])
-    [found] = log_records([payload], "otlp")
-    assert (found.body, found.attributes, counts) == (plain.body, plain.attributes, wanted)
 
 
 def test_records_are_made_from_a_request_as_they_were_sent():
