@@ -118,7 +118,7 @@ def _texts(key: str, value: object) -> list[str]:
 
 
 def _described(event: SpoolEvent) -> str:
-    """What was found when the file was opened: damage, and what became of it."""
+    """The result of opening the file: damage, and what was saved."""
     words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in type(event).__name__)
     return f"spool:{words}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(event).items())
 
@@ -182,7 +182,7 @@ def discard(spool: Access, number: int) -> None:
 def forget(spool: Access, destination: str, *, force: bool) -> None:
     """Forget a destination that is not configured."""
     count = int(str(spool.ask("gc", destination=destination, force=str(int(force)))))
-    click.echo(f"{destination}: forgotten; {count:,} records it had not got are counted as evicted")
+    click.echo(f"{destination}: forgotten; {count:,} records that it had not received are counted as evicted")
 
 
 def _print_json(value: object) -> None:

@@ -20,7 +20,7 @@ SLOW_FOLDERS = {"load", "e2e"}
 
 settings.register_profile("quiet", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("quiet"), derandomize=True, database=None)
-"""The same examples each time, drawn from each law's source: what a law finds anew comes to light in `make property` and `make long`, which draw
+"""The same examples each time, drawn from each law's source: new counterexamples are found by `make property` and `make long`, which draw
 others each time, and never holds up a change that has nothing to do with it."""
 settings.load_profile("quiet")
 

@@ -1,4 +1,4 @@
-"""A clock that stands still until it is told to go on."""
+"""A clock that stands still until a test advances it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FakeClock:
         return sum(not future.done() for _, _, future in self._sleepers)
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass, and whoever is woken do what it can until it waits for something else."""
+        """Let time pass, and let woken tasks run until each waits again."""
         await settle()
         end = self._now + seconds
         while self._sleepers and self._sleepers[0][0] <= end:

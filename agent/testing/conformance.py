@@ -1,4 +1,4 @@
-"""What every component must keep, whatever it does: one suite for all, ours and yours.
+"""The conformance suite: rules that every component must keep, ours and those of other packages.
 
 Describe a component by a case, and run its checks inside a test:
 
@@ -52,7 +52,7 @@ class SourceCase:
     """A source: how it is made, how it is given something to read, and what must come of it."""
 
     make: Callable[[Context], Source]
-    """Makes it anew on the same input. One that isn't replayable is made once per check."""
+    """Makes it again on the same input. One that isn't replayable is made once per check."""
     feed: Callable[[], None]
     """Gives it `expected` to read; called once, before the first run."""
     expected: Sequence[Value]
@@ -91,14 +91,14 @@ async def run(check: Callable[[T], Awaitable[None]], case: T) -> None:
     await check(case)
     gc.collect()
     end = asyncio.get_running_loop().time() + GRACE
-    while _left_behind(tasks, threads, files) and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 - nothing tells of it
+    while _left_behind(tasks, threads, files) and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 - there is no notification
         await asyncio.sleep(0.01)
     left = _left_behind(tasks, threads, files)
     assert not left, f"it leaves nothing behind: {', '.join(left)}"
 
 
 def _left_behind(tasks: set[asyncio.Task[object]], threads: set[threading.Thread], files: dict[int, str]) -> list[str]:
-    """What is there now and was not before; the event loop's own threads end with it."""
+    """Tasks, threads and files that were not there before, except the event loop's own threads."""
     return [
         *(repr(task) for task in asyncio.all_tasks() - tasks if not task.done()),
         *(repr(thread) for thread in threading.enumerate() if thread not in threads and not thread.name.startswith("asyncio_")),
@@ -163,7 +163,7 @@ async def source_stops_while_hanging(case: SourceCase) -> None:
 
 
 async def source_reads_everything(case: SourceCase) -> None:
-    """What it is given arrives, once and in order."""
+    """All its input arrives, once and in order."""
     await _collect(case, Sink(), restart=False)
 
 
@@ -174,7 +174,7 @@ async def source_survives_refusals(case: SourceCase) -> None:
 
 
 async def source_survives_restarts(case: SourceCase) -> None:
-    """Nothing is lost or repeated though it is killed at random and made anew, if it can read again what it has read."""
+    """Although it is killed at random and made again, nothing is lost or repeated, if its input can be read again."""
     source = case.make(make_context())
     replayable = source.replayable
     await source.close()
@@ -199,7 +199,7 @@ async def source_finishes(case: SourceCase) -> None:
 
 
 async def source_can_be_searched(case: SourceCase) -> None:
-    """What it emits encoded can be searched for secrets and errors, or its class says in a sentence why that is not needed."""
+    """Its encoded payloads can be searched for secrets and errors, or its class says in a sentence why that is not needed."""
     case.feed()
     sink = Sink()
     source = case.make(make_context(positions=sink.positions))

@@ -1,4 +1,4 @@
-"""What the host lends to a component, for tests that have no host."""
+"""The context that the host lends to a component, for tests without a host."""
 
 from __future__ import annotations
 

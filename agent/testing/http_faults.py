@@ -1,6 +1,6 @@
 """An HTTP server that misbehaves to order: for tests of everything that calls out.
 
-Each request takes the next `Reply` of the script; when the script is over, `choose` decides (by default an empty 200).
+Each request takes the next `Reply` of the script; after the script `choose` decides (by default an empty 200).
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Received(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to do with one request."""
+    """The server's reaction to one request."""
 
     raw: bytes = b""
-    """What to send, head included."""
+    """The bytes to send, head included."""
     read: Literal["nothing", "head", "half", "all"] = "all"
     """How much of the request to read first; with "nothing" the reply goes to the connection itself."""
     delay: float = 0.0
@@ -43,7 +43,7 @@ class Reply:
     drip: float = 0.0
     """Seconds to wait after each byte sent; 0 = all at once."""
     then: Literal["keep", "close", "reset", "hang"] = "keep"
-    """What becomes of the connection. "hang" keeps it open and silent."""
+    """The end of the connection. "hang" keeps it open and silent."""
 
 
 def answer(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None, **rest: object) -> Reply:
@@ -69,7 +69,7 @@ DEAF: Final = Reply(read="nothing", then="hang")
 
 @dataclass(slots=True)
 class Log:
-    """What a server has seen."""
+    """The requests and connections that a server has seen."""
 
     requests: list[Received] = field(default_factory=list)
     """Read in full, in order."""
@@ -110,12 +110,12 @@ class FaultServer:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
 
     def choose(self, request: Received) -> Reply:
-        """Decide on a request that the script says nothing about."""
+        """Decide on a request that is not in the script."""
         del request
         return OK
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # start_server would make the task itself if this were a coroutine function, but then nobody could cancel it.
+        # start_server would make the task itself if this were a coroutine function, but then no caller could cancel it.
         self.log.connections += 1
         task = asyncio.ensure_future(self._serve(reader, writer))
         self._tasks.add(task)

@@ -42,7 +42,7 @@ class Taken(NamedTuple):
 
 
 def limited(header: str, status: int = 429) -> Reply:
-    """An answer that tells of rate limits."""
+    """An answer with rate limits."""
     return answer(status, b"{}", {**JSON, "X-Sentry-Rate-Limits": header})
 
 

@@ -48,12 +48,12 @@ class Sink:
         self.arrived.set()
 
     async def positions(self) -> Mapping[str, bytes]:
-        """What is committed."""
+        """The committed state."""
         return dict(self.stored)
 
     @property
     def bodies(self) -> list[Value]:
-        """What has arrived, in order: the bodies of records, then those that came encoded, and the names of spans and of metrics."""
+        """Everything that arrived, in order: the bodies of records, then those that came encoded, and the names of spans and of metrics."""
         return [*(record.body for record in self.records), *(text for payload in self.payloads for text in contents(payload))]
 
     def _move(self, key: str, position: bytes | None) -> None:
@@ -64,7 +64,7 @@ class Sink:
 
 
 def contents(payload: Payload) -> list[Value]:
-    """The bodies of a request's log records, or the names of its spans or metrics. AssertionError: nobody can read it, so no secret is found in it."""
+    """The bodies of a request's log records, or the names of its spans or metrics. AssertionError if it can't be decoded and so not searched for secrets."""
     request = parse(payload)
     if request is None:
         raise AssertionError(

@@ -30,7 +30,7 @@ class Append(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What became of a row's records."""
+    """The outcome of a row's records."""
 
     seq: int
     sent: int
@@ -54,9 +54,9 @@ class MemorySpool:
         """Whether appends are refused."""
         self.settled: list[Settled] = []
         self.remembered: dict[str, bytes | None] = {}
-        """What the exporter wants to know after a kill."""
+        """The positions that the exporter stored for the time after a kill."""
         self.gate: asyncio.Event | None = None
-        """What an append waits for, if there is one."""
+        """The event that an append waits for, if there is one."""
         self.waits = 0
         """Times that room was waited for."""
         self._changed = asyncio.Event()

@@ -1,1 +1,1 @@
-"""What the agent costs; measured and reported, never a reason to fail."""
+"""The costs of the agent: measured and reported, never a reason to fail."""

@@ -1,7 +1,7 @@
 """`make bench`: what a record costs, what an idle agent weighs, how long a line is on its way. One table, every record counted.
 
 The work is the generated structlog lines of `work.py`. The agent runs on core 0, the server on core 1 and only stores bodies; they are decoded
-afterwards, and a run that lost or repeated a record is no result. With `OUTRIDER_BENCH_COLLECTOR` naming an OpenTelemetry Collector binary that
+afterwards, and a run that lost or repeated a record is not a result. With `OUTRIDER_BENCH_COLLECTOR` naming an OpenTelemetry Collector binary that
 has the filelog receiver and the otlphttp exporter, the same work is given to it, alternately with ours, and the ratio is printed.
 
     python -m tests.benchmarks.bench [--lines 1000000] [--rounds 1] [--only throughput,idle,latency,start]
@@ -42,7 +42,7 @@ PEER = os.environ.get("OUTRIDER_BENCH_COLLECTOR")
 
 @dataclass(frozen=True)
 class Cost:
-    """What one process used for the whole work."""
+    """The resources that one process used for the whole work."""
 
     cpu: float
     """Seconds, user and system."""
@@ -312,7 +312,7 @@ def latency(scratch: Path, rate: int = 1000, seconds: int = 20) -> None:
 
 
 async def serve(server: OtlpServer, ready: threading.Event, over: threading.Event) -> None:
-    """Run a server on a thread's own loop until told that it is over."""
+    """Run a server on a thread's own loop until it is stopped."""
     async with server:
         ready.set()
         await asyncio.to_thread(over.wait)

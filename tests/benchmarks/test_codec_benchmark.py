@@ -1,4 +1,4 @@
-"""What a line costs from bytes to bytes, stage by stage: parse, redact, encode. It reports; it does not fail on a noisy machine.
+"""The cost of a line from bytes to bytes, for each stage: parse, redact, encode. It reports, and does not fail on a noisy machine.
 
 `python -m pytest -m benchmark tests/benchmarks/test_codec_benchmark.py -s` prints microseconds of CPU per line, the least of several rounds.
 """
@@ -116,7 +116,7 @@ def test_a_line_from_bytes_to_bytes(make):
 
 
 def test_the_work_is_what_it_is_said_to_be():
-    """Some 300 bytes, 11 to 13 fields but for the errors, one error in a hundred, half with ids, numbered; nothing of it is lost on the way."""
+    """Some 300 bytes, 11 to 13 fields except in errors, one error in a hundred, half with ids, numbered; nothing of it is lost on the way."""
     made = [json.loads(line) for line in work.lines(7, 5_000)]
     sizes = [len(line) for line in work.lines(7, 5_000)]
     records, _ = Parser().parse_chunk(chunks(work.lines(7, 800))[0], ORIGIN, 1)

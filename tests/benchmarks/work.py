@@ -1,4 +1,4 @@
-"""The work that every figure of ours is about: structlog JSON lines as a trading service writes them, from a seed.
+"""The work that all our figures are about: structlog JSON lines as a trading service writes them, from a seed.
 
 About 300 bytes, 11 to 13 fields, one in a hundred an error with a traceback, half with trace and span ids. `n` numbers them.
 """
@@ -44,7 +44,7 @@ def lines(seed: int, count: int) -> Iterator[bytes]:
 
 
 def fields(chance: random.Random, number: int) -> dict[str, object]:
-    """What one line says, in structlog's order."""
+    """The fields of one line, in structlog's order."""
     failed = chance.random() < 0.01
     made: dict[str, object] = {
         "n": number,

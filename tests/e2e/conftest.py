@@ -1,4 +1,4 @@
-"""What the container tests share: an engine, both images, a network of their own."""
+"""Fixtures of the container tests: an engine, both images, a network of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, str]:
-    """The engine and the image to build on; skips with the reason when there is none, or when nobody asked for slow tests."""
+    """The engine and the image to build on; skips with the reason when there is none, or when slow tests are not selected."""
     if "slow" not in request.config.option.markexpr:
         pytest.skip("builds images, for minutes: run it with `make e2e`, or -m slow")
     module = containers.load()

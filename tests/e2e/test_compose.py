@@ -64,7 +64,7 @@ class Compose:
         return next(name for name in names if name.removeprefix(PROJECT).strip("-_").removesuffix("1").strip("-_") == service)
 
     def inside(self, service: str, *command: str) -> str:
-        """What a command in a service's container prints."""
+        """The output of a command in a service's container."""
         return self.engine.do("exec", self.container(service), *command)
 
     def status(self) -> Any:
@@ -72,7 +72,7 @@ class Compose:
         return json.loads(self.inside("outrider", "outrider", "status", "--json"))
 
     def figure(self, name: str) -> float:
-        """What the sidecar has measured of the agent's processes; -1 before the first look."""
+        """The sidecar's figure of the agent's processes; -1 before the first sample."""
         found = self.status()["figures"]
         return next((one["value"] for one in found if one["name"] == f"outrider.target.{name}"), -1.0)
 
@@ -135,7 +135,7 @@ def test_the_sidecar_sees_log_health_and_processes(compose: Compose) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_restrictions_are_in_force(compose: Compose, service: str) -> None:
-    """What the file asks for is what the kernel applies, to each service."""
+    """The kernel applies to each service the restrictions that the file asks for."""
     text = compose.inside(service, "cat", "/proc/self/status")
     status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
     assert status["Uid"].split() == ["65532"] * 4

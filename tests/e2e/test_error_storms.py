@@ -45,7 +45,7 @@ def events(server) -> list[dict]:
 
 
 def grouping(event: dict) -> tuple:
-    """What a receiver groups by where no fingerprint is sent: the type, and the frames of each exception."""
+    """The attributes that a receiver groups by if no fingerprint is sent: the type, and the frames of each exception."""
     assert "fingerprint" not in event
     values = event["exception"]["values"]
     return tuple((value["type"], *((frame["filename"], frame["function"]) for frame in value["stacktrace"]["frames"])) for value in values)
@@ -62,7 +62,7 @@ def check(found: list[dict]) -> None:
 
 
 def test_a_storm_is_one_issue(tmp_path):
-    """The storm arrives as few events of one issue with the exact count; a client report tells of what was folded."""
+    """The storm arrives as few events of one issue with the exact count; a client report counts the folded errors."""
     with SentryProcess(tmp_path / "taken.jsonl") as server:
         storm(tmp_path, server.dsn)
         check(events(server))

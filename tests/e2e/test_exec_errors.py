@@ -45,7 +45,7 @@ def only(events: list[dict]) -> dict:
 
 
 def test_a_program_that_raises(sentry, tmp_path):
-    """An uncaught exception is one issue, that of the traceback: the exit code it leads to is no second one."""
+    """An uncaught exception is one issue, that of the traceback: the exit code it leads to is not a second one."""
     program = "print('about to fail', flush=True)\nimport time; time.sleep(0.5)\ndef f(x):\n    return 1 / x\nf(0)"
     done = run(sentry, tmp_path, sys.executable, "-c", program)
     error = only(seen(sentry))
@@ -85,7 +85,7 @@ def test_a_program_that_segfaults(sentry, tmp_path):
 
 
 def test_a_segfault_without_a_word(sentry, tmp_path):
-    """A program that dies by a signal without any output is one issue all the same."""
+    """A program that dies by a signal without any output is one issue."""
     done = run(sentry, tmp_path, sys.executable, "-c", "import os; os.kill(os.getpid(), 11)")
     assert (done.returncode, only(seen(sentry))["type"]) == (139, "SIGSEGV")
 
@@ -105,7 +105,7 @@ def test_a_program_that_exits_3(sentry, tmp_path):
 
 
 def test_a_good_end_is_no_issue(sentry, tmp_path):
-    """A program that ends well, and one that is asked to end, are no issues."""
+    """A program that exits with 0, and one that is asked to end, are not issues."""
     assert run(sentry, tmp_path, sys.executable, "-c", "print('well')").returncode == 0
     command = [sys.executable, "-m", "agent", "exec", "--", sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
     with subprocess.Popen(command, env=agent_environment(tmp_path / "state", sentry.dsn), stdout=subprocess.PIPE) as asked:
@@ -130,7 +130,7 @@ def cgroup():
 
 
 def test_a_program_that_is_killed_for_its_memory(sentry, tmp_path, cgroup):
-    """A SIGKILL that the cgroup has counted as an OOM kill is told as such, with the count as the proof; any other SIGKILL is not."""
+    """A SIGKILL that the cgroup has counted as an OOM kill is reported as such, with the count as the proof; any other SIGKILL is not."""
     enter = f'echo $$ > {cgroup}/cgroup.procs; exec "$@"'
     whole = ["sh", "-c", enter, "sh", sys.executable, "-m", "agent", "exec", "--", sys.executable, "-c", HOG]
     done = subprocess.run(whole, env=agent_environment(tmp_path / "state", sentry.dsn), capture_output=True, timeout=60, check=False)

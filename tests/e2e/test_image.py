@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(900)
 
 LOGS = "/var/log/strategy-agent"
 DEAD = "http://127.0.0.1:9"
-"""The discard port, on which nobody listens."""
+"""The discard port, on which no process listens."""
 
 
 class Pair:
@@ -71,12 +71,12 @@ class Pair:
         self.engine.wait_until_healthy(self.sidecar)
 
     def written(self) -> list[int]:
-        """What the workload has logged: the time of each line, in nanoseconds since the Unix epoch."""
+        """The records that the workload has logged: the time of each line, in nanoseconds since the Unix epoch."""
         text = self.engine.do("exec", self.sidecar, "cat", f"{LOGS}/agent.log")
         return [nanoseconds(json.loads(line)["timestamp"]) for line in text.splitlines()]
 
     def stored(self) -> list[int]:
-        """What the spool holds: the time of each record."""
+        """The records in the spool: the time of each."""
         rows = self.engine.do("exec", self.sidecar, "outrider", "spool", "export", "--signal", "logs")
         return [when for row in rows.splitlines() for when in times(json.loads(row))]
 
@@ -94,7 +94,7 @@ def times(request: Any) -> list[int]:
 
 @pytest.fixture
 def pair(engine: Any, network: str) -> Pair:
-    """A pair that is to be started."""
+    """A pair of containers, not started yet."""
     return Pair(engine, network)
 
 
@@ -169,7 +169,7 @@ def test_exec_returns_the_commands_code(engine: Any, network: str, script: str, 
 
 
 def test_exec_reaps_orphans(engine: Any, network: str) -> None:
-    """As first process it inherits what nobody waits for, and leaves no zombies."""
+    """As PID 1 it adopts orphans, and leaves no zombies."""
     script = "for i in 1 2 3; do (sleep 0.2 & ) ; done; sleep 1.5; grep -h State /proc/[0-9]*/status"
     done = wrapped(engine, network, script)
     assert done.returncode == 0

@@ -1,1 +1,1 @@
-"""What several suites use to run the agent and its peers as processes."""
+"""Helpers that run the agent and its peers as processes, for several suites."""

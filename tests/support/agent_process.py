@@ -56,7 +56,7 @@ class AgentProcess:
             self.process.stdout.close()
 
     def status(self) -> Mapping[str, object] | None:
-        """`/status.json`, None while nobody answers."""
+        """`/status.json`, None while no agent answers."""
         if self.process.poll() is not None:
             raise AssertionError(f"the agent ended with {self.process.returncode}: {self.log_file.read_text()[-2000:]}")
         try:
@@ -71,7 +71,7 @@ class AgentProcess:
         return [json.loads(line) for line in self.log_file.read_text().splitlines() if line.startswith("{")]
 
     def wait_for_event(self, name: str) -> Mapping[str, object]:
-        """Wait until the agent has told an event of this name."""
+        """Wait until the agent has logged an event of this name."""
         wait_until(lambda: any(one["event"] == name for one in self.events()), f"the event {name!r}")
         return next(one for one in self.events() if one["event"] == name)
 

@@ -1,4 +1,4 @@
-"""Runs the corpus's programs and tells of each exception both ways: as sentry-sdk reports it from inside, and as CPython prints it.
+"""Runs the corpus's programs and records each exception both ways: as sentry-sdk reports it from inside, and as CPython prints it.
 
 both_ways.py PROGRAMS > FILE      a line of JSON for each case: name, event, text
 """

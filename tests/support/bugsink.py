@@ -67,7 +67,7 @@ def prepared() -> Path:
         _run(folder, "bugsink-manage", "prestart", CREATE_SUPERUSER="admin@example.com:admin")
         (folder / "token").write_text(_run(folder, "bugsink-manage", "create_auth_token").split()[-1])
         (folder / "bugsink_conf.py").unlink()
-        with contextlib.suppress(OSError):  # somebody else was faster
+        with contextlib.suppress(OSError):  # another process was faster
             folder.rename(made)
         shutil.rmtree(folder, ignore_errors=True)
     return made
@@ -84,7 +84,7 @@ def _run(folder: Path, *command: str, **more: str) -> str:
 
 
 def validate(events: list[dict]) -> list[str]:
-    """What Sentry's own event schema has against each event; "" where nothing."""
+    """The errors of each event by Sentry's own event schema; "" if there are none."""
     text = "".join(json.dumps(event) + "\n" for event in events)
     done = subprocess.run([environment() / "python", "-c", VALIDATOR], input=text, capture_output=True, text=True, timeout=60, check=True)
     return done.stdout.splitlines()

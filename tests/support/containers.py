@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 WORKLOAD = ROOT / "deploy" / "strategy-agent"
 OUTRIDER = "localhost/outrider:e2e"
 STRATEGY_AGENT = "localhost/strategy-agent:e2e"
-"""What the images are called in tests."""
+"""The names of the images in tests."""
 
 if TYPE_CHECKING:
     from types import ModuleType

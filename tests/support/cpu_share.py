@@ -21,7 +21,7 @@ _NUMBERS = count()
 
 @contextlib.contextmanager
 def half_a_processor() -> Iterator[Callable[[int], None]]:
-    """What puts a process of this number there; skips where no such cgroup can be made."""
+    """Returns a function that moves a process into it; skips where no such cgroup can be made."""
     unified = (UNIFIED / "cgroup.controllers").exists()
     folder = (UNIFIED if unified else CPU) / f"outrider-test-{os.getpid()}-{next(_NUMBERS)}"
     try:

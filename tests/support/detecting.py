@@ -1,4 +1,4 @@
-"""What the tests of the detector share: a spool in memory, records, and what the intake does with a batch."""
+"""Shared by the tests of the detector: a spool in memory, records, and what the intake does with a batch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Spool(MemorySpool):
 
     @property
     def stored(self):
-        """What the detector keeps, by source."""
+        """The detector's state, by source."""
         return self.kept[Owner.ISSUES]
 
     def add(self, row):
@@ -39,7 +39,7 @@ class Spool(MemorySpool):
 
 
 async def feed(issues, spool, records, source="app", *, store=True):
-    """What the intake does with a batch."""
+    """Process a batch as the intake does."""
     async with issues.detector.judge(source, records) as found:
         if store:
             await spool.append(source, found.payloads, {}, found.drops, replayable=True, state={Owner.ISSUES: found.positions})

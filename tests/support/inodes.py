@@ -1,7 +1,7 @@
-"""A file system whose inodes do not depend on chance: numbers are used anew at once, each time with another generation.
+"""A file system whose inodes do not depend on chance: numbers are used again at once, each time with another generation.
 
 The real numbers depend on what else is written to the disk, and on how long ago a file was removed. What the follower asks the operating
-system for is answered with numbers of ours, and a directory is listed in an order of ours.
+system for is answered with our numbers, and a directory is listed in our order.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Inodes:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Let the operating system answer with numbers of ours."""
+        """Let the operating system answer with our numbers."""
         ioctl = fcntl.ioctl
         try:
             os.stat, os.fstat, os.lstat = (self._status(name) for name in ("stat", "fstat", "lstat"))

@@ -25,7 +25,7 @@ MODES: Final = {
     "olddir": "create\n olddir {folder}/old\n compress",
     "maxsize": "copytruncate\n maxsize 6k\n daily",
 }
-"""What stands in the configuration of each mode, besides what all have."""
+"""The configuration of each mode, in addition to the common part."""
 HEADER: Final = '{"event": "header", "columns": ["n", "what"]}\n'
 """The first line of every file."""
 _EVERY: Final = 1.1
@@ -38,7 +38,7 @@ class Rotated(threading.Thread):
     """Writes numbered JSON lines to `MODE.log` until it is stopped, and has them rotated.
 
     It rests while logrotate runs, because what is written between a copy and its truncation, or to a file that is being compressed, is
-    lost to everybody. As WatchedFileHandler does it, it opens the file anew when that is another one by now.
+    lost to every reader. As WatchedFileHandler does it, it opens the file again when that is another one by now.
     """
 
     def __init__(self, folder: Path, mode: str, keep: int, rate: float = 300.0) -> None:
@@ -68,7 +68,7 @@ class Rotated(threading.Thread):
                 self._over.wait(random.choice((0.0, 0.1, 0.4)))  # so that the header alone is read now and then, and even rotated
 
     def stop(self) -> None:
-        """Write no more, and wait until it is so."""
+        """Stop writing, and wait until it has stopped."""
         self._over.set()
         self.join()
 
@@ -93,7 +93,7 @@ class Rotated(threading.Thread):
 
 
 def start(folder: Path, keep: int = 8) -> list[Rotated]:
-    """A writer of each mode, in a folder that it makes; so many rotated files are kept: what is removed unread is nobody's."""
+    """A writer of each mode, in a folder that it makes; so many rotated files are kept: lines that are removed unread are not expected."""
     folder.mkdir(parents=True, exist_ok=True)
     os.chmod(folder, 0o755)  # logrotate refuses what others can write
     return [Rotated(folder, mode, keep) for mode in MODES]

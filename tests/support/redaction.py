@@ -34,7 +34,7 @@ class Planted(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of the corpus."""
+    """The result for the corpus."""
 
     leaked: list[tuple[Planted, str]]
     inexact: list[Planted]
@@ -93,7 +93,7 @@ def source() -> tuple[str, ...]:
 
 
 def stored(text: str, redactor: Redactor | None = None) -> str:
-    """What is stored of lines: bodies and attributes as JSON, after the whole way or, without a redactor, as they were read."""
+    """The stored form of lines: bodies and attributes as JSON, after the whole way or, without a redactor, as they were read."""
     parser = Parser()
     lines = [(number, line.encode()) for number, line in enumerate(text.split("\n"))]
     batches = []

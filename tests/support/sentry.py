@@ -1,4 +1,4 @@
-"""What the tests of Sentry's parts share: records from text, rows around envelopes, an agent process with a DSN."""
+"""Shared by the tests of Sentry's parts: records from text, rows around envelopes, an agent process with a DSN."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Rotations between any two system calls of the follower, in virtual time: what takes torture hours comes by here in seconds.
 
-Three files are written, and rotated or written anew, each in its own way, in as many small steps as real programs take. All contents of a
+Three files are written, and rotated or written again, each in its own way, in as many small steps as real programs take. All contents of a
 file may begin with the same lines. Every call that the follower makes
-of the operating system lets a little time pass, in which the writers go on, and may be the last one before a kill. Times of last writes
+of the operating system lets a little time pass, in which the writers continue, and may be the last one before a kill. Times of last writes
 are those of the virtual clock, with the coarse ticks of a real one.
 """
 
@@ -51,14 +51,14 @@ class Pace(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is drawn before a play."""
+    """The parameters that are drawn before a play."""
 
     pace: Pace
     ways: tuple[str, ...] = WAYS
     head: tuple[bytes, ...] = ()
     """Lines that every content begins with."""
     is_bare: bool = False
-    """Whether contents may be destroyed, or written anew elsewhere, of which no more than the head was read, or come back as they were:
+    """Whether contents may be destroyed, or written again elsewhere, of which no more than the head was read, or come back as they were:
     nothing then tells two histories apart (rows HEAD, ENDED and COPIED of a mere head in `agent.tail.decide`)."""
 
     @property
@@ -72,8 +72,8 @@ MORE: Final = (*WAYS, "olddir", "rewrite", "recreate", "truncate", "snapshot")
 
     olddir     renamed into a directory below, compressed there
     rewrite    replaced by a fuller copy of itself (editors, rsync, `sed -i`)
-    recreate   removed once it is read, and created anew (an application that starts)
-    truncate   emptied once it is read, and begun anew
+    recreate   removed once it is read, and created again (an application that starts)
+    truncate   emptied once it is read, and begun again
     snapshot   a hard link to it is compressed with `gzip -f` once it is read, now and then; and renamed
     regrow     emptied, and written again as it was and longer (only in bare plays)
 """
@@ -94,7 +94,7 @@ def draw(seed: int) -> Plan:
 
 
 class KilledError(BaseException):
-    """The agent is no more."""
+    """The agent has been killed."""
 
 
 class World:
@@ -221,7 +221,7 @@ class World:
         return self.chance.choice((0, 0.0002, 0.001, 0.004, 0.02))
 
     def _copytruncate(self, live: Path, generation: int) -> Iterator[float]:
-        """Nothing is written meanwhile: what is written between the two is lost to everybody."""
+        """Nothing is written meanwhile: what is written between the two is lost to every reader."""
         yield from self._fill(live.with_name(f"{live.name}-20260301-{generation:06}"), live.read_bytes())
         os.truncate(live, 0)
         self._stamp(live)
@@ -330,7 +330,7 @@ def _in_time(world: World) -> Iterator[None]:
 
 
 class Outcome(NamedTuple):
-    """What was read of each file: numbers of lines, in the order in which they came."""
+    """The lines that were read of each file: their numbers, in the order in which they came."""
 
     written: dict[str, int]
     read: dict[str, list[int]]
@@ -339,7 +339,7 @@ class Outcome(NamedTuple):
     drops: dict[str, int]
     kills: int
     ambiguous: int
-    """Decisions that were said to be ambiguous."""
+    """Decisions that were reported as ambiguous."""
 
     def faults(self) -> dict[str, dict[str, int]]:
         """How many lines of each file were lost, and how many repeated, where there are such."""
@@ -366,7 +366,7 @@ def play(root: Path, plan: Plan, seed: int) -> Outcome:
 
 
 def _follow(world: World, plan: Plan, seed: int) -> tuple[Rig, int]:
-    """What the agent does in a play; how often it was killed."""
+    """The actions of the agent in a play; how often it was killed."""
     rotated_idle = {"rotated_idle": 0.2} if seed % 2 else {}
     rig = Rig(world.root, "*.log", linger=0.2 * (seed // 2 % 2), clock=lambda: world.now, partial_idle=0, **rotated_idle)
     kills = 0

@@ -52,7 +52,7 @@ class Rig:
         return batch
 
     def commit(self, batch: Batch) -> None:
-        """What the spool does."""
+        """Store a batch, as the spool does."""
         self.records += batch.records
         for reason, count in batch.drops.items():
             self.drops[reason] = self.drops.get(reason, 0) + count

@@ -45,7 +45,7 @@ def _split_appends(*, positions_first: bool) -> None:
 
 
 def ack_before_commit() -> None:
-    """A batch is acknowledged when it is handed over, and stored a little later; whether that worked nobody asks."""
+    """A batch is acknowledged when it is handed over, and stored a little later; the result is not checked."""
     from agent.host.intake import Intake
 
     emit, under_way = Intake.emit, set()
@@ -135,7 +135,7 @@ def position_behind_an_incomplete_line() -> None:
 
 
 def retry_with_other_bytes() -> None:
-    """The request is made anew for each attempt, with the time of that attempt in it."""
+    """The request is made again for each attempt, with the time of that attempt in it."""
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
     from agent.exporters.otlp_http import OtlpHttp
@@ -180,12 +180,12 @@ def copy_read_again() -> None:
 
 
 def eviction_not_counted() -> None:
-    """What makes room for newer rows is not accounted for."""
+    """Rows that are evicted for newer ones are not counted."""
     _forget_losses("evicted")
 
 
 def dead_letter_not_counted() -> None:
-    """What a destination refuses for good is not accounted for."""
+    """Rows that a destination refuses for good are not counted."""
     _forget_losses("dead_lettered")
 
 

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 SEED = 22
 STALLED = 3.0
-"""Seconds without progress after which a play is over."""
+"""Seconds without progress after which a play has ended."""
 LONGEST = 10.0
 """Seconds that an agent has to come by the point at which it is to die."""
 
 
 class Caught(NamedTuple):
-    """What was seen of a bug."""
+    """The evidence of a bug."""
 
     name: str
     expected: str
@@ -152,7 +152,7 @@ def killed_within_a_line(stage: Stage) -> None:
 
 
 def rotated_unread(stage: Stage) -> None:
-    """The file is rotated while nobody looks, and before all of it was read."""
+    """The file is rotated between two scans, and before all of it was read."""
     stage.write(100)
     stage.until_accepted(100)
     stage.write(100)

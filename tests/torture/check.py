@@ -1,4 +1,4 @@
-"""The judgement: what was promised against what arrived. Pure, but for reading the two files.
+"""The judgement: promised records against arrived ones. Pure, except for reading the two files.
 
 A request that was answered 200 counts. Identical bytes are one request that was sent again (allowed once per kill: one between the answer
 and the cursor); the same record in two different requests is a repeat into the spool (never allowed). A record that did not arrive is lost,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Verdict:
-    """What the oracle found."""
+    """The findings of the oracle."""
 
     arrived: int = 0
     requests: int = 0
@@ -40,7 +40,7 @@ class Verdict:
     counted: int = 0
     """Records that the agent says were not delivered."""
     violations: list[str] = field(default_factory=list)
-    """What the agent's own check of its ledger found."""
+    """The findings of the agent's own check of its ledger."""
 
     @property
     def missing(self) -> int:

@@ -22,7 +22,7 @@ MILLION_KILLS = 200
 
 
 class Outcome(NamedTuple):
-    """What became of it."""
+    """The outcome of the run."""
 
     verdict: Verdict
     landed: Counter[str]

@@ -101,7 +101,7 @@ class LogFile:
                 compress(rotated)
 
     def close(self) -> None:
-        """Write no more."""
+        """Stop writing."""
         self.handle.close()
 
     def _move_up(self) -> None:
@@ -121,7 +121,7 @@ def compress(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to issue: `count` records over all files at about `rate` a second, a rotation about every `rotate_every` records of a file."""
+    """The records to issue: `count` records over all files at about `rate` a second, a rotation about every `rotate_every` records of a file."""
 
     folder: Path
     journal: Path

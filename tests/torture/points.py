@@ -45,7 +45,7 @@ class Play(NamedTuple):
 
 
 class Fate(NamedTuple):
-    """What became of one point."""
+    """The outcome for one point."""
 
     point: str
     died: int
@@ -62,7 +62,7 @@ def at_points(folder: Path, seed: int, points: Sequence[str], lives: int, jobs: 
 
 
 def at_point(folder: Path, seed: int, point: str, lives: int) -> Fate:
-    """Let so many agents in a row die at the point, under load; none of them is told when."""
+    """Let so many agents in a row die at the point, under load; without a notice in advance."""
     folder.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
     play = PLAYS.get(point, UNDER_LOAD)
@@ -115,7 +115,7 @@ def die_in_salvage(scene: Scene, fault: Mapping[str, str]) -> bool:
 
 
 def die_when_full(scene: Scene, fault: Mapping[str, str]) -> bool:
-    """Nobody takes anything: the spool fills up, metrics make room for newer ones, logs wait in their files."""
+    """No destination takes anything: the spool fills up, metrics make room for newer ones, logs wait in their files."""
     with OtlpProcess(scene.folder / "never", plan="503:1") as deaf:
         scene.server, server = deaf, scene.server
         try:
@@ -137,7 +137,7 @@ def die_when_impatient(scene: Scene, fault: Mapping[str, str]) -> bool:
 
 
 def die_when_emptied(scene: Scene, fault: Mapping[str, str]) -> bool:
-    """What piled up while nobody took it is sent; the file is longer than its data then and is shortened."""
+    """The rows that piled up meanwhile are sent; then the file is longer than its data and is shortened."""
     with OtlpProcess(scene.folder / "never", plan="503:1") as deaf:
         scene.server, server = deaf, scene.server
         agent = scene.start_agent(**small_spool(scene, "2MiB"))
@@ -149,13 +149,13 @@ def die_when_emptied(scene: Scene, fault: Mapping[str, str]) -> bool:
 
 
 def die_in_a_narrow_spool(scene: Scene, fault: Mapping[str, str]) -> bool:
-    """What piled up while no agent ran does not fit into one transaction."""
+    """The input that piled up while no agent ran does not fit into one transaction."""
     time.sleep(0.3)
     return die_under_load(scene, fault, **{NARROW: str(32 * 1024)})
 
 
 def small_spool(scene: Scene, quota: str) -> dict[str, str]:
-    """What makes an agent with a small spool, which the rows of its own metrics soon fill."""
+    """Options of an agent with a small spool, which the rows of its own metrics soon fill."""
     config = scene.folder / "small.yaml"
     config.write_text(f"spool:\n  quota: {quota}\n")
     return {"config": str(config), "OTEL_METRIC_EXPORT_INTERVAL": "10"}

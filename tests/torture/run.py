@@ -63,7 +63,7 @@ def parse() -> argparse.Namespace:
 
 
 def run_bugs(folder: Path, options: argparse.Namespace) -> bool:
-    """R22, told one by one."""
+    """Agents with a seeded bug: print for each whether it was caught."""
     if not options.bugs:
         return True
     catches = catch_all(folder, options.jobs)
@@ -74,7 +74,7 @@ def run_bugs(folder: Path, options: argparse.Namespace) -> bool:
 
 
 def run_points(folder: Path, options: argparse.Namespace) -> bool:
-    """R2, told point by point."""
+    """Deaths at every crash point: print the result of each."""
     if not options.points:
         return True
     kept, short = True, []
@@ -90,7 +90,7 @@ def run_points(folder: Path, options: argparse.Namespace) -> bool:
 
 
 def run_random(folder: Path, options: argparse.Namespace) -> bool:
-    """R1, told."""
+    """Random kills under load: print the result."""
     if not options.kills:
         return True
     load = Load(options.seed, count=10**9, rate=options.rate, rotate_every=options.rate)
@@ -98,14 +98,14 @@ def run_random(folder: Path, options: argparse.Namespace) -> bool:
 
 
 def run_million(folder: Path, options: argparse.Namespace) -> bool:
-    """The million, told."""
+    """The million records: print the result."""
     if not options.million:
         return True
     return tell(f"{options.million} records", million(folder, options.seed, count=options.million))
 
 
 def run_logrotate(folder: Path, options: argparse.Namespace) -> bool:
-    """The real logrotate, told mode by mode."""
+    """The real logrotate: print the result of each mode."""
     if not options.logrotate or PROGRAM is None:
         print("logrotate: skipped" + (", it is not installed" if options.logrotate else ""))
         return True

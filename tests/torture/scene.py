@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tests.support.otlp_process import OtlpProcess
 
 BAD_SERVER = "ok:25,503:2,ok:25,429:2,ok:25,hang:1,ok:10,reset:1"
-"""What the server does with the requests in turn, for ever."""
+"""The server's reactions to the requests in turn, repeated for ever."""
 STALLED = 15.0
 """Seconds without any progress after which nothing more will come."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What the oracle is to issue."""
+    """The records that the oracle issues."""
 
     seed: int
     count: int
@@ -83,7 +83,7 @@ class Scene:
             return subprocess.Popen(command, env=variables, stderr=errors, stdout=errors)
 
     def introduce(self) -> None:
-        """Let an agent see the (empty) files once: what is rotated away before it was ever seen is nobody's promise."""
+        """Let an agent see the (empty) files once: files that are rotated away before they were ever seen are not promised."""
         for way in self.load.ways:
             (self.logs / f"{way}.log").touch()
         agent = self.start_agent()
@@ -114,7 +114,7 @@ class Scene:
         return dict(json.loads(lines[-1])) if lines else dict.fromkeys(self.load.ways, 0)
 
     def add_fresh(self) -> dict[str, int]:
-        """Issue one more record in every file: what must pass after all faults are over."""
+        """Issue one more record in every file: it must pass when all faults have ended."""
         promised = self.obligations()
         for way in self.load.ways:
             with (self.logs / f"{way}.log").open("ab", buffering=0) as file:
@@ -125,7 +125,7 @@ class Scene:
         return promised
 
     def ask(self) -> Mapping[str, object] | None:
-        """What the agent says of itself, None while nobody answers."""
+        """The agent's status, None while no agent answers."""
         try:
             status = ask_json(self.state, "/status.json")
         except (NotRunningError, OSError):

@@ -42,7 +42,7 @@ async def put(spool: Spool, number: int) -> None:
 
 
 async def deliver(spool: Spool, log: Path, count: int) -> None:
-    """Deliver all rows, once nobody holds us back."""
+    """Deliver all rows, once no destination fails."""
     with log.open("a") as out:
         while True:
             stored = int((await spool.positions("numbers")).get("next", b"0")) == count

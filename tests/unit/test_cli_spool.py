@@ -132,7 +132,7 @@ def test_what_cannot_be_forgotten_is_told(state: Path):
     assert "'otlp' is in the configuration: remove it there" in told
     told = outrider(state, "gc", "otlp", code=66)[1]
     assert told == "outrider: 1 records wait for 'otlp': to give them up, which counts them as evicted, say --force\n"
-    assert outrider(state, "gc", "otlp", "--force")[0] == "otlp: forgotten; 1 records it had not got are counted as evicted\n"
+    assert outrider(state, "gc", "otlp", "--force")[0] == "otlp: forgotten; 1 records that it had not received are counted as evicted\n"
 
 
 async def test_what_the_agent_was_configured_with_is_remembered(state: Path):
@@ -145,7 +145,7 @@ async def test_what_the_agent_was_configured_with_is_remembered(state: Path):
     assert (found["configured"], found["orphans"]) == (["otlp"], ["sentry"])
     assert "configured     otlp" in outrider(state, "stat")[0]
     assert "'otlp' is in the configuration" in outrider(state, "gc", "otlp", "--force", code=66)[1]
-    assert outrider(state, "gc", "sentry")[0] == "sentry: forgotten; 0 records it had not got are counted as evicted\n"
+    assert outrider(state, "gc", "sentry")[0] == "sentry: forgotten; 0 records that it had not received are counted as evicted\n"
     (file := state / "f.yaml").write_text("exporters: [{type: otlp_http, name: renamed, endpoint: 'http://h'}]\n")
     assert "1 records wait for 'otlp'" in outrider(state, "gc", "otlp", "--config", str(file), code=66)[1]
     assert outrider(state, "gc", "otlp", "--config", str(file), "--force")[0].startswith("otlp: forgotten; 1 records")

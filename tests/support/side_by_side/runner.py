@@ -56,7 +56,7 @@ def python() -> Path:
 
 
 def command(name: str, folder: Path) -> list[str]:
-    """What starts a program; its script is copied into the folder."""
+    """The command line of a program; its script is copied into the folder."""
     if name == "strategy":
         return [sys.executable, *STRATEGY]
     *options, script = PROGRAMS[name]
@@ -124,7 +124,7 @@ def beside_run(name: str, folder: Path, dsn: str, broker: str) -> None:
 
 
 def stored(agent: AgentProcess) -> int:
-    """What is stored of the watched process: that it is watched, that it has ended, a session."""
+    """The stored records of the watched process: its start, its end, a session."""
     status = agent.status() or {}
     return sum(one["accepted"] for one in status["sources"] if one["name"] == "outrider.target")
 
@@ -158,7 +158,7 @@ class Row:
     events: int
     """How many errors there were, as the events count them."""
     grouping: tuple[object, ...]
-    """What Sentry's own grouping goes by: a fingerprint, or of each exception its type and its own frames, or the message."""
+    """The attributes that Sentry's own grouping uses: a fingerprint, or the type and own frames of each exception, or the message."""
     contexts: tuple[str, ...]
 
 

@@ -1,4 +1,4 @@
-"""An asyncio service: an error that it handles and logs, a task that nobody awaits, and the exception that ends it."""
+"""An asyncio service: an error that it handles and logs, a task that is not awaited, and the exception that ends it."""
 
 import asyncio
 import gc
@@ -14,7 +14,7 @@ async def poll(venue):
 
 
 async def forgotten():
-    """Fail where nobody looks."""
+    """Fail in a task that is not awaited."""
     raise LookupError("no book")
 
 

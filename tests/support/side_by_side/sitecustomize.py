@@ -1,4 +1,4 @@
-"""Starts the SDK in a program that is to be told of from inside, without a change of the program."""
+"""Starts the SDK in a program that should report from inside, without a change of the program."""
 
 import os
 
