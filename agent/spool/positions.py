@@ -14,17 +14,23 @@ if TYPE_CHECKING:
     from agent.record import Owner
 
 TABLES: Final = ("positions", "positions_mirror")
+_REPLACE: Final = [f"REPLACE INTO {table} VALUES (?, ?, ?, ?, ?)" for table in TABLES]  # noqa: S608 constant
+_DELETE: Final = [f"DELETE FROM {table} WHERE owner = ? AND name = ? AND key = ?" for table in TABLES]  # noqa: S608 constant
 
 
 def write(connection: apsw.Connection, owner: Owner, name: str, positions: Mapping[str, bytes | None]) -> None:
     """Store positions, or forget those that are None, in both tables."""
+    kind = owner.value
     for text, value in positions.items():
         key = encode_key(text)
-        if value is not None:
-            put(connection, (owner.value, name, key, value, checksum(owner.value, name, len(key), body=key + value)))
-            continue
-        for table in TABLES:
-            connection.execute(f"DELETE FROM {table} WHERE owner = ? AND name = ? AND key = ?", (owner.value, name, key))  # noqa: S608 constant
+        place = kind, name, key
+        if value is None:
+            for sql in _DELETE:
+                connection.execute(sql, place)
+        else:
+            row = (*place, value, checksum(kind, name, len(key), body=key + value))
+            for sql in _REPLACE:
+                connection.execute(sql, row)
 
 
 def put(connection: apsw.Connection, row: tuple[apsw.SQLiteValue, ...]) -> None:
