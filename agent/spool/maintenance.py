@@ -32,20 +32,21 @@ class Maintenance:
     def look_after(self, *, idle: bool) -> None:
         """Keep the log short, the file no longer than its data, the ballast taken, and see whether there is room again."""
         self._file.require_open()
+        now = time.monotonic()
+        due = now - self._looked >= LOOK_EVERY
         try:
-            self._tidy(idle=idle)
+            self._tidy(idle=idle, due=due)
         except FAULTS as error:
             self._recover(self._file.tables.db.trouble(error), str(error))
-        now = time.monotonic()
-        if now - self._looked >= LOOK_EVERY:
+        if due:
             self._looked = now
             self.look()
 
-    def _tidy(self, *, idle: bool) -> None:
+    def _tidy(self, *, idle: bool, due: bool) -> None:
         tables, db = self._file.tables, self._file.tables.db
         if db.wal_pages > self._file.home.limit.log_pages:
             db.checkpoint()
-        if self.untidy and idle:
+        if self.untidy and (idle or due):  # also where jobs never stop coming: a step takes milliseconds
             self.untidy = db.vacuum_step()
         if idle and not self.untidy and db.wal_pages:
             db.checkpoint(truncate=True)

@@ -150,3 +150,21 @@ def test_file_shrinks_after_a_drained_backlog(desk):
         desk.maintenance.look_after(idle=True)
     assert desk.file.home.file.stat().st_size <= 1.1 * desk.tables.db.used() + 64 * 4096
     assert desk.file.home.file.with_name("spool.db-wal").stat().st_size == 0
+
+
+def test_file_shrinks_although_jobs_never_stop(desk):
+    """Where the thread is never idle, a look after the file shortens it a little, once a second."""
+    desk.register("a", signals=["metrics"])
+    for _ in range(200):
+        desk.put(os.urandom(20_000), signal=Signal.METRICS)
+    desk.drain("a", "metrics")
+    used = desk.tables.db.used()
+    before = desk.connection.pragma("page_count") * 4096
+    for _ in range(6):
+        desk.maintenance.look_after(idle=False)
+        assert desk.connection.pragma("page_count") * 4096 == before
+    for _ in range(6):
+        desk.maintenance._looked = 0
+        desk.maintenance.look_after(idle=False)
+    assert desk.connection.pragma("page_count") * 4096 < before / 2
+    assert desk.connection.pragma("page_count") * 4096 < used * 1.2
