@@ -189,7 +189,8 @@ def failing(shim: str, call: str, at: int, times: int = 1, code: int = errno.EIO
 
 @pytest.mark.parametrize("at", [1, 2, 3, 5, 8, 13, 20])
 @pytest.mark.parametrize(
-    ("call", "code"), [("fsync", errno.EIO), ("write", errno.EIO), ("write", 0), ("write", errno.ENOSPC), ("read", errno.EIO)]
+    ("call", "code"),
+    [("fsync", errno.EIO), ("write", errno.EIO), ("write", 0), ("write", errno.ENOSPC), ("write", errno.EDQUOT), ("read", errno.EIO)],
 )
 def test_one_failing_call_is_survived(tmp_path, shim, call, code, at):
     """One call that fails, wherever it falls, neither ends the agent nor loses nor repeats a row; a start may fail with a clear error."""
@@ -260,6 +261,110 @@ def test_full_disk_is_waited_for(small_disk):
     assert said == "done\n", events
     assert "the disk is full" in events
     check(small_disk / "state", 500)
+
+
+@pytest.fixture
+def quota_disk(tmp_path):
+    """Mount a disk on which a quota of 12 MiB is reached long before the disk is full: writes fail with EDQUOT, and statvfs(3) shows nothing."""
+    if os.geteuid() != 0 or not shutil.which("mkfs.btrfs"):
+        pytest.skip("only root can mount a disk with a quota, made with btrfs-progs")
+    image, mount = tmp_path / "image", tmp_path / "quota"
+    mount.mkdir()
+    with image.open("wb") as file:
+        file.truncate(256 * MIB)
+    made = ["mkfs.btrfs", "-q", image], ["mount", "-o", "loop", image, mount]
+    if any(subprocess.run(command, check=False, timeout=60, capture_output=True).returncode for command in made):
+        pytest.skip("no permission to mount an image, or no btrfs")
+    volume = mount / "volume"
+    try:
+        for command in (["quota", "enable", mount], ["subvolume", "create", volume], ["qgroup", "limit", "12M", volume]):
+            subprocess.run(["btrfs", *command], check=True, timeout=60, capture_output=True)
+        yield volume
+    finally:
+        subprocess.run(["umount", mount], check=True, timeout=60)
+
+
+def test_a_used_up_quota_is_waited_for(quota_disk, tmp_path):
+    """EDQUOT is a full disk: the agent stays up and says so; when the quota is raised, all that waited is stored, each once."""
+    (hold := quota_disk / "hold").touch()
+    command = [sys.executable, str(WRITER), str(quota_disk / "state"), "3000", str(64 * MIB)]
+    events = tmp_path / "events"
+    with (
+        events.open("w") as log,
+        subprocess.Popen(command, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=log, text=True) as running,
+    ):
+        try:
+            wait_until(lambda: "the disk is full" in events.read_text(), "a used up quota", 60)
+            assert running.poll() is None
+            subprocess.run(["btrfs", "qgroup", "limit", "128M", quota_disk], check=True, timeout=60, capture_output=True)
+            hold.unlink()
+            said, _ = running.communicate(timeout=90)
+        finally:
+            running.kill()
+    assert said == "done\n", events.read_text()
+    check(quota_disk / "state", 3000)
+
+
+def test_a_start_on_a_read_only_disk_says_so(small_disk):
+    """The start ends with the reason; when the disk can be written again, everything goes on where it was."""
+    finish(small_disk / "state", 50)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True, timeout=30)
+    refused = write(small_disk / "state", 100)
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True, timeout=30)
+    assert refused.returncode != 0
+    assert "Read-only file system" in refused.stderr
+    finish(small_disk / "state", 100)
+    check(small_disk / "state", 100)
+
+
+@pytest.fixture
+def failing_disk(tmp_path):
+    """Mount a disk that the kernel turns read-only at the first error of its file system; yields the mount and what makes the error."""
+    if os.geteuid() != 0 or not shutil.which("mkfs.ext4"):
+        pytest.skip("only root can mount a disk with a file system of its own, made with e2fsprogs")
+    image, mount = tmp_path / "image", tmp_path / "state"
+    mount.mkdir()
+    with image.open("wb") as file:
+        file.truncate(64 * MIB)
+    made = ["mkfs.ext4", "-q", image], ["mount", "-o", "loop,errors=remount-ro", image, mount]
+    if any(subprocess.run(command, check=False, timeout=60, capture_output=True).returncode for command in made):
+        pytest.skip("no permission to mount an image, or no ext4")
+    device = subprocess.run(["findmnt", "-no", "SOURCE", mount], capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    trigger = Path("/sys/fs/ext4") / device.rpartition("/")[2] / "trigger_fs_error"
+    try:
+        if not trigger.exists():
+            pytest.skip("this kernel can't be asked for an error of a file system")
+        yield mount, trigger, image
+    finally:
+        subprocess.run(["umount", mount], check=True, timeout=60)
+
+
+def test_a_disk_that_turns_read_only_loses_nothing(failing_disk):
+    """While the kernel refuses every write the agent stays up and says why; on the repaired disk each row is stored once."""
+    state, trigger, image = failing_disk
+    delivered = state.parent / "delivered"
+    command = [sys.executable, str(WRITER), str(state), "1500", str(64 * MIB)]
+    running = subprocess.Popen(
+        command, env={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with running:
+        try:
+            wait_until(lambda: delivered.exists() and delivered.stat().st_size > 2000, "rows that are delivered")
+            trigger.write_text("test")
+            with pytest.raises(OSError, match="Read-only"):
+                (state / "probe").touch()
+            with pytest.raises(subprocess.TimeoutExpired):
+                running.wait(3)
+        finally:
+            running.kill()
+        said = running.stderr.read()
+    assert "DEGRADED" in said
+    subprocess.run(["umount", state], check=True, timeout=60)
+    subprocess.run(["e2fsck", "-pf", image], check=False, timeout=60, capture_output=True)
+    subprocess.run(["mount", "-o", "loop", image, state], check=True, timeout=60)
+    assert len(delivered.read_text().splitlines()) < 1500
+    finish(state, 1500)
+    check(state, 1500)
 
 
 @pytest.mark.parametrize("small_disk", ["4m", "5m"], indirect=True)
