@@ -1,4 +1,4 @@
-"""Whatever stands in a configuration file or the environment: it is accepted, or every fault has a place, and no secret is told."""
+"""Any content of a configuration file or the environment is accepted, or every fault has a place, and no secret is shown."""
 # ruff: noqa: PT017 - a law may hold by either way, so raising is not required
 
 from __future__ import annotations

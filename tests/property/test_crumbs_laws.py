@@ -75,7 +75,7 @@ def records_of(pieces: Sequence[Piece]) -> Records:
 
 
 class Eager:
-    """What went before, as one would write it who need not save work."""
+    """The breadcrumbs, as a program without bounds on its work would make them."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit

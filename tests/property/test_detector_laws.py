@@ -107,7 +107,7 @@ def test_what_was_not_stored_leaves_no_trace(steps: Steps) -> None:
 @settings(max_examples=50, deadline=None)
 @given(STEPS)
 def test_a_batch_that_is_lost_was_never_there(steps: Steps) -> None:
-    """Batches that are judged and given up change nothing of what is told of the others."""
+    """Batches that are judged and given up do not change the issues of the others."""
 
     async def told_of(*, given_up: bool) -> tuple[object, ...]:
         spool, clock, found = Spool(), FakeClock(), dict[str, float]()

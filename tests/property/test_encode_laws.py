@@ -40,7 +40,7 @@ RECORDS = st.builds(
 
 
 def text(value):
-    """What UTF-8 holds of a text."""
+    """The part of a text that UTF-8 can hold."""
     return value.encode("utf-8", "backslashreplace").decode()
 
 
@@ -124,7 +124,7 @@ def test_a_request_says_what_the_records_say(batches, resource, given):
 
 @given(VALUES)
 def test_decoding_gives_back_the_value(value):
-    """A value comes back as it went in, but for integers beyond 64 bits and half surrogates, which are text."""
+    """A value comes back as it went in, except for integers beyond 64 bits and half surrogates, which are text."""
     record = LogRecord(0, 0, 0, "", None, {"v": value}, Origin("f"), 0)
     (found,) = decode_logs(LogEncoder({}, ("s", "1")).encode([record]))
 

@@ -256,7 +256,7 @@ def written(fields: dict[str, object], name: str, before: bytes | None) -> bytes
 @given(TABLES | st.lists(OBJECTS, min_size=1, max_size=6), NAMES, BEFORE)
 @example([{"timestamp": "2026-11-22T10:00:00.123456Z", "level": "info", "event": "e", "a": 1}], "a", NESTED)
 def test_the_fast_reader_equals_its_reference(objects, name, before):
-    """What the chunk reader makes of lines is what the line parser makes of each."""
+    """The chunk reader reads lines as the line parser reads each of them."""
     lines = placed([written(fields, name, before) for fields in objects])
     fast: list[LogRecord] = []
     index = 0

@@ -79,7 +79,7 @@ def texts_below_secret_keys(value, *, secret=False):
 @settings(max_examples=300)
 @given(st.dictionaries(TEXTS, VALUES, max_size=4), TEXTS)
 def test_nothing_below_a_secret_key_stays_and_the_structure_does(attributes, event):
-    """Every text below such a key is replaced unless it tells nothing, at any depth; no key and no item is lost."""
+    """Every text below such a key is replaced unless it is not a secret, at any depth; no key and no item is lost."""
     ((found,), _) = REDACTOR.redact([LogRecord(0, 0, 0, "", event, attributes, ORIGIN, 0)])
 
     assert all(text in {REDACTED, ""} or tells_nothing("", text) for text in texts_below_secret_keys(found.attributes))

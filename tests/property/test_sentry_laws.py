@@ -142,7 +142,7 @@ EVENTS = st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 40), st.sa
 @settings(max_examples=300)
 @given(EVENTS, st.integers(1, 3), st.integers(1, 4), st.integers(1, 5))
 def test_no_error_is_forgotten(steps_, per_fingerprint, total, kinds):
-    """Sent + summed up + dropped = noted and stored, per kind, whatever is killed, not stored or told late in between."""
+    """Sent + summed up + dropped = noted and stored, per kind, whatever is killed, not stored or reported late in between."""
     limits = FoldingLimits(window_ns=10, per_group=per_fingerprint, total=total, groups=kinds)
     stored: dict[str, bytes] = {}
     state, now = OpenWindows(limits, Budget(limits)), 100

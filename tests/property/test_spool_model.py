@@ -30,7 +30,7 @@ FIGURES = ("accepted", "sent", "rejected", "dead_lettered", "evicted")
 
 
 class Row:
-    """What the model knows of a row."""
+    """The model's knowledge of a row."""
 
     def __init__(self, seq, signal, source, records, body, only=None):  # noqa: PLR0917 a plain record
         self.seq, self.signal, self.source, self.records, self.body, self.only = seq, signal, source, records, body, only

@@ -29,7 +29,7 @@ def test_each_line_once_in_order(tmp_path, pace, seed):
 @pytest.mark.parametrize("pace", WILD)
 @pytest.mark.parametrize("seed", range(20))
 def test_each_line_once_however_fast(tmp_path, pace, seed):
-    """Nothing is lost or repeated, also where rotations are so fast that their order cannot always be told."""
+    """Nothing is lost or repeated, also where rotations are so fast that their order is not always known."""
     assert play(tmp_path, Plan(pace), seed).faults() == {}
 
 

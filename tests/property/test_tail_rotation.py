@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from tests.support.tail_rig import Rig
 
 HEADERS = [b"", b"started\n", b"banner of equal bytes\n" * 70, b"banner of equal bytes\n" * 400]
-"""What every content begins with: nothing, less than a head, more than one, more than is compared cheaply."""
+"""The beginning of every content: nothing, less than a head, more than one, more than is compared cheaply."""
 
 
 class World:
     """A log file, its rotations, and what must be read of it.
 
-    `contents` are the byte strings that were ever written between a creation (or truncation) and the next; lines are unique but for the
+    `contents` are the byte strings that were ever written between a creation (or truncation) and the next; lines are unique except for the
     header. Time stamps go up by a second with every step, as those of slow real rotations do.
     """
 
@@ -61,9 +61,9 @@ class World:
         os.utime(path, ns=(self.tick * 10**9, self.tick * 10**9))
 
     def tell_apart(self) -> None:
-        """A file that is emptied and at once holds the same bytes again was not emptied, as far as anybody can see.
+        """A file that is emptied and at once holds the same bytes again counts as not emptied: the difference can't be observed.
 
-        Nor can the compressed form of one be told from that of another with the same bytes. So no two contents are the same.
+        Nor can the compressed forms of two with the same bytes be distinguished. So no two contents are the same.
         """
         if bytes(self.contents[-1]) == self.header:
             self.write()
@@ -128,7 +128,7 @@ class World:
         self.rename()
         self.compress()
 
-    # -- what destroys: only after everything was read, for else the loss is the writer's wish
+    # -- what destroys: only after everything was read, for else the writer itself loses lines
 
     def remove_oldest(self) -> None:
         if self.rotated:

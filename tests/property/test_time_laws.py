@@ -16,7 +16,7 @@ pytestmark = pytest.mark.property
 
 MOMENTS = st.datetimes(timezones=st.just(UTC))
 WRITTEN = st.tuples(st.sampled_from("Tt "), st.sampled_from([":", ":", ""]), st.sampled_from(".,"))
-"""What stands between day and hour, hour and minute, second and fraction."""
+"""The separators between day and hour, hour and minute, second and fraction."""
 ZONES = st.sampled_from(
     [("", 0), ("Z", 0), ("z", 0), (" UTC", 0), ("+02", 7200), ("+0200", 7200), ("+02:00", 7200), ("-05:30", -19800), (" +14:00", 50400)]
 )
@@ -24,7 +24,7 @@ FRACTIONS = st.text("0123456789", max_size=12)
 
 
 def exact(moment, fraction, ahead):
-    """Nanoseconds since the epoch, in integers alone; 0 for what is no plausible time."""
+    """Nanoseconds since the epoch, in integers alone; 0 for an implausible time."""
     second = calendar.timegm(moment.timetuple()) - ahead
     nanoseconds = second * 10**9 + int(fraction[:9].ljust(9, "0"))
     return nanoseconds if EARLIEST <= nanoseconds <= LATEST else 0

@@ -57,7 +57,7 @@ def frames(draw: st.DrawFn) -> Frame:
 
 @st.composite
 def messages(draw: st.DrawFn) -> str:
-    """A message of one line or several; blank lines at its end cannot be told from those of a separator."""
+    """A message of one line or several; blank lines at its end cannot be distinguished from those of a separator."""
     lines = draw(st.lists(words, min_size=1, max_size=4))
     return "\n".join(lines).rstrip("\n")
 
@@ -271,7 +271,7 @@ def on_a_stream(text: str, *, ended: bool = False) -> list[LogRecord]:
 
 
 def could_be_a_message_s(line: str) -> bool:
-    """Whether a line is not surely something else, wherever it stands: a record, a warning, a report; and is no control of a terminal's."""
+    """Whether a line is not surely something else, wherever it stands: a record, a warning, a report; and is not a control sequence of a terminal."""
     begins = Grammar().feed(line).starts or line.endswith(HEADER) or is_other(line) or line == "Stack (most recent call last):"
     return not begins and not any(mark in line for mark in "\0\r\x1b\ufeff\ud800") and detect(line.encode()) is PLAIN
 
@@ -293,7 +293,7 @@ def test_at_the_end_of_a_stream_any_message_is_whole(info: ExceptionInfo, lines:
 
 @given(plain(), message_lines, plain(), st.booleans())
 def test_in_the_middle_of_a_chain_any_message_is_whole(info: ExceptionInfo, lines: list[str], newest: ExceptionInfo, caused: bool) -> None:
-    """Up to the separator every line is the message's, whoever caught the exception and whatever follows the chain."""
+    """Up to the separator every line is the message's, whether the exception was caught or not, and whatever follows the chain."""
     older = replace(info, value="\n".join(lines))
     newest = replace(newest, value="one line")
     chain = replace(newest, cause=older) if caused else replace(newest, context=older)
@@ -303,7 +303,7 @@ def test_in_the_middle_of_a_chain_any_message_is_whole(info: ExceptionInfo, line
 
 
 def lines_of(record: LogRecord, first: str) -> list[str]:
-    """The lines that a record was told in; its first is that at its offset."""
+    """The lines that a record consists of; its first is that at its offset."""
     stack = str(record.attributes[STACKTRACE]).split("\n") if STACKTRACE in record.attributes else []
     return stack if stack and first.endswith(stack[0]) else [*str(record.body).split("\n"), *stack]
 
@@ -317,7 +317,7 @@ bare_text = st.lists(st.sampled_from(BARE_PIECES) | st.sampled_from(["words", "m
 def test_every_line_of_a_stream_is_in_one_record(lines: list[str], cuts: list[int], ended: bool) -> None:
     """Whatever is held back, joined and given out, however late a part comes: no line with text is lost, doubled or changed.
 
-    Of lines that repeat a prefix, a traceback is told without it.
+    Of lines that repeat a prefix, a traceback is stored without it.
     """
     assume(any(lines))
     parser, placed, records = Parser(), chunk("\n".join(lines)), []

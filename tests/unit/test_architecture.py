@@ -65,7 +65,7 @@ def tree_of(name: str) -> ast.Module:
 
 
 def imports_of(name: str) -> list[Import]:
-    """What a module imports of ours."""
+    """Our own modules that a module imports."""
     found: list[Import] = []
 
     def visit(node: ast.AST, typing: bool, lazy: bool) -> None:
@@ -193,7 +193,7 @@ def test_every_component_is_registered():
 
 
 def test_tasks_live_in_groups():
-    """A task outside a task group, which nobody waits for, is started only where it is named above."""
+    """A task outside a task group, which its starter may not wait for, is started only where it is named above."""
     wrong = []
     for name in modules():
         if top(name) == "testing" or name in MAY_START_TASKS:
@@ -207,7 +207,7 @@ def test_tasks_live_in_groups():
 
 
 def test_nobody_catches_everything():
-    """`except Exception` stands only in the host, where a failure is told, where one is handed to who waits for it, and where the command of
+    """`except Exception` stands only in the host, where a failure is reported, where one is handed to the waiting task, and where the command of
     `exec` runs although we can't; never in a component.
     """
     host = {

@@ -62,7 +62,7 @@ def test_a_secret_from_a_file(tmp_path):
     ],
 )
 def test_a_file_without_a_secret(tmp_path, content, said):
-    """A secret's file that has none is named with what to do about it, and nothing else is said of the secret."""
+    """A secret's file that has none is named with what to do about it, and nothing of the secret is shown."""
     file = tmp_path / "password"
     if content is not None:
         file.write_bytes(content)
@@ -72,7 +72,7 @@ def test_a_file_without_a_secret(tmp_path, content, said):
 
 
 def test_a_secret_that_may_not_be_read(tmp_path, monkeypatch):
-    """Who has to be let read it is said."""
+    """The message names the user that must be able to read it."""
 
     def refuse(_path: Path, **_: object) -> str:
         raise PermissionError(13, "Permission denied")

@@ -81,7 +81,7 @@ def test_references(text, expected):
 
 
 def test_a_value_cannot_bring_structure():
-    """What comes from the environment stays one scalar, whatever it looks like."""
+    """A value from the environment stays one scalar, whatever it looks like."""
     injected = "x}\nexporters: [{type: console}]\n# "
     assert tree("service: {name: '${NAME}'}\n", NAME=injected).data == {"service": {"name": injected}}
     assert tree("service:\n  name: ${NAME}\n", NAME=injected).data == {"service": {"name": injected}}
@@ -131,7 +131,7 @@ def test_the_first_of_duplicate_keys_stays():
     ids=repr,
 )
 def test_bad_bytes_are_one_fault(text):
-    """Bytes that are no YAML mapping give one fault and no data, never an exception."""
+    """Bytes that are not a YAML mapping give one fault and no data, never an exception."""
     found = parse(text, "f.yaml", {})
     assert found.data == {}
     (fault,) = found.faults
@@ -174,6 +174,6 @@ def test_substitute_lists_its_variables():
     ],
 )
 def test_a_wrong_byte_is_found(text: bytes, place: tuple[int, int], message: str):
-    """What is no UTF-8 or no character of YAML's is reported where it stands, in characters."""
+    """Invalid UTF-8 and characters that YAML does not allow are reported with their place, in characters."""
     (fault,) = parse(text, "f.yaml", {}).faults
     assert (fault.place, fault.message) == (Place("f.yaml", *place), message)

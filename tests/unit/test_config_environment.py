@@ -10,7 +10,7 @@ from agent.config.tree import Place
 
 
 def faults(env: dict[str, str]) -> list[str]:
-    """What is wrong with an environment."""
+    """The faults of an environment."""
     with pytest.raises(InvalidConfigError) as caught:
         from_environment(env)
     return str(caught.value).split("\n")
@@ -144,7 +144,7 @@ def test_probe_not_available_yet(url):
 
 
 def test_misspelt_variable_warns():
-    """A variable that looks like ours and is read by nobody is told, with the nearest one."""
+    """A variable that looks like ours but is not read gets a warning, with the most similar one."""
     (warning,) = read(None, {"OUTRIDER_LOGFILES": "x"}).warnings
     assert str(warning) == "OUTRIDER_LOGFILES: is not a variable of this program (fix: did you mean 'OUTRIDER_LOG_FILES'?)"
 
@@ -228,7 +228,7 @@ def test_a_web_config_by_environment(tmp_path):
     ],
 )
 def test_service_links_are_not_ours(name, value):
-    """What Kubernetes sets for a service named `outrider` or `outrider-metrics` is not a typing error."""
+    """Variables that Kubernetes sets for a service named `outrider` or `outrider-metrics` are not typing errors."""
     assert read(None, {name: value}).warnings == ()
 
 
@@ -251,7 +251,7 @@ def test_typing_errors_are_found(name, meant):
 
 
 def test_standard_variables_do_not_keep_it_from_starting():
-    """What a workload's SDK takes and the agent does not is warned about, and the rest is done."""
+    """A value that a workload's SDK takes and the agent does not gets a warning, and the rest is applied."""
     env = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
@@ -280,7 +280,7 @@ def test_the_monitor_of_a_command():
     [("{interval: 2s}", 2.0), ("{interval: 2s, timeout: 1s}", 1.0), ("{interval: 30s}", 5.0), ("{}", 5.0), ("{interval: 500ms}", 0.5)],
 )
 def test_a_timeout_that_is_not_written_fits_the_interval(tmp_path, given, timeout):
-    """Who writes a short interval need not write a timeout as well: the default is at most the interval, for the host and for the probe."""
+    """A short interval needs no timeout: the default is at most the interval, for the host and for the probe."""
     file = tmp_path / "f.yaml"
     file.write_text(f"probes: [{{url: 'http://h/', {given.strip('{}')}}}]\n".replace(", }", "}"))
     (probe,) = read(file, {}).settings.probes

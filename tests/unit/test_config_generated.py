@@ -1,4 +1,4 @@
-"""What is generated from the code is what is published, and the schema means what the checks mean."""
+"""The published files are those generated from the code, and the schema means what the checks mean."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_no_drift(tmp_path):
-    """config/ holds the schema and the reference of this very code; `make generate` makes them anew."""
+    """config/ holds the schema and the reference of this very code; `make generate` writes them."""
     main(tmp_path)
     assert (ROOT / "config/outrider.schema.json").read_bytes() == (tmp_path / "outrider.schema.json").read_bytes() == schema_text()
     assert (ROOT / "config/reference.md").read_text() == (tmp_path / "reference.md").read_text() == reference()
@@ -73,7 +73,7 @@ def load(path: Path):
     "path", sorted([*(ROOT / "config").glob("*.yaml"), *(ROOT / "tests/config/good").glob("*.yaml")]), ids=lambda path: path.stem
 )
 def test_good_files_satisfy_the_schema(validator, path):
-    """What is accepted satisfies the schema, references to the environment included."""
+    """Accepted configurations satisfy the schema, references to the environment included."""
     data = {key: value for key, value in load(path).items() if value is not None}
     assert [error.message for error in validator.iter_errors(data)] == []
 
@@ -101,7 +101,7 @@ STRUCTURAL = [
 
 @pytest.mark.parametrize("name", STRUCTURAL)
 def test_bad_files_do_not_satisfy_the_schema(validator, name):
-    """What an editor can see to be wrong violates the schema."""
+    """Faults that an editor can see violate the schema."""
     assert list(validator.iter_errors(load(ROOT / f"tests/config/bad/{name}.yaml"))) != []
 
 

@@ -8,7 +8,7 @@ from agent.config import InvalidConfigError, read
 
 
 def faults(tmp_path, text: str, **env: str) -> str:
-    """What is said of a file that is wrong."""
+    """The message about an invalid path."""
     file = tmp_path / "f.yaml"
     file.write_text(text)
     with pytest.raises(InvalidConfigError) as refused:
@@ -34,7 +34,7 @@ def test_a_tilde_is_refused_with_what_to_write(tmp_path):
 
 
 def test_a_state_directory_is_utf8():
-    """What stores the spool takes nothing else, nor does the log."""
+    """Text that SQLite or the log can't hold is refused."""
     with pytest.raises(InvalidConfigError, match=r"OUTRIDER_STATE_DIR.*is not valid UTF-8"):
         read(None, {"OUTRIDER_STATE_DIR": "/s\udcff"})
 
@@ -55,5 +55,5 @@ def test_a_glob_that_cannot_be_meant_so_is_refused_at_its_place(tmp_path):
 
 @pytest.mark.parametrize("glob", [r"~/*.log", r"/l/\0.log", r"/l/\ud800*"])
 def test_a_glob_of_what_no_path_can_be_is_refused(tmp_path, glob):
-    """Such a glob matched nothing, and nobody was told."""
+    """Such a glob matched nothing, without a message."""
     assert "f.yaml:5:5: sources[0].include[1]: " in faults(tmp_path, f'{LOG_FILES}"{glob}"\n')

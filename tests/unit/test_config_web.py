@@ -1,4 +1,4 @@
-"""The `web.config` file: what it may say, and that every fault is told at once with its place."""
+"""The `web.config` file: its options, and that all faults are reported at once with their places."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ rate_limit: {interval: soon}
     ],
 )
 def test_what_does_not_fit_together_is_refused(folder: Path, section: str, complaint: str):
-    """A certificate without a key, a CA that verifies nobody, versions the wrong way round: one fault, with its place."""
+    """A certificate without a key, a CA without client certificates, versions the wrong way round: one fault, with its place."""
     [fault] = _faults(_web(folder, f"tls_server_config: {section}\n"))
     assert complaint in fault
     assert fault.startswith("web.yml:1:")
@@ -197,7 +197,7 @@ def test_its_faults_come_with_those_of_the_configuration(folder: Path):
     ],
 )
 def test_an_address_for_others_needs_a_guard(folder: Path, server: str, web: str, accepted: bool):
-    """TLS alone keeps nobody out: listening for others takes users, client certificates, a token, or the word `insecure`."""
+    """TLS alone does not restrict clients: listening for other machines takes users, client certificates, a token, or the word `insecure`."""
     main = folder / "main.yaml"
     main.write_text(f"server:\n  listen: 0.0.0.0:9464\n  web_config: {_web(folder, web)}{server}\n")
     if accepted:
@@ -227,7 +227,7 @@ except OSError:
 
 
 def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(folder: Path):
-    """Also on a terminal, where the start, or the loop at a later handshake, would wait for an answer that nobody gives."""
+    """Also on a terminal, where the start, or the loop at a later handshake, would wait for an answer that never comes."""
     key = serialization.load_pem_private_key((folder / "key.pem").read_bytes(), None)
     form, sealed = serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
     (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, sealed))

@@ -148,7 +148,7 @@ def source_case(make) -> SourceCase:
 
 
 async def caught(check, case) -> str:
-    """What the suite says of a component, empty if it is content; cleans up after it."""
+    """The suite's verdict on a component, empty if it passes; cleans up after it."""
     before = asyncio.all_tasks()
     try:
         await conformance.run(check, case)
@@ -252,5 +252,5 @@ class Silent:
 
 
 async def test_a_silent_sampler_is_caught():
-    """A sampler that has nothing to say of a target that is there is caught."""
+    """A sampler that returns nothing for an existing target is caught."""
     assert "figures at once" in await caught(conformance.sampler_samples, SamplerCase(Silent))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LEFT_OUT = ("_ssl", "_hashlib", "importlib.metadata", "email.message", "zipfile", "html.entities", "difflib", "http.server", "sentry_sdk")
-"""What an agent without TLS, Sentry and faults has no use for."""
+"""Modules that an agent without TLS, Sentry and faults does not use."""
 
 TOY = """
 executed = executed + 1 if "executed" in globals() else 1
@@ -26,7 +26,7 @@ late = getattr({name}, "nowhere", "default")
 
 
 def run(script: str) -> str:
-    """What a fresh interpreter prints."""
+    """The output of a fresh interpreter."""
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60).stdout.strip()
 
 
@@ -62,7 +62,7 @@ print(*sorted(sys.modules))
 
 @pytest.mark.parametrize("looking", ["importlib_metadata.distributions()", "importlib_metadata.entry_points(group='pydantic')"])
 def test_an_agent_starts_with_each_way_in_which_pydantic_looks_for_plugins(looking: str):
-    """Its releases ask `importlib.metadata` different things; each is told that there are none, and the agent's first model can be made."""
+    """Its releases ask `importlib.metadata` different things; each gets none, and the agent's first model can be made."""
     script = f"""
 import importlib.util, sys
 class Loader:
@@ -110,7 +110,7 @@ def test_a_deferred_module_is_executed_once_and_then_is_a_module_like_any_other(
 
 @pytest.mark.usefixtures("toy")
 def test_a_special_name_does_not_execute_it():
-    """Who looks through all modules for `__path__` or `__wrapped__` does not execute the deferred ones."""
+    """Looking through all modules for `__path__` or `__wrapped__` does not execute the deferred ones."""
     defer({"lean_toy": {}})
     module = importlib.import_module("lean_toy")
     assert not hasattr(module, "__wrapped__")
@@ -150,7 +150,7 @@ def test_threads_that_ask_at_once_execute_it_once(toy: Path):
 
 @pytest.mark.usefixtures("toy")
 def test_a_stand_in_can_be_inherited_from_and_not_be_made():
-    """Within the block the module is empty but for what it is given; what is made of its classes says that it is left out; then it is gone."""
+    """Within the block the module is empty except for its stand-ins; making an object of its classes reports that it is left out; then it is gone."""
     with stand_ins("lean_toy", given=7):
         import lean_toy  # type: ignore[import-not-found]
 
@@ -165,7 +165,7 @@ def test_a_stand_in_can_be_inherited_from_and_not_be_made():
 
 @pytest.mark.usefixtures("toy")
 def test_what_is_in_use_is_not_replaced_and_what_is_deferred_comes_back():
-    """A module that somebody has imported stays itself within the block; one that is only deferred is deferred again after it."""
+    """A module that is already imported stays itself within the block; one that is only deferred is deferred again after it."""
     in_use = importlib.import_module("json")
     defer({"lean_toy": {}})
     deferred = importlib.import_module("lean_toy")

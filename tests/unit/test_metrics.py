@@ -58,7 +58,7 @@ def test_histogram_uses_the_given_boundaries(metrics):
 
 
 def test_published_values_are_absolute_and_replaced(metrics):
-    """What an owner publishes replaces all it published before; series it leaves out are gone."""
+    """An owner's publication replaces its previous one; series it leaves out are gone."""
     metrics.publish("one", [Observation(SIZE, 1, {"k": "a"}), Observation(SIZE, 2, {"k": "b"})])
     metrics.publish("one", [Observation(SIZE, 7, {"k": "b"})])
     metrics.publish("two", [Observation(SIZE, 9, {"k": "c"})])
@@ -114,7 +114,7 @@ def test_resource_is_carried(metrics):
 
 
 def test_works_where_the_workload_disabled_its_sdk(monkeypatch):
-    """OTEL_SDK_DISABLED speaks of the workload; its observer goes on."""
+    """OTEL_SDK_DISABLED applies to the workload; its observer continues."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     metrics = Metrics({}, FakeClock())
     metrics.add(COUNT, 1)
@@ -161,6 +161,6 @@ def test_published_histograms_are_capped():
 
 @pytest.mark.parametrize("one", [Observation(TIME, 1.0), Observation(TIME, 1.0, counts=(1, 2)), Observation(SIZE, 1.0, counts=(1,))])
 def test_counts_must_fit_the_metric(one):
-    """A component that has them wrong is told so, before anything is collected."""
+    """A component that has them wrong gets an error, before anything is collected."""
     with pytest.raises(ValueError, match="counts of buckets"):
         checked([one])

@@ -12,7 +12,7 @@ def notice(name: str, at: int, error: str = "", level: Level = Level.WARNING) ->
 
 
 def test_one_for_each_cause():
-    """What repeats is one notice with its number, its newest time and its newest details, though numbers in it differ."""
+    """Repeats are one notice with its number, its newest time and its newest details, even if numbers in it differ."""
     found = Notices()
     for at in range(1, 6):
         found.add(("otlp",), notice("export delayed", at, f"no answer within {at}.5 s"))

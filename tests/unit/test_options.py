@@ -126,7 +126,7 @@ def test_no_url(url, why):
 
 
 def test_readable_file(tmp_path):
-    """A file must exist and be a regular one; a directory and a missing one are told apart."""
+    """A file must exist and be a regular one; a directory and a missing one get different messages."""
     file = tmp_path / "ca.pem"
     file.touch()
     adapter = TypeAdapter(ReadableFile)
@@ -181,12 +181,12 @@ def test_mask_url():
 
 
 def test_mask_url_masks_a_password_to_its_end():
-    """An @ within the password is no end of it: what follows is the password's as well, as whoever connects has it."""
+    """An @ within the password does not end it: the rest is the password's as well, as for a client that connects."""
     assert mask_url("http://user:p@ss@host/a") == "http://**********@host/a"
 
 
 def test_mask_url_masks_secrets_in_the_query():
-    """A token in a query is as secret as a password; what says nothing of the kind stays readable."""
+    """A token in a query is as secret as a password; other parameters stay readable."""
     url = "https://host/x?full=1&api_key=abc&X-Token=d%20e&page=2&sig=f#top"
     assert mask_url(url) == "https://host/x?full=1&api_key=**********&X-Token=**********&page=2&sig=**********#top"
     assert mask_url("https://host/token=1?a=key") == "https://host/token=1?a=key"

@@ -1,4 +1,4 @@
-"""The registry: every row can be loaded and keeps the form of its kind; what isn't there is told apart."""
+"""The registry: every row can be loaded and keeps the form of its kind; unknown and missing types have different errors."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_rows_are_sorted_and_complete():
 
 
 def test_unknown_type():
-    """A type that nobody brings is unknown."""
+    """A type that no package brings is unknown."""
     with pytest.raises(UnknownTypeError, match="'nothing'"):
         registry.load(Kind.SOURCE, "nothing")
 
@@ -73,7 +73,7 @@ def test_missing_package(monkeypatch):
 
 
 def test_a_package_brings_a_type(monkeypatch):
-    """An entry point adds a type; it can't replace one of ours."""
+    """An entry point adds a type; it can't replace a built-in one."""
     points = [
         metadata.EntryPoint("theirs", "agent.exporters.console:Console", "outrider.exporters"),
         metadata.EntryPoint("file", "elsewhere:File", "outrider.exporters"),

@@ -1,4 +1,4 @@
-"""Who the telemetry is about, from what /proc and the environment show of processes, containers and pods."""
+"""The subject of the telemetry, from what /proc and the environment show of processes, containers and pods."""
 
 from __future__ import annotations
 
@@ -143,5 +143,5 @@ UID = "0b6e9f3a-5a0f-4c0c-9d0e-1f2a3b4c5d6e"
     ],
 )
 def test_a_log_path_names_its_container(paths, found):
-    """Kubernetes, Docker and Podman write whose output it is into the path; no other path is taken for one of theirs."""
+    """Kubernetes, Docker and Podman write whose output it is into the path; no other path is mistaken for theirs."""
     assert of_log_path(*paths) == found

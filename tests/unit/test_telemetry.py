@@ -38,7 +38,7 @@ def metrics(clock):
 
 @pytest.fixture
 def lines():
-    """What is written to our own log."""
+    """The lines of our own log."""
     with structlog.testing.capture_logs() as captured:
         yield captured
 
@@ -136,7 +136,7 @@ async def test_another_cause_or_the_end_begins_anew(metrics, clock, lines):
 
 
 def test_each_refused_configuration_is_told_at_once(metrics, clock, lines):
-    """Whoever has asked for a reload a second time waits for the answer, and the fault is another one."""
+    """A second request for a reload is answered, and the fault is another one."""
     sink = Telemetry(metrics, clock)
     for error in ("first", "second"):
         sink.emit(ConfigRefused(error=error))
@@ -202,7 +202,7 @@ def test_own_log_speaks_json_and_is_marked(capsys, metrics, clock):
 
 
 def test_own_log_for_people_does_not_steer_the_terminal(capsys, metrics, clock):
-    """On a terminal, control characters from data are shown, not obeyed."""
+    """On a terminal, control characters from data are shown, not executed."""
     configure_logging(as_json=False)
     Telemetry(metrics, clock).emit(ComponentFailed("app", "bad\x1b[31m\r\nlines", 1.0))
     text = capsys.readouterr().err
@@ -220,7 +220,7 @@ def test_level_is_a_threshold(capsys, metrics, clock):
 
 
 def test_a_closed_standard_error_stops_nothing():
-    """Whoever read our log may go away; the agent goes on."""
+    """The reader of our log may go away; the agent continues."""
     code = "import os; from agent.own_log import _Stderr; os.close(2); _Stderr().msg('x'); print('alive')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout == "alive\n"

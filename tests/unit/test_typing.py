@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("code", ["tests/typing/api.py"])
 def test_user_code_type_checks(code, tmp_path):
-    """What a user writes against the contract passes mypy in strict mode, as it stands in the project's own settings."""
+    """A user's code against the contract passes mypy in strict mode, in the project's own settings."""
     pytest.importorskip("mypy")
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", ROOT / ".mypy_cache", ROOT / code]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=110)

@@ -75,7 +75,7 @@ async def test_what_was_added_is_found_by_time_and_key(history):
 
 
 async def test_an_entry_is_replaced_by_one_of_the_same_time_and_key(history):
-    """What is imported twice is there once."""
+    """An entry that is imported twice is there once."""
     runs = samples(history)
     for outcome in ("failed", "passed", "passed"):
         runs.add(NOW, "test_a", outcome)
@@ -110,7 +110,7 @@ async def test_only_the_owner_can_read_it(tmp_path, history):
 
 
 async def test_old_entries_go(history):
-    """What is older than the age of its series is deleted, what belongs to another series is not."""
+    """Entries older than the age of their series are deleted, entries of another series are not."""
     short, long = history.series("short", age=60, most_bytes=1 << 20), history.series("long", age=DAY, most_bytes=1 << 20)
     for series in (short, long):
         for ago in (3600, 61, 59):
@@ -138,7 +138,7 @@ async def test_a_series_takes_no_more_than_its_bytes(tmp_path, history):
 
 @pytest.mark.parametrize("damage", [b"", b"no database" * 900, bytes(100)], ids=["empty", "foreign", "header"])
 async def test_a_damaged_file_is_begun_anew_and_counted(tmp_path, history, telemetry, damage):
-    """What waits is written to the new file."""
+    """Waiting entries are written to the new file."""
     series = samples(history)
     for number in range(200):
         series.add(NOW + number, "k", "x" * 200)
@@ -153,7 +153,7 @@ async def test_a_damaged_file_is_begun_anew_and_counted(tmp_path, history, telem
 
 
 async def test_no_damaged_page_makes_it_raise(tmp_path, history, telemetry):
-    """Whichever page is overwritten, the store answers with what is left or begins anew; it never raises and never returns foreign bytes."""
+    """Whichever page is overwritten, the store answers with the intact entries or begins again; it never raises and never returns foreign bytes."""
     series = samples(history)
     for number in range(2000):
         series.add(NOW + number, f"key {number % 7}", number)
@@ -183,7 +183,7 @@ async def test_a_file_of_a_later_version_is_begun_anew(tmp_path, history, teleme
 
 
 async def test_a_file_that_was_deleted_is_made_again(tmp_path, history):
-    """What comes after it is not written into a file that has no name."""
+    """Later entries are not written into a file that has no name any more."""
     series = samples(history)
     series.add(NOW, "k", 1)
     await history.flush()

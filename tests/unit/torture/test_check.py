@@ -64,7 +64,7 @@ def test_loss_is_found(bodies, missing):
 
 
 def test_loss_that_is_counted_exactly_is_no_fault():
-    """What the agent says it could not deliver may be missing: not one more, and not one less."""
+    """Records that the agent reports as undelivered may be missing: not one more, and not one less."""
     assert judge({"none": 4}, [body(0, 3)], SEED, counted=2).clean
     assert judge({"none": 4}, [body(0, 3)], SEED, counted=1).faults == ["lost"]
     assert judge({"none": 4}, [body(0, 3)], SEED, counted=3).faults == ["counted, but arrived"]
@@ -83,7 +83,7 @@ def test_repeat_within_one_request_is_found():
 
 
 def test_same_bytes_may_come_again_once_per_kill():
-    """A request that came again byte for byte is no repeat, but only as often as somebody was killed."""
+    """A request that came again byte for byte is not a repeat, but only as often as the agent was killed."""
     accepted = [body(0, 1), body(0, 1), body(2)]
     assert judge({"none": 3}, accepted, SEED, resends=1).clean
     assert judge({"none": 3}, accepted, SEED, resends=0).faults == ["sent again without need"]
