@@ -9,7 +9,7 @@ from agent.net.errors import ErrorKind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.net.message import HttpError
+    from agent.net.errors import NetworkError
 
 _BY_KIND: Final[Mapping[ErrorKind, str]] = {
     ErrorKind.RESOLVE: "check the host's name, and that it can be resolved here",
@@ -20,7 +20,7 @@ _BY_KIND: Final[Mapping[ErrorKind, str]] = {
 }
 
 
-def of_failure(error: HttpError, url: str) -> str:
+def of_failure(error: NetworkError, url: str) -> str:
     """Return the hint for a URL without a complete answer; "" if there is none."""
     if error.status is not None or (error.kind is ErrorKind.RESET and not url.startswith("http://")):
         return ""

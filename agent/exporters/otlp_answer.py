@@ -29,7 +29,8 @@ from agent.options import MASK, mask_url
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.net.message import HttpError, Response
+    from agent.net.message import Response
+from agent.net.errors import NetworkError
 
 RETRYABLE: Final = frozenset({429, 502, 503, 504})
 PASSING: Final = frozenset({408, 425, 499, 507, 508, 509, *range(520, 531), 598, 599})
@@ -99,7 +100,7 @@ def wants_tls(response: Response) -> bool:
     return response.status == 400 and _WANTS_TLS.search(response.body[:2000]) is not None
 
 
-def read_failure(error: HttpError, policy: Policy) -> Answer:
+def read_failure(error: NetworkError, policy: Policy) -> Answer:
     """Read a request without a complete answer."""
     message = str(error)
     if error.status is None:

@@ -23,7 +23,7 @@ from agent.exporters.otlp_environment import OWN_HEADERS
 from agent.metrics import Kind, Metric
 from agent.net.errors import ErrorKind
 from agent.net.headers import checked
-from agent.net.http_client import HttpClient, HttpError, Request, TlsOptions
+from agent.net.http_client import HttpClient, NetworkError, Request, TlsOptions
 from agent.net.message import ForeignError, parse_target
 from agent.net.proxy import ProxyUrl, chooser
 from agent.options import HttpUrl, Interval, OptionError, Secret, Size, mask_url
@@ -180,7 +180,7 @@ def _secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(part for part in parts if len(part) >= 4)
 
 
-def explained(error: HttpError, url: str) -> str:
+def explained(error: NetworkError, url: str) -> str:
     """Return why no answer came, with a hint at the port where it may help."""
     grpc = isinstance(error, ForeignError) and error.speaks == "HTTP/2"
     silent = error.status is None and error.kind in {ErrorKind.RESET, ErrorKind.PROTOCOL, ErrorKind.TIMEOUT}
@@ -225,7 +225,7 @@ class OtlpHttp:
         request = Request("POST", route.url, route.headers, body)
         try:
             response = await route.client.send(request, deadline=route.timeout, max_body=self._config.max_response_size, sent=_sent)
-        except HttpError as error:
+        except NetworkError as error:
             answer = read_failure(error, self._policy)
             return answer if error.status else answer._replace(message=explained(error, route.url), advice=of_failure(error, route.url))
         answer = read_answer(response, records, self._policy, self._context.clock.wall_ns() / 1e9)

@@ -29,7 +29,7 @@ from agent.issues.envelope.names import changes, environment, environment_of, re
 from agent.issues.envelope.trim import fit, steps
 from agent.metrics import Kind, Metric
 from agent.names import SERVICE_NAME
-from agent.net.http_client import HttpClient, HttpError, Request, Response, TlsOptions
+from agent.net.http_client import HttpClient, NetworkError, Request, Response, TlsOptions
 from agent.net.proxy import ProxyUrl, chooser
 from agent.options import Duration, Interval, Secret, Size  # noqa: TC001 - pydantic reads them
 from agent.record import Row, Signal
@@ -206,7 +206,7 @@ class Sentry:
             response = await self._clients[signal].send(
                 Request("POST", self._dsn.url, headers, body), deadline=self._config.timeout, sent=_sent
             )
-        except HttpError as error:
+        except NetworkError as error:
             self._count(signal.value.partition(".")[2], error.kind.value)
             reason = scrub(f"{self._dsn.url}: {error}", self._secrets())
             raise RetryableError(advised(reason, of_failure(error, self._dsn.url))) from error

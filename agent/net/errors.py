@@ -23,6 +23,8 @@ class ErrorKind(StrEnum):
 class NetworkError(OutriderError):
     """A server could not be reached or understood. The message holds no credentials."""
 
-    def __init__(self, kind: ErrorKind, message: str) -> None:
+    def __init__(self, kind: ErrorKind, message: str, *, status: int | None = None) -> None:
+        """`status` is set if the head of an HTTP answer arrived, so that only its body failed."""
         super().__init__(message)
         self.kind = kind
+        self.status = status

@@ -18,7 +18,7 @@ from agent import __version__
 from agent.net.dial import Dialer
 from agent.net.errors import ErrorKind, NetworkError
 from agent.net.http_exchange import Exchange, HttpConnection
-from agent.net.message import HttpError, Request, Response, parse_target
+from agent.net.message import Request, Response, parse_target
 from agent.net.tls import TlsOptions
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agent.net.message import Target
     from agent.net.proxy import Chooser, Proxy
 
-__all__ = ["ErrorKind", "HttpClient", "HttpError", "Request", "Response", "TlsOptions"]
+__all__ = ["ErrorKind", "HttpClient", "NetworkError", "Request", "Response", "TlsOptions"]
 
 MAX_BODY: Final = 4 * 1024 * 1024
 """Default bound of an answer's body in bytes, compressed and decompressed (OTLP specification, "OTLP/HTTP Response")."""
@@ -59,7 +59,7 @@ class HttpClient:
     ) -> Response:
         """Send a request and return the whole answer, within `deadline` seconds in total.
 
-        `sent` is called once the request is handed to the operating system. Raises HttpError; ValueError if the URL or a header is unfit.
+        `sent` is called once the request is handed to the operating system. Raises NetworkError; ValueError if the URL or a header is unfit.
         """
         job = Exchange(parse_target(request.url), request, max_body, sent)
         try:
@@ -83,7 +83,7 @@ class HttpClient:
         if kept is not None:
             try:
                 return await self._exchange(kept, job)
-            except HttpError as error:
+            except NetworkError as error:
                 # Most likely the server closed it just as we wrote. To send again is safe: requests are the same bytes with the same id.
                 if error.kind is not ErrorKind.RESET or job.answering:
                     raise
@@ -98,12 +98,9 @@ class HttpClient:
 
     async def _open(self, job: Exchange) -> HttpConnection:
         target = job.target
-        try:
-            if self._proxies is not None and (proxy := self._proxies.choose(target)) is not None:
-                return await self._open_through(proxy, job)
-            return HttpConnection(await self._dialer.dial(target.host, target.port, job.progress, secure=target.secure))
-        except NetworkError as error:
-            raise HttpError(error.kind, str(error)) from error
+        if self._proxies is not None and (proxy := self._proxies.choose(target)) is not None:
+            return await self._open_through(proxy, job)
+        return HttpConnection(await self._dialer.dial(target.host, target.port, job.progress, secure=target.secure))
 
     async def _open_through(self, proxy: Proxy, job: Exchange) -> HttpConnection:
         """Connect to a proxy, and for https through it to the server, with a second TLS inside."""
@@ -130,17 +127,12 @@ class HttpClient:
             response = await connection.exchange(job, self._head(job))
             keep = connection.reset()
         finally:
+            unused = self._idle.pop(job.target.origin, None) if keep else connection
             if keep:
-                self._store_idle(connection, job.target)
-            else:
-                connection.abort()
+                self._idle[job.target.origin] = connection
+            if unused is not None:
+                unused.abort()
         return response
-
-    def _store_idle(self, connection: HttpConnection, target: Target) -> None:
-        previous = self._idle.get(target.origin)
-        self._idle[target.origin] = connection
-        if previous is not None:
-            previous.abort()
 
     def _head(self, job: Exchange) -> list[tuple[str, str]]:
         request, target = job.request, job.target

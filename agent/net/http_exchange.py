@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import h11
 
 from agent.net.decode import BodyTooLargeError, Inflater
-from agent.net.errors import ErrorKind
-from agent.net.message import HttpError, Response, foreign
+from agent.net.errors import ErrorKind, NetworkError
+from agent.net.message import Response, foreign
 from agent.net.progress import Progress
 
 if TYPE_CHECKING:
@@ -27,23 +28,23 @@ IDLE_LIMIT: Final = 30.0
 Headers = list[tuple[str, str]]
 
 
+@dataclass(slots=True)
 class Exchange:
     """A request and the state of its answer."""
 
-    def __init__(self, target: Target, request: Request, max_body: int, sent: Callable[[], None]) -> None:
-        self.target = target
-        self.request = request
-        self.max_body = max_body
-        self.sent = sent
-        """Called once the request is handed to the operating system."""
-        self.progress = Progress()
-        self.answering = False
-        """Whether a byte of the answer has come."""
-        self.status: int | None = None
+    target: Target
+    request: Request
+    max_body: int
+    sent: Callable[[], None]
+    """Called once the request is handed to the operating system."""
+    progress: Progress = field(default_factory=Progress)
+    answering: bool = False
+    """Whether a byte of the answer has arrived."""
+    status: int | None = None
 
-    def error(self, kind: ErrorKind, message: str) -> HttpError:
+    def error(self, kind: ErrorKind, message: str) -> NetworkError:
         """Make an error with the status that has arrived."""
-        return HttpError(kind, message, status=self.status)
+        return NetworkError(kind, message, status=self.status)
 
 
 class HttpConnection:
@@ -78,7 +79,7 @@ class HttpConnection:
         return self.connection.idle and time.monotonic() - self._since < IDLE_LIMIT
 
     async def exchange(self, job: Exchange, headers: Headers) -> Response:
-        """Send the request and return the answer. HttpError; ValueError if a header can't be sent."""
+        """Send the request and return the answer. NetworkError; ValueError if a header can't be sent."""
         try:
             with job.progress.phase("processing", "waiting for the answer"):
                 self._write(job, headers)
@@ -103,14 +104,14 @@ class HttpConnection:
             self.connection.transport.write(self._http.send(request) or b"")
             self._http.send(h11.EndOfMessage())
             answer = await self._read_head(job)
-        except (h11.RemoteProtocolError, HttpError, OSError) as error:
-            raise HttpError(ErrorKind.PROXY, f"no valid answer from the proxy {self._proxy}: {error}") from error
+        except (h11.RemoteProtocolError, NetworkError, OSError) as error:
+            raise NetworkError(ErrorKind.PROXY, f"no valid answer from the proxy {self._proxy}: {error}") from error
         finally:
             job.status, job.answering = None, False  # of the proxy, not of the server
         if not 200 <= answer.status_code < 300:
             raise _refusal(self._proxy, answer)
         if self._left_over:  # in TLS the client speaks first
-            raise HttpError(ErrorKind.PROXY, f"no valid answer from the proxy {self._proxy}: bytes follow its end")
+            raise NetworkError(ErrorKind.PROXY, f"no valid answer from the proxy {self._proxy}: bytes follow its end")
 
     @property
     def _left_over(self) -> bytes:
@@ -144,11 +145,11 @@ class HttpConnection:
             event = await self._next_event(job)
             if isinstance(event, h11.Response):
                 if not event.http_version.startswith(b"1."):
-                    raise HttpError(ErrorKind.PROTOCOL, "the answer is not HTTP/1")
+                    raise NetworkError(ErrorKind.PROTOCOL, "the answer is not HTTP/1")
                 job.status = event.status_code
                 return event
             if not isinstance(event, h11.InformationalResponse):
-                raise HttpError(ErrorKind.RESET, "the server closed the connection without an answer")
+                raise NetworkError(ErrorKind.RESET, "the server closed the connection without an answer")
 
     async def _read_body(self, job: Exchange, head: h11.Response) -> bytes:
         inflater = Inflater(_content_coding(head), job.max_body)
@@ -173,11 +174,11 @@ class HttpConnection:
         return event
 
 
-def _refusal(proxy: Proxy | None, answer: h11.Response) -> HttpError:
+def _refusal(proxy: Proxy | None, answer: h11.Response) -> NetworkError:
     reason = f"{answer.status_code} {answer.reason.decode('latin-1')}".strip()
     if answer.status_code == 407:
-        return HttpError(ErrorKind.PROXY, f"the proxy {proxy} asks for other credentials ({reason}): give its URL user:password@")
-    return HttpError(ErrorKind.PROXY, f"the proxy {proxy} refuses to connect us ({reason})")
+        return NetworkError(ErrorKind.PROXY, f"the proxy {proxy} asks for other credentials ({reason}): give its URL user:password@")
+    return NetworkError(ErrorKind.PROXY, f"the proxy {proxy} refuses to connect us ({reason})")
 
 
 def _content_coding(head: h11.Response) -> str:

@@ -25,16 +25,7 @@ LONGEST_LOCATION: Final = 200
 _PATH_PARAMETER: Final = re.compile(r";[^/]*")
 
 
-class HttpError(NetworkError):
-    """No complete answer arrived."""
-
-    def __init__(self, kind: ErrorKind, message: str, *, status: int | None = None) -> None:
-        """`status` is set if the head of an answer arrived, so that only its body failed."""
-        super().__init__(kind, message)
-        self.status = status
-
-
-class ForeignError(HttpError):
+class ForeignError(NetworkError):
     """The server answered in another protocol than HTTP/1."""
 
     def __init__(self, speaks: str, remedy: str) -> None:

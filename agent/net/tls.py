@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 from datetime import UTC, datetime
@@ -61,7 +62,7 @@ class TlsContext:
         While a file is half-way replaced (missing, a key that does not match), the former context stays in use; NetworkError if there is none.
         """
         try:
-            stamp = self._files_stamp()
+            stamp = tuple((status.st_ino, status.st_mtime_ns, status.st_size) for status in map(os.stat, self._files()))
             if self._context is None or stamp != self._stamp:
                 self._context, self._stamp = load_context(self._options, self._alpn), stamp
         except (OSError, ssl.SSLError) as error:
@@ -71,9 +72,6 @@ class TlsContext:
                 remedy = "each must be PEM, and a key that of its certificate"
                 raise NetworkError(ErrorKind.TLS, f"the TLS files can't be used ({names}): {why}; {remedy}") from error
         return self._context
-
-    def _files_stamp(self) -> tuple[tuple[int, int, int], ...]:
-        return tuple(_stamp(path) for path in self._files())
 
     def _files(self) -> list[Path]:
         return [path for path in (self._options.ca_file, self._options.cert_file, self._options.key_file) if path]
@@ -88,11 +86,6 @@ def shared_context(options: TlsOptions, alpn: tuple[str, ...] = ()) -> TlsContex
     if found is None:
         found = _shared[options, alpn] = TlsContext(options, alpn)
     return found
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def load_context(options: TlsOptions, alpn: Sequence[str] = ()) -> ssl.SSLContext:

@@ -174,12 +174,7 @@ def _add_histogram(family: Family, labels: dict[str, str], point: HistogramDataP
 
 
 def _labels(attributes: Mapping[str, AnyValue]) -> dict[str, str]:
-    labels = {label_name(key): str(value) for key, value in attributes.items()}
-    return labels if len(labels) == len(attributes) else _joined(attributes)
-
-
-def _joined(attributes: Mapping[str, AnyValue]) -> dict[str, str]:
-    """Join the values of attributes whose names become one label by `;`, in the order of the original keys, as the specification has it."""
+    """Return the labels. Values of attributes whose names become one label are joined by `;`, in the order of the original keys."""
     labels: dict[str, str] = {}
     for key in sorted(attributes):
         name, value = label_name(key), str(attributes[key])

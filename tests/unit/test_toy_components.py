@@ -22,7 +22,7 @@ from agent.history.store import History
 from agent.host.builder import Builder
 from agent.host.pipeline import Host
 from agent.host.row_parts import halve_row
-from agent.net.http_client import HttpClient, HttpError, Request
+from agent.net.http_client import HttpClient, NetworkError, Request
 from agent.record import Batch, LogRecord, Origin, Payload, Signal
 from agent.registry import Kind
 from agent.testing import conformance
@@ -121,7 +121,7 @@ async def pushed_to(emit):
         return await client.send(Request(method, f"http://127.0.0.1:{port}/lines", headers or {}, body), deadline=5)
 
     try:
-        while isinstance((await asyncio.gather(ask("GET"), return_exceptions=True))[0], HttpError):  # noqa: ASYNC110 - until it listens
+        while isinstance((await asyncio.gather(ask("GET"), return_exceptions=True))[0], NetworkError):  # noqa: ASYNC110 - until it listens
             await asyncio.sleep(0.001)
         yield functools.partial(ask, "POST")
     finally:

@@ -15,10 +15,11 @@ from agent.component import ComponentConfig, Context, ProbeResult
 from agent.metrics import Kind, Metric, Observation
 from agent.net.addresses import probe_objection
 from agent.net.body_text import body_text
+from agent.net.errors import NetworkError
 from agent.net.expect import Failure, StatusClass, check_expiry, check_headers, check_json, check_status, check_text
 from agent.net.headers import Headers  # noqa: TC001 - pydantic reads the annotation
 from agent.net.http_client import HttpClient
-from agent.net.message import HttpError, Request, Response, parse_target
+from agent.net.message import Request, Response, parse_target
 from agent.net.tls import TlsOptions
 from agent.options import HttpUrl, Interval, OptionError, Size, mask_url
 from agent.parse.patterns import Pattern  # noqa: TC001 - as above
@@ -99,7 +100,7 @@ class HttpProbe:
         request = Request(config.method, config.url, headers, config.body.encode())
         try:
             response = await self._client.send(request, deadline=config.timeout, max_body=config.max_body)
-        except HttpError as error:
+        except NetworkError as error:
             return ProbeResult(success=False, reason=str(error), observations=_no_answer(error.status))
         failure = judge(config, response, self._clock.wall_ns())
         observations = tuple(_figures(response, failure))

@@ -22,7 +22,7 @@ from agent.exporters.otlp_http import (
     signal_url,
 )
 from agent.metrics import Metrics
-from agent.net.http_client import ErrorKind, HttpError, Response
+from agent.net.http_client import ErrorKind, NetworkError, Response
 from agent.net.message import ForeignError
 from agent.net.progress import Phases
 from agent.record import Row, Signal
@@ -381,10 +381,10 @@ def test_choices_are_read_in_either_case(variables):
     ("error", "url", "hint"),
     [
         (ForeignError("HTTP/2", ""), "http://h:4318/v1/logs", True),
-        (HttpError(ErrorKind.RESET, "closed"), "http://h:4317/v1/logs", True),
-        (HttpError(ErrorKind.TIMEOUT, "late"), "http://h:4317/v1/logs", True),
-        (HttpError(ErrorKind.CONNECT, "refused"), "http://h:4317/v1/logs", False),
-        (HttpError(ErrorKind.RESET, "closed"), "http://h:4318/v1/logs", False),
+        (NetworkError(ErrorKind.RESET, "closed"), "http://h:4317/v1/logs", True),
+        (NetworkError(ErrorKind.TIMEOUT, "late"), "http://h:4317/v1/logs", True),
+        (NetworkError(ErrorKind.CONNECT, "refused"), "http://h:4317/v1/logs", False),
+        (NetworkError(ErrorKind.RESET, "closed"), "http://h:4318/v1/logs", False),
         (ForeignError("SSH", ""), "http://h:22/v1/logs", False),
     ],
 )
@@ -442,20 +442,20 @@ def test_no_wish_without_reason_to_retry():
 @pytest.mark.parametrize("kind", list(ErrorKind))
 def test_without_an_answer_it_is_tried_again(kind):
     """Whatever kept an answer from coming, the row is kept and tried again."""
-    assert read_failure(HttpError(kind, "why"), Policy(strict=True)) == Answer(Outcome.RETRY, kind.value, "why")
+    assert read_failure(NetworkError(kind, "why"), Policy(strict=True)) == Answer(Outcome.RETRY, kind.value, "why")
 
 
 @pytest.mark.parametrize("kind", [ErrorKind.TIMEOUT, ErrorKind.PROTOCOL, ErrorKind.RESET, ErrorKind.BODY_TOO_LARGE])
 def test_a_success_with_a_lost_body_is_a_success(kind):
     """Once a 2xx has come the data was taken; a body that is cut off or too large does not make us send it twice."""
-    assert read_failure(HttpError(kind, "why", status=200), Policy()).outcome is Outcome.BAD_RESPONSE
+    assert read_failure(NetworkError(kind, "why", status=200), Policy()).outcome is Outcome.BAD_RESPONSE
 
 
 def test_a_refusal_with_a_lost_body_is_still_that_refusal():
     """The status decides; but a body over the limit is never a reason to retry (specification, "OTLP/HTTP Response")."""
-    assert read_failure(HttpError(ErrorKind.RESET, "why", status=503), Policy()).outcome is Outcome.RETRY
-    assert read_failure(HttpError(ErrorKind.BODY_TOO_LARGE, "why", status=503), Policy()).outcome is Outcome.REJECTED
-    assert read_failure(HttpError(ErrorKind.BODY_TOO_LARGE, "why", status=413), Policy()).outcome is Outcome.TOO_LARGE
+    assert read_failure(NetworkError(ErrorKind.RESET, "why", status=503), Policy()).outcome is Outcome.RETRY
+    assert read_failure(NetworkError(ErrorKind.BODY_TOO_LARGE, "why", status=503), Policy()).outcome is Outcome.REJECTED
+    assert read_failure(NetworkError(ErrorKind.BODY_TOO_LARGE, "why", status=413), Policy()).outcome is Outcome.TOO_LARGE
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from agent.net import http_client, http_exchange
-from agent.net.http_client import ErrorKind, HttpClient, HttpError, Request, TlsOptions
+from agent.net.http_client import ErrorKind, HttpClient, NetworkError, Request, TlsOptions
 from agent.testing.http_faults import CLOSE, DEAF, HANG, RESET, FaultServer, Reply, answer
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -34,8 +34,8 @@ def _post(server: FaultServer, body: bytes = b"body") -> Request:
     return Request("POST", server.url + "/p", {"Content-Type": "a/b"}, body)
 
 
-async def _fails(client: HttpClient, request: Request, deadline: float = LONG, **options) -> HttpError:
-    with pytest.raises(HttpError) as raised:
+async def _fails(client: HttpClient, request: Request, deadline: float = LONG, **options) -> NetworkError:
+    with pytest.raises(NetworkError) as raised:
         await client.send(request, deadline=deadline, **options)
     return raised.value
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from agent.net.http_client import ErrorKind, HttpClient, HttpError, Request, TlsOptions
+from agent.net.http_client import ErrorKind, HttpClient, NetworkError, Request, TlsOptions
 from agent.net.message import parse_target
 from agent.net.proxy import DIRECT, Environment, ProxyUrl, chooser, excepts, parse_proxy
 from agent.options import OptionError
@@ -49,8 +49,8 @@ async def _send(url: str, proxy_url: str | None = None, env: dict[str, str] | No
         await client.close()
 
 
-async def _fails(url: str, proxy_url: str, tls: TlsOptions | None = None) -> HttpError:
-    with pytest.raises(HttpError) as raised:
+async def _fails(url: str, proxy_url: str, tls: TlsOptions | None = None) -> NetworkError:
+    with pytest.raises(NetworkError) as raised:
         await _send(url, proxy_url, tls=tls)
     return raised.value
 
@@ -140,7 +140,7 @@ def test_what_is_no_proxy_is_refused(url: str):
 
 async def test_a_wrong_variable_is_told_with_its_name_and_without_its_password():
     """A request fails if the environment's proxy is not a valid HTTP proxy; the message names the variable and the fix."""
-    with pytest.raises(HttpError) as raised:
+    with pytest.raises(NetworkError) as raised:
         await _send("https://a.test", env={"ALL_PROXY": "socks5://user:hunter2@p:1080"})
     assert raised.value.kind is ErrorKind.PROXY
     assert str(raised.value).startswith("ALL_PROXY: socks5 proxies are not supported; write http://host:port")
@@ -261,7 +261,7 @@ async def test_a_hanging_proxy_ends_at_the_deadline():
     """A proxy that never answers delays a request up to its deadline only; a cancelled request leaves nothing behind."""
     async with FaultServer(HANG, HANG) as proxy:
         client = HttpClient(proxies=chooser(proxy.url))
-        with pytest.raises(HttpError, match=r"no answer within 0\.1 s, asking the proxy"):
+        with pytest.raises(NetworkError, match=r"no answer within 0\.1 s, asking the proxy"):
             await client.send(Request("GET", "https://collector.test/"), deadline=0.1)
         task = asyncio.ensure_future(client.send(Request("GET", "https://collector.test/"), deadline=LONG))
         await asyncio.sleep(0.02)
