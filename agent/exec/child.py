@@ -17,6 +17,7 @@ import fcntl
 import functools
 import os
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
@@ -32,8 +33,9 @@ from agent.target.process_records import described
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from agent.clock import Clock
     from agent.exec.output import Emit
     from agent.record import Value
 
@@ -66,14 +68,14 @@ class Child:
     """
 
     def __init__(
-        self, process: subprocess.Popen[bytes], options: ChildOptions, relays: Mapping[int, Relay], began_ns: int, now_ns: Callable[[], int]
+        self, process: subprocess.Popen[bytes], options: ChildOptions, relays: Mapping[int, Relay], began_ns: int, clock: Clock
     ) -> None:
         """`start` makes it."""
         self.process = process
         self.began_ns = began_ns
         """When it was started, nanoseconds since the Unix epoch."""
         self._options = options
-        self._now = now_ns
+        self._clock = clock
         self._outputs = [self._output(relay, STREAMS[number]) for number, relay in relays.items()]
         self._exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._asked: set[int] = set()
@@ -83,7 +85,7 @@ class Child:
         """The count of `_memory` at the start."""
 
     @classmethod
-    def start(cls, options: ChildOptions, now_ns: Callable[[], int]) -> Self:
+    def start(cls, options: ChildOptions, clock: Clock) -> Self:
         """Start two relays and the command; raise `StartError` if it can't be executed.
 
         The relays come first. If there is no thread or descriptor for them the command is not started yet, and can still run without the agent.
@@ -96,14 +98,14 @@ class Child:
                 relays[number] = _relay(reader, number, options, turn)
                 failed.callback(_stop, relays[number])
                 relays[number].start()
-            began_ns = now_ns()
-            child = cls(popen(options.command, *ends.values()), options, relays, began_ns, now_ns)
+            began_ns = clock.wall_ns()
+            child = cls(popen(options.command, *ends.values()), options, relays, began_ns, clock)
             failed.pop_all()
         return child
 
     def _output(self, relay: Relay, name: str) -> Output:
         origin = Origin(f"child:{self.pid}:{self.began_ns}:{name}", {LOG_STREAM: name})
-        return Output(relay, origin, self._options.format, self._now)
+        return Output(relay, origin, self._options.format, self._clock)
 
     @property
     def pid(self) -> int:
@@ -175,10 +177,10 @@ class Child:
         async with asyncio.TaskGroup() as group:
             for output in self._outputs:
                 group.create_task(output.collect(emit, self.exited))
-        await emit(Batch(records=[self._exit_record(await self.exited())]))
+        await self._outputs[-1].send(emit, Batch(records=[self._exit_record(await self.exited())]))
 
     def _exit_record(self, how: Exit) -> LogRecord:
-        now, kills = self._now(), (oom_kills(self._memory) or 0) - self._oom_kills
+        now, kills = self._clock.wall_ns(), (oom_kills(self._memory) or 0) - self._oom_kills
         end = described(how.returncode, requested=how.code - 128 in self._asked, oom_kills=kills)
         attributes: dict[str, Value] = {
             EVENT_NAME: PROCESS_EXITED,
@@ -190,9 +192,9 @@ class Child:
         }
         return LogRecord(now, now, end.severity, end.severity.name, f"process {end.words}", attributes, Origin(f"child:{self.pid}:exit"), 0)
 
-    def give_up(self) -> int:
-        """Stop collecting, at the end of the agent; return how many lines were waiting. Output is still passed on."""
-        return sum(output.relay.abandon() for output in self._outputs)
+    def give_up(self) -> Mapping[str, int]:
+        """Stop collecting, at the end of the agent; return the losses that are not counted yet. Output is still passed on."""
+        return sum((Counter(output.give_up()) for output in self._outputs), Counter[str]())
 
     def pass_the_rest_on(self) -> None:
         """Block until all that it wrote was passed on. For the time after its end, without an event loop."""

@@ -12,7 +12,7 @@ import fcntl
 import os
 import sys
 import tempfile
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from agent.exec import passing
 from agent.signals import ENDING
@@ -22,13 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PREFIX: Final = "left-behind."
-
-
-class Uncollected(NamedTuple):
-    """The count of one such process."""
-
-    file: Path
-    lines: int
 
 
 def hand_over(source: int, sink: int, directory: Path | None) -> bool:
@@ -59,10 +52,10 @@ def _counter(directory: Path | None) -> int:
     return os.open(os.devnull, os.O_WRONLY)
 
 
-def uncollected(directory: Path) -> Iterator[Uncollected]:
-    """Yield the counts of processes that have ended. The caller deletes the file once it is accounted for."""
+def uncollected(directory: Path) -> Iterator[tuple[Path, int]]:
+    """Yield the files of processes that have ended, with the lines that each has passed on. The caller deletes the file once it is accounted for."""
     for file in sorted(directory.glob(f"{PREFIX}*")):
         with contextlib.suppress(OSError), file.open("rb") as opened:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             text = opened.read(32).strip()
-            yield Uncollected(file, int(text) if text.isdigit() else 0)
+            yield file, int(text) if text.isdigit() else 0

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from agent.errors import SpoolError
 from agent.exec.child import Child
@@ -14,28 +14,25 @@ from agent.exec.command import UNKNOWN, StartError, let_go, say
 from agent.exec.listener import stop_as_usual
 from agent.failures import AgentDegraded
 from agent.record import Batch, Drop
-from agent.retry import Backoff
 from agent.signals import ends
 from agent.target.process_records import planned
 from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from agent.clock import Clock
     from agent.exec.child import ChildOptions
+    from agent.exec.output import Emit
     from agent.telemetry import Telemetry
 
-    Supervise = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
+    Supervise = Callable[[Callable[[], Awaitable[None]]], Coroutine[None, None, None]]
     """Runs a coroutine function to its end; runs it again if it raises."""
 
 STORING: Final = 10.0
 """Seconds to store the output once all of it was passed on: a disk that does not answer must not hold the end up for ever."""
 COUNTING: Final = 0.5
 """Seconds to store the count of lines that were given up."""
-AGAIN: Final = Backoff(first=0.2, longest=2.0)
-TRIES: Final = 5
-"""Attempts to store a batch while the spool can't be written; the spool itself makes several in each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +43,6 @@ class OutputLost(Event):
     level = Level.ERROR
     count: int
     """Lines or records."""
-
-
-class Storing(Protocol):
-    """The way into the spool."""
-
-    async def emit(self, batch: Batch) -> None:
-        """Commit a batch; SpoolError if that fails."""
-
-    def lose(self, batch: Batch, reason: Drop) -> None:
-        """Count a batch that is given up."""
 
 
 class ObservedCommand:
@@ -76,7 +63,8 @@ class ObservedCommand:
         self._stop = stop
         self.child: Child | None = None
         """None until it was started."""
-        self._storing: Storing | None = None
+        self._emit: Emit
+        """The way into the spool through the present configuration; set by `attach`."""
         self._living: asyncio.Task[None] | None = None
         self._is_called_off = False
         self.is_asked_to_end = False
@@ -85,7 +73,6 @@ class ObservedCommand:
         """Whether all of its output was stored."""
         self.before_reaping: Callable[[], object] | None = None
         """Called while the command is a zombie: its resources can be sampled for the last time."""
-        self._lost = 0
         self.code = 0
         """The exit code of the agent."""
 
@@ -96,14 +83,14 @@ class ObservedCommand:
         how = self.child.exit
         return None if how is None else how.code == 0 or planned(how.returncode)
 
-    def attach(self, storing: Storing, life: asyncio.TaskGroup) -> Child | None:
+    def attach(self, emit: Emit, life: asyncio.TaskGroup) -> Child | None:
         """Store the output by these means from now on; the first time, start the command. Return None if it is not to run."""
         if self._is_called_off:
             return None
-        self._storing = storing
+        self._emit = emit
         if self.child is None:
             try:
-                self.child, self.code = Child.start(self._options, self._clock.wall_ns), UNKNOWN
+                self.child, self.code = Child.start(self._options, self._clock), UNKNOWN
             except StartError as error:
                 say(f"outrider: {error}")
                 self._call_off(error.code, "the command could not be started")
@@ -166,7 +153,7 @@ class ObservedCommand:
             if child.exit is not None:
                 self.code = child.exit.code
             try:
-                await self._account(child.give_up())
+                await self._account(child)
             finally:  # a second signal cancels the accounting
                 self._stop("the command has ended")
 
@@ -174,37 +161,19 @@ class ObservedCommand:
         """Collect to the end; once the command is silent, for a limited time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
-                group.create_task(self._run(child))
+                group.create_task(self._supervise(lambda: child.run(self._store)))
                 await child.silent()
                 limit.reschedule(asyncio.get_running_loop().time() + STORING)
 
-    async def _run(self, child: Child) -> None:
-        await self._supervise(lambda: child.run(self._emit))
+    async def _store(self, batch: Batch) -> None:
+        """Store a batch through the configuration of this moment."""
+        await self._emit(batch)
 
-    async def _emit(self, batch: Batch) -> None:
-        """Store a batch, with several attempts; then give it up and count it: a disk that fails must not stop the command."""
-        storing, is_stored = self._storing, False
-        if storing is None:
-            return
-        try:
-            for attempt in range(1, TRIES + 1):
-                try:
-                    await storing.emit(batch)
-                except SpoolError:  # the spool reports it itself
-                    await self._clock.sleep(AGAIN.delay(attempt, 0.5))
-                else:
-                    is_stored = True
-                    return
-        finally:
-            if not is_stored:
-                storing.lose(batch, Drop.SPOOL_FAILED)
-                self._lost += len(batch.records)
-
-    async def _account(self, lines: int) -> None:
+    async def _account(self, child: Child) -> None:
         """Count the lines that were not stored, in the ledger if possible, and report them."""
-        lost = lines + self._lost
-        if lost and self._storing is not None:
+        losses = child.give_up()
+        if lost := losses.get(Drop.SPOOL_FAILED):
             self._telemetry.emit(OutputLost(lost))
             with contextlib.suppress(TimeoutError, SpoolError):
                 async with asyncio.timeout(COUNTING):
-                    await self._storing.emit(Batch(drops={Drop.SPOOL_FAILED: lines} if lines else {}))
+                    await self._emit(Batch(drops=losses))

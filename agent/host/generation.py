@@ -201,7 +201,7 @@ class Generation:
         command = self._command
         for probe in self._pipeline.probes:
             probe.planned = command.ended_in_order
-        child = command.attach(self._builder.intake(CHILD, replayable=False), self._life)
+        child = command.attach(self._builder.intake(CHILD, replayable=False).emit, self._life)
         if child is None:
             return
         if child.exit is None:

@@ -132,11 +132,6 @@ class Intake:
                 self._ahead = None  # the next batch begins at what is committed, whatever that is by then
                 raise
 
-    def lose(self, batch: Batch, reason: Drop) -> None:
-        """Count a batch that can't be stored and is given up; the next commit tells the ledger."""
-        records = [Payload(Signal.LOGS, len(batch.records), b"")] if batch.records else []
-        self._commits.lose(Part([*batch.payloads, *records], {}, batch.drops), reason)
-
     async def _unstored(self, batch: Batch) -> tuple[Batch, Progress]:
         """Leave out what was stored of a batch that was too large for one transaction, before the agent died half-way."""
         if self._ahead is None:

@@ -68,7 +68,7 @@ async def count_left_behind(spool: Spool, state_dir: Path) -> None:
     """Account for what earlier commands left behind wrote, and nothing collected. A kill in between counts it once more."""
     with contextlib.suppress(TimeoutError, SpoolError):
         async with asyncio.timeout(ANSWER):
-            for one in left_behind.uncollected(state_dir):
-                if one.lines:
-                    await spool.append(CHILD, [], {}, {Drop.NOT_COLLECTED: one.lines}, replayable=False)
-                one.file.unlink(missing_ok=True)
+            for file, lines in left_behind.uncollected(state_dir):
+                if lines:
+                    await spool.append(CHILD, [], {}, {Drop.NOT_COLLECTED: lines}, replayable=False)
+                file.unlink(missing_ok=True)

@@ -54,6 +54,15 @@ class LineStream:
         """Count losses in the next batch."""
         self._counts[reason] += number
 
+    def give_up(self, batch: Batch) -> None:
+        """A batch can't be stored: its records are lost, and its counts are in the next one."""
+        self._counts.update({**batch.drops, Drop.SPOOL_FAILED: len(batch.records) + batch.drops.get(Drop.SPOOL_FAILED, 0)})
+
+    def take_counts(self) -> dict[str, int]:
+        """Remove the counts that are in no batch yet, and return them."""
+        counts, self._counts = +self._counts, Counter()
+        return dict(counts)
+
     def feed(self, data: bytes, now_ns: int) -> None:
         """Take the next bytes. Records that they complete are a batch, and so are records that are open for too long."""
         self._parse(self._lines.feed(self._text.feed(data)), now_ns)
@@ -86,6 +95,7 @@ class LineStream:
             self._add(records, drops, self._parser.text)
 
     def _add(self, records: Records, drops: Mapping[str, int], text: bytes | None = None) -> None:
-        counts, self._counts = self._counts + Counter(drops), Counter()
+        self._counts.update(drops)
+        counts = self.take_counts()
         if records or counts:
-            self.batches.append(Batch(records=records, drops=dict(counts), text=text))
+            self.batches.append(Batch(records=records, drops=counts, text=text))

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from pydantic import Field
@@ -44,25 +43,6 @@ class StdinConfig(ComponentConfig):
     """A longer line is cut into pieces of this size, and counted."""
 
 
-@dataclass(slots=True)
-class Reading:
-    """How far one input is read: it outlives the configuration that it was begun with."""
-
-    stream: LineStream
-    number: int = 1
-    """Of the batch that is the next to be committed."""
-
-    @property
-    def mark(self) -> bytes:
-        """The position that says that this batch is committed."""
-        return f"{self.stream.origin.key}:{self.number}".encode()
-
-    def advance(self) -> None:
-        """The batch is committed."""
-        self.stream.batches.popleft()
-        self.number += 1
-
-
 class Stdin:
     """The source. One run reads to the end; the next run, or the source that takes over, begins with the batches that are not committed.
 
@@ -78,28 +58,30 @@ class Stdin:
         self._now = context.clock.wall_ns
         self._fd = fd
         origin = Origin(f"stdin:{self._now()}", {LOG_STREAM: "stdin"})
-        self.reading = Reading(LineStream(origin, config.format, longest=config.max_line_size, quiet=config.quiet))
+        self.stream = LineStream(origin, config.format, longest=config.max_line_size, quiet=config.quiet)
+        self.number = 1
+        """Of the batch that is the next to be committed."""
 
     async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Emit until the end of the input."""
         await self._resume(emit)
         while chunk := await self._read(emit):
-            self.reading.stream.feed(chunk, self._now())
+            self.stream.feed(chunk, self._now())
             await self._send(emit)
-        self.reading.stream.finish(self._now())
+        self.stream.finish(self._now())
         await self._send(emit)
 
     def take_over(self, before: Holding) -> None:
         """Continue within the line, and the record, in which `before` stopped."""
         if not isinstance(before, Stdin):
             raise TypeError(f"not a stdin source: {before}")
-        self.reading, options = before.reading, self._config
-        self.reading.stream.configure(options.format, longest=options.max_line_size, quiet=options.quiet, now_ns=self._now())
+        self.stream, self.number, options = before.stream, before.number, self._config
+        self.stream.configure(options.format, longest=options.max_line_size, quiet=options.quiet, now_ns=self._now())
 
     async def finish(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Store the lines that were read, and the content of a pipe: no process reads it later."""
-        self.reading.stream.feed(waiting_in_pipe(self._fd), self._now())
-        self.reading.stream.finish(self._now())
+        self.stream.feed(waiting_in_pipe(self._fd), self._now())
+        self.stream.finish(self._now())
         await self._resume(emit)
 
     async def close(self) -> None:
@@ -108,24 +90,32 @@ class Stdin:
     async def _read(self, emit: Callable[[Batch], Awaitable[None]]) -> bytes:
         """Wait for the next bytes; a record that is open for too long is closed meanwhile."""
         try:
-            async with asyncio.timeout(self.reading.stream.patience):
+            async with asyncio.timeout(self.stream.patience):
                 return await read_some(self._fd)
         except TimeoutError:
-            self.reading.stream.flush(self._now())
+            self.stream.flush(self._now())
             await self._send(emit)
         return await read_some(self._fd)
 
     async def _resume(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Begin with the batches that are not committed."""
-        if self.reading.stream.batches and (await self._context.positions()).get(BATCH) == self.reading.mark:
-            self.reading.advance()
+        if self.stream.batches and (await self._context.positions()).get(BATCH) == self._mark():
+            self._advance()
         await self._send(emit)
 
     async def _send(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
         """Emit the batches. One that fails stays, and is the first of the next run."""
-        while self.reading.stream.batches:
-            await emit(self.reading.stream.batches[0]._replace(positions={BATCH: self.reading.mark}))
-            self.reading.advance()
+        while self.stream.batches:
+            await emit(self.stream.batches[0]._replace(positions={BATCH: self._mark()}))
+            self._advance()
+
+    def _mark(self) -> bytes:
+        """The position that says that the first batch is committed."""
+        return f"{self.stream.origin.key}:{self.number}".encode()
+
+    def _advance(self) -> None:
+        self.stream.batches.popleft()
+        self.number += 1
 
 
 def waiting_in_pipe(fd: int) -> bytes:

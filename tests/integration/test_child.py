@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from agent.clock import SystemClock
 from agent.exec import child as module
 from agent.exec.child import Child, ChildOptions
 from agent.testing.sink import Sink
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.alone
 
 async def collect(script, emit, buffer=1 << 20):
     """Run a Python script to its end."""
-    child = Child.start(ChildOptions((sys.executable, "-c", script), buffer, 5.0), time.time_ns)
+    child = Child.start(ChildOptions((sys.executable, "-c", script), buffer, 5.0), SystemClock())
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGCHLD, child.reap)
     child.reap()

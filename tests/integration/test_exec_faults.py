@@ -45,7 +45,7 @@ CRASHING = """
 from agent.host.generation import Generation
 
 async def crash(self, *_):
-    self._command.attach(self._builder.intake("child", replayable=False), self._life)
+    self._command.attach(self._builder.intake("child", replayable=False).emit, self._life)
     raise RuntimeError("a mistake of ours")
 
 Generation._take_in = crash

@@ -6,22 +6,22 @@ import asyncio
 import os
 import signal
 import threading
-import time
 from unittest.mock import Mock
 
 import pytest
 
-from agent.errors import SpoolError
+from agent.clock import SystemClock
 from agent.exec import child as module
 from agent.exec import output as output_module
 from agent.exec.backlog import Piece
 from agent.exec.child import Child, ChildOptions
 from agent.exec.command import UNKNOWN, Exit, StartError
-from agent.exec.output import Output
+from agent.exec.output import TRIES, Output
 from agent.issues.reading.exits import read_ending
 from agent.record import Origin
 from agent.target.process_records import Observed, described, ended_record
-from agent.testing.sink import Sink
+from agent.testing.clock import FakeClock
+from agent.testing.sink import Sink, hang
 
 TRACEBACK = b'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    f()\nValueError: x\n'
 
@@ -37,13 +37,17 @@ class Fed:
         if not self.pieces and not self.end:
             await asyncio.Event().wait()
 
+    def abandon(self):
+        """So many lines were waiting."""
+        return 5 if self.end else 0
+
     async def take(self, linger=0.0):  # noqa: ARG002 - nothing comes meanwhile
         return self.pieces.pop(0) if self.pieces else None
 
 
 def output(*pieces, **options):
     """The output that brings these pieces."""
-    return Output(Fed(*pieces, **options), Origin("child:1:stdout", {"log.iostream": "stdout"}), "auto", time.time_ns)
+    return Output(Fed(*pieces, **options), Origin("child:1:stdout", {"log.iostream": "stdout"}), "auto", SystemClock())
 
 
 async def well():
@@ -113,14 +117,29 @@ async def test_a_traceback_is_complete_when_nothing_follows(monkeypatch):
     assert [record.attributes["exception.type"] for record in sink.records] == ["ValueError"]
 
 
-async def test_a_loss_reaches_the_ledger_with_the_next_batch_that_is_stored():
-    """It is in the batch, so that whoever keeps trying stores it when the spool is back, or counts it as owed."""
-    sink, refused = Sink(lambda: True), output(Piece(b"", lost=7, skipped=70))
+async def test_a_batch_is_tried_again_and_then_given_up_and_counted():
+    """A spool that fails neither ends the agent nor blocks the command for ever, and what is lost is known: records, and counts of before."""
+    clock, refusals = FakeClock(), iter([True] * (TRIES + 2))
+    sink = Sink(lambda: next(refusals, False))
+    one = Output(Fed(Piece(b'{"event": "given up"}\n', unwritten=1), b'{"event": "stored in the end"}\n'), Origin("child"), "auto", clock)
+    task = asyncio.ensure_future(one.collect(sink.emit, well))
+    while not task.done():
+        await clock.advance(2.0)
 
-    with pytest.raises(SpoolError):
-        await refused.collect(sink.emit, well)
+    assert [record.body for record in sink.records] == ["stored in the end"]
+    assert sink.drops == {"spool_failed": 1, "not_passed_on": 1}
+    assert one.give_up() == {"spool_failed": 5}
 
-    assert (sink.refused, sink.drops) == (1, {})
+
+async def test_a_batch_that_is_cut_off_is_counted_with_the_lines_that_wait():
+    """The end does not wait for the store for ever: records, an open one whose last line has no end, and the relay's lines are all counted."""
+    one = output(Piece(b'{"event": "one"}\n{"event": "two"}\n' + TRACEBACK[:-1], lost=3, skipped=9))
+    task = asyncio.ensure_future(one.collect(hang, well))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert one.give_up() == {"spool_failed": 3 + 5, "buffer_full": 3}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +156,7 @@ async def test_a_command_that_cannot_start_leaves_nothing_open(command, code):
     before = os.listdir("/proc/self/fd")
 
     with pytest.raises(StartError, match=command[0][:2]) as raised:
-        Child.start(ChildOptions(command, 1 << 16, 0.0), time.time_ns)
+        Child.start(ChildOptions(command, 1 << 16, 0.0), SystemClock())
 
     assert (raised.value.code, os.listdir("/proc/self/fd")) == (code, before)
 
@@ -157,7 +176,7 @@ async def test_without_a_thread_for_its_output_the_command_is_not_started(monkey
     before = os.listdir("/proc/self/fd")
 
     with pytest.raises(RuntimeError, match="thread"):
-        Child.start(ChildOptions(("app",), 1 << 16, 0.0), time.time_ns)
+        Child.start(ChildOptions(("app",), 1 << 16, 0.0), SystemClock())
 
     assert os.listdir("/proc/self/fd") == before
 
@@ -170,7 +189,7 @@ class Process:
 
 def started():
     """A child that was started, as far as it knows."""
-    return Child(Process(), ChildOptions(("app",), 1 << 16, 0.0), {}, 0, time.time_ns)
+    return Child(Process(), ChildOptions(("app",), 1 << 16, 0.0), {1: Fed()}, 0, SystemClock())
 
 
 async def ended(returncode, *asked):

@@ -7,7 +7,7 @@ import os
 import sys
 
 from agent.exec import passing
-from agent.exec.left_behind import Uncollected, hand_over, uncollected
+from agent.exec.left_behind import hand_over, uncollected
 
 
 def test_counts_of_those_that_have_ended_are_found(tmp_path):
@@ -17,7 +17,7 @@ def test_counts_of_those_that_have_ended_are_found(tmp_path):
     with (tmp_path / "left-behind.b").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
 
-        assert list(uncollected(tmp_path)) == [Uncollected(tmp_path / "left-behind.a", 12), Uncollected(tmp_path / "left-behind.c", 0)]
+        assert list(uncollected(tmp_path)) == [(tmp_path / "left-behind.a", 12), (tmp_path / "left-behind.c", 0)]
     assert len(list(uncollected(tmp_path))) == 3
 
 
@@ -29,7 +29,7 @@ def test_what_cannot_be_handed_over_leaves_nothing_locked_or_open(tmp_path, monk
     assert not hand_over(0, 1, tmp_path)
     assert not hand_over(0, 1, tmp_path / "none")
     assert os.listdir("/proc/self/fd") == before
-    assert [one.lines for one in uncollected(tmp_path)] == [0]
+    assert [lines for _, lines in uncollected(tmp_path)] == [0]
 
 
 def passed_on(*chunks):

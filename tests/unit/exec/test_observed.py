@@ -67,7 +67,7 @@ async def test_a_mistake_in_collecting_neither_ends_the_agent_nor_the_commands_o
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGCHLD, command.reap)
     async with asyncio.TaskGroup() as life:
-        assert command.attach(Mock(emit=emit), life) is not None
+        assert command.attach(emit, life) is not None
         await ended.wait()
     loop.remove_signal_handler(signal.SIGCHLD)
     command.child.close()
@@ -166,23 +166,23 @@ class Ended:
         await emit(Batch(records=[None, None]))
 
     def give_up(self):
-        """So many lines more were waiting."""
-        return 5
+        """So many lines were waiting, or are in a batch that was cut off."""
+        return {"spool_failed": 7}
 
 
 async def test_a_store_that_is_stuck_does_not_hold_the_end_up(monkeypatch):
     """After a while what is left is given up, told and counted; the command's code comes back."""
     monkeypatch.setattr(module, "STORING", 0.02)
     monkeypatch.setattr(module, "COUNTING", 0.02)
-    host, causes, lost = make_context("child"), [], []
+    host, causes = make_context("child"), []
     command = observed("app", context=host, stop=causes.append)
-    command._storing = Mock(emit=hang, lose=lambda batch, reason: lost.append((len(batch.records), str(reason))))
+    command._emit = hang
     monkeypatch.setattr(type(host.telemetry), "emit", lambda _self, event: causes.append(event))
 
     async with asyncio.timeout(5):
         await command._live(Ended())
 
-    assert (lost, command.code) == ([(2, "spool_failed")], 128 + 9)
+    assert command.code == 128 + 9
     assert causes == [OutputLost(7), "the command has ended"]
 
 
@@ -197,7 +197,7 @@ async def test_a_second_signal_ends_the_counting_as_well(monkeypatch):
             counting.set()
         await hang(batch)
 
-    command._storing = Mock(emit=emit)
+    command._emit = emit
     command.child = child = Ended()
     command._living = asyncio.create_task(command._live(child))
     await asyncio.sleep(0)
@@ -217,24 +217,8 @@ async def test_what_was_given_up_at_the_end_is_counted_in_the_ledger():
     async def emit(batch):
         counted.append(dict(batch.drops))
 
-    command._storing = Mock(emit=emit)
-    await command._account(5)
-    await command._account(0)
+    command._emit = emit
+    await command._account(Ended())
+    await command._account(Mock(give_up=dict))
 
-    assert counted == [{"spool_failed": 5}]
-
-
-@pytest.mark.parametrize(
-    ("returncode", "in_order"),
-    [(0, True), (-signal.SIGTERM, True), (128 + signal.SIGTERM, True), (3, False), (-signal.SIGSEGV, False), (None, False)],
-)
-def test_whether_the_command_ends_in_order(returncode, in_order):
-    """That is open while it lives; then its end decides, or that it was asked to end."""
-    command = observed("true")
-    assert command.ended_in_order() is False
-    command.child = Mock(exit=None)
-    assert command.ended_in_order() is None
-    command.child.exit = Exit(returncode)
-    assert command.ended_in_order() is in_order
-    command.is_asked_to_end = True
-    assert command.ended_in_order() is True
+    assert counted == [{"spool_failed": 7}]

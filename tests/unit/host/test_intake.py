@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from unittest.mock import Mock
 
 import pytest
 
 from agent.encode.otlp_logs import LogEncoder
 from agent.errors import SpoolError, SpoolFullError
-from agent.exec.observed import TRIES, ObservedCommand
 from agent.host.intake import Intake, Way
 from agent.metrics import Metrics
 from agent.record import Batch, Detected, Drop, LogRecord, Origin, Payload, Signal
@@ -174,18 +172,6 @@ async def test_what_a_full_spool_did_not_take_is_counted_by_the_next_commit():
     assert (spool.dropped(Drop.SPOOL_FULL), spool.dropped(Drop.INVALID_UTF8)) == (2, 3)
 
 
-async def test_a_batch_that_was_given_up_is_counted_by_the_next_commit():
-    """`lose` is for hosts that can't wait any longer."""
-    spool = Spool()
-    intake = make(spool, replayable=False)
-
-    intake.lose(batch("a", "b"), Drop.SPOOL_FAILED)
-    await intake.emit(batch("c"))
-    await intake.emit(batch("d"))
-
-    assert spool.dropped(Drop.SPOOL_FAILED) == 2
-
-
 async def test_a_failure_passes_and_the_detector_is_not_told():
     """The source is started again from the committed position, and its records are judged anew."""
     detector = OneFinding()
@@ -225,23 +211,6 @@ async def test_what_is_owed_is_counted_once_though_the_spool_fails_in_between():
     await intake.emit(second)
 
     assert (spool.dropped(Drop.SPOOL_FULL), spool.dropped(Drop.INVALID_UTF8)) == (1, 1)
-
-
-async def test_a_commands_batch_is_tried_again_and_then_given_up_and_counted():
-    """A spool that fails neither ends the agent nor blocks the command for ever, and what is lost is known."""
-    clock = FakeClock()
-    spool = Spool(faults=[SpoolError("broken")] * (TRIES + 2))
-    command = ObservedCommand(Mock(), clock=clock, telemetry=Mock(), supervise=Mock(), stop=Mock())
-    command._storing = make(spool, replayable=False)
-
-    for body in ("given up", "stored in the end"):
-        task = asyncio.create_task(command._emit(batch(body)))
-        while not task.done():
-            await clock.advance(2.0)
-        await task
-
-    assert spool.bodies == ["stored in the end"]
-    assert spool.dropped(Drop.SPOOL_FAILED) == 1
 
 
 def request(*bodies, severity=9):
