@@ -1,10 +1,10 @@
-"""Many log records at once: ordinary lines that were encoded as they were read, and become records only for whoever wants records.
+"""Many log records at once: ordinary lines that were encoded as they were read, and become records only where a reader wants records.
 
     lines ──▶ Columns (n, symbol, price)      lines 0, 2, 3  ─┐
           └─▶ Columns (n, symbol, trace_id)   lines 1, 4     ─┴─▶ Block: their bytes on the wire, and the lines ──on demand──▶ LogRecords
 
 The interpreter's way from one value to the next is most of what a record costs. In a column the values are of one kind and one call takes
-them all; and what is encoded at once never leaves the processor's cache. Most records are only stored and sent: nobody looks at them.
+them all; and what is encoded at once never leaves the processor's cache. Most records are only stored and sent: no code reads them.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Block(Sequence[LogRecord]):
         self.lines = lines
         """(offset, line) of each record."""
         self.wire = wire
-        """What stands for all of them in an `ExportLogsServiceRequest`: the fields `ScopeLogs.log_records`."""
+        """The bytes of all of them in an `ExportLogsServiceRequest`: the fields `ScopeLogs.log_records`."""
         self.severities = severities
         """One byte for the severity of each."""
         self.origin = origin
@@ -201,7 +201,7 @@ class Records(Sequence[LogRecord]):
 
 
 def segments_of(records: Sequence[LogRecord]) -> Sequence[Sequence[LogRecord]]:
-    """What records consist of, in order: blocks, and others."""
+    """The parts of records, in order: blocks, and others."""
     return records.segments if isinstance(records, Records) else [records]
 
 

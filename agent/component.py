@@ -7,7 +7,7 @@ success metric and no logging of its own failure: the host does those once, for 
     kind       what it does                                   the host
     Source     run(emit): until cancelled                     restarts it with back-off when it raises
     Sampler    sample(): read once, return observations       calls it every `interval`, times it, publishes what it returned
-    Probe      probe(): look once, return a ProbeResult       calls it every `interval` within `timeout`, damps flaps, publishes
+    Probe      probe(): check once, return a ProbeResult       calls it every `interval` within `timeout`, damps flaps, publishes
     Exporter   export(row): deliver one row                   reads rows behind the cursor, retries, bisects, counts, moves the cursor
 
 Rules for all kinds. `__init__` opens nothing and cannot fail on the outside world. Cancellation passes: catch `CancelledError` only to
@@ -42,7 +42,7 @@ Stages run in order, before anything is redacted or stored, and again after a ki
 Tap = Callable[[str, "Batch"], None]
 """Sees each stored batch once, behind its commit, with the name of its source. Quick; it can't change anything any more.
 
-What it sees is redacted. `encode.batch_logs.log_records_of` gives its log records, which are made only where somebody looks at one: `columns.severities`
+What it sees is redacted. `encode.batch_logs.log_records_of` gives its log records, which are made only where it reads one: `columns.severities`
 needs none."""
 
 
@@ -92,7 +92,7 @@ class HistoryStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the host lends to a component."""
+    """Everything that the host lends to a component."""
 
     name: str
     """The component's name in the configuration: unique, the key of its positions or cursors, the label of its metrics."""
@@ -111,14 +111,14 @@ class Context:
     """Stores records and positions of a sampler or a probe, as a source's `emit` does: `positions` reads them back, also after a restart. SpoolError:
     nothing of it is stored."""
     history: HistoryStore | None = None
-    """What was measured or found before; None where nothing is kept, as in `outrider check`."""
+    """The store of what was measured or found before; None where nothing is kept, as in `outrider check`."""
 
 
 class Source(Protocol):
     """Reads records and their positions.
 
     `run` starts at the committed positions, emits until cancelled, and may raise anything that means "start me again": the host waits
-    and calls `run` anew, which reads the positions back. `await emit(batch)` returns when the batch *and its positions* are committed;
+    and calls `run` again, which reads the positions back. `await emit(batch)` returns when the batch *and its positions* are committed;
     it waits while the spool is full if the source is `replayable`. It may be called again before it has returned: the batches of a replayable
     source are stored one after another, in the order of the calls; those of any other may share a commit, in any order. A position never passes
     an incomplete record (a partial line, an open traceback). A source keeps no other state on disk.
@@ -145,11 +145,11 @@ class Holding(Protocol):
         """Go on where `before` stopped, an ended source of the same class in the configuration before; called before `run`."""
 
     async def finish(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
-        """After `run`, when nobody takes over: emit what is left, as complete as it will ever be."""
+        """After `run`, when no other source takes over: emit what is left, as complete as it will ever be."""
 
 
 class Unread(NamedTuple):
-    """What was written and is not stored."""
+    """Input that was written and is not stored."""
 
     bytes: int = 0
     files: int = 0
@@ -166,7 +166,7 @@ class Finishing(Protocol):
         """
 
     async def unread(self) -> Unread:
-        """What is there now and not among the committed positions; reads no contents, and holds nothing open."""
+        """The input that is there now and beyond the committed positions; reads no contents, and holds nothing open."""
 
 
 @runtime_checkable
@@ -200,23 +200,23 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What one look at a target found."""
+    """The outcome of one check of a target."""
 
     success: bool
     reason: str = ""
     """Why not, in one sentence without secrets; empty on success."""
     observations: Sequence[Observation] = ()
-    """More figures of this look, named as blackbox_exporter names them."""
+    """More figures of this check, named as blackbox_exporter names them."""
 
 
 class Probe(Protocol):
-    """Looks at one target once. The host bounds it by `timeout`, measures it and turns a change of state into a log record."""
+    """Checks one target. The host bounds it by `timeout`, measures it and turns a change of state into a log record."""
 
     target: str
-    """What it looks at, without credentials: the `target` label."""
+    """The address that it checks, without credentials: the `target` label."""
 
     async def probe(self) -> ProbeResult:
-        """Look once. A target that is down is a result, not an exception."""
+        """Check once. A target that is down is a result, not an exception."""
 
     async def close(self) -> None:
         """Release everything; idempotent."""
@@ -229,7 +229,7 @@ class Accepted:
     rejected: int = 0
     message: str = ""
     positions: Mapping[str, bytes | None] = field(default_factory=dict)
-    """What the exporter will want to know after a kill: committed with the cursor's move, read back with `context.positions`."""
+    """State that the exporter needs after a kill: committed with the cursor's move, read back with `context.positions`."""
 
 
 class Exporter(Protocol):
@@ -252,7 +252,7 @@ class Exporter(Protocol):
 
 @runtime_checkable
 class Observing(Protocol):
-    """Optional ability of a sampler: say which processes it is about, so that the host can tell of their beginnings and ends."""
+    """Optional ability of a sampler: say which processes it is about, so that the host can report their starts and ends."""
 
     mains: frozenset[int]
     """The pids of the target's topmost processes, as the last sample has seen them."""

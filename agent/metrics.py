@@ -1,8 +1,8 @@
 """Metrics: each is defined once, as a row, and leaves by two exits (`/metrics` and OTLP) from one collection.
 
-What the agent counts itself (`add`, `record`) is aggregated by the OpenTelemetry SDK. What somebody else has counted already (the spool's
-ledger, /proc, a probe's last look) is `publish`ed as absolute values and joins at collection, which the specification calls a
-MetricProducer (metrics/sdk.md, "MetricProducer"): aggregating it anew would cost twice as much and lose its true start.
+What the agent counts itself (`add`, `record`) is aggregated by the OpenTelemetry SDK. What is counted elsewhere (the spool's
+ledger, /proc, a probe's last check) is `publish`ed as absolute values and joins at collection, which the specification calls a
+MetricProducer (metrics/sdk.md, "MetricProducer"): aggregating it again would cost twice as much and lose its true start.
 
 Everything happens on the event loop; nothing here is thread-safe.
 """
@@ -140,7 +140,7 @@ class Metrics:
             self._published.pop(owner, None)
 
     def published(self, prefix: str = "") -> list[Observation]:
-        """What is published by the owners whose name begins with `prefix`: for the status page."""
+        """The observations published by the owners whose name begins with `prefix`: for the status page."""
         return [one for owner, many in self._published.items() if owner.startswith(prefix) for one in many]
 
     def collect(self) -> MetricsData:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def log_records_of(source: str, batch: Batch) -> Sequence[LogRecord]:
-    """All log records of a batch, those of its requests behind the others; none is made before somebody looks at it.
+    """All log records of a batch, those of its requests behind the others; each is made when it is read.
 
     `source` is the key of the origin of those that came encoded. Their severities are known without making one (`columns.severities`).
     """

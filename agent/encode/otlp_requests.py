@@ -43,7 +43,7 @@ def parse(payload: Payload) -> Request | None:
 
 
 def log_records(payloads: Iterable[Payload], key: str) -> Records:
-    """The log records of requests, made only as far as somebody looks at them; `key` is that of their origins."""
+    """The log records of requests, each made when it is read; `key` is that of their origins."""
     found = Records()
     for payload in payloads:
         request = parse(payload) if payload.signal is Signal.LOGS else None

@@ -1,4 +1,4 @@
-"""What the host does every few seconds: publish and check the ledger, put metrics into the spool, tell what was folded."""
+"""The jobs that the host runs every few seconds: publish and check the ledger, put metrics into the spool, report what was folded."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ VIOLATIONS: Final = Metric(
 
 @dataclass(frozen=True, slots=True)
 class LedgerViolated(Event):
-    """accepted = sent + rejected + dead-lettered + evicted + pending does not hold: a bug, and the one we fear most."""
+    """accepted = sent + rejected + dead-lettered + evicted + pending does not hold: a bug, and the most serious one."""
 
     name = "ledger violated"
     level = Level.ERROR

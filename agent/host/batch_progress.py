@@ -1,7 +1,7 @@
-"""How much of a batch is stored already that does not fit into one transaction, should the agent die between two of them. Pure.
+"""How much is stored of a batch that needs several transactions, for the case that the agent dies between two of them. Pure.
 
-With each of its transactions but the last goes, per origin, the offset of the last record stored so far, as a position of the intake's own.
-Read again from the same position a source gives the same records, however it puts them together: those up to that offset are known.
+Each of its transactions except the last holds, per origin, the offset of the last record stored so far, as a position of the intake's own. A source
+that reads again from the same position gives the same records, in whatever batches: those up to that offset are stored.
 """
 
 from __future__ import annotations
@@ -39,6 +39,6 @@ def unstored(ahead: Mapping[str, int], records: Sequence[LogRecord]) -> Sequence
 
 
 def left(ahead: Mapping[str, int], records: Iterable[LogRecord]) -> dict[str, int]:
-    """What is still to be remembered when the positions behind these records are stored: where less was read than is known."""
+    """The offsets to keep when the positions behind these records are stored: those beyond what was read."""
     last = extended({}, records)
     return {key: offset for key, offset in ahead.items() if last.get(key, -1) < offset}

@@ -40,9 +40,9 @@ class Builder:
         self._pipeline = Pipeline()
         self.roots = self._pipeline.roots
         self.stages: list[Stage] = []
-        """What all batches pass before they are redacted, in order."""
+        """Steps that all batches pass before they are redacted, in order."""
         self.taps: list[Tap] = []
-        """What sees all stored batches."""
+        """Functions that see all stored batches."""
 
     def build(self) -> Pipeline:
         """Every configured component, unstarted. Exporters come first: whether errors are looked for depends on where they could go."""
@@ -62,7 +62,7 @@ class Builder:
 
     @property
     def issues(self) -> Issues | None:
-        """What finds errors, if they have somewhere to go."""
+        """The search for errors, if they have somewhere to go."""
         return self._pipeline.issues
 
     def settling(self) -> float:
@@ -70,7 +70,7 @@ class Builder:
         return max((one.source.settling for one in self._pipeline.sources if isinstance(one.source, Settling)), default=0.0)
 
     def identify(self, pid: int) -> None:
-        """The workload is this process: what is collected from now on says so, but for what the configuration says itself."""
+        """The workload is this process: what is collected from now on says so, except where the configuration says otherwise."""
         resource: dict[str, str | int] = {PROCESS_PID: pid, **process(pid), **self._resource}
         self._encoder.describe(resource)
         self._host.metrics.describe(resource)
@@ -97,7 +97,7 @@ class Builder:
         return Intake(name, way, replayable=replayable, verbatim=verbatim)
 
     def context(self, name: str, owner: Owner = Owner.SOURCE) -> Context:
-        """What a component of this name is lent; `owner`: as whose its positions are kept."""
+        """The context of a component of this name; `owner`: as whose its positions are kept."""
         host, spool = self._host, self._host.spool
         positions = functools.partial(spool.positions, name, owner)
         return Context(
@@ -136,7 +136,7 @@ class Builder:
         return cast("Exporter", _make(Kind.EXPORTER, entry, self.context(entry.name, Owner.EXPORTER)))
 
     def _storing(self, name: str, *, replayable: bool = False) -> Context:
-        """The context of a component that is not a source and may store records all the same."""
+        """The context of a component that may store records though it is not a source."""
         return replace(self.context(name), emit=self.intake(name, replayable=replayable).emit)
 
 

@@ -58,7 +58,7 @@ async def _check(settings: Settings, send: bool) -> list[Finding]:
 
 
 def built(pipeline: Pipeline) -> Iterable[Finding]:
-    """One line per component that could be built; one that can't be is told as a configuration error."""
+    """One line per component that could be built; one that can't be is a configuration error."""
     parts: list[tuple[str, object]] = [(f"source {one.name}", one.source) for one in pipeline.sources]
     parts += [(f"sampler {one.name}", one.sampler) for one in pipeline.samplers]
     parts += [(f"probe {one.name}", one.probe) for one in pipeline.probes]
@@ -112,7 +112,7 @@ def _log(settings: Settings) -> Payload:
 
 
 def _metric(settings: Settings) -> Payload:
-    from agent.encode.otlp_metrics import metrics_payload  # noqa: PLC0415 - only for who sends metrics
+    from agent.encode.otlp_metrics import metrics_payload  # noqa: PLC0415 - only for a destination of metrics
 
     metrics = Metrics(settings.service.resource(), SystemClock())
     metrics.publish("check", [Observation(Metric("outrider.check", Kind.GAUGE, "", TEXT), 1.0)])
@@ -120,7 +120,7 @@ def _metric(settings: Settings) -> Payload:
 
 
 def _error(settings: Settings) -> Payload:
-    from agent.issues.envelope.format import json_item, make  # noqa: PLC0415 - only for who tells Sentry
+    from agent.issues.envelope.format import json_item, make  # noqa: PLC0415 - only for a destination of errors
 
     event_id = uuid.uuid4().hex
     event: dict[str, Value] = {

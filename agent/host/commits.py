@@ -62,7 +62,7 @@ class Appending(Protocol):
 
 
 class Part(NamedTuple):
-    """What is stored in one transaction."""
+    """The content of one transaction."""
 
     payloads: Sequence[Payload]
     positions: Mapping[str, bytes | None]
@@ -91,7 +91,7 @@ class Commits:
     async def store(self, part: Part, stored: Callable[[Part], None], *, lighter: bool = False) -> None:
         """Store a part and call `stored` once it is committed, with what it was by then.
 
-        SpoolOversizeError: it never fits, and was not to be made `lighter`. SpoolFullError: there is no room, and its sender keeps it.
+        SpoolOversizeError: it never fits, and `lighter` is not set. SpoolFullError: there is no room, and its sender keeps it.
         """
         owed, self._owed = self._owed, {}
 

@@ -64,7 +64,7 @@ class _UnixConnection(http.client.HTTPConnection):
             os.close(directory)
 
     def wait_for_ever(self) -> None:
-        """What follows may take its time."""
+        """Wait without a limit for what follows."""
         self._socket.end = None
         self._socket.settimeout(None)
 
@@ -76,7 +76,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 @contextlib.contextmanager
 def _connected(state_dir: Path, timeout: float) -> Iterator[_UnixConnection]:
-    """A connection; says what is wrong with whoever listens: nobody, somebody who is hung, somebody else."""
+    """A connection; an error names why there is none: no process listens, it hangs, or it belongs to another user."""
     try:
         with contextlib.closing(_UnixConnection(socket_path(state_dir), timeout)) as connection:
             yield connection
@@ -100,7 +100,7 @@ def _reason(error: Exception) -> str:
 def ask_json(state_dir: Path, path: str, *, method: str = "GET", timeout: float | None = None) -> object:
     """One request whose answer is one JSON value.
 
-    NotRunningError: nobody listens. UnavailableError: whoever does is hung or no agent. OutriderError with the agent's own words: it refuses.
+    NotRunningError: no process listens. UnavailableError: the one that does hangs, or is not an agent. OutriderError with the agent's own words: it refuses.
     """
     with _connected(state_dir, timeout or PATIENCE) as connection:
         response = _ask(connection, method, path)

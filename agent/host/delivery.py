@@ -1,7 +1,7 @@
-"""The sender host: takes rows from the spool to a destination, one sender per (destination, signal), so that nobody waits for another.
+"""The sender host: takes rows from the spool to a destination, one sender per (destination, signal), so that none waits for another.
 
     next row ──▶ attempt ──▶ accepted / refused for good ──▶ settle: cursor, ledger and dead letters in one transaction ──▶ next row
-       ▲            ▲ └───▶ not now: wait (back-off, the destination's wish, or a minute if it refuses us) ──┘
+       ▲            ▲ └───▶ not now: wait (back-off, the time it asks for, or a minute if it refuses us) ──┘
        │            └─────── too large: halve it; both halves, in order, down to the one record that does not fit
        └── nothing there: wait for a commit
 
@@ -57,7 +57,7 @@ EXPORT_SECONDS: Final = Metric(
 
 
 class DeliverySpool(Protocol):
-    """What a sender needs of the spool."""
+    """The spool, as far as a sender needs it."""
 
     async def next_row(self, destination: str, signal: Signal) -> Row | None:
         """Return the first row behind the cursor, None if there is none."""
@@ -144,7 +144,7 @@ class Sender:
         self._nudged.set()
 
     def retry_now(self) -> None:
-        """Cut a wait short: somebody says that the destination is back."""
+        """Cut a wait short: the destination is reported to be back."""
         self._nudged.set()
 
     async def _deliver(self, row: Row) -> None:
@@ -263,7 +263,7 @@ class Sender:
         while True:
             try:
                 return await work()
-            except SpoolError:  # the spool tells of it itself
+            except SpoolError:  # the spool reports it itself
                 attempt += 1
                 if self._stopped:
                     return None

@@ -1,4 +1,4 @@
-"""How a destination does with one signal: what `/readyz`, the status page and the metrics tell. Pure.
+"""How a destination does with one signal: for `/readyz`, the status page and the metrics. Pure.
 
 ok ⇄ retrying   it did not take a row now; any final answer, even a refusal of the row, leads back to ok
 ok ⇄ paused     it refuses us
@@ -97,7 +97,7 @@ class RecordsRefused(Event):
 
 
 class State(StrEnum):
-    """What a destination is in."""
+    """The states of a destination."""
 
     OK = "ok"
     RETRYING = "retrying"
@@ -119,7 +119,7 @@ class DestinationState:
     last_success_ns: int | None = None
     """Wall clock, nanoseconds since the Unix epoch."""
     last_error: str = ""
-    """Of the last attempt that failed or row that was refused; stays after a success, for whoever looks later."""
+    """Of the last attempt that failed or row that was refused; stays after a success, for a person who looks later."""
     last_error_ns: int | None = None
 
     def succeeded(self, monotonic: float, wall_ns: int) -> bool:

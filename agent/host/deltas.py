@@ -1,11 +1,11 @@
 """Cumulative collections → delta ones, for backends that want it (OTLP exporter specification, "Temporality preference"). Pure.
 
     delta       counters and histograms are deltas
-    lowmemory   the same, but for counters that are counted elsewhere: those would need their last value
+    lowmemory   the same, except for counters that are counted elsewhere: those would need their last value
     up-down counters and gauges stay as they are
 
 A delta counts from the point that was stored last. The last values are a position, stored in one transaction with the points that they belong
-to: no kill counts anything twice, and a counter that is older than the agent (the ledger) goes on.
+to: no kill counts anything twice, and a counter that is older than the agent (the ledger) continues.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Last(NamedTuple):
     """A series as it was stored last."""
 
     start_ns: int
-    """Since when it counts: another one means that it began anew."""
+    """Since when it counts: another one means that it began again."""
     time_ns: int
     values: list[float]
     """The value; of a histogram the sum, and the count of each bucket."""
@@ -47,7 +47,7 @@ Series = dict[str, Last]
 
 
 class Deltas:
-    """What was stored last of each series."""
+    """The value of each series that was stored last."""
 
     def __init__(self, preference: Preference, stored: bytes | None, start_ns: int) -> None:
         """`stored` is the position, None if there is none yet; the agent counts since `start_ns`."""

@@ -24,13 +24,13 @@ class AgentStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class AgentStopped(Event):
-    """The agent ends in good order."""
+    """The agent ends orderly."""
 
     name = "agent stopped"
     pending: int
     """Records that wait in the spool for the next start."""
     unread_bytes: int = 0
-    """What was written to files and not read."""
+    """Bytes that were written to files and not read."""
     unread_files: int = 0
 
 
@@ -69,7 +69,7 @@ class ConfigReloaded(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConfigRefused(Event):
-    """The new configuration is wrong; the old one goes on."""
+    """The new configuration is wrong; the old one stays in force."""
 
     name = "configuration refused"
     folds = False

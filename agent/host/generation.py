@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from agent.status import Pages
 
 SAMPLE_EVERY: Final = 5.0
-"""Seconds between two looks at the resources of a wrapped command."""
+"""Seconds between two samples of a command's resources."""
 SEALING: Final = 1.0
 """Seconds that the end waits for a store that does not answer."""
 
@@ -88,7 +88,7 @@ class Generation:
         """`hurry` is set when the end must not wait for anything; `pages` makes the listeners."""
         self.settings = self._settings = settings
         self.unread = Unread()
-        """What was written and not read when the agent ended."""
+        """Input that was written and not read when the agent ended."""
         self._handover = handover
         self._hurry = hurry
         self._ending: Ending | None = None
@@ -158,7 +158,7 @@ class Generation:
         await self._pipeline.close()
 
     async def _take_in(self, turn: asyncio.Event, ends: Callable[[], bool], outgoing: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        """Run the sources until `turn`; return when all of them have ended, with the tasks of samplers and probes, which go on."""
+        """Run the sources until `turn`; return when all of them have ended, with the tasks of samplers and probes, which still run."""
         async with asyncio.TaskGroup() as incoming:
             self._name_target()
             self._attach_child()
@@ -219,7 +219,7 @@ class Generation:
                 for probe in self._pipeline.probes:
                     await probe.report(last=True)
         if self._pipeline.issues is not None:
-            with contextlib.suppress(TimeoutError):  # the store does not answer; what is not stored was not told either
+            with contextlib.suppress(TimeoutError):  # the store does not answer; what is not stored was not reported either
                 async with asyncio.timeout(SEALING if self._host.spool.takes_rows else SEALING / 10):
                     await self._pipeline.issues.finish()
 

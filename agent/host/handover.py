@@ -1,4 +1,4 @@
-"""What sources that can't read again hold when a configuration ends: handed on to the next one, or stored at the agent's end."""
+"""Input that sources hold which can't read it again: at the end of a configuration the next one takes it over, at the agent's end it is stored."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Handover:
         self._last: dict[str, Holder] = {}
 
     async def hand_on(self, sources: Iterable[RunningSource]) -> None:
-        """Let these go on where those of the same name and type stopped; what nobody goes on with is stored."""
+        """Let these continue where those of the same name and type stopped; what none continues is stored."""
         present = {one.name: Holder(one.source, one.intake) for one in sources if isinstance(one.source, Holding)}
         for name, one in present.items():
             if name in self._last and type(self._last[name].source) is type(one.source):

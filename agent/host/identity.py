@@ -35,7 +35,7 @@ class Instance(NamedTuple):
 
 
 async def instance(spool: Spool, now_ns: int) -> Instance:
-    """What the state directory keeps: no two agents share one, so no two replicas have one id. A store that does not answer makes it new."""
+    """The id that the state directory keeps: no two agents share one, so no two replicas have one id. It is new if the store does not answer."""
     fresh = Instance(str(uuid.uuid4()), now_ns)
     try:
         async with asyncio.timeout(ANSWER):

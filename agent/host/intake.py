@@ -56,7 +56,7 @@ class ValuesRedacted(Event):
 
 @dataclass(frozen=True, slots=True)
 class TapFailed(Event):
-    """What looks at stored records has failed on a batch: that is stored, and missing in what the tap makes of it."""
+    """A tap has failed on a stored batch: no record is lost, but the tap's result lacks it."""
 
     name = "stored batch not seen"
     level = Level.ERROR
@@ -91,7 +91,7 @@ class Encoding(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What all batches of a configuration pass, whatever their source."""
+    """The steps that all batches of a configuration pass, whatever their source."""
 
     spool: Appending
     redactor: Redacting
@@ -115,9 +115,9 @@ class Intake:
         self._verbatim = verbatim
         self._commits = Commits(source, way.spool, way.telemetry, replayable=replayable)
         self._in_order: AbstractAsyncContextManager[object] = asyncio.Lock() if replayable else contextlib.nullcontext()
-        """What is stored ahead is known of one batch at a time."""
+        """Batches in parts are stored one at a time: `_ahead` is about one of them."""
         self._ahead: Mapping[str, int] | None = None
-        """What is stored beyond the committed positions (see `batch_progress`); None = to be asked for."""
+        """Offsets stored beyond the committed positions (see `batch_progress`); None = not read yet."""
         self.commits = 0
         """Batches with rows that were stored since the start."""
         self.newest_ns: int | None = None
@@ -197,7 +197,7 @@ class Intake:
         return {batch_progress.KEY: batch_progress.encode(batch_progress.extended(self._ahead or {}, records))} if self._replayable else {}
 
     async def _take_payloads(self, rest: Batch, payloads: Sequence[Payload]) -> None:
-        """The same for what came encoded; nothing says which of it is stored, but whoever sends such things asks for no more."""
+        """The same for what came encoded. No position says which of it is stored: its sender repeats all of it."""
         if not payloads:
             return
         try:

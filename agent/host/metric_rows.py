@@ -32,7 +32,7 @@ class MetricRows:
             await (self._append(data, {}) if self._preference == "cumulative" else self._append_deltas(data))
 
     async def _append_deltas(self, data: MetricsData) -> None:
-        from agent.host import deltas  # noqa: PLC0415 - only for who wants them
+        from agent.host import deltas  # noqa: PLC0415 - only where they are configured
 
         if self._deltas is None:
             stored = await self._host.spool.positions(METRICS_SOURCE)

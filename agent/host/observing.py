@@ -1,9 +1,9 @@
-"""Watches the processes that a sampler is about, to tell of their beginnings and ends: they are not our children, so nobody tells us.
+"""Watches the processes that a sampler is about, and reports their starts and ends: they are not our children, so the kernel does not notify us.
 
     sample ──▶ new main process ──▶ started (record + position) ──▶ pidfd readable ──▶ what it said last is read ──▶ ended (record, position gone)
 
-Which processes are watched is a position like any other: an agent that comes after a kill goes on with those that live, and tells of the others
-that they have ended, nobody knows how. What the records lead to (a session, an issue) is the detector's business.
+Which processes are watched is a position like any other: an agent that comes after a kill continues with those that live, and
+reports that the others have ended, cause unknown. What the records lead to (a session, an issue) is the detector's business.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 MOST: Final = 64
 """Processes that are watched at a time: each costs a file descriptor."""
 BEAT: Final = 5.0
-"""Seconds between two looks while all is well; an end wakes us at once."""
+"""Seconds between two checks while all is well; an end wakes us at once."""
 SOON: Final = 0.5
-"""Seconds between two looks for who comes after one that has ended."""
+"""Seconds between two checks for the successor of a process that has ended."""
 VACANT: Final = 30.0
-"""Seconds that we look so often."""
+"""Seconds for which we check so often."""
 LINGER: Final = 1.0
 """Seconds until an end is reported: what the process said last is read meanwhile, and may be the whole story."""
 LONGEST_LINGER: Final = 5.0
 """Seconds that this may become, so that a traceback at the end of a log file is read as well: it counts as complete after a silence."""
 LAST: Final = 0.5
-"""Seconds that the last tellings may take when the agent stops."""
+"""Seconds that the last reports may take when the agent stops."""
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -77,7 +77,7 @@ class Observer:
         self._boot = boot_id()
         self._watched: dict[str, _Followed] = {}
         self._woken = False
-        """Whether one has ended since the last look."""
+        """Whether one has ended since the last check."""
         self._vacant_until = 0.0
         self._orderly = False
         self._emptied_in_order = -math.inf
@@ -116,7 +116,7 @@ class Observer:
         return [one.process for one in self._watched.values() if one.watch.how is None]
 
     async def _restore(self) -> None:
-        """Go on with those that an earlier run has watched."""
+        """Continue with those that an earlier run has watched."""
         for key, stored in (await self._context.positions()).items():
             process = load(stored)
             if key not in self._watched:
@@ -193,7 +193,7 @@ class Observer:
                 self._roots.forget(one.process.pid, self._clock.monotonic())
 
     async def _tell(self, record: LogRecord, positions: Mapping[str, bytes | None]) -> bool:
-        """Store a record and what it changes; False if the spool took nothing (it tells of that itself): the next look does it."""
+        """Store a record and what it changes; False if the spool took nothing (it reports that itself): the next check does it."""
         try:
             await self._context.emit(Batch(records=[record], positions=positions))
         except SpoolError:
@@ -201,7 +201,7 @@ class Observer:
         return True
 
     async def _wait(self) -> None:
-        """Wait for the next look, for an end, or for who comes after one."""
+        """Wait for the next check, for an end, or for a successor."""
         due = self._clock.monotonic() + BEAT
         while True:
             await self._clock.sleep(SOON)
@@ -211,7 +211,7 @@ class Observer:
                 return
 
     async def _leave(self) -> None:
-        """Tell of those that end together with us, and let go of the others: the next run goes on with them."""
+        """Report those that end together with us, and let go of the others: the next run continues with them."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST):
                 await self._tell_ends()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What lives as long as the process, and every pipeline uses."""
+    """The parts that live as long as the process and serve every pipeline."""
 
     clock: Clock
     metrics: Metrics

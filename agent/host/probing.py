@@ -1,6 +1,6 @@
-"""The host of probes: keeps the time, bounds and measures each look, damps flapping, and makes a log record of a change of state.
+"""The host of probes: keeps the time, bounds and measures each check, damps flapping, and makes a log record of a change of state.
 
-It survives whatever a probe raises. The probe only looks.
+It survives whatever a probe raises. The probe only checks.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from agent.component import Context, Probe
     from agent.record import Value
 
-SUCCESS: Final = Metric("probe_success", Kind.GAUGE, "", "Whether the last look at the target succeeded.")
-DURATION: Final = Metric("probe_duration_seconds", Kind.GAUGE, "s", "How long the last look at the target took.")
-TIMEOUT: Final = Metric("probe_timeout_seconds", Kind.GAUGE, "s", "How long a look at the target may take.")
+SUCCESS: Final = Metric("probe_success", Kind.GAUGE, "", "Whether the last check of the target succeeded.")
+DURATION: Final = Metric("probe_duration_seconds", Kind.GAUGE, "s", "Duration of the last check of the target.")
+TIMEOUT: Final = Metric("probe_timeout_seconds", Kind.GAUGE, "s", "Time limit of a check of the target.")
 UP: Final = Metric("outrider.probe.up", Kind.GAUGE, "", "Whether the target is up, after damping.")
 
 EARLY: Final = Backoff(first=0.5, longest=2.0)
-"""Between the first looks at a target that has not been up yet."""
+"""Between the first checks of a target that has not been up yet."""
 GRACE: Final = 0.25
 """Seconds on top of a probe's timeout: one that bounds itself can say what it was waiting for."""
 DRAINING: Final = 10.0
@@ -60,9 +60,9 @@ class ProbeChanged(Event):
 
 
 class State(StrEnum):
-    """What we hold a target to be.
+    """The states of a target.
 
-    unknown ──one success──▶ up ◀──`needed` of the last `window` looks say otherwise──▶ down ◀──the same── unknown
+    unknown ──one success──▶ up ◀──`needed` of the last `window` checks say otherwise──▶ down ◀──the same── unknown
     """
 
     UNKNOWN = "unknown"
@@ -72,13 +72,13 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Damping:
-    """How many of the last looks must contradict the present state before it changes."""
+    """How many of the last checks must contradict the present state before it changes."""
 
     needed: int = 2
     window: int = 3
 
     def next(self, state: State, looks: Iterable[bool]) -> State:
-        """The state after these looks, oldest first; only the last `window` count."""
+        """The state after these checks, oldest first; only the last `window` count."""
         last = list(looks)[-self.window :]
         if state is State.UNKNOWN and last and last[-1]:
             return State.UP
@@ -209,7 +209,7 @@ class ProbePoller:
             return
         try:
             await self._context.emit(Batch(records=tuple(self._unsent)))
-        except SpoolError:  # nothing was stored: they go with the next look
+        except SpoolError:  # nothing was stored: they go with the next check
             return
         self._unsent.clear()
 

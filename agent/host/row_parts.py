@@ -20,7 +20,7 @@ FORGET_LIMIT: Final = 600.0
 
 @dataclass(slots=True)
 class Tally:
-    """What has become of a row's records so far."""
+    """The ends that a row's records have found so far."""
 
     sent: int = 0
     rejected: int = 0
@@ -28,7 +28,7 @@ class Tally:
     """Why some were rejected."""
     dead: list[DeadLetter] = field(default_factory=list)
     positions: dict[str, bytes | None] = field(default_factory=dict)
-    """What the exporter wants to know after a kill."""
+    """State that the exporter needs after a kill."""
 
     def accept(self, records: int, accepted: Accepted) -> None:
         """Add a part that was taken, wholly or partially."""
@@ -48,7 +48,7 @@ class LearnedLimit:
     learned: float | None = None
 
     def exceeded(self, row: Row, now: float) -> bool:
-        """Whether the row is too large by both measures (nobody says which one the destination's limit is about)."""
+        """Whether the row is too large by both measures (it is unknown which one the destination limits)."""
         known = self.learned is not None and now - self.learned < FORGET_LIMIT
         return known and len(row.body) >= self.packed and row.raw_size >= self.raw
 
@@ -65,7 +65,7 @@ def halve_row(row: Row) -> tuple[Row, Row] | None:
     if halves is None:
         return None
     total = sum(half.records for half in halves)
-    first = row.records * halves[0].records // total  # the same as halves[0].records, unless whoever stored the row counts otherwise
+    first = row.records * halves[0].records // total  # the same as halves[0].records, unless the row was stored with another count
     return _part(row, first, halves[0].body), _part(row, row.records - first, halves[1].body)
 
 

@@ -58,7 +58,7 @@ def run_agent(settings: Settings, *, reload: Callable[[], Settings], pages: Make
 
 
 def _prepare(settings: Settings, *, lowest: Level = Level.DEBUG) -> None:
-    """Set up what a process has once; `lowest` is what its log tells where the configuration says nothing."""
+    """Set up what a process has once; `lowest` is its log's level where the configuration gives none."""
     log = settings.log
     level = Level[log.level.upper()] if "level" in log.model_fields_set else max(lowest, Level[log.level.upper()])
     configure_logging(level, as_json={"auto": None, "console": False, "json": True}[log.format])
@@ -73,7 +73,7 @@ def _run_wrapped(settings: Settings, reload: Callable[[], Settings], pages: Make
         _prepare(settings, lowest=Level.ERROR)  # a wrapped command's output is the command's; what was dropped is counted, and on the page
         agent = Agent(settings, reload=reload, pages=pages, command=command, listener=listener)
         return asyncio.run(_main(agent))
-    except Exception as error:  # noqa: BLE001 - a mistake of ours must not reach the workload
+    except Exception as error:  # noqa: BLE001 - our mistake must not reach the workload
         child = agent.observed.child if agent is not None and agent.observed is not None else None
         return unobserved.go_on(error, child, command, listener)
 
@@ -147,7 +147,7 @@ class Agent:
                     Generation, host=host, life=life, command=command, handover=self._handover, hurry=self._hurry, pages=self._pages
                 )
                 self._discard = lambda unused: life.create_task(unused.close())
-                watch = life.create_task(spool.watch())  # without its store an agent ends, and whoever started it starts it again
+                watch = life.create_task(spool.watch())  # without its store an agent ends, and its supervisor starts it again
                 first = self._build(self._settings)
                 self._listen_to_signals(command)
                 await self._run_generations(first)
@@ -204,7 +204,7 @@ class Agent:
             upcoming = self._next
 
     def _is_last(self) -> bool:
-        """Asked by a pipeline that is about to end its sources: whether no other goes on with them."""
+        """Whether no other configuration continues the sources of a pipeline that is about to end them."""
         self._is_replaced = self._next is not None
         return not self._is_replaced
 
@@ -223,7 +223,7 @@ class Agent:
         self.stop(name)
 
     def reload(self) -> None:
-        """Read the configuration again and build what it asks for; if either fails, that is told, and the old one goes on."""
+        """Read the configuration again and build what it asks for; if either fails, that is reported, and the old one stays in force."""
         if self._stopping:
             return
         try:
@@ -235,7 +235,7 @@ class Agent:
         self._turn_to(upcoming)
 
     def _turn_to(self, upcoming: Generation | None) -> None:
-        """End the present configuration for this one. One that was to be the next before was never started, and holds things all the same."""
+        """End the present configuration for this one. Another that should have been the next was never started, but holds resources."""
         if self._next is not None:
             self._discard(self._next)
         self._next = upcoming
@@ -268,10 +268,10 @@ class Agent:
 
 
 def _soon(loop: asyncio.AbstractEventLoop, act: Callable[[int, bool], None], number: int, by_terminal: bool) -> None:
-    with contextlib.suppress(RuntimeError):  # it is closed, and somebody else listens soon
+    with contextlib.suppress(RuntimeError):  # it is closed, and another handler takes the signal soon
         loop.call_soon_threadsafe(act, number, by_terminal)
 
 
 def unchangeable(old: Settings, new: Settings) -> list[str]:
-    """What a reload cannot change, of what the new settings would change: it takes effect at the next start."""
+    """Sections that the new settings change and a reload does not: they take effect at the next start."""
     return [name for name in ("spool", "log", "service") if getattr(old, name) != getattr(new, name)]

@@ -46,7 +46,7 @@ class SamplerPoller:
         try:
             async with self._one_at_a_time:
                 found = checked(await self._sampled())
-        except Exception as error:  # noqa: BLE001 - the host: whatever a sampler raises is told and tried again
+        except Exception as error:  # noqa: BLE001 - the host: whatever a sampler raises is reported and tried again
             found = []
             self._failed(error)
         else:

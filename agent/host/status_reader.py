@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 ANSWER: Final = 2.0
-"""Seconds that the store has to answer: whoever asks (a health check) is not to hang with it."""
+"""Seconds that the store has to answer: a caller (a health check) must not hang with it."""
 
 
 class StatusReader:
@@ -62,7 +62,7 @@ class StatusReader:
         )
 
     async def _asked(self) -> tuple[Ledger, SpoolStat]:
-        """What the store says; what it said last, and that it is stuck, if it says nothing. SpoolError: it has never said anything."""
+        """The store's figures; if it does not answer, the last ones, and that it is stuck. SpoolError: it has never answered."""
         try:
             async with asyncio.timeout(ANSWER):
                 self._known = await self._host.spool.ledger(), await self._host.spool.stat()
@@ -90,7 +90,7 @@ def spool_facts(stat: SpoolStat) -> SpoolFacts:
 
 
 def source_facts(sources: Sequence[RunningSource], ledger: Ledger, now_ns: int) -> Iterable[SourceFacts]:
-    """The configured sources, and whoever else has stored something (the agent's own metrics, probes, the child)."""
+    """The configured sources, and all else that has stored something (the agent's own metrics, probes, the child)."""
     stored: dict[str, list[LedgerLine]] = defaultdict(list)
     for line in ledger.stored:
         stored[line.source].append(line)
@@ -113,7 +113,7 @@ def _source(name: str, kind: str, reason: str, lines: Sequence[LedgerLine], drop
 
 
 def destination_facts(senders: Iterable[Sender], ledger: Ledger) -> Iterable[DestinationFacts]:
-    """What each sender knows of its destination, and what the ledger says of it."""
+    """The state of each sender's destination, and its lines of the ledger."""
     for sender in senders:
         status = sender.status
         lines = [line for line in ledger.lines if (line.destination, line.signal) == (status.destination, status.signal)]

@@ -32,7 +32,7 @@ _NO_ORIGIN: Final = Origin("")
 
 
 class Redacting(Protocol):
-    """What is needed of the redactor."""
+    """The redactor, as far as requests need it."""
 
     def may_change_encoded(self, message: bytes) -> bool:
         """Whether something in a serialized message may be a secret."""
@@ -50,7 +50,7 @@ class _Kind(Enum):
 
 
 Part = tuple[LogRecord, "Callable[[LogRecord], None]"]
-"""What is looked at as if it were a record, and what puts its redacted form in its place."""
+"""A part as if it were a record, and a function that puts its redacted form in its place."""
 
 
 def redacted(payload: Payload, redactor: Redacting) -> tuple[Payload, dict[str, int]] | None:
@@ -88,7 +88,7 @@ def _kind_of(field: FieldDescriptor) -> _Kind | None:
 
 
 def _parts(message: Message, redactor: Redacting) -> Iterator[Part]:
-    """What can be redacted by itself of a message in which something may be a secret."""
+    """The parts that can be redacted by themselves, of a message in which something may be a secret."""
     for name, kind in _fields(message.DESCRIPTOR):
         held = getattr(message, name)
         if kind is _Kind.PAIRS and held:

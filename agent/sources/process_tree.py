@@ -1,8 +1,8 @@
 """Resource usage of a process tree: CPU, memory, threads, file descriptors, context switches, disk I/O.
 
-psutil reads it, without any capability for most of it; which figures could not be read, and what would allow them, is told. It never reads an
+psutil reads it, without any capability for most of it; figures that could not be read, and what would allow them, are reported. It never reads an
 environment; it reads command lines only to find a target by one, and hands none on. When the target is away its counters stay where they
-are and its gauges are gone; when it comes back, perhaps as another process, they go on: a sum over a tree never falls.
+are and its gauges are gone; when it comes back, perhaps as another process, they continue: a sum over a tree never falls.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _REMEDY: Final = "run the agent as the target's user, or give it CAP_SYS_PTRACE 
 
 @dataclass(frozen=True, slots=True)
 class FiguresUnreadable(Event):
-    """Figures that could not be read, and what would allow it. Told once per component and figure."""
+    """Figures that could not be read, and what would allow it. Reported once per component and figure."""
 
     name = "figures unreadable"
     level = Level.WARNING

@@ -1,8 +1,8 @@
 """How a process ends that is not our child: what the kernel tells a bystander.
 
 Since Linux 6.15 a pidfd that was opened while the process lived tells its wait status for good (ioctl PIDFD_GET_INFO, include/uapi/linux/pidfd.h).
-Before, the status can be read only while the process waits for its parent (a zombie: field 52 of /proc/PID/stat, proc_pid_stat(5)), and only by who
-may trace it: usually the parent is quicker. What nobody told us is None, never a guess.
+Before, the status can be read only while the process waits for its parent (a zombie: field 52 of /proc/PID/stat, proc_pid_stat(5)), and only by a
+process that may trace it: usually the parent is quicker. What is unknown is None, never a guess.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PTRACE: Final = 1 << 19
 
 
 class Stat(NamedTuple):
-    """What /proc/PID/stat tells."""
+    """The fields of /proc/PID/stat."""
 
     name: str
     zombie: bool
@@ -45,9 +45,9 @@ class How(NamedTuple):
     """How a process has ended."""
 
     status: int | None
-    """As waitpid(2) gives it; None if nobody can know any more."""
+    """As waitpid(2) gives it; None if it can't be known any more."""
     oom_kills: int = 0
-    """Kills by the kernel that its cgroup has counted since the last look."""
+    """Kills by the kernel that its cgroup has counted since the last check."""
 
 
 def read_stat(pid: int, proc: Path = PROC) -> Stat | None:
@@ -85,7 +85,7 @@ def pidfd_status(fd: int) -> int | None:
 
 
 def may_trace(pid: int, proc: Path = PROC) -> bool:
-    """Whether a status of 0 means that it is 0: of others' processes the kernel shows 0 to whoever may not trace them."""
+    """Whether a status of 0 means that it is 0: of others' processes the kernel shows 0 to a process that may not trace them."""
     try:
         own = (proc / str(pid)).stat().st_uid == os.geteuid()
         capabilities = next(
@@ -100,7 +100,7 @@ class Watch:
     """One process, from now to its end. `how` is None while it lives."""
 
     def __init__(self, pid: int, start: int, proc: Path = PROC) -> None:
-        """`start` in clock ticks since the boot: whoever has the number at another start is somebody else."""
+        """`start` in clock ticks since the boot: a process that has the number at another start is a different one."""
         self.pid = pid
         self.start = start
         self.how: How | None = None
@@ -121,13 +121,13 @@ class Watch:
         return None
 
     def fileno(self) -> int | None:
-        """What becomes readable when the process ends; None if only looking helps."""
+        """The descriptor that becomes readable when the process ends; None if it has none and must be polled."""
         return self._fd
 
     def look(self) -> int:
-        """See whether it has ended, and how; return the OOM kills since the last look if it lives on.
+        """See whether it has ended, and how; return the OOM kills since the last check if it lives on.
 
-        Look again at one that has ended for reasons unknown: what a zombie hides is told when its parent has waited for it.
+        Look again at one that has ended for reasons unknown: what a zombie hides is known when its parent has waited for it.
         """
         if self.how is not None and self.how.status is not None:
             return 0
@@ -152,7 +152,7 @@ class Watch:
         return stat is not None and stat.start == self.start
 
     def _killed(self) -> int:
-        """OOM kills since the last look. A cgroup that went away with its process can't be asked any more."""
+        """OOM kills since the last check. A cgroup that went away with its process can't be asked any more."""
         count = oom_kills(self._memory)
         before, self._kills = self._kills, self._kills if count is None else count
         return max(0, (self._kills or 0) - (before or 0))

@@ -121,7 +121,7 @@ class PidFile(Finder):
             return self._none(f"there is no process {content[0].decode()}, which the file names")
         if process.create_time() > written + _SLACK:
             older = f"the file is {process.create_time() - written:.0f} s older than the process {process.pid}, which it names"
-            return self._none(f"{older}: the number was used again, or the clock was set; have the file written anew")
+            return self._none(f"{older}: the number was used again, or the clock was set; have the file written again")
         self.why = ""
         return {process.pid}
 

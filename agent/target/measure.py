@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add_cpu(usage: Usage, members: Iterable[psutil.Process]) -> tuple[list[psutil.Process], set[psutil.Process]]:
     """Add the processor time of all, their waited-for children's included; return those that live, and the zombies.
 
-    All of it before anything else is read: a child that ends between the look at its parent and the look at itself counts twice, so that this
+    All of it before anything else is read: a child that ends after its parent and before itself was read counts twice, so that this
     gap must be short.
     """
     alive: list[psutil.Process] = []
@@ -56,7 +56,7 @@ def add_figures(usage: Usage, process: psutil.Process, root: Path) -> None:
 
 @contextlib.contextmanager
 def _readable(usage: Usage, figures: str) -> Iterator[None]:
-    """What has ended meanwhile adds nothing; what we may not read, or the kernel does not count (psutil then has no such method), is named."""
+    """Processes that have ended meanwhile add nothing; figures that we may not read, or the kernel does not count (psutil then has no such method), are named."""
     try:
         yield
     except psutil.NoSuchProcess:

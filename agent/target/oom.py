@@ -1,4 +1,4 @@
-"""How often the kernel has killed in a process's cgroup for want of memory: the proof that a SIGKILL was the OOM killer's.
+"""How often the kernel has killed in a process's cgroup because it was out of memory: the proof that a SIGKILL was the OOM killer's.
 
 cgroup v2: `oom_kill` in memory.events (kernel: admin-guide/cgroup-v2, "memory.events"); v1: `oom_kill` in memory.oom_control
 (admin-guide/cgroup-v1/memory, section 10). Both count the cgroups below as well.
@@ -17,7 +17,7 @@ def memory_events(pid: int, *, proc: Path = PROC, cgroups: Path = CGROUPS, bysta
     """The file that counts the OOM kills of a process's cgroup; None if there is none that we may read.
 
     A process in a container may see the host's path, and what is mounted is then its own cgroup. For a `bystander` that is so only if the
-    process is in the bystander's own cgroup: the count of ours proves nothing about another one.
+    process is in the bystander's own cgroup: our cgroup's count proves nothing about another one.
     """
     lines = _lines(proc / str(pid) / "cgroup")
     own = _lines(proc / "self" / "cgroup") if bystander else lines

@@ -32,7 +32,7 @@ from agent.resource import iso
 from agent.signals import name_of
 
 PLANNED: Final = frozenset({signal.SIGTERM, signal.SIGINT})
-"""By what supervisors and keyboards end a process: its planned end, whoever sent it, and no issue, under `exec` and `run` alike."""
+"""By what supervisors and keyboards end a process: its planned end, from any sender, and no issue, under `exec` and `run` alike."""
 
 
 class Observed(NamedTuple):
@@ -53,12 +53,12 @@ class Observed(NamedTuple):
         return f"process:{self.boot}:{self.pid}:{self.start}"
 
     def dump(self) -> bytes:
-        """What is stored of it."""
+        """Its stored form."""
         return orjson.dumps(list(self))
 
 
 def load(stored: bytes) -> Observed:
-    """What `dump` made."""
+    """The process that `dump` made bytes of."""
     boot, pid, start, began_ns, program = orjson.loads(stored)
     return Observed(boot, pid, start, began_ns, program)
 
@@ -70,7 +70,7 @@ def started_record(process: Observed, now_ns: int) -> LogRecord:
 
 def killed_record(process: Observed, kills: int, now_ns: int) -> LogRecord:
     """The kernel has killed others in its cgroup, and it lives on."""
-    body = f"the kernel has killed {kills} process(es) in the cgroup of {process.program} (pid {process.pid}) for want of memory"
+    body = f"the kernel has killed {kills} process(es) in the cgroup of {process.program} (pid {process.pid}): out of memory"
     return _record(process, PROCESS_OOM_KILLED, Severity.FATAL, body, now_ns, **{EXIT_OOM_KILLS: kills})
 
 
@@ -86,12 +86,12 @@ class End(NamedTuple):
 
     severity: Severity
     words: str
-    """What a person says of it, behind its name."""
+    """The words behind its name."""
     attributes: dict[str, Value]
 
 
 def described(returncode: int | None, *, requested: bool = False, oom_kills: int = 0) -> End:
-    """Describe an end. `returncode`: as `subprocess` gives it, None if it is unknown; `requested`: a signal of ours asked for it."""
+    """Describe an end. `returncode`: as `subprocess` gives it, None if it is unknown; `requested`: our signal asked for it."""
     attributes: dict[str, Value] = {EXIT_OOM_KILLS: oom_kills} if oom_kills else {}
     requested = requested or planned(returncode)
     if requested:

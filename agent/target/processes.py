@@ -34,7 +34,7 @@ class Table(NamedTuple):
     def age_of_oldest(self, members: Iterable[psutil.Process]) -> float | None:
         """Seconds that the first of them has run; None if there is none.
 
-        psutil remembers the moment when a process began. It is looked up anew, because the moment of the boot, from which it is reckoned, moves
+        psutil remembers the moment when a process began. It is looked up again, because the moment of the boot, from which it is reckoned, moves
         when the clock is set.
         """
         oldest = min(members, key=psutil.Process.create_time, default=None)
@@ -74,13 +74,13 @@ def mounted(root: Path) -> Iterator[None]:
 
 
 class Reader:
-    """Reads the table again and again. It keeps what it has made, as `process_iter` does, but for one mount only."""
+    """Reads the table again and again. It keeps what it has made, as `process_iter` does, of one mount only."""
 
     def __init__(self) -> None:
         self._known: dict[int, psutil.Process] = {}
 
     def read(self, now: float) -> Table:
-        """The present table. What ends meanwhile, or hides from us, is left out; so is, once, what has got the number of one that ended.
+        """The present table. What ends meanwhile, or hides from us, is left out; so is, once, a process that has the number of one that ended.
 
         Raises OSError where no table is mounted.
         """
@@ -97,8 +97,8 @@ class Reader:
 def _pids() -> list[int]:
     try:
         return psutil.pids()
-    except IndexError:  # psutil's, for want of a lowest one
-        raise ProcessLookupError(f"{psutil.PROCFS_PATH} shows no process: it is no mounted process table") from None
+    except IndexError:  # psutil's, where there is no lowest one
+        raise ProcessLookupError(f"{psutil.PROCFS_PATH} shows no process: it is not a mounted process table") from None
 
 
 def command_line(process: psutil.Process) -> str:
@@ -114,7 +114,7 @@ def open_files_limit(root: Path, pid: int) -> int | None:
     """The soft limit of open files; None if there is none, or the process has ended.
 
     psutil's `rlimit` asks the kernel by number, which is another process's where `root` is another machine's or container's table, and wants
-    CAP_SYS_RESOURCE for other users' processes; the file may be read by everybody.
+    CAP_SYS_RESOURCE for other users' processes; any user may read the file.
     """
     try:
         return parse_open_files((root / str(pid) / "limits").read_bytes())

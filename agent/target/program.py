@@ -1,4 +1,4 @@
-"""What a process runs, as `/proc` tells it: its executable, its command line, its directory; and which file is Python's `__main__`. Bounded."""
+"""The program of a process, read from `/proc`: its executable, its command line, its directory; and which file is Python's `__main__`. Bounded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WITH_VALUE: Final = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a process runs; nothing known = empty."""
+    """The program of a process; empty = unknown."""
 
     executable: str = ""
     """Absolute, links followed."""
@@ -58,7 +58,7 @@ UNKNOWN: Final = Program()
 
 
 def find_program(pid: int, proc: Path = PROC, depth: int = DEEPEST) -> Program | None:
-    """What a process runs now: of a launcher that waits for a Python program (a shell, `uv run`) that program. None as of `read_program`."""
+    """The present program of a process: of a launcher that waits for a Python program (a shell, `uv run`) that program. None as of `read_program`."""
     found = read_program(pid, proc)
     if found is None or found.python is not None or depth == 0:
         return found
@@ -76,7 +76,7 @@ def _children(pid: int, proc: Path) -> list[int]:
 
 
 def read_program(pid: int, proc: Path = PROC) -> Program | None:
-    """What a process runs now; None if there is none, or it is a zombie or not ours to look at."""
+    """The present program of a process; None if there is none, or it is a zombie or not ours to look at."""
     home = proc / str(pid)
     try:
         executable, directory = str((home / "exe").readlink()), str((home / "cwd").readlink())

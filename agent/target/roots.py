@@ -46,12 +46,12 @@ class Root:
     ended: float | None = None
     """When it was seen to have ended, monotonic seconds."""
     program: Program = UNKNOWN
-    """What the process ran when that could be read last: a launcher (`env`, `uv run`) becomes the program that it starts."""
+    """The program when that could be read last: a launcher (`env`, `uv run`) becomes the program that it starts."""
     home: tuple[int, int, Path] | None = None
     """The process: pid, clock ticks from the boot to its start, and where `/proc` is."""
 
     def look(self) -> Program:
-        """What the process runs now, or ran last."""
+        """The present program, or the last one."""
         if self.home is not None:
             pid, start, proc = self.home
             begun = read_stat(pid, proc)
@@ -187,7 +187,7 @@ class _Walk:
 
     def _open(self) -> int:
         if self._left or not stat.S_ISREG(os.fstat(self._way[-1]).st_mode):
-            raise OSError(errno.EINVAL, "is no regular file")
+            raise OSError(errno.EINVAL, "is not a regular file")
         return os.open(f"/proc/self/fd/{self._way[-1]}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def close(self) -> None:

@@ -63,7 +63,7 @@ class Usage:
 class Monotone:
     """A sum over living processes, made one that never falls.
 
-    A process that is waited for hands its processor time and I/O to its parent, so usually nothing is lost. What is lost all the same (nobody
+    A process that is waited for hands its processor time and I/O to its parent, so usually nothing is lost. What is lost nevertheless (no process
     waited, the whole tree was replaced) shows as a fall of the sum, and is carried from then on.
     """
 
@@ -83,7 +83,7 @@ class Monotone:
 
 
 class History:
-    """What outlives the processes: counters, exits, restarts, and since when."""
+    """Figures that outlive the processes: counters, exits, restarts, and since when."""
 
     def __init__(self) -> None:
         self.counted = {name: Monotone() for name in COUNTED}
