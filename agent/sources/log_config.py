@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -71,22 +72,9 @@ class LogFilesConfig(ComponentConfig):
 
 
 def options(config: LogFilesConfig) -> Options:
-    """What the configuration means to the follower."""
+    """The options of the follower: those of the same names, with links in directories resolved."""
     roots = [os.path.realpath(glob_root(pattern)) for pattern in config.include]
-    return Options(
-        include=config.include,
-        exclude=config.exclude,
-        allowed_roots=(*roots, *map(os.path.realpath, config.allowed_roots)),
-        from_end=config.start_at == "end",
-        follow_rotated=config.follow_rotated,
-        rotated_to=tuple(map(os.path.realpath, config.rotated_to)),
-        poll_interval=config.poll_interval,
-        max_line=config.max_line_bytes,
-        max_open=config.max_open_files,
-        gzip_limit=config.max_gzip_bytes,
-        gzip_ratio=config.max_gzip_ratio,
-        rotated_idle=config.rotated_idle,
-        partial_idle=config.partial_idle,
-        held_age=config.max_held_age,
-        held_bytes=config.max_held_bytes,
-    )
+    given = config.model_dump(include={one.name for one in fields(Options)})
+    given["allowed_roots"] = (*roots, *map(os.path.realpath, config.allowed_roots))
+    given["rotated_to"] = tuple(map(os.path.realpath, config.rotated_to))
+    return Options(**given, from_end=config.start_at == "end")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.tail.decide import Pair, decide, has_rotated_name, is_same_file, may_be_unread
 from agent.tail.locate import is_at
 from agent.tail.names import possible_bases, without_gzip
 from agent.tail.open import inode_generation
-from agent.tail.pool import Peek
 from agent.tail.position import HEAD, Cause, Digest
 from agent.tail.reader import COMPARED, NEAR, GzipReader, end_of
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.tail.archives import Archives
-    from agent.tail.common_heads import CommonHeads
+    from agent.tail.copies import CommonHeads
     from agent.tail.decide import Candidate, Row
     from agent.tail.pool import Pool
     from agent.tail.reader import Reader
@@ -88,7 +88,7 @@ class Claims:
         """The lost contents that a file may hold, and those that it may not although it begins with what was read of them."""
         claims = []
         homes = self._homes(candidate.found.path)
-        with Peek(self._pool, candidate.place) as reader:
+        with closing(self._pool.open(candidate.place)) as reader:
             end = end_of(reader, candidate.found.size)
             generation = inode_generation(reader.fd)
             for stream in self._lost.of(candidate, homes, reader.read(0, HEAD)):
@@ -145,7 +145,7 @@ class Claims:
         """The same with what only matters, and only is looked for, where something is equal."""
         if not pair.is_equal or pair.is_shorter or pair.read > COMPARED:
             return pair
-        with Peek(self._pool, candidate.place) as reader:
+        with closing(self._pool.open(candidate.place)) as reader:
             is_line = reader.read(0, pair.read).count(b"\n") <= 1
             is_head = self._heads.is_head_of(stream, candidate, reader)
         return pair._replace(is_line=is_line, is_head=bool(is_head), is_alone=is_head is None)

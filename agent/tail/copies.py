@@ -1,24 +1,100 @@
-"""Copies of contents that still are there, or that are new as well. Thin I/O."""
+"""Copies of contents that still are there, or that are new as well. Thin I/O.
+
+Contents of one log may begin alike, with a header, or with a banner that each start writes. Such a *common head* does not prove which
+content a file holds.
+"""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from contextlib import closing
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from agent.tail.line_reader import ContentChangedError
-from agent.tail.pool import Peek
 from agent.tail.position import HEAD
-from agent.tail.reader import COMPARED, end_of, equal_so_far
+from agent.tail.reader import COMPARED, end_of, equal_so_far, is_one_content
 from agent.tail.stream import State
 from agent.tail.table import Notice
 
 if TYPE_CHECKING:
-    from agent.tail.common_heads import CommonHeads
+    from collections.abc import Callable, Sequence
+
     from agent.tail.decide import Candidate
     from agent.tail.pool import Pool
     from agent.tail.reader import Reader
     from agent.tail.stream import Stream
     from agent.tail.table import Table
+
+_RELATIVES: Final = 4
+"""The newest contents of a log that a file is compared with."""
+
+
+class CommonHeads:
+    """Asks other files of the same log whether they begin with the same bytes, too."""
+
+    def __init__(self, table: Table, pool: Pool) -> None:
+        self._table = table
+        self._pool = pool
+        self.candidates: Sequence[Candidate] = ()
+        """Files that no known content lies in, in this look."""
+
+    def relatives(self, home: str, *, plain: bool = False) -> list[Stream]:
+        """The newest contents of a home, newest first; `plain`: only those that are not compressed."""
+        there = (one for one in reversed(self._table.by_home.get(home, ())) if one.state is not State.LOST)
+        return list(islice((one for one in there if not (plain and one.place.gzip)), _RELATIVES))
+
+    def is_head_of(self, stream: Stream, candidate: Candidate, file: Reader) -> bool | None:
+        """Whether what was read of a content, with which a file begins, is a common head; None if no other file tells.
+
+        The same file once more does not make it one: a file and its compressed form may both be there.
+        """
+
+        def goes_on(other: Reader) -> bool | None:
+            if not stream.is_continued_by(other):
+                return _differs(other)
+            return not (end_of(other) == end_of(file) and is_one_content(other, file))
+
+        return self._ask(stream, candidate, goes_on)
+
+    def is_head(self, candidate: Candidate, stream: Stream | None, original: Reader, same: int) -> bool | None:
+        """Whether the bytes that a copy has in common with its original are a common head: two files that begin with it go on differently."""
+        if same > COMPARED:
+            return False
+        longest = original.read(0, COMPARED)
+        start = longest[:same]
+
+        def goes_on(other: Reader) -> bool | None:
+            nonlocal longest
+            data = other.read(0, COMPARED)
+            if not data.startswith(start):
+                return _differs(other)
+            known, longest = longest, max(longest, data, key=len)
+            return None if known[: len(data)] == data[: len(known)] else True
+
+        return self._ask(stream, candidate, goes_on)
+
+    def _ask(self, stream: Stream | None, candidate: Candidate, ask: Callable[[Reader], bool | None]) -> bool | None:
+        """Ask other files of the same log, which answer yes, no or nothing (None); one yes is enough."""
+        answer = None
+        known = [one.place for one in self.relatives(candidate.home) if one is not stream]
+        new = (one for one in self.candidates if one.home == candidate.home and one.found.id not in self._table.by_id)
+        others = [one.place for one in new if one.found.id != candidate.found.id]
+        for place in (*known, *others[-_RELATIVES:]):
+            try:
+                with closing(self._pool.open(place)) as reader:
+                    told = ask(reader)
+            except OSError:
+                continue
+            if told:
+                return True
+            answer = told if answer is None else answer
+        return answer
+
+
+def _differs(reader: Reader) -> bool | None:
+    """The answer of a file that begins in another way than what is asked about: no; one that is empty tells nothing."""
+    return False if reader.read(0, 1) else None
 
 
 class Copies:
@@ -31,7 +107,7 @@ class Copies:
 
     def is_prefix(self, candidate: Candidate, stream: Stream) -> bool:
         """Whether a file is (as yet) the beginning of a content; also where that was emptied just now: its copy is found when that is known."""
-        with Peek(self._pool, candidate.place) as copy:
+        with closing(self._pool.open(candidate.place)) as copy:
             try:
                 original = self._pool.get(stream)
                 if equal_so_far(copy, original, None if candidate.gzip else candidate.found.size):
@@ -48,7 +124,7 @@ class Copies:
         """
         for stream in self._heads.relatives(candidate.home, plain=True):
             if self._may_copy(stream, candidate):
-                with Peek(self._pool, candidate.place) as copy:
+                with closing(self._pool.open(candidate.place)) as copy:
                     size = end_of(copy, candidate.found.size)
                     known = self._known_of(stream, candidate, copy, size)
                 if known:
@@ -61,7 +137,7 @@ class Copies:
 
     def is_mere_head(self, candidate: Candidate, stream: Stream) -> bool:
         """Whether a file that is the beginning of a content is no more than other files of the same log begin with, too."""
-        with Peek(self._pool, candidate.place) as copy:
+        with closing(self._pool.open(candidate.place)) as copy:
             size = end_of(copy)
             return size is not None and bool(self._heads.is_head(candidate, stream, self._pool.get(stream), size))
 
@@ -94,7 +170,7 @@ class Copies:
 
     def is_copy_of_new(self, candidate: Candidate) -> bool:
         """Whether a file is the beginning of another one that is not known either: that one is to be read first."""
-        with Peek(self._pool, candidate.place) as copy:
+        with closing(self._pool.open(candidate.place)) as copy:
             size = end_of(copy)
             if size is None or size <= HEAD:
                 return False
@@ -103,7 +179,7 @@ class Copies:
     def _is_copy_of(self, candidate: Candidate, copy: Reader, size: int, other: Candidate) -> bool:
         if other is candidate or other.found.id in self._table.by_id:
             return False
-        with Peek(self._pool, other.place) as original:
+        with closing(self._pool.open(other.place)) as original:
             whole = end_of(original)
             if whole is None or _precedence(other, whole) < _precedence(candidate, size) or not equal_so_far(copy, original, size):
                 return False

@@ -197,11 +197,6 @@ def may_be_unread(place: Place, size: int, mtime_ns: int, candidate: Candidate) 
     return not place.gzip and candidate.found.mtime_ns >= mtime_ns and (candidate.gzip or candidate.found.size >= size)
 
 
-def is_beside(home: str, path: str) -> bool:
-    """Whether a path is the home of a content, or what a rotation makes of it in the same directory."""
-    return os.path.dirname(path) == os.path.dirname(home) and (path == home or is_rotated(os.path.basename(home), os.path.basename(path)))
-
-
 def has_rotated_name(home: str, path: str) -> bool:
     """Whether a path is what a rotation makes of a home: another name beside it; in another directory it may keep its name."""
     base, name = os.path.basename(home), os.path.basename(path)

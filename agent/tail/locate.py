@@ -8,6 +8,7 @@ that are looked at again although nothing changes in them, because what a file t
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from agent.crash import crash_point
@@ -15,7 +16,6 @@ from agent.tail.candidates import regular
 from agent.tail.decide import has_rotated_name, is_same_file
 from agent.tail.line_reader import ContentChangedError
 from agent.tail.open import inode_generation
-from agent.tail.pool import Peek
 from agent.tail.position import Cause
 from agent.tail.sightings import RESTLESS
 from agent.tail.stream import State
@@ -144,7 +144,7 @@ class Locator:
         if not stream.place.gzip or stream.is_verified or not stream.place.generation or stream.state is not State.PLACED:
             return False
         try:
-            with Peek(self._pool, stream.place) as reader:
+            with closing(self._pool.open(stream.place)) as reader:
                 return inode_generation(reader.fd) not in {0, stream.place.generation}
         except OSError:
             return False
@@ -187,7 +187,7 @@ class Locator:
             if held is not None:  # then the inode cannot have been used anew
                 stream.check(held)
                 return Cause.NONE
-            with Peek(self._pool, stream.place._replace(path=path)) as reader:
+            with closing(self._pool.open(stream.place._replace(path=path))) as reader:
                 if not may_be(stream, path, inode_generation(reader.fd)):
                     return Cause.REPLACED
                 stream.check(reader)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from agent.tail.open import inode_generation
-from agent.tail.pool import Peek
 from agent.tail.reader import COMPARED
 from agent.tail.stream import State
 
@@ -48,7 +48,7 @@ class NewContents:
         """The place, with the inode's generation from the beginning: before anything is read, nothing else tells the file again."""
         place = candidate.place
         try:
-            with Peek(self._pool, place) as reader:
+            with closing(self._pool.open(place)) as reader:
                 return place._replace(generation=inode_generation(reader.fd))
         except OSError:  # it will be known when it can be opened
             return place

@@ -170,7 +170,7 @@ class Poller:
         for stream in sorted(held, key=attrgetter("left_at"), reverse=True):
             kept += stream.lag()
             is_read = not stream.more and self.now - max(stream.active_at, stream.left_at) >= self.options.rotated_idle
-            over = kept > self.options.held_bytes or self.now - stream.left_at > self.options.held_age
+            over = kept > self.options.max_held_bytes or self.now - stream.left_at > self.options.max_held_age
             if over or (is_read and not stream.has_partial):
                 crash_point("tail.rotation_closed")
                 self.lose(stream, Cause.REMOVED)

@@ -9,12 +9,11 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from agent.tail.open import inode_generation, open_regular
-from agent.tail.reader import GzipReader, PlainReader
+from agent.tail.reader import GzipReader, Reader
 from agent.tail.stream import State
 
 if TYPE_CHECKING:
     from agent.tail.position import Place
-    from agent.tail.reader import Reader
     from agent.tail.stream import Stream
 
 
@@ -56,7 +55,7 @@ class Pool:
         if (status.st_dev, status.st_ino) != place.id:
             os.close(fd)
             raise FileNotFoundError(errno.ENOENT, "another file by now", place.path)
-        return GzipReader(fd, *self._gzip) if place.gzip else PlainReader(fd)
+        return GzipReader(fd, *self._gzip) if place.gzip else Reader(fd)
 
     def release(self, stream: Stream) -> None:
         """Close the stream's file, if open."""
@@ -76,16 +75,3 @@ class Pool:
         for stream in spare:
             self.release(stream)
         return bool(spare)
-
-
-class Peek:
-    """A file's reader for a moment."""
-
-    def __init__(self, pool: Pool, place: Place) -> None:
-        self._reader = pool.open(place)
-
-    def __enter__(self) -> Reader:
-        return self._reader
-
-    def __exit__(self, *_exc: object) -> None:
-        self._reader.close()

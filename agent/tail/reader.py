@@ -10,7 +10,7 @@ import errno
 import os
 import zlib
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from isal.igzip_lib import DECOMP_GZIP, IgzipDecompressor, IsalError
 
@@ -31,39 +31,18 @@ _SALVAGED: Final = 64 << 20
 _MAGIC: Final = b"\x1f\x8b"
 
 
-class Reader(Protocol):
-    """A content, addressed by byte offset."""
-
-    fd: int
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes; fewer at the present end. OSError if the file cannot be read."""
-
-    def next_data(self, offset: int) -> int | None:
-        """The offset of the first byte that is not in a hole of the file, from `offset` on; None = only a hole is left."""
-
-    def advance(self, offset: int, budget: int) -> bool:
-        """Come closer to `offset` by at most `budget` bytes; whether `read` from there is cheap now (or the content ends before)."""
-
-    def finished(self) -> bool:
-        """Whether nothing can follow what was read."""
-
-    def close(self) -> None:
-        """Release the descriptor."""
-
-
-class PlainReader:
-    """A plain file. It is never finished: its writer may come back."""
+class Reader:
+    """A content, addressed by byte offset: of a plain file. It is never finished, for its writer may come back."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
 
     def read(self, offset: int, size: int) -> bytes:
-        """As in `Reader`."""
+        """Up to `size` bytes; fewer at the present end. OSError if the file cannot be read."""
         return os.pread(self.fd, size, offset)
 
     def next_data(self, offset: int) -> int | None:
-        """As in `Reader`."""
+        """The offset of the first byte that is not in a hole of the file, from `offset` on; None = only a hole is left."""
         try:
             return os.lseek(self.fd, offset, os.SEEK_DATA)
         except OSError as error:
@@ -74,19 +53,19 @@ class PlainReader:
             raise
 
     def advance(self, offset: int, budget: int) -> bool:  # noqa: ARG002 - any offset is as near as any other
-        """As in `Reader`."""
+        """Come closer to `offset` by at most `budget` bytes; whether `read` from there is cheap now (or the content ends before)."""
         return True
 
     def finished(self) -> bool:
-        """As in `Reader`."""
+        """Whether nothing can follow what was read."""
         return False
 
     def close(self) -> None:
-        """As in `Reader`."""
+        """Release the descriptor."""
         os.close(self.fd)
 
 
-class GzipReader:
+class GzipReader(Reader):
     """A gzip file, of any number of members.
 
     `damage` tells why it cannot be read on: what came before is good. `limit` caps the content's bytes and `ratio` how many of them one
@@ -94,7 +73,7 @@ class GzipReader:
     """
 
     def __init__(self, fd: int, limit: int, ratio: int) -> None:
-        self.fd = fd
+        super().__init__(fd)
         self._limit = limit
         self._ratio = ratio
         self._rewind()
@@ -137,10 +116,6 @@ class GzipReader:
     def finished(self) -> bool:
         """As in `Reader`."""
         return self._complete or bool(self.damage)
-
-    def close(self) -> None:
-        """As in `Reader`."""
-        os.close(self.fd)
 
     def _rewind(self) -> None:
         self.damage = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from agent.crash import crash_point
@@ -13,7 +14,7 @@ from agent.tail.stream import State
 from agent.tail.table import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from agent.tail.discover import Listings
     from agent.tail.line_reader import Piece
@@ -54,11 +55,11 @@ class Reading:
                 return read
         return None
 
-    def unended(self, *, at_once: bool) -> Iterator[Read]:
+    def unended(self, *, at_once: bool = False) -> Iterator[Read]:
         """Last lines without an end, of files that are not written any more or were silent for long; `at_once`: however long."""
         for stream in list(self._poller.busy):
             if stream.has_partial and not stream.more and self._is_over(stream, at_once=at_once):
-                read = self._read_unended(stream)
+                read = self._take(stream, self._last_line)
                 if read is not None:
                     yield read
 
@@ -71,24 +72,35 @@ class Reading:
         if stream.state is State.LOST:
             stream.more = False
             return None
+        return self._take(stream, partial(self._next_lines, room=room, most=most))
+
+    def _take(self, stream: Stream, take: Callable[[Stream, Reader], Piece | None]) -> Read | None:
+        """Take a piece, unless the file holds something else, or can't be read now."""
         try:
-            crash_point("tail.before_read")
             reader = self._pool.get(stream)
-            if not stream.seen and self._is_outdated(stream, reader):
-                return None
-            piece = self._piece(stream, reader, room, most)
-            if piece is not None:
-                stream.note_time(os.fstat(reader.fd).st_mtime_ns)
+            piece = take(stream, reader)
         except ContentChangedError as error:
             self._disown(stream, error.cause)
-            return None
         except OSError as error:
             self._poller.fail(stream, error)
+        else:
+            if stream.failures:
+                stream.failures = 0
+                self._table.unreadable.clear(stream.place.path)
+            return (stream, piece, reader) if piece is not None else None
+        return None
+
+    def _next_lines(self, stream: Stream, reader: Reader, room: int, most: int) -> Piece | None:
+        crash_point("tail.before_read")
+        if not stream.seen and self._is_outdated(stream, reader):
             return None
-        if stream.failures:
-            stream.failures = 0
-            self._table.unreadable.clear(stream.place.path)
-        return (stream, piece, reader) if piece is not None else None
+        piece = self._piece(stream, reader, room, most)
+        if piece is not None:
+            stream.note_time(os.fstat(reader.fd).st_mtime_ns)
+        return piece
+
+    def _last_line(self, stream: Stream, reader: Reader) -> Piece | None:
+        return stream.read_unended(reader, self._options.max_line_bytes, live=not stream.is_rotated)
 
     def _is_outdated(self, stream: Stream, reader: Reader) -> bool:
         """Whether a file of which nothing was read may hold something else than when it was looked at: then look again.
@@ -107,7 +119,7 @@ class Reading:
         return True
 
     def _piece(self, stream: Stream, reader: Reader, room: int, most: int) -> Piece | None:
-        piece = stream.read(reader, room, most, self._options.max_line) if self._is_verified(stream, reader) else None
+        piece = stream.read(reader, room, most, self._options.max_line_bytes) if self._is_verified(stream, reader) else None
         if stream.is_rotated:
             crash_point("tail.rotation_read")
         if isinstance(reader, GzipReader):
@@ -151,15 +163,3 @@ class Reading:
     def _is_over(self, stream: Stream, *, at_once: bool) -> bool:
         wait = self._options.rotated_idle if stream.is_rotated else self._options.partial_idle
         return bool(wait) and (at_once or self._poller.now - max(stream.active_at, stream.left_at) >= wait)
-
-    def _read_unended(self, stream: Stream) -> Read | None:
-        try:
-            reader = self._pool.get(stream)
-            piece = stream.read_unended(reader, self._options.max_line, live=not stream.is_rotated)
-        except ContentChangedError as error:
-            self._disown(stream, error.cause)
-            return None
-        except OSError as error:
-            self._poller.fail(stream, error)
-            return None
-        return (stream, piece, reader) if piece is not None else None

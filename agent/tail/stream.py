@@ -36,8 +36,29 @@ class Stream(LineReader):
     """A content and its reading. `offset` is behind the last line taken; what was stored may be before it (an open record)."""
 
     __slots__ = (
-        "_head", "_marker", "_proven", "_read_status", "active_at", "born", "cause", "deferrals", "drained", "failures", "home",
-        "is_uncounted", "key", "left_at", "left_size", "mtime_ns", "name", "place", "retry_at", "saved", "serial", "size", "state",
+        "_marker",
+        "_proven",
+        "_read_status",
+        "active_at",
+        "born",
+        "cause",
+        "deferrals",
+        "drained",
+        "failures",
+        "head",
+        "home",
+        "is_uncounted",
+        "key",
+        "left_at",
+        "left_size",
+        "mtime_ns",
+        "name",
+        "place",
+        "retry_at",
+        "saved",
+        "serial",
+        "size",
+        "state",
     )  # fmt: skip
 
     def __init__(self, key: str, name: str, home: str, place: Place, *, serial: int, saved: Position | None = None) -> None:
@@ -70,7 +91,7 @@ class Stream(LineReader):
         """When to try again to read a file that failed so many times."""
         self.deferrals = 0
         """How often its first read was put off."""
-        self._head, self._marker = self.saved.head, self.saved.marker
+        self.head, self._marker = self.saved.head, self.saved.marker
         """What must be found again at `offset` before reading on."""
         self._read_status = self.size, self.mtime_ns
         """Size and time of the file when it was read last: whatever is newer was not read."""
@@ -80,11 +101,6 @@ class Stream(LineReader):
     def __hash__(self) -> int:
         """By the first serial, so that sets of contents have the same order in each run."""
         return self.born
-
-    @property
-    def head(self) -> Digest:
-        """What is remembered of its first bytes."""
-        return self._head
 
     def is_emptied(self, size: int) -> bool:
         """Whether a file of this size cannot hold what we know of it: it was truncated, also if it grows again already.
@@ -127,7 +143,7 @@ class Stream(LineReader):
 
     def has_head(self, reader: Reader) -> bool:
         """Whether a content begins as this one does: cheap also where the offset is far."""
-        return self._head.fits(reader.read(0, self._head.length))
+        return self.head.fits(reader.read(0, self.head.length))
 
     def may_begin_with(self, reader: Reader, size: int) -> bool:
         """Whether a shorter content may be the beginning of this one: as far as we remember, it is."""
@@ -148,7 +164,7 @@ class Stream(LineReader):
         if self.is_verified:
             self._proven = self.place
         if self._tail and self.offset:
-            self._head, self._marker = self.saved.head, Digest.of(self._tail)
+            self.head, self._marker = self.saved.head, Digest.of(self._tail)
             self._tail = None
         self.look_again()
 
@@ -185,7 +201,7 @@ class Stream(LineReader):
         """The copy that was found is shorter than what was read of the original: it ends here."""
         self.offset = self.seen = size
         self.position(min(self.saved.offset, size), self.saved.parser, reader)
-        self._head, self._marker, self._tail = self.saved.head, NOTHING, None
+        self.head, self._marker, self._tail = self.saved.head, NOTHING, None
 
     def position(self, offset: int, parser: bytes, reader: Reader | None) -> Position:
         """The position to store: `offset` is where the oldest incomplete record begins.

@@ -7,6 +7,7 @@ contents by what was read of them, whoever matches furthest first; what is left 
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,15 +15,13 @@ from agent.crash import crash_point
 from agent.tail.archives import Archives
 from agent.tail.candidates import Candidates
 from agent.tail.claims import Claim, Claims
-from agent.tail.common_heads import CommonHeads
-from agent.tail.copies import Copies
+from agent.tail.copies import CommonHeads, Copies
 from agent.tail.decide import Row, by_age
 from agent.tail.line_reader import ContentChangedError
 from agent.tail.locate import Locator, Undecided
 from agent.tail.losses import Losses
 from agent.tail.names import without_gzip
 from agent.tail.new_contents import NewContents
-from agent.tail.pool import Peek
 from agent.tail.sightings import Sightings
 from agent.tail.stream import State
 from agent.tail.table import Notice
@@ -178,7 +177,7 @@ class Succession:
         if claim.row.is_ambiguous:
             self._table.notices.append(Notice("assumed" if claim.row.is_same else "reread", candidate.found.path))
         if claim.row.is_same:
-            with Peek(self._pool, candidate.place) as reader:
+            with closing(self._pool.open(candidate.place)) as reader:
                 self._take_over(claim, reader)
         return claim.row.is_same
 

@@ -25,7 +25,7 @@ HORIZONS: Final = "@before-"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `Tail` is told to do. Paths are absolute, sizes in bytes, times in seconds."""
+    """Options of `Tail`. Paths are absolute, sizes in bytes, times in seconds."""
 
     include: tuple[str, ...]
     exclude: tuple[str, ...] = ()
@@ -34,14 +34,14 @@ class Options:
     follow_rotated: bool = True
     rotated_to: tuple[str, ...] = ()
     poll_interval: float = 0.2
-    max_line: int = 1 << 20
-    max_open: int = 512
-    gzip_limit: int = 16 << 30
-    gzip_ratio: int = 1000
+    max_line_bytes: int = 1 << 20
+    max_open_files: int = 512
+    max_gzip_bytes: int = 16 << 30
+    max_gzip_ratio: int = 1000
     rotated_idle: float = 5.0
     partial_idle: float = 60.0
-    held_age: float = 3600.0
-    held_bytes: int = 1 << 30
+    max_held_age: float = 3600.0
+    max_held_bytes: int = 1 << 30
     forget_after: float = 300.0
 
 

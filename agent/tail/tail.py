@@ -22,9 +22,8 @@ from agent.tail.table import Homes, Table
 from agent.tail.unreadable import DIRECTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-    from agent.tail.reading import Read
     from agent.tail.stream import Stream
     from agent.tail.table import Options
 
@@ -47,13 +46,14 @@ class Tail:
         self._clock = clock
         self._globs = Globs(options.include, options.exclude)
         self.table = Table(stored, Homes(self._globs.match))
-        self.pool = Pool(options.max_open, options.gzip_limit, options.gzip_ratio)
+        self.pool = Pool(options.max_open_files, options.max_gzip_bytes, options.max_gzip_ratio)
         self._listings = Listings(clock)
         self._succession = Succession(self.table, self.pool, self._globs, self._listings, options)
         # what the configuration does not ask for any more keeps its position, and rests
         followed = [stream for stream in self.table.streams.values() if self._globs.match(stream.name)]
         self._poller = Poller(self.table, self.pool, self._succession, options, followed)
-        self._reading = Reading(self._listings, self._poller)
+        reading = Reading(self._listings, self._poller)
+        self.read, self.unended = reading.next, reading.unended
         self._look_at = self._recheck_at = 0.0
         self._now = 0.0
 
@@ -74,14 +74,6 @@ class Tail:
             self._bring_up_to_date()
         self._poller.end_held()
         self._forget()
-
-    def read(self, room: int, most: int) -> Read | None:
-        """Read on in the file whose turn it is: about `room` bytes, at most `most` lines. None = there is nothing to read now."""
-        return self._reading.next(room, most)
-
-    def unended(self, *, at_once: bool = False) -> Iterator[Read]:
-        """Last lines without an end, of files that are not written any more or were silent for long; `at_once`: however long."""
-        return self._reading.unended(at_once=at_once)
 
     def text(self, stream: Stream, start: int) -> bytes:
         """What was read of a content from an offset on; empty if it can't be read now."""

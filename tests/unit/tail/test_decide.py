@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from agent.tail.decide import Candidate, Pair, Row, by_age, bytes_missed, decide, has_rotated_name, is_beside, is_same_file, may_be_unread
+from agent.tail.decide import Candidate, Pair, Row, by_age, bytes_missed, decide, has_rotated_name, is_same_file, may_be_unread
 from agent.tail.open import Found, is_within, may_follow
 from agent.tail.position import Place
 
@@ -34,14 +34,6 @@ def test_is_same_file(known, path, now, same):
 def test_bytes_missed():
     """What was seen, but neither read nor copied, is missed."""
     assert [bytes_missed(10, 4), bytes_missed(10, 4, 7), bytes_missed(10, 12), bytes_missed(10, 4, 20)] == [6, 3, 0, 0]
-
-
-def test_is_beside():
-    """Rotated files lie beside the live one."""
-    assert is_beside("/l/a.log", "/l/a.log.1")
-    assert is_beside("/l/a.log", "/l/a.log")
-    assert not is_beside("/l/a.log", "/m/a.log.1")
-    assert not is_beside("/l/a.log", "/l/b.log.1")
 
 
 def test_links():
