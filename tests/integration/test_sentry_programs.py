@@ -17,7 +17,7 @@ PLAIN = ("service", "shop", "threads", "warned")
 INJECTED = {"InjectedCrashError: crash on demand", "PositionMismatchError: the broker's position cannot be read"}
 """Issues of the strategy agent that are asked for; it may have others, since it crashes in the middle of its work."""
 ONLY_OURS = {"warned": {"RuntimeError: can't close"}}
-"""Of an exception in a finalizer the SDK says nothing unless it is asked to."""
+"""Without an option the SDK does not report an exception in a finalizer."""
 BETTER = {
     (
         "service",
@@ -40,18 +40,19 @@ def seen(tmp_path_factory):
     (home / "bugsink").mkdir()
     with bugsink.running(home / "bugsink") as server, ThreadPoolExecutor(4) as threads:
         names = [name for name in NAMES if runner.REDIS or name != "jobs"]
-        projects = {(name, way): server.another(f"{name} {way}") for name in names for way in runner.WAYS}
+        runs = [(name, way) for name in names for way in runner.WAYS]
+        projects = {key: server.another(" ".join(key)) for key in runs}
         projects |= {(name, "both"): server.another(f"{name} both") for name in PLAIN}
 
         def play(key: tuple[str, str]) -> None:
             name, way = key
-            for one in ("exec", "sdk") if way == "both" else (way,):
-                folder = home / f"{name}-{way}-{one}"
-                folder.mkdir()
-                with runner.broker(name) as url:
-                    runner.WAYS[one](name, folder, projects[key].dsn, url)
+            folder = home / f"{name}-{way}"
+            folder.mkdir()
+            into = (key, (name, "both")) if name in PLAIN and way != "run" else (key,)
+            with runner.broker(name) as url:
+                runner.WAYS[way](name, folder, [projects[one].dsn for one in into], url)
 
-        list(threads.map(play, projects))
+        list(threads.map(play, runs))
         yield {key: {row.problem: row for row in runner.rows(project)} for key, project in projects.items()}
 
 

@@ -35,7 +35,7 @@ def send():
         time.sleep(0.1)
     for number, task in enumerate((charge, charge, refund)):
         task.delay(number)
-        time.sleep(0.7)
+        time.sleep(0.2)
     app.control.shutdown()
 
 

@@ -36,7 +36,7 @@ async def main():
     await asyncio.sleep(0.1)
     del task
     gc.collect()
-    await asyncio.sleep(1)
+    await asyncio.sleep(0.3)
     settle({})
 
 

@@ -35,4 +35,4 @@ for path, data in (("/basket/7", None), ("/basket/8", None), ("/pay", b"x")):
         urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}{path}", data)
     except urllib.error.HTTPError as error:
         print(path, error.code)
-    time.sleep(0.7)
+    time.sleep(0.2)

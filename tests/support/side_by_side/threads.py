@@ -23,5 +23,6 @@ for target in (feed, clean):
     thread = threading.Thread(target=target, name=target.__name__)
     thread.start()
     thread.join()
-    time.sleep(0.7)
+    time.sleep(0.2)
+time.sleep(3)  # beside `run`: the main program is known as long as the process lives
 print("done")

@@ -23,8 +23,8 @@ def parse(text):
 
 handle = Handle()
 del handle
-time.sleep(0.7)
+time.sleep(0.2)
 read()
 warnings.warn("old way", DeprecationWarning, stacklevel=1)
-time.sleep(0.7)
+time.sleep(0.2)
 parse("twelve")
