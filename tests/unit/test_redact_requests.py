@@ -1,4 +1,4 @@
-"""What others have encoded holds no secret when it is stored: wherever in a request one stands, and whatever the signal."""
+"""Requests that others have encoded hold no secret when they are stored: wherever in a request one stands, and whatever the signal."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_the_tables_do_not_grow_without_bound():
 
 
 def test_all_that_is_remembered_is_bounded_together():
-    """Many keys of many values: the tables start afresh before they hurt."""
+    """Many keys of many values: the tables are emptied before they hurt."""
     encoder = LogEncoder({})
     for number in range(40):
         encoder.encode([record(**{f"k{index}": f"{number}-{index}-{row}" for index in range(100)}) for row in range(20)])

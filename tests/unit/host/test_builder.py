@@ -84,7 +84,7 @@ def test_any_source_may_say_when_it_has_settled(built):
 
 
 def test_the_sampler_of_a_named_target_is_the_registrys(built, monkeypatch):
-    """What measures the command of `exec` is what the registry says."""
+    """The command of `exec` is measured by the sampler that the registry names."""
     builder, _ = built("{}")
     poller = builder.target_sampler("pid:1", 5.0)
     assert (poller.name, poller.sampler._config.target) == (registry.TARGET_SAMPLER, "pid:1")

@@ -18,7 +18,7 @@ from agent.testing.otlp_server import decode
 
 
 class Destination:
-    """Takes these signals; raises or answers as told."""
+    """Takes these signals; raises or answers as given."""
 
     def __init__(self, *signals, answer=Accepted()):  # noqa: B008 - frozen
         self.signals = frozenset(signals)
@@ -39,7 +39,7 @@ def settings(tmp_path):
 
 
 async def test_every_kind_that_a_destination_takes_is_tried(settings):
-    """Logs and metrics may go to different addresses, so that one says nothing of the other."""
+    """Logs and metrics may go to different addresses, so that each is asked by itself."""
     destination = Destination(Signal.LOGS, Signal.METRICS)
 
     found = await ask("both", destination, settings)
@@ -64,7 +64,7 @@ def test_a_glob_that_no_file_matches_is_told(tmp_path):
 
 
 def test_a_state_directory_that_can_be_made(tmp_path):
-    """One that does not exist yet is made at the start: nothing is said of it."""
+    """One that does not exist yet is made at the start, and needs no line."""
     assert list(unusable(tmp_path / "a" / "b")) == []
 
 
@@ -107,7 +107,7 @@ async def test_sentry_is_sent_an_event(settings):
 
 @pytest.mark.parametrize("answer", [RetryableError("away"), Accepted(1, "too old")])
 async def test_a_destination_that_does_not_take_it_has_failed(settings, answer):
-    """An error and a partial success that refuses the record are both told."""
+    """An error and a partial success that refuses the record are both reported."""
     [found] = await ask("bad", Destination(Signal.LOGS, answer=answer), settings)
 
     assert not found.well

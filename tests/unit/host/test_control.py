@@ -1,4 +1,4 @@
-"""Asking whoever listens in a state directory, over real sockets: nobody, somebody hung, somebody else."""
+"""Asking the agent of a state directory, over real sockets: none listens, it hangs, or it belongs to another user."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def http(body, status="200 OK", **headers):
 
 
 def test_nobody_listens(tmp_path):
-    """No directory, no socket, a file in the directory's place, and a socket that somebody left behind are all the same."""
+    """No directory, no socket, a file in the directory's place, and a socket that was left behind mean the same."""
     (tmp_path / "file").touch()
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(socket_path(tmp_path)))
@@ -78,7 +78,7 @@ def test_nobody_listens(tmp_path):
 
 @pytest.mark.parametrize("pieces", [(), (b"HTTP/1.1 200 OK\r\n",), (http(b"{", **{"Content-Length": 100}),)])
 def test_a_hung_agent_is_told_in_bounded_time(tmp_path, listen, pieces):
-    """It accepts, and says nothing, or stops half-way."""
+    """It accepts and does not answer, or stops half-way."""
     listen(*pieces, hang=True)
     began = time.monotonic()
     with pytest.raises(UnavailableError, match=r"does not answer within 0\.2 s"):
@@ -124,7 +124,7 @@ def test_lines_come_as_they_are(tmp_path, listen):
 
 @pytest.mark.parametrize("answer", [CHUNKED, http(b"one\ntwo\n", **{"Content-Length": 100})])
 def test_an_agent_that_dies_is_told_after_the_lines_that_came(tmp_path, listen, answer):
-    """What came before is shown; it is not taken for all."""
+    """Answers that came before are shown, but not taken for all."""
     listen(answer)
     lines = stream_lines(tmp_path, "/logs")
     assert [next(lines), next(lines)] == [b"one\n", b"two\n"]
@@ -151,7 +151,7 @@ def test_commands_say_it_in_one_line_with_their_code(tmp_path, listen, monkeypat
 
 
 def test_a_link_in_the_socket_s_place_is_not_followed(tmp_path, listen):
-    """Who has planted a link would have the command talk to somebody else."""
+    """A planted link would have the command talk to another process."""
     listen(http(b'"planted"'))
     elsewhere = tmp_path / "state"
     elsewhere.mkdir()

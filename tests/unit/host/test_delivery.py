@@ -169,7 +169,7 @@ async def test_the_destinations_wish_is_honoured():
 
 
 async def test_an_absurd_wish_is_granted_for_an_hour():
-    """Nobody can send us away for good: after an hour the row is tried again."""
+    """No answer sends us away for good: after an hour the row is tried again."""
     bench = Bench(Destination(RetryableError("HTTP 503", after=1e9)), make_row(1))
     await bench.start()
     await bench.clock.advance(3600.0 * 1.05 + 1)
@@ -203,7 +203,7 @@ async def test_it_never_gives_up():
 
 
 async def test_a_destination_that_refuses_us_is_asked_once_a_minute():
-    """401, 403, 404 keep everything; one row a minute is tried; the pause is told once and its end as well."""
+    """401, 403, 404 keep everything; one row a minute is tried; the pause and its end are reported once each."""
     bench = Bench(Destination(PausedError("HTTP 401"), PausedError("HTTP 401")), make_row(1))
     await bench.start()
     assert bench.sender.status.state is State.PAUSED
@@ -218,7 +218,7 @@ async def test_a_destination_that_refuses_us_is_asked_once_a_minute():
 
 
 async def test_a_refused_row_is_a_dead_letter():
-    """A permanent refusal books all records as dead, with the reason, and the next row goes on."""
+    """A permanent refusal books all records as dead, with the reason, and the next row follows."""
     bench = Bench(Destination(RejectedError("HTTP 400: no")), make_row(1), make_row(2))
     await bench.drain()
     [first, second] = bench.spool.settled
@@ -228,7 +228,7 @@ async def test_a_refused_row_is_a_dead_letter():
 
 
 async def test_a_partial_success_is_final():
-    """Rejected records are booked as such, told with the destination's words, and never sent again."""
+    """Rejected records are booked as such, reported with the destination's words, and never sent again."""
     bench = Bench(Destination(Accepted(2, "too old")), make_row(1))
     await bench.drain()
     assert (bench.tried, bench.spool.settled) == (1, [(1, 1, 2, [])])
@@ -309,7 +309,7 @@ async def test_halves_are_the_same_bytes_every_time():
 
 
 async def test_the_limit_is_learned():
-    """What is certainly too large is not sent before it is halved; the halves are the same as without that knowledge."""
+    """A row that is certainly too large is not sent before it is halved; the halves are the same as without that knowledge."""
     rows = [make_row(seq, 64, 50) for seq in (1, 2)]
     bench = Bench(Destination(limit=600), *rows)
     await bench.drain()
@@ -362,7 +362,7 @@ async def test_partial_success_and_refusal_of_halves_add_up():
 
 @pytest.mark.parametrize("signal", [Signal.LOGS, Signal.SENTRY_ERROR])
 def test_what_can_not_be_split_is_left_alone(signal):
-    """Bytes that are no request of the signal, or a kind that has no records, have no halves."""
+    """Bytes that are not a request of the signal, or a kind without records, have no halves."""
     row = make_row(1)._replace(signal=signal, body=zlib.compress(b"\xff\xff\xff", wbits=31))
     assert halve_row(row) is None
 
@@ -378,7 +378,7 @@ def test_halves_share_out_the_records_whoever_counted_them():
 
 
 async def test_a_failed_settlement_is_repeated_without_sending_again():
-    """What is delivered is not sent again because it could not be booked: only the booking is repeated."""
+    """Delivered records are not sent again because they could not be booked: only the booking is repeated."""
     bench = Bench(Destination(), make_row(1))
     await bench.start()
     bench.spool.faults = []
@@ -439,7 +439,7 @@ async def test_drain_goes_on_where_the_one_more_attempt_succeeds():
 
 
 async def test_a_destination_that_fails_for_the_first_time_in_the_drain_is_tried_again():
-    """It had taken everything until then: one refusal is no reason to give up what time is left."""
+    """It had taken everything until then: one refusal does not give up the time that is left."""
     bench = Bench(Destination(RetryableError("HTTP 503"), RetryableError("HTTP 503")), make_row(1))
     bench.sender.drain()
     await bench.start()
@@ -511,7 +511,7 @@ async def test_no_task_is_left_behind():
 
 
 async def test_retry_now_cuts_the_wait_short():
-    """Told that the destination is back, the sender tries at once."""
+    """When the destination is reported to be back, the sender tries at once."""
     bench = Bench(Destination(PausedError("HTTP 403")), make_row(1))
     await bench.start()
     bench.sender.retry_now()
@@ -520,7 +520,7 @@ async def test_retry_now_cuts_the_wait_short():
     await bench.cancel()
 
 
-# --- what is told -------------------------------------------------------------------------------------------------------------------
+# --- events ----------------------------------------------------------------------------------------------------------------------------
 
 
 async def test_the_state_tells_the_truth():

@@ -83,7 +83,7 @@ async def test_sources_that_bring_nothing_are_given_up_after_a_moment():
 
 
 async def test_sources_go_on_while_something_is_stored():
-    """A backlog is read to its end; then it is over."""
+    """A backlog is read to its end; then the stop ends."""
     scene = Scene()
 
     def grow(now):
@@ -93,7 +93,7 @@ async def test_sources_go_on_while_something_is_stored():
 
 
 async def test_sources_go_on_while_the_target_lives():
-    """What it says at its end is read; the stop says what it waits for, once."""
+    """Lines that it writes at its end are read; the stop reports once what it waits for."""
     scene = Scene(target=["process"])
 
     def end(now):
@@ -151,7 +151,7 @@ async def test_a_last_reading_that_stores_nothing_is_cut_off():
 
 
 async def test_a_last_reading_that_fails_does_not_stop_the_end():
-    """It is said, and the rest of the end follows."""
+    """It is reported, and the rest of the end follows."""
 
     async def fail(_emit):
         raise OSError("input/output error")

@@ -1,4 +1,4 @@
-"""What sources hold between configurations, and at the end."""
+"""Input that sources hold between configurations, and at the end."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Other(Pouch):
 
 
 class Telemetry:
-    """Notes what is told."""
+    """Notes each event."""
 
     def __init__(self):
         self.told = []
@@ -62,7 +62,7 @@ async def test_the_next_of_its_name_and_type_takes_over():
 
 @pytest.mark.parametrize(("name", "source"), [("b", Pouch()), ("a", Other())])
 async def test_what_nobody_takes_over_is_stored(name, source):
-    """The configuration has it no more, or another type under its name."""
+    """The configuration no longer has it, or has another type under its name."""
     stored, handover = [], Handover(Telemetry())
 
     async def emit(text):
@@ -77,7 +77,7 @@ async def test_what_nobody_takes_over_is_stored(name, source):
 
 @pytest.mark.parametrize("stuck", [True, False])
 async def test_a_store_that_does_not_take_it_is_told_and_holds_nothing_up(monkeypatch, stuck):
-    """The end comes all the same, for the others as well."""
+    """The end comes nevertheless, for the others as well."""
     monkeypatch.setattr(module, "STORING", 0.01)
     telemetry, stored = Telemetry(), []
     handover = Handover(telemetry)

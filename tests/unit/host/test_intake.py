@@ -25,7 +25,7 @@ class KilledError(BaseException):
 
 
 class Spool(MemorySpool):
-    """Kills the agent after so many transactions, if told to: what is stored then stays."""
+    """Kills the agent after so many transactions, if there is a number: what is stored then stays."""
 
     die_after = -1
 
@@ -45,7 +45,7 @@ class Spool(MemorySpool):
 
 
 class OneFinding:
-    """A detector that finds the same in every batch, and says when it was told of the commit."""
+    """A detector that finds the same in every batch, and counts the commits."""
 
     def __init__(self, payloads=()):
         self.commits = 0
@@ -173,7 +173,7 @@ async def test_what_a_full_spool_did_not_take_is_counted_by_the_next_commit():
 
 
 async def test_a_failure_passes_and_the_detector_is_not_told():
-    """The source is started again from the committed position, and its records are judged anew."""
+    """The source is started again from the committed position, and its records are judged again."""
     detector = OneFinding()
 
     with pytest.raises(SpoolError):
@@ -214,7 +214,7 @@ async def test_what_is_owed_is_counted_once_though_the_spool_fails_in_between():
 
 
 def request(*bodies, severity=9):
-    """Log records that somebody else has encoded."""
+    """Log records that another program has encoded."""
     made = [LogRecord(1, 1, severity, "", body, {}, Origin("", resource={"service.name": "theirs"}), n) for n, body in enumerate(bodies)]
     return Payload(Signal.LOGS, len(made), LogEncoder({}).encode(made))
 
@@ -265,7 +265,7 @@ async def test_errors_are_looked_for_in_what_comes_encoded():
 
 
 async def test_a_durable_batch_is_stored_durably_in_all_its_parts():
-    """What is acknowledged to a sender survives a power cut, and is never evicted to make room."""
+    """A batch that is acknowledged to a sender survives a power cut, and is never evicted to make room."""
     spool = MemorySpool(largest=400)
     intake = make(spool, replayable=False)
 
@@ -339,7 +339,7 @@ async def test_stages_come_in_order_and_before_redaction():
 
 
 async def test_what_a_stage_leaves_out_is_counted_and_the_position_moves():
-    """Filtered records are no lost ones: their count has a reason of its own."""
+    """Filtered records are not lost: their count has a reason of its own."""
     spool = Spool()
 
     def filtered(one):

@@ -25,7 +25,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def lines(clock: FakeClock) -> Iterator[list[dict]]:
-    """What is written to our own log while what libraries log is reported."""
+    """Lines of our own log while what libraries log is reported."""
     root = logging.getLogger()
     before = list(root.handlers)
     with structlog.testing.capture_logs() as captured:

@@ -1,4 +1,4 @@
-"""The observer: what it tells of processes, what is stored with it, and what an agent that comes after a kill makes of that."""
+"""The observer: its records of processes, what is stored with them, and what an agent that comes after a kill makes of that."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Sampler:
 
 
 class Poller:
-    """Asks it, as often as it is told to."""
+    """Asks it, as often as the test wants."""
 
     def __init__(self):
         self.sampler, self.samples, self.next = Sampler(), 0, None
@@ -47,7 +47,7 @@ class Poller:
 
 
 class Store:
-    """What was emitted: the records, and the positions that stay."""
+    """The emitted records, and the positions that stay."""
 
     def __init__(self):
         self.records, self.positions, self.full = [], {}, False
@@ -77,7 +77,7 @@ class Rig:
         self.task, self.roots = None, Roots()
 
     def process(self, program=""):
-        """A process that is somebody else's child: it ends with `end`."""
+        """A process that is another one's child: it ends with `end`."""
         command = f"import os, sys; print(os.getpid(), flush=True); sys.stdin.read()\n{program}"
         shell = subprocess.Popen(
             ["sh", "-c", 'python3 -c "$0"; true', command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -103,7 +103,7 @@ class Rig:
         await settle()
 
     async def kill(self):
-        """End it as a kill would: nothing is told."""
+        """End it as a kill would: nothing is reported."""
         self.observer._watched.clear()
         await self.stop()
 
@@ -130,7 +130,7 @@ async def rig():
 
 
 async def test_a_life(rig):
-    """A process is told of when it is first seen, with a position, and when it has ended, with its code; then the position is gone."""
+    """A process is reported when it is first seen, with a position, and when it has ended, with its code; then the position is gone."""
     pid = rig.process("sys.exit(3)")
     await rig.start(pid)
     assert rig.store.names() == ["started"]
@@ -146,7 +146,7 @@ async def test_a_life(rig):
 
 
 async def test_what_ends_wakes_us(rig):
-    """An end is told a moment after it happened, however far the next look is, with the time when it was seen."""
+    """An end is reported a moment after it happened, however far the next check is, with the time when it was seen."""
     await rig.start(rig.process())
     rig.end()
     await settle()
@@ -168,7 +168,7 @@ async def test_an_end_waits_for_what_was_said_last(rig):
 
 
 async def test_who_comes_after(rig):
-    """After an end the target is looked for often for a while, so that a crash loop is not slept through; then no more."""
+    """After an end the target is looked for often for a while, so that a crash loop is not missed; then rarely again."""
     await rig.start(rig.process())
     rig.poller.next = frozenset([rig.process()])
     rig.end(0)
@@ -183,7 +183,7 @@ async def test_who_comes_after(rig):
 
 
 async def test_a_kill_of_the_agent(rig):
-    """The next agent goes on with a process that lives, without telling of it anew, and tells its end under the same key."""
+    """The next agent continues with a process that lives, does not report its start again, and reports its end under the same key."""
     await rig.start(rig.process())
     await rig.kill()
     await rig.start()
@@ -196,7 +196,7 @@ async def test_a_kill_of_the_agent(rig):
 
 
 async def test_an_end_that_nobody_saw(rig):
-    """A process that ended while no agent ran has ended, nobody knows how, once; so has one of an earlier boot."""
+    """A process that ended while no agent ran is reported once, with an unknown cause; so is one of an earlier boot."""
     await rig.start(rig.process())
     await rig.kill()
     rig.end()
@@ -210,7 +210,7 @@ async def test_an_end_that_nobody_saw(rig):
 
 
 async def test_a_full_spool_keeps_the_end(rig):
-    """An end that could not be stored is told later, once."""
+    """An end that could not be stored is reported later, once."""
     await rig.start(rig.process())
     rig.store.full = True
     rig.end()
@@ -221,7 +221,7 @@ async def test_a_full_spool_keeps_the_end(rig):
 
 
 async def test_ends_with_the_agent(rig):
-    """What ends while the agent stops is told before it goes; what lives on is not."""
+    """A process that ends while the agent stops is reported before that; one that lives on is not."""
     await rig.start(rig.process(), rig.process())
     rig.end(0)
     await rig.stop()
@@ -230,7 +230,7 @@ async def test_ends_with_the_agent(rig):
 
 
 async def test_our_own_children_are_not_watched(rig):
-    """The command of `exec` tells of itself: its parent is us."""
+    """The command of `exec` reports itself: its parent is us."""
     await rig.start(rig.child())
     assert rig.store.names() == []
 

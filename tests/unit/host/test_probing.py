@@ -27,7 +27,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def host(clock):
-    """What a component of the name `web` is lent, on that clock."""
+    """The context of a component of the name `web`, on that clock."""
     with structlog.testing.capture_logs():
         yield make_context("web", clock=clock)
 
@@ -46,7 +46,7 @@ class Box:
 
 
 class Script:
-    """A probe that finds what it is told, takes the time it is told, or raises."""
+    """A probe that finds what the script holds, takes the time that it holds, or raises."""
 
     target = "http://app/"
 
@@ -67,7 +67,7 @@ class Script:
 
 
 class Sampler:
-    """A sampler that returns what it is told, or raises."""
+    """A sampler that returns what the script holds, or raises."""
 
     def __init__(self, *outcomes) -> None:
         self.outcomes = list(outcomes)
@@ -161,12 +161,12 @@ def test_a_steady_target_reaches_its_state(rule):
     ],
 )
 def test_only_news_is_told(before, after, wanted):
-    """Being up when first seen is no news; every other change is."""
+    """A target that is up when first seen needs no record; every other change has one."""
     assert worth_telling(before, after) is wanted
 
 
 async def test_a_look_is_measured_and_labelled(host, clock):
-    """Each look publishes success and duration as raw as they are, and the probe's own figures, all under probe and target."""
+    """Each check publishes success and duration as raw as they are, and the probe's own figures, all under probe and target."""
 
     class Slow(Script):
         async def probe(self) -> ProbeResult:
@@ -196,7 +196,7 @@ async def test_down_and_up_are_two_records(host):
 
 
 async def test_the_raw_outcome_is_not_damped(host):
-    """`probe_success` is the last look, as with blackbox_exporter; the damped state is a figure of its own."""
+    """`probe_success` is the last check, as with blackbox_exporter; the damped state is a figure of its own."""
     poller = _poller(host, Script(GOOD, BAD))
     await poller.look()
     await poller.look()
@@ -205,7 +205,7 @@ async def test_the_raw_outcome_is_not_damped(host):
 
 
 async def test_a_hanging_probe_fails_in_time(host):
-    """The host bounds a look; the reason says so."""
+    """The host bounds a check; the reason says so."""
     poller = _poller(host, Script(None), timeout=0.01)
     await poller.look()
     assert (poller.last.success, poller.last.reason) == (False, "no answer within 0.01 s")
@@ -222,7 +222,7 @@ async def test_a_broken_probe_is_a_failed_look(host):
 
 
 async def test_changes_wait_for_the_spool(host):
-    """A change that could not be stored is stored with the next look, with its own time."""
+    """A change that could not be stored is stored with the next check, with its own time."""
     box = Box()
     box.full = True
     poller = _poller(host, Script(BAD, BAD, BAD), box)
@@ -269,7 +269,7 @@ async def test_a_target_that_starts_with_us_is_up_soon(host, clock):
 
 
 async def test_a_target_that_is_away_is_down_no_sooner(host, clock):
-    """The looks that come soon are not counted: what stays away is down with the second look of the beat."""
+    """Checks that come soon are not counted: a target that stays away is down with the second check of the beat."""
     emitted = Box()
     poller = _poller(host, Script(*[BAD] * 100), emitted)
     await _run(poller, clock, 14.5)
@@ -283,7 +283,7 @@ async def test_a_target_that_is_away_is_down_no_sooner(host, clock):
 
 
 async def test_the_first_success_keeps_the_beat(host, clock):
-    """However the first look went, the second of the beat comes an interval after it."""
+    """However the first check went, the second of the beat comes an interval after it."""
     for first in ([GOOD], [BAD, GOOD]):
         probe = Script(*first, *[GOOD] * 10)
         await _run(_poller(host, probe), clock, 14.5)
@@ -341,7 +341,7 @@ async def test_a_target_that_is_down_and_lives_on_is_an_error(host, clock):
 
 
 async def test_at_the_end_of_the_agent_every_change_is_stored(host):
-    """What has not ended by then is an error."""
+    """A target that has not ended by then is an error."""
     emitted = Box()
     poller, _ = await _down_while_alive(host, emitted)
     await poller.report(last=True)
@@ -401,7 +401,7 @@ class Asking:
 
 
 async def test_a_sampler_may_be_a_coroutine(host):
-    """What it returns is published, and it is not asked again while it still asks elsewhere."""
+    """Its figures are published, and it is not asked again while it still asks elsewhere."""
     sampler = Asking()
     poller = SamplerPoller(sampler, host, 5)
     tasks = [asyncio.create_task(poller.sample()) for _ in range(2)]

@@ -28,7 +28,7 @@ class Configuration:
             raise UnavailableError("taken")
 
     async def run(self, turn, ends):
-        """End when told."""
+        """End when the turn comes."""
         self._script()
         await turn.wait()
         self.done.append("last" if ends() else "run")
@@ -97,7 +97,7 @@ async def test_a_reload_while_a_bad_one_is_tried_is_not_forgotten(agent):
 
 
 def test_a_configuration_that_cannot_be_built_is_refused(agent):
-    """The old one goes on, and nothing is to come."""
+    """The old one stays in force, and none is to follow."""
     agent._reload = Mock(side_effect=ConfigError("wrong"))
     agent.reload()
 

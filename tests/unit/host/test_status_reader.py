@@ -1,4 +1,4 @@
-"""What is known while the store is stuck."""
+"""Status while the store is stuck."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agent.testing.context import make_context
 
 
 class Stuck:
-    """A store that answers no more."""
+    """A store that no longer answers."""
 
     async def ledger(self):
         """Never."""

@@ -48,7 +48,7 @@ async def supervised(clock, run):
 
 
 async def test_a_component_that_raises_is_started_again():
-    """Each failure is told with its cause, and the component runs again until it returns; then its recovery is told."""
+    """Each failure is reported with its cause, and the component runs again until it returns; then its recovery is reported."""
     events = await supervised(FakeClock(), failing(2, OSError("disk on fire")))
 
     assert [type(event) for event in events] == [ComponentFailed, ComponentFailed, ComponentRecovered]
@@ -65,7 +65,7 @@ async def test_the_wait_grows_with_each_failure_in_a_row():
 
 
 async def test_a_long_run_makes_the_next_failure_a_first_one():
-    """What ran well for a minute starts again with the shortest wait."""
+    """A component that ran well for a minute starts again with the shortest wait."""
     clock = FakeClock()
     runs = iter(range(4))
 

@@ -1,4 +1,4 @@
-"""How others' processes end: the kernel is asked in every way there is, and what nobody knows is not guessed."""
+"""How others' processes end: the kernel is asked in every way there is, and what it does not answer is not guessed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_line_is_taken_apart():
 
 @pytest.mark.parametrize(("program", "status"), ENDS.values(), ids=ENDS)
 def test_a_zombie_tells(program, status, monkeypatch):
-    """The status of a process that nobody has waited for is in its stat, also where pidfds tell nothing."""
+    """The status of a zombie is in its stat, also where pidfds do not give it."""
     monkeypatch.setattr(ending, "pidfd_status", lambda _fd: None)
     process = start(program)
     seen = watch(process)
@@ -82,7 +82,7 @@ def test_nobody_knows(monkeypatch):
 
 
 def test_a_zombie_of_somebody_else(monkeypatch):
-    """The kernel shows 0 to whoever may not know: then it is unknown, and not taken for a good end."""
+    """The kernel shows 0 to a process that may not know: then it is unknown, and not taken for a good end."""
     monkeypatch.setattr(ending, "pidfd_status", lambda _fd: None)
     monkeypatch.setattr(ending, "may_trace", lambda _pid, _proc: False)
     process = start()
@@ -103,7 +103,7 @@ def test_the_same_number_is_not_the_same_process():
 
 
 def test_our_own_may_be_traced():
-    """What runs as we do shows its status; what is not there does not."""
+    """A process that runs as our user shows its status; one that is not there does not."""
     assert may_trace(os.getpid())
     assert not may_trace(2**22 + 1)
 
@@ -132,7 +132,7 @@ def test_a_pidfd_wakes(tmp_path):
 
 
 def test_oom_kills_since_the_last_look(tmp_path):
-    """Each OOM kill of the cgroup is told once: beside a process that lives on, or as part of its end."""
+    """Each OOM kill of the cgroup is reported once: beside a process that lives on, or as part of its end."""
     process = start()
     seen = watch(process)
     seen._memory = tmp_path / "memory.events"

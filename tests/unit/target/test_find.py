@@ -43,14 +43,14 @@ def test_targets_are_taken_as_written(target):
 
 @pytest.mark.parametrize("target", ["", "pid", "pid:", "pid:x", "pid:-1", "process:1", "name:(", "cgroup:"])
 def test_other_targets_are_refused_with_a_fix(target):
-    """What is no target says what to write instead."""
+    """A text that is not a target is refused with what to write instead."""
     with pytest.raises(OptionError) as error:
         check_target(target)
     assert error.value.fix
 
 
 def test_a_number_means_one_process(proc):
-    """`pid:N` is the process that had the number first; a later one with the same number is somebody else."""
+    """`pid:N` is the process that had the number first; a later one with the same number is another one."""
     search = Search("pid:7", proc)
     proc.put(7, started=100)
     proc.put(8, started=100)
@@ -70,7 +70,7 @@ def test_a_command_line_is_searched(proc):
 
 
 def test_any_bytes_may_stand_in_a_command_line(proc):
-    """What is no UTF-8 is searched as its escapes."""
+    """Bytes that are not UTF-8 are searched as their escapes."""
     proc.put(5, command=b"app\0\xff\xfe\0")
     proc.put(6, command=b"caf\xc3\xa9\0")
     assert Search(r"name:app \\xff", proc).at(500) == {5}

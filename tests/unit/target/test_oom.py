@@ -45,7 +45,7 @@ def test_in_a_container(machine, told, name):
 
 
 def test_unknown(machine, tmp_path):
-    """No process, no controller, no file, no count: None, and no fault."""
+    """No process, no controller, no file, no count: None, and no error."""
     there = machine("0::/gone\n", other="")
     assert memory_events(7, **there) is None
     assert memory_events(8, **there) is None

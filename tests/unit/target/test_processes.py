@@ -36,7 +36,7 @@ def test_tops_have_no_parent_among_the_members():
 
 
 def test_the_real_table_holds_us_and_our_child():
-    """What is read of the kernel's own table is this test, its parent and its child."""
+    """The kernel's own table holds this test, its parent and its child."""
     child = subprocess.Popen(["sleep", "60"])
     try:
         table = Reader().read(0.0)
@@ -66,7 +66,7 @@ def test_age_follows_the_clock_when_it_is_set(tmp_path):
 
 
 def test_a_zombie_has_its_cpu_time_only(tmp_path):
-    """What has ended and was not waited for still counts its CPU, so that nothing is counted twice when its parent takes it over."""
+    """A process that has ended and was not waited for still counts its CPU, so that nothing is counted twice when its parent takes it over."""
     proc, usage = FakeProc(tmp_path), Usage()
     proc.put(7, user=1, waited=2)
     proc.put(8, user=5, state="Z")
@@ -96,5 +96,5 @@ def test_the_soft_limit_of_open_files(content, limit):
 
 
 def test_the_limit_is_the_one_that_the_kernel_holds():
-    """What is read of the file is what psutil is told for the same process."""
+    """The figures read of the file are those that psutil gives for the same process."""
     assert open_files_limit(Path("/proc"), os.getpid()) == psutil.Process().rlimit(psutil.RLIMIT_NOFILE)[0]

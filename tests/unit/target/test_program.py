@@ -1,4 +1,4 @@
-"""What a process runs, and where its main program lies."""
+"""A process's program, and where its main program lies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_main_program(line: str, main: str | None) -> None:
 
 
 def test_what_is_no_python_has_no_main() -> None:
-    """A shell's script is no Python's main program."""
+    """A shell's script is not a Python main program."""
     assert Program("/usr/bin/dash", ("sh", "trade.py"), "/srv").main == ()
     assert Program("/usr/bin/pypy3.10", ("pypy3", "trade.py"), "/srv").main[0] == "/srv/trade.py"
 

@@ -51,7 +51,7 @@ def test_nobody_climbs_out(read):
 
 
 def test_links_stay_inside(read, jail):
-    """An absolute link begins at the root of the process, not at ours; a relative one can't climb out either. The real name is told."""
+    """An absolute link begins at the root of the process, not at ours; a relative one can't climb out either. The real name is returned."""
     (jail / "app" / "absolute.py").symlink_to("/outside.py")
     (jail / "app" / "relative.py").symlink_to("../../outside.py")
     (jail / "app" / "folder").symlink_to("/app")

@@ -25,7 +25,7 @@ def test_a_tree_is_the_sum_of_its_processes():
     [([5], 5), ([5, 7], 7), ([5, 0], 5), ([5, 0, 3], 8), ([5, 0, 3, 0, 2], 10), ([0, 0], 0)],
 )
 def test_a_sum_never_falls(sums, wanted):
-    """Whatever vanishes (a tree that is replaced, a child nobody waited for) stays counted."""
+    """Whatever vanishes (a tree that is replaced, a child that was not waited for) stays counted."""
     total, seen = Monotone(), []
     for value in sums:
         total.note(value)
@@ -69,7 +69,7 @@ def test_more_of_the_same_is_no_restart():
 
 
 def test_counters_begin_with_the_first_process():
-    """The start of the counters is when the first process that was seen began, and stays, whoever comes later."""
+    """The start of the counters is when the first process that was seen began, and stays, whichever come later."""
     history = History()
     assert history.since(1_000_000_000_000, None) == 1_000_000_000_000
     assert history.since(1_000_000_000_000, 100.0) == 900_000_000_000
