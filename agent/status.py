@@ -169,7 +169,7 @@ class PageInputs(NamedTuple):
     clock: Clock
 
 
-class Pages(Protocol):
+class PageServer(Protocol):
     """The listeners of one configuration."""
 
     async def open(self, state_dir: Path) -> str:

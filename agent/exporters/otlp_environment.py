@@ -60,7 +60,7 @@ Options = dict[str, object]
 """Options for the exporter's `Config`. Header values are secrets in the clear."""
 
 
-class Doubt(NamedTuple):
+class VariableDoubt(NamedTuple):
     """A warning that a variable is not followed. It does not show values that may be secret."""
 
     variable: str
@@ -68,23 +68,23 @@ class Doubt(NamedTuple):
     fix: str
 
 
-class Reading(NamedTuple):
+class OtlpVariables(NamedTuple):
     """The content of the variables."""
 
     options: Options | None
     """None if nothing is sent."""
     variables: Mapping[tuple[str, ...], str]
     """Option → the variable that it came from."""
-    doubts: tuple[Doubt, ...]
+    doubts: tuple[VariableDoubt, ...]
 
 
-def read(env: Mapping[str, str]) -> Reading:
+def read(env: Mapping[str, str]) -> OtlpVariables:
     """Read all variables, also if some are not valid.
 
     A signal is sent if its own endpoint or the common one is set; traces only with their own, because no source makes any by default.
     """
     given = {name: value.strip() for name, value in env.items() if value.strip()}
-    reader = _Reader(given)
+    reader = _VariableReader(given)
     reader.scope(PREFIX, ())
     for signal in SIGNALS:
         reader.scope(f"{PREFIX}{signal.value.upper()}_", (signal.value,))
@@ -92,33 +92,33 @@ def read(env: Mapping[str, str]) -> Reading:
     off = _is_off(given)
     misspelt = tuple(_misspelt(given))
     if off.chosen:
-        return Reading(None, {}, off.doubts if sendable else ())
+        return OtlpVariables(None, {}, off.doubts if sendable else ())
     choices = {signal: _selection(given, signal, has_endpoint=signal in sendable) for signal in SIGNALS}
     doubts = (*off.doubts, *(doubt for choice in choices.values() for doubt in choice.doubts), *misspelt, *reader.unusable)
     sent = [signal.value for signal in sendable if choices[signal].chosen]
     if not sent:
-        return Reading(None, {}, doubts)
+        return OtlpVariables(None, {}, doubts)
     reader.protocols(sent)
     reader.meaningless()
-    return Reading({**reader.options, "signals": sent}, reader.variables, (*doubts, *reader.doubts))
+    return OtlpVariables({**reader.options, "signals": sent}, reader.variables, (*doubts, *reader.doubts))
 
 
 class _Choice(NamedTuple):
     """The choice that a variable makes."""
 
     chosen: bool
-    doubts: tuple[Doubt, ...] = ()
+    doubts: tuple[VariableDoubt, ...] = ()
 
 
 def _is_off(env: Mapping[str, str]) -> _Choice:
     """Whether `OTEL_SDK_DISABLED` turns OTLP off."""
     value = env.get(DISABLED, "false").lower()
     if value == "true":
-        return _Choice(True, (Doubt(DISABLED, "nothing is sent over OTLP", "unset it to send what the OTLP variables say"),))
+        return _Choice(True, (VariableDoubt(DISABLED, "nothing is sent over OTLP", "unset it to send what the OTLP variables say"),))
     wrong = (
         ()
         if value == "false"
-        else (Doubt(DISABLED, f"{env[DISABLED]!r} is neither true nor false: it counts as false", "write true or false"),)
+        else (VariableDoubt(DISABLED, f"{env[DISABLED]!r} is neither true nor false: it counts as false", "write true or false"),)
     )
     return _Choice(False, wrong)
 
@@ -130,35 +130,35 @@ def _selection(env: Mapping[str, str], signal: Signal, *, has_endpoint: bool) ->
     if "otlp" in names:
         needs = variable in env and not has_endpoint and signal is not Signal.TRACES
         fix = f"set {PREFIX}ENDPOINT, as in http://localhost:4318"
-        return _Choice(True, (Doubt(variable, f"no endpoint is set for {signal.value}: they are not sent", fix),) if needs else ())
+        return _Choice(True, (VariableDoubt(variable, f"no endpoint is set for {signal.value}: they are not sent", fix),) if needs else ())
     unknown = sorted(set(names) - _ALSO_MEANT)
     if unknown:
         fix = "write otlp or none"
-        return _Choice(True, (Doubt(variable, f"{', '.join(map(repr, unknown))} is not an exporter: otlp is taken", fix),))
+        return _Choice(True, (VariableDoubt(variable, f"{', '.join(map(repr, unknown))} is not an exporter: otlp is taken", fix),))
     if names == ["none"] or (names == ["prometheus"] and signal is Signal.METRICS) or signal is Signal.TRACES:
         return _Choice(False)
     message = f"{' and '.join(sorted(set(names)))} is not available by this variable: {signal.value} are not sent over OTLP either"
     fix = "write otlp or none" + ("; an exporter of type console or file needs a configuration file" if signal is Signal.LOGS else "")
-    return _Choice(False, (Doubt(variable, message, fix),) if has_endpoint else ())
+    return _Choice(False, (VariableDoubt(variable, message, fix),) if has_endpoint else ())
 
 
-def _misspelt(env: Mapping[str, str]) -> Iterator[Doubt]:
+def _misspelt(env: Mapping[str, str]) -> Iterator[VariableDoubt]:
     """Yield variables that begin like those of OTLP and that the specification does not have."""
     scopes = ("", *(f"{signal.value.upper()}_" for signal in SIGNALS))
     known = {f"{PREFIX}{scope}{name}" for scope in scopes for name in (*KEYS, *OTHERS)} | {PREFIX + name for name in METRICS_ONLY}
     for name in sorted(env):
         if name.startswith(PREFIX) and name not in known and (meant := closest(name, known, cutoff=0.9)):
-            yield Doubt(name, "is not a variable of OpenTelemetry", f"did you mean {meant!r}?")
+            yield VariableDoubt(name, "is not a variable of OpenTelemetry", f"did you mean {meant!r}?")
 
 
-class _Reader:
+class _VariableReader:
     """Collects options, their variables and warnings."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.options: Options = {}
         self.variables: dict[tuple[str, ...], str] = {}
-        self.doubts: list[Doubt] = []
-        self.unusable: list[Doubt] = []
+        self.doubts: list[VariableDoubt] = []
+        self.unusable: list[VariableDoubt] = []
         """Warnings about endpoints: reported also if nothing is sent without them."""
         self._env = env
 
@@ -169,7 +169,7 @@ class _Reader:
             if name == "ENDPOINT" and text and self._is_for_grpc(prefix, text):
                 shown = mask_url(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
                 self.unusable.append(
-                    Doubt(prefix + name, f"{shown!r} is an address for gRPC, which is not available here: it is left out", HTTP_FIX)
+                    VariableDoubt(prefix + name, f"{shown!r} is an address for gRPC, which is not available here: it is left out", HTTP_FIX)
                 )
             elif text and (value := self._value(name, prefix + name, text)) is not None:
                 self._put((*route, *key), prefix + name, value)
@@ -190,14 +190,16 @@ class _Reader:
             value = self._env.get(name, "http/protobuf")
             if value.lower() != "http/protobuf":
                 fix = "set it to http/protobuf" + (", and the endpoint to the HTTP port, usually 4318" if value.lower() == "grpc" else "")
-                self.doubts.append(Doubt(name, f"{value!r} is not available here: http/protobuf is sent", fix))
+                self.doubts.append(VariableDoubt(name, f"{value!r} is not available here: http/protobuf is sent", fix))
 
     def meaningless(self) -> None:
         """Warn once about variables that concern the sent data and have no effect here."""
         names = [name for name in sorted(self._env) if name.startswith(MEANINGLESS)]
         if names:
             message = "has no meaning here" if len(names) == 1 else f"has no meaning here, nor {', '.join(names[1:])}"
-            self.doubts.append(Doubt(names[0], message, "leave it to the workload's own SDK; the agent's options stand in its reference"))
+            self.doubts.append(
+                VariableDoubt(names[0], message, "leave it to the workload's own SDK; the agent's options stand in its reference")
+            )
 
     def _put(self, route: tuple[str, ...], variable: str, value: object) -> None:
         inner = self.options
@@ -210,7 +212,7 @@ class _Reader:
         if name == "HEADERS":
             return self._headers(variable, text)
         if name == "COMPRESSION" and (text := text.lower()) not in ("gzip", "none"):
-            self.doubts.append(Doubt(variable, f"{text!r} is not available here: gzip is used", "write gzip or none"))
+            self.doubts.append(VariableDoubt(variable, f"{text!r} is not available here: gzip is used", "write gzip or none"))
             return None
         return self._timeout(variable, text) if name == "TIMEOUT" else text
 
@@ -221,11 +223,11 @@ class _Reader:
             name, equals, value = (unquote(part.strip()) for part in pair.partition("="))
             if equals and name:
                 wrong = None if name.endswith("_file") else objection(name, value, OWN_HEADERS, "exporter")
-                self.doubts += [] if wrong is None else [Doubt(variable, f"{wrong}: it is left out", wrong.fix)]
+                self.doubts += [] if wrong is None else [VariableDoubt(variable, f"{wrong}: it is left out", wrong.fix)]
                 headers |= {name: value} if wrong is None else {}
             elif pair.strip():
                 fix = "write name=value,name=value with the values percent-encoded"
-                self.doubts.append(Doubt(variable, f"its entry {number} is not name=value: it is left out", fix))
+                self.doubts.append(VariableDoubt(variable, f"its entry {number} is not name=value: it is left out", fix))
         return headers
 
     def _timeout(self, variable: str, text: str) -> float | None:
@@ -234,5 +236,5 @@ class _Reader:
             return min(int(text) / 1000, NO_LIMIT) or NO_LIMIT
         shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
         message = f"{shown!r} is not a whole number: the default is taken"
-        self.doubts.append(Doubt(variable, message, "write milliseconds, as in 10000 for ten seconds"))
+        self.doubts.append(VariableDoubt(variable, message, "write milliseconds, as in 10000 for ten seconds"))
         return None

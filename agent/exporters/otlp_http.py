@@ -24,7 +24,7 @@ from agent.metrics import Kind, Metric
 from agent.net.errors import ErrorKind
 from agent.net.headers import checked
 from agent.net.http_client import HttpClient, NetworkError, Request, TlsOptions
-from agent.net.message import ForeignError, parse_target
+from agent.net.message import ForeignError, parse_url
 from agent.net.proxy import ProxyUrl, chooser
 from agent.options import HttpUrl, Interval, OptionError, Secret, Size, mask_url
 from agent.record import Row, Signal
@@ -52,7 +52,7 @@ Compression = Literal["gzip", "none"]
 
 def _endpoint(url: str) -> str:
     try:
-        parse_target(url)
+        parse_url(url)
     except ValueError as error:
         raise OptionError(str(error), "write an absolute URL, as in http://localhost:4318") from error
     return url

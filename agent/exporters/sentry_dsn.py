@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from agent.net.message import parse_target
+from agent.net.message import parse_url
 from agent.options import OptionError
 
 FORM = "write it as the project's settings show it: https://KEY@HOST/PROJECT"
@@ -53,7 +53,7 @@ def parse_dsn(text: str) -> Dsn:
     if not (key + secret).isprintable() or any(character in key + secret for character in ', "'):
         raise OptionError("has a key with characters that no key has", FORM)
     try:
-        parse_target(url)
+        parse_url(url)
     except ValueError as error:
         raise OptionError(f"is not a DSN: {error}", FORM) from None
     return Dsn(url, key, secret)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from agent.host.probing import ProbePoller
     from agent.host.sampling import SamplerPoller
     from agent.record import Signal
-    from agent.status import Pages
+    from agent.status import PageServer
 
 SAMPLE_EVERY: Final = 5.0
 """Seconds between two samples of a command's resources."""
@@ -83,7 +83,7 @@ class Generation:
         command: ObservedCommand | None,
         handover: Handover,
         hurry: asyncio.Event,
-        pages: Callable[[Server, PageInputs], Pages],
+        pages: Callable[[Server, PageInputs], PageServer],
     ) -> None:
         """`hurry` is set when the end must not wait for anything; `pages` makes the listeners."""
         self.settings = self._settings = settings

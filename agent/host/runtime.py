@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from agent.config.settings import Server, Settings
     from agent.host.fallback_store import FallbackStore
     from agent.spool.spool import Spool
-    from agent.status import PageInputs, Pages
+    from agent.status import PageInputs, PageServer
 
-    MakePages = Callable[[Server, PageInputs], Pages]
+    MakePages = Callable[[Server, PageInputs], PageServer]
 
 ANSWER: Final = 1.0
 """Seconds that the end waits for the store to say something."""

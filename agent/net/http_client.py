@@ -18,13 +18,13 @@ from agent import __version__
 from agent.net.dial import Dialer
 from agent.net.errors import ErrorKind, NetworkError
 from agent.net.http_exchange import Exchange, HttpConnection
-from agent.net.message import Request, Response, parse_target
+from agent.net.message import Request, Response, parse_url
 from agent.net.tls import TlsOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.net.message import Target
+    from agent.net.message import ParsedUrl
     from agent.net.proxy import Chooser, Proxy
 
 __all__ = ["ErrorKind", "HttpClient", "NetworkError", "Request", "Response", "TlsOptions"]
@@ -61,7 +61,7 @@ class HttpClient:
 
         `sent` is called once the request is handed to the operating system. Raises NetworkError; ValueError if the URL or a header is unfit.
         """
-        job = Exchange(parse_target(request.url), request, max_body, sent)
+        job = Exchange(parse_url(request.url), request, max_body, sent)
         try:
             async with asyncio.timeout(deadline):
                 return await self._send(job)
@@ -89,7 +89,7 @@ class HttpClient:
                     raise
         return await self._exchange(await self._open(job), job)
 
-    def _take_idle(self, target: Target) -> HttpConnection | None:
+    def _take_idle(self, target: ParsedUrl) -> HttpConnection | None:
         connection = self._idle.pop(target.origin, None)
         if connection is None or connection.fit():
             return connection

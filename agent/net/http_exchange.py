@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.net.connection import Connection
-    from agent.net.message import Request, Target
+    from agent.net.message import ParsedUrl, Request
     from agent.net.proxy import Proxy
 
 MAX_HEAD: Final = 64 * 1024
@@ -32,7 +32,7 @@ Headers = list[tuple[str, str]]
 class Exchange:
     """A request and the state of its answer."""
 
-    target: Target
+    target: ParsedUrl
     request: Request
     max_body: int
     sent: Callable[[], None]
@@ -136,7 +136,7 @@ class HttpConnection:
         self.connection.transport.writelines((head, request.body))
         job.sent()
 
-    def _form(self, target: Target) -> str:
+    def _form(self, target: ParsedUrl) -> str:
         """Return the request target: the path, or the whole URL for a proxy (RFC 9112 section 3.2)."""
         return target.path if self._proxy is None else f"http://{target.authority}{target.path}"
 

@@ -48,7 +48,7 @@ _GREETINGS: Final = ((b"SSH-", "SSH"), (b"220 ", "SMTP or FTP"), (b"-ERR", "Redi
 """The first bytes of servers of other protocols."""
 
 
-class Target(NamedTuple):
+class ParsedUrl(NamedTuple):
     """The parts of an http(s) URL."""
 
     secure: bool
@@ -77,7 +77,7 @@ class Target(NamedTuple):
         return self.secure, self.host, self.port
 
 
-def parse_target(url: str) -> Target:
+def parse_url(url: str) -> ParsedUrl:
     """Split a URL; ValueError if it is not an http(s) URL (without the URL in its message: it may hold a password).
 
     Other characters than ASCII in path and query are percent-encoded as UTF-8, as browsers and curl do (RFC 3987 section 3.1).
@@ -95,7 +95,7 @@ def parse_target(url: str) -> Target:
     path = "".join(c if c.isascii() else quote(c) for c in (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
     if any(character <= " " or character == "\x7f" for character in path):
         raise ValueError("the path holds characters that must be percent-encoded")
-    return Target(parts.scheme == "https", _ascii(parts.hostname), port, path, basic(parts.username, parts.password))
+    return ParsedUrl(parts.scheme == "https", _ascii(parts.hostname), port, path, basic(parts.username, parts.password))
 
 
 def _ascii(host: str) -> str:

@@ -25,7 +25,7 @@ from agent.options import OptionError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.net.message import Target
+    from agent.net.message import ParsedUrl
 
 DIRECT: Final = "direct"
 """As `proxy_url`: through no proxy, whatever the environment says."""
@@ -49,7 +49,7 @@ class Proxy(NamedTuple):
 class Chooser(Protocol):
     """Chooses the proxy of a request."""
 
-    def choose(self, target: Target) -> Proxy | None:
+    def choose(self, target: ParsedUrl) -> Proxy | None:
         """Return the proxy, or None for a direct connection; NetworkError if the setting can't be used."""
 
 
@@ -86,7 +86,7 @@ class Fixed(NamedTuple):
 
     proxy: Proxy
 
-    def choose(self, _target: Target) -> Proxy:
+    def choose(self, _target: ParsedUrl) -> Proxy:
         """See `Chooser`."""
         return self.proxy
 
@@ -114,7 +114,7 @@ class Environment:
     def __bool__(self) -> bool:
         return bool(self._secure or self._plain)
 
-    def choose(self, target: Target) -> Proxy | None:
+    def choose(self, target: ParsedUrl) -> Proxy | None:
         """See `Chooser`."""
         found = self._secure if target.secure else self._plain
         if found is None or is_loopback(target.host) or any(excepts(rule, target.host, target.port) for rule in self._rules):

@@ -20,7 +20,7 @@ from agent.host.delivery import Sender
 from agent.metrics import Metrics
 from agent.net.decode import BodyTooLargeError, Inflater
 from agent.net.http_client import Response
-from agent.net.message import parse_target
+from agent.net.message import parse_url
 from agent.net.progress import Phases
 from agent.net.resolver import Address, alternate
 from agent.record import Row, Signal
@@ -335,7 +335,7 @@ def test_packing_and_unpacking_agree(body, piece):
 def test_any_text_is_a_target_or_refused(text):
     """A URL is taken apart into what can be sent, or refused with ValueError."""
     try:
-        target = parse_target(text)
+        target = parse_url(text)
     except ValueError:
         return
     assert target.path.isascii()

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.net.errors import NetworkError
-from agent.net.message import parse_target
+from agent.net.message import parse_url
 from agent.net.proxy import Environment, excepts
 
 pytestmark = pytest.mark.property
 
-TARGETS = st.sampled_from(["https://a.test", "http://10.0.0.1:4318", "https://[fd00::1]"]).map(parse_target)
+TARGETS = st.sampled_from(["https://a.test", "http://10.0.0.1:4318", "https://[fd00::1]"]).map(parse_url)
 
 
 @given(st.text(max_size=30), st.sampled_from(["a.test", "10.0.0.1", "fd00::1"]))

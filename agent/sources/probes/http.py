@@ -19,7 +19,7 @@ from agent.net.errors import NetworkError
 from agent.net.expect import Failure, StatusClass, check_expiry, check_headers, check_json, check_status, check_text
 from agent.net.headers import Headers  # noqa: TC001 - pydantic reads the annotation
 from agent.net.http_client import HttpClient
-from agent.net.message import Request, Response, parse_target
+from agent.net.message import Request, Response, parse_url
 from agent.net.tls import TlsOptions
 from agent.options import HttpUrl, Interval, OptionError, Size, mask_url
 from agent.parse.patterns import Pattern  # noqa: TC001 - as above
@@ -39,7 +39,7 @@ REDIRECTS: Final = Metric("probe_http_redirects", Kind.GAUGE, "", "Redirects tha
 
 def _askable(url: str) -> str:
     try:
-        parse_target(url)
+        parse_url(url)
     except ValueError as error:
         raise OptionError(
             f"is {error}" if str(error).startswith("not") else str(error), "write it as in http://127.0.0.1:8080/health"

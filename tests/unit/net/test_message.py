@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.net.message import Response, foreign, parse_target
+from agent.net.message import Response, foreign, parse_url
 from agent.net.progress import Phases
 
 
@@ -27,7 +27,7 @@ from agent.net.progress import Phases
 )
 def test_urls_are_taken_apart(url, secure, host, port, path, authority):  # noqa: PLR0917 - one row of a table
     """A URL's parts are those that the connection, TLS and the request line need; the `Host` header has the port only if it is not the scheme's default."""
-    target = parse_target(url)
+    target = parse_url(url)
     assert (target.secure, target.host, target.port, target.path, target.authority) == (secure, host, port, path, authority)
 
 
@@ -49,12 +49,12 @@ def test_urls_are_taken_apart(url, secure, host, port, path, authority):  # noqa
 def test_what_is_no_url_is_refused_without_repeating_it(url):
     """A URL that can't be sent to raises ValueError."""
     with pytest.raises(ValueError):
-        parse_target(url)
+        parse_url(url)
 
 
 def test_credentials_of_a_url_become_basic_authentication():
     """User and password, percent-decoded, are sent as RFC 7617 has it and are not part of the Host header."""
-    target = parse_target("http://us%40er:pa%3Ass@h/")
+    target = parse_url("http://us%40er:pa%3Ass@h/")
     assert target.authorization == "Basic dXNAZXI6cGE6c3M="
     assert target.authority == "h"
 
@@ -62,7 +62,7 @@ def test_credentials_of_a_url_become_basic_authentication():
 def test_a_password_is_not_in_the_complaint():
     """The message about a wrong URL does not hold it."""
     with pytest.raises(ValueError) as raised:
-        parse_target("ftp://user:hunter2@h/")
+        parse_url("ftp://user:hunter2@h/")
     assert "hunter2" not in str(raised.value)
 
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from agent.net.http_client import ErrorKind, HttpClient, NetworkError, Request, TlsOptions
-from agent.net.message import parse_target
+from agent.net.message import parse_url
 from agent.net.proxy import DIRECT, Environment, ProxyUrl, chooser, excepts, parse_proxy
 from agent.options import OptionError
 from agent.testing.http_faults import HANG, FaultServer, answer
@@ -37,7 +37,7 @@ def _context(authority, name: str) -> ssl.SSLContext:
 
 def _chosen(env: dict[str, str], url: str) -> str | None:
     found = chooser(None, env)
-    proxy = found.choose(parse_target(url)) if found else None
+    proxy = found.choose(parse_url(url)) if found else None
     return str(proxy) if proxy else None
 
 
@@ -121,7 +121,7 @@ def test_an_option_decides_before_the_environment():
     env = {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}
     fixed = chooser("http://own:2", env)
     assert fixed is not None
-    assert str(fixed.choose(parse_target("https://localhost"))) == "http://own:2"
+    assert str(fixed.choose(parse_url("https://localhost"))) == "http://own:2"
     assert chooser(DIRECT, env) is None
 
 
@@ -166,7 +166,7 @@ def test_a_damaged_url_is_refused_without_a_piece_of_its_password(url: str):
         parse_proxy(url)
     assert raised.value.__cause__ is None
     with pytest.raises(ValueError, match=r"^not an absolute http or https URL$"):
-        parse_target(url)
+        parse_url(url)
 
 
 @pytest.mark.usefixtures("no_leaks")
