@@ -32,7 +32,7 @@ async def collect(script, emit, buffer=1 << 20):
 
 
 async def test_a_process_left_behind_that_writes_without_end_does_not_hold_the_end_up(capfd, monkeypatch):
-    """The source ends although somebody else floods the pipe, and the thread that passes bytes through raises nothing."""
+    """The source ends although another process floods the pipe, and the thread that passes bytes through raises nothing."""
     monkeypatch.setattr(module, "AFTERWARDS", 0.1)
     raised, sink = [], Sink()
     monkeypatch.setattr(threading, "excepthook", raised.append)
@@ -55,7 +55,7 @@ async def test_a_process_left_behind_that_writes_without_end_does_not_hold_the_e
 
 
 async def test_a_slow_collector_gets_all_that_the_child_wrote(capfd, monkeypatch):
-    """What is still in the pipe when the grace after the child's end is over is the child's, and is collected."""
+    """Bytes that are still in the pipe when its processes have had their time are the command's output, and are collected."""
     monkeypatch.setattr(module, "AFTERWARDS", 0.05)
     sink = Sink()
 
@@ -70,7 +70,7 @@ async def test_a_slow_collector_gets_all_that_the_child_wrote(capfd, monkeypatch
 
 
 async def test_the_last_record_says_when_it_began():
-    """A command that says nothing has begun when it was started, not when it ended: its session and its check-in last as long as it did."""
+    """A command without output began when it was started, not when it ended: its session and its check-in last as long as it did."""
     sink, before = Sink(), time.time_ns()
     await collect("import time; time.sleep(0.5)", sink.emit)
 

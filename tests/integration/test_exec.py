@@ -26,7 +26,7 @@ def execute(tmp_path, *command, **variables):
 
 
 def test_output_passes_through_byte_by_byte(tmp_path):
-    """Stdout and stderr come out as they went in, also what is no text and has no end of line."""
+    """Stdout and stderr come out as they went in, also bytes that are not a text and have no end of line."""
     script = "import sys; sys.stdout.buffer.write(b'a\\xff\\x00b\\n no end'); sys.stderr.buffer.write(b'oops\\r\\n')"
 
     result = execute(tmp_path, sys.executable, "-c", script)
@@ -159,7 +159,7 @@ def test_a_real_time_signal_is_told_as_a_shell_tells_it(tmp_path):
 
 
 def test_a_flooding_process_left_behind_does_not_hold_the_end_up(tmp_path):
-    """The command's own code comes back, and nothing of ours is on stderr."""
+    """The command's own code comes back, and the agent writes nothing to stderr."""
     script = "import os, time\nif os.fork(): os._exit(3)\nend = time.monotonic() + 8\nwhile time.monotonic() < end: os.write(1, b'x' * 999 + b'\\n')"
     command = [sys.executable, "-m", "agent", "exec", "--", sys.executable, "-c", script]
     with subprocess.Popen(command, env=environment(tmp_path / "state"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
@@ -168,7 +168,7 @@ def test_a_flooding_process_left_behind_does_not_hold_the_end_up(tmp_path):
 
 
 def test_a_traceback_at_the_end_of_a_log_file_is_stored(tmp_path):
-    """What a command logs last, into a file, is mostly why it ended: it is stored although a traceback counts as complete only after a while."""
+    """The last lines of a log file mostly explain the end: they are stored although a traceback counts as complete only after a while."""
     log = tmp_path / "app.log"
     script = f"import logging; logging.basicConfig(filename={str(log)!r}, format='%(asctime)s %(levelname)s %(name)s: %(message)s')\n"
     script += "try: 1 / 0\nexcept ZeroDivisionError: logging.exception('it broke')"
@@ -181,7 +181,7 @@ def test_a_traceback_at_the_end_of_a_log_file_is_stored(tmp_path):
 
 @pytest.mark.alone
 def test_sigterm_is_not_held_up_by_a_destination_that_hangs(tmp_path):
-    """A command that was told to end is not outlived by ten seconds of patience with whoever does not answer; what it said is stored."""
+    """A command that was asked to end is not outlived by the grace for a destination that does not answer; its output is stored."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         command = ("--", "sh", "-c", "echo working; exec sleep 60")

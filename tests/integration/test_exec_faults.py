@@ -62,7 +62,7 @@ def start(thread):
 
 threading.Thread.start = start
 """
-"""What a limit of processes does (pids.max), at the worst moment."""
+"""The effect of a limit of processes (pids.max), at the worst moment."""
 
 MAIN = "\nfrom agent.__main__ import main\nmain()"
 
@@ -80,7 +80,7 @@ def wait_for(path):
 
 
 def test_a_store_that_is_stuck_holds_no_output_up_and_what_is_given_up_is_counted(tmp_path):
-    """While nothing can be stored all output passes; when the store is back, stored and counted lines are together what was said."""
+    """While nothing can be stored all output passes; when the store is back, stored and counted lines together are the output."""
     broken, go, back = (tmp_path / name for name in ("broken", "go", "back"))
     config = tmp_path / "c.yaml"
     config.write_text("exec: {buffer: 256KiB, patience: 100ms}\n")
@@ -119,7 +119,7 @@ def test_a_store_that_is_stuck_holds_no_output_up_and_what_is_given_up_is_counte
 
 
 def test_output_that_nobody_takes_is_stored_and_counted(tmp_path):
-    """On a full disk, or with the reader of a pipe gone, the command goes on; each line that was not passed on is counted."""
+    """On a full disk, or without a reader of the pipe, the command continues; each line that was not passed on is counted."""
     read, closed = os.pipe()
     os.close(read)
     script = "for n in 1 2 3; do echo out$n; echo err$n >&2; done; exit 3"
@@ -134,7 +134,7 @@ def test_output_that_nobody_takes_is_stored_and_counted(tmp_path):
 
 
 def drops(tmp_path):
-    """What a later agent says was lost of the command's output."""
+    """The losses of the command's output, as a later agent reports them."""
     with popen(tmp_path, "sleep", "30", stderr=subprocess.DEVNULL) as process:
         wait_until(lambda: asked(tmp_path) is not None, "the agent answers")
         found = {one["name"]: one["drops"] for one in asked(tmp_path)["sources"]}
@@ -143,7 +143,7 @@ def drops(tmp_path):
 
 
 def asked(tmp_path):
-    """The status, None while nobody answers."""
+    """The status, None while no agent answers."""
     try:
         return ask_json(tmp_path / "state", "/status.json")
     except (NotRunningError, UnavailableError):
@@ -151,7 +151,7 @@ def asked(tmp_path):
 
 
 def test_a_state_directory_that_cannot_be_used_keeps_no_command_from_running(tmp_path, monkeypatch):
-    """It is said loudly, another directory is used, and what waits there is not lost."""
+    """That is reported, another directory is used, and the records that wait there are not lost."""
     (tmp_path / "state").touch()
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     result = outrider("exec", "--", "sh", "-c", "echo out; exit 3", state=tmp_path / "state")
@@ -187,7 +187,7 @@ def test_a_directory_that_another_agent_has_keeps_no_command_from_running(tmp_pa
 
 
 def test_a_directory_of_its_own_is_named_in_the_last_line(tmp_path, monkeypatch):
-    """What is in it is said, and that it has to be delivered by hand: that works."""
+    """The last line reports how many records are in it, and how to deliver them: that works."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     (tmp_path / "state").touch()
     result = outrider("exec", "--", "sh", "-c", "echo first; echo last >&2", state=tmp_path / "state")
@@ -203,7 +203,7 @@ def test_a_directory_of_its_own_is_named_in_the_last_line(tmp_path, monkeypatch)
 
 
 def test_a_directory_of_its_own_is_deleted_once_all_was_delivered(tmp_path, monkeypatch):
-    """Nothing is left that somebody would have to see to."""
+    """Nothing is left for a person to do."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     (tmp_path / "state").touch()
     with OtlpProcess(tmp_path / "store") as server:
@@ -215,7 +215,7 @@ def test_a_directory_of_its_own_is_deleted_once_all_was_delivered(tmp_path, monk
 
 
 def test_a_taken_address_keeps_no_command_from_running(tmp_path):
-    """The pages are missing, which is said; everything else is there."""
+    """The pages are missing, which is reported; everything else is there."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         result = outrider("exec", "--", "echo", "out", state=tmp_path / "state", OUTRIDER_LISTEN=address)
@@ -242,7 +242,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("file", "variables"), WRONG.values(), ids=WRONG)
 def test_nothing_wrong_with_our_configuration_keeps_the_command_from_running(tmp_path, file, variables):
-    """It runs once, its code comes back, and what is wrong is said once."""
+    """It runs once, its code comes back, and the mistake is reported once."""
     (tmp_path / "wrong.yaml").write_text("nonsense: 1\n")
     options = ("--config", str(tmp_path / file)) if file else ()
     script = f"echo ran >> {tmp_path / 'ran'}; echo out; exit 9"
@@ -277,7 +277,7 @@ def test_no_module_of_the_workload_is_taken_for_one_of_ours(tmp_path, module):
 
 
 def test_a_mistake_of_ours_does_not_reach_the_command(tmp_path):
-    """The agent breaks down; output goes on, signals are handed on, orphans are reaped, the code comes back."""
+    """The agent breaks down; output is passed on, signals are handed on, orphans are reaped, the code comes back."""
     script = (
         "trap 'sleep 0.1; echo caught; exit 7' USR1; for n in 1 2 3; do echo $n; sleep 0.1; done; echo ready; while :; do sleep 0.05; done"
     )
@@ -341,7 +341,7 @@ print('got', *[counts.count(number) for number in (signal.SIGINT, signal.SIGQUIT
 
 
 def read_until(fd, wanted, seconds=20.0):
-    """What a terminal shows, until it shows this, or nobody is there to show more."""
+    """Read from a terminal until it shows this, or until no process has it open."""
     data, end = b"", time.monotonic() + seconds
     while wanted not in data:
         assert time.monotonic() < end, data
@@ -398,7 +398,7 @@ def test_the_end_of_a_terminal_reaches_a_command_whose_session_we_lead(tmp_path)
 
 
 def test_what_is_ignored_at_the_start_stays_ignored_for_the_command(tmp_path):
-    """As with `nohup`: a hang-up reaches nobody."""
+    """As with `nohup`: a hang-up reaches neither us nor the command."""
     script = "import signal; print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
     whole = f"trap '' HUP; exec {sys.executable} -m agent exec -- {sys.executable} -c '{script}'"
     result = subprocess.run(["sh", "-c", whole], env=environment(tmp_path / "state"), capture_output=True, timeout=30, check=False)
@@ -452,7 +452,7 @@ def test_in_a_terminal_ctrl_z_stops_both_and_both_go_on(tmp_path):
 
 
 def test_an_agent_that_is_frozen_holds_its_command_up_only_once_a_megabyte_waits(tmp_path):
-    """As long as it is stopped the command goes on, up to that; when it goes on, every line arrives in order."""
+    """While it is stopped the command continues, up to that; afterwards every line arrives in order."""
     script = f"import time\nopen({str(tmp_path / 'ready')!r}, 'w').close()\n" + wait_for(tmp_path / "go")
     script += f"for n in range(9000): print('%099d' % n, flush=True)\nopen({str(tmp_path / 'done')!r}, 'w').close()"
     with popen(tmp_path, sys.executable, "-c", script, stdout=subprocess.PIPE) as process:
@@ -531,7 +531,7 @@ def test_as_pid_1_it_ends_with_the_command_and_not_before(tmp_path, as_pid_1, sc
 
 
 def test_as_pid_1_orphans_are_reaped(tmp_path, as_pid_1):
-    """Nobody else would: no zombie is left."""
+    """No other process would reap them: no zombie is left."""
     script = "for n in 1 2 3 4 5; do sh -c 'sleep 0.1 & exit'; done; sleep 1; ps -eo stat= 2>/dev/null | grep -c Z; cat /proc/[0-9]*/stat | grep -c ' Z '; exit 4"
     result = subprocess.run(
         [*as_pid_1, sys.executable, "-m", "agent", "exec", "--", "sh", "-c", script],

@@ -49,7 +49,7 @@ print(got.count(counted))
 """
 """Counts one signal until SIGTERM, which every wrapper hands on, and a little longer: the kernel keeps no order among pending signals."""
 SETTLED = "until [ -e ready ] && grep -q '^State:.S' /proc/$p/status; do sleep 0.02; done"
-"""Waits for the command, and for its wrapper: timeout(1) hands no signal on before it has got the command's number from fork(2)."""
+"""Waits for the command, and for its wrapper: timeout(1) hands no signal on before fork(2) has returned the command's number."""
 MASKED = """
 import os, signal, sys
 how, numbers, *command = sys.argv[1:]
@@ -86,7 +86,7 @@ open("kept/daemon", "w").write("to its end")
 
 
 class Situation(NamedTuple):
-    """What is tried."""
+    """A script to try."""
 
     script: str
     unlike: str = ""
@@ -239,7 +239,7 @@ AT_ONCE = 8
 
 @pytest.fixture(scope="module")
 def found(request, tmp_path_factory):
-    """What came of each situation that is asked for, with each wrapper; the others are tried while one is judged."""
+    """Try each situation that is asked for with each wrapper; the others are tried while one is judged."""
     asked = {
         item.callspec.id: item.callspec.params for item in request.session.items if item.path == request.path and hasattr(item, "callspec")
     }

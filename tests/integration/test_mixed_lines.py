@@ -75,7 +75,7 @@ print(number)
 def test_a_hundred_thousand_mixed_lines_arrive_complete_in_order_and_soon(tmp_path):
     """Each line's number comes out once, a record's lines in order, and none later than the stated age after it was written.
 
-    The time in which the agent was ready to run, and the machine ran something else, is no delay of the agent's.
+    The time in which the agent was ready to run, and the machine ran something else, is not counted.
     """
     log = tmp_path / "app.log"
     log.touch()
@@ -109,7 +109,7 @@ def test_a_hundred_thousand_mixed_lines_arrive_complete_in_order_and_soon(tmp_pa
 
 
 def text(record: LogRecord) -> str:
-    """What a record says, a traceback in place of its exception."""
+    """The text of a record, a traceback in place of its exception."""
     body = str(record.body.string_value)
     stack = next((one.value.string_value for one in record.attributes if one.key == "exception.stacktrace"), "")
     return f"{'' if body.startswith('ValueError: ') else body} {stack}"

@@ -65,7 +65,7 @@ def numbers(server):
 
 
 def stopped(agent):
-    """What the agent said at its end: (pending records, unread bytes)."""
+    """The last report of the agent: (pending records, unread bytes)."""
     (last,) = (one for one in agent.events() if one["event"] == "agent stopped")
     return last["pending"], last["unread_bytes"]
 

@@ -51,7 +51,7 @@ def output(*pieces, **options):
 
 
 async def well():
-    """How a command ends that has no fault."""
+    """The end of a command without an error."""
     return Exit(0)
 
 
@@ -83,7 +83,7 @@ async def test_a_line_without_an_end_is_cut_and_counted(monkeypatch):
 
 
 async def test_a_gap_is_counted_and_nothing_is_joined_over_it():
-    """The line before the gap is a record as far as it goes, the one behind it begins anew, at its own offset."""
+    """The line before the gap is a record as far as it goes; the one behind it begins at its own offset."""
     sink = await collect(b"one\nhalf of", Piece(b"five\n", lost=3, skipped=20), b"six\n")
 
     assert told(sink) == [("one", 0), ("half of", 4), ("five", 31), ("six", 36)]
@@ -99,7 +99,7 @@ async def test_what_was_not_passed_on_is_a_record_and_is_counted():
 
 
 async def test_a_gap_ends_a_traceback():
-    """What follows a gap is no part of a traceback before it."""
+    """Lines behind a gap do not belong to a traceback before it."""
     sink = await collect(TRACEBACK[:60], Piece(b"    later()\n", lost=1, skipped=9))
 
     assert [body.strip() for body, _ in told(sink)] == ["Traceback (most recent call last):", 'File "a.py", line 1, in', "later()"]
@@ -152,7 +152,7 @@ def test_every_way_to_end_has_a_name_and_a_code(returncode, words, code):
 
 @pytest.mark.parametrize(("command", "code"), [(("/no/such/program",), 127), (("/etc/passwd",), 126), (("a\0b",), 126)])
 async def test_a_command_that_cannot_start_leaves_nothing_open(command, code):
-    """It is told with the code a shell gives, and no pipe stays behind."""
+    """It is reported with the code of a shell, and no pipe stays open."""
     before = os.listdir("/proc/self/fd")
 
     with pytest.raises(StartError, match=command[0][:2]) as raised:
@@ -163,7 +163,7 @@ async def test_a_command_that_cannot_start_leaves_nothing_open(command, code):
 
 @pytest.mark.parametrize("missing", ["relay-1", "relay-2"])
 async def test_without_a_thread_for_its_output_the_command_is_not_started(monkeypatch, missing):
-    """Whoever falls back on running it without us would start it a second time; nothing stays open."""
+    """A caller that then runs it without the agent would start it a second time; nothing stays open."""
     real = threading.Thread.start
 
     def start(thread):
@@ -182,7 +182,7 @@ async def test_without_a_thread_for_its_output_the_command_is_not_started(monkey
 
 
 class Process:
-    """A process that exists no more."""
+    """A process that has ended."""
 
     pid, returncode = 1, None
 
@@ -204,7 +204,7 @@ async def ended(returncode, *asked):
 
 
 async def test_the_last_record_says_how_it_ended_and_whether_it_was_asked_to(monkeypatch):
-    """A signal that was handed on is a wish, and nothing is handed on after the end."""
+    """A signal that was handed on is a request, and nothing is handed on after the end."""
     child, sink, sent = started(), Sink(), []
     monkeypatch.setattr(os, "kill", lambda *asked: sent.append(asked))
 
@@ -227,7 +227,7 @@ async def test_the_last_record_says_how_it_ended_and_whether_it_was_asked_to(mon
     ],
 )
 async def test_a_planned_end_is_no_error_whoever_planned_it(returncode, severity, requested):
-    """SIGTERM and SIGINT from outside, past us, end a process as its supervisor wishes."""
+    """SIGTERM and SIGINT that others send end a process as its supervisor has planned."""
     record = await ended(returncode)
 
     assert (record.severity_text, record.attributes.get("process.exit.requested")) == (severity, requested)
@@ -257,7 +257,7 @@ async def test_an_end_that_somebody_else_waited_for_is_unknown_and_no_success():
 
 
 async def test_the_end_of_its_output_is_not_the_end_of_it():
-    """A command may close its outputs and go on; silent it is when it has ended as well, whichever comes first."""
+    """A command may close its outputs and continue; it is silent when it has ended as well, in either order."""
     for steps in (("out", "out", "end"), ("end", "out", "out"), ("out", "end", "out")):
         child, heard = started(), []
         child._outputs = [Mock(relay=Mock(ended=asyncio.Event())) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""What a command left behind: handed over to a process of its own, and counted."""
+"""Processes that a command left behind: their pipe is handed over to a process of its own, and their lines are counted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_what_cannot_be_handed_over_leaves_nothing_locked_or_open(tmp_path, monk
 
 
 def passed_on(*chunks):
-    """What arrives of chunks written into the pipe of a process that passes on, to its end."""
+    """Write chunks into the pipe of a process that passes on; return everything that arrives."""
     source, writer = os.pipe()
     out, sink = os.pipe()
     assert hand_over(source, sink, None)

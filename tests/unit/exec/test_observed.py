@@ -78,7 +78,7 @@ async def test_a_mistake_in_collecting_neither_ends_the_agent_nor_the_commands_o
 
 
 def test_a_signal_that_ends_nothing_is_forgotten_before_the_start():
-    """SIGUSR1 has nobody to mean anything to yet."""
+    """There is no command yet that SIGUSR1 could mean something to."""
     causes = []
     command = observed("true", stop=causes.append)
 
@@ -111,7 +111,7 @@ def test_a_signal_is_handed_on_unless_the_terminal_has_done_so(by_terminal, same
 
 
 def test_a_command_that_runs_as_another_user_is_told_of(monkeypatch):
-    """`sudo` takes no signal of ours: that is said, and nothing breaks."""
+    """`sudo` accepts no signal from us: that is reported, and nothing breaks."""
     host, told = make_context("child"), []
     monkeypatch.setattr(type(host.telemetry), "emit", lambda _self, event: told.append(event))
     command = observed("app", context=host)
@@ -124,7 +124,7 @@ def test_a_command_that_runs_as_another_user_is_told_of(monkeypatch):
 
 
 def test_without_the_agent_the_exit_code_comes_back_whatever_was_inherited():
-    """Whoever starts us may ignore SIGCHLD, and we with it; then nothing could be waited for."""
+    """A launcher may ignore SIGCHLD, and we with it; then wait(2) would return no status."""
     former = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         assert unobserved.see_to_its_end(None, ["sh", "-c", "exit 3"], Mock()) == 3
@@ -171,7 +171,7 @@ class Ended:
 
 
 async def test_a_store_that_is_stuck_does_not_hold_the_end_up(monkeypatch):
-    """After a while what is left is given up, told and counted; the command's code comes back."""
+    """After a while the rest is given up, reported and counted; the command's code comes back."""
     monkeypatch.setattr(module, "STORING", 0.02)
     monkeypatch.setattr(module, "COUNTING", 0.02)
     host, causes = make_context("child"), []

@@ -1,4 +1,4 @@
-"""What is passed on, what is kept of it, and what is given up."""
+"""The bytes that are passed on, those that are kept, and those that are given up."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_line_longer_than_all_room_is_one_line():
 
 
 def test_a_line_without_an_end_counts_at_the_end():
-    """What was given up of it is a line that is not whole, though no line end ever comes."""
+    """The given up part of it is a line that is not whole, though no line end ever comes."""
     backlog = Backlog(50)
     for _ in range(4):
         backlog.put(b"x" * 20)
@@ -190,7 +190,7 @@ async def test_a_collector_that_goes_on_is_waited_for(pipes):
 
 
 async def test_finish_takes_what_the_pipe_holds_although_it_stays_open(pipes):
-    """The last bytes are collected; what somebody else writes later is passed on only."""
+    """The last bytes are collected; later output of other processes is passed on only."""
     one = pipes()
     os.write(one.write, b"last")
     one.relay.finish()
@@ -202,7 +202,7 @@ async def test_finish_takes_what_the_pipe_holds_although_it_stays_open(pipes):
 
 
 async def test_finish_waits_for_a_reader_that_is_slow(pipes, monkeypatch):
-    """What the writer wrote before its end is passed on whole, however long our own reader takes."""
+    """All output before the end is passed on, however long our own reader takes."""
     one = pipes()
     fcntl.fcntl(one.sink, fcntl.F_SETPIPE_SZ, 4096)
     data = os.urandom(30_000)
@@ -217,7 +217,7 @@ async def test_finish_waits_for_a_reader_that_is_slow(pipes, monkeypatch):
 
 
 async def test_what_a_full_disk_or_a_gone_reader_does_not_take_is_kept_and_counted(pipes, monkeypatch):
-    """The writer goes on; lines that are not there, or not whole, are counted each once, the last one without an end as well."""
+    """The writer continues; lines that are missing or not whole are counted once each, also the last one without an end."""
     room = iter([3, errno.ENOSPC, 100, errno.EPIPE])
     one = pipes()
 
@@ -246,7 +246,7 @@ async def test_abandoned_it_passes_on_and_keeps_nothing(pipes):
     one = pipes()
     os.write(one.write, b"one\ntwo\nthr")
     assert await one.passed(11) == b"one\ntwo\nthr"
-    while not one.relay._backlog:  # noqa: ASYNC110 - the thread tells nobody
+    while not one.relay._backlog:  # noqa: ASYNC110 - the thread has no event for it
         await asyncio.sleep(0.001)
     waiting = one.relay.abandon()
     os.write(one.write, b"ee\n")
@@ -255,11 +255,11 @@ async def test_abandoned_it_passes_on_and_keeps_nothing(pipes):
 
 
 async def test_abandoned_it_counts_a_line_of_which_the_beginning_is_gone(pipes):
-    """What was given up of a line whose end has not come is a lost line, too."""
+    """A line whose beginning was given up, and whose end has not come, is a lost line, too."""
     one = pipes(room=8, patience=0.0)
     os.write(one.write, b"one\n" + b"x" * 20)
     assert await one.passed(24) == b"one\n" + b"x" * 20
-    while not one.relay._backlog._gone.is_open:  # noqa: ASYNC110 - the thread tells nobody
+    while not one.relay._backlog._gone.is_open:  # noqa: ASYNC110 - the thread has no event for it
         await asyncio.sleep(0.001)
 
     assert one.relay.abandon() == 2
@@ -286,7 +286,7 @@ async def test_relays_into_one_file_write_into_no_line_of_the_other(pipes, monke
 
 
 async def test_a_line_without_an_end_keeps_no_other_waiting(pipes):
-    """A prompt is passed on at once, and the turn is over."""
+    """A prompt is passed on at once, and the turn ends."""
     turn = threading.Lock()
     one = pipes(turn=turn)
     os.write(one.write, b"password: ")
@@ -309,7 +309,7 @@ async def test_closed_it_leaves_nothing(pipes):
 
 
 def test_a_non_blocking_output_gets_every_byte():
-    """When our stdout was made non-blocking by whoever shares it, bytes are waited for, not dropped."""
+    """When another process that shares our stdout has made it non-blocking, bytes are waited for, not dropped."""
     read, write = os.pipe()
     fcntl.fcntl(write, fcntl.F_SETFL, os.O_NONBLOCK)
     data, got = os.urandom(1 << 20), []
@@ -330,7 +330,7 @@ def test_a_non_blocking_output_gets_every_byte():
 
 
 async def test_a_trickle_is_taken_together():
-    """Who lingers gets what comes meanwhile in one piece, and at the end waits for nothing more."""
+    """A collector that lingers gets later bytes in the same piece, and at the end waits for nothing more."""
     source, writer = os.pipe()
     relay = Relay(source, os.open(os.devnull, os.O_WRONLY), room=1 << 20, patience=1.0)
     relay.start()

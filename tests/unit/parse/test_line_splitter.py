@@ -31,7 +31,7 @@ def test_the_end_of_a_line_may_be_another_byte():
 
 
 def test_places_go_on_behind_a_gap():
-    """What was lost counts, so that a place stays the distance from the stream's beginning."""
+    """Lost bytes count, so that a place stays the distance from the stream's beginning."""
     splitter = LineSplitter(100)
 
     assert splitter.feed(b"one\nhal") == [(0, b"one")]

@@ -44,7 +44,7 @@ def test_nothing_complete_is_no_batch():
 
 
 def test_an_open_record_is_flushed_when_it_is_quiet():
-    """Its line may go on all the same."""
+    """Its line may still be continued."""
     one = stream()
     one.feed(TRACEBACK + b'{"event": "on', 0)
     assert (len(one.batches), one.patience) == (0, 0.2)
@@ -79,7 +79,7 @@ def test_counts_are_in_the_next_batch_and_in_one_alone():
 
 
 def test_a_gap_ends_the_line_and_the_record_before_it():
-    """What follows is joined to neither, and its place counts what was lost."""
+    """Later lines are joined to neither, and their places count the lost bytes."""
     one = stream()
     one.feed(TRACEBACK + b"hal", 0)
     one.skip(100, 0)

@@ -117,7 +117,7 @@ async def stopped(source, sink):
 
 
 async def test_what_is_held_at_the_end_is_stored(pipe):
-    """Half a line and an open traceback are records, and so is what the pipe held by then, though nobody had read it."""
+    """Half a line and an open traceback are records, and so is the unread content of the pipe."""
     read, write = pipe
     source, sink = make(read, quiet=60), Sink()
     os.write(write, TRACEBACK)
@@ -132,7 +132,7 @@ async def test_what_is_held_at_the_end_is_stored(pipe):
 
 
 async def test_a_reload_goes_on_within_the_line_and_the_traceback(pipe):
-    """What the configuration before held is neither lost nor cut: the next one has the rest."""
+    """The line and the record of the configuration before are neither lost nor cut: the next one has the rest."""
     read, write = pipe
     sink, first, second, third = Sink(), make(read, quiet=60), make(read, quiet=60), make(read, quiet=60)
     os.write(write, b"one\n" + TRACEBACK[:70])
@@ -150,7 +150,7 @@ async def test_a_reload_goes_on_within_the_line_and_the_traceback(pipe):
 
 
 async def test_a_reload_with_another_format_closes_what_the_old_one_had_open(pipe):
-    """The open record is the old format's last; the line goes on."""
+    """The open record is the old format's last; the line continues."""
     read, write = pipe
     sink, first, second = Sink(), make(read, quiet=60), make(read, format="logfmt")
     os.write(write, TRACEBACK + b"msg=")
