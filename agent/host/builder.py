@@ -52,8 +52,6 @@ class Builder:
         pipeline.sources += [self._source(entry) for entry in settings.sources]
         pipeline.samplers += [self._sampler(entry) for entry in settings.samplers]
         pipeline.probes += [self._probe(entry) for entry in settings.probes]
-        looking = [*(poller.sampler for poller in pipeline.samplers), *(poller.probe for poller in pipeline.probes)]
-        self.taps += [one.stored for one in looking if isinstance(one, Tapping)]
         if pipeline.issues is not None:
             pipeline.issues.monitors.watch(pipeline.probes)
         if any(isinstance(poller.sampler, Observing) for poller in pipeline.samplers):
@@ -119,26 +117,28 @@ class Builder:
             poller.planned = observer.ended_in_order
 
     def _source(self, entry: Entry) -> RunningSource:
-        source = cast("Source", _make(Kind.SOURCE, entry, self.context(entry.name)))
+        source = cast("Source", self._make(Kind.SOURCE, entry, self.context(entry.name)))
         return RunningSource(
             entry.name, entry.type, source, self.intake(entry.name, replayable=source.replayable, verbatim=isinstance(source, Verbatim))
         )
 
     def _sampler(self, entry: SamplerEntry) -> SamplerPoller:
         context = self._storing(entry.name)
-        return SamplerPoller(cast("Sampler", _make(Kind.SAMPLER, entry, context)), context, entry.interval)
+        return SamplerPoller(cast("Sampler", self._make(Kind.SAMPLER, entry, context)), context, entry.interval)
 
     def _probe(self, entry: ProbeEntry) -> ProbePoller:
         context = self._storing(entry.name)
-        return ProbePoller(cast("Probe", _make(Kind.PROBE, entry, context)), context, interval=entry.interval, timeout=entry.timeout)
+        return ProbePoller(cast("Probe", self._make(Kind.PROBE, entry, context)), context, interval=entry.interval, timeout=entry.timeout)
 
     def _exporter(self, entry: Entry) -> Exporter:
-        return cast("Exporter", _make(Kind.EXPORTER, entry, self.context(entry.name, Owner.EXPORTER)))
+        return cast("Exporter", self._make(Kind.EXPORTER, entry, self.context(entry.name, Owner.EXPORTER)))
+
+    def _make(self, kind: Kind, entry: Entry, context: Context) -> object:
+        made = load(kind, entry.type)(entry.options, context)
+        if isinstance(made, Tapping):
+            self.taps.append(made.stored)
+        return made
 
     def _storing(self, name: str, *, replayable: bool = False) -> Context:
         """The context of a component that may store records though it is not a source."""
         return replace(self.context(name), emit=self.intake(name, replayable=replayable).emit)
-
-
-def _make(kind: Kind, entry: Entry, context: Context) -> object:
-    return load(kind, entry.type)(entry.options, context)
