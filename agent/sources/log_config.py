@@ -12,7 +12,7 @@ from agent.component import ComponentConfig
 from agent.options import Duration, Interval, OptionError, Size, local_path
 from agent.parse.format_name import FormatName  # noqa: TC001 - pydantic reads it
 from agent.tail.names import compile_glob, glob_root
-from agent.tail.table import Options
+from agent.tail.table import TailOptions
 
 
 def _absolute(path: str) -> str:
@@ -71,10 +71,10 @@ class LogFilesConfig(ComponentConfig):
     """How often a gzip file's size its content may be, beyond the first MiB."""
 
 
-def options(config: LogFilesConfig) -> Options:
+def options(config: LogFilesConfig) -> TailOptions:
     """The options of the follower: those of the same names, with links in directories resolved."""
     roots = [os.path.realpath(glob_root(pattern)) for pattern in config.include]
-    given = config.model_dump(include={one.name for one in fields(Options)})
+    given = config.model_dump(include={one.name for one in fields(TailOptions)})
     given["allowed_roots"] = (*roots, *map(os.path.realpath, config.allowed_roots))
     given["rotated_to"] = tuple(map(os.path.realpath, config.rotated_to))
-    return Options(**given, from_end=config.start_at == "end")
+    return TailOptions(**given, from_end=config.start_at == "end")

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from agent.parse.format_name import FormatName
     from agent.record import Value
-    from agent.tail.stream import Stream
+    from agent.tail.content import Content
 
 _PARSERS: Final = 1000
 """Parsers kept; those of more files are made again and again."""
 
 
-class Draft:
+class BatchDraft:
     """Records, positions and drops of the next batch."""
 
     def __init__(self) -> None:
@@ -61,40 +61,40 @@ class Parsers:
 
     def __init__(self, format: FormatName) -> None:  # noqa: A002 - as in the configuration
         self._format = format
-        self._known: dict[Stream, tuple[Parser, Origin]] = {}
+        self._known: dict[Content, tuple[Parser, Origin]] = {}
 
-    def of(self, stream: Stream) -> tuple[Parser, Origin]:
+    def of(self, content: Content) -> tuple[Parser, Origin]:
         """They are made from the stored position where they are not at hand."""
-        known = self._known.get(stream)
+        known = self._known.get(content)
         if known is None:
-            state = stream.saved.parser
+            state = content.saved.parser
             parser = Parser.from_state(state, self._format) if state else Parser(self._format)
-            known = self._known[stream] = parser, origin_of(stream)
+            known = self._known[content] = parser, origin_of(content)
         return known
 
-    def close_silently(self, stream: Stream) -> tuple[Parser, Origin]:
+    def close_silently(self, content: Content) -> tuple[Parser, Origin]:
         """A parser that has learned the same, with nothing open."""
-        parser, origin = self.of(stream)
-        known = self._known[stream] = Parser.from_state(parser.state(), self._format), origin
+        parser, origin = self.of(content)
+        known = self._known[content] = Parser.from_state(parser.state(), self._format), origin
         return known
 
-    def spare(self, kept: Collection[Stream]) -> None:
+    def spare(self, kept: Collection[Content]) -> None:
         """Keep only these if there are many: what the others have learned is in their positions."""
         if len(self._known) > _PARSERS:
-            self._known = {stream: known for stream, known in self._known.items() if stream in kept}
+            self._known = {content: known for content, known in self._known.items() if content in kept}
 
-    def forget(self, streams: Mapping[str, Stream]) -> None:
+    def forget(self, contents: Mapping[str, Content]) -> None:
         """Keep only those of known contents."""
-        self._known = {stream: known for stream, known in self._known.items() if stream.key in streams}
+        self._known = {content: known for content, known in self._known.items() if content.key in contents}
 
 
-def origin_of(stream: Stream) -> Origin:
+def origin_of(content: Content) -> Origin:
     """Where the records of a content come from, in the terms of the OpenTelemetry semantic conventions (attributes `log.file.*`)."""
     attributes: dict[str, Value] = {
-        LOG_FILE_PATH: printable(stream.name),
-        "log.file.name": printable(os.path.basename(stream.name)),
+        LOG_FILE_PATH: printable(content.name),
+        "log.file.name": printable(os.path.basename(content.name)),
     }
-    if stream.home != stream.name:
-        attributes["log.file.path_resolved"] = printable(stream.home)
-        attributes["log.file.name_resolved"] = printable(os.path.basename(stream.home))
-    return Origin(stream.key, attributes, of_log_path(stream.name, stream.home))
+    if content.home != content.name:
+        attributes["log.file.path_resolved"] = printable(content.home)
+        attributes["log.file.name_resolved"] = printable(os.path.basename(content.home))
+    return Origin(content.key, attributes, of_log_path(content.name, content.home))

@@ -18,7 +18,7 @@ from agent.crash import crash_point
 from agent.sources.log_batches import LINGER, Batches
 from agent.sources.log_config import LogFilesConfig, options
 from agent.sources.log_reports import Reporter, doubts
-from agent.tail.stream import State
+from agent.tail.content import ContentState
 from agent.tail.tail import Tail
 from agent.tail.unreadable import Unreadable
 
@@ -97,7 +97,7 @@ class LogFiles:
         tail = await self._committed()
         try:
             tail.look(self._context.clock.monotonic())
-            behind = [stream.lag() for stream in tail.table.streams.values() if stream.state is not State.LOST]
+            behind = [content.lag() for content in tail.table.contents.values() if content.state is not ContentState.LOST]
         finally:
             tail.close()
         return Unread(sum(behind), len(list(filter(None, behind))))

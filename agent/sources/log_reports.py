@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from agent.metrics import Kind, Metric, Observation
 from agent.record import Drop
+from agent.tail.content import ContentState
 from agent.tail.discover import survey
 from agent.tail.names import glob_root, printable
-from agent.tail.stream import State
 from agent.tail.unreadable import groups, remedy, sentences
 from agent.telemetry import Event, Level
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from agent.component import Context
     from agent.record import Batch
-    from agent.tail.table import Notice
+    from agent.tail.table import FileNotice
     from agent.tail.tail import Tail
 
 FILES: Final = Metric("outrider.files.events", Kind.COUNTER, "{event}", "Files found, rotated, truncated and lost, as a source saw them.")
@@ -115,12 +115,12 @@ class Reporter:
         """The source follows nothing any more."""
         self._context.metrics.publish(self._context.name, ())
 
-    def notices(self, notices: Iterable[Notice]) -> None:
+    def notices(self, notices: Iterable[FileNotice]) -> None:
         """Report what happened to files."""
         for notice in notices:
             self._context.telemetry.emit(self._event(notice))
 
-    def _event(self, notice: Notice) -> Event:
+    def _event(self, notice: FileNotice) -> Event:
         path = printable(notice.path)
         if notice.event == "found":
             return FileFound(self._context.name, path)
@@ -188,7 +188,7 @@ def _nearest(glob: str) -> str:
 
 def figures(tail: Tail, source: str) -> list[Observation]:
     """What is followed, and how far behind we are."""
-    states = Counter(str(stream.state) for stream in tail.table.streams.values())
-    followed = [Observation(FILES_FOLLOWED, states[state], {"source": source, "state": state}) for state in State]
-    behind = sum(stream.lag() for stream in tail.table.streams.values() if stream.state is not State.LOST)
+    states = Counter(str(content.state) for content in tail.table.contents.values())
+    followed = [Observation(FILES_FOLLOWED, states[state], {"source": source, "state": state}) for state in ContentState]
+    behind = sum(content.lag() for content in tail.table.contents.values() if content.state is not ContentState.LOST)
     return [*followed, Observation(FILES_OPEN, len(tail.pool), {"source": source}), Observation(BYTES_BEHIND, behind, {"source": source})]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from agent.tail.content import LOOKED_AT, not_text
-from agent.tail.decide import Candidate
+from agent.tail.content import ContentState
+from agent.tail.decide import FileCandidate
 from agent.tail.names import is_gzip, possible_bases, without_gzip
-from agent.tail.open import Found, NotRegularError, first_bytes, found, resolve
-from agent.tail.stream import State
+from agent.tail.open import FileStatus, NotRegularError, first_bytes, found, resolve
+from agent.tail.text_encoding import LOOKED_AT, not_text
 from agent.tail.unreadable import NOT_REGULAR, NOT_TEXT
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from agent.tail.archives import Archives
     from agent.tail.discover import Globs, Listing, Listings
-    from agent.tail.table import Options, Table
+    from agent.tail.table import ContentTable, TailOptions
 
 
-def regular(path: str) -> Found | None:
+def regular(path: str) -> FileStatus | None:
     """A regular file at a path, not following a link; None if there is none."""
     try:
         status = os.stat(path, follow_symlinks=False)
@@ -42,7 +42,7 @@ def _why_not_text(path: str) -> str:
 class Candidates:
     """Finds them in directories as last read."""
 
-    def __init__(self, table: Table, globs: Globs, listings: Listings, archives: Archives, options: Options) -> None:
+    def __init__(self, table: ContentTable, globs: Globs, listings: Listings, archives: Archives, options: TailOptions) -> None:
         self._table = table
         self._globs = globs
         self._listings = listings
@@ -56,7 +56,7 @@ class Candidates:
         self.moving: set[str] = set()
         """Homes beside which names changed between the reading of the directory and the question what lies there."""
 
-    def find(self, directories: Iterable[str]) -> list[Candidate]:
+    def find(self, directories: Iterable[str]) -> list[FileCandidate]:
         """All that there are in these directories."""
         directories = list(directories)
         self.moving.clear()
@@ -67,8 +67,8 @@ class Candidates:
                 candidates += self._beside(self._listings.get(directory), known)
         return candidates
 
-    def _included(self, directories: Iterable[str]) -> list[Candidate]:
-        candidates: dict[tuple[int, int], Candidate] = {}
+    def _included(self, directories: Iterable[str]) -> list[FileCandidate]:
+        candidates: dict[tuple[int, int], FileCandidate] = {}
         for directory in directories:
             listing = self._listings.get(directory)
             for path in self._unknown_names(listing):
@@ -76,10 +76,10 @@ class Candidates:
                 if file is not None and self._is_stale(listing, path, file):
                     self._look_again(path, self._home_of(path, file))
                 elif file is not None and file.id not in candidates:  # another name of a file is not another file
-                    candidates[file.id] = Candidate(file, path, self._home_of(path, file), included=True)
+                    candidates[file.id] = FileCandidate(file, path, self._home_of(path, file), included=True)
         return list(candidates.values())
 
-    def _home_of(self, path: str, file: Found) -> str:
+    def _home_of(self, path: str, file: FileStatus) -> str:
         """Where the live file is that this one was, or is to be: also in the directory above, or one that rotates into this one."""
         home = self._table.homes.of(path, file.path)
         if home in self._table.by_home:
@@ -89,7 +89,7 @@ class Candidates:
         served = [one for one in self._archives.served(directory) if one != directory]
         return next((known for one in served for base in bases if (known := os.path.join(one, base)) in self._table.by_home), home)
 
-    def _is_stale(self, listing: Listing, path: str, file: Found) -> bool:
+    def _is_stale(self, listing: Listing, path: str, file: FileStatus) -> bool:
         """Whether a name leads to another file than when the directory was read: what came between is to be found first.
 
         On some file systems the two never agree; so they are believed the second time.
@@ -111,7 +111,7 @@ class Candidates:
             if not entry.is_dir and self._globs.match(path):
                 yield path
 
-    def _admit(self, path: str) -> Found | None:
+    def _admit(self, path: str) -> FileStatus | None:
         """The file behind a name, if it may be read and is not known."""
         try:
             status = found(path, os.stat(path))
@@ -133,9 +133,9 @@ class Candidates:
             return None
         return file
 
-    def _is_known(self, file: Found) -> bool:
+    def _is_known(self, file: FileStatus) -> bool:
         known = self._table.by_id.get(file.id)
-        if known is not None and known.state is State.HELD:  # it has a name again
+        if known is not None and known.state is ContentState.HELD:  # it has a name again
             self._table.move(known, known.place._replace(path=os.path.realpath(file.path)))
         return known is not None
 
@@ -144,7 +144,7 @@ class Candidates:
         event = "not_regular" if isinstance(error, NotRegularError) else "unreadable"
         self._table.unreadable.note(path, event, error.strerror or str(error))
 
-    def _beside(self, listing: Listing, known: set[str]) -> Iterator[Candidate]:
+    def _beside(self, listing: Listing, known: set[str]) -> Iterator[FileCandidate]:
         """Files that no glob asks for, but that look like rotated ones of what is followed."""
         for path, home in list(self.rotated(listing)):
             if path in known or self._globs.match(path):
@@ -160,7 +160,7 @@ class Candidates:
                 is_foreign = (
                     os.path.dirname(home) != listing.path and os.path.basename(home) in listing.entries
                 )  # it has a live file of its own
-                yield Candidate(status, name, home, included=False, may_begin=not is_foreign)
+                yield FileCandidate(status, name, home, included=False, may_begin=not is_foreign)
 
     def _look_again(self, path: str, home: str) -> None:
         self.moving.add(home)
@@ -168,7 +168,7 @@ class Candidates:
 
     def rotated(self, listing: Listing) -> Iterator[tuple[str, str]]:
         """Paths that look rotated and that hold nothing known, with the home they were rotated from."""
-        losers = {stream.home for stream in self._table.lost}
+        losers = {content.home for content in self._table.lost}
         for name, home in self._names(listing):
             id_ = listing.device, listing.entries[name].inode
             path = os.path.join(listing.path, name)

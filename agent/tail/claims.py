@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.tail.archives import Archives
+    from agent.tail.content import Content
     from agent.tail.copies import CommonHeads
-    from agent.tail.decide import Candidate, Row
+    from agent.tail.decide import FileCandidate, Row
     from agent.tail.pool import Pool
-    from agent.tail.reader import Reader
-    from agent.tail.stream import Stream
+    from agent.tail.reader import ContentReader
 
 
 class Claim(NamedTuple):
@@ -32,33 +32,33 @@ class Claim(NamedTuple):
     """Bytes of the content in which they are the same, as far as can be seen."""
     order: int
     """Which of the files it is, oldest first."""
-    stream: Stream
-    candidate: Candidate
+    content: Content
+    candidate: FileCandidate
     row: Row
     size: int | None
     """Of the file's content; None where it would take too long to find out."""
 
     def rank(self) -> tuple[bool, int, int, int]:
         """Sort key: what matches furthest comes first, and what decides nothing last."""
-        return not self.row.is_same, -self.matched, self.order, self.stream.serial
+        return not self.row.is_same, -self.matched, self.order, self.content.serial
 
 
 class _Lost:
     """The lost contents, by what a file may show of them: with many files, not each can be compared with each."""
 
-    def __init__(self, streams: Iterable[Stream]) -> None:
-        self._by_home: dict[str, list[Stream]] = defaultdict(list)
-        self._by_inode: dict[int, list[Stream]] = defaultdict(list)
-        self._by_head: dict[Digest, list[Stream]] = defaultdict(list)
-        for stream in streams:
-            self._by_home[stream.home].append(stream)
-            self._by_inode[stream.place.inode].append(stream)
-            if stream.head.length == HEAD:
-                self._by_head[stream.head].append(stream)
+    def __init__(self, contents: Iterable[Content]) -> None:
+        self._by_home: dict[str, list[Content]] = defaultdict(list)
+        self._by_inode: dict[int, list[Content]] = defaultdict(list)
+        self._by_head: dict[Digest, list[Content]] = defaultdict(list)
+        for content in contents:
+            self._by_home[content.home].append(content)
+            self._by_inode[content.place.inode].append(content)
+            if content.head.length == HEAD:
+                self._by_head[content.head].append(content)
 
-    def of(self, candidate: Candidate, homes: Iterable[str], head: bytes) -> Iterable[Stream]:
+    def of(self, candidate: FileCandidate, homes: Iterable[str], head: bytes) -> Iterable[Content]:
         """What a file may hold: by place and name, by inode, or, if a glob asks for it, by the first bytes."""
-        found = [stream for home in homes for stream in self._by_home.get(home, ())]
+        found = [content for home in homes for content in self._by_home.get(home, ())]
         found += self._by_inode.get(candidate.found.inode, ())
         if candidate.included and len(head) == HEAD:
             found += self._by_head.get(Digest.of(head), ())
@@ -73,31 +73,33 @@ class Claims:
         self._archives = archives
         self._heads = heads
         self._lost = _Lost(())
-        self._mistaken: set[tuple[Stream, tuple[int, int]]] = set()
+        self._mistaken: set[tuple[Content, tuple[int, int]]] = set()
         """Files that looked like a lost content but were not."""
 
-    def was_mistaken(self, stream: Stream) -> None:
+    def was_mistaken(self, content: Content) -> None:
         """A file was taken for a lost content, and is not."""
-        self._mistaken.add((stream, stream.place.id))
+        self._mistaken.add((content, content.place.id))
 
-    def begin(self, lost: Iterable[Stream]) -> None:
+    def begin(self, lost: Iterable[Content]) -> None:
         """Begin with these contents."""
         self._lost = _Lost(lost)
 
-    def of(self, candidate: Candidate, order: int) -> list[Claim]:
+    def of(self, candidate: FileCandidate, order: int) -> list[Claim]:
         """The lost contents that a file may hold, and those that it may not although it begins with what was read of them."""
         claims = []
         homes = self._homes(candidate.found.path)
         with closing(self._pool.open(candidate.place)) as reader:
             end = end_of(reader, candidate.found.size)
             generation = inode_generation(reader.fd)
-            for stream in self._lost.of(candidate, homes, reader.read(0, HEAD)):
-                if self._may_hold(stream, candidate, generation):
-                    pair = self._compare(stream, candidate, reader, end, generation)
-                    pair = pair._replace(is_rotated=pair.is_rotated and stream.home in homes)
-                    row = decide(self._with_head(pair, stream, candidate))
+            for content in self._lost.of(candidate, homes, reader.read(0, HEAD)):
+                if self._may_hold(content, candidate, generation):
+                    pair = self._compare(content, candidate, reader, end, generation)
+                    pair = pair._replace(is_rotated=pair.is_rotated and content.home in homes)
+                    row = decide(self._with_head(pair, content, candidate))
                     if row.is_same or row.is_ambiguous:
-                        claims.append(Claim(min(stream.offset, stream.offset if end is None else end), order, stream, candidate, row, end))
+                        claims.append(
+                            Claim(min(content.offset, content.offset if end is None else end), order, content, candidate, row, end)
+                        )
         return claims
 
     def _homes(self, path: str) -> list[str]:
@@ -106,67 +108,67 @@ class Claims:
         bases = dict.fromkeys((name, without_gzip(name), *possible_bases(name)))
         return [os.path.join(served, base) for served in self._archives.served(directory) for base in bases]
 
-    def _may_hold(self, stream: Stream, candidate: Candidate, generation: int) -> bool:
+    def _may_hold(self, content: Content, candidate: FileCandidate, generation: int) -> bool:
         """Whether to compare them at all."""
-        if (stream, candidate.found.id) in self._mistaken:
+        if (content, candidate.found.id) in self._mistaken:
             return False
-        is_same_inode = candidate.found.id == stream.place.id and stream.place.generation in (0, generation)
-        return stream.cause is Cause.REMOVED or not is_same_inode  # what a file holds after it was emptied is no copy of what it held
+        is_same_inode = candidate.found.id == content.place.id and content.place.generation in (0, generation)
+        return content.cause is Cause.REMOVED or not is_same_inode  # what a file holds after it was emptied is no copy of what it held
 
-    def _compare(self, stream: Stream, candidate: Candidate, reader: Reader, end: int | None, generation: int) -> Pair:
+    def _compare(self, content: Content, candidate: FileCandidate, reader: ContentReader, end: int | None, generation: int) -> Pair:
         path, file = candidate.found.path, candidate.found
-        is_shorter = end is not None and end < stream.offset
-        is_same_inode = file.id == stream.place.id and stream.place.generation in (0, generation)
+        is_shorter = end is not None and end < content.offset
+        is_same_inode = file.id == content.place.id and content.place.generation in (0, generation)
         return Pair(
-            stream.offset,
-            is_equal=self._is_equal(stream, reader, end),
+            content.offset,
+            is_equal=self._is_equal(content, reader, end),
             is_shorter=is_shorter,
-            is_rotated=path != stream.home and has_rotated_name(stream.home, path) and not is_same_inode,
-            is_live=path == stream.home,
+            is_rotated=path != content.home and has_rotated_name(content.home, path) and not is_same_inode,
+            is_live=path == content.home,
             is_included=candidate.included and not is_same_inode,
-            is_back=stream.cause is Cause.REMOVED and _is_back(stream, candidate, generation),
-            is_emptied=is_shorter and end is not None and _is_just_emptied(stream, end),
-            is_older=file.mtime_ns <= stream.read_mtime_ns,
-            is_gone=stream.cause is not Cause.TRUNCATED,
-            has_ended=stream.cause is not Cause.TRUNCATED and stream.place.path != stream.home and stream.size <= stream.offset,
-            may_be_unread=may_be_unread(stream.place, stream.size, stream.mtime_ns, candidate),
+            is_back=content.cause is Cause.REMOVED and _is_back(content, candidate, generation),
+            is_emptied=is_shorter and end is not None and _is_just_emptied(content, end),
+            is_older=file.mtime_ns <= content.read_mtime_ns,
+            is_gone=content.cause is not Cause.TRUNCATED,
+            has_ended=content.cause is not Cause.TRUNCATED and content.place.path != content.home and content.size <= content.offset,
+            may_be_unread=may_be_unread(content.place, content.size, content.mtime_ns, candidate),
         )
 
-    def _is_equal(self, stream: Stream, reader: Reader, end: int | None) -> bool:
-        if not stream.offset:
+    def _is_equal(self, content: Content, reader: ContentReader, end: int | None) -> bool:
+        if not content.offset:
             return False
-        if end is not None and end < stream.offset:
-            return stream.may_begin_with(reader, end)
+        if end is not None and end < content.offset:
+            return content.may_begin_with(reader, end)
         if isinstance(reader, GzipReader):
-            return _may_be_compressed(stream, reader)
-        return stream.is_continued_by(reader)
+            return _may_be_compressed(content, reader)
+        return content.is_continued_by(reader)
 
-    def _with_head(self, pair: Pair, stream: Stream, candidate: Candidate) -> Pair:
+    def _with_head(self, pair: Pair, content: Content, candidate: FileCandidate) -> Pair:
         """The same with what only matters, and only is looked for, where something is equal."""
         if not pair.is_equal or pair.is_shorter or pair.read > COMPARED:
             return pair
         with closing(self._pool.open(candidate.place)) as reader:
             is_line = reader.read(0, pair.read).count(b"\n") <= 1
-            is_head = self._heads.is_head_of(stream, candidate, reader)
+            is_head = self._heads.is_head_of(content, candidate, reader)
         return pair._replace(is_line=is_line, is_head=bool(is_head), is_alone=is_head is None)
 
 
-def _is_back(stream: Stream, candidate: Candidate, generation: int) -> bool:
+def _is_back(content: Content, candidate: FileCandidate, generation: int) -> bool:
     """Whether a file that was gone is there again: moved away and back, or mounted anew under another device number."""
-    if candidate.found.inode != stream.place.inode:
+    if candidate.found.inode != content.place.inode:
         return False
-    return candidate.found.device != stream.place.device or is_same_file(stream.place, candidate.found.path, generation)
+    return candidate.found.device != content.place.device or is_same_file(content.place, candidate.found.path, generation)
 
 
-def _is_just_emptied(stream: Stream, end: int) -> bool:
+def _is_just_emptied(content: Content, end: int) -> bool:
     """Whether a file was emptied in its place just now, so that a copy which ends a little before what was read may be its."""
-    if stream.cause is not Cause.TRUNCATED or not stream.is_uncounted or stream.offset - end > COMPARED:
+    if content.cause is not Cause.TRUNCATED or not content.is_uncounted or content.offset - end > COMPARED:
         return False
-    return is_at(stream.home, stream)
+    return is_at(content.home, content)
 
 
-def _may_be_compressed(stream: Stream, reader: GzipReader) -> bool:
+def _may_be_compressed(content: Content, reader: GzipReader) -> bool:
     """Whether a compressed file may hold what was read: where the offset is far, or the compression goes on, the rest is compared later."""
-    if not stream.has_head(reader):
+    if not content.has_head(reader):
         return False
-    return stream.offset > NEAR or stream.is_continued_by(reader) or not (reader.read(stream.offset, 1) or reader.finished())
+    return content.offset > NEAR or content.is_continued_by(reader) or not (reader.read(content.offset, 1) or reader.finished())

@@ -1,97 +1,251 @@
-"""What the first bytes of a file say of all of it: in which encoding its text is, or that it is not text. Pure.
+"""One content, followed from file to file: where it is, how far it was read, and how to know it again.
 
-A byte order mark tells UTF-16 and UTF-32 (Unicode, section 23.8); everything else is read as UTF-8. Compressed and binary files are told by the
-numbers at their beginning (file(1) knows them as well), or by what text does not hold.
+    found ──▶ PLACED ──(its path is gone, but we hold it open)──▶ HELD ──(read to its end)──▶ LOST
+                │  ▲                                                                           │ │
+                │  └───────────────────(a copy, or the .gz of it, was found)───────────────────┘ │
+                └──(truncated; or gone while we did not hold it)──▶ LOST                         └─(nothing came)──▶ forgotten
+
+A content is never read on from a file that does not continue it: at first by the stored digests, then by the bytes before the offset,
+which every read fetches again.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from agent.parse.wide import unmarked
+from agent.tail.line_reader import ContentChangedError, LineReader
+from agent.tail.position import HEAD, MARKER, NOTHING, Cause, Digest, Position
+from agent.tail.reader import GzipReader
 
-LOOKED_AT: Final = 1024
-"""Bytes from the beginning that are looked at."""
-_FEWEST: Final = 64
-"""Bytes below which nothing is said of a file without such a number."""
-_MARKS: Final = ((b"\xff\xfe\0\0", "utf-32-le"), (b"\0\0\xfe\xff", "utf-32-be"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
-_COMPRESSED: Final = (
-    (b"\x1f\x8b\x08", "gzip"),
-    (b"\xfd7zXZ\0", "xz"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"\x04\x22\x4d\x18", "lz4"),
-    (b"\x02\x21\x4c\x18", "lz4"),
-    (b"\x5d\0\0", "lzma"),
-    (b"PK\x03\x04", "zip"),
-    (b"7z\xbc\xaf\x27\x1c", "7z"),
-    (b"LZIP\x01", "lzip"),
-    (b"\x89LZO\0", "lzop"),
-    (b"\xff\x06\0\0sNaPpY", "snappy"),
-    (b"\x1f\x9d", "compress"),
-    (b"Rar!\x1a\x07", "rar"),
-)
-_BINARY: Final = (
-    b"\x7fELF",
-    b"\x89PNG\r\n",
-    b"SQLite format 3\0",
-    b"LPKSHHRH",
-    b"\xca\xfe\xba\xbe",
-    b"\xff\xd8\xff",
-    b"\xd4\xc3\xb2\xa1",
-    b"%PDF-",
-)
-_TEXT_CONTROLS: Final = b"\t\n\v\f\r\b\a\x1b"
-_NOT_TEXT: Final = bytes(byte for byte in range(32) if byte not in _TEXT_CONTROLS) + b"\x7f"
-_HIGH: Final = bytes(range(128, 256))
-_SHARE: Final = 0.3
+if TYPE_CHECKING:
+    from agent.tail.line_reader import Piece
+    from agent.tail.position import FilePlace
+    from agent.tail.reader import ContentReader
 
 
-class Encoding(NamedTuple):
-    """How characters are written: `unit` bytes are the least."""
+class ContentState(StrEnum):
+    """See the picture above."""
 
-    name: str
-    unit: int
-    newline: bytes
-
-
-UTF_8: Final = Encoding("utf-8", 1, b"\n")
+    PLACED = "placed"
+    HELD = "held"
+    LOST = "lost"
 
 
-def encoding_of(start: bytes) -> Encoding:
-    """The encoding of a content that begins so."""
-    name = next((name for mark, name in _MARKS if start.startswith(mark)), "")
-    return Encoding(name, len("\n".encode(name)), "\n".encode(name)) if name else UTF_8
+class Content(LineReader):
+    """A content and its reading. `offset` is behind the last line taken; what was stored may be before it (an open record)."""
 
+    __slots__ = (
+        "_marker",
+        "_proven",
+        "_read_status",
+        "active_at",
+        "born",
+        "cause",
+        "deferrals",
+        "drained",
+        "failures",
+        "head",
+        "home",
+        "is_uncounted",
+        "key",
+        "left_at",
+        "left_size",
+        "mtime_ns",
+        "name",
+        "place",
+        "retry_at",
+        "saved",
+        "serial",
+        "size",
+        "state",
+    )  # fmt: skip
 
-def not_text(start: bytes) -> str:
-    """Why a file that begins so is not to be read as lines; empty if it is. What begins with NULs may be a hole that text follows."""
-    if start.startswith(b"BZh") and start[4:10] == b"1AY&SY":
-        return "is compressed with bzip2, which is not unpacked"
-    for number, name in _COMPRESSED:
-        if start.startswith(number):
-            return (
-                "is compressed with gzip, but its name does not end in .gz"
-                if name == "gzip"
-                else f"is compressed with {name}, which is not unpacked"
+    def __init__(self, key: str, name: str, home: str, place: FilePlace, *, serial: int, saved: Position | None = None) -> None:
+        self.key = key
+        self.serial = self.born = serial
+        """`born` is its first serial in this life: it is known for as long as this says, also if it was put behind others."""
+        self.name = name
+        """The path it was found under."""
+        self.home = name if home == name else home  # one string, not three equal ones: there may be many files
+        """The real path where a successor is to be expected: that of the live file, also for what was rotated away from there."""
+        self.place = place = place._replace(path=name) if place.path == name else place
+        self.saved = saved or Position(name, place, 0)
+        """The last position given out."""
+        super().__init__(self.saved.offset, mid_line=self.saved.mid_line, more=saved is None)
+        self.cause = self.saved.cause
+        self.state = ContentState.LOST if self.cause else ContentState.PLACED
+        self.size, self.mtime_ns = self.saved.size, self.saved.mtime_ns
+        """Of the file, as seen last."""
+        self.drained = self.saved.drained
+        """A gzip content was read to its end."""
+        self.is_uncounted = False
+        """It was lost just now: what was missed of it is not counted yet."""
+        self.active_at = 0.0
+        """When the file was seen to grow, monotonic seconds; 0 = never yet."""
+        self.left_at = 0.0
+        """When it became HELD or LOST."""
+        self.left_size = 0
+        """The size of its file when that lost its name."""
+        self.retry_at, self.failures = 0.0, 0
+        """When to try again to read a file that failed so many times."""
+        self.deferrals = 0
+        """How often its first read was put off."""
+        self.head, self._marker = self.saved.head, self.saved.marker
+        """What must be found again at `offset` before reading on."""
+        self._read_status = self.size, self.mtime_ns
+        """Size and time of the file when it was read last: whatever is newer was not read."""
+        self._proven = place
+        """Where it was when it was last read."""
+
+    def __hash__(self) -> int:
+        """By the first serial, so that sets of contents have the same order in each run."""
+        return self.born
+
+    def is_emptied(self, size: int) -> bool:
+        """Whether a file of this size cannot hold what we know of it: it was truncated, also if it grows again already.
+
+        Of a file that was only seen yet, its size is all we know; of one that was looked into, the bytes before the offset tell more.
+        """
+        return not self.place.gzip and size < (self.offset if self.seen else self.size)
+
+    @property
+    def is_rotated(self) -> bool:
+        """Whether its file is not the live one (any more)."""
+        return self.state is not ContentState.PLACED or self.place.path != self.home
+
+    def lag(self) -> int:
+        """Bytes known and not read yet."""
+        return 0 if self.place.gzip else max(0, self.size - self.offset)
+
+    def note_generation(self, generation: int) -> None:
+        """Remember the inode's generation; ContentChangedError if it was another when this content was last read here."""
+        if self.place.generation and generation and self.place.generation != generation:
+            raise ContentChangedError(Cause.REPLACED)
+        self.place = self.place._replace(generation=generation)
+
+    def verify(self, reader: ContentReader) -> None:
+        """Compare the file with what was read before; ContentChangedError if it does not continue it."""
+        self._look_at_encoding(reader)
+        if not self.is_continued_by(reader):
+            raise ContentChangedError(Cause.TRUNCATED)
+        self._tail = reader.read(max(0, self.offset - MARKER), min(MARKER, self.offset))
+
+    def check(self, reader: ContentReader) -> None:
+        """See whether the file still is what was read; ContentChangedError if not. For a compressed one it would take too long."""
+        if not self.place.gzip and not (self.is_still(reader) if self.is_verified else self.is_continued_by(reader)):
+            raise ContentChangedError(Cause.TRUNCATED)
+
+    def is_continued_by(self, reader: ContentReader) -> bool:
+        """Whether a content is this one: its head and the bytes before the offset are there and the same."""
+        start = self.offset - self._marker.length
+        return self.has_head(reader) and self._marker.fits(reader.read(start, self._marker.length))
+
+    def has_head(self, reader: ContentReader) -> bool:
+        """Whether a content begins as this one does: cheap also where the offset is far."""
+        return self.head.fits(reader.read(0, self.head.length))
+
+    def may_begin_with(self, reader: ContentReader, size: int) -> bool:
+        """Whether a shorter content may be the beginning of this one: as far as we remember, it is."""
+        if self._start:
+            return size > 0 and reader.read(0, len(self._start)) == self._start[:size]
+        return self.has_head(reader)
+
+    def move(self, place: FilePlace) -> None:
+        """Go on reading at another place, where this content was found."""
+        if place.id != self.place.id:
+            self.let_go()
+            self.drained = False
+        self.place = place
+        self.state, self.cause, self.more = ContentState.PLACED, Cause.NONE, not self.drained
+
+    def let_go(self) -> None:
+        """The file is not the one any more, or not certainly: compare before reading on."""
+        if self.is_verified:
+            self._proven = self.place
+        if self._tail and self.offset:
+            self.head, self._marker = self.saved.head, Digest.of(self._tail)
+            self._tail = None
+        self.look_again()
+
+    def go_back(self) -> None:
+        """The place that was taken for this content's is not: it was last where it was read last."""
+        self.place = self._proven
+
+    def read(self, reader: ContentReader, room: int, most: int, max_line: int) -> Piece | None:
+        """As `LineReader.read`."""
+        piece = super().read(reader, room, most, max_line)
+        if self._hole is not None and not self.more:
+            self.seen = max(self.size, self.seen)  # a hole at the end is nothing to read until something follows it
+        self.note_read()
+        return piece
+
+    def note_read(self) -> None:
+        """What is there now is read, or about to be."""
+        self._read_status = self.size, self.mtime_ns
+
+    def note_time(self, mtime_ns: int) -> None:
+        """When the file had been written last, asked for after it was read: so what was read is no younger."""
+        self._read_status = self._read_status[0], mtime_ns
+
+    @property
+    def read_mtime_ns(self) -> int:
+        """When that was written at the latest which was read last."""
+        return self._read_status[1]
+
+    def disbelieve(self) -> None:
+        """The file holds something else: so size and time that were seen last may be that one's already, and only what was read is certain."""
+        self.size, self.mtime_ns = self.seen, self._read_status[1]
+
+    def cut_back(self, size: int, reader: ContentReader) -> None:
+        """The copy that was found is shorter than what was read of the original: it ends here."""
+        self.offset = self.seen = size
+        self.position(min(self.saved.offset, size), self.saved.parser, reader)
+        self.head, self._marker, self._tail = self.saved.head, NOTHING, None
+
+    def position(self, offset: int, parser: bytes, reader: ContentReader | None) -> Position:
+        """The position to store: `offset` is where the oldest incomplete record begins.
+
+        Without a reader the digests can only be as good as what is at hand; that is enough where nothing is incomplete.
+        """
+        stored = self.saved
+        if (offset, parser) != (stored.offset, stored.parser):
+            head, marker = self._digests(offset, reader)
+            stored = stored._replace(
+                offset=offset,
+                parser=bytes(memoryview(parser)),  # a copy: what orjson gives keeps the 4 KiB that it was written in
+                head=head,
+                marker=marker,
+                mid_line=self.mid_line and offset == self.offset,
             )
-    if encoding_of(start) is UTF_8 and unmarked(start[: len(start) & ~1].partition(b"\n")[0]) is not None:
-        return "looks like UTF-16 without a byte order mark: have it written as UTF-8, or with the mark"
-    if start.startswith(_BINARY) or _looks_binary(start):
-        return "is binary, not text"
-    return ""
+        stored = stored._replace(size=self._read_status[0], mtime_ns=self._read_status[1])
+        drained = self.drained and stored.offset == self.seen
+        self.saved = stored._replace(place=self.place, drained=drained, cause=self.cause)
+        return self.saved
 
+    def _digests(self, offset: int, reader: ContentReader | None) -> tuple[Digest, Digest]:
+        try:
+            return self._head_until(offset, reader), self._marker_before(offset, reader)
+        except OSError:  # the lines are taken already; that the file can't be read is reported by its next read
+            return self._head_until(offset, None), self._marker_before(offset, None)
 
-def _looks_binary(start: bytes) -> bool:
-    is_marked = encoding_of(start) is not UTF_8
-    start = start.rstrip(b"\0")  # room that is allocated and not yet written
-    if len(start) < _FEWEST or start[:1] == b"\0" or is_marked:
-        return False
-    controls = len(start) - len(start.translate(None, _NOT_TEXT))
-    return controls > _SHARE * len(start) or _looks_random(start)
+    def _head_until(self, offset: int, reader: ContentReader | None) -> Digest:
+        length = min(HEAD, offset)
+        if self.saved.head.length >= length:
+            return self.saved.head
+        if len(self._start) >= length:
+            return Digest.of(self._start[:length])
+        if reader is None:
+            return self.saved.head
+        head = Digest.of(reader.read(0, length))
+        is_its = self.place.gzip or self.is_still(reader)  # it may have been emptied since it was read
+        return head if is_its or not self.saved.head.length else self.saved.head
 
-
-def _looks_random(start: bytes) -> bool:
-    """Whether bytes are as evenly spread as in compressed content: control characters beside characters that are not ASCII."""
-    controls = len(start) - len(start.translate(None, _NOT_TEXT[1:]))  # NULs may be a hole in a text
-    others = len(start) - len(start.translate(None, _HIGH))
-    return controls > 0.04 * len(start) and others > 0.25 * len(start)
+    def _marker_before(self, offset: int, reader: ContentReader | None) -> Digest:
+        if offset == self.offset:
+            return self._marker if self._tail is None else Digest.of(self._tail)
+        start = max(0, offset - MARKER)
+        if reader is None or (isinstance(reader, GzipReader) and not reader.remembers(start)):
+            return NOTHING  # a compressed content does not change: its head will do
+        marker = Digest.of(reader.read(start, offset - start))
+        return marker if self.place.gzip or self.is_still(reader) else NOTHING

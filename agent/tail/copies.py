@@ -11,20 +11,20 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from agent.tail.content import ContentState
 from agent.tail.line_reader import ContentChangedError
 from agent.tail.position import HEAD
 from agent.tail.reader import COMPARED, end_of, equal_so_far, is_one_content
-from agent.tail.stream import State
-from agent.tail.table import Notice
+from agent.tail.table import FileNotice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from agent.tail.decide import Candidate
+    from agent.tail.content import Content
+    from agent.tail.decide import FileCandidate
     from agent.tail.pool import Pool
-    from agent.tail.reader import Reader
-    from agent.tail.stream import Stream
-    from agent.tail.table import Table
+    from agent.tail.reader import ContentReader
+    from agent.tail.table import ContentTable
 
 _RELATIVES: Final = 4
 """The newest contents of a log that a file is compared with."""
@@ -33,38 +33,38 @@ _RELATIVES: Final = 4
 class CommonHeads:
     """Asks other files of the same log whether they begin with the same bytes, too."""
 
-    def __init__(self, table: Table, pool: Pool) -> None:
+    def __init__(self, table: ContentTable, pool: Pool) -> None:
         self._table = table
         self._pool = pool
-        self.candidates: Sequence[Candidate] = ()
+        self.candidates: Sequence[FileCandidate] = ()
         """Files that no known content lies in, in this look."""
 
-    def relatives(self, home: str, *, plain: bool = False) -> list[Stream]:
+    def relatives(self, home: str, *, plain: bool = False) -> list[Content]:
         """The newest contents of a home, newest first; `plain`: only those that are not compressed."""
-        there = (one for one in reversed(self._table.by_home.get(home, ())) if one.state is not State.LOST)
+        there = (one for one in reversed(self._table.by_home.get(home, ())) if one.state is not ContentState.LOST)
         return list(islice((one for one in there if not (plain and one.place.gzip)), _RELATIVES))
 
-    def is_head_of(self, stream: Stream, candidate: Candidate, file: Reader) -> bool | None:
+    def is_head_of(self, content: Content, candidate: FileCandidate, file: ContentReader) -> bool | None:
         """Whether what was read of a content, with which a file begins, is a common head; None if no other file tells.
 
         The same file once more does not make it one: a file and its compressed form may both be there.
         """
 
-        def goes_on(other: Reader) -> bool | None:
-            if not stream.is_continued_by(other):
+        def goes_on(other: ContentReader) -> bool | None:
+            if not content.is_continued_by(other):
                 return _differs(other)
             return not (end_of(other) == end_of(file) and is_one_content(other, file))
 
-        return self._ask(stream, candidate, goes_on)
+        return self._ask(content, candidate, goes_on)
 
-    def is_head(self, candidate: Candidate, stream: Stream | None, original: Reader, same: int) -> bool | None:
+    def is_head(self, candidate: FileCandidate, content: Content | None, original: ContentReader, same: int) -> bool | None:
         """Whether the bytes that a copy has in common with its original are a common head: two files that begin with it go on differently."""
         if same > COMPARED:
             return False
         longest = original.read(0, COMPARED)
         start = longest[:same]
 
-        def goes_on(other: Reader) -> bool | None:
+        def goes_on(other: ContentReader) -> bool | None:
             nonlocal longest
             data = other.read(0, COMPARED)
             if not data.startswith(start):
@@ -72,12 +72,12 @@ class CommonHeads:
             known, longest = longest, max(longest, data, key=len)
             return None if known[: len(data)] == data[: len(known)] else True
 
-        return self._ask(stream, candidate, goes_on)
+        return self._ask(content, candidate, goes_on)
 
-    def _ask(self, stream: Stream | None, candidate: Candidate, ask: Callable[[Reader], bool | None]) -> bool | None:
+    def _ask(self, content: Content | None, candidate: FileCandidate, ask: Callable[[ContentReader], bool | None]) -> bool | None:
         """Ask other files of the same log, which answer yes, no or nothing (None); one yes is enough."""
         answer = None
-        known = [one.place for one in self.relatives(candidate.home) if one is not stream]
+        known = [one.place for one in self.relatives(candidate.home) if one is not content]
         new = (one for one in self.candidates if one.home == candidate.home and one.found.id not in self._table.by_id)
         others = [one.place for one in new if one.found.id != candidate.found.id]
         for place in (*known, *others[-_RELATIVES:]):
@@ -92,7 +92,7 @@ class CommonHeads:
         return answer
 
 
-def _differs(reader: Reader) -> bool | None:
+def _differs(reader: ContentReader) -> bool | None:
     """The answer of a file that begins in another way than what is asked about: no; one that is empty tells nothing."""
     return False if reader.read(0, 1) else None
 
@@ -100,75 +100,75 @@ def _differs(reader: Reader) -> bool | None:
 class Copies:
     """Compares files with contents that are known, and with one another."""
 
-    def __init__(self, table: Table, pool: Pool, heads: CommonHeads) -> None:
+    def __init__(self, table: ContentTable, pool: Pool, heads: CommonHeads) -> None:
         self._table = table
         self._pool = pool
         self._heads = heads
 
-    def is_prefix(self, candidate: Candidate, stream: Stream) -> bool:
+    def is_prefix(self, candidate: FileCandidate, content: Content) -> bool:
         """Whether a file is (as yet) the beginning of a content; also where that was emptied just now: its copy is found when that is known."""
         with closing(self._pool.open(candidate.place)) as copy:
             try:
-                original = self._pool.get(stream)
+                original = self._pool.get(content)
                 if equal_so_far(copy, original, None if candidate.gzip else candidate.found.size):
                     return True
-                stream.check(original)
+                content.check(original)
             except ContentChangedError:
                 return True
         return False
 
-    def copied_from(self, candidate: Candidate) -> int:
+    def copied_from(self, candidate: FileCandidate) -> int:
         """How much of a file was read already, because it is the copy of a content that still is there: 0 if it is none.
 
         A copy that has more than what was read yet is not ready: -1.
         """
-        for stream in self._heads.relatives(candidate.home, plain=True):
-            if self._may_copy(stream, candidate):
+        for content in self._heads.relatives(candidate.home, plain=True):
+            if self._may_copy(content, candidate):
                 with closing(self._pool.open(candidate.place)) as copy:
                     size = end_of(copy, candidate.found.size)
-                    known = self._known_of(stream, candidate, copy, size)
+                    known = self._known_of(content, candidate, copy, size)
                 if known:
-                    is_head = self._heads.is_head(candidate, stream, self._pool.get(stream), known if known > 0 else stream.offset)
+                    is_head = self._heads.is_head(candidate, content, self._pool.get(content), known if known > 0 else content.offset)
                     if known > 0 and (is_head is None or (is_head and candidate.is_live)):
-                        self._table.notices.append(Notice("reread" if is_head else "assumed", candidate.found.path))
+                        self._table.notices.append(FileNotice("reread" if is_head else "assumed", candidate.found.path))
                     if not is_head:
                         return known
         return 0
 
-    def is_mere_head(self, candidate: Candidate, stream: Stream) -> bool:
+    def is_mere_head(self, candidate: FileCandidate, content: Content) -> bool:
         """Whether a file that is the beginning of a content is no more than other files of the same log begin with, too."""
         with closing(self._pool.open(candidate.place)) as copy:
             size = end_of(copy)
-            return size is not None and bool(self._heads.is_head(candidate, stream, self._pool.get(stream), size))
+            return size is not None and bool(self._heads.is_head(candidate, content, self._pool.get(content), size))
 
-    def _may_copy(self, stream: Stream, candidate: Candidate) -> bool:
+    def _may_copy(self, content: Content, candidate: FileCandidate) -> bool:
         if candidate.is_live:
-            return stream.state is State.HELD and not os.fstat(self._pool.get(stream).fd).st_nlink
-        return stream.offset > HEAD
+            return content.state is ContentState.HELD and not os.fstat(self._pool.get(content).fd).st_nlink
+        return content.offset > HEAD
 
-    def _known_of(self, stream: Stream, candidate: Candidate, copy: Reader, size: int | None) -> int:
+    def _known_of(self, content: Content, candidate: FileCandidate, copy: ContentReader, size: int | None) -> int:
         """How much of a copy was read already: 0 if it is none, -1 if it can't be said yet."""
-        least = stream.left_size if candidate.is_live else HEAD + 1
+        least = content.left_size if candidate.is_live else HEAD + 1
         if size is None or size < max(least, 1):
             return 0
         try:
-            reader = self._pool.get(stream)
+            reader = self._pool.get(content)
             whole = os.fstat(reader.fd).st_size
-            if not equal_so_far(copy, reader, min(size, stream.offset if candidate.is_live else whole)):
+            if not equal_so_far(copy, reader, min(size, content.offset if candidate.is_live else whole)):
                 return 0
         except ContentChangedError:
             return 0
-        if candidate.is_live and copy.read(0, min(size, stream.offset, COMPARED)).count(b"\n") <= 1:
-            self._table.notices.append(Notice("reread", candidate.found.path))
+        if candidate.is_live and copy.read(0, min(size, content.offset, COMPARED)).count(b"\n") <= 1:
+            self._table.notices.append(FileNotice("reread", candidate.found.path))
             return 0
         if candidate.is_live:
-            is_read = stream.saved.offset == stream.offset  # of what is open yet, the rest may be in the copy
-            return min(size, stream.offset) if is_read and (stream.offset == whole or size <= stream.offset) else -1
-        if size <= stream.offset:
+            is_read = content.saved.offset == content.offset  # of what is open yet, the rest may be in the copy
+            return min(size, content.offset) if is_read and (content.offset == whole or size <= content.offset) else -1
+        if size <= content.offset:
             return size
         return -1 if size <= whole else 0
 
-    def is_copy_of_new(self, candidate: Candidate) -> bool:
+    def is_copy_of_new(self, candidate: FileCandidate) -> bool:
         """Whether a file is the beginning of another one that is not known either: that one is to be read first."""
         with closing(self._pool.open(candidate.place)) as copy:
             size = end_of(copy)
@@ -176,7 +176,7 @@ class Copies:
                 return False
             return any(self._is_copy_of(candidate, copy, size, other) for other in self._heads.candidates if other.home == candidate.home)
 
-    def _is_copy_of(self, candidate: Candidate, copy: Reader, size: int, other: Candidate) -> bool:
+    def _is_copy_of(self, candidate: FileCandidate, copy: ContentReader, size: int, other: FileCandidate) -> bool:
         if other is candidate or other.found.id in self._table.by_id:
             return False
         with closing(self._pool.open(other.place)) as original:
@@ -186,6 +186,6 @@ class Copies:
             return not self._heads.is_head(candidate, None, original, size)
 
 
-def _precedence(candidate: Candidate, size: int) -> tuple[int, bool, bool, str]:
+def _precedence(candidate: FileCandidate, size: int) -> tuple[int, bool, bool, str]:
     """Sort key: of equal beginnings the longest comes last, and is the original; of equal contents the plain one, and the live one."""
     return size, not candidate.gzip, candidate.is_live, candidate.found.path

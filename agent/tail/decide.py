@@ -45,16 +45,16 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.tail.names import is_gzip, is_rotated, rotation_number, without_gzip
-from agent.tail.position import Place
+from agent.tail.position import FilePlace
 
 if TYPE_CHECKING:
-    from agent.tail.open import Found
+    from agent.tail.open import FileStatus
 
 
-class Candidate(NamedTuple):
+class FileCandidate(NamedTuple):
     """A file that no known content lies in."""
 
-    found: Found
+    found: FileStatus
     name: str
     """The path it was found under, by a glob or beside a known file."""
     home: str
@@ -70,9 +70,9 @@ class Candidate(NamedTuple):
         return self.found.path == self.home
 
     @property
-    def place(self) -> Place:
+    def place(self) -> FilePlace:
         """Where it lies; its inode's generation is not known without opening it."""
-        return Place(self.found.path, *self.found.id, gzip=self.gzip)
+        return FilePlace(self.found.path, *self.found.id, gzip=self.gzip)
 
     @property
     def gzip(self) -> bool:
@@ -179,7 +179,7 @@ def _decide_rotated(pair: Pair) -> Row:
     return Row.ENDED if pair.has_ended else Row.COPIED_HEAD
 
 
-def is_same_file(place: Place, path: str, generation: int) -> bool:
+def is_same_file(place: FilePlace, path: str, generation: int) -> bool:
     """Whether a file with the inode of a place is the same file still.
 
     Where the file system tells no generation, the same inode under the same name may as well be a new file: then it is one.
@@ -189,7 +189,7 @@ def is_same_file(place: Place, path: str, generation: int) -> bool:
     return generation == place.generation
 
 
-def may_be_unread(place: Place, size: int, mtime_ns: int, candidate: Candidate) -> bool:
+def may_be_unread(place: FilePlace, size: int, mtime_ns: int, candidate: FileCandidate) -> bool:
     """Whether a file may hold a content of which nothing was read: there is nothing to compare but its size and the time of the last write.
 
     What was plain may have been written after it was seen. A compressed one that is gone is nowhere else.
@@ -203,7 +203,7 @@ def has_rotated_name(home: str, path: str) -> bool:
     return is_rotated(base, name) or (path != home and without_gzip(name) == base)
 
 
-def by_age(candidate: Candidate) -> tuple[object, ...]:
+def by_age(candidate: FileCandidate) -> tuple[object, ...]:
     """Sort key: oldest content first, live files last. Renaming and compressing keep the time of the last write.
 
     Where that is the same, because the clock ticks every few milliseconds only, numbers go down with time, and dates and counts go up.

@@ -23,7 +23,7 @@ _COARSE_TICK: Final = 2.0
 """The same where the file system stores whole seconds."""
 
 
-class Entry(NamedTuple):
+class DirectoryEntry(NamedTuple):
     """One name in a directory."""
 
     inode: int
@@ -40,7 +40,7 @@ class Listing:
         self.path = path
         self._clock = clock
         self.device = 0
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, DirectoryEntry] = {}
         self.links: list[str] = []
         """Paths of the symbolic links."""
         self.error: OSError | None = None
@@ -109,10 +109,10 @@ def _tick(mtime_ns: int) -> float:
     return _TICK if mtime_ns % 10**9 else _COARSE_TICK
 
 
-def _read(path: str) -> dict[str, Entry]:
+def _read(path: str) -> dict[str, DirectoryEntry]:
     with os.scandir(path) as names:
         return {
-            one.name: Entry(one.inode(), one.is_symlink(), one.is_dir(follow_symlinks=False), one.is_file(follow_symlinks=False))
+            one.name: DirectoryEntry(one.inode(), one.is_symlink(), one.is_dir(follow_symlinks=False), one.is_file(follow_symlinks=False))
             for one in names
         }
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.tail.content import UTF_8, encoding_of
 from agent.tail.lines import as_utf8, cut, cut_wide, end_of_line, looks_finished, skip_nuls
 from agent.tail.position import HEAD, MARKER, Cause
+from agent.tail.text_encoding import UTF_8, encoding_of
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-    from agent.tail.content import Encoding
-    from agent.tail.reader import Reader
+    from agent.tail.reader import ContentReader
+    from agent.tail.text_encoding import TextEncoding
 
 _STRIDE: Final = 1 << 20
 """Bytes per read while looking for the end of a long line or of a hole."""
@@ -95,7 +95,7 @@ class LineReader:
         """The bytes before the offset; None = not compared with the file yet."""
         self._start = b""
         """The content's first bytes, at most `HEAD`, if it was read from its beginning: so a shorter copy can be recognized."""
-        self._encoding: Encoding | None = None
+        self._encoding: TextEncoding | None = None
         """None: not looked at yet."""
         self._long: _LongLine | None = None
         self._hole: int | None = None
@@ -115,17 +115,17 @@ class LineReader:
         """Forget what was seen behind the offset."""
         self._long, self._hole, self.seen = None, None, self.offset
 
-    def is_still(self, reader: Reader) -> bool:
+    def is_still(self, reader: ContentReader) -> bool:
         """Whether a file still has what was read last of it; a content that was not compared with its file is believed."""
         tail = self._tail
         return not tail or reader.read(self.offset - len(tail), len(tail)) == tail
 
-    def start_at(self, offset: int, reader: Reader) -> None:
+    def start_at(self, offset: int, reader: ContentReader) -> None:
         """Take what is before `offset` as read."""
         self.offset = self.seen = offset
         self._tail = reader.read(max(0, offset - MARKER), min(MARKER, offset))
 
-    def read(self, reader: Reader, room: int, most: int, max_line: int) -> Piece | None:
+    def read(self, reader: ContentReader, room: int, most: int, max_line: int) -> Piece | None:
         """Take whole lines: at most `most`, from about `room` bytes. None = none has an end yet.
 
         Raises ContentChangedError if the bytes before the offset are not those that were read.
@@ -146,7 +146,7 @@ class LineReader:
         self.more = self.more or data.find(b"\n", found.consumed) >= 0
         return self._take(found.lines, data[: found.consumed], found.gaps)
 
-    def _look_at_encoding(self, reader: Reader) -> Encoding:
+    def _look_at_encoding(self, reader: ContentReader) -> TextEncoding:
         """The content's encoding; it does not change."""
         if self._encoding is None:
             start = reader.read(0, 4)
@@ -155,7 +155,7 @@ class LineReader:
             self._encoding = encoding_of(start)
         return self._encoding
 
-    def _fetch(self, reader: Reader, room: int) -> bytes:
+    def _fetch(self, reader: ContentReader, room: int) -> bytes:
         tail = self._tail or b""
         data = reader.read(self.offset - len(tail), len(tail) + room)
         if not data.startswith(tail):
@@ -172,7 +172,7 @@ class LineReader:
             lines, is_rest = lines[1:], False  # only the end of the line was missing
         return Piece(lines, len(data), gaps, is_rest=is_rest)
 
-    def _read_wide(self, reader: Reader, max_line: int, room: int) -> Piece | None:
+    def _read_wide(self, reader: ContentReader, max_line: int, room: int) -> Piece | None:
         """No line ends within `room`: look further, and past the limit only for the end."""
         encoding = self._encoding or UTF_8
         data = reader.read(self.offset, max(max_line, room) + 1)
@@ -186,7 +186,7 @@ class LineReader:
             self._long = _LongLine(self.offset, as_utf8(data[:max_line], encoding))
         return None
 
-    def _read_long(self, reader: Reader, line: _LongLine) -> Piece | None:
+    def _read_long(self, reader: ContentReader, line: _LongLine) -> Piece | None:
         for _ in range(_STRIDES):
             data = reader.read(line.at, _STRIDE)
             encoding = self._encoding or UTF_8
@@ -200,13 +200,13 @@ class LineReader:
         self.seen = line.at
         return None
 
-    def _end_long(self, reader: Reader, line: _LongLine, end: int) -> Piece:
+    def _end_long(self, reader: ContentReader, line: _LongLine, end: int) -> Piece:
         piece = Piece([(line.start, line.head)], line.at + end - line.start, oversized=line.summary(), is_rest=self.mid_line)
         self.mid_line, self._long, self.more = False, None, True
         self.start_at(line.at + end, reader)
         return piece
 
-    def _skip_hole(self, reader: Reader) -> Piece | None:
+    def _skip_hole(self, reader: ContentReader) -> Piece | None:
         """Skip NULs, but only once something follows them: a file may be allocated first and written later."""
         at = self._hole or self.offset
         for _ in range(_STRIDES):
@@ -223,7 +223,7 @@ class LineReader:
         self._hole, self.seen = at, at
         return None
 
-    def read_unended(self, reader: Reader, max_line: int, *, live: bool) -> Piece | None:
+    def read_unended(self, reader: ContentReader, max_line: int, *, live: bool) -> Piece | None:
         """Take the last line although it has no end: its file is not written any more, or was silent for long.
 
         None if there is none, or if the file is `live` and the line is certainly not whole.

@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from agent.tail.content import Encoding
+    from agent.tail.text_encoding import TextEncoding
 
 
 class Cut(NamedTuple):
@@ -42,7 +42,7 @@ def cut(data: bytes, offset: int, most: int) -> Cut:
     return Cut([skip_nuls(at, line) for at, line in lines] if gaps else lines, consumed, gaps)
 
 
-def cut_wide(data: bytes, offset: int, most: int, encoding: Encoding) -> Cut:
+def cut_wide(data: bytes, offset: int, most: int, encoding: TextEncoding) -> Cut:
     """As `cut`, of an encoding whose characters have several bytes."""
     lines: list[tuple[int, bytes]] = []
     begin = 0
@@ -52,7 +52,7 @@ def cut_wide(data: bytes, offset: int, most: int, encoding: Encoding) -> Cut:
     return Cut(lines, begin, 0)
 
 
-def end_of_line(data: bytes, begin: int, encoding: Encoding) -> int:
+def end_of_line(data: bytes, begin: int, encoding: TextEncoding) -> int:
     """Behind the first line end from `begin` on, which is the beginning of a character; 0 = there is none."""
     at = data.find(encoding.newline, begin)
     while at >= 0 and (at - begin) % encoding.unit:
@@ -60,7 +60,7 @@ def end_of_line(data: bytes, begin: int, encoding: Encoding) -> int:
     return at + encoding.unit if at >= 0 else 0
 
 
-def as_utf8(data: bytes, encoding: Encoding) -> bytes:
+def as_utf8(data: bytes, encoding: TextEncoding) -> bytes:
     r"""The same text in UTF-8, without a byte order mark; what is not text is written out as `\xNN`."""
     if encoding.unit == 1:
         return data

@@ -6,45 +6,45 @@ from typing import TYPE_CHECKING
 
 from agent.tail.decide import bytes_missed
 from agent.tail.position import Cause
-from agent.tail.table import Notice
+from agent.tail.table import FileNotice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.tail.stream import Stream
-    from agent.tail.table import Table
+    from agent.tail.content import Content
+    from agent.tail.table import ContentTable
 
 
 class Losses:
     """Counts by reason, once for each lost content."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: ContentTable) -> None:
         self._table = table
 
     def count_new(self, may_be_found: Callable[[str], bool]) -> None:
         """Count what newly lost contents had, but for homes at which something waits that may yet have it."""
-        for stream in self._table.lost:
-            if stream.is_uncounted and not may_be_found(stream.home):
-                self._count(stream)
+        for content in self._table.lost:
+            if content.is_uncounted and not may_be_found(content.home):
+                self._count(content)
 
-    def forget(self, stream: Stream) -> None:
+    def forget(self, content: Content) -> None:
         """Nothing can match a lost content any more."""
-        if stream.is_uncounted:
-            self._count(stream)
-        self._table.forget(stream)
+        if content.is_uncounted:
+            self._count(content)
+        self._table.forget(content)
 
-    def found(self, stream: Stream, size: int | None) -> None:
+    def found(self, content: Content, size: int | None) -> None:
         """A lost content is found in a file in which it has this size, if that is known: what it had more of is missing."""
-        stream.is_uncounted = False
+        content.is_uncounted = False
         if size is not None:
-            self._add(stream, bytes_missed(stream.size, stream.offset, size))
+            self._add(content, bytes_missed(content.size, content.offset, size))
 
-    def _count(self, stream: Stream) -> None:
-        stream.is_uncounted = False
-        if not stream.active_at and stream.place.path == stream.home:  # not seen since an earlier agent: it may have grown
-            self._table.notices.append(Notice("vanished", stream.place.path))
-        self._add(stream, 0 if stream.place.gzip else bytes_missed(stream.size, stream.offset))
+    def _count(self, content: Content) -> None:
+        content.is_uncounted = False
+        if not content.active_at and content.place.path == content.home:  # not seen since an earlier agent: it may have grown
+            self._table.notices.append(FileNotice("vanished", content.place.path))
+        self._add(content, 0 if content.place.gzip else bytes_missed(content.size, content.offset))
 
-    def _add(self, stream: Stream, missed: int) -> None:
+    def _add(self, content: Content, missed: int) -> None:
         if missed:
-            self._table.drops["truncated_window" if stream.cause is Cause.TRUNCATED else "rotated_away"] += missed
+            self._table.drops["truncated_window" if content.cause is Cause.TRUNCATED else "rotated_away"] += missed

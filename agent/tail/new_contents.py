@@ -5,46 +5,46 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from agent.tail.content import ContentState
 from agent.tail.open import inode_generation
 from agent.tail.reader import COMPARED
-from agent.tail.stream import State
 
 if TYPE_CHECKING:
     from agent.tail.candidates import Candidates
-    from agent.tail.decide import Candidate
+    from agent.tail.content import Content
+    from agent.tail.decide import FileCandidate
     from agent.tail.pool import Pool
-    from agent.tail.position import Place
-    from agent.tail.stream import Stream
-    from agent.tail.table import Table
+    from agent.tail.position import FilePlace
+    from agent.tail.table import ContentTable
 
 
 class NewContents:
     """Begins contents."""
 
-    def __init__(self, table: Table, pool: Pool, candidates: Candidates) -> None:
+    def __init__(self, table: ContentTable, pool: Pool, candidates: Candidates) -> None:
         self._table = table
         self._pool = pool
         self._candidates = candidates
         self.now = 0.0
 
-    def begin(self, candidate: Candidate, *, from_end: bool) -> None:
+    def begin(self, candidate: FileCandidate, *, from_end: bool) -> None:
         """Read a file from its beginning; `from_end`: from its present end."""
         if candidate.home not in self._table.by_home:
             self._table.raise_horizon(candidate.home, self._candidates.newest_beside(candidate.home))
-        stream = self.add(candidate)
+        content = self.add(candidate)
         if not candidate.is_live:
-            self._put_younger_last(stream)
+            self._put_younger_last(content)
         if from_end:
-            self._skip_present(stream)
+            self._skip_present(content)
 
-    def add(self, candidate: Candidate) -> Stream:
+    def add(self, candidate: FileCandidate) -> Content:
         """Enter a content at offset 0 into the table."""
-        stream = self._table.add(candidate.name, candidate.home, self._place_of(candidate), self.now)
-        stream.size, stream.mtime_ns = candidate.found.size, candidate.found.mtime_ns
-        stream.note_read()
-        return stream
+        content = self._table.add(candidate.name, candidate.home, self._place_of(candidate), self.now)
+        content.size, content.mtime_ns = candidate.found.size, candidate.found.mtime_ns
+        content.note_read()
+        return content
 
-    def _place_of(self, candidate: Candidate) -> Place:
+    def _place_of(self, candidate: FileCandidate) -> FilePlace:
         """The place, with the inode's generation from the beginning: before anything is read, nothing else tells the file again."""
         place = candidate.place
         try:
@@ -53,29 +53,29 @@ class NewContents:
         except OSError:  # it will be known when it can be opened
             return place
 
-    def _put_younger_last(self, new: Stream) -> None:
+    def _put_younger_last(self, new: Content) -> None:
         """What was written before a rotation comes first, also where what came later was known before: as long as nothing of that was read."""
         unread = [one for one in self._table.by_home[new.home] if one is not new and not one.offset]
-        for stream in unread:
-            was_live = stream.place.path == new.home
-            if (was_live and stream.state is State.PLACED) or (stream.mtime_ns, was_live) > (new.mtime_ns, False):
-                self._table.put_last(stream)
+        for content in unread:
+            was_live = content.place.path == new.home
+            if (was_live and content.state is ContentState.PLACED) or (content.mtime_ns, was_live) > (new.mtime_ns, False):
+                self._table.put_last(content)
 
-    def _skip_present(self, stream: Stream) -> None:
+    def _skip_present(self, content: Content) -> None:
         """Begin behind the last whole line: one that is being written now will be read whole."""
-        if stream.place.gzip:
-            stream.drained, stream.more = True, False
+        if content.place.gzip:
+            content.drained, content.more = True, False
             return
         try:
-            reader = self._pool.get(stream)
-            end = reader.read(max(0, stream.size - COMPARED), min(stream.size, COMPARED))
+            reader = self._pool.get(content)
+            end = reader.read(max(0, content.size - COMPARED), min(content.size, COMPARED))
             unended = len(end) - end.rfind(b"\n") - 1 if b"\n" in end else 0
-            self.skip(stream, stream.size - unended)
+            self.skip(content, content.size - unended)
         except OSError as error:  # then it is read from its beginning once it can be: rather too much than too little
-            self._candidates.refuse(stream.name, error)
+            self._candidates.refuse(content.name, error)
 
-    def skip(self, stream: Stream, size: int) -> None:
+    def skip(self, content: Content, size: int) -> None:
         """Take what is before an offset as read."""
-        reader = self._pool.get(stream)
-        stream.start_at(size, reader)
-        stream.position(size, b"", reader)
+        reader = self._pool.get(content)
+        content.start_at(size, reader)
+        content.position(size, b"", reader)

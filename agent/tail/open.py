@@ -19,7 +19,7 @@ class NotRegularError(OSError):
     """The path names a directory, FIFO, socket or device, or a link that must not be followed."""
 
 
-class Found(NamedTuple):
+class FileStatus(NamedTuple):
     """What `stat` says of a file, as far as we need it."""
 
     path: str
@@ -34,9 +34,9 @@ class Found(NamedTuple):
         return self.device, self.inode
 
 
-def found(path: str, status: os.stat_result) -> Found:
+def found(path: str, status: os.stat_result) -> FileStatus:
     """Reduce a status."""
-    return Found(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return FileStatus(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def open_regular(path: str) -> int:

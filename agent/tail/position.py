@@ -60,7 +60,7 @@ class Digest(NamedTuple):
 NOTHING: Final = Digest()
 
 
-class Place(NamedTuple):
+class FilePlace(NamedTuple):
     """A file where a content lies."""
 
     path: str
@@ -81,7 +81,7 @@ class Position(NamedTuple):
 
     name: str
     """The path it was found under: `log.file.path` of its records, whatever it is called now."""
-    place: Place
+    place: FilePlace
     offset: int
     head: Digest = NOTHING
     marker: Digest = NOTHING
@@ -143,7 +143,7 @@ def decode(data: bytes) -> Position:
     rest = data[_LAYOUT.size :]
     if version != _VERSION or len(rest) < name + path:
         raise PositionError(f"a stored position has version {version} and {len(rest)} bytes: this agent reads version {_VERSION}")
-    place = Place(fsdecode(rest[name : name + path]), device, inode, generation, gzip=bool(flags & _GZIP))
+    place = FilePlace(fsdecode(rest[name : name + path]), device, inode, generation, gzip=bool(flags & _GZIP))
     return Position(
         fsdecode(rest[:name]), place, offset, _digest(head, head_hash), _digest(marker, marker_hash), size, mtime_ns,
         bool(flags & _MID_LINE), rest[name + path :], bool(flags & _DRAINED), _CAUSES[flags // _CAUSE % len(_CAUSES)],

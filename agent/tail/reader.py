@@ -31,7 +31,7 @@ _SALVAGED: Final = 64 << 20
 _MAGIC: Final = b"\x1f\x8b"
 
 
-class Reader:
+class ContentReader:
     """A content, addressed by byte offset: of a plain file. It is never finished, for its writer may come back."""
 
     def __init__(self, fd: int) -> None:
@@ -65,7 +65,7 @@ class Reader:
         os.close(self.fd)
 
 
-class GzipReader(Reader):
+class GzipReader(ContentReader):
     """A gzip file, of any number of members.
 
     `damage` tells why it cannot be read on: what came before is good. `limit` caps the content's bytes and `ratio` how many of them one
@@ -79,7 +79,7 @@ class GzipReader(Reader):
         self._rewind()
 
     def read(self, offset: int, size: int) -> bytes:
-        """As in `Reader`."""
+        """As in `ContentReader`."""
         if offset < self._start:
             self._rewind()
         while self._start + len(self._buffer) < offset + size and self._fill():
@@ -88,11 +88,11 @@ class GzipReader(Reader):
         return bytes(self._buffer[at : at + size])
 
     def next_data(self, offset: int) -> int | None:
-        """As in `Reader`."""
+        """As in `ContentReader`."""
         return offset
 
     def advance(self, offset: int, budget: int) -> bool:
-        """As in `Reader`."""
+        """As in `ContentReader`."""
         goal = min(offset, self._start + len(self._buffer) + budget)
         self.read(goal, 0)
         return goal == offset or self._stuck
@@ -114,7 +114,7 @@ class GzipReader(Reader):
         return offset >= self._start
 
     def finished(self) -> bool:
-        """As in `Reader`."""
+        """As in `ContentReader`."""
         return self._complete or bool(self.damage)
 
     def _rewind(self) -> None:
@@ -221,7 +221,7 @@ def intact(fd: int, at: int) -> Iterator[bytes]:
             return
 
 
-def equal_so_far(copy: Reader, original: Reader, size: int | None) -> bool:
+def equal_so_far(copy: ContentReader, original: ContentReader, size: int | None) -> bool:
     """Whether one content is the beginning of the other, up to `size`: compared are the first 64 KiB and the last 4 KiB.
 
     An empty file beside a living one may become a copy: that counts as one. `size` is None if the copy is compressed.
@@ -235,14 +235,14 @@ def equal_so_far(copy: Reader, original: Reader, size: int | None) -> bool:
     return copy.read(start, _COMPARED_END) == original.read(start, _COMPARED_END)
 
 
-def end_of(reader: Reader, size: int | None = None) -> int | None:
+def end_of(reader: ContentReader, size: int | None = None) -> int | None:
     """How long a content is, `None` if that is unknown; `size` is that of the file, if it was asked for already."""
     if isinstance(reader, GzipReader):
         return reader.end(NEAR)
     return os.fstat(reader.fd).st_size if size is None else size
 
 
-def is_one_content(reader: Reader, other: Reader) -> bool:
+def is_one_content(reader: ContentReader, other: ContentReader) -> bool:
     """Whether one of two contents is the beginning of the other, so that they may be one."""
     end, whole = end_of(reader), end_of(other)
     return end is not None and whole is not None and equal_so_far(reader, other, min(end, whole))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.tail.decide import Candidate
+    from agent.tail.decide import FileCandidate
 
 RESTLESS: Final = 2.0
 """Seconds after which a file that is still being written is taken for what it is by then."""
@@ -35,10 +35,10 @@ class Sightings:
         self._known: dict[tuple[int, int], Sighting] = {}
         self.now = 0.0
 
-    def __getitem__(self, candidate: Candidate) -> Sighting:
+    def __getitem__(self, candidate: FileCandidate) -> Sighting:
         return self._known[candidate.found.id]
 
-    def add(self, candidates: Sequence[Candidate], serial: int) -> None:
+    def add(self, candidates: Sequence[FileCandidate], serial: int) -> None:
         """Remember how these look now; `serial` is that of the next content."""
         live = {one.home: one.found.mtime_ns for one in candidates if one.is_live}
         for one in candidates:
@@ -47,7 +47,7 @@ class Sightings:
             is_younger = live_mtime_ns is not None and one.found.mtime_ns >= live_mtime_ns
             self._known[one.found.id] = self._seen(one, serial + len(candidates) * is_younger)
 
-    def _seen(self, candidate: Candidate, since: int) -> Sighting:
+    def _seen(self, candidate: FileCandidate, since: int) -> Sighting:
         file, before = candidate.found, self._known.get(candidate.found.id)
         if before is None:
             return Sighting(since, self.now, file.size, file.mtime_ns, at_rest=False)
@@ -55,10 +55,10 @@ class Sightings:
             return before._replace(at_rest=before.at_rest or before.first < self.now)
         return before._replace(since=since, size=file.size, mtime_ns=file.mtime_ns, at_rest=self.now - before.first > RESTLESS)
 
-    def is_old(self, candidate: Candidate) -> bool:
+    def is_old(self, candidate: FileCandidate) -> bool:
         """Whether a rotation that made a file would be over."""
         return self.now - self[candidate].first > _ROTATION
 
-    def forget(self, candidate: Candidate) -> None:
+    def forget(self, candidate: FileCandidate) -> None:
         """It is clear what it is."""
         del self._known[candidate.found.id]

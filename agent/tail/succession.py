@@ -15,6 +15,7 @@ from agent.crash import crash_point
 from agent.tail.archives import Archives
 from agent.tail.candidates import Candidates
 from agent.tail.claims import Claim, Claims
+from agent.tail.content import ContentState
 from agent.tail.copies import CommonHeads, Copies
 from agent.tail.decide import Row, by_age
 from agent.tail.line_reader import ContentChangedError
@@ -23,24 +24,23 @@ from agent.tail.losses import Losses
 from agent.tail.names import without_gzip
 from agent.tail.new_contents import NewContents
 from agent.tail.sightings import Sightings
-from agent.tail.stream import State
-from agent.tail.table import Notice
+from agent.tail.table import FileNotice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from agent.tail.decide import Candidate
+    from agent.tail.content import Content
+    from agent.tail.decide import FileCandidate
     from agent.tail.discover import Globs, Listings
     from agent.tail.pool import Pool
-    from agent.tail.reader import Reader
-    from agent.tail.stream import Stream
-    from agent.tail.table import Options, Table
+    from agent.tail.reader import ContentReader
+    from agent.tail.table import ContentTable, TailOptions
 
 
 class Succession:
     """Brings the table up to date with the directories."""
 
-    def __init__(self, table: Table, pool: Pool, globs: Globs, listings: Listings, options: Options) -> None:
+    def __init__(self, table: ContentTable, pool: Pool, globs: Globs, listings: Listings, options: TailOptions) -> None:
         self._table = table
         self._pool = pool
         self._listings = listings
@@ -87,12 +87,12 @@ class Succession:
 
     def _where_lost_ones_may_be(self, looked_at: list[str]) -> list[str]:
         """Directories to look at besides, because what was lost just now may have been rotated there before."""
-        homes = sorted({os.path.dirname(stream.home) for stream in self._table.lost if stream.is_uncounted})
+        homes = sorted({os.path.dirname(content.home) for content in self._table.lost if content.is_uncounted})
         return [path for path in dict.fromkeys(path for home in homes for path in self.archives.of(home)) if path not in looked_at]
 
     # -- what they are
 
-    def _settle(self, candidates: list[Candidate], *, from_end: bool) -> None:
+    def _settle(self, candidates: list[FileCandidate], *, from_end: bool) -> None:
         """Give every candidate to the lost content that it continues; what is left is new, a copy, or not asked for."""
         self._sightings.add(candidates, self._table.next_serial)
         rest = candidates  # what is there at the very first look is passed over at once: after a kill it could not be told from what came since
@@ -107,7 +107,7 @@ class Succession:
                 self._sightings.forget(candidate)
                 self._judge(candidate, from_end=from_end)
 
-    def _wait(self, candidate: Candidate) -> bool:
+    def _wait(self, candidate: FileCandidate) -> bool:
         """Whether to wait for what becomes of a file: it is still being written, or may be the copy of one that is still being read."""
         if not (candidate.is_live or self._sightings[candidate].at_rest):
             self._undecided.add(candidate.home, candidate.found.id)
@@ -116,25 +116,25 @@ class Succession:
         self._recheck(candidate)
         return True
 
-    def _is_asked_for(self, candidate: Candidate) -> bool:
+    def _is_asked_for(self, candidate: FileCandidate) -> bool:
         """Whether to read what holds nothing that is known: a glob wants it, or it was the live file for a while when nobody looked."""
         return candidate.included or (candidate.may_begin and candidate.found.mtime_ns > self._table.horizon(candidate.home))
 
-    def _judge(self, candidate: Candidate, *, from_end: bool) -> None:
+    def _judge(self, candidate: FileCandidate, *, from_end: bool) -> None:
         """This is nothing that is known."""
         if self._is_asked_for(candidate):
             self._new.begin(candidate, from_end=from_end and candidate.included)
         else:
             self._candidates.dismissed[candidate.found.id] = candidate.found.mtime_ns
 
-    def _is_copy_of_new(self, candidate: Candidate) -> bool:
+    def _is_copy_of_new(self, candidate: FileCandidate) -> bool:
         """Whether to wait for what this is a copy of, which is new as well."""
         is_copy = self._follows and self._copies.is_copy_of_new(candidate)
         if is_copy:
             self._recheck(candidate)
         return is_copy
 
-    def _attempt(self, candidate: Candidate, check: Callable[[Candidate], bool]) -> bool:
+    def _attempt(self, candidate: FileCandidate, check: Callable[[FileCandidate], bool]) -> bool:
         """Check; a file that cannot be read now is left for later, for to take it for a new one might repeat everything."""
         try:
             return check(candidate)
@@ -147,90 +147,94 @@ class Succession:
             self._recheck(candidate)
             return True
 
-    def _recheck(self, candidate: Candidate) -> None:
+    def _recheck(self, candidate: FileCandidate) -> None:
         self._waiting.add(candidate.home)
         self.rechecked.add(os.path.dirname(candidate.name if candidate.included else candidate.found.path))
 
     # -- contents that are lost
 
-    def _give_away(self, candidates: list[Candidate]) -> list[Candidate]:
+    def _give_away(self, candidates: list[FileCandidate]) -> list[FileCandidate]:
         """Give files to the lost contents that they hold, the furthest match first; return what is left, and could be looked into."""
         claims: list[Claim] = []
         self._claims.begin(self._table.lost)
 
-        def collect(candidate: Candidate) -> bool:
+        def collect(candidate: FileCandidate) -> bool:
             claims.extend(self._claims.of(candidate, candidates.index(candidate)))
             return False
 
         rest = [one for one in candidates if not self._attempt(one, collect)] if self._table.lost else candidates
         left = dict.fromkeys(rest)
         for claim in sorted(claims, key=Claim.rank):
-            if claim.stream.state is State.LOST and claim.candidate in left and self._attempt(claim.candidate, partial(self._take, claim)):
+            if (
+                claim.content.state is ContentState.LOST
+                and claim.candidate in left
+                and self._attempt(claim.candidate, partial(self._take, claim))
+            ):
                 del left[claim.candidate]
         return [one for one in left if not (claims and self._attempt(one, self._adopt))]  # the copy of what was found is one, too
 
-    def _take(self, claim: Claim, candidate: Candidate) -> bool:
+    def _take(self, claim: Claim, candidate: FileCandidate) -> bool:
         """Go on with a content in the file that holds it, unless that is ambiguous and not to be; whether that was decided."""
-        if claim.row is Row.CUT_SHORT and claim.stream.home in self._undecided:  # what is not clear yet may be the whole of it
+        if claim.row is Row.CUT_SHORT and claim.content.home in self._undecided:  # what is not clear yet may be the whole of it
             self._recheck(candidate)
             return True
         if claim.row.is_ambiguous:
-            self._table.notices.append(Notice("assumed" if claim.row.is_same else "reread", candidate.found.path))
+            self._table.notices.append(FileNotice("assumed" if claim.row.is_same else "reread", candidate.found.path))
         if claim.row.is_same:
             with closing(self._pool.open(candidate.place)) as reader:
                 self._take_over(claim, reader)
         return claim.row.is_same
 
-    def _take_over(self, claim: Claim, reader: Reader) -> None:
+    def _take_over(self, claim: Claim, reader: ContentReader) -> None:
         crash_point("tail.rotation_found")
-        stream, candidate, size = claim.stream, claim.candidate, claim.size
-        self._losses.found(stream, size)
+        content, candidate, size = claim.content, claim.candidate, claim.size
+        self._losses.found(content, size)
         event = "rewritten" if claim.row in {Row.REWRITTEN, Row.REWRITTEN_ALONE} else "compressed" if candidate.gzip else "copied"
-        self._table.notices.append(Notice(event, candidate.found.path))
-        if size is not None and size < stream.offset:
-            stream.cut_back(size, reader)
-        if not stream.offset:  # what is begun later in this look is put before it or behind it by the time of its last write
-            stream.size, stream.mtime_ns = candidate.found.size, candidate.found.mtime_ns
-        self._table.move(stream, candidate.place)
+        self._table.notices.append(FileNotice(event, candidate.found.path))
+        if size is not None and size < content.offset:
+            content.cut_back(size, reader)
+        if not content.offset:  # what is begun later in this look is put before it or behind it by the time of its last write
+            content.size, content.mtime_ns = candidate.found.size, candidate.found.mtime_ns
+        self._table.move(content, candidate.place)
 
     # -- contents that are still there
 
-    def _is_copy_of_living(self, candidate: Candidate) -> bool:
+    def _is_copy_of_living(self, candidate: FileCandidate) -> bool:
         """Whether this is (as yet) the copy of a file that is still being read, made by a rotation that goes on.
 
         A copy is made of a live file that was there before; a compressed one also of a rotated file, beside it, or under a later name
         when that is gone.
         """
         seen_since = self._sightings[candidate].since
-        for stream in self._table.by_home.get(candidate.home, ()):
-            if stream.state is State.LOST or stream.place.gzip or candidate.found.path == stream.home:
+        for content in self._table.by_home.get(candidate.home, ()):
+            if content.state is ContentState.LOST or content.place.gzip or candidate.found.path == content.home:
                 continue
-            is_nameless = stream.state is State.HELD or self._locator.is_missing(stream)
-            is_its_gzip = candidate.gzip and (is_nameless or without_gzip(candidate.found.path) == stream.place.path)
-            possible = is_its_gzip or (not stream.is_rotated and stream.born < seen_since)
-            if possible and self._copies.is_prefix(candidate, stream):
-                return not self._is_over(candidate, stream)
+            is_nameless = content.state is ContentState.HELD or self._locator.is_missing(content)
+            is_its_gzip = candidate.gzip and (is_nameless or without_gzip(candidate.found.path) == content.place.path)
+            possible = is_its_gzip or (not content.is_rotated and content.born < seen_since)
+            if possible and self._copies.is_prefix(candidate, content):
+                return not self._is_over(candidate, content)
         return False
 
-    def _is_over(self, candidate: Candidate, stream: Stream) -> bool:
+    def _is_over(self, candidate: FileCandidate, content: Content) -> bool:
         """Whether to wait no longer for what becomes of the live file: what it begins with is a mere head, and may be another content."""
         if not self._sightings.is_old(candidate):
             return False
         try:
-            is_over = self._copies.is_mere_head(candidate, stream)
+            is_over = self._copies.is_mere_head(candidate, content)
         except ContentChangedError:
             return False
         if is_over:
-            self._table.notices.append(Notice("reread", candidate.found.path))
+            self._table.notices.append(FileNotice("reread", candidate.found.path))
         return is_over
 
-    def _adopt(self, candidate: Candidate) -> bool:
+    def _adopt(self, candidate: FileCandidate) -> bool:
         """Begin a copy of what is still there behind what was read of it; whether it is one."""
         known = self._copies.copied_from(candidate) if self._follows else 0
         if known > 0:
-            stream = self._new.add(candidate)
-            self._new.skip(stream, known)
-            self._table.notices.append(Notice("rewritten" if candidate.is_live else "copied", candidate.found.path))
+            content = self._new.add(candidate)
+            self._new.skip(content, known)
+            self._table.notices.append(FileNotice("rewritten" if candidate.is_live else "copied", candidate.found.path))
         elif known < 0:
             self._recheck(candidate)
         return bool(known)

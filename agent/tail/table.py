@@ -1,4 +1,4 @@
-"""What is known: the streams, by key, by inode and by directory, and what happened to them since it was last told."""
+"""What is known: the contents, by key, by inode and by directory, and what happened to them since it was last told."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from agent.tail.content import Content, ContentState
 from agent.tail.names import possible_bases
 from agent.tail.position import Cause, Horizon, decode
-from agent.tail.stream import State, Stream
 from agent.tail.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from agent.tail.position import Place
+    from agent.tail.position import FilePlace
 
 SERIAL: Final = "@next"
-"""The key under which the number of the next stream is stored; that it is there means that this is not the first start ever."""
+"""The key under which the number of the next content is stored; that it is there means that this is not the first start ever."""
 HORIZONS: Final = "@before-"
 """Keys under which horizons are stored begin with this."""
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class TailOptions:
     """Options of `Tail`. Paths are absolute, sizes in bytes, times in seconds."""
 
     include: tuple[str, ...]
@@ -45,7 +45,7 @@ class Options:
     forget_after: float = 300.0
 
 
-class Notice(NamedTuple):
+class FileNotice(NamedTuple):
     """Something that happened to a file; `event` as in `telemetry.FileChanged`, or `found`, or `unreadable` with an error (a damaged compressed file)."""
 
     event: str
@@ -53,116 +53,116 @@ class Notice(NamedTuple):
     error: str = ""
 
 
-class Table:
-    """All streams. Whoever changes one says so here, so that its position is stored with the next batch."""
+class ContentTable:
+    """All contents. Whoever changes one says so here, so that its position is stored with the next batch."""
 
     def __init__(self, stored: Mapping[str, bytes], homes: Homes) -> None:
         """Take the stored positions; PositionError if one cannot be read."""
         self.homes = homes
         self.is_first_start = SERIAL not in stored
         self.next_serial = int(stored.get(SERIAL, b"1"))
-        self.streams: dict[str, Stream] = {}
-        self.by_id: dict[tuple[int, int], Stream] = {}
-        self.in_directory: dict[str, set[Stream]] = defaultdict(set)
-        self.by_home: dict[str, list[Stream]] = defaultdict(list)
+        self.contents: dict[str, Content] = {}
+        self.by_id: dict[tuple[int, int], Content] = {}
+        self.in_directory: dict[str, set[Content]] = defaultdict(set)
+        self.by_home: dict[str, list[Content]] = defaultdict(list)
         self.live_directories: Counter[str] = Counter()
         """How many homes are in each directory."""
-        self.lost: set[Stream] = set()
-        self.changed: dict[str, Stream] = {}
+        self.lost: set[Content] = set()
+        self.changed: dict[str, Content] = {}
         """Streams whose position is to be stored."""
-        self.touched: list[Stream] = []
+        self.touched: list[Content] = []
         """Streams that came or moved: to be polled at once."""
         self.forgotten: list[str] = []
         self._horizons: dict[str, Horizon] = {}
         self.moved_horizons: dict[str, Horizon | None] = {}
         """By the key under which they are to be stored; None = not any more."""
         self.drops: Counter[str] = Counter()
-        self.notices: list[Notice] = []
+        self.notices: list[FileNotice] = []
         self.unreadable = Unreadable()
         for horizon in (Horizon.decode(stored[key]) for key in stored if key.startswith(HORIZONS)):
             self._horizons[horizon.home] = horizon
         for key in sorted((key for key in stored if not key.startswith("@")), key=_serial_of):
             saved = decode(stored[key])
-            self._enter(Stream(key, saved.name, homes.of(saved.name), saved.place, serial=_serial_of(key), saved=saved))
+            self._enter(Content(key, saved.name, homes.of(saved.name), saved.place, serial=_serial_of(key), saved=saved))
 
-    def _enter(self, stream: Stream) -> None:
-        self.streams[stream.key] = stream
-        self.live_directories[os.path.dirname(stream.home)] += stream.home not in self.by_home
-        self.by_home[stream.home].append(stream)
-        self._index(stream)
+    def _enter(self, content: Content) -> None:
+        self.contents[content.key] = content
+        self.live_directories[os.path.dirname(content.home)] += content.home not in self.by_home
+        self.by_home[content.home].append(content)
+        self._index(content)
 
-    def _index(self, stream: Stream) -> None:
-        if stream.state is State.LOST:
-            self.lost.add(stream)
-            self.in_directory[os.path.dirname(stream.home)].add(stream)
+    def _index(self, content: Content) -> None:
+        if content.state is ContentState.LOST:
+            self.lost.add(content)
+            self.in_directory[os.path.dirname(content.home)].add(content)
             return
-        self.by_id[stream.place.id] = stream
-        self.in_directory[os.path.dirname(stream.place.path)].add(stream)
+        self.by_id[content.place.id] = content
+        self.in_directory[os.path.dirname(content.place.path)].add(content)
 
-    def add(self, name: str, home: str, place: Place, now: float) -> Stream:
+    def add(self, name: str, home: str, place: FilePlace, now: float) -> Content:
         """Begin a new content at offset 0."""
         serial = self.next_serial
         self.next_serial += 1
-        stream = Stream(f"{place.inode:x}-{serial:x}", name, home, place, serial=serial)
-        stream.active_at = now
-        self._enter(stream)
-        self.changed[stream.key] = stream
-        self.touched.append(stream)
-        self.notices.append(Notice("found", name))
+        content = Content(f"{place.inode:x}-{serial:x}", name, home, place, serial=serial)
+        content.active_at = now
+        self._enter(content)
+        self.changed[content.key] = content
+        self.touched.append(content)
+        self.notices.append(FileNotice("found", name))
         self.unreadable.clear(name)
-        return stream
+        return content
 
-    def put_last(self, stream: Stream) -> None:
+    def put_last(self, content: Content) -> None:
         """A content of which nothing was read yet comes after all others at its home: it gets a new key."""
-        del self.streams[stream.key]
-        self.changed.pop(stream.key, None)
-        self.forgotten.append(stream.key)
-        stream.serial, self.next_serial = self.next_serial, self.next_serial + 1
-        stream.key = f"{stream.place.inode:x}-{stream.serial:x}"
-        self.streams[stream.key] = self.changed[stream.key] = stream
-        self.by_home[stream.home].remove(stream)
-        self.by_home[stream.home].append(stream)
+        del self.contents[content.key]
+        self.changed.pop(content.key, None)
+        self.forgotten.append(content.key)
+        content.serial, self.next_serial = self.next_serial, self.next_serial + 1
+        content.key = f"{content.place.inode:x}-{content.serial:x}"
+        self.contents[content.key] = self.changed[content.key] = content
+        self.by_home[content.home].remove(content)
+        self.by_home[content.home].append(content)
 
-    def move(self, stream: Stream, place: Place) -> None:
+    def move(self, content: Content, place: FilePlace) -> None:
         """A content is at another place now."""
-        self._unindex(stream)
-        self.lost.discard(stream)
-        stream.move(place)
-        self._index(stream)
-        self.changed[stream.key] = stream
-        self.touched.append(stream)
+        self._unindex(content)
+        self.lost.discard(content)
+        content.move(place)
+        self._index(content)
+        self.changed[content.key] = content
+        self.touched.append(content)
 
-    def hold(self, stream: Stream, size: int, now: float) -> None:
+    def hold(self, content: Content, size: int, now: float) -> None:
         """The file, of that size, has no name any more, but we have it open."""
-        stream.state, stream.cause, stream.left_at, stream.more = State.HELD, Cause.REMOVED, now, True
-        stream.left_size = size
-        self.touched.append(stream)
-        self.notices.append(Notice(Cause.REMOVED, stream.place.path))
+        content.state, content.cause, content.left_at, content.more = ContentState.HELD, Cause.REMOVED, now, True
+        content.left_size = size
+        self.touched.append(content)
+        self.notices.append(FileNotice(Cause.REMOVED, content.place.path))
 
-    def lose(self, stream: Stream, cause: Cause, now: float) -> None:
+    def lose(self, content: Content, cause: Cause, now: float) -> None:
         """The content is not where it was: it may be found elsewhere, and is forgotten if not."""
-        self._unindex(stream)
-        stream.let_go()
-        if stream.state is State.PLACED:
-            self.notices.append(Notice(cause, stream.place.path))
-        stream.state, stream.cause, stream.left_at, stream.more, stream.is_uncounted = State.LOST, cause, now, False, True
-        self._index(stream)
-        self.changed[stream.key] = stream
+        self._unindex(content)
+        content.let_go()
+        if content.state is ContentState.PLACED:
+            self.notices.append(FileNotice(cause, content.place.path))
+        content.state, content.cause, content.left_at, content.more, content.is_uncounted = ContentState.LOST, cause, now, False, True
+        self._index(content)
+        self.changed[content.key] = content
 
-    def forget(self, stream: Stream) -> None:
+    def forget(self, content: Content) -> None:
         """Nothing can match it any more."""
-        self._unindex(stream)
-        self.lost.discard(stream)
-        del self.streams[stream.key]
-        self.by_home[stream.home].remove(stream)
-        if not self.by_home[stream.home]:
-            del self.by_home[stream.home]
-            self.live_directories -= Counter([os.path.dirname(stream.home)])
-            self._move_horizon(stream.home, 0)
-        elif stream.offset:
-            self.raise_horizon(stream.home, stream.mtime_ns)
-        self.changed.pop(stream.key, None)
-        self.forgotten.append(stream.key)
+        self._unindex(content)
+        self.lost.discard(content)
+        del self.contents[content.key]
+        self.by_home[content.home].remove(content)
+        if not self.by_home[content.home]:
+            del self.by_home[content.home]
+            self.live_directories -= Counter([os.path.dirname(content.home)])
+            self._move_horizon(content.home, 0)
+        elif content.offset:
+            self.raise_horizon(content.home, content.mtime_ns)
+        self.changed.pop(content.key, None)
+        self.forgotten.append(content.key)
 
     def horizon(self, home: str) -> int:
         """Time (ns) before which what was written last is not for us: older than our time, or read and forgotten."""
@@ -181,19 +181,19 @@ class Table:
         elif gone := self._horizons.pop(home, None):
             self.moved_horizons[HORIZONS + gone.key] = None
 
-    def _unindex(self, stream: Stream) -> None:
-        if self.by_id.get(stream.place.id) is stream:
-            del self.by_id[stream.place.id]
-        for path in (stream.place.path, stream.home):
+    def _unindex(self, content: Content) -> None:
+        if self.by_id.get(content.place.id) is content:
+            del self.by_id[content.place.id]
+        for path in (content.place.path, content.home):
             directory = os.path.dirname(path)
-            self.in_directory[directory].discard(stream)
+            self.in_directory[directory].discard(content)
             if not self.in_directory[directory]:
                 del self.in_directory[directory]
 
-    def earlier(self, stream: Stream) -> Iterable[Stream]:
+    def earlier(self, content: Content) -> Iterable[Content]:
         """The contents that came before this one at the same home."""
-        for other in self.by_home[stream.home]:
-            if other is stream:
+        for other in self.by_home[content.home]:
+            if other is content:
                 return
             yield other
 

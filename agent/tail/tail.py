@@ -9,6 +9,7 @@ import os
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from agent.tail.content import ContentState
 from agent.tail.discover import Globs, Listings
 from agent.tail.line_reader import ContentChangedError
 from agent.tail.names import glob_root
@@ -16,16 +17,15 @@ from agent.tail.open import found, is_within
 from agent.tail.polling import Poller
 from agent.tail.pool import Pool
 from agent.tail.reading import Reading
-from agent.tail.stream import State
 from agent.tail.succession import Succession
-from agent.tail.table import Homes, Table
+from agent.tail.table import ContentTable, Homes
 from agent.tail.unreadable import DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from agent.tail.stream import Stream
-    from agent.tail.table import Options
+    from agent.tail.content import Content
+    from agent.tail.table import TailOptions
 
 _LOOK_SHARE: Final = 100
 """Looking for files waits this many times as long as it took: it costs one percent at most."""
@@ -41,16 +41,16 @@ _FEW: Final = 20
 class Tail:
     """Call `look` every poll interval, then `read` until it returns None. Not restartable: make a new one from the stored positions."""
 
-    def __init__(self, options: Options, stored: Mapping[str, bytes], clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, options: TailOptions, stored: Mapping[str, bytes], clock: Callable[[], float] = monotonic) -> None:
         self._options = options
         self._clock = clock
         self._globs = Globs(options.include, options.exclude)
-        self.table = Table(stored, Homes(self._globs.match))
+        self.table = ContentTable(stored, Homes(self._globs.match))
         self.pool = Pool(options.max_open_files, options.max_gzip_bytes, options.max_gzip_ratio)
         self._listings = Listings(clock)
         self._succession = Succession(self.table, self.pool, self._globs, self._listings, options)
         # what the configuration does not ask for any more keeps its position, and rests
-        followed = [stream for stream in self.table.streams.values() if self._globs.match(stream.name)]
+        followed = [content for content in self.table.contents.values() if self._globs.match(content.name)]
         self._poller = Poller(self.table, self.pool, self._succession, options, followed)
         reading = Reading(self._listings, self._poller)
         self.read, self.unended = reading.next, reading.unended
@@ -75,26 +75,26 @@ class Tail:
         self._poller.end_held()
         self._forget()
 
-    def text(self, stream: Stream, start: int) -> bytes:
+    def text(self, content: Content, start: int) -> bytes:
         """What was read of a content from an offset on; empty if it can't be read now."""
-        if stream.state is State.LOST:  # in its place may be another
+        if content.state is ContentState.LOST:  # in its place may be another
             return b""
         try:
-            return self.pool.get(stream).read(start, stream.offset - start)
+            return self.pool.get(content).read(start, content.offset - start)
         except (OSError, ContentChangedError):
             return b""
 
-    def silent_for(self, stream: Stream) -> float:
+    def silent_for(self, content: Content) -> float:
         """Seconds since a file grew last; while it is not read to its end, its next lines are not late but waiting for us."""
-        return 0.0 if stream.more else self._now - stream.active_at
+        return 0.0 if content.more else self._now - content.active_at
 
     def has_more(self) -> bool:
         """Whether there is something that can be read, now or when it is known what it continues."""
-        return any(one.more and one.state is not State.LOST and not one.failures for one in self.table.streams.values())
+        return any(one.more and one.state is not ContentState.LOST and not one.failures for one in self.table.contents.values())
 
     def unmatched(self) -> list[str]:
         """The globs for which there is no file now, be it one that can't be read."""
-        known = [stream.name for stream in self.table.streams.values() if stream.state is not State.LOST]
+        known = [content.name for content in self.table.contents.values() if content.state is not ContentState.LOST]
         refused = [path for path, _ in self.table.unreadable]
         paths = [*known, *refused]
         return [
@@ -144,23 +144,23 @@ class Tail:
         self._succession.run(changed, self._now, from_end=self.table.is_first_start and self._options.from_end)
         self.table.is_first_start = False
         touched, self.table.touched = self.table.touched, []
-        for stream in touched:
-            if self._globs.match(stream.name):
-                self._poller.follow(stream)
+        for content in touched:
+            if self._globs.match(content.name):
+                self._poller.follow(content)
 
     def _forget(self) -> None:
-        for stream in [one for one in self.table.lost if self._now - one.left_at > self._patience(one)]:
-            if stream.left_at == 0.0:  # lost before this start: its time begins anew
-                stream.left_at = self._now
+        for content in [one for one in self.table.lost if self._now - one.left_at > self._patience(one)]:
+            if content.left_at == 0.0:  # lost before this start: its time begins anew
+                content.left_at = self._now
                 continue
-            self._succession.forget(stream)
-            self._poller.forget(stream)
+            self._succession.forget(content)
+            self._poller.forget(content)
 
-    def _patience(self, stream: Stream) -> float:
+    def _patience(self, content: Content) -> float:
         """What nothing was read of could be taken for anything, if it was live; a rotated file is known by its inode and its time.
 
         The last one of a home stays longer, for with it is forgotten that what was rotated there is for us.
         """
-        was_live = stream.place.path == stream.home
-        is_spare = was_live and not stream.offset and len(self.table.by_home[stream.home]) > 1
+        was_live = content.place.path == content.home
+        is_spare = was_live and not content.offset and len(self.table.by_home[content.home]) > 1
         return _UNREAD_PATIENCE if is_spare else self._options.forget_after

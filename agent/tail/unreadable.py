@@ -30,7 +30,7 @@ class Refusal(NamedTuple):
     """In the kernel's words."""
 
 
-class Group(NamedTuple):
+class PathGroup(NamedTuple):
     """Paths that are not read for one reason."""
 
     refusal: Refusal
@@ -55,12 +55,12 @@ class Unreadable:
         """It can be, or is asked for no more."""
         self._now.pop(path, None)
 
-    def take_new(self) -> list[Group]:
+    def take_new(self) -> list[PathGroup]:
         """The paths that were noted for the first time since the last call."""
         new, self._new = self._new, {}
         return groups(new)
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[PathGroup]:
         """The paths that can't be read now; those that do not exist any more are forgotten."""
         for path in [path for path in self._now if not os.path.lexists(path)]:
             del self._now[path]
@@ -73,21 +73,21 @@ class Unreadable:
         return bool(self._now)
 
 
-def groups(refusals: Mapping[str, Refusal]) -> list[Group]:
+def groups(refusals: Mapping[str, Refusal]) -> list[PathGroup]:
     """One for each reason."""
     by_reason: defaultdict[Refusal, list[str]] = defaultdict(list)
     for path, refusal in sorted(refusals.items()):
         by_reason[refusal].append(path)
-    return [Group(refusal, paths[0], len(paths)) for refusal, paths in by_reason.items()]
+    return [PathGroup(refusal, paths[0], len(paths)) for refusal, paths in by_reason.items()]
 
 
-def sentences(found: Iterable[Group]) -> list[str]:
+def sentences(found: Iterable[PathGroup]) -> list[str]:
     """One for each group, with what to do about it."""
     telling = [one for one in found if one.refusal.reason != NOT_REGULAR]  # a FIFO or a socket in a log directory is nothing to mend
     return ["; ".join(filter(None, (f"{_subject(one)}: {one.refusal.reason}", remedy(one)))) for one in telling]
 
 
-def _subject(group: Group) -> str:
+def _subject(group: PathGroup) -> str:
     kind = "directory" if group.refusal.event == DIRECTORY else "file"
     if group.number == 1:
         return f"the {kind} {printable(group.first)} can't be read"
@@ -95,7 +95,7 @@ def _subject(group: Group) -> str:
     return f"{group.number} {plural} can't be read, such as {printable(group.first)}"
 
 
-def remedy(group: Group) -> str:
+def remedy(group: PathGroup) -> str:
     """The change that allows it, as far as that is known."""
     if group.refusal.reason.startswith("links to "):
         return "name that directory in `allowed_roots`, or leave the link out with `exclude`"

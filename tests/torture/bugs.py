@@ -124,14 +124,14 @@ def row_deleted_when_taken() -> None:
 
 def position_behind_an_incomplete_line() -> None:
     """The position is where reading stopped, not where the last whole line ends."""
-    from agent.tail.stream import Stream
+    from agent.tail.content import Content
 
-    position = Stream.position
+    position = Content.position
 
     def too_far(self, offset, parser, reader):
         return position(self, max(offset, self.seen) if offset == self.offset else offset, parser, reader)
 
-    Stream.position = too_far
+    Content.position = too_far
 
 
 def retry_with_other_bytes() -> None:

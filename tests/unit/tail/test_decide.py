@@ -6,14 +6,14 @@ import itertools
 
 import pytest
 
-from agent.tail.decide import Candidate, Pair, Row, by_age, bytes_missed, decide, has_rotated_name, is_same_file, may_be_unread
-from agent.tail.open import Found, is_within, may_follow
-from agent.tail.position import Place
+from agent.tail.decide import FileCandidate, Pair, Row, by_age, bytes_missed, decide, has_rotated_name, is_same_file, may_be_unread
+from agent.tail.open import FileStatus, is_within, may_follow
+from agent.tail.position import FilePlace
 
 
-def candidate(path: str, mtime_ns: int = 0, size: int = 3) -> Candidate:
+def candidate(path: str, mtime_ns: int = 0, size: int = 3) -> FileCandidate:
     """A file."""
-    return Candidate(Found(path, 1, 2, size, mtime_ns), path, path, included=False)
+    return FileCandidate(FileStatus(path, 1, 2, size, mtime_ns), path, path, included=False)
 
 
 def test_by_age():
@@ -28,7 +28,7 @@ def test_by_age():
 )
 def test_is_same_file(known, path, now, same):
     """The generation tells whether an inode was used anew; without one, the same name is taken for a new file."""
-    assert is_same_file(Place("/l/a", 1, 2, known), path, now) is same
+    assert is_same_file(FilePlace("/l/a", 1, 2, known), path, now) is same
 
 
 def test_bytes_missed():
@@ -60,14 +60,14 @@ def test_links():
 )
 def test_what_may_be_an_unread_content(path, gzip, mtime, expected):
     """A plain file may have been written since it was seen; a compressed one that is gone is nowhere else."""
-    place = Place(path, 1, 2, gzip=gzip)
+    place = FilePlace(path, 1, 2, gzip=gzip)
     assert may_be_unread(place, 3, 10, candidate("/l/a.log.2.gz", mtime)) == expected
 
 
 @pytest.mark.parametrize(("copy", "size", "expected"), [("/l/a.log.2", 3, True), ("/l/a.log.2", 2, False), ("/l/a.log.2.gz", 2, True)])
 def test_a_copy_is_not_shorter_than_what_was_seen(copy, size, expected):
     """A content only grows; how long it is in a compressed file is not known."""
-    assert may_be_unread(Place("/l/a.log", 1, 2), 3, 10, candidate(copy, 10, size)) == expected
+    assert may_be_unread(FilePlace("/l/a.log", 1, 2), 3, 10, candidate(copy, 10, size)) == expected
 
 
 def test_of_the_same_tick_by_name():

@@ -196,7 +196,7 @@ def test_a_file_that_is_listed_is_never_taken_for_removed(rig, tmp_path, rotated
 
     assert rig.drain() == ["two"]
     assert taken_for_removed == 0
-    assert [stream.place.path for stream in rig.tail.table.streams.values()] == [str(tmp_path / "app.log.101"), str(tmp_path / "app.log")]
+    assert [stream.place.path for stream in rig.tail.table.contents.values()] == [str(tmp_path / "app.log.101"), str(tmp_path / "app.log")]
     assert not rig.drops
 
 

@@ -7,10 +7,10 @@ import tracemalloc
 import pytest
 
 from agent.sources import log_draft
-from agent.tail.position import NOTHING, Cause, Digest, Horizon, Place, Position, PositionError, decode
+from agent.tail.position import NOTHING, Cause, Digest, FilePlace, Horizon, Position, PositionError, decode
 from tests.support.tail_rig import Rig
 
-PLACE = Place("/l/a\udcff.log.1.gz", 2**63, 2**40, 7, gzip=True)
+PLACE = FilePlace("/l/a\udcff.log.1.gz", 2**63, 2**40, 7, gzip=True)
 FULL = Position(
     "/l/a.log", PLACE, 2**50, Digest.of(b"head"), Digest.of(b"tail"), 2**51, -5, True, b'{"format":"json"}', True, Cause.REMOVED
 )
@@ -61,6 +61,6 @@ def test_what_is_remembered_of_a_file_is_small(tmp_path, monkeypatch):
         pass
     size = sum(trace.size for trace in tracemalloc.take_snapshot().traces)
     tracemalloc.stop()
-    assert len(rig.tail.table.streams) == files
+    assert len(rig.tail.table.contents) == files
     rig.close()
     assert size / files < 6000

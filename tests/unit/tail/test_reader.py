@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from agent.tail.reader import WINDOW, GzipReader, Reader
+from agent.tail.reader import WINDOW, ContentReader, GzipReader
 
 LINES = b"".join(b"line %d\n" % number for number in range(100_000))
 
@@ -145,7 +145,7 @@ def test_plain(tmp_path, open_files):
         file.write(b"a")
         file.seek(1 << 20)
         file.write(b"b")
-    reader = Reader(os.open(path, os.O_RDONLY))
+    reader = ContentReader(os.open(path, os.O_RDONLY))
     assert reader.read(1 << 20, 10) == b"b"
     assert reader.next_data(0) == 0
     assert reader.next_data(65536) == 1 << 20

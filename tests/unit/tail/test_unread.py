@@ -78,8 +78,8 @@ def test_a_directory_that_changes_all_the_time_does_not_keep_us_from_reading(rig
         (tmp_path / f"other-{number}").touch()
         read_before_polling(rig)
         rig.step()
-    assert rig.tail.table.streams
-    assert all(stream.offset for stream in rig.tail.table.streams.values())
+    assert rig.tail.table.contents
+    assert all(stream.offset for stream in rig.tail.table.contents.values())
 
 
 def test_truncated_before_it_was_read_and_killed(rig, tmp_path):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.tail.discover import survey
 from agent.tail.names import printable
-from agent.tail.unreadable import DIRECTORY, NOT_REGULAR, Group, Refusal, Unreadable, groups, sentences
+from agent.tail.unreadable import DIRECTORY, NOT_REGULAR, PathGroup, Refusal, Unreadable, groups, sentences
 from tests.support.tail_rig import Rig
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def test_each_path_is_new_once(tmp_path):
     for _ in range(3):
         refused.note(str(tmp_path / "a"), "unreadable", DENIED)
         refused.note(str(tmp_path / "b"), "unreadable", DENIED)
-    assert refused.take_new() == [Group(Refusal("unreadable", DENIED), str(tmp_path / "a"), 2)]
+    assert refused.take_new() == [PathGroup(Refusal("unreadable", DENIED), str(tmp_path / "a"), 2)]
     assert refused.take_new() == []
     refused.clear(str(tmp_path / "a"))
     refused.note(str(tmp_path / "a"), "unreadable", DENIED)

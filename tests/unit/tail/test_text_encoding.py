@@ -9,8 +9,8 @@ import zlib
 
 import pytest
 
-from agent.tail.content import encoding_of, not_text
 from agent.tail.lines import cut_wide
+from agent.tail.text_encoding import encoding_of, not_text
 from tests.support.tail_rig import Rig
 
 TEXT = "2026-11-22 10:00:00,123 ERROR shop.pay: carte refusée 🂡\r\nnext \u0a0a \u010a line\n"
