@@ -48,7 +48,7 @@ def test_the_schema_accepts_the_whole_corpus():
 
 
 def test_the_validator_can_refuse():
-    """The schema is really asked: an event with frames that are no list is refused."""
+    """The schema is really asked: an event with frames that are not a list is refused."""
     assert "cannot be validated" in bugsink.validate([{"exception": {"values": [{"type": "E", "stacktrace": {"frames": 7}}]}}])[0]
 
 

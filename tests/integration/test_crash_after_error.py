@@ -52,7 +52,7 @@ def exported(tmp_path) -> list[tuple[tuple[str, str, str], dict[str, str]]]:
 
 @pytest.mark.parametrize("pause", [0.0, 0.1, 0.3])
 def test_the_error_and_the_crash_are_two_records(tmp_path, pause):
-    """However soon the one comes after the other: the crash is nobody's log record."""
+    """However soon the one comes after the other, the crash is not a log record."""
     found = records(tmp_path, CRASH.format(pause=pause))
 
     assert found == [("cannot pay", "ERROR", ""), ("ValueError: no card", "", "ValueError")]

@@ -51,7 +51,7 @@ def metrics_of(found: ResourceMetrics) -> dict[str, Metric]:
 
 
 def test_a_short_job_sends_its_exit_and_its_cpu(server, tmp_path):
-    """What a job of half a second used, and that it has exited, is in the last collection; the code is in the last record."""
+    """The usage of a job of half a second, and its exit, are in the last collection; the code is in the last record."""
     done = outrider("exec", "--", sys.executable, "-c", BUSY, state=tmp_path / "s", OTEL_EXPORTER_OTLP_ENDPOINT=server.url)
     last = metrics_of(collections(server)[-1])
     records = [
@@ -103,7 +103,7 @@ def test_what_the_configuration_says_stays(server, tmp_path):
 
 
 def test_an_instance_keeps_its_id_and_shares_it_with_none(server, tmp_path):
-    """Two replicas write two series of each metric, and a restart goes on with the same one."""
+    """Two replicas write two series of each metric, and a restart continues the same one."""
     url = server.url
     for state in ("a", "b", "a"):
         outrider("exec", "--", "true", state=tmp_path / state, OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_SERVICE_NAME="shop")

@@ -47,7 +47,7 @@ def variables(logs, server):
 
 
 def test_lines_reach_the_server_and_go_on_after_a_kill(tmp_path, logs):
-    """What stands in a file arrives once and in order, with a SIGKILL in between."""
+    """The lines of a file arrive once and in order, with a SIGKILL in between."""
     with OtlpProcess(tmp_path / "store") as server:
         with AgentProcess(tmp_path / "state", **variables(logs, server)) as agent:
             wait_until(lambda: len(bodies_of(server)) == 3, "three records")
@@ -72,7 +72,7 @@ def test_the_resource_says_whose_records_they_are(tmp_path, logs):
 
 @pytest.mark.alone
 def test_sigterm_with_a_dead_destination_ends_within_two_seconds_and_keeps_everything(tmp_path, logs):
-    """Nobody listens; the agent exits 0 in time, and the next one delivers."""
+    """No server listens; the agent exits 0 in time, and the next one delivers."""
     dead = {"OUTRIDER_LOG_FILES": f"{logs}/*.log", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     with AgentProcess(tmp_path / "state", **dead) as agent:
         wait_until(lambda: any(one["accepted"] == 3 for one in agent.status()["sources"]), "three records stored")
@@ -132,7 +132,7 @@ def test_sighup_takes_a_good_configuration(tmp_path, logs):
 
 
 def test_sighup_keeps_the_old_configuration_when_the_new_one_is_bad(tmp_path, logs):
-    """The refusal is told with its reason, and the old pipeline goes on."""
+    """The refusal is reported with its reason, and the old pipeline continues."""
     with OtlpProcess(tmp_path / "store") as server:
         agent, config, fresh = reload_case(tmp_path, logs, server, "sources:\n  - type: nonsense\n")
         with agent:
@@ -147,7 +147,7 @@ def test_sighup_keeps_the_old_configuration_when_the_new_one_is_bad(tmp_path, lo
 
 @pytest.fixture
 def taken():
-    """A port that somebody else listens on."""
+    """A port that another process listens on."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -192,7 +192,7 @@ def test_sighup_tells_what_only_a_restart_changes_and_frees_the_rows_of_a_destin
 
 
 def test_a_stop_is_not_undone_by_a_reload_that_comes_after_it(tmp_path, logs):
-    """SIGTERM, then SIGHUP while the agent still tries to send: it ends all the same."""
+    """SIGTERM, then SIGHUP while the agent still tries to send: it ends nevertheless."""
     config = tmp_path / "outrider.yaml"
     config.write_text(
         f"sources:\n  - type: log_files\n    include: ['{logs}/app.log']\nexporters:\n  - {{type: otlp_http, endpoint: 'http://127.0.0.1:9'}}\n"
@@ -293,6 +293,6 @@ def say(agent, text):
 
 
 def accepted(agent):
-    """Records stored so far; 0 while nobody answers, as between two configurations."""
+    """Records stored so far; 0 while no agent answers, as between two configurations."""
     status = agent.status()
     return sum(one["accepted"] for one in status["sources"]) if status else 0

@@ -1,4 +1,4 @@
-"""What a Sentry destination will never see is told to it in the end, as often as it was lost, wherever the agent is killed meanwhile."""
+"""Losses that a Sentry destination will never see are reported to it in the end, each once, wherever the agent is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ POINTS = (
 
 
 class Limiting(SentryServer):
-    """Takes no errors while told so."""
+    """Takes no errors while its answer says so."""
 
     limiting = False
 
@@ -64,7 +64,7 @@ def fail(config: Path, word: str) -> None:
 
 
 def reports(server: SentryServer) -> Counter[tuple[str, str]]:
-    """What was told."""
+    """The reported losses."""
     told: Counter[tuple[str, str]] = Counter()
     for item in server.items("client_report"):
         for one in item.json()["discarded_events"]:

@@ -1,4 +1,4 @@
-"""What we read from the text that an interpreter prints equals what sentry-sdk reports from inside the same program for the same exception."""
+"""Exceptions that we read from an interpreter's text equal those that sentry-sdk reports from inside the same program."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LINES = ("abs_path", "pre_context", "context_line", "post_context")
 CUT_BY_THE_INTERPRETER = {"group_sixteen", "group_forty", "group_too_deep", "group_too_deep_between"}
 """Not all of the group is printed (traceback: max_group_width, max_group_depth)."""
 CUT_BY_THE_SDK = {"group_as_cause", "group_between", "group_unclosed_then_chain", "group_recursion", "group_of_everything"}
-"""The SDK tells of a group's members only where the group is the outermost exception."""
+"""The SDK reports a group's members only where the group is the outermost exception."""
 UNPRINTABLE = {"lone_surrogate", "failing_str"}
 """The interpreter prints something else where a message can't be had or encoded."""
 REMOTE = {"process_pool"}
@@ -72,7 +72,7 @@ def test_classes_and_frames_are_equal(both):
 
 
 def test_in_app_is_equal(both):
-    """What sentry-sdk marks as the workload's own code we mark as such, and what it does not mark we do not."""
+    """The frames that sentry-sdk marks as the workload's own code, and only those, are marked by us."""
     cases = both.keys() - CUT_BY_THE_INTERPRETER - CUT_BY_THE_SDK - MADE_UP - REMOTE
     marks = {name: [[_marks(one) for one in values] for values in both[name]] for name in cases}
     assert [name for name in sorted(cases) if marks[name][0] != marks[name][1]] == []
@@ -84,7 +84,7 @@ def _marks(one: dict) -> list[bool]:
 
 
 def test_what_is_cut_is_cut_at_the_end(both):
-    """Where one side tells of fewer exceptions, each that it tells of is told of by the other one, in the same order."""
+    """Where one side reports fewer exceptions, the other one reports all of these, in the same order."""
     for name in CUT_BY_THE_INTERPRETER:
         theirs, own = (comparable(values) for values in both[name])
         assert is_part([one for one in own if one[2]], theirs), name

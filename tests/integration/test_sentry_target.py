@@ -1,4 +1,4 @@
-"""What becomes an issue besides what a log says, seen by a real agent: ends of a watched process, crash loops, probes, patterns. One issue each."""
+"""Issues that do not come from a log, found by a real agent: ends of a watched process, crash loops, probes, patterns. One issue each."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ def watching(folder: Path, dsn: str, target: str) -> AgentProcess:
 
 
 def statuses(sentry: SentryProcess) -> list[str]:
-    """What sessions have said."""
+    """The statuses of sessions."""
     return [one["status"] for one in seen(sentry, "session")]
 
 
 @pytest.mark.parametrize(("program", "wanted", "status"), ENDS.values(), ids=ENDS)
 def test_the_end_of_a_watched_process(sentry, tmp_path, program, wanted, status):
-    """Each end is no issue or one, of the right type, with the black box; its session begins once and ends once, as it should."""
+    """Each end is at most one issue, of the right type, with the black box; its session begins once and ends once, as it should."""
     log = tmp_path / "app.log"
     log.write_text("about to go\n")
     with Target(program, log) as target, watching(tmp_path, sentry.dsn, f"pid:{target.pid}"):
@@ -163,7 +163,7 @@ def test_a_probe_and_a_pattern(sentry, tmp_path):
 
 @pytest.mark.parametrize(("code", "wanted"), [(0, []), (3, ["NonZeroExit", "ProbeDown"])])
 def test_a_watched_server_that_closes_its_port_before_it_ends(sentry, tmp_path, code, wanted):
-    """While a server that has closed its port lives, its probe is no issue yet; its end decides."""
+    """While a server that has closed its port lives, its probe is not an issue yet; its end decides."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     closing, config = tmp_path / "closing", tmp_path / "outrider.yaml"

@@ -61,7 +61,7 @@ def test_the_command_of_exec(sentry, tmp_path):
 
 
 def test_a_file_that_changed_meanwhile(sentry, tmp_path):
-    """A file that was written after the process began is not what it runs: only the line that the traceback shows is told."""
+    """A file that was written after the process began is not what it runs: only the line that the traceback shows is sent."""
     program = tmp_path / "trader.py"
     body = "def route(order):\n    # before\n    raise LookupError(order)\n\n"
     program.write_text(body + "import os, time\ntime.sleep(0.1)\nos.utime(__file__)\nroute('XYZ')\n")
@@ -93,7 +93,7 @@ def test_a_watched_process(sentry, tmp_path):
 
 
 def test_a_watched_process_with_a_newer_file(sentry, tmp_path):
-    """A file that was deployed under a running process is not told."""
+    """A file that was deployed under a running process is not sent."""
     program, log = tmp_path / "trader.py", tmp_path / "app.log"
     program.write_text(PROGRAM)
     with subprocess.Popen([sys.executable, str(program), str(log)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -103,7 +103,7 @@ def test_a_watched_process_with_a_newer_file(sentry, tmp_path):
 
 
 def test_a_process_with_a_root_of_its_own(sentry, tmp_path):
-    """The path is that of the process: in a container the file below its root is read, and no file of ours that has the same path."""
+    """The path is that of the process: in a container the file below its root is read, and not our own file of the same path."""
     if os.geteuid() != 0:
         pytest.skip("chroot(2) takes root")
     root, log = tmp_path / "root", tmp_path / "app.log"

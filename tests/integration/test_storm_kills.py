@@ -1,4 +1,4 @@
-"""Ten thousand equal errors while the agent is killed over and over: one issue, few events, and none of the ten thousand forgotten or told twice."""
+"""Ten thousand equal errors while the agent is killed over and over: one issue, few events, and none of the ten thousand forgotten or reported twice."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write_storm(file: Path) -> None:
 
 
 def accepted(agent: AgentProcess) -> int:
-    """What the agent has stored, all in all."""
+    """The number of errors that the agent has stored."""
     status = agent.status() or {}
     return sum(one["accepted"] for one in status["sources"])
 
@@ -53,7 +53,7 @@ def errors(agent: AgentProcess) -> int:
 
 
 def live_through(folder: Path, dsn: str) -> None:
-    """Let an agent see the storm, kill it, start it again; end the last one in good order."""
+    """Let an agent see the storm, kill it, start it again; end the last one cleanly."""
     more = {"OUTRIDER_LOG_FILES": str(folder / "app.log"), "SENTRY_DSN": dsn, "OTEL_SERVICE_NAME": "strategy"}
     writer = threading.Thread(target=write_storm, args=(folder / "app.log",))
     writer.start()
@@ -70,7 +70,7 @@ def live_through(folder: Path, dsn: str) -> None:
 
 
 def check(server: SentryProcess) -> None:
-    """One issue, few events, exact count; the report has what no event of its own tells of."""
+    """One issue, few events, exact count; the report has the errors without an event of their own."""
     items = list(read_store(server.store))
     events = [json.loads(body) for kind, body in items if kind == "event"]
     assert len({event["logentry"]["message"] for event in events}) == 1
@@ -103,6 +103,6 @@ def test_killed_in_the_storm_with_the_server_away(tmp_path):
 
 
 def pending(agent: AgentProcess) -> int:
-    """What waits for Sentry."""
+    """The rows that wait for Sentry."""
     status = agent.status() or {}
     return sum(one["pending"] for one in status["destinations"] if one["signal"].startswith("sentry."))

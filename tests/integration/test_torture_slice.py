@@ -27,13 +27,13 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]  # the first test of 
 
 @pytest.fixture(scope="module")
 def caught(tmp_path_factory):
-    """What was seen of every seeded bug."""
+    """The evidence of every seeded bug."""
     return {one.name: one for one in catch_all(tmp_path_factory.mktemp("bugs"), JOBS)}
 
 
 @pytest.fixture(scope="module")
 def fates(tmp_path_factory):
-    """What became of two agents at each of the points."""
+    """The outcome of two agents at each of the points."""
     return {fate.point: fate for _, fate in at_points(tmp_path_factory.mktemp("points"), SEED, POINTS, 2, JOBS)}
 
 

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 NOBODY = 65534
 HTTP2_SETTINGS = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64"
-"""What a gRPC server says first."""
+"""The first bytes that a gRPC server sends."""
 
 
 @dataclass(frozen=True)
 class SetUp:
-    """Variables and perhaps a file, in which `{dir}`, `{port}` and the names of servers are replaced; and what is said of it."""
+    """Variables and perhaps a file, in which `{dir}`, `{port}` and the names of servers are replaced; and the expected messages."""
 
     name: str
     says: tuple[str, ...]
@@ -133,7 +133,7 @@ SET_UPS = [
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
-    """Answers what it is told."""
+    """Gives the configured answers."""
 
     status = 200
     location = ""
@@ -151,7 +151,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 
 class Servers:
-    """What set-ups are pointed at."""
+    """The servers that set-ups name."""
 
     def __init__(self, directory: Path) -> None:
         self._stack = contextlib.ExitStack()
@@ -258,7 +258,7 @@ def test_check_says_what_is_wrong(setup: SetUp, names: dict[str, str], tmp_path:
 
 @contextlib.contextmanager
 def as_another_user() -> Iterator[None]:
-    """Without root's rights: as nobody, if we are root. (A file of ours with mode 0 is as good if we are not.)"""
+    """Without root's rights: as another user, if we are root. (Our own file with mode 0 is as good if we are not.)"""
     if os.geteuid() != 0:
         yield
         return
@@ -272,7 +272,7 @@ def as_another_user() -> Iterator[None]:
 @pytest.mark.usefixtures("clean")
 @pytest.mark.parametrize("what", ["file", "directory", "state directory", "configuration"])
 def test_check_as_another_user(what: str, tmp_path: Path):
-    """What another user than root may not read or write is one complaint that names it and the user."""
+    """A file or directory that a user other than root may not read or write is one complaint that names it and the user."""
     for parent in (tmp_path, *tmp_path.parents):
         if parent.stat().st_mode & 0o777 == 0o700:  # pytest's own, for its user alone
             parent.chmod(0o755)
@@ -327,7 +327,7 @@ def test_a_port_in_use(tmp_path: Path):
 
 
 def test_a_running_agent_says_it_once(tmp_path: Path):
-    """A glob that matches nothing and a destination that is away are in `status`, with a reason and a fix, and not a line for each look."""
+    """A glob that matches nothing and a destination that is away are in `status`, with a reason and a fix, and not a line for each scan."""
     glob = f"{tmp_path}/*.lgo"
     endpoint = f"http://127.0.0.1:{Servers._free_port(None)}/v1/logs"  # type: ignore[arg-type] - it needs none
     (tmp_path / "a.log").write_text("x\n")
