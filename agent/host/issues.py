@@ -11,11 +11,11 @@ from agent.issues.event.completer import LazyCompleter
 from agent.issues.event.frames import EncodeOptions, NoSourceCode
 from agent.issues.event.source_files import SourceFiles
 from agent.issues.event.workload import Workload
-from agent.issues.folding.windows import FoldingLimits
 from agent.issues.issues import IssueOptions, assemble
 from agent.issues.reading.rules import Rules
 from agent.issues.reading.subject import resource_subject
 from agent.issues.runs.run import Reporting
+from agent.issues.windows import FoldingLimits
 from agent.names import CHILD, TARGET
 from agent.parse.patterns import compile_pattern
 from agent.record import Severity

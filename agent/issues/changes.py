@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from agent.errors import describe
-from agent.issues.folding.windows import Choice
 from agent.issues.reading.exit_cause import ExitCause, cause_of
 from agent.issues.reading.exits import note_end
 from agent.issues.source_states import BAD_ENDS
+from agent.issues.windows import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.issues.event.error_event import ErrorEvent
-    from agent.issues.folding.windows import WindowDraft
     from agent.issues.reading.exits import Ending
     from agent.issues.runs.run import Run
     from agent.issues.source_states import SourceState
+    from agent.issues.windows import WindowDraft
     from agent.record import LogRecord, Payload
 
 _OUTCOMES: Final = {Choice.SEND: "sent", Choice.FOLD: "folded", Choice.FOLD_FIRST: "folded", Choice.DROP: "dropped"}

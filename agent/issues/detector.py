@@ -3,7 +3,7 @@
     found ──▶ read ──▶ folded or not ──▶ event ──▶ payload ─┐
                          └──▶ a count in the positions ─────┴─▶ one commit with the records
 
-Found by `reading/rules`, read by `reader`, folded by `folding/windows`, encoded by `event/`, put into an envelope by `payloads`. What else a
+Found by `reading/rules`, read by `reader`, folded by `windows`, encoded by `event/`, put into an envelope by `payloads`. What else a
 batch changes stands in its `changes` and becomes the state of its source only when the intake says that it is stored.
 """
 
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from agent.columns import first_origin
 from agent.issues.changes import BatchChanges
-from agent.issues.folding.windows import Choice
 from agent.issues.reading.grouping import key_of
 from agent.issues.reading.rules import is_child, is_exit
+from agent.issues.windows import Choice
 from agent.metrics import Kind, Metric
 from agent.names import TARGET
 from agent.record import Detected

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Final
 from agent.clock import every
 from agent.issues.detector import IssueDetector
 from agent.issues.event.frames import EncodeOptions
-from agent.issues.folding.summaries import Summaries
-from agent.issues.folding.windows import FoldingLimits
 from agent.issues.payloads import EventPayloads
 from agent.issues.reader import RecordReader
 from agent.issues.reading.rules import Rules
@@ -18,6 +16,8 @@ from agent.issues.recent.breadcrumbs import Breadcrumbs
 from agent.issues.runs.keeper import RunKeeper
 from agent.issues.runs.monitors import Monitors
 from agent.issues.source_states import SourceStates
+from agent.issues.summaries import Summaries
+from agent.issues.windows import FoldingLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from agent.issues.event.completer import Completer
     from agent.issues.event.error_event import Attachment, ErrorEvent
     from agent.issues.event.frames import EncodeOptions
-    from agent.issues.folding.windows import Summary
     from agent.issues.reading.subject import Subject
     from agent.issues.recent.activity import RecentActivity
+    from agent.issues.windows import Summary
     from agent.record import LogRecord, Value
 
 MAX_TEMPLATE: Final = 64 * 1024

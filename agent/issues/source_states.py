@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
 
-from agent.issues.folding.windows import Budget, OpenWindows
 from agent.issues.reading.exit_cause import ExitCause
 from agent.issues.runs.run import stored_runs
+from agent.issues.windows import Budget, OpenWindows
 from agent.record import Owner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from agent.issues.folding.windows import FoldingLimits
     from agent.issues.runs.run import Reporting, Run
+    from agent.issues.windows import FoldingLimits
     from agent.record import Payload
 
 BAD_ENDS: Final = "ends"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.issues.folding.windows import FoldingLimits
 from agent.issues.issues import IssueOptions, assemble
 from agent.issues.runs.run import Reporting
+from agent.issues.windows import FoldingLimits
 from agent.names import CHILD, TARGET
 from agent.record import LogRecord, Severity
 from agent.target.process_records import Observed, ended_record, started_record

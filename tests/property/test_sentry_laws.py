@@ -16,11 +16,11 @@ from agent.issues.envelope.names import environment, release, slug
 from agent.issues.envelope.trim import steps
 from agent.issues.event.encode import encode_event
 from agent.issues.event.frames import EncodeOptions
-from agent.issues.folding.windows import Budget, Choice, FoldingLimits, OpenWindows
 from agent.issues.reading.record_event import record_event
 from agent.issues.reading.record_fields import breadcrumb_of
 from agent.issues.reading.rules import Rules
 from agent.issues.reading.templates import parametrise
+from agent.issues.windows import Budget, Choice, FoldingLimits, OpenWindows
 from agent.options import OptionError
 from agent.record import LogRecord, Origin
 from tests.support.sentry import SUBJECT

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from agent.issues.envelope.format import Envelope, Item, dump, encode
-from agent.issues.event.frames import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +26,14 @@ SHORT: Final = 1024
 NEAREST: Final = 5
 """Exceptions of an event, and frames of each, that are kept whatever the size."""
 SHORT_LINE: Final = 200
+
+
+def shorten(frames: list[Value], limit: int) -> list[Value]:
+    """At most `limit` frames: the oldest quarter and the newest ones."""
+    if len(frames) <= limit:
+        return frames
+    oldest = limit // 4
+    return frames[:oldest] + frames[len(frames) - (limit - oldest) :]
 
 
 def fit(envelope: Envelope, limit: int) -> Envelope:

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from agent.issues.envelope.trim import shorten
 from agent.issues.event.workload import Workload
 from agent.target.program import is_main
 
@@ -111,14 +112,6 @@ def encode_frames(frames: Sequence[Frame], options: EncodeOptions, main: Sequenc
         encoded = encode_frame(frame, options, in_main=frame.filename == below or is_main(frame.filename, main))
         unfolded += [encoded] * (1 + min(frame.repeated, 2 * MAX_FRAMES))
     return shorten(unfolded, MAX_FRAMES)
-
-
-def shorten(frames: list[Value], limit: int) -> list[Value]:
-    """At most `limit` frames: the oldest quarter and the newest ones."""
-    if len(frames) <= limit:
-        return frames
-    oldest = limit // 4
-    return frames[:oldest] + frames[len(frames) - (limit - oldest) :]
 
 
 def main_file(frames: Sequence[Frame]) -> str | None:

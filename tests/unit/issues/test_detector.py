@@ -6,9 +6,9 @@ import json
 
 from agent.host.probing import State
 from agent.issues.envelope.format import decode
-from agent.issues.folding.windows import FoldingLimits
 from agent.issues.reading.rules import Rules
 from agent.issues.runs.run import RUN, Reporting
+from agent.issues.windows import FoldingLimits
 from agent.names import CHILD
 from agent.parse.patterns import compile_pattern
 from agent.record import Origin, Severity, Signal
@@ -141,7 +141,7 @@ async def test_a_full_spool_keeps_the_summary_waiting(make, spool):
 
 async def test_a_source_that_waits_holds_up_no_other(make, spool, monkeypatch):
     """While a batch with an error waits for room in the spool, what was folded of other sources is told; then that of its source as well."""
-    monkeypatch.setattr("agent.issues.folding.summaries.PATIENCE", 0.01)
+    monkeypatch.setattr("agent.issues.summaries.PATIENCE", 0.01)
     monkeypatch.setattr("agent.issues.runs.keeper.PATIENCE", 0.01)
     clock = FakeClock()
     issues = make(clock)

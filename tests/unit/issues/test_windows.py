@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.issues.folding.windows import Budget, Choice, FoldingLimits, OpenWindows
+from agent.issues.windows import Budget, Choice, FoldingLimits, OpenWindows
 
 SECOND = 10**9
 LIMITS = FoldingLimits(window_ns=60 * SECOND, per_group=1, total=100, groups=3)

@@ -11,9 +11,9 @@ from agent.record import Owner
 
 if TYPE_CHECKING:
     from agent.clock import Clock
-    from agent.issues.folding.windows import OpenWindows
     from agent.issues.payloads import EventPayloads
     from agent.issues.source_states import IssueSpool, SourceStates
+    from agent.issues.windows import OpenWindows
 
 
 class Summaries:
