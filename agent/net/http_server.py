@@ -11,15 +11,12 @@ import asyncio
 import os
 import socket
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from agent.failures import ComponentFailed
-from agent.metrics import Kind, Metric
 from agent.net.addresses import is_loopback
 from agent.net.request_body import BodyMemory
-from agent.net.server_connection import READ_SIZE, ServerConnection
-from agent.telemetry import Event, Level
+from agent.net.server_connection import READ_SIZE, ServerConnection, Serving
+from agent.net.server_message import ServerLimits
 
 if TYPE_CHECKING:
     import ssl
@@ -30,39 +27,8 @@ if TYPE_CHECKING:
     from agent.net.server_message import Routes
     from agent.telemetry import Telemetry
 
-REFUSALS: Final = Metric("outrider.server.refusals", Kind.COUNTER, "{request}", "Requests that the agent's own server refused, by reason.")
 _PEERCRED: Final = struct.Struct("3i")
 """`struct ucred` of unix(7): pid, uid, gid."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerLimits:
-    """Bounds of one client's cost; times in seconds."""
-
-    header_time: float = 5.0
-    """From the first byte of a request (or the connection) to the end of its head."""
-    header_bytes: int = 16 * 1024
-    idle_time: float = 60.0
-    """Between two requests of a connection."""
-    answer_time: float = 30.0
-    """To make an answer, and again to write it; each piece of a streamed answer has as long."""
-    parting_time: float = 5.0
-    """To read the rest of a refused body, and to end TLS."""
-    connections: int = 128
-    bodies: int = 64 << 20
-    """Bytes of all bodies together that are being received or answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestRefused(Event):
-    """The agent's HTTP server refused a client."""
-
-    name = "request refused"
-    level = Level.DEBUG
-    counter = REFUSALS
-    labels = ("reason",)
-    reason: str
-    """From an enumeration: `header_timeout`, `header_too_large`, `malformed`, `too_many_connections`, `body_too_large` …"""
 
 
 class HttpServer:
@@ -74,7 +40,7 @@ class HttpServer:
         telemetry: Telemetry,
         *,
         name: str = "page",
-        limits: ServerLimits = ServerLimits(),
+        limits: ServerLimits | None = None,
         access: AccessControl | None = None,
         headers: Sequence[tuple[str, str]] = (),
     ) -> None:
@@ -82,13 +48,8 @@ class HttpServer:
 
         `access` decides about clients over TCP. `headers` (names in lower case) are added to every answer; an empty one removes a default.
         """
-        self.routes = routes
-        self.limits = limits
-        self.access = access
-        self.headers = headers
-        self.body_memory = BodyMemory(limits.bodies)
-        self._telemetry = telemetry
-        self._name = name
+        limits = limits or ServerLimits()
+        self.serving = Serving(routes, telemetry, name, limits, access, headers, BodyMemory(limits.bodies))
         self._connections: dict[asyncio.Task[None], ServerConnection] = {}
         self._listeners: list[asyncio.Server] = []
         self._paths: list[Path] = []
@@ -96,7 +57,7 @@ class HttpServer:
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen on TCP, with TLS or without; return the port (the kernel's choice for 0). Raises OSError."""
         loopback = is_loopback(host)
-        patience = self.limits.header_time if tls else None
+        patience = self.serving.limits.header_time if tls else None
         listener = await asyncio.start_server(
             lambda reader, writer: self._accept(reader, writer, loopback),
             host,
@@ -134,24 +95,16 @@ class HttpServer:
         while self._paths:
             self._paths.pop().unlink(missing_ok=True)
 
-    def refused(self, reason: str) -> None:
-        """Report a refused client."""
-        self._telemetry.emit(RequestRefused(reason))
-
-    def broken(self, path: str, error: Exception) -> None:
-        """Report a handler that raised."""
-        self._telemetry.emit(ComponentFailed(f"{self._name} {path}", str(error), 0.0))
-
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, loopback: bool) -> None:
         writer.transport.set_write_buffer_limits(
             high=1, low=0
         )  # `drain` then waits until the socket has all bytes, and closing after it takes no time
         reason = self._objection(writer)
         if reason is not None:
-            self.refused(reason)
+            self.serving.refused(reason)
             writer.transport.abort()
             return
-        connection = ServerConnection(self, reader, writer, loopback=loopback)
+        connection = ServerConnection(self.serving, reader, writer, loopback=loopback)
         task = asyncio.get_running_loop().create_task(connection.run())
         self._connections[task] = connection
         task.add_done_callback(self._gone)
@@ -163,19 +116,19 @@ class HttpServer:
     def _objection(self, writer: asyncio.StreamWriter) -> str | None:
         if not _permitted(writer.get_extra_info("socket")):
             return "not_permitted"
-        if self.access is not None and not self.access.admits(writer.get_extra_info("peercert")):
+        if self.serving.access is not None and not self.serving.access.admits(writer.get_extra_info("peercert")):
             return "client_certificate"
         return None if self._make_room() else "too_many_connections"
 
     def _make_room(self) -> bool:
         """Close the connection that has waited longest, if all are taken; False if all are being answered."""
         staying = [(connection.waiting_since, task) for task, connection in self._connections.items() if not task.cancelling()]
-        if len(staying) < self.limits.connections:
+        if len(staying) < self.serving.limits.connections:
             return True
         waiting = [(since, task) for since, task in staying if since is not None]
         if not waiting:
             return False
-        self.refused("crowded_out")
+        self.serving.refused("crowded_out")
         min(waiting, key=lambda entry: entry[0])[1].cancel()
         return True
 

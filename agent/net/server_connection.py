@@ -8,31 +8,72 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import h11
 
+from agent.failures import ComponentFailed
+from agent.metrics import Kind, Metric
 from agent.net.addresses import host_allowed
 from agent.net.request_body import Body, BodyRefusedError
 from agent.net.server_message import SECURITY_HEADERS, BodyRoute, ServerResponse, compress, find, has_body, http_date, parse_request
+from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from agent.net.http_server import HttpServer
-    from agent.net.server_message import Handler, ServerRequest
+    from agent.net.access import AccessControl
+    from agent.net.request_body import BodyMemory
+    from agent.net.server_message import Handler, Routes, ServerLimits, ServerRequest
+    from agent.telemetry import Telemetry
 
 READ_SIZE: Final = 16 * 1024
 """Bytes that are read at a time."""
 
 
+REFUSALS: Final = Metric("outrider.server.refusals", Kind.COUNTER, "{request}", "Requests that the agent's own server refused, by reason.")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused(Event):
+    """The agent's HTTP server refused a client."""
+
+    name = "request refused"
+    level = Level.DEBUG
+    counter = REFUSALS
+    labels = ("reason",)
+    reason: str
+    """From an enumeration: `header_timeout`, `header_too_large`, `malformed`, `too_many_connections`, `body_too_large` …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The common parts of a server's connections."""
+
+    routes: Routes
+    telemetry: Telemetry
+    name: str
+    limits: ServerLimits
+    access: AccessControl | None
+    headers: Sequence[tuple[str, str]]
+    body_memory: BodyMemory
+
+    def refused(self, reason: str) -> None:
+        """Report a refused client."""
+        self.telemetry.emit(RequestRefused(reason))
+
+    def broken(self, path: str, error: Exception) -> None:
+        """Report a handler that raised."""
+        self.telemetry.emit(ComponentFailed(f"{self.name} {path}", str(error), 0.0))
+
+
 class ServerConnection:
     """Answers the requests of one client."""
 
-    def __init__(self, server: HttpServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, loopback: bool) -> None:
-        self._server = server
-        self._limits = server.limits
+    def __init__(self, serving: Serving, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, loopback: bool) -> None:
+        self._serving = serving
+        self._limits = serving.limits
         self._reader = reader
         self.writer = writer
         self._loopback = loopback
@@ -63,7 +104,7 @@ class ServerConnection:
         try:
             response = await self._answer(request)
         except BodyRefusedError as error:
-            self._server.refused(error.reason)
+            self._serving.refused(error.reason)
             response = error.answer
         self.waiting_since = None
         await self._send(request, response)
@@ -88,9 +129,9 @@ class ServerConnection:
             event = await self._read_head()
         except TimeoutError:
             if not self._idle:
-                self._server.refused("header_timeout")
+                self._serving.refused("header_timeout")
         except h11.RemoteProtocolError as error:
-            self._server.refused("malformed" if error.error_status_hint == 400 else "header_too_large")
+            self._serving.refused("malformed" if error.error_status_hint == 400 else "header_too_large")
             await self._send(None, ServerResponse(b"bad request\n", error.error_status_hint))
         else:
             return event if isinstance(event, h11.Request) else None
@@ -120,16 +161,16 @@ class ServerConnection:
 
     async def _answer(self, request: ServerRequest) -> ServerResponse:
         if not host_allowed(request.headers.get("host", ""), loopback=self._loopback):
-            self._server.refused("foreign_host")
+            self._serving.refused("foreign_host")
             return ServerResponse(b"this server answers to its address and to localhost\n", 421)
-        if self._server.access is not None and (objection := await self._server.access.objection(request)) is not None:
-            self._server.refused(objection[0])
+        if self._serving.access is not None and (objection := await self._serving.access.objection(request)) is not None:
+            self._serving.refused(objection[0])
             return objection[1]
-        route = find(self._server.routes, request)
+        route = find(self._serving.routes, request)
         if isinstance(route, ServerResponse):
             return route
         if isinstance(route, BodyRoute):
-            with Body(request, route.limits, self._server.body_memory) as body:
+            with Body(request, route.limits, self._serving.body_memory) as body:
                 await self._receive(body, route.limits.time)
                 return await self._handle(route.handler, replace(request, body=body.whole()))
         if has_body(request):
@@ -162,11 +203,11 @@ class ServerConnection:
         except TimeoutError:
             return ServerResponse(b"no answer in time\n", 503)
         except Exception as error:  # noqa: BLE001 - a handler that fails must not end the server
-            self._server.broken(request.path, error)
+            self._serving.broken(request.path, error)
             return ServerResponse(b"internal error\n", 500)
 
     async def _send(self, request: ServerRequest | None, response: ServerResponse) -> None:
-        head = h11.Response(status_code=response.status, headers=_headers(response, self._server.headers))
+        head = h11.Response(status_code=response.status, headers=_headers(response, self._serving.headers))
         sent = self._http.send(head) or b""
         body = b"" if request and request.method == "HEAD" else response.body
         if isinstance(body, bytes):
@@ -195,7 +236,7 @@ class ServerConnection:
         except OSError:
             return
         except Exception as error:  # noqa: BLE001 - as above; the missing last chunk shows it to the client
-            self._server.broken(request.path if request else "", error)
+            self._serving.broken(request.path if request else "", error)
 
     async def _write(self, data: bytes) -> None:
         self.writer.write(data)

@@ -70,6 +70,24 @@ class BodyLimits:
     """Seconds from the request's head to the body's last byte."""
 
 
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """Bounds of one client's cost; times in seconds."""
+
+    header_time: float = 5.0
+    """From the first byte of a request (or the connection) to the end of its head."""
+    header_bytes: int = 16 * 1024
+    idle_time: float = 60.0
+    """Between two requests of a connection."""
+    answer_time: float = 30.0
+    """To make an answer, and again to write it; each piece of a streamed answer has as long."""
+    parting_time: float = 5.0
+    """To read the rest of a refused body, and to end TLS."""
+    connections: int = 128
+    bodies: int = 64 << 20
+    """Bytes of all bodies together that are being received or answered."""
+
+
 class BodyRoute(NamedTuple):
     """A handler of requests with bodies. On any other route a body is refused."""
 

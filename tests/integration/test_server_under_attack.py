@@ -71,7 +71,7 @@ async def test_slow_clients_do_not_starve_good_ones(many_files):
     served = 0
     for _ in range(GOOD):
         served += await _ask(port)
-        assert sum(not task.cancelling() and not task.done() for task in server._connections) <= server.limits.connections
+        assert sum(not task.cancelling() and not task.done() for task in server._connections) <= server.serving.limits.connections
         await asyncio.sleep(0.02)
     for task in slow:
         task.cancel()

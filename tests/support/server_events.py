@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.net.http_server import RequestRefused
+from agent.net.server_connection import RequestRefused
 
 
 class ServerEvents:

@@ -5,6 +5,7 @@ import base64
 import ssl
 import threading
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import bcrypt
@@ -14,8 +15,8 @@ import trustme
 from agent.config.web_tls import TlsServer, server_context
 from agent.net import access as access_module
 from agent.net.access import AccessControl, Credentials, TokenBucket
-from agent.net.http_server import HttpServer, ServerLimits
-from agent.net.server_message import ServerRequest, ServerResponse
+from agent.net.http_server import HttpServer
+from agent.net.server_message import ServerLimits, ServerRequest, ServerResponse
 from tests.support.server_events import ServerEvents
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ async def test_guessers_keep_nobody_out_who_has_been_in(monkeypatch: pytest.Monk
     go, real = threading.Event(), access_module._bcrypt_fits
     gate = AccessControl(Credentials(USERS, None), None)
     async with _serving(gate) as (port, refusals, server):
-        server.limits = ServerLimits(connections=20)
+        server.serving = replace(server.serving, limits=ServerLimits(connections=20))
         good = "Authorization: " + _basic("alice", "wonder:land")
         assert (await _ask(port, None, good))[0] == 200
         monkeypatch.setattr(access_module, "_bcrypt_fits", lambda *given: go.wait(20) and real(*given))

@@ -9,8 +9,8 @@ from email.utils import formatdate
 
 import pytest
 
-from agent.net.http_server import HttpServer, ServerLimits
-from agent.net.server_message import ServerRequest, ServerResponse, http_date
+from agent.net.http_server import HttpServer
+from agent.net.server_message import ServerLimits, ServerRequest, ServerResponse, http_date
 from tests.support.server_events import ServerEvents
 
 

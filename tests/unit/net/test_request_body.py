@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from agent.net.http_server import HttpServer, ServerLimits
-from agent.net.server_message import BodyLimits, BodyRoute, ServerRequest, ServerResponse
+from agent.net.http_server import HttpServer
+from agent.net.server_message import BodyLimits, BodyRoute, ServerLimits, ServerRequest, ServerResponse
 from tests.support.server_events import ServerEvents
 
 LIMITS = BodyLimits(packed=1000, size=5000, time=5.0)
@@ -91,7 +91,7 @@ async def test_a_body_arrives_whole(data, body):
     async with _serving(_echo) as (port, events, server):
         assert (await _talk(port, data)).endswith(b"\r\n\r\n" + body)
         assert (events.refused, events.broken) == ([], [])
-        assert server.body_memory._taken == 0
+        assert server.serving.body_memory._taken == 0
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ async def test_a_body_that_is_not_taken_is_answered(data, status, words, reason)
         assert answer[0] == status
         assert words in answer[1]
         assert events.refused == [reason]
-        assert server.body_memory._taken == 0
+        assert server.serving.body_memory._taken == 0
 
 
 async def test_an_unknown_coding_is_answered_with_the_known_ones():
@@ -164,10 +164,10 @@ async def test_a_client_that_goes_away_leaves_nothing():
     async with _serving() as (port, _, server):
         _reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(_post(b"x" * 100, length=4000))
-        await _until(lambda: server.body_memory._taken == 100)
+        await _until(lambda: server.serving.body_memory._taken == 100)
         writer.transport.abort()
         await _until(lambda: not server._connections)
-        assert server.body_memory._taken == 0
+        assert server.serving.body_memory._taken == 0
 
 
 async def test_a_bomb_costs_no_more_than_its_bound():
@@ -202,7 +202,7 @@ async def test_all_bodies_together_are_bounded():
 
     async with _serving(wait, bodies=6000) as (port, events, server):
         first = asyncio.ensure_future(_talk(port, _post(b"x" * 4000)))
-        await _until(lambda: server.body_memory._taken == 4000)
+        await _until(lambda: server.serving.body_memory._taken == 4000)
         refused = await _talk(port, _post(b"x" * 4000))
         assert _status(refused) == (503, "other requests take the 6000 bytes that are kept for bodies: try again later")
         assert b"retry-after: 1\r\n" in refused.lower()
