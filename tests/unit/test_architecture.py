@@ -127,6 +127,15 @@ def test_the_document_agrees():
     assert told == {name: LAYER_OF[name] for name in told}
 
 
+def test_the_files_of_the_three_ways_exist():
+    """Each file that ARCHITECTURE.md names on a way through the code is there."""
+    ways = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## Three ways through the code")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([\w/]+\.py)`", ways))
+    there = {f"/{path.relative_to(ROOT)}" for path in (ROOT / "agent").rglob("*.py")}
+    assert len(named) > 30
+    assert {name for name in named if not any(path.endswith(f"/{name}") for path in there)} == set()
+
+
 def test_imports_go_down_only():
     """No module imports one of a higher layer, not even for its types or within a function."""
     wrong = [
