@@ -1,7 +1,7 @@
 """The history store: what was measured or found before, for pages and comparisons. It lies beside the spool and can be rebuilt.
 
-It never holds positions, and losing it loses no record: a damaged file is deleted and begun anew. Entries wait in memory until `flush`, which
-the host calls every `FLUSH_EVERY` seconds: one write a minute, on a thread of its own. While nothing uses it there is no file and no thread.
+It never holds positions, and losing it loses no record: a damaged file is replaced by an empty one. Entries wait in memory until `flush`,
+which the host calls every `FLUSH_EVERY` seconds: one write a minute, on a thread of its own. While nothing uses it there is no file and no thread.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ENTRIES: Final = Metric("outrider.history.lost", Kind.COUNTER, "{entry}", "Entri
 
 @dataclass(frozen=True, slots=True)
 class HistoryLost(Event):
-    """Entries of the history store are gone: a damaged file was begun anew, or they could not be written. No record is lost by it."""
+    """Entries of the history store are gone: a damaged file was replaced, or they could not be written. No record is lost by it."""
 
     name = "history lost"
     level = Level.WARNING
@@ -147,7 +147,7 @@ class History:
             self._telemetry.emit(HistoryLost("not_written", error, dropped))
 
     async def _do(self, work: Callable[[HistoryFile], T], default: T) -> T:
-        """Do something with the file on its thread; a damaged one is begun anew, once. Return the default where it can't be done."""
+        """Do something with the file on its thread; a damaged one is replaced, once. Return the default where it can't be done."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="history")
         result, lost = await asyncio.get_running_loop().run_in_executor(self._executor, self._attempt, work, default)

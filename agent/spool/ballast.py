@@ -1,4 +1,4 @@
-"""A file that is only there to be given up: on a full disk SQLite can neither delete nor write its log back without a little room."""
+"""The ballast: disk space that is reserved and given up on a full disk, where SQLite can neither delete nor write its log back without some."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
 
 class Ballast:
-    """Some megabytes of reserved disk."""
+    """The file that reserves the space; CockroachDB calls it a ballast file too."""
 
     def __init__(self, path: Path, size: int) -> None:
-        """Describe it; nothing is touched yet. On a small disk it is an eighth of what is free."""
+        """Touch nothing yet. `size`: bytes; on a small disk an eighth of what is free."""
         self._path = path
         status = os.statvfs(path.parent)
         self._wanted = min(size, status.f_bavail * status.f_frsize // 8)
 
     @property
     def size(self) -> int:
-        """Bytes it holds now."""
+        """The bytes that it reserves now."""
         return paths.size(self._path)
 
     def drop(self) -> bool:
-        """Give it up; say whether there was anything to give."""
+        """Give it up; return whether it reserved anything."""
         return self.size > 0 and paths.remove(self._path)
 
     def take(self) -> bool:
-        """Reserve it (again) if the disk has four times as much free, so that it is not at once given up again; say whether it is there."""
+        """Reserve it, where the disk has four times as much free: else it would soon be given up again. Return whether it is reserved."""
         if self.size >= self._wanted:
             return True
         status = os.statvfs(self._path.parent)

@@ -1,4 +1,4 @@
-"""Checksums over what SQLite itself does not check: a flipped bit in a value goes unnoticed by it."""
+"""Checksums of stored values, and their compression. SQLite itself does not notice a flipped bit in a value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GZIP: Final = 31
 
 
 class Packed(NamedTuple):
-    """A payload as it is stored."""
+    """A payload in its stored form."""
 
     signal: str
     records: int
@@ -26,7 +26,7 @@ class Packed(NamedTuple):
 
 
 def pack(payload: Payload) -> Packed:
-    """Compress, deterministically."""
+    """Compress a payload: the same bytes give the same bytes."""
     return Packed(payload.signal.value, payload.records, len(payload.body), squeeze(payload.body))
 
 

@@ -1,4 +1,4 @@
-"""How the spool does, as it is reported, and for how long appends wait after a full disk."""
+"""The state of the spool as it is reported, and how long appends wait after a full disk."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Condition:
         self.settle()
 
     def settle(self) -> None:
-        """Say how the open file does."""
+        """Report the state of the open file."""
         if self._disk_full:
             self.now(State.DEGRADED, "the disk is full")
         elif self._session.refused:

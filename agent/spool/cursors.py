@@ -1,4 +1,4 @@
-"""How far every destination is with every signal: held in memory, checked when read, written with each move."""
+"""Cursors: the last row that each destination is done with, per signal. Held in memory, checked when read, written with each move."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Cursors(dict[Key, int]):
         return {destination: seq for (destination, one), seq in self.items() if one == signal}
 
     def done(self, signal: str) -> int | None:
-        """Return the number up to which every destination is done with a signal; None if nobody takes that signal."""
+        """Return the number up to which every destination is done with a signal; None if no destination takes that signal."""
         return min(self.of_signal(signal).values(), default=None)
 
     def waiting(self, signal: str, seq: int, only: str | None) -> list[str]:

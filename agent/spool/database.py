@@ -32,11 +32,11 @@ VACUUM_ALLOWED: Final = 20
 
 
 Fault = apsw.Error | UnicodeDecodeError
-"""What goes wrong below us; a text that is no text any more is a damaged file that SQLite took for sound."""
+"""Errors of SQLite. Text that is not valid UTF-8 comes from a damaged file that SQLite took for sound."""
 
 
 class Trouble(Enum):
-    """What an error of SQLite means to us."""
+    """The meaning of an error of SQLite."""
 
     FULL = auto()
     """The disk, the page limit or the file size limit is used up."""
@@ -45,9 +45,9 @@ class Trouble(Enum):
     UNREADABLE = auto()
     """The disk does not give a part of the file: damaged, if it stays so."""
     LOCKED = auto()
-    """Somebody else has it."""
+    """Another process has it."""
     IO = auto()
-    """The disk did not do as told; or anything else that reopening may cure."""
+    """The disk reported an error; or anything else that reopening may cure."""
 
 
 _FULL_ERRNO: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -57,7 +57,7 @@ DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.Sch
 
 
 def trouble(error: Fault | OSError, system_errno: int = 0) -> Trouble:
-    """Say what an error means. `system_errno` is the connection's last: a write over the file size limit shows only there."""
+    """Return the meaning of an error. `system_errno` is the connection's last: a write over the file size limit shows only there."""
     number = error.errno if isinstance(error, OSError) else system_errno or getattr(error, "system_errno", 0)
     if isinstance(error, apsw.FullError) or (isinstance(error, (apsw.IOError, apsw.CantOpenError, OSError)) and number in _FULL_ERRNO):
         return Trouble.FULL
@@ -71,14 +71,14 @@ def trouble(error: Fault | OSError, system_errno: int = 0) -> Trouble:
 
 
 def reason(error: Fault | OSError) -> int:
-    """The system's number for what is wrong, 0 where it is unknown: of most errors SQLite keeps one that came before."""
+    """Return the errno of an error, 0 where it is unknown: with most errors SQLite keeps the number of an earlier one."""
     if isinstance(error, OSError):
         return error.errno or 0
     return int(getattr(error, "system_errno", 0)) if isinstance(error, (apsw.CantOpenError, apsw.ReadOnlyError)) else 0
 
 
 def explained(error: Fault | OSError) -> str:
-    """An error's words, with those of the system below where SQLite leaves them out."""
+    """Return the text of an error, with that of the system where SQLite leaves it out."""
     number = 0 if isinstance(error, OSError) else reason(error)
     return f"{error} ({os.strerror(number)})" if number else str(error)
 
@@ -114,7 +114,7 @@ class Database:
 
     def _prepare(self, max_pages: int, stored: int, version: int) -> None:
         connection = self.connection
-        # a damaged log is to be looked at, and a full disk has no room for another
+        # a damaged log is kept for inspection, and a full disk has no room for another
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.pragma("locking_mode", "exclusive")
         self._compare_with_log(stored)
@@ -157,7 +157,7 @@ class Database:
         crash_point("spool.after_begin")
 
     def commit(self, last_seq: int, number: int | None = None) -> None:
-        """End it. If this raises, only the `commit_id` of a newly opened `Database` says whether it is stored: it is the next, or `number`."""
+        """Commit. If this raises, only the `commit_id` of a newly opened `Database` says whether the transaction is stored: it is the next, or `number`."""
         number = self.commit_id + 1 if number is None else number
         self.connection.execute("UPDATE state SET commit_id = ?, last_seq = ?", (number, last_seq))
         crash_point("spool.before_commit")
@@ -166,7 +166,7 @@ class Database:
         crash_point("spool.after_commit")
 
     def rollback(self) -> None:
-        """Forget the open transaction, if SQLite has not done so already."""
+        """Roll back the open transaction, if SQLite has not done so already."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
 
@@ -179,7 +179,7 @@ class Database:
         crash_point("spool.after_checkpoint")
 
     def vacuum_step(self) -> bool:
-        """Shorten the file by at most `VACUUM_STEP` pages if it is too long for its data; say whether it was."""
+        """Shorten the file by at most `VACUUM_STEP` pages if it is too long for its data; return whether it was."""
         if not self.too_long():
             return False
         crash_point("spool.before_vacuum")
@@ -199,10 +199,10 @@ class Database:
         return pages * schema.PAGE_SIZE
 
     def displaced(self) -> str:
-        """Return why the path is not our open file any more, or nothing."""
+        """Return why the path does not lead to the open file any more, or an empty text."""
         try:
             now = _identity(self.path)
-        except OSError:  # nobody can say now; the open file goes on
+        except OSError:  # unknown now; the open file serves until it is known
             return ""
         if now == self._identity:
             return ""
@@ -220,14 +220,14 @@ class Database:
             target.close(force=True)
 
     def trouble(self, error: Fault) -> Trouble:
-        """Say what an error of this connection means."""
+        """Return the meaning of an error of this connection."""
         try:
             return trouble(error, self.connection.system_errno)
         except apsw.ConnectionClosedError:
             return trouble(error)
 
     def close(self, *, tidy: bool = False) -> None:
-        """Close, whatever state it is in; what was committed stays in file and log, if it is `tidy` in the file alone."""
+        """Close, in whatever state. Commits stay in file and log; `tidy` writes them back into the file and removes the log."""
         with contextlib.suppress(apsw.ConnectionClosedError):
             self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(not tidy))
         self.connection.close(force=True)

@@ -1,4 +1,4 @@
-"""Dead letters in the file: what a destination refused for good, kept to be looked at, put back or thrown away."""
+"""Dead letters: records that a destination refused for good. They are kept for inspection, to be put back or to be discarded."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ if TYPE_CHECKING:
     from agent.spool.rows import Stored
     from agent.spool.values import DeadLetter
 
-_INSERT: Final = """
-INSERT INTO dead_letters(seq, signal, source, destination, reason, at_ns, records, raw_size, size, digest, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_COLUMNS: Final = "id, seq, signal, source, destination, reason, at_ns, records, size"
+COLUMNS: Final = "seq, signal, source, destination, reason, at_ns, records, raw_size, size, digest, body"
+_INSERT: Final = f"INSERT INTO dead_letters({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 constant columns
+_LISTED: Final = "id, seq, signal, source, destination, reason, at_ns, records, size"
 
 
 class Letter(NamedTuple):
-    """What is stored of a dead letter; `body` is gzip."""
+    """A dead letter as it is stored; `body` is gzip."""
 
     seq: int
     signal: str
@@ -43,7 +42,7 @@ class Letter(NamedTuple):
 
 
 def letter(row: Stored, destination: str, reason: str, at_ns: int) -> Letter:
-    """Make a dead letter of a row, or of what looks like one because only a part of it was refused."""
+    """Make a dead letter of a row, or of the part of one that was refused."""
     check = checksum(row.records, row.raw_size, body=row.body)
     return Letter(row.seq, row.signal, row.source, destination, reason, at_ns, row.records, row.raw_size, len(row.body), check, row.body)
 
@@ -68,7 +67,7 @@ def insert(connection: apsw.Connection, dead: Letter) -> None:
 
 
 def trim(connection: apsw.Connection, share: int) -> None:
-    """Throw away the oldest until all take at most `share` bytes; each is counted."""
+    """Discard the oldest until all take at most `share` bytes; each is counted."""
     total: int = connection.execute("SELECT ifnull(sum(size), 0) FROM dead_letters").get
     while total > share:
         oldest = listed(connection, limit=1)[0]
@@ -79,14 +78,13 @@ def trim(connection: apsw.Connection, share: int) -> None:
 
 def listed(connection: apsw.Connection, after: int = 0, limit: int = 1000) -> list[StoredLetter]:
     """List dead letters, oldest first, from behind an id."""
-    sql = f"SELECT {_COLUMNS} FROM dead_letters WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 constant columns
+    sql = f"SELECT {_LISTED} FROM dead_letters WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 constant columns
     return [StoredLetter(*values) for values in connection.execute(sql, (after, limit))]
 
 
 def fetch(connection: apsw.Connection, number: int) -> Letter | None:
     """Read one dead letter, body and all."""
-    sql = "SELECT seq, signal, source, destination, reason, at_ns, records, raw_size, size, digest, body FROM dead_letters WHERE id = ?"
-    values = connection.execute(sql, (number,)).fetchone()
+    values = connection.execute(f"SELECT {COLUMNS} FROM dead_letters WHERE id = ?", (number,)).fetchone()  # noqa: S608 constant columns
     return None if values is None else Letter(*values)
 
 
@@ -96,6 +94,6 @@ def intact(dead: Letter) -> bool:
 
 
 def delete(connection: apsw.Connection, number: int) -> bool:
-    """Throw one away; False if there is none."""
+    """Delete one; return whether there was one."""
     connection.execute("DELETE FROM dead_letters WHERE id = ?", (number,))
     return connection.changes() > 0

@@ -81,9 +81,9 @@ def orphans(tables: Tables) -> tuple[str, ...]:
 
 
 def forget(tables: Tables, destination: str, *, force: bool = False) -> int:
-    """Forget the cursors of a destination that is not configured; return how many records it has not got (now evicted, `orphaned`).
+    """Forget the cursors of a destination that is not configured; return how many records it had not received (now evicted, `orphaned`).
 
-    NoInputError if it is configured, or unknown, or if records wait for it, unless they are to be given up (`force`).
+    NoInputError if it is configured, or unknown, or if records wait for it, unless `force` gives them up.
     """
     gone = [key for key in tables.cursors if key[0] == destination and key not in (tables.session.registered or ())]
     if not gone:

@@ -1,4 +1,4 @@
-"""The spool's file, kept usable: opened again, given room and repaired, so that above it a write has happened or certainly has not."""
+"""The spool's file, kept usable: opened again, given room and repaired, so that a write has happened or certainly has not."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SpoolFile:
           ├─ IO ───────────────▶ once more, with back-off; then SpoolError
           └─ it can't be opened ▶ NotOpenError, until it can be: asked again it goes on here
 
-    Nothing above it ever sees an error of SQLite.
+    No error of SQLite passes it.
     """
 
     def __init__(self, home: StateDir, tables: Tables, closing: threading.Event) -> None:
@@ -69,7 +69,7 @@ class SpoolFile:
     def open(cls, directory: Path, quota_bytes: int, closing: threading.Event, *, patience: float = 0.0) -> Self:
         """Take the directory and open its file. What may pass (a disk that fails now and then) is tried again for `patience` seconds.
 
-        SpoolLockedError names who has it, ConfigError: its format is newer than ours or the quota absurd; UnavailableError: its volume is
+        SpoolLockedError names who has it, ConfigError: its format is newer than this agent's, or the quota too small; UnavailableError: its volume is
         too small; SpoolError or OSError: it can't be used.
         """
         quota.limits(quota_bytes)
@@ -143,7 +143,7 @@ class SpoolFile:
         return results
 
     def write_together(self, jobs: Sequence[Callable[[Tables], T]], *, durable: bool = False) -> list[T | OutriderError] | None:
-        """Run jobs in one transaction; None: nothing is stored, they are to be tried one by one.
+        """Run jobs in one transaction; None: nothing is stored, and each must be tried alone.
 
         Each result is a value, or the error that says its job was certainly not stored. NotOpenError: ask again, with the same jobs.
         """
@@ -187,7 +187,7 @@ class SpoolFile:
         raise SpoolError(f"the spool can't be read: {message}")
 
     def forget(self) -> None:
-        """Undo a transaction that a mistake left open."""
+        """Roll back a transaction that a programming error left open."""
         try:
             self.tables.db.rollback()
             self.tables.load()
@@ -208,7 +208,7 @@ class SpoolFile:
                 self.tables.db.checkpoint()
 
     def _relieve(self) -> bool:
-        """Make a little room on a full disk; say whether trying again is worth it."""
+        """Make a little room on a full disk; return whether another try is worth it."""
         dropped = self.home.ballast.drop()
         if dropped:
             with contextlib.suppress(apsw.Error):  # the next try will show
@@ -223,7 +223,7 @@ class SpoolFile:
     # -- the end
 
     def take_events(self) -> list[SpoolEvent]:
-        """Return what happened since the last call."""
+        """Return the events since the last call."""
         events, self.session.events = self.session.events, []
         return events
 

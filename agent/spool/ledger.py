@@ -81,18 +81,18 @@ def evicted(connection: apsw.Connection, destination: str) -> dict[str, int]:
 
 
 def drop(connection: apsw.Connection, source: str, drops: Mapping[str, int]) -> None:
-    """Count what a source could not read or understand."""
+    """Count records that a source could not read or parse."""
     for reason, count in drops.items():
         connection.execute(_DROP, (source, reason, count))
 
 
 def pending(connection: apsw.Connection) -> dict[tuple[str, str, str], int]:
-    """Count the records behind the cursors afresh from the rows: (source, destination, signal) → records."""
+    """Count the records behind the cursors, from the rows: (source, destination, signal) → records."""
     return {(source, destination, signal): count for source, destination, signal, count in connection.execute(_PENDING)}
 
 
 def read(connection: apsw.Connection) -> Ledger:
-    """Read the account; what is pending is counted afresh from the rows."""
+    """Read the account; pending records are counted from the rows."""
     behind = pending(connection)
     found = connection.execute(f"{ALL} ORDER BY source, destination, signal")
     lines = [LedgerLine(*line[:-1], pending=behind.pop(line[:3], 0)) for line in found]  # type: ignore[misc] # the table's column order
@@ -111,8 +111,8 @@ def read(connection: apsw.Connection) -> Ledger:
 def reconcile(connection: apsw.Connection) -> int:
     """After damage: count what is missing as dead-lettered, reason `corrupt`, and return how many records the destinations miss.
 
-    What is there beyond the account (its pages were damaged, or older) is taken into it. Only ever called when damage was seen, so that
-    a mistake in our own accounting stays visible.
+    Records beyond the account (its pages were damaged, or older) are added to it. Only ever called when damage was seen, so that
+    an error in the agent's own accounting stays visible.
     """
     missing = 0
     ledger = read(connection)

@@ -1,4 +1,4 @@
-"""The lock file: one agent per state directory, and its name for whoever comes second."""
+"""The lock file: one agent per state directory, and its name for a second one."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from agent.errors import SpoolLockedError
 
 
 class Holder(NamedTuple):
-    """Who holds, or last held, a state directory."""
+    """The process that holds, or last held, a state directory."""
 
     pid: int
     host: str
     started: str
     """UTC, ISO 8601."""
     wal: bool = False
-    """The spool's log exists while this is true: if it is gone at the next start, somebody took it."""
+    """The spool's log exists while this is true: if it is gone at the next start, another process removed it."""
     spool: bool = False
-    """A spool exists: if its file is gone or empty at the next start, so is what was stored."""
+    """A spool exists: if its file is gone or empty at the next start, stored rows are lost."""
     boot: str = ""
-    """The kernel's id of this run of the machine. While it is the same, no power cut has taken what was written."""
+    """The kernel's id of that boot. While it is the same, no power cut has lost a write."""
 
     @property
     def has_not_lost_power(self) -> bool:
-        """Whether the machine certainly has not been started anew since."""
+        """Whether the machine has certainly not been restarted since."""
         return self.boot != "" and self.boot == boot_id()
 
 
@@ -56,7 +56,7 @@ class Lock:
             raise
 
     def mark(self, *, wal: bool) -> None:
-        """Write who we are, and whether the log must exist; once it has, there is a spool."""
+        """Write our own name, and whether the log must exist; once it has, there is a spool."""
         self._me = self._me._replace(wal=wal, spool=self._me.spool or wal)
         text = json.dumps(self._me._asdict()).encode()
         os.pwrite(self._handle, text, 0)
@@ -70,7 +70,7 @@ class Lock:
 
 
 def read(handle: int) -> Holder | None:
-    """Read who is named in an open lock file; None if nobody legible is."""
+    """Read the holder from an open lock file; None if it is not legible."""
     try:
         found = json.loads(os.pread(handle, 4096, 0))
         return Holder(
@@ -86,7 +86,7 @@ def read(handle: int) -> Holder | None:
 
 
 def boot_id() -> str:
-    """Return what names this run of the machine (random(4)); empty where the kernel does not say."""
+    """Return the kernel's id of this boot (random(4)); empty where it is unknown."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -94,6 +94,6 @@ def boot_id() -> str:
 
 
 def describe(path: Path, holder: Holder | None) -> str:
-    """Say in one sentence who has the directory."""
+    """Return one sentence about the process that has the directory."""
     who = f"process {holder.pid} on {holder.host}, since {holder.started}" if holder else "another process"
     return f"{path.parent} is in use by {who}: stop it, or give this agent another state directory"

@@ -1,4 +1,4 @@
-"""What the spool's thread does for the file between jobs: keeps it short, uses room that has come, writes it anew if its name is lost."""
+"""The work of the spool's thread between jobs: it keeps the file short, uses new room, and writes the file again if its name is lost."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from agent.spool.file import SpoolFile
 
 LOOK_EVERY: Final = 1.0
-"""Seconds between looks at what need not be seen at once."""
+"""Seconds between two checks of quota, disk and path."""
 
 
 class Maintenance:
-    """Looks after a file. `look_after` may raise NotOpenError."""
+    """Maintains a file. `look_after` may raise NotOpenError."""
 
     def __init__(self, file: SpoolFile) -> None:
         self._file = file
@@ -54,7 +54,7 @@ class Maintenance:
             tables.write([room.let_go])
 
     def look(self) -> None:
-        """See what has changed around the file."""
+        """Check path, disk and length of the file."""
         file = self._file
         why = file.tables.db.displaced()
         if why and not self._restore(why):
@@ -78,27 +78,27 @@ class Maintenance:
             self._recover(db.trouble(error), str(error))
 
     def _recover(self, kind: Trouble, message: str) -> None:
-        """After a failed look after the file, which no job waits for: only what the file needs."""
+        """Reopen the file after an error that no job waits for."""
         if kind is Trouble.FULL:
             self._file.disk_is_full()
         self._file.reopen(kind, message)
 
     def _grant(self) -> None:
-        """Let the tables use what the quota and the disk allow now: more, once room has come."""
+        """Let the tables use what quota and disk allow now."""
         home = self._file.home
         if (more := home.grown()) is not None:
             self._file.tables.grant(more)
         self._file.session.limit = home.limit
 
     def _restore(self, why: str) -> bool:
-        """Write the file anew from what the open one still holds: its name is gone, or another's now. False: that can't be now."""
+        """Write the file again from the open one: its name is gone, or leads to another file. Return False where that is not possible now."""
         file, directory = self._file, self._file.home.path
         draft = directory / RESTORED
         try:
             paths.make(directory)
             draft.unlink(missing_ok=True)
             file.tables.db.copy_to(draft)
-        except OSError as error:  # there is no place for it now: the open file still takes everything
+        except OSError as error:  # there is no place for it now: the open file still takes all writes
             file.condition.now(State.DEGRADED, str(error))
             return False
         except FAULTS as error:

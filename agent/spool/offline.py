@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from agent.errors import NoInputError, OutriderError
-from agent.spool import ledger, rows
+from agent.spool import rows
 from agent.spool.export import to_json
 from agent.spool.file import SpoolFile
 from agent.spool.operations import OPERATIONS
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from agent.record import Row, Signal
     from agent.spool.tables import Tables
-    from agent.spool.values import Ledger, SpoolStat
+    from agent.spool.values import SpoolStat
 
 T = TypeVar("T")
 PAGE = 16
@@ -55,10 +55,6 @@ class OfflineSpool:
     def stat(self) -> SpoolStat:
         """Return the figures of this moment."""
         return self._file.read(lambda _: stat(self._file))
-
-    def ledger(self) -> Ledger:
-        """Return the account of all records."""
-        return self._file.read(lambda tables: ledger.read(tables.connection))
 
     def export(self, signal: Signal, progress: Callable[[int], None] = lambda _rows: None) -> Iterator[str]:
         """Yield all intact rows of a signal as lines of JSON, oldest first (see `export`); `progress` gets the number of rows so far."""

@@ -1,4 +1,4 @@
-"""How the file is opened: a damaged one is salvaged, and at the start what may pass is waited for."""
+"""Opening the file: a damaged one is salvaged, and at the start errors that may pass are waited for."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FAULTS: Final = (apsw.Error, UnicodeDecodeError)
 ATTEMPTS: Final = 4
-"""Tries of one group before its jobs are said not to be stored; tries to open the file before others may go on."""
+"""Tries of one group before its jobs fail; tries to open the file before other work continues."""
 BACKOFF: Final = Backoff(first=0.05, longest=2.0)
 _FINAL: Final = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
 )
-"""Errors that do not pass by themselves: the first time that the directory is used, they are the answer."""
+"""Errors that do not pass by themselves: the start fails with them at once."""
 
 
 def open_tables(home: StateDir, session: Session, reason: str = "a salvage was interrupted") -> Tables:
@@ -70,7 +70,7 @@ def open_first(home: StateDir, session: Session, *, last: bool) -> Tables:
 
 
 def patiently(step: Callable[[bool], T], directory: Path, until: float, closing: threading.Event) -> T:
-    """Do a step of the start, again after what may pass until that monotonic time; the last time it is told so.
+    """Do a step of the start; repeat it after errors that may pass, until that monotonic time. Its argument is whether this is the last try.
 
     SpoolLockedError, SpoolError, OSError.
     """
@@ -86,7 +86,7 @@ def patiently(step: Callable[[bool], T], directory: Path, until: float, closing:
 
 
 def _judge(error: Fault | OSError, directory: Path, *, last: bool) -> None:
-    """Raise if trying again is not worth it."""
+    """Raise if another try is not worth it."""
     kind = database.trouble(error)
     lasting = database.reason(error) in _FINAL
     if kind is Trouble.LOCKED:

@@ -34,13 +34,13 @@ class Operation(NamedTuple):
     """Repeated afterwards, each time in a transaction of its own, until it returns False."""
 
     def job(self, given: Mapping[str, str]) -> Callable[[Tables], object]:
-        """Return what is to be run on the tables; NoInputError if an argument is not valid."""
+        """Return the function to run on the tables; NoInputError if an argument is not valid."""
         values = [read(given.get(name, "")) for name, read in self.arguments.items()]
         return lambda tables: self.run(tables, *values)
 
 
 def _listed(tables: Tables, after: int) -> object:
-    """Dead letters, oldest first, from behind an id; an empty list is the end."""
+    """List dead letters, oldest first, from behind an id; an empty list is the end."""
     return [letter._asdict() for letter in dead_letters.listed(tables.connection, after, PAGE)]
 
 

@@ -21,7 +21,7 @@ SOCKET: Final = "outrider.sock"
 
 
 def make(directory: Path) -> None:
-    """Make the directory, for us alone; an empty one that is there becomes ours. One that holds something keeps its mode: it may be `/tmp`."""
+    """Make the directory with mode 0700; an empty one gets it too. One that holds something keeps its mode: it may be `/tmp`."""
     for above in reversed(directory.parents):
         if not above.exists():
             above.mkdir(mode=0o755)
@@ -29,13 +29,13 @@ def make(directory: Path) -> None:
         directory.mkdir()
         directory.chmod(0o700)  # whatever the umask is
     except FileExistsError:
-        with contextlib.suppress(PermissionError):  # the root of a volume belongs to whoever mounted it
+        with contextlib.suppress(PermissionError):  # the root of a volume may belong to another user
             if not any(directory.iterdir()):
                 directory.chmod(0o700)
 
 
 def free_name(directory: Path, form: str) -> Path:
-    """Return a path with the present time in its name, that nothing has; `form` has `{}` where the time goes."""
+    """Return a free path with the present time in its name; `form` has `{}` in the time's place."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     numbered = (stamp, *(f"{stamp}.{number}" for number in range(1, 1000)))
     return next(path for path in (directory / form.format(one) for one in numbered) if not is_there(path))
@@ -62,12 +62,12 @@ def sync(directory: Path) -> None:
 
 
 def is_there(path: Path) -> bool:
-    """Whether anything has this name, also a link that leads nowhere."""
+    """Whether the name exists, also as a dangling link."""
     return os.path.lexists(path)
 
 
 def remove(path: Path) -> bool:
-    """Remove a file; say whether there was one that could be removed."""
+    """Remove a file; return whether one was removed."""
     try:
         path.unlink()
     except OSError:
@@ -76,7 +76,7 @@ def remove(path: Path) -> bool:
 
 
 def size(path: Path) -> int:
-    """Bytes of a file; 0 where it can't be seen now."""
+    """Return the bytes of a file; 0 where that is unknown."""
     try:
         return path.lstat().st_size
     except OSError:

@@ -1,4 +1,4 @@
-"""Positions: how far each source has read, and what others keep with it. Stored twice, each with a checksum: nothing else could tell."""
+"""Positions: how far each source has read, and state that others keep with it. Each is stored twice with a checksum, for it exists nowhere else."""
 
 from __future__ import annotations
 

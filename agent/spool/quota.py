@@ -1,4 +1,4 @@
-"""How much the spool may hold, decided purely: bytes in, bytes and booleans out."""
+"""The limits that follow from the quota. Pure functions of bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MIB: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What follows from the quota; all in bytes.
+    """The limits of a quota, in bytes.
 
         0 ──────────── low ──── room ── file ── quota
         appends go on ◀┘        │       │       │
@@ -71,7 +71,7 @@ def affordable(quota: int, disk: int, file_size: int) -> int:
 
 
 def shrunk(limit: Limits, used: int) -> Limits:
-    """What follows when the disk was full with so much in use: no more than that, and nothing kept only to be looked at."""
+    """Return the limits after a full disk with so many bytes in use: no more than these, and no delivered rows are kept."""
     room = min(limit.room, used)
     return replace(limit, room=room, low=room - room // 10, keep=0)
 

@@ -1,4 +1,4 @@
-"""Room for new rows: what may be given up for them, and in which order. Functions of the tables, within a transaction."""
+"""Room for new rows: which rows are given up for them, and in which order. Functions of the tables, within a transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows in the file: put in, found, verified, taken out."""
+"""Rows in the file: insert, find, verify, delete."""
 
 from __future__ import annotations
 
@@ -13,11 +13,8 @@ if TYPE_CHECKING:
 
     from agent.spool.checksum import Packed
 
-_INSERT: Final = """
-INSERT INTO rows(seq, signal, source, records, raw_size, stored_ns, replayable, only, size, digest, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-
-_COLUMNS: Final = "seq, signal, source, records, raw_size, stored_ns, replayable, only, size, digest, body"
+COLUMNS: Final = "seq, signal, source, records, raw_size, stored_ns, replayable, only, size, digest, body"
+_INSERT: Final = f"INSERT INTO rows({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 constant columns
 
 _NEXT: Final = """
 SELECT seq FROM rows INDEXED BY rows_by_signal WHERE signal = ?1 AND seq > ?2 AND (only IS NULL OR only = ?3) ORDER BY seq LIMIT 1"""
@@ -26,7 +23,7 @@ _SIGNALS: Final = frozenset(signal.value for signal in Signal)
 
 
 class Stored(NamedTuple):
-    """One row of the table, as it is: perhaps damaged."""
+    """One row of the table; it may be damaged."""
 
     seq: int
     signal: str
@@ -46,12 +43,12 @@ class Stored(NamedTuple):
         return isinstance(self.body, bytes) and self.digest == row_checksum(self) and self.signal in _SIGNALS
 
     def row(self) -> Row:
-        """Return it as the rest of the agent knows it."""
+        """Return it in the form that exporters take."""
         return Row(self.seq, Signal(self.signal), self.source, self.records, self.body, self.raw_size, self.stored_ns)
 
 
 class Head(NamedTuple):
-    """What is known of a row without touching its body."""
+    """The columns of a row without its body."""
 
     seq: int
     signal: str
@@ -87,12 +84,12 @@ def find_next(connection: apsw.Connection, signal: str, after: int, destination:
 
 def fetch(connection: apsw.Connection, seq: int) -> Stored | None:
     """Read one row, body and all."""
-    values = connection.execute(f"SELECT {_COLUMNS} FROM rows WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 constant columns
+    values = connection.execute(f"SELECT {COLUMNS} FROM rows WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 constant columns
     return None if values is None else Stored(*values)
 
 
 def head(connection: apsw.Connection, seq: int) -> Head | None:
-    """Read what is known of one row without its body."""
+    """Read one row without its body."""
     values = connection.execute("SELECT seq, signal, source, records, size, only FROM rows WHERE seq = ?", (seq,)).fetchone()
     return None if values is None else Head(*values)
 
@@ -125,20 +122,20 @@ def meant_for(connection: apsw.Connection, destination: str) -> list[Head]:
 
 
 def delete(connection: apsw.Connection, seq: int) -> None:
-    """Take a row out."""
+    """Delete a row."""
     connection.execute("DELETE FROM rows WHERE seq = ?", (seq,))
 
 
 def recent(connection: apsw.Connection, signal: str, limit: int) -> list[Row]:
     """Read the newest intact rows of a signal, oldest first."""
-    sql = f"SELECT {_COLUMNS} FROM rows WHERE signal = ? ORDER BY seq DESC LIMIT ?"  # noqa: S608 constant columns
+    sql = f"SELECT {COLUMNS} FROM rows WHERE signal = ? ORDER BY seq DESC LIMIT ?"  # noqa: S608 constant columns
     found = [Stored(*values) for values in connection.execute(sql, (signal, limit))]
     return [row.row() for row in reversed(found) if row.intact]
 
 
 def tail(connection: apsw.Connection, signal: str, after: int, limit: int) -> list[Row]:
     """Read up to `limit` intact rows of a signal behind a number, oldest first."""
-    sql = f"SELECT {_COLUMNS} FROM rows WHERE signal = ? AND seq > ? ORDER BY seq"  # noqa: S608 constant columns
+    sql = f"SELECT {COLUMNS} FROM rows WHERE signal = ? AND seq > ? ORDER BY seq"  # noqa: S608 constant columns
     cursor = connection.execute(sql, (signal, after))
     found = (row.row() for row in (Stored(*values) for values in cursor) if row.intact)
     try:

@@ -27,9 +27,9 @@ PAGE_SIZE: Final = 4096
 """Bytes."""
 
 # `body` stands last, so that reading the other columns never walks its overflow pages. `only` names the one destination a row is
-# meant for (a dead letter put back); NULL = everybody. `digest` covers the body and every other column. The index holds all that
+# meant for (a dead letter put back); NULL = all. `digest` covers the body and every other column. The index holds all that
 # counting needs, so that counting never touches the bodies.
-# `positions` is stored twice, on different pages: of all that can be damaged it alone can't be got again from anywhere else.
+# `positions` is stored twice, on different pages: it alone can't be rebuilt from other data.
 _VERSION_1: Final = """
 CREATE TABLE rows(
   seq INTEGER PRIMARY KEY, signal TEXT NOT NULL, source TEXT NOT NULL, records INTEGER NOT NULL, raw_size INTEGER NOT NULL,
@@ -90,7 +90,7 @@ def _give_positions_owners(connection: apsw.Connection) -> None:
 
 
 def _with_owners(old: Iterable[tuple[apsw.SQLiteValue, ...]]) -> Iterator[tuple[apsw.SQLiteValue, ...]]:
-    """Yield rows of version 1 as rows of version 2. A wrong checksum stays wrong: what looks after damaged tables is to find it."""
+    """Yield rows of version 1 as rows of version 2. A wrong checksum stays wrong, so that the check of the small tables finds it."""
     for source, key, value, digest in old:
         if isinstance(source, str) and isinstance(key, bytes) and isinstance(value, bytes) and isinstance(digest, int):
             error = digest ^ checksum(source, len(key), body=key + value)
@@ -112,7 +112,7 @@ def _owner(source: str, key: bytes) -> tuple[Owner, str, bytes]:
 
 
 MIGRATIONS: Final[tuple[Migration, ...]] = (_create, _give_positions_owners)
-"""The n-th function makes version n + 1 out of version n. Each changes the tables: by them the version of a damaged file is told."""
+"""The n-th function makes version n + 1 out of version n. Each changes the tables: they show the version of a damaged file."""
 
 VERSION: Final = len(MIGRATIONS)
 
@@ -135,7 +135,7 @@ def migrate(connection: apsw.Connection, migrations: tuple[Migration, ...] = MIG
 
 
 def check(connection: apsw.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:
-    """Return the file's version, which its tables confirm: a flipped bit in the number would have us migrate a file that needs it not.
+    """Return the file's version, which its tables confirm: a flipped bit in the number must not start a migration.
 
     Errors as of `migrate`. Writes nothing: the file may belong to another program.
     """
@@ -152,7 +152,7 @@ def check(connection: apsw.Connection, migrations: tuple[Migration, ...] = MIGRA
 
 
 def is_of(connection: apsw.Connection, version: int) -> bool:
-    """Whether the tables can be read and are those that a version makes: a flipped bit in the schema parses all the same."""
+    """Whether the tables can be read and are those that a version makes: a flipped bit in the schema may still parse."""
     try:
         return tables(connection) == model(MIGRATIONS[:version]).tables
     except (apsw.Error, UnicodeDecodeError):
@@ -165,7 +165,7 @@ def first_page(version: int = VERSION) -> bytes:
 
 
 class Model(NamedTuple):
-    """What an empty spool of a version is."""
+    """An empty spool of a version."""
 
     tables: Tables
     first_page: bytes

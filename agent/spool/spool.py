@@ -1,4 +1,4 @@
-"""The spool as the agent sees it: asynchronous, over one thread that owns the file and commits in groups."""
+"""The spool as the rest of the agent uses it: asynchronous, over one thread that owns the file."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ANSWER: Final = 1.0
-"""Seconds that the store has to say how it does: whoever asks (a health check) is not to hang with it."""
+"""Seconds that the store has for its figures: a health check must not hang with it."""
 ASIDE: Final = 1 << 20
-"""Bytes: more than this is compressed on another thread, so that the loop goes on."""
+"""Bytes: more than this is compressed on another thread, so that the loop stays free."""
 
 
 class Spool:
@@ -70,11 +70,11 @@ class Spool:
         patience: float = 0.0,
         on_event: Callable[[SpoolEvent], None] = lambda _event: None,
     ) -> Self:
-        """Open the spool of a state directory, or make one; what may pass, as a disk that fails, is tried again for `patience` seconds.
+        """Open the spool of a state directory, or make one; errors that may pass, as of a disk that fails, are waited for `patience` seconds.
 
-        What was found damaged is salvaged and reported to `on_event`, as is everything later. SpoolLockedError: another agent has the
+        Damage is repaired and reported to `on_event`, then and later. SpoolLockedError: another agent has the
         directory. ConfigError: a newer agent wrote it, or the quota is absurd. UnavailableError: its volume is too small. SpoolError or
-        OSError: the disk does not let us.
+        OSError: the disk refuses.
         """
         spool = cls(directory, quota_bytes=quota_bytes, patience=patience, on_event=on_event)
         await spool._thread.start()
@@ -126,7 +126,7 @@ class Spool:
         return await self._thread.do(lambda tables: positions_table.read(tables.connection, owner, name), writes=False)
 
     async def evicted(self, destination: str) -> dict[str, int]:
-        """Return how many records made room for newer ones before this destination had them, by signal."""
+        """Return how many records were evicted before this destination received them, by signal."""
         return await self._thread.do(lambda tables: ledger.evicted(tables.connection, destination), writes=False)
 
     async def register(self, destination: str, signals: Iterable[Signal]) -> None:
@@ -140,7 +140,7 @@ class Spool:
         await self._thread.do(lambda tables: destinations.configure(tables, names), writes=True)
 
     async def next_row(self, destination: str, signal: Signal) -> Row | None:
-        """Return the first row the destination is not done with, or None. Its bytes are the same however often it is asked for."""
+        """Return the first row that the destination is not done with, or None. Its bytes are the same each time."""
 
         def work(tables: Tables) -> tuple[Row | None, int]:
             return tables.next_row(destination, signal.value), tables.session.arrivals[signal.value]
@@ -164,16 +164,16 @@ class Spool:
         dead: Sequence[DeadLetter] = (),
         positions: Mapping[str, bytes | None] | None = None,
     ) -> None:
-        """Move the destination's cursor past a row, account for its records and store what its exporter remembers, in one transaction.
+        """Move the destination's cursor past a row, account for its records and store its exporter's positions, in one transaction.
 
-        Settling again what is settled changes nothing. ValueError: sent + rejected + dead is not the row's number of records.
+        Settling a row again changes nothing. ValueError: sent + rejected + dead is not the row's number of records.
         """
         if sent + rejected + sum(one.records for one in dead) != row.records or min(sent, rejected) < 0:
             raise ValueError(f"row {row.seq} has {row.records} records, not {sent} sent + {rejected} rejected + {len(dead)} dead letters")
         await self._thread.do(lambda tables: tables.settle(destination, row, sent, rejected, dead, remembered=positions), writes=True)
 
     async def ledger(self) -> Ledger:
-        """Return the account of all records; the last one that is known, while the store does not answer."""
+        """Return the account of all records; while the store does not answer, the last one."""
         found, _ = await self._latest("ledger", lambda tables: ledger.read(tables.connection))
         return found
 
@@ -186,7 +186,7 @@ class Spool:
         return await self._thread.do(lambda tables: rows.recent(tables.connection, signal.value, limit), writes=False)
 
     async def export(self, signal: Signal, progress: Callable[[int], None] = lambda _rows: None) -> AsyncIterator[str]:
-        """Yield all intact rows of a signal as lines of JSON, oldest first; `progress` hears the number of rows so far."""
+        """Yield all intact rows of a signal as lines of JSON, oldest first; `progress` gets the number of rows so far."""
         after, count = 0, 0
         while found := await self.tail(signal, after, PAGE):
             for row in found:
@@ -195,12 +195,12 @@ class Spool:
             progress(count)
 
     async def stat(self) -> SpoolStat:
-        """Return the figures of this moment; the last ones that are known, with the present state, while the store does not answer."""
+        """Return the present figures; while the store does not answer, the last ones with the present state."""
         found, trouble = await self._latest("stat", lambda _: stat(self._thread.file))
         return found if trouble is None else replace(found, state=trouble[0], reason=trouble[1])
 
     async def _latest(self, what: str, work: Callable[[Tables], T]) -> tuple[T, tuple[State, str] | None]:
-        """Return what a job says, or what it said last and why it says nothing now. SpoolError: it has never said anything."""
+        """Return the result of a job, or its last result and why there is none now. SpoolError: there has never been one."""
         trouble = self._not_open
         if trouble is None:
             try:
@@ -221,11 +221,11 @@ class Spool:
         return result
 
     async def watch(self) -> None:
-        """Return when the spool is closed; SpoolError as soon as it can't store anything any more, which is a mistake of ours."""
+        """Return when the spool is closed; SpoolError as soon as a programming error has ended its thread."""
         await self._thread.watch()
 
     async def close(self) -> None:
-        """Finish what was asked for and close the file; a second call does nothing."""
+        """Finish the queued jobs and close the file; a second call does nothing."""
         await self._thread.stop()
 
     def _hear(self, news: News) -> None:

@@ -1,4 +1,4 @@
-"""The state directory while an agent has it: made for it alone, locked, and what lies in the place of its files moved out of the way."""
+"""The state directory while an agent has it: made for it alone, locked, and other things in the place of its files moved aside."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class StateDir:
 
     @classmethod
     def take(cls, path: Path, quota_bytes: int) -> tuple[Self, list[SpoolEvent]]:
-        """Make it ready and lock it; return also what is to be reported of it.
+        """Make it ready and lock it; return it with the events to report.
 
         SpoolLockedError names who has it; ConfigError: the quota is too small; UnavailableError: its volume is; OSError.
         """
@@ -66,7 +66,7 @@ class StateDir:
         return found, [*events, *found._missing()]
 
     def _missing(self) -> Iterator[SpoolEvent]:
-        """Report what is missing of what the last agent has left here."""
+        """Report files of the last agent that are missing."""
         before, log = self.lock.before, log_of(self.file)
         if before is not None and before.spool and not paths.size(self.file) and not paths.size(log):
             yield SpoolRemoved(self.file)
@@ -87,7 +87,7 @@ class StateDir:
 
 
 def prepare(directory: Path) -> list[SpoolEvent]:
-    """Make the directory ready to be used; return what is to be reported of it. OSError; UnavailableError: the volume is too small."""
+    """Make the directory ready; return the events to report. OSError; UnavailableError: the volume is too small."""
     paths.make(directory)
     status = os.statvfs(directory)
     size = status.f_blocks * status.f_frsize
@@ -110,7 +110,7 @@ def exposure(directory: Path) -> Iterator[Exposed]:
 
 
 def clear(directory: Path) -> Iterator[Misplaced]:
-    """Move aside what lies in the place of a file of ours and is not one. A link is moved itself, and never followed."""
+    """Move aside what has the name of one of our files and is not a regular file. A link is moved itself, and never followed."""
     for name in (*_FILES, SOCKET):
         path = directory / name
         try:

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Session:
-    """What is of this run of the agent, and stays when the file is opened again."""
+    """State of this run of the agent, which outlives each opening of the file."""
 
     granted: quota.Limits
     """By the quota."""
@@ -41,7 +41,7 @@ class Session:
     refused: int = 0
     """Bytes of an append that found no room; 0 = none is refused."""
     registered: set[Key] | None = None
-    """What is configured, with each signal; None = unknown, as in the file of an older agent that does not run."""
+    """The configured destinations, with each signal; None = unknown, as in the file of an older agent that does not run."""
     arrivals: Counter[str] = field(default_factory=Counter)
     """Signal → how many transactions brought rows of it."""
     results: list[Any] = field(default_factory=list)
@@ -50,9 +50,9 @@ class Session:
 
 
 class Tables:
-    """The open file, and what must be known of it in memory: the cursors and the last row number. Made by `open`.
+    """The open file, with its cursors and last row number in memory. Made by `open`.
 
-    Methods that change something run within `write`; after an error of SQLite the object is useless, and the file is opened anew.
+    Methods that change something run within `write`; after an error of SQLite the object is useless, and the file is opened again.
     """
 
     def __init__(self, db: Database, session: Session, *, wall_ns: Callable[[], int] = time.time_ns) -> None:
@@ -133,7 +133,7 @@ class Tables:
         replayable: bool,
         state: Mapping[Owner, Mapping[str, bytes | None]] | None = None,
     ) -> int:
-        """Store rows, positions and counts of what could not be read; return the number of the last row.
+        """Store rows, positions and drops; return the number of the last row.
 
         SpoolFullError: no room, and nothing may be evicted for it.
         """

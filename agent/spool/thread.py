@@ -1,4 +1,4 @@
-"""The one thread that owns the spool file: takes jobs from the event loop and commits what has queued up meanwhile as one group."""
+"""The thread that owns the spool file: it takes jobs from the event loop and commits those that have queued up as one group."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ T = TypeVar("T")
 GROUP: Final = 64
 """Jobs in one transaction at most."""
 PATIENCE: Final = 1.0
-"""Seconds without a job before the thread looks after the file anyway."""
+"""Seconds without a job before the thread maintains the file anyway."""
 BUSY_PATIENCE: Final = 0.02
-"""The same while there is room to give back to the disk."""
+"""The same while the file is longer than its data."""
 CLOSED_PATIENCE: Final = 0.1
 """The same while jobs wait for the file to be opened again."""
 
@@ -42,7 +42,7 @@ class Job(NamedTuple):
 
 
 class News(NamedTuple):
-    """What the event loop learns after each group."""
+    """The news for the event loop after each group."""
 
     results: Sequence[tuple[asyncio.Future[object], object]]
     arrivals: dict[str, int]
@@ -57,7 +57,7 @@ class SpoolThread:
     """The thread. `listen` is called on the event loop with the news of every group."""
 
     def __init__(self, open_file: Callable[[threading.Event], SpoolFile], listen: Callable[[News], None]) -> None:
-        """Describe it; `start` opens the spool."""
+        """Start nothing yet; `start` opens the spool. Needs a running event loop."""
         self._open_file = open_file
         self._listen = listen
         self._loop = asyncio.get_running_loop()
@@ -65,11 +65,11 @@ class SpoolThread:
         self._closing = threading.Event()
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[BaseException | None] = self._loop.create_future()
-        """Set when the thread has ended; to what ended it, if that was nobody's wish."""
+        """Set when the thread has ended; to the error, if one ended it."""
         self._taken: Sequence[Job | None] = ()
         self._waiting: deque[list[Job]] = deque()
-        """Groups that are not done: while the file can't be opened, the first of them may be stored or not."""
-        self._told: tuple[bool, tuple[State, str] | None] = False, None
+        """Groups that are not done; while the file can't be opened, the first of them may be stored or not."""
+        self._reported: tuple[bool, tuple[State, str] | None] = False, None
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
 
     async def start(self) -> None:
@@ -86,7 +86,7 @@ class SpoolThread:
         return cast("T", await future)
 
     async def watch(self) -> None:
-        """Return when the thread has ended as it was told to; SpoolError if something else ended it: then nothing is stored any more."""
+        """Return when `stop` has ended the thread; SpoolError if an error has: then nothing is stored any more."""
         error = await asyncio.shield(self._ended)
         if error is not None:
             raise SpoolError(f"the spool's thread has ended: {type(error).__name__}: {error}") from error
@@ -103,7 +103,7 @@ class SpoolThread:
         try:
             self.file = self._open_file(self._closing)
             self._maintenance = Maintenance(self.file)
-        except BaseException as error:  # noqa: BLE001 whatever it is belongs to the caller of `start`
+        except BaseException as error:  # noqa: BLE001 every error belongs to the caller of `start`
             self._call(_fail, self._opened, error)
             self._call(_fulfil, self._ended, None)
             return
@@ -112,7 +112,7 @@ class SpoolThread:
         try:
             while self._serve(self._take()):
                 pass
-        except BaseException as error:  # noqa: BLE001 whatever it is, the agent must not go on without its store
+        except BaseException as error:  # noqa: BLE001 the agent must not run on without its store
             ended_by = error
         finally:
             self._closing.set()
@@ -122,12 +122,12 @@ class SpoolThread:
     def _close(self) -> BaseException | None:
         try:
             self.file.close()
-        except BaseException as error:  # noqa: BLE001 who waits for the end must hear of it
+        except BaseException as error:  # noqa: BLE001 the caller of `watch` gets it
             return error
         return None
 
     def _dismiss(self) -> None:
-        """Tell those whose jobs came too late, or were under way; whoever has an answer already keeps it."""
+        """Fail the jobs that came too late, or were under way; an answer that was given stays."""
         for job in (*self._taken, *itertools.chain.from_iterable(self._waiting)):
             if job is not None:
                 self._call(_fail, job.future, SpoolError("the spool has ended"))
@@ -159,7 +159,7 @@ class SpoolThread:
         self._work_off()
         with contextlib.suppress(SpoolError):  # the file can't be opened now
             self._maintenance.look_after(idle=not taken)
-        self._tell([])
+        self._report([])
         return len(jobs) == len(taken)
 
     def _work_off(self) -> None:
@@ -174,7 +174,7 @@ class SpoolThread:
             if results is None:
                 self._waiting.extendleft([job] for job in reversed(group))
             else:
-                self._tell([(job.future, result) for job, result in zip(group, results, strict=True)])
+                self._report([(job.future, result) for job, result in zip(group, results, strict=True)])
 
     def _perform(self, group: Sequence[Job]) -> Sequence[object] | None:
         """Do a group; None: one by one. NotOpenError: later, and the same group first."""
@@ -186,17 +186,17 @@ class SpoolThread:
             raise
         except OutriderError as refusal:
             return [refusal] * len(group)
-        except Exception as error:  # noqa: BLE001 a mistake must reach who waits for the job, or they wait for ever
+        except Exception as error:  # noqa: BLE001 a programming error must reach the caller, or it waits for ever
             with contextlib.suppress(NotOpenError):
                 self.file.forget()
             return [error] * len(group)
 
-    def _tell(self, results: Sequence[tuple[asyncio.Future[object], object]]) -> None:
+    def _report(self, results: Sequence[tuple[asyncio.Future[object], object]]) -> None:
         file = self.file
         condition = None if file.is_open else (file.condition.state, file.condition.reason)
         news = News(results, dict(file.session.arrivals), file.condition.full, condition, file.take_events())
-        if results or news.events or (news.full, condition) != self._told:
-            self._told = news.full, condition
+        if results or news.events or (news.full, condition) != self._reported:
+            self._reported = news.full, condition
             self._call(self._hear, news)
 
     def _hear(self, news: News) -> None:
@@ -208,7 +208,7 @@ class SpoolThread:
         self._listen(news)
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits any more
             self._loop.call_soon_threadsafe(function, *arguments)
 
 

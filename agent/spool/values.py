@@ -1,4 +1,4 @@
-"""What goes into the spool and comes out of it beside rows: plain, immutable values."""
+"""Values that go into the spool and come out of it, beside rows. Immutable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFAULT_QUOTA: Final = 1 << 30
 
 
 class DeadLetter(NamedTuple):
-    """Records of a row that a destination will never take."""
+    """Records of a row that a destination refused for good."""
 
     reason: str
     records: int
@@ -33,7 +33,7 @@ class StoredLetter(NamedTuple):
     signal: str
     source: str
     destination: str
-    """Who refused it; empty = the spool itself, because its checksum was wrong (reason `corrupt`)."""
+    """The destination that refused it; empty = the spool itself, because its checksum was wrong (reason `corrupt`)."""
     reason: str
     at_ns: int
     """Wall clock, nanoseconds since the Unix epoch."""
@@ -44,7 +44,7 @@ class StoredLetter(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LedgerLine:
-    """What became of the records of one source and signal on their way to one destination."""
+    """The account of the records of one source and signal on their way to one destination."""
 
     source: str
     destination: str
@@ -64,7 +64,7 @@ class LedgerLine:
 
 
 class Drop(NamedTuple):
-    """Records that a source could not read or understand: never accepted."""
+    """Records that a source could not read or parse: never accepted."""
 
     source: str
     reason: str
@@ -117,7 +117,7 @@ class Cursor:
 
 
 class State(StrEnum):
-    """How the spool does.
+    """The state of the spool.
 
         ok ⇄ full        the quota is used up; clears with hysteresis once rows were let go
         ok ⇄ degraded    the file cannot be written, because the disk is full, say; tried again with back-off
@@ -159,7 +159,7 @@ class SpoolStat:
 
 @dataclass(frozen=True, slots=True)
 class SalvageReport:
-    """The file was damaged: what could be saved, and what could not."""
+    """The file was damaged: the counts of what was saved and what was not."""
 
     reason: str
     moved_to: Path
@@ -176,30 +176,30 @@ class SalvageReport:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The file was deleted or replaced while it was in use, and was written anew from what the open file still held."""
+    """The file was deleted or replaced while it was in use, and was written again from the open file."""
 
     reason: str
     moved_to: Path | None
-    """Where the intruder lies now, if there was one."""
+    """Where the other file is now, if there was one."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogRemoved:
-    """Somebody removed the spool's write-ahead log while no agent ran: its last commits are undone, rows and positions together."""
+    """The spool's write-ahead log was removed while no agent ran: its last commits are undone, rows and positions together."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class SpoolRemoved:
-    """Somebody removed or emptied the spool's file while no agent ran: what was stored is gone, and sources begin anew."""
+    """The spool's file was removed or emptied while no agent ran: stored rows are lost, and sources begin again."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """Others than the agent's user and root can change what is stored: make the directory the agent's alone."""
+    """Other users than the agent's and root can change stored data: make the directory the agent's alone."""
 
     directory: Path
     reason: str
@@ -207,7 +207,7 @@ class Exposed:
 
 @dataclass(frozen=True, slots=True)
 class Misplaced:
-    """Something that is not a file lay in the place of one of ours, and was moved aside."""
+    """Something that is not a regular file had the name of one of our files, and was moved aside."""
 
     path: Path
     kind: str
@@ -216,7 +216,7 @@ class Misplaced:
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """Wrong checksums were found in small tables at the start, and what they covered was left out.
+    """Wrong checksums were found in small tables at the start, and these rows were left out.
 
     Cursors: the destination gets stored rows again. Ledger: the line counts from what is pending. Positions: the second copy served.
     """

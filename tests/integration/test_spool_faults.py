@@ -88,7 +88,7 @@ def damage_header(state: Path) -> None:
     import apsw
 
     connection = apsw.Connection(str(state / "spool.db"))
-    connection.pragma("user_version")  # SQLite reads the file first: otherwise it does not know that there is a log
+    connection.pragma("user_version")  # SQLite notices the log only once it has read the file
     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     connection.close()
     with (state / "spool.db").open("r+b") as file:
@@ -236,7 +236,7 @@ def small_disk(tmp_path, request):
 
 
 def test_full_disk_is_waited_for(small_disk):
-    """On a disk that another process fills and empties again, the agent stays up and stores everything once."""
+    """On a disk that another program fills and empties again, the agent stays up and stores everything once."""
     filler, hold = small_disk / "filler", small_disk / "hold"
     finish(small_disk / "state", 50)
     hold.touch()
@@ -441,7 +441,7 @@ main()
 
 
 def test_an_agent_whose_store_ends_ends_too(tmp_path):
-    """A mistake in the thread that owns the spool ends the agent at once, with a message and an exit code; the next one continues."""
+    """A programming error in the spool's thread ends the agent at once, with a message and an exit code; the next agent continues."""
     log = tmp_path / "app.log"
     log.write_text('{"event": "one"}\n')
     variables = {"OUTRIDER_LOG_FILES": str(log)}

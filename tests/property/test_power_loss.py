@@ -1,6 +1,6 @@
-"""The power fails: any part of the writes since the last fsync may be on the disk. The spool opens nevertheless, and keeps its word.
+"""The power fails: any part of the writes since the last fsync may be on the disk. The spool still opens, and keeps its promise.
 
-Its word: what was stored `durable` is there. Other batches of the last moments may be gone, but a batch's rows and its position only together:
+Its promise: a batch that was stored `durable` is there. Other batches of the last moments may be gone, but a batch's rows and its position only together:
 a source that can read again reads those records again. Writes are recorded below SQLite, and disks are made of them as a cut may leave them.
 """
 
@@ -105,7 +105,7 @@ def work(file, changes):
 
 
 class Disk:
-    """The content of a disk: certain writes, and possible ones."""
+    """The content of a disk: the certain part, and the part that a power cut may lose."""
 
     def __init__(self):
         self.files = {name: bytearray() for name in FILES}

@@ -96,7 +96,7 @@ def drain(file, destination, before) -> set[int]:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(15))
 def test_damaged_file_is_survived(tmp_path, kind, seed):
-    """Whatever the damage: the file opens at once, exports only stored rows, its account balances, and it can be used further.
+    """However the file is damaged: it opens at once, exports only stored rows, keeps the account balanced, and takes new rows.
 
     Rows none of whose pages was hit are all saved.
     """

@@ -30,7 +30,7 @@ FIGURES = ("accepted", "sent", "rejected", "dead_lettered", "evicted")
 
 
 class Row:
-    """The model's knowledge of a row."""
+    """A row of the model."""
 
     def __init__(self, seq, signal, source, records, body, only=None):  # noqa: PLR0917 a plain record
         self.seq, self.signal, self.source, self.records, self.body, self.only = seq, signal, source, records, body, only

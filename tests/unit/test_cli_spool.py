@@ -32,7 +32,7 @@ def request(text: str) -> bytes:
 
 @pytest.fixture
 async def state(tmp_path: Path) -> Path:
-    """The state directory of a stopped agent: one dead letter that is right, one that is not a request, and a row that waits."""
+    """The state directory of a stopped agent: one valid dead letter, one that is not a request, and a row that waits."""
     spool = await Spool.open(tmp_path)
     await spool.register("otlp", [Signal.LOGS])
     for body in (request("refused"), b"\xff\xff\xff", request("waits")):
@@ -136,7 +136,7 @@ def test_what_cannot_be_forgotten_is_told(state: Path):
 
 
 async def test_what_the_agent_was_configured_with_is_remembered(state: Path):
-    """Without a configuration, and in an empty environment, `stat` and `gc` go by that of the agent's last run; another one replaces it."""
+    """Without a configuration, and in an empty environment, `stat` and `gc` go by that of the agent's last run; a named one overrides it."""
     spool = await Spool.open(state)
     await spool.configure({"otlp": [Signal.LOGS], "sentry": [Signal.METRICS]})
     await spool.configure({"otlp": [Signal.LOGS]})
@@ -161,7 +161,7 @@ def test_a_spool_of_an_older_agent_does_not_say_what_is_configured(state: Path):
 
 @pytest.mark.parametrize("command", ["stat", "export", "dead-letters", "gc otlp"])
 def test_where_there_is_no_spool_is_told_as_missing_input(tmp_path: Path, command: str):
-    """Exit code 66 (EX_NOINPUT): the program itself is not at fault."""
+    """Exit code 66 (EX_NOINPUT): the program itself has not failed."""
     assert outrider(tmp_path, *command.split(), code=66)[1] == f"outrider: there is no spool in {tmp_path}\n"
 
 
@@ -175,7 +175,7 @@ def test_an_unknown_severity_is_a_wrong_usage(tmp_path: Path):
 
 
 async def test_the_running_agent_knows_the_usual_names_of_severities(state: Path):
-    """Severities of records, such as `warning`, can be selected; an unknown level is refused."""
+    """Names that records show, such as `warning`, can be asked for; a word that is not a level is refused."""
     spool = await Spool.open(state)
     asked = [await LogsRoute(spool)(ServerRequest("GET", "/logs", {"severity": name})) for name in ("warning", "unspecified", "nonsense")]
     assert [answer.status for answer in asked] == [200, 200, 400]
@@ -183,7 +183,7 @@ async def test_the_running_agent_knows_the_usual_names_of_severities(state: Path
 
 
 def test_damage_is_told(state: Path):
-    """Opening a damaged file sets it aside and saves its intact rows; the person at the terminal is informed."""
+    """Opening a damaged file sets it aside and saves its intact rows; standard error reports it."""
     file = state / FILE
     file.write_bytes(b"no database" * 1000)
     _, told = outrider(state, "stat")

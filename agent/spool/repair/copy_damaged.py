@@ -24,14 +24,9 @@ if TYPE_CHECKING:
 CHUNK: Final = 64
 """Rows per transaction."""
 UNREADABLE: Final = (*DAMAGE, apsw.SQLError, apsw.IOError, UnicodeDecodeError)
-_ROWS: Final = (
-    "SELECT seq, signal, source, records, raw_size, stored_ns, replayable, only, size, digest, body FROM rows WHERE seq > ? ORDER BY seq"
-)
+_ROWS: Final = f"SELECT {rows.COLUMNS} FROM rows WHERE seq > ? ORDER BY seq"  # noqa: S608 constant columns
 _ROW_PROBE: Final = "SELECT seq FROM rows WHERE seq > ? ORDER BY seq LIMIT 1"
-_LETTERS: Final = (
-    "SELECT id, seq, signal, source, destination, reason, at_ns, records, raw_size, size, digest, body FROM dead_letters"
-    " WHERE id > ? ORDER BY id"
-)
+_LETTERS: Final = f"SELECT id, {dead_letters.COLUMNS} FROM dead_letters WHERE id > ? ORDER BY id"  # noqa: S608 constant columns
 _LETTER_PROBE: Final = "SELECT id FROM dead_letters WHERE id > ? ORDER BY id LIMIT 1"
 _POSITION_KEY: Final = "owner, name, key"
 _POSITION_KEYS: Final = {1: "source, key"}
@@ -39,14 +34,14 @@ _POSITION_KEYS: Final = {1: "source, key"}
 
 
 class Found(NamedTuple):
-    """What a small table still gave."""
+    """The readable rows of a small table."""
 
     rows: list[tuple[apsw.SQLiteValue, ...]]
     complete: bool
 
 
 class Tally:
-    """What was copied so far."""
+    """Counts of the copy so far."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -60,7 +55,7 @@ class Tally:
 def copy(aside: Path, fresh: Path, max_pages: int, reason: str) -> SalvageReport:
     """Copy the damaged file into a new one of the same version, which `migrate` then brings forward.
 
-    `apsw.Error` and OSError are those of the new file: the damaged one can't raise any, if it can be opened.
+    `apsw.Error` and OSError are those of the new file: the damaged one raises none once it is open.
     """
     with contextlib.closing(Pages(aside, log_of(aside))) as pages, pages.opened() as (source, version):
         target = Database(fresh, max_pages, version=version)

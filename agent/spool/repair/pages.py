@@ -1,4 +1,4 @@
-"""The pages of a damaged file, with those of its log laid over; and SQLite on top of them, so that the file itself stays as it was found."""
+"""The pages of a damaged file, with those of its log laid over; and SQLite on top of them. The file itself is not changed."""
 
 from __future__ import annotations
 
@@ -145,9 +145,9 @@ class _File:
         return False
 
     def xLock(self, _level: int) -> None:  # noqa: N802 - as above
-        """Nobody else reads it."""
+        """No other process reads it."""
 
     xUnlock = xLock  # noqa: N815 - as above
 
     def xClose(self) -> None:  # noqa: N802 - as above
-        """The pages are closed by who opened them."""
+        """The caller closes the pages."""

@@ -1,6 +1,6 @@
-"""Small tables, looked through at every start: what has a wrong checksum is left out, and the table is written anew from the rest.
+"""Small tables, checked at every start: a row with a wrong checksum is left out, and the table is written again from the rest.
 
-Written anew as a whole, because a flipped bit in a key also breaks the order by which SQLite would find it.
+It is written as a whole, because a flipped bit in a key also breaks the order by which SQLite finds it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def find(connection: apsw.Connection) -> tuple[str, ...]:
 
 
 def mend(connection: apsw.Connection, tables: tuple[str, ...]) -> None:
-    """Write the named tables anew, within a transaction, and bring the account into line with what is there."""
+    """Write the named tables again, within a transaction, and reconcile the account with the rows."""
     if "positions" in tables:
         _positions(connection)
     if "ledger" in tables:

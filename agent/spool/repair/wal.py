@@ -26,7 +26,7 @@ _BIG_ENDIAN: Final = 1
 
 
 class Committed(NamedTuple):
-    """What transactions that were committed have left in a log."""
+    """The committed transactions of a log."""
 
     frames: int
     """The number of the last frame of the last transaction, counted from 1."""

@@ -110,7 +110,7 @@ async def test_only_the_owner_can_read_it(tmp_path, history):
 
 
 async def test_old_entries_go(history):
-    """Entries older than the age of their series are deleted, entries of another series are not."""
+    """Entries older than the age of their series are deleted, those of another series are not."""
     short, long = history.series("short", age=60, most_bytes=1 << 20), history.series("long", age=DAY, most_bytes=1 << 20)
     for series in (short, long):
         for ago in (3600, 61, 59):
@@ -153,7 +153,7 @@ async def test_a_damaged_file_is_begun_anew_and_counted(tmp_path, history, telem
 
 
 async def test_no_damaged_page_makes_it_raise(tmp_path, history, telemetry):
-    """Whichever page is overwritten, the store answers with the intact entries or begins again; it never raises and never returns foreign bytes."""
+    """Whichever page is overwritten, the store returns sound entries only, or replaces the file; it never raises."""
     series = samples(history)
     for number in range(2000):
         series.add(NOW + number, f"key {number % 7}", number)
@@ -183,7 +183,7 @@ async def test_a_file_of_a_later_version_is_begun_anew(tmp_path, history, teleme
 
 
 async def test_a_file_that_was_deleted_is_made_again(tmp_path, history):
-    """Later entries are not written into a file that has no name any more."""
+    """Later entries are not written into a file without a name."""
     series = samples(history)
     series.add(NOW, "k", 1)
     await history.flush()

@@ -45,7 +45,7 @@ def body_offset(desk, seq):
 
 
 def test_flipped_bit_in_a_body_is_quarantined(desk):
-    """A row whose bytes changed is never exported: it becomes a dead letter of reason `corrupt`, the rest goes on, the account balances."""
+    """A row whose bytes changed is never exported: it becomes a dead letter of reason `corrupt`, other rows are delivered, the account balances."""
     filled(desk)
     offset = body_offset(desk, 6)
     original = desk.file.home.file.read_bytes()[offset]
@@ -94,7 +94,7 @@ def test_rows_are_found_without_the_tree(desk):
 
 
 def test_truncated_file_keeps_what_is_left(desk):
-    """A file cut in half opens with what is left, lost records are counted, and it goes on."""
+    """A file cut in half opens with its intact rows, counts the lost records, and takes new rows."""
     filled(desk, rows=60)
     desk.close()
     os.truncate(desk.file.home.file, desk.file.home.file.stat().st_size // 2)
@@ -192,7 +192,7 @@ def test_directory_that_vanishes_is_made_anew(desk):
 
 
 def test_removed_log_is_noticed(desk):
-    """After a kill, a log that somebody removed is told: its commits are undone, rows and positions together."""
+    """A log that was removed after a kill is reported: its commits are undone, rows and positions together."""
     filled(desk)
     desk.put(b"in the log only", positions={"file": b"20"})
     state = json.loads((desk.directory / "spool.lock").read_text())

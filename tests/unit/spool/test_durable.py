@@ -44,7 +44,7 @@ class Watched(apsw.VFSFile):
 
 @pytest.fixture
 def disk():
-    """What SQLite does to its files."""
+    """The disk that SQLite uses."""
     before, made = apsw.vfs_names()[0], Disk()
     apsw.set_default_vfs("watched")
     yield made
@@ -87,7 +87,7 @@ async def test_other_appends_cost_no_sync(spool, disk):
 
 
 async def test_a_sync_that_fails_is_no_success(disk, tmp_path):
-    """While the disk does not take it, nobody hears that it is stored; it is stored once, with its sync, as soon as the disk does."""
+    """While the disk refuses it, the append does not return; it is stored once, with its sync, as soon as the disk takes it."""
     trouble = asyncio.Event()
     spool = await Spool.open(tmp_path, on_event=lambda _event: trouble.set())
     disk.broken = True

@@ -66,7 +66,7 @@ def test_sender_is_woken_for_a_commit_that_turned_out_to_be_there(desk, failing)
 
 
 def test_lasting_failure_says_not_stored(desk, failing):
-    """When trying again does not help, the caller hears that nothing was stored, and that is so."""
+    """When no other try helps, the caller gets an error, and nothing is stored."""
     failing(apsw.IOError("disk I/O error"), before=True, times=10)
     with pytest.raises(SpoolError, match="can't be written"):
         desk.put()
@@ -82,7 +82,7 @@ def test_full_disk_gives_up_the_ballast_before_it_refuses(desk, failing):
 
 
 def test_full_disk_refuses_and_recovers(desk, failing):
-    """A disk that stays full has the spool say so, for nothing is stored; the state is told, and cleared by the next stored row."""
+    """A disk that stays full refuses appends; the state is reported, and the next stored row clears it."""
     failing(apsw.FullError("database or disk is full"), before=True, times=3)
     with pytest.raises(SpoolFullError, match="the disk is full"):
         desk.put()
@@ -130,7 +130,7 @@ def test_sqlite_is_one_without_the_wal_bug():
 
 
 def test_row_for_one_destination_is_evicted_for_that_one_only(desk):
-    """A row put back for one destination counts as evicted for nobody else."""
+    """A row put back for one destination counts as evicted for that one only."""
     from agent.spool.values import DeadLetter
 
     desk.register("a", "b")
@@ -214,7 +214,7 @@ def test_a_commit_is_decided_when_the_file_can_be_opened_again(desk, failing, cl
 
 
 async def test_while_the_file_can_t_be_opened_the_last_figures_are_known(tmp_path, monkeypatch, closed):
-    """Figures and account are answered at once, with the present state; what is to be stored waits, and is stored once."""
+    """Figures and account are answered at once, with the present state; appends wait, and each is stored once."""
     changed = asyncio.Event()
     spool = await Spool.open(tmp_path, on_event=lambda event: changed.set() if isinstance(event, StateChanged) else None)
     await spool.register("sink", [Signal.LOGS])
@@ -247,7 +247,7 @@ async def test_while_the_file_can_t_be_opened_the_last_figures_are_known(tmp_pat
 
 
 async def test_an_end_while_the_file_can_t_be_opened_waits_for_nothing(tmp_path, monkeypatch, closed):
-    """What waits is refused, and the thread ends."""
+    """Waiting jobs are refused, and the thread ends."""
     changed = asyncio.Event()
     spool = await Spool.open(tmp_path, on_event=lambda event: changed.set() if isinstance(event, StateChanged) else None)
     monkeypatch.setattr(Database, "commit", lambda *_: (_ for _ in ()).throw(apsw.IOError("disk I/O error")))

@@ -20,7 +20,7 @@ ROWS = 6
 
 
 def fill(desk, *, log):
-    """Store rows of two records each with their positions; some of them stand in the log alone, as after a kill, if that is wished."""
+    """Store rows of two records each with their positions; with `log`, some of them stand in the log alone, as after a kill."""
     desk.register("a", "b")
     for number in range(ROWS):
         desk.put(random.Random(number).randbytes(2500), records=2, positions={"file": b"%d" % number})
@@ -88,7 +88,7 @@ def is_whole(desk):
 
 @pytest.mark.parametrize("byte", [0, 17, 18, 19, 21, 31, 36, 47, 55, 59, 60, 62, 63, 67, 71, 80])
 def test_a_wrong_byte_of_the_header_costs_nothing(desk, damaged, byte):
-    """What SQLite would take for a newer, a read-only or an unmade file is damage where the rest contradicts it; the file is kept."""
+    """A header that SQLite takes for that of a newer, a read-only or an empty file is damage where the rest contradicts it; the file is kept."""
     [report] = damaged(8 * byte + 2)
     assert report.moved_to.exists()
     assert is_whole(desk)
@@ -96,14 +96,14 @@ def test_a_wrong_byte_of_the_header_costs_nothing(desk, damaged, byte):
 
 @pytest.mark.parametrize("byte", [24, 40, 51, 99])
 def test_counters_and_caches_may_be_wrong(desk, damaged, byte):
-    """What says nothing of the data is no damage."""
+    """A flipped bit in a field that does not concern the data is not damage."""
     assert damaged(8 * byte + 2) == []
     assert is_whole(desk)
 
 
 @pytest.mark.parametrize("byte", [0, 3, 7, 9, 13, 16, 24, 31, 40, 48])
 def test_a_wrong_byte_of_the_log_undoes_nothing_that_it_holds(desk, damaged, byte):
-    """A log that SQLite would pass over, from its header on, is read all the same, and kept."""
+    """A log that SQLite ignores, from its header on, is still read, and kept."""
     [report] = damaged(8 * byte, name="spool.db-wal", log=True)
     assert log_of(report.moved_to).exists()
     assert is_whole(desk)
@@ -117,7 +117,7 @@ def test_the_header_may_be_wrong_while_there_is_a_log(desk, damaged, byte):
 
 
 def test_a_bit_in_the_middle_of_the_log_costs_the_row_that_it_hits(desk, damaged):
-    """What comes behind a damaged frame is saved; the row that is hit is counted, and its copy in the damaged log is kept."""
+    """Frames behind a damaged one are saved; the row that is hit is counted, and its copy in the damaged log is kept."""
     for offset in (20_000, 30_000, 33_000):
         [report] = damaged(8 * offset, name="spool.db-wal", log=True)
         assert positions.read(desk.connection, Owner.SOURCE, "files") == {"file": b"5"}
@@ -130,7 +130,7 @@ def test_a_bit_in_the_middle_of_the_log_costs_the_row_that_it_hits(desk, damaged
 
 
 def test_after_a_power_cut_the_log_ends_where_it_is_torn(desk, lay):
-    """Where the machine was started anew since, frames that did not come to the disk are no damage: rows and positions end together there."""
+    """After a restart of the machine, frames that did not reach the disk are not damage: rows and positions end together there."""
     lay(log=True)
     (desk.directory / "spool.lock").write_text('{"pid": 1, "host": "h", "started": "", "wal": true, "spool": true, "boot": "another"}')
     with log_of(desk.file.home.file).open("r+b") as file:
@@ -212,7 +212,7 @@ def test_a_text_file_in_the_place_of_the_spool(desk, lay):
 @pytest.mark.parametrize("said", [b"", b"../../elsewhere", b"\xff\xfe", b"x" * 5000, b"spool.corrupt-20260101T000000Z.db"])
 @pytest.mark.parametrize("log", [True, False])
 def test_a_damaged_note_of_a_salvage_does_not_stop_it(desk, lay, said, log):
-    """What was noted for the next start may be damaged as well: the salvage is done all the same, within the directory."""
+    """The note for the next start may be damaged too: the salvage is still done, within the directory."""
     lay(log=log)
     (desk.directory / "spool.salvage").write_bytes(said)
     desk.open()

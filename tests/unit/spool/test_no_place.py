@@ -10,7 +10,7 @@ from agent.spool.values import StateChanged
 
 
 async def test_the_open_file_takes_everything_while_there_is_no_place_for_another(tmp_path):
-    """With a file in the directory's place the store says so and goes on; when the directory is back nothing is missing."""
+    """With a file in the directory's place the store reports it and continues; when the directory is back nothing is missing."""
     changed, state = asyncio.Event(), tmp_path / "state"
     spool = await Spool.open(state, on_event=lambda event: changed.set() if isinstance(event, StateChanged) else None)
     state.rename(tmp_path / "away")

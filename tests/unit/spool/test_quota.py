@@ -27,7 +27,7 @@ def test_absurd_quota_is_refused():
 
 
 def test_ballast_gives_room_for_the_log():
-    """What the ballast frees on a full disk takes the whole log twice."""
+    """The space of the ballast holds the whole log twice."""
     for size in (64 * MIB, 1 << 30):
         limit = quota.limits(size)
         assert 2 * limit.log_pages * 4096 <= limit.ballast
@@ -94,7 +94,7 @@ def test_replayable_rows_wait_and_are_never_evicted(open_desk):
 
 
 def test_oldest_rows_that_cannot_be_read_again_are_evicted_and_counted(open_desk):
-    """Over the quota a row that can't be read again evicts the oldest of its like, counted for each destination that still needed it."""
+    """Over the quota a row that can't be read again evicts the oldest row of that kind, counted for each destination that still needed it."""
     desk = open_desk(quota=2 * MIB)
     desk.register("a", "b")
     first = desk.put(b"replayable")
@@ -111,7 +111,7 @@ def test_oldest_rows_that_cannot_be_read_again_are_evicted_and_counted(open_desk
 
 
 def test_rows_nobody_takes_make_room(open_desk):
-    """Rows of a signal without a destination never stop anybody: the oldest go, counted."""
+    """Rows of a signal without a destination never block an append: the oldest go, counted."""
     desk = open_desk(quota=2 * MIB)
     for _ in range(200):
         desk.put(os.urandom(20_000), signal=Signal.TRACES)
@@ -153,7 +153,7 @@ def test_file_shrinks_after_a_drained_backlog(desk):
 
 
 def test_file_shrinks_although_jobs_never_stop(desk):
-    """Where the thread is never idle, a look after the file shortens it a little, once a second."""
+    """Where the thread is never idle, the maintenance shortens the file a little, once a second."""
     desk.register("a", signals=["metrics"])
     for _ in range(200):
         desk.put(os.urandom(20_000), signal=Signal.METRICS)

@@ -37,7 +37,7 @@ def test_rows_without_destination_wait_for_one(desk):
 
 
 def test_row_numbers_are_never_used_again(desk):
-    """Numbers go on behind what was ever stored, also after everything was delivered and the spool opened anew."""
+    """A number is never used twice, also after everything was delivered and the spool was opened again."""
     desk.register("a", signals=["metrics"])
     desk.put(**METRICS)
     desk.drain("a", "metrics")
@@ -78,7 +78,7 @@ def test_only_orphans_can_be_collected(desk, name, reason):
 
 
 def test_dead_letter_is_kept_whole_or_in_part(desk):
-    """What a destination refused for good is kept with its reason: the whole row, or the part that was refused."""
+    """Records that a destination refused for good are kept with the reason: the whole row, or the part that was refused."""
     desk.register("a")
     desk.put(b"whole", records=2)
     desk.put(b"two parts", records=2)
@@ -92,7 +92,7 @@ def test_dead_letter_is_kept_whole_or_in_part(desk):
 
 
 def test_requeued_letter_goes_to_its_destination_only(desk):
-    """A dead letter put back is sent to the destination that had refused it, to nobody else, and the account follows."""
+    """A dead letter put back is sent only to the destination that had refused it, and the account follows."""
     desk.register("a", "b")
     desk.put(b"x", records=3)
     desk.settle("a", desk.next("a"), [DeadLetter("HTTP 400", 3)])

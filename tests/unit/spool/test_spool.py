@@ -50,7 +50,7 @@ async def test_row_bytes_never_change(spool):
 
 
 async def test_positions_survive_with_their_rows(tmp_path):
-    """What a commit stored is there after reopening: rows, positions (also of names that are not UTF-8), counts."""
+    """All of a commit is there after reopening: rows, positions (also of names that are not UTF-8), counts."""
     spool = await Spool.open(tmp_path)
     await spool.append("files", [logs()], {"a": b"1", "b\udcff": b"2"}, {"oversized": 2}, replayable=True)
     await spool.append("files", [], {"a": b"3", "gone": b""}, {}, replayable=True)
@@ -124,7 +124,7 @@ async def test_one_refused_job_leaves_its_group_alone(spool):
 
 
 async def test_sender_wakes_when_its_signal_has_rows(spool):
-    """`wait_for_rows` returns for rows of the signal stored since the last look, and only then."""
+    """`wait_for_rows` returns for rows of the signal stored since the last `next_row`, and only then."""
     await spool.register("a", [Signal.LOGS])
     assert await spool.next_row("a", Signal.LOGS) is None
     waiting = asyncio.create_task(spool.wait_for_rows("a", Signal.LOGS))
@@ -143,7 +143,7 @@ async def test_rows_stored_before_the_wait_are_not_missed(spool):
 
 
 async def test_second_agent_is_refused_by_name(spool, tmp_path):
-    """A second opener of a state directory is told who holds it, and the first goes on."""
+    """A second agent on a state directory gets an error that names the first, and the first continues."""
     with pytest.raises(SpoolLockedError, match=r"in use by process \d+ on .* since 20"):
         await Spool.open(tmp_path / "state")
     await put(spool, logs())
@@ -180,7 +180,7 @@ async def test_a_directory_of_others_is_left_as_it_is(tmp_path, holds, mode):
 
 
 async def test_a_directory_that_is_not_ours_serves(tmp_path, monkeypatch):
-    """The root of a volume belongs to whoever mounted it: that its mode can't be changed is no reason to refuse."""
+    """The root of a volume may belong to another user: a mode that can't be changed is not a reason to refuse."""
 
     def refuse(*_arguments: object) -> None:
         raise PermissionError(1, "Operation not permitted")
@@ -203,7 +203,7 @@ async def test_what_an_exporter_remembers_moves_with_its_cursor(spool):
 
 
 async def test_a_thread_that_ends_unasked_is_told_and_nobody_waits_for_it(tmp_path):
-    """Whoever waits for a job gets an error, and so does who watches over the spool: it does not hang."""
+    """Each waiting caller gets an error, and so does `watch`: neither hangs."""
     spool = await Spool.open(tmp_path)
 
     def end(_store):
@@ -222,7 +222,7 @@ async def test_a_thread_that_ends_unasked_is_told_and_nobody_waits_for_it(tmp_pa
 
 
 async def test_whoever_watches_over_a_spool_hears_of_its_end(tmp_path):
-    """An end that was asked for is no failure."""
+    """A requested end is not a failure."""
     spool = await Spool.open(tmp_path)
     watch = asyncio.create_task(spool.watch())
     await spool.close()

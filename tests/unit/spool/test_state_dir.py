@@ -37,7 +37,7 @@ def plant(path, kind, target):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ["link", "dangling", "directory", "fifo"])
 def test_what_lies_in_the_place_of_a_file_is_moved_and_never_followed(desk, tmp_path, name, kind):
-    """A link, a directory or a FIFO under a name of ours is moved aside and reported; what it leads to is neither written nor made."""
+    """A link, a directory or a FIFO under the name of one of our files is moved aside and reported; what it leads to is neither written nor made."""
     desk.register("a")
     desk.put(positions={"file": b"1"})
     desk.close()
@@ -97,7 +97,7 @@ async def test_every_file_is_its_owner_s_alone_whatever_the_umask(tmp_path, mask
 
 @pytest.mark.parametrize(("mode", "above", "reported"), [(0o777, 0o755, True), (0o770, 0o755, True), (0o1777, 0o755, True), (0o755, 0o755, False), (0o700, 0o777, True), (0o700, 0o1777, False)])  # fmt: skip
 def test_a_directory_that_others_can_write_is_reported(tmp_path, mode, above, reported):
-    """Where others can put files into the state directory, or another directory in its place, that is said at each start."""
+    """Where others can put files into the state directory, or another directory in its place, each start reports it."""
     state = tmp_path / "above" / "state"
     state.mkdir(parents=True)
     (state / "something").touch()
@@ -187,7 +187,7 @@ def test_a_disk_that_fails_for_long_ends_the_start_in_bounded_time(tmp_path, fla
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM])
 def test_what_does_not_pass_is_said_at_once(tmp_path, flaky, number):
-    """A directory that is not to be written is tried once."""
+    """A directory that is not writable is tried once."""
     seen = flaky(1, 10**6, number)
     with pytest.raises(OSError, match=os.strerror(number)):
         SpoolFile.open(tmp_path / "state", 64 << 20, threading.Event(), patience=60.0)
