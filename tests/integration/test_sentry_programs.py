@@ -13,7 +13,7 @@ pytestmark = pytest.mark.timeout(600)
 
 NAMES = (*runner.PROGRAMS, "strategy")
 PLAIN = ("service", "shop", "threads", "warned")
-"""Programs whose issues are to be the same ones where the SDK and the agent report into one project."""
+"""Programs whose issues the SDK and the agent share where both report into one project."""
 INJECTED = {"InjectedCrashError: crash on demand", "PositionMismatchError: the broker's position cannot be read"}
 """Issues of the strategy agent that are asked for; it may have others, since it crashes in the middle of its work."""
 ONLY_OURS = {"warned": {"RuntimeError: can't close"}}
@@ -67,7 +67,7 @@ def of(seen, name, way):
 @pytest.mark.parametrize("way", ["exec", "run"])
 @pytest.mark.parametrize("name", NAMES)
 def test_each_issue_of_the_sdk_is_there(seen, name, way):
-    """What the SDK reports from inside is an issue from outside, with the same title, level, handling, transaction and own frames."""
+    """Each issue of the SDK inside is an issue from outside, with the same title, level, handling, transaction and own frames."""
     ours, theirs = of(seen, name, way), of(seen, name, "sdk")
     assert theirs
     assert ours.keys() - theirs.keys() == ONLY_OURS.get(name, set())
@@ -88,7 +88,7 @@ def test_each_issue_of_the_sdk_is_there(seen, name, way):
 @pytest.mark.parametrize("way", ["exec", "run"])
 @pytest.mark.parametrize("name", NAMES)
 def test_sentry_would_group_them_alike(seen, name, way):
-    """No event carries a fingerprint, and what Sentry groups by is the same as of the SDK's event, but for what is better."""
+    """No event carries a fingerprint, and the parts that Sentry groups by equal those of the SDK's event, except where ours are better."""
     ours, theirs = of(seen, name, way), of(seen, name, "sdk")
     apart = {(name, problem) for problem, row in theirs.items() if ours[problem].grouping != row.grouping}
     assert apart == {key for key in OTHER_STACK if key[0] == name}

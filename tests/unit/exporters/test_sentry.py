@@ -43,7 +43,7 @@ def monitor_row():
 
 
 def reports(server):
-    """What the client reports told, as (reason, category, quantity)."""
+    """The content of the client reports, as (reason, category, quantity)."""
     told = [event for item in server.items("client_report") for event in item.json()["discarded_events"]]
     return [(one["reason"], one["category"], one["quantity"]) for one in told]
 
@@ -70,7 +70,7 @@ async def test_a_path_prefix(server):
 
 
 async def test_a_retry_differs_in_sent_at_only(server, sentry):
-    """A row that is sent again is the same envelope but for the time of sending."""
+    """A row that is sent again is the same envelope except for the time of sending."""
     server.script.append(answer(503))
     row = event_row(BODY)
     with pytest.raises(RetryableError):
@@ -149,7 +149,7 @@ async def test_a_429_holds_errors_only(server, sentry):
 
 
 async def test_a_limit_on_a_good_answer(server):
-    """A 200 may tell of a limit: the row is taken, the next one waits, and goes when the time is over."""
+    """A 200 may carry a limit: the row is taken, and the next one waits until the limit has ended."""
     clock = FakeClock()
     sentry = exporter(server.dsn(), clock=clock)
     server.script.append(limited("30:error:project", 200))
@@ -172,7 +172,7 @@ async def test_a_429_without_limits(server, sentry, headers, seconds):
 
 
 async def test_what_is_of_no_use_later_is_dropped_and_reported(server, sentry):
-    """A limited check-in is dropped and counted; the next envelope that goes tells of it, once."""
+    """A limited check-in is dropped and counted; the next envelope reports it, once."""
     server.script.append(limited("40:monitor:project"))
     assert (await sentry.export(monitor_row())).rejected == 1
     assert (await sentry.export(monitor_row())).rejected == 1
@@ -182,7 +182,7 @@ async def test_what_is_of_no_use_later_is_dropped_and_reported(server, sentry):
 
 
 async def test_what_made_room_in_the_spool_is_reported(server):
-    """Errors that were evicted before they were sent are told of with the next envelope, once."""
+    """Errors that were evicted before they were sent are reported with the next envelope, once."""
     evicted = {"sentry.error": 3, "logs": 7}
 
     async def account():
@@ -225,7 +225,7 @@ async def test_limited_attachments_stay_behind(server, sentry):
 
 
 async def test_another_service_does_not_wait(server):
-    """What is about a service that this project does not take never waits for the project's limits."""
+    """Rows about a service that this project does not take never wait for the project's limits."""
     sentry = exporter(server.dsn(), services=("router",))
     server.script.append(limited("60:error:project"))
     with pytest.raises(RetryableError):
@@ -247,7 +247,7 @@ async def test_an_attachment_is_lost_once(server, sentry):
 
 
 async def test_losses_outlive_a_kill(server):
-    """What was settled with the rows is all that the next agent needs: it tells what was not told, and nothing again."""
+    """The next agent needs only the account that was settled with the rows: it reports what was not reported, and nothing twice."""
     stored: dict[str, bytes] = {}
 
     async def positions():
@@ -283,7 +283,7 @@ async def test_a_check_says_what_came_of_it(server):
 
 
 async def test_a_413_is_answered_by_trimming():
-    """What is too large loses its attachments first, then its breadcrumbs, and arrives."""
+    """An envelope that is too large loses its attachments first, then its breadcrumbs, and arrives."""
     event = {"message": "x", "breadcrumbs": {"values": [{"message": "y" * 5000}]}}
     async with SentryServer(limit=2000) as server:
         sentry = exporter(server.dsn())
@@ -295,7 +295,7 @@ async def test_a_413_is_answered_by_trimming():
 
 
 async def test_a_413_to_the_end():
-    """What is too large even when trimmed is refused for good."""
+    """An envelope that is too large even when trimmed is refused for good."""
     async with SentryServer(limit=10) as server:
         sentry = exporter(server.dsn())
         with pytest.raises(TooLargeError):

@@ -29,7 +29,7 @@ def test_good(dsn, url):
 
 @pytest.mark.parametrize("dsn", BAD)
 def test_bad(dsn):
-    """What is no DSN is refused with a fix, and not repeated in the message."""
+    """A text that is not a DSN is refused with a fix, and not repeated in the message."""
     with pytest.raises(OptionError) as refusal:
         parse_dsn(dsn)
     assert refusal.value.fix

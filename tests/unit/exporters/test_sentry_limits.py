@@ -54,7 +54,7 @@ def test_the_longer_limit_holds():
 
 
 def test_how_long_it_lasts():
-    """The time without a row taken grows over renewed limits, and begins anew when one was taken."""
+    """The time without a taken row grows over renewed limits, and begins again when one was taken."""
     limits = RateLimits()
     limits.note("error", 60, now=0)
     limits.note("error", 60, now=61)
@@ -64,7 +64,7 @@ def test_how_long_it_lasts():
 
 
 def test_a_limit_after_a_quiet_time_is_a_new_one():
-    """A limit hours after the last one is no long limit: errors wait for it again."""
+    """A limit hours after the last one is a new limit: errors wait for it again."""
     limits = RateLimits()
     limits.note("error", 60, now=0)
     limits.note("error", 60, now=20_000)

@@ -1,4 +1,4 @@
-"""The account of what a Sentry destination will never see: told once, by one sender, and the same after a kill."""
+"""The account of what a Sentry destination never receives: reported once, by one sender, and the same after a kill."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def telling(losses: Losses) -> Attempt:
 
 
 def test_what_was_dropped_is_told_once():
-    """A loss goes with the next attempt; when that is settled it is told, also for who reads the positions after a kill."""
+    """A loss goes with the next attempt; once that is settled it is reported, also for an agent that reads the positions after a kill."""
     losses = Losses({})
     stored = losses.settle(Signal.SENTRY_MONITOR, dropping(monitor=2))
     attempt = telling(losses)
@@ -35,7 +35,7 @@ def test_what_was_dropped_is_told_once():
 
 
 def test_two_senders_do_not_tell_the_same():
-    """What goes with one attempt goes with no other, until that has come to nothing."""
+    """The losses of one attempt go with no other, until it has failed."""
     losses = Losses({})
     losses.settle(Signal.SENTRY_MONITOR, dropping(monitor=1))
     first = telling(losses)
@@ -45,7 +45,7 @@ def test_two_senders_do_not_tell_the_same():
 
 
 def test_what_was_not_taken_is_not_told():
-    """An attempt that ends without the destination having taken it has told nothing, and what it dropped itself is to be told."""
+    """An attempt that the destination did not take has reported nothing, and its own losses must be reported later."""
     losses = Losses({})
     losses.settle(Signal.SENTRY_MONITOR, dropping(monitor=1))
     refused = dropping(error=3)
@@ -55,7 +55,7 @@ def test_what_was_not_taken_is_not_told():
 
 
 def test_an_attempt_tells_of_itself():
-    """What an attempt has left out goes with its own report."""
+    """The parts that an attempt left out go with its own report."""
     losses, attempt = Losses({}), dropping(attachment=2)
     attempt.taken = True
     assert losses.reserve(attempt) == Counter({("ratelimit_backoff", "attachment"): 2})
@@ -64,7 +64,7 @@ def test_an_attempt_tells_of_itself():
 
 
 def test_an_attempt_that_is_repeated_counts_once():
-    """What was dropped in an attempt that came to nothing is not counted: the row is tried again from the beginning."""
+    """The losses of a failed attempt do not count: the row is tried again from the beginning."""
     losses = Losses({})
     for _ in range(3):
         losses.abandon(dropping(attachment=1))
@@ -79,7 +79,7 @@ def test_nothing_is_stored_of_nothing():
 
 
 def test_what_made_room_in_the_spool_is_told_once():
-    """Only what the destination would have got, and only what is new since it was told, also after a kill."""
+    """Only rows that the destination would have received count, and only those since its last report, also after a kill."""
     losses = Losses({})
     losses.note_evicted({"logs": 9, "sentry.error": 2, "sentry.internal": 1})
     attempt = telling(losses)

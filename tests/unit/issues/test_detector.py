@@ -70,7 +70,7 @@ async def test_judging_again_changes_nothing(make, spool):
 
 
 async def test_what_is_about_to_be_stored_went_before(make, spool):
-    """What the command says on its other stream is a breadcrumb, and in the box, as soon as it is judged; no longer when it was given up."""
+    """The command's output on its other stream is a breadcrumb, and among the last lines, while it is judged; no longer when it was given up."""
     issues = make()
     trace = [record._replace(origin=Origin("child:7:1:stderr", {"log.iostream": "stderr"})) for record in records_of(TRACEBACK)]
     async with issues.detector.judge(CHILD, [plain("last step", key="child:7:1:stdout")]):
@@ -83,7 +83,7 @@ async def test_what_is_about_to_be_stored_went_before(make, spool):
 
 
 async def test_a_file_that_is_early_in_a_batch(make, spool):
-    """What a file said is a breadcrumb of its next error however much others have said since, in the same batch and in the next."""
+    """The lines of a file are breadcrumbs of its next error however much others have written since, in the same batch and in the next."""
     issues = make(breadcrumbs=2)
     noise = [plain(f"noise {number}", key="file:b") for number in range(100)]
     await feed(issues, spool, [plain("first"), plain("second"), *noise])
@@ -93,7 +93,7 @@ async def test_a_file_that_is_early_in_a_batch(make, spool):
 
 
 async def test_what_was_folded_is_told_when_the_window_is_over(make, spool):
-    """Equal errors are folded over batches, and over a kill; the summary has their number, a client report tells of it."""
+    """Equal errors are folded over batches, and over a kill; the summary has their number, and so has a client report."""
     clock = FakeClock()
     for batch in range(2):
         await feed(make(clock), spool, [plain(f"order {number} broke", Severity.ERROR, 100 * batch + number) for number in range(50)])
@@ -125,7 +125,7 @@ async def test_a_storm_of_records_with_many_fields(make, spool):
 
 
 async def test_a_full_spool_keeps_the_summary_waiting(make, spool):
-    """A summary that could not be stored is told later, once."""
+    """A summary that could not be stored is sent later, once."""
     clock = FakeClock()
     issues = make(clock)
     await feed(issues, spool, [plain("it broke", Severity.ERROR, number) for number in range(5)])
@@ -140,7 +140,7 @@ async def test_a_full_spool_keeps_the_summary_waiting(make, spool):
 
 
 async def test_a_source_that_waits_holds_up_no_other(make, spool, monkeypatch):
-    """While a batch with an error waits for room in the spool, what was folded of other sources is told; then that of its source as well."""
+    """While a batch with an error waits for room in the spool, summaries of other sources are sent; then that of its source as well."""
     monkeypatch.setattr("agent.issues.summaries.PATIENCE", 0.01)
     monkeypatch.setattr("agent.issues.runs.keeper.PATIENCE", 0.01)
     clock = FakeClock()
@@ -156,7 +156,7 @@ async def test_a_source_that_waits_holds_up_no_other(make, spool, monkeypatch):
 
 
 async def test_the_end_tells_everything(make, spool):
-    """At the end of a run open windows are told at once."""
+    """At the end of a run open windows are summed up at once."""
     issues = make()
     await feed(issues, spool, [plain("it broke", Severity.ERROR, number) for number in range(3)])
     await issues.finish()
@@ -164,7 +164,7 @@ async def test_the_end_tells_everything(make, spool):
 
 
 async def test_kinds_beyond_the_limit_are_reported(make, spool):
-    """Errors of too many kinds are counted, and told in a client report."""
+    """Errors of too many kinds are counted, and a client report has their number."""
     issues = make(limits=FoldingLimits(groups=1))
     await feed(
         issues, spool, [plain("one broke", Severity.ERROR), plain("two broke", Severity.ERROR), plain("three broke", Severity.ERROR)]
@@ -175,7 +175,7 @@ async def test_kinds_beyond_the_limit_are_reported(make, spool):
 
 
 async def test_the_black_box(make, spool):
-    """An exception that nobody caught goes with the last lines and the figures of the moment; a logged one does not."""
+    """An uncaught exception goes with the last lines and the present figures; a logged one does not."""
     issues = make(figures=lambda: {"process.memory.usage": 7.0})
     await feed(issues, spool, [plain("before"), *records_of(TRACEBACK)])
     boxes = spool.attachments()
@@ -187,7 +187,7 @@ async def test_the_black_box(make, spool):
 
 
 async def test_an_exit_that_a_traceback_explains(make, spool):
-    """Exit code 1 after an uncaught exception is no error of its own, exit code 3 is."""
+    """Exit code 1 after an uncaught exception is not a second error, exit code 3 is."""
     issues = make()
     trace = [record._replace(origin=Origin("child:7:1:stderr", {"log.iostream": "stderr"})) for record in records_of(TRACEBACK)]
     await feed(issues, spool, [*trace, exited(**{"process.exit.code": 1})], CHILD)
@@ -201,7 +201,7 @@ TIMEOUT = b'Timeout (0:00:01)!\nThread 0x00007f (most recent call first):\n  Fil
 
 
 async def test_last_words_and_what_follows_them(make, spool):
-    """What an interpreter says while it shuts down takes nothing back; a timeout of faulthandler's explains exit code 1, and no other."""
+    """Output while an interpreter shuts down takes no cause back; a timeout of faulthandler explains exit code 1, and no other."""
     for text, code, types in (
         (TRACEBACK + IGNORED, 1, ["KeyError", "ValueError"]),
         (IGNORED, 1, ["ValueError", "NonZeroExit"]),
@@ -219,7 +219,7 @@ DEATH = b'Fatal Python error: Aborted\n\nCurrent thread 0x00007f (most recent ca
 
 
 async def test_a_worker_s_death(make, spool):
-    """An interpreter's death is told with the end that it explains; where the command goes on and ends well, by itself."""
+    """An interpreter's death is reported with the end that it explains; where the command ends well, by itself."""
     for text, end, types in (
         (DEATH, {"process.exit.signal": "SIGABRT"}, ["SIGABRT"]),
         (DEATH, {"process.exit.code": 0}, ["FatalPythonError"]),
@@ -235,7 +235,7 @@ async def test_a_worker_s_death(make, spool):
 
 
 async def test_a_crash_loop(make, spool):
-    """The third bad end within ten minutes is a crash loop as well, also if the agent was started anew each time; the fourth is not again."""
+    """The third bad end within ten minutes is a crash loop as well, also if the agent was restarted each time; the fourth is not again."""
     clock = FakeClock()
     for number in range(4):
         record = exited(**{"process.exit.code": 3})._replace(time_ns=NOW_NS + number * 10**9, offset=number)
@@ -286,7 +286,7 @@ async def test_an_oom_kill_that_the_command_survived(make, spool):
 
 
 async def test_a_silent_command_checks_in(make, spool):
-    """A command that says nothing for long has begun all the same, once, so that nobody misses its check-in; its own words tell it otherwise."""
+    """The run of a command that writes nothing begins nevertheless, once, before its check-in is missed; otherwise its first record begins it."""
     reporting = Reporting("strategy", LABELS, sessions=True, check_ins=True)
     issues = make(reporting=reporting)
     issues.runs.child_started("child:7:1", NOW_NS - 10**9)
@@ -307,7 +307,7 @@ async def test_a_silent_command_checks_in(make, spool):
 
 
 async def test_a_clock_that_is_set_back(make, spool):
-    """A run that ends before it began, by the clock, ends: Sentry takes the update with the higher number. A probe checks in all the same."""
+    """A run that ends before it began, by the clock, ends: Sentry takes the update with the higher number. A probe still checks in."""
     clock = FakeClock()
     issues = make(clock, reporting=Reporting("strategy", LABELS, sessions=True, check_ins=True))
     await feed(issues, spool, [plain("up", key="child:7:1:stdout")], CHILD)
@@ -329,7 +329,7 @@ async def test_a_clock_that_is_set_back(make, spool):
 
 
 async def test_a_thread_s_exception_explains_no_exit(make, spool):
-    """A thread that dies does not end the interpreter, and what was said long before an exit does not explain it."""
+    """A thread that dies does not end the interpreter, and a cause long before an exit does not explain it."""
     trace = b"Exception in thread Thread-1 (f):\n" + TRACEBACK
     for text, later in ((trace, 1), (TRACEBACK, 99)):
         spool.rows.clear()
@@ -364,7 +364,7 @@ async def test_no_session_without_a_release(make, spool):
 
 
 async def test_check_ins_of_probes(make, spool):
-    """A probe checks in at its first look, when its state changes, and once a minute in between."""
+    """A probe checks in with its first result, when its state changes, and once a minute in between."""
     clock = FakeClock()
 
     class Poller:

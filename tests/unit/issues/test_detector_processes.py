@@ -1,4 +1,4 @@
-"""The detector and the lives of processes: what Sentry hears of their beginnings and ends, whoever sees them."""
+"""The detector and the runs of processes: the sessions and issues of their beginnings and ends, of whichever agent sees them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def ended(status, second=2, process=PROCESS, **more):
 
 @pytest.fixture
 def watched(make):
-    """Makes detectors that tell of the watched process's sessions."""
+    """Makes issues that report the watched process's sessions."""
 
     def detector(**options):
         return make(reporting=Reporting("strategy", LABELS, sessions=True, check_ins=True), **options)
@@ -46,7 +46,7 @@ ENDS = {
 
 @pytest.mark.parametrize(("status", "session", "types"), ENDS.values(), ids=ENDS)
 async def test_the_life_of_a_watched_process(watched, spool, status, session, types):
-    """Of a watched process Sentry hears the beginning and the end of one session, and an issue only if its end is known to be bad."""
+    """A watched process has one session with a beginning and an end, and an issue only if its end is known to be bad."""
     issues = watched()
     await feed(issues, spool, [started_record(PROCESS, NOW_NS)], TARGET)
     await feed(issues, spool, [ended(status)], TARGET)
@@ -59,7 +59,7 @@ async def test_the_life_of_a_watched_process(watched, spool, status, session, ty
 
 
 async def test_a_session_outlives_the_agent(watched, spool):
-    """After a kill the session goes on under its id: it is neither begun anew nor lost, and its errors are known."""
+    """After a kill the session continues under its id: it is neither begun again nor lost, and its errors are known."""
     await feed(watched(), spool, [started_record(PROCESS, NOW_NS)], TARGET)
     second = watched(sources=(TARGET,))
     await second.restore([TARGET])
@@ -72,7 +72,7 @@ async def test_a_session_outlives_the_agent(watched, spool):
 
 
 async def test_errors_that_could_not_be_stored(watched, spool):
-    """How many errors there were in a session is stored at the next look if the spool did not take it at this one."""
+    """The number of errors in a session is stored at the next tick if the spool did not take it at this one."""
     issues = watched()
     await feed(issues, spool, [started_record(PROCESS, NOW_NS)], TARGET)
     await feed(issues, spool, [plain("it broke", Severity.ERROR)])
@@ -83,7 +83,7 @@ async def test_errors_that_could_not_be_stored(watched, spool):
 
 
 async def test_a_session_that_was_not_stored(watched, spool):
-    """A beginning that the spool did not take is told again, once it is."""
+    """A beginning that the spool did not take is sent later, once."""
     issues = watched()
     await feed(issues, spool, [started_record(PROCESS, NOW_NS)], TARGET, store=False)
     await feed(issues, spool, [started_record(PROCESS, NOW_NS)], TARGET)
@@ -92,7 +92,7 @@ async def test_a_session_that_was_not_stored(watched, spool):
 
 
 async def test_an_end_that_the_log_explains(watched, spool):
-    """A last traceback in its log is the issue of an end with code 1, or of one that nobody saw; the session has crashed. One long ago is not."""
+    """A last traceback in its log is the issue of an end with code 1, or of an unseen one; the session has crashed. One long ago is not."""
     for status, second, types in ((1 << 8, 2, ["KeyError"]), (None, 2, ["KeyError"]), (1 << 8, 99, ["KeyError", "NonZeroExit"])):
         spool.rows.clear()
         spool.stored.clear()
@@ -105,7 +105,7 @@ async def test_an_end_that_the_log_explains(watched, spool):
 
 
 async def test_an_interpreter_that_died(watched, spool):
-    """`Fatal Python error` in the log of a watched process is one issue: the signal that ended it is no second one."""
+    """`Fatal Python error` in the log of a watched process is one issue: the signal that ended it is not a second one."""
     death = b'Fatal Python error: Aborted\n\nCurrent thread 0x00007f (most recent call first):\n  File "/app/a.py", line 3 in f\n'
     issues = watched()
     await feed(issues, spool, [started_record(PROCESS, NOW_NS)], TARGET)
@@ -116,7 +116,7 @@ async def test_an_interpreter_that_died(watched, spool):
 
 
 async def test_an_end_while_its_last_words_are_being_stored(watched, spool):
-    """An end that is judged while the traceback before it is being stored is explained by that, and is no second issue."""
+    """An end that is judged while the traceback before it is being stored is explained by that, and is not a second issue."""
     issues = watched()
     await feed(issues, spool, [started_record(PROCESS, NOW_NS)], TARGET)
     (last,) = records_of(TRACEBACK.replace(b"in f", b"in <module>"))
@@ -170,7 +170,7 @@ async def test_nobody_else_tells_of_processes(watched, spool):
 
 
 async def test_the_command_of_an_agent_that_was_killed(make, spool):
-    """A run of `exec` whose agent was killed has ended, nobody knows how: the next agent says so, once. Its own command's run goes on."""
+    """A run of `exec` whose agent was killed has ended, its end unknown: the next agent reports that, once. The run of its own command continues."""
     reporting = Reporting("strategy", LABELS, sessions=True, check_ins=True)
     await feed(make(reporting=reporting), spool, [plain("up", key="child:7:1:stdout")], CHILD)
     stored = spool.stored[CHILD]["run:child"]
@@ -188,7 +188,7 @@ async def test_the_command_of_an_agent_that_was_killed(make, spool):
 
 
 async def test_an_orphan_s_end_that_could_not_be_stored(make, spool):
-    """Until the run of a killed agent's command has ended, it is not this command's: its end is told with the first words, or at the next look."""
+    """Until the run of a killed agent's command has ended, it is not this command's: its end is reported with the first records, or at the next tick."""
     reporting = Reporting("strategy", LABELS, sessions=True, check_ins=True)
     await feed(make(reporting=reporting), spool, [plain("up", key="child:7:1:stdout")], CHILD)
     stored = spool.stored[CHILD][f"{RUN}child"].replace(HOLDER.encode(), b"killed")

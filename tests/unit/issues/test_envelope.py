@@ -26,13 +26,13 @@ def test_an_item_without_a_length():
 
 @pytest.mark.parametrize("data", [b"", b"x", b"[]", b'{}\n{"type":"event","length":99}\nshort', b"{}\nnonsense\n", b"\xff\n"])
 def test_no_envelope(data):
-    """What is cut off or no JSON is refused."""
+    """Bytes that are cut off or not JSON are refused."""
     with pytest.raises(EnvelopeError):
         decode(data)
 
 
 def test_sealing():
-    """What goes out has the time of sending and nothing that is only ours; the stored bytes are the same every time."""
+    """A sealed envelope has the time of sending and not the agent's own header; the stored bytes are the same every time."""
     envelope = decode(make([Item("event", b"{}")], service="s", event_id="1" * 32))
     assert seal(envelope, "2026-01-01T00:00:00Z").headers == {"event_id": "1" * 32, "sent_at": "2026-01-01T00:00:00Z"}
     assert make([Item("event", b"{}")], service="s") == make([Item("event", b"{}")], service="s")
@@ -48,7 +48,7 @@ def test_relabelling():
 
 
 def test_whatever_a_record_holds():
-    """Lone surrogates, bytes, huge numbers and values that are no numbers don't stop an event."""
+    """Lone surrogates, bytes, huge numbers and NaN don't stop an event."""
     value = {"a": "\ud800", "b": b"\xff", "c": 1 << 70, "d": [float("nan"), {"e": "\udcff"}], "f": None}
     assert Item("event", dump(value)).json()["c"] == str(1 << 70)
     assert b"null" in dump(value)

@@ -1,4 +1,4 @@
-"""How a process ended: what is an error, what is told already, what a session says, and when it is a loop."""
+"""Ends of processes: which are errors, which are explained already, the status of a session, and when they are a loop."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_endings(ending, good, status, type_):
 
 
 def test_what_a_traceback_tells_already():
-    """Only the exit code of an uncaught exception, or an interrupt, is told by the traceback before it."""
+    """A traceback before it explains only the exit code of an uncaught exception, or an interrupt."""
     assert explains(UNCAUGHT, Ending(code=1), NOW_NS)
     assert explains(UNCAUGHT, Ending(signal_name="SIGINT"), NOW_NS)
     assert not explains(ExitCause(), Ending(code=1), NOW_NS)
@@ -48,7 +48,7 @@ def test_what_a_traceback_tells_already():
 
 
 def test_an_unknown_end():
-    """An end that nobody saw is neither good nor bad; Sentry is told `abnormal`. It makes a loop only if nothing of the target was left."""
+    """An unseen end is neither good nor bad; its session is `abnormal`. It makes a loop only if nothing of the target was left."""
     unseen = Ending(unknown=True)
     assert (unseen.good, unseen.bad, unseen.suspicious, unseen.session_status) == (False, False, False, "abnormal")
     assert Ending(unknown=True, emptied=True).suspicious
@@ -56,7 +56,7 @@ def test_an_unknown_end():
 
 
 def test_what_an_unknown_end_has_said():
-    """A last traceback, or the interpreter's death in the log, is the whole story of an end that nobody saw; an OOM kill is a story of its own."""
+    """A last traceback, or the interpreter's death in the log, fully explains an unseen end; an OOM kill does not."""
     assert explains(UNCAUGHT, Ending(unknown=True), NOW_NS)
     assert explains(DIED, Ending(unknown=True), NOW_NS)
     assert explains(DIED, Ending(signal_name="SIGABRT"), NOW_NS)
@@ -74,7 +74,7 @@ def test_an_oom_kill_beside_a_process():
 
 
 def test_a_record_is_read_back():
-    """What the record of an exit says is understood; fields of another type count as not there."""
+    """The fields of an exit's record are read; fields of another type count as missing."""
     attributes = {
         "event.name": PROCESS_EXITED,
         "process.exit.signal": "SIGKILL",

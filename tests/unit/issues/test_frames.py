@@ -1,4 +1,4 @@
-"""Frames: whose code it is, what it is called, and which lines of which files may be told."""
+"""Frames: whose code it is, its names, and which lines of which files may be sent."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_code_that_cython_compiled(path, function, module):
 
 
 def test_packages_are_found_on_disk(tmp_path):
-    """A module's name begins at the first folder that is no package."""
+    """A module's name begins at the first folder that is not a package."""
     (tmp_path / "pkg" / "sub").mkdir(parents=True)
     for folder in ("pkg", "pkg/sub"):
         (tmp_path / folder / "__init__.py").touch()
@@ -93,12 +93,12 @@ def test_a_virtual_environment_below_a_prefix_is_not_the_workloads_own():
 
 
 def test_a_builtin_of_a_later_version_is_not_main():
-    """An exception class that our own interpreter does not know yet is a builtin all the same."""
+    """An exception class that our own interpreter does not know yet is still a builtin."""
     assert class_of(ExceptionInfo("PythonFinalizationError", None, "late", ())) == ("PythonFinalizationError", None)
 
 
 def test_folded_frames_are_unfolded_within_bounds():
-    """Frames that the interpreter folded are told, but no more than the bound; the newest are among them."""
+    """Frames that the interpreter folded are unfolded up to the bound; the newest are among them."""
     frames = [Frame("/a.py", 1, "f", repeated=3), Frame("/a.py", 2, "g")]
     assert [frame["function"] for frame in encode_frames(frames, EncodeOptions())] == ["f"] * 4 + ["g"]
     many = encode_frames([Frame("/a.py", 1, "f", repeated=10**9), Frame("/a.py", 2, "g")], EncodeOptions())
@@ -123,7 +123,7 @@ def test_classes():
 
 
 def test_values():
-    """A group's count of members is the interpreter's, a SyntaxError's place is told, a traceback that was cut off says so."""
+    """The value of a group has no count of members, that of a SyntaxError has its place, and a cut-off traceback is marked."""
     assert value_of(ExceptionInfo("ExceptionGroup", None, "many (2 sub-exceptions)\nnote", (), is_group=True)) == "many\nnote"
     assert value_of(ExceptionInfo("SyntaxError", None, "bad", (), syntax=Frame("/a/b.py", 3, ""))) == "bad (b.py, line 3)"
     assert value_of(ExceptionInfo("E", None, "a", (), notes=("b", "c"))) == "a\nb\nc"
@@ -162,7 +162,7 @@ def test_the_lines_around(source):
 
 
 def test_another_version_is_not_told(source):
-    """A file whose line is not the one that the traceback shows is not what ran: only the shown line is told."""
+    """A file whose line differs from the one in the traceback is not the code that ran: only the shown line is sent."""
     frame = encode_frame(Frame(str(source), 8, "f", "something else"), EncodeOptions(sources=SourceFiles()))
     assert frame["context_line"] == "something else"
     assert "pre_context" not in frame
@@ -186,14 +186,14 @@ def test_a_file_newer_than_the_process_is_not_told(source):
 
 
 def test_secrets_in_source_lines(source):
-    """Lines are told without secrets, and still recognised."""
+    """Lines are sent without secrets, and still recognised."""
     source.write_text("key = 'hunter2'\n")
     files = SourceFiles(clean=lambda text: text.replace("hunter2", "[REDACTED]"))
     assert files.lines(str(source), 1, "key = 'hunter2'") == ("key = '[REDACTED]'",)
 
 
 def test_only_python_files_are_read(tmp_path, source):
-    """Whoever can write a log can name a file: what is no regular `.py` file, also behind a link, is never read."""
+    """A log can name any file: only a regular `.py` file is read, also behind a link."""
     secret = tmp_path / "shadow"
     secret.write_text("root:x\n")
     (tmp_path / "link.py").symlink_to(secret)

@@ -26,7 +26,7 @@ def test_what_has_a_stack_or_a_template_groups_itself() -> None:
 
 
 def test_what_receivers_would_group_badly_has_a_fingerprint() -> None:
-    """A cut-off traceback, an exception without frames, and an interpreter's death are told apart by what does not vary of them."""
+    """A cut-off traceback, an exception without frames, and an interpreter's death are grouped by their constant parts."""
     death = 'Fatal Python error: Aborted\n\nCurrent thread 0x00007f8a (most recent call first):\n  File "/app/pay.py", line 3 in charge\n'
     assert encoded(death)["fingerprint"] == ["FatalPythonError", "app/pay.py:charge"]
     assert encoded(STACK)["fingerprint"] == ["(cut off)", "app/pay.py:charge"]

@@ -1,4 +1,4 @@
-"""Sentry's items that are no events."""
+"""Sentry's other items."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent.record import LogRecord, Origin
 
 
 def test_a_sentry_log_tells_no_local_variables() -> None:
-    """What structlog writes of the variables of each frame is left out wherever it stands; the frames are told."""
+    """The variables of each frame that structlog writes are left out everywhere; the frames are kept."""
     inner = [{"exc_type": "B", "frames": [{"name": "g", "locals": {"b": "hunter2"}}]}]
     stack = {"exc_type": "A", "frames": [{"name": "f", "lineno": 3, "locals": {"a": "hunter2"}}], "exceptions": [inner]}
     record = LogRecord(1, 1, 17, "error", "broke", {"exception": [stack], "locals": "mine"}, Origin("file:a"), 0)

@@ -1,4 +1,4 @@
-"""The last records: lines wait until somebody asks, and what waits is little."""
+"""The last records: lines wait until they are needed, and few of them wait."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def block(first, count, pad=0):
 
 
 def body(record):
-    """What a record says."""
+    """The text of a record."""
     return record.body
 
 
@@ -64,7 +64,7 @@ def test_the_last_of_several_parts():
 
 
 def test_a_copy_stays_what_it_is():
-    """What was known then is not changed by what comes later."""
+    """A copy is not changed by later records."""
     kept = Last(3, body)
     kept.extend([block(0, 3).last(3)])
     before = kept.copy()
@@ -95,7 +95,7 @@ def test_lines_of_many_keys_are_bounded_together():
 
 
 def test_lines_keep_nothing_else_of_a_block():
-    """What waits of a block is its last lines and where they came from: neither the others nor the bytes that were encoded."""
+    """Only the last lines of a block and their origins wait: neither the others nor the encoded bytes."""
     whole = block(0, 200)
     (waiting,) = last(whole, 20)
     assert isinstance(waiting, Lines)

@@ -24,14 +24,14 @@ READY = "billing-https://billing.internal.example.net:8443/health/ready"
 
 @pytest.mark.parametrize("text", ["nightly-import", "a", "shop_eu-1", "x" * 50])
 def test_a_slug_stays(text):
-    """What Sentry takes as a slug is sent as it is."""
+    """A text that Sentry accepts as a slug is sent as it is."""
     assert slug(text) == text
     assert is_slug(text)
 
 
 @pytest.mark.parametrize("text", ["Nightly", "a b", "12345", "", "-a", "x" * 51, "ночной импорт", "夜間", "a.b", "a/b"])
 def test_another_text_is_no_slug(text):
-    """What Sentry would refuse or change is changed before it is sent."""
+    """A text that Sentry would refuse or change is changed before it is sent."""
     assert not is_slug(text)
     assert is_slug(slug(text))
 

@@ -38,13 +38,13 @@ def test_the_level_decides():
 
 
 def test_an_exception_without_a_level():
-    """A record without a level that tells of an exception is an error; one that only has a field of that name is not."""
+    """A record without a level that holds an exception is an error; one that only has a field of that name is not."""
     assert Rules().matches(record(severity=0, exc_info=TRACEBACK))
     assert not Rules().matches(record(severity=0, exception="none"))
 
 
 def test_a_pattern_decides():
-    """A record that the pattern finds is an error whatever its level; a body that is no text is not searched."""
+    """A record that the pattern matches is an error whatever its level; a body that is not text is not searched."""
     rules = Rules(pattern=compile_pattern("kill switch|margin call"))
     assert rules.matches(record("the kill switch is on", Severity.INFO))
     assert not rules.matches(record("all well", Severity.INFO))
@@ -52,7 +52,7 @@ def test_a_pattern_decides():
 
 
 def test_probes_may_be_left_out():
-    """A probe that went down is an error unless that is not wished."""
+    """A probe that went down is an error unless that is turned off."""
     down = record(**{"event.name": PROBE_CHANGED})._replace(origin=Origin("probe:api"))
     assert Rules().matches(down)
     assert not Rules(probes=False).matches(down)
@@ -85,7 +85,7 @@ def test_a_logged_exception():
 
 
 def test_an_uncaught_exception():
-    """A bare traceback on stderr is an exception that nobody caught; on stdout it is somebody's print."""
+    """A bare traceback on stderr is an uncaught exception; on stdout it is a print."""
     (on_stderr,), (on_stdout,) = records_of(TRACEBACK.encode()), records_of(TRACEBACK.encode(), stream="stdout")
     assert record_event(on_stderr, SUBJECT, Rules()).mechanism.handled is False
     assert record_event(on_stdout, SUBJECT, Rules()).mechanism.handled is True
@@ -93,7 +93,7 @@ def test_an_uncaught_exception():
 
 
 def test_an_uncaught_exception_on_the_other_stream():
-    """A traceback that goes down to the program itself is one that nobody caught also on stdout (`2>&1`): its exit code is no second issue."""
+    """A traceback that goes down to the program itself is uncaught also on stdout (`2>&1`): its exit code is not a second issue."""
     (whole,) = records_of(TRACEBACK.replace("in f", "in <module>").encode(), stream="stdout")
     event = record_event(whole, SUBJECT, Rules())
     assert (event.mechanism.type, ends_the_interpreter(whole, event)) == ("excepthook", True)
@@ -101,7 +101,7 @@ def test_an_uncaught_exception_on_the_other_stream():
 
 @pytest.mark.parametrize(("stream", "handled"), [("stderr", False), ("stdout", True)])
 def test_the_stream_of_a_container(stream, handled):
-    """Where a container's runtime says of each line which stream it came from, that counts, and can be searched by."""
+    """The stream that a container's runtime gives for each line decides, and is a tag."""
     lines = "".join(f"2026-01-01T10:00:00.00000000{number}Z {stream} F {line}\n" for number, line in enumerate(TRACEBACK.splitlines()))
     (one,) = records_of(lines.encode(), stream="")
     event = record_event(one, SUBJECT, Rules())
@@ -109,7 +109,7 @@ def test_the_stream_of_a_container(stream, handled):
 
 
 def test_an_uncaught_exception_with_a_long_message():
-    """Also where the message is too long to be kept, nobody has caught it: its exit code is no second issue."""
+    """An exception whose message is too long to be kept is uncaught as well: its exit code is not a second issue."""
     (one,) = records_of(TRACEBACK.replace("7", "x" * 300_000).encode())
     event = record_event(one, SUBJECT, Rules())
     assert (one.attributes["log.truncated"], event.mechanism.type, event.message) == (True, "excepthook", None)
@@ -123,7 +123,7 @@ def test_a_traceback_in_the_text():
 
 
 def test_a_stack_that_was_asked_for():
-    """What faulthandler prints on request is no error; what it prints of a death, or when a time is over, is one."""
+    """A stack that faulthandler prints on request is not an error; a death, or a timeout, is one."""
     stack = 'Current thread 0x00007f8a (most recent call first):\n  File "/app/a.py", line 3 in f\n  File "/app/a.py", line 9 in <module>\n'
     told = {before: records_of((before + stack).encode())[0] for before in ("", "Fatal Python error: Aborted\n\n", "Timeout (0:01:00)!\n")}
     assert [Rules().matches(one) for one in told.values()] == [False, True, True]
@@ -188,7 +188,7 @@ def test_the_depth_of_a_recursion_does_not_matter():
 
 
 def test_templates():
-    """Numbers, ids, addresses and times are no part of a template; words and names are."""
+    """Numbers, ids, addresses and times are not part of a template; words and names are."""
     same = {
         "order %s failed at %s": ["order 17 failed at 12:30:05", "order 18 failed at 2026-01-02T03:04:05Z"],
         "peer %s gone": [
@@ -214,14 +214,14 @@ def test_a_template_gives_back_its_text():
 
 
 def test_the_workloads_host():
-    """The server name is what the resource says of the workload's host, and ours only if it says nothing."""
+    """The server name is the workload's host in the resource, and ours only if the resource has none."""
     assert resource_subject({"service.name": "a", "host.name": "h", "k8s.pod.name": "p"}, "me").server_name == "h"
     assert resource_subject({"k8s.pod.name": "p"}, "me").server_name == "p"
     assert resource_subject({}, "me").server_name == "me"
 
 
 def test_tags_of_the_resource():
-    """What the resource says and the event has no place for can be searched by; of another service it is not told."""
+    """Attributes of the resource without a field of their own are tags; not for another service."""
     resource = {"service.name": "a", "service.version": "1", "host.name": "h", "k8s.pod.name": "p"}
     subject = resource_subject(resource, "me")
     assert record_event(record(), subject, Rules()).tags == {"service.name": "a", "k8s.pod.name": "p", "log.iostream": ""}
@@ -264,7 +264,7 @@ def test_places_of_windows():
 
 
 def test_whose_a_record_is():
-    """A record may name its service, flat or nested; what is no name does not count."""
+    """A record may name its service, flat or nested; other types do not count."""
     for attributes, service in (
         ({"service.name": "router"}, "router"),
         ({"service": {"name": "router"}}, "router"),
@@ -277,7 +277,7 @@ def test_whose_a_record_is():
 
 
 def test_what_ends_an_interpreter():
-    """An exception that nobody caught ends the interpreter if it was the main thread's."""
+    """An uncaught exception ends the interpreter if it was the main thread's."""
     ends = {"": True, "Exception in thread Thread-1 (f):\n": False, "Process Process-1:\n": False}
     for before, wanted in ends.items():
         told = {"exception.type": "KeyError", "exception.message": "7", "exception.stacktrace": before + TRACEBACK}
@@ -288,21 +288,21 @@ def test_what_ends_an_interpreter():
 
 
 def test_what_follows_a_logged_error():
-    """An exception that nobody caught explains the exit code also where its traceback stands below an error that was logged just before."""
+    """An uncaught exception explains the exit code also where its traceback stands below an error that was logged just before."""
     text = "2026-01-01 10:00:00,123 - app - ERROR - bad\n" + TRACEBACK.replace("in f", "in <module>")
     (one,) = records_of(text.encode())
     assert ends_the_interpreter(one, record_event(one, SUBJECT, Rules()))
 
 
 def test_names_of_loggers():
-    """Each library has its own field for it, ECS a nested one; what is no name does not count."""
+    """Each library has its own field for it, ECS a nested one; other types do not count."""
     fields = ({"logger": "a.b"}, {"name": "a.b"}, {"log.logger": "a.b"}, {"log": {"logger": "a.b"}})
     assert {record_event(record(**one), SUBJECT, Rules()).logger for one in fields} == {"a.b"}
     assert {record_event(record(**one), SUBJECT, Rules()).logger for one in ({"log": "a.b"}, {"log": {"logger": 7}}, {"name": 7})} == {""}
 
 
 def test_fields_of_breadcrumbs():
-    """A breadcrumb has the fields of its record but for its logger, some of them, each bounded."""
+    """A breadcrumb has the fields of its record without its logger, some of them, each bounded."""
     fields = {"logger": "a", "order": 7, "long": "x" * 1000, "exc_info": TRACEBACK, **{f"key{number}": number for number in range(50)}}
     data = breadcrumb_of(record(**fields)).data
     assert (data["order"], len(data["long"]), len(data)) == (7, 256, 20)
@@ -328,7 +328,7 @@ def test_long_names_of_loggers():
     ],
 )
 def test_the_worst_level(line):
-    """What a program calls critical or fatal is fatal at Sentry, as the SDK in the process has it."""
+    """A critical or fatal record is fatal at Sentry, as the SDK in the process has it."""
     (one,) = records_of(line.encode())
     assert record_event(one, SUBJECT, Rules()).level == "fatal"
 
@@ -344,7 +344,7 @@ def test_the_arrays_of_structlog():
 
 
 def test_access_logs():
-    """A line of an access log with a server's error is no issue of its own; a program that logs such a status as an error has one."""
+    """A line of an access log with a server's error is not an issue; a record with such a status that a program logs as an error is one."""
     (line,) = records_of(b'10.0.0.1 - - [29/Nov/2026:05:47:25 +0000] "GET /basket/8 HTTP/1.1" 502 12 "-" "curl"')
     assert line.severity >= Severity.ERROR
     assert not Rules().matches(line)

@@ -78,7 +78,7 @@ async def test_others_go_on_while_the_first_event_is_made(make, spool):
 
 
 async def test_cancelled_while_the_first_event_is_made(make, spool):
-    """The batch was not stored, and the next look at it finds the same error as if for the first time."""
+    """The batch was not stored, and judging it again finds the same error as if for the first time."""
     maker = SlowMaker()
     issues = make(completer=maker)
     batch = [plain("it broke", Severity.ERROR)]

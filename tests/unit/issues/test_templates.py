@@ -78,7 +78,7 @@ def test_what_is_a_value(text: str, template: str) -> None:
 
 
 def test_different_problems_stay_apart() -> None:
-    """Words, technical terms with digits, and what a numbered thing is are no values: no two of these messages have one template."""
+    """Words, technical terms with digits, and the name before a number stay: no two of these messages have one template."""
     templates = [parametrise(text)[0] for text in DIFFERENT]
     assert [(one, other) for one, other in combinations(templates, 2) if one == other] == []
 
@@ -95,7 +95,7 @@ def test_different_problems_stay_apart() -> None:
     ],
 )
 def test_one_statement_is_one_template(texts: list[str]) -> None:
-    """What one statement of a program logs with other values is one template."""
+    """Messages of one statement of a program with other values are one template."""
     assert len({parametrise(text)[0] for text in texts}) == 1
 
 

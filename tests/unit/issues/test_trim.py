@@ -72,7 +72,7 @@ def test_whatever_an_error_holds_it_gets_small():
 
 
 def test_no_more_than_needed():
-    """What fits stays as it is; what fits without attachments loses only them."""
+    """An envelope that fits stays as it is; one that fits without attachments loses only them."""
     whole = envelope()
     assert fit(whole, 1 << 20) is whole
     fitted = fit(whole, len(encode(whole)) - 500)
@@ -87,7 +87,7 @@ def test_the_same_every_time():
 
 
 def test_odd_shapes():
-    """Events of any shape are trimmed without a fault."""
+    """Events of any shape can be trimmed."""
     for event in (
         {},
         {"exception": None},

@@ -159,7 +159,7 @@ def test_tasks(message: str, wanted: tuple[str, str | None, str | None]) -> None
 
 @pytest.mark.parametrize(("message", "mechanism"), OTHERS.items(), ids=OTHERS)
 def test_others(message: str, mechanism: str) -> None:
-    """Servers, event loops and threads say that nobody handled an error, and the words for it count without any framework."""
+    """Sentences of servers, event loops and threads mean an unhandled error, and so do such words without any framework."""
     found = unhandled(message + "\nmore", ())
     assert found is not None
     assert found.mechanism == mechanism
@@ -173,12 +173,12 @@ def test_words_of_a_program_that_reports_its_own_end(message: str) -> None:
 
 @pytest.mark.parametrize("message", HANDLED)
 def test_what_was_handled(message: str) -> None:
-    """A message that says nothing of the kind is an error that the workload has handled."""
+    """An error with another message was handled by the workload."""
     assert unhandled(message, ()) is None
 
 
 def test_the_coroutine_of_a_task() -> None:
-    """Of a task that nobody awaited the coroutine's name is the transaction."""
+    """The transaction of a task that was never awaited is the coroutine's name."""
     message = (
         "Task exception was never retrieved\nfuture: <Task finished name='Task-2' coro=<Feed.poll() done, defined at /srv/a.py:3> ...>"
     )

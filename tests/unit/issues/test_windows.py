@@ -25,7 +25,7 @@ def note(state: OpenWindows, fingerprint: str, now: int, stored: dict[str, bytes
 
 
 def keep(stored: dict[str, bytes], positions: dict[str, bytes | None]) -> None:
-    """What the spool does with positions."""
+    """The spool's part: keep the positions."""
     for key, value in positions.items():
         if value is None:
             stored.pop(key, None)
@@ -46,7 +46,7 @@ def test_the_first_is_sent_and_the_rest_are_folded():
 
 
 def test_nothing_is_over_before_its_time():
-    """A window that is open tells nothing; one with nothing folded is forgotten without a word."""
+    """An open window has no summary; one without folded errors is forgotten silently."""
     state, stored = storms(), {}
     note(state, "a", SECOND, stored)
     assert state.begin().close(2 * SECOND) == []
@@ -77,18 +77,18 @@ def test_a_draft_that_is_not_stored_changes_nothing():
 
 
 def test_a_window_after_the_window():
-    """When the window is over and told, the next error is sent by itself again."""
+    """When the window has ended and is summed up, the next error is sent by itself again."""
     state, stored = storms(), {}
     note(state, "a", SECOND, stored)
     assert note(state, "a", 62 * SECOND, stored) is Choice.SEND
     note(state, "a", 63 * SECOND, stored)
-    assert note(state, "a", 200 * SECOND, stored) is Choice.FOLD  # not told yet: the count must not be lost
+    assert note(state, "a", 200 * SECOND, stored) is Choice.FOLD  # no summary yet: the count must not be lost
     (summary,) = state.begin().close(200 * SECOND)
     assert summary.window.folded == 2
 
 
 def test_a_clock_that_is_set_back_ends_a_window():
-    """A window that lies in the future is over, so that nothing is held back for years."""
+    """A window that lies in the future has ended, so that nothing is held back for years."""
     state, stored = storms(), {}
     note(state, "a", 100 * SECOND, stored)
     note(state, "a", 101 * SECOND, stored)
@@ -96,7 +96,7 @@ def test_a_clock_that_is_set_back_ends_a_window():
 
 
 def test_too_many_kinds_are_counted():
-    """A fingerprint beyond the limit is dropped and counted, stored, and the count is taken off when it was told."""
+    """A group beyond the limit is dropped and counted, stored, and the count is reduced when it was reported."""
     state, stored = storms(), {}
     choices = [note(state, name, SECOND, stored) for name in "abcde"]
     assert choices == [Choice.SEND] * 3 + [Choice.DROP] * 2
@@ -109,7 +109,7 @@ def test_too_many_kinds_are_counted():
 
 
 def test_the_limit_for_all_folds_new_kinds():
-    """Beyond the limit for all kinds a new one is folded, not lost: it is told when there is room."""
+    """Beyond the limit for all groups a new one is folded, not lost: it is sent when there is room."""
     limits = FoldingLimits(window_ns=60 * SECOND, total=2, groups=10)
     state, stored = storms(limits), {}
     assert [note(state, name, SECOND, stored) for name in "abc"] == [Choice.SEND, Choice.SEND, Choice.FOLD_FIRST]
@@ -119,7 +119,7 @@ def test_the_limit_for_all_folds_new_kinds():
 
 
 def test_summaries_keep_to_the_limit_for_all():
-    """Windows whose summary there is no room for stay open until there is; at the end of a run all are told."""
+    """Windows whose summary there is no room for stay open until there is; at the end of a run all are summed up."""
     limits = FoldingLimits(window_ns=60 * SECOND, total=2, groups=10)
     state, stored = storms(limits), {}
     for name in "abcd":
@@ -162,7 +162,7 @@ def test_a_summary_has_the_first_values():
 
 
 def test_what_an_earlier_version_stored():
-    """A window that was stored without values goes on."""
+    """A window that was stored without values continues."""
     state = storms(stored={"window:a": b"[1000000000,1,3,5,7]", "event:a": b"{}"})
     draft = state.begin()
     assert draft.note("a", SECOND, SECOND + 1, "\ud800") is Choice.FOLD

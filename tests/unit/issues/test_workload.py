@@ -1,4 +1,4 @@
-"""What an event says of the workload besides its error."""
+"""The parts of an event that describe the workload."""
 
 from __future__ import annotations
 
