@@ -29,7 +29,9 @@ _STARTS: Final = (
     "Original exception was:",
     LOGGING,
 )
-OPENINGS: Final = tuple(start.encode() for start in (*_STARTS, *_DEATHS, "Process "))
+_LOOP: Final = tuple(f"{kind}: <" for kind in ("future", "handle", "task", "protocol", "transport"))
+"""How asyncio goes on in the message of its logger."""
+OPENINGS: Final = tuple(start.encode() for start in (*_STARTS, *_DEATHS, *_LOOP, "Process "))
 """What a line begins with that may be one of these."""
 _FIRST: Final = frozenset(start[0] for start in (*_STARTS, *_DEATHS, "Process", "Current", "Stack"))
 _PROCESS: Final = re.compile(r"Process \S+:")
@@ -50,6 +52,11 @@ def announces_death(line: str) -> bool:
 def announces_stacks(line: str) -> bool:
     """Whether a line begins the stack of a thread, which is a report of its own where no other one is open."""
     return line[:1] in _FIRST and _STACKS.match(line) is not None
+
+
+def is_loop_context(line: str) -> bool:
+    """Whether a line says which task or handle of an event loop an exception is from."""
+    return line.startswith(_LOOP)
 
 
 def is_torn(line: str) -> bool:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 HEADER = "Traceback (most recent call last):"
 GROUP_HEADER = "Exception Group Traceback (most recent call last):"
+BARE_GROUP_HEADER = f"  + {GROUP_HEADER}"
+"""As it stands where no box is open."""
 CAUSE = "The above exception was the direct cause of the following exception:"
 CONTEXT = "During handling of the above exception, another exception occurred:"
 BOX_DASHES = "-" * 16

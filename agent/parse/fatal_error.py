@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from agent.parse.exceptions import FatalError, Frame, ThreadStack
-from agent.parse.traceback_lines import clean
+from agent.parse.traceback_tokens import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ from agent.parse.traceback_extent import (
     is_later_write,
     is_whole,
 )
-from agent.parse.traceback_lines import ANSI
+from agent.parse.traceback_tokens import ANSI
 
 STACKTRACE: Final = EXCEPTION_STACKTRACE
 TYPE: Final = EXCEPTION_TYPE

@@ -16,11 +16,12 @@ from typing import Final, NamedTuple
 
 from agent.parse import syslog
 from agent.parse.announcements import announces
-from agent.parse.exceptions import HEADER
+from agent.parse.exceptions import BARE_GROUP_HEADER, HEADER
 from agent.parse.json_lines import sniff as is_object
 from agent.parse.limits import is_utf8, to_text
 from agent.parse.odd_times import MONTHS
 from agent.parse.parsed import Parsed
+from agent.parse.severity import ANY_PYTHON_LEVEL
 from agent.parse.terminal import clean
 from agent.parse.times_in_text import CLOCK, DATE, MONTH, TIME, timeless, without_times
 from agent.parse.timestamps import from_text, yearless
@@ -31,7 +32,7 @@ TIMED: Final = "time"
 WRITER: Final = "log.writer"
 """Attribute: who wrote a line, as its prefix says."""
 _HEADER: Final = HEADER.encode()
-_GROUP: Final = b"+ Exception Group " + _HEADER
+_GROUP: Final = BARE_GROUP_HEADER.strip().encode()
 _FIRST: Final = frozenset((b"[", b"(", b"\x1b", b"<", *(b"%c" % letter for letter in b"JFMASOND")))
 """How a prefix begins that has no bar in it, and no process in brackets: also with a priority, or a month."""
 _LONGEST: Final = 512
@@ -56,7 +57,7 @@ _TIMED: Final = re.compile(rf"\[?(?P<time>{DATE}|{MONTH})\]?[ \t]".encode())
 _TWICE: Final = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:?\d\d) \[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:")
 """What Docker and Kubernetes print before a line, and a time that a logger has written."""
 _TIME: Final = re.compile(TIME.encode())
-_LEVEL: Final = re.compile(rb"[\[<(]?(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b", re.IGNORECASE)
+_LEVEL: Final = re.compile(rf"[\[<(]?{ANY_PYTHON_LEVEL}".encode(), re.IGNORECASE)
 
 
 class Prefixed(NamedTuple):
@@ -151,7 +152,7 @@ class Learned:
     @classmethod
     def of(cls, line: bytes) -> Learned | None:
         """What a line says before the header of a traceback that it ends with; None if there is none, or nothing before it."""
-        if not line.endswith(_HEADER) or not (prefix := line.removesuffix(_HEADER).removesuffix(b"  + Exception Group ")).strip():
+        if not line.endswith(_HEADER) or not (prefix := line.removesuffix(BARE_GROUP_HEADER.encode()).removesuffix(_HEADER)).strip():
             return None
         return cls(prefix.decode()) if len(prefix) <= _LONGEST and is_utf8(prefix) else None
 

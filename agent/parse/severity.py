@@ -38,6 +38,9 @@ _NAMES: Final = {
 BY_NAME: Final = {name: number for number, names in _NAMES.items() for name in names.split()}
 """log4j's, java.util.logging's, zap's, logrus' (cut to four letters), zerolog's, Serilog's, .NET's, npm's, PostgreSQL's, MySQL's and syslog's."""
 
+PYTHON_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL")
+"""What a line in capitals begins with that is a logger's, and no exception's."""
+ANY_PYTHON_LEVEL: Final = rf"(?:{'|'.join(PYTHON_LEVELS)})\b"
 SYSLOG: Final = (FATAL, 19, 18, ERROR, WARN, 10, INFO, DEBUG)
 """RFC 5424 severity → SeverityNumber, as appendix B of the data model maps it."""
 SYSLOG_NAMES: Final = dict(zip(("emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"), SYSLOG, strict=True))

@@ -26,7 +26,7 @@ from agent.parse.terminal import overwritten, undressed
 from agent.parse.traceback import Joint, TracebackJoiner
 from agent.parse.traceback_extent import TOGETHER_NS, Ending, message_lines
 from agent.parse.traceback_joiner import goes_on, may_open
-from agent.parse.traceback_lines import Kind
+from agent.parse.traceback_tokens import LineKind
 from agent.parse.wide import unmarked
 from agent.record import Drop
 
@@ -313,11 +313,11 @@ class Stream:
     def _may_have_trace(self, record: Open) -> bool:
         """Whether the traceback that begins may belong to the open record: not to a warning's, which no logger wrote."""
         alone = self._rest is Rest.INDENTED and begins_alone(record.first)
-        return not (record.traced or alone) and self._joiner.begun is not Kind.ANNOUNCEMENT
+        return not (record.traced or alone) and self._joiner.begun is not LineKind.ANNOUNCEMENT
 
     def _continue_with_trace(self, record: Open, line: bytes) -> None:
         record.apart = self._pause_ns > TOGETHER_NS or self._base.time_ns - record.base.time_ns > TOGETHER_NS
-        if self._joiner.begun is Kind.SEPARATOR:
+        if self._joiner.begun is LineKind.SEPARATOR:
             record.claim_exception()
         record.add_trace(self._at, line)
 

@@ -17,6 +17,27 @@ def timeless(prefix: str) -> re.Pattern[str]:
     return re.compile(TIME.join(map(re.escape, _ANY.split(prefix))))
 
 
+class RepeatedPrefix:
+    """What stands before the first of several lines, with any time in place of its times; the second tells whether they all have it."""
+
+    __slots__ = ("_is_known", "_pattern")
+
+    def __init__(self, prefix: str = "") -> None:
+        self._pattern = timeless(prefix) if prefix else None
+        self._is_known = False
+
+    def strip(self, line: str) -> str:
+        """The line without the prefix. The first line that is given decides: behind the prefix it is indented."""
+        if self._pattern is None:
+            return line
+        match = self._pattern.match(line)
+        if not self._is_known and (match is None or not line.startswith("  ", match.end())):
+            self._pattern = None
+            return line
+        self._is_known = True
+        return line[match.end() :] if match else line
+
+
 def without_times(prefix: str) -> str:
     """What tells one prefix from another."""
     return _ANY.sub("*", prefix)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from agent.parse.exceptions import GROUP_HEADER, HEADER, ExceptionInfo, Frame
+from agent.parse.exceptions import BARE_GROUP_HEADER, HEADER, ExceptionInfo, Frame
 from agent.parse.fatal_error import parse_fatal_error
 from agent.parse.rich_traceback import parse_boxes
 from agent.parse.traceback_build import Builder
 from agent.parse.traceback_extent import MAX_MESSAGE, NEVER_RAISED
 from agent.parse.traceback_joiner import Joint, TracebackJoiner
-from agent.parse.traceback_lines import FINAL, Grammar, Kind, Phase, Token, clean, unindented
+from agent.parse.traceback_lines import Grammar
+from agent.parse.traceback_tokens import FINAL, LineKind, Phase, Token, clean, unindented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,8 +36,8 @@ _HINTS = (HEADER, "The above exception", "During handling of the above", "sub-ex
 
 _BAD_SOURCE = '  File "'
 
-_HEADERS = (Kind.HEADER, Kind.GROUP_HEADER)
-_BARE_HEADERS = (HEADER, "  + " + GROUP_HEADER)
+_HEADERS = (LineKind.HEADER, LineKind.GROUP_HEADER)
+_BARE_HEADERS = (HEADER, BARE_GROUP_HEADER)
 
 
 def parse_traceback(text: str) -> ExceptionInfo | None:
@@ -74,7 +75,7 @@ def parse_stack(text: str) -> tuple[Frame, ...]:
     builder = Builder()
     for _, _, line in _lines(text):
         token = grammar.feed(clean(line))
-        if token.kind in (Kind.FRAME, Kind.BODY, Kind.REPEATED):
+        if token.kind in (LineKind.FRAME, LineKind.BODY, LineKind.REPEATED):
             builder.feed(token)
     info = builder.finish()
     return info.frames if info else ()
@@ -118,7 +119,7 @@ def _read(
     before = _Before()
     for start, end, raw in lines:
         token = grammar.feed(line := clean(raw))
-        if reading and (token.starts or token.kind is Kind.END):
+        if reading and (token.starts or token.kind is LineKind.END):
             yield reading.finish()
             reading, before = None, _Before()  # its lines are read: they begin no other
         if token.starts:
@@ -143,7 +144,7 @@ class _Reading:
 
     def feed(self, token: Token, end: int) -> None:
         self._builder.feed(token)
-        if token.kind not in (Kind.STRAY, Kind.BLANK):
+        if token.kind not in (LineKind.STRAY, LineKind.BLANK):
             self._end = end
 
     def finish(self, *, whole: bool = False) -> tuple[int, int, ExceptionInfo | None]:
@@ -162,12 +163,12 @@ class _Before:
         self._lines.append((start, line))
 
     def open(self, token: Token, start: int) -> _Reading:
-        lines = list(self._lines) if token.kind is Kind.SEPARATOR and self._lines and not self._lines[-1][1] else []
+        lines = list(self._lines) if token.kind is LineKind.SEPARATOR and self._lines and not self._lines[-1][1] else []
         at = next((at for at in range(len(lines) - 1, -1, -1) if NEVER_RAISED.fullmatch(lines[at][1])), None)
         if at is None:
             return _Reading(start, prefixed=token.kind in _HEADERS and token.text not in _BARE_HEADERS)
         reading = _Reading(lines[at][0])
-        reading.feed(Token(Kind.FINAL, lines[at][1], 0, FINAL.fullmatch(lines[at][1])), start)
+        reading.feed(Token(LineKind.FINAL, lines[at][1], 0, FINAL.fullmatch(lines[at][1])), start)
         for _, line in lines[at + 1 :]:
-            reading.feed(Token(Kind.MESSAGE if line else Kind.BLANK, line), start)
+            reading.feed(Token(LineKind.MESSAGE if line else LineKind.BLANK, line), start)
         return reading

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from agent.parse.exceptions import CAUSE, NOT_TRUNCATED, ExceptionInfo, Frame, Truncated
-from agent.parse.traceback_lines import Kind, Token
+from agent.parse.traceback_tokens import LineKind, Token
 
 if TYPE_CHECKING:
     import re
@@ -139,11 +139,11 @@ class Builder:
 
     def feed(self, token: Token) -> None:
         """Take the next token."""
-        if token.kind in (Kind.MEMBER, Kind.CLOSE):
+        if token.kind in (LineKind.MEMBER, LineKind.CLOSE):
             _keep_blanks(self._chains[-1].links[-1])
-        if token.kind is Kind.MEMBER:
+        if token.kind is LineKind.MEMBER:
             self._enter(token)
-        elif token.kind is Kind.CLOSE:
+        elif token.kind is LineKind.CLOSE:
             self._leave_to(token.depth)
         elif not (self._skipped and token.depth > MAX_BOXES):
             self._leave_to(max(token.depth, 1))
@@ -165,18 +165,18 @@ class Builder:
 
     def _add(self, token: Token, chain: _Chain) -> None:
         draft = chain.links[-1]
-        if token.kind is Kind.SEPARATOR and len(chain.links) == 1 and _is_placeholder(chain) and not draft.members:
+        if token.kind is LineKind.SEPARATOR and len(chain.links) == 1 and _is_placeholder(chain) and not draft.members:
             return  # it stood above what is read here, and in lines of its own
-        if token.kind is Kind.SEPARATOR:
+        if token.kind is LineKind.SEPARATOR:
             _end_message(draft)
             chain.links.append(_Draft(token.text))
-        elif token.kind is Kind.BODY:
+        elif token.kind is LineKind.BODY:
             _add_line(draft, token.text)
-        elif token.kind is Kind.MESSAGE:
+        elif token.kind is LineKind.MESSAGE:
             draft.say(token.text)
-        elif token.kind is Kind.BLANK:
+        elif token.kind is LineKind.BLANK:
             draft.blanks += 1
-        elif token.kind is Kind.NOISE:
+        elif token.kind is LineKind.NOISE:
             draft.loose = True
         else:
             _add_matched(draft, token)
@@ -232,22 +232,22 @@ def _add_line(draft: _Draft, text: str) -> None:
 def _add_matched(draft: _Draft, token: Token) -> None:
     """The kinds that carry a match of their pattern."""
     match = token.match
-    if token.kind is Kind.GROUP_HEADER:
+    if token.kind is LineKind.GROUP_HEADER:
         draft.is_group = True
     elif match is None:
         return
-    elif token.kind is Kind.FRAME:
+    elif token.kind is LineKind.FRAME:
         draft.frames.append(_location(match))
-    elif token.kind is Kind.SYNTAX:
+    elif token.kind is LineKind.SYNTAX:
         draft.syntax = _location(match)
-    elif token.kind is Kind.REPEATED and draft.frames:
+    elif token.kind is LineKind.REPEATED and draft.frames:
         draft.frames[-1].repeated = _count(match[1])
-    elif token.kind is Kind.FINAL:
+    elif token.kind is LineKind.FINAL:
         draft.qualified, draft.message, draft.blanks = match[1], [match[2] or ""], 0
         draft.bare = match[0] == match[1]
-    elif token.kind is Kind.MORE:
+    elif token.kind is LineKind.MORE:
         draft.hidden = _count(match[1])
-    elif token.kind is Kind.DEPTH_LIMIT:
+    elif token.kind is LineKind.DEPTH_LIMIT:
         draft.limit, draft.is_group = _count(match[1]), True
 
 

@@ -21,6 +21,8 @@ import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
+from agent.parse.severity import ANY_PYTHON_LEVEL
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -42,7 +44,7 @@ _EXPECTS: Final = (":", ",", "(", "[", "{", "\\")
 _PAIRS: Final = {"[": "]", "(": ")", "{": "}"}
 _CLOSERS: Final = frozenset(_PAIRS.values())
 _WARNING: Final = re.compile(r"\S.*?:\d+: (?:[\w.]+\.)?\w*Warning\b")
-_LEVELLED: Final = re.compile(r"\[?(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b(?:\]| *[-|:])")
+_LEVELLED: Final = re.compile(rf"\[?{ANY_PYTHON_LEVEL}(?:\]| *[-|:])")
 _THREAD: Final = re.compile(r"Thread-\d+(?: \([^)]*\))?:")
 """What is left of "Exception in thread …" where two threads print it at once."""
 _WHOLE: Final = re.compile(

@@ -12,7 +12,10 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from agent.parse.announcements import OPENINGS as ANNOUNCEMENTS
-from agent.parse.traceback_lines import Grammar, Kind, Phase, clean, unindented
+from agent.parse.exceptions import CAUSE, CONTEXT
+from agent.parse.severity import ANY_PYTHON_LEVEL
+from agent.parse.traceback_lines import Grammar
+from agent.parse.traceback_tokens import LineKind, Phase, clean, unindented
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,21 +23,10 @@ if TYPE_CHECKING:
 MAX_LINES: Final = 10_000
 """Lines of one traceback; beyond them it is declared over, so that no input can hold a position for ever."""
 
-_OPENINGS: Final = (
-    b"The above exception was",
-    b"During handling of the above",
-    *ANNOUNCEMENTS,
-    b"future: <",
-    b"handle: <",
-    b"task: <",
-    b"protocol: <",
-    b"transport: <",
-    b"  | ",
-    b"  File ",
-)
+_OPENINGS: Final = (CAUSE.encode(), CONTEXT.encode(), *ANNOUNCEMENTS, b"  | ", b"  File ")
 _FIRST: Final = frozenset(opening[:1] for opening in _OPENINGS)
 _STACK_LINE: Final = re.compile(rb'  File ".*", line \d+, in |  \[Previous line repeated |(?:[^\W\d]\w*\.)*[A-Z]\w*(?:: |$)')
-_LEVEL: Final = re.compile(rb"(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b")
+_LEVEL: Final = re.compile(ANY_PYTHON_LEVEL.encode())
 
 
 def may_open(line: bytes) -> bool:
@@ -64,7 +56,7 @@ class Joint(Enum):
     """It has nothing to do with any. While `open`, another writer's line in the middle of one."""
 
 
-_JOINTS: Final = {Kind.END: Joint.END, Kind.DOUBT: Joint.DOUBT, Kind.STRAY: Joint.OUTSIDE, Kind.OUTSIDE: Joint.OUTSIDE}
+_JOINTS: Final = {LineKind.END: Joint.END, LineKind.DOUBT: Joint.DOUBT, LineKind.STRAY: Joint.OUTSIDE, LineKind.OUTSIDE: Joint.OUTSIDE}
 
 
 class TracebackJoiner:
@@ -82,7 +74,7 @@ class TracebackJoiner:
         self._lines = 0
         self.open = False
         """Whether a traceback is open behind the last line that was fed."""
-        self.begun = Kind.OUTSIDE
+        self.begun = LineKind.OUTSIDE
         """What the line of the last START is."""
         self.interrupted = False
         """Whether the last START came in the middle of a stack: the exception line of the one before may be still to come."""
@@ -127,8 +119,8 @@ class TracebackJoiner:
         self.open = self._grammar.phase is not Phase.IDLE
         return self._joint(token.kind)
 
-    def _joint(self, kind: Kind) -> Joint:
-        if kind in (Kind.END, Kind.OUTSIDE):
+    def _joint(self, kind: LineKind) -> Joint:
+        if kind in (LineKind.END, LineKind.OUTSIDE):
             self._lines = 0
         return _JOINTS.get(kind, Joint.CONTINUE)
 

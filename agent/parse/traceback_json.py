@@ -20,7 +20,7 @@ from agent.names import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE
 from agent.parse.exceptions import NOT_TRUNCATED, ExceptionInfo, Frame, Truncated
 from agent.parse.traceback import parse_exception_text, parse_stack, parse_traceback
 from agent.parse.traceback_build import MAX_BOXES, MAX_HEIGHT, MAX_LINKS, split_type
-from agent.parse.traceback_lines import FINAL
+from agent.parse.traceback_tokens import FINAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

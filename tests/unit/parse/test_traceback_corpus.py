@@ -13,7 +13,7 @@ from agent.parse.joining import STACKTRACE
 from agent.parse.lines import Parser
 from agent.parse.traceback import Joint, TracebackJoiner, find_tracebacks, parse_exception_text, parse_fatal_error, parse_traceback
 from agent.parse.traceback_joiner import may_open
-from agent.parse.traceback_lines import ANSI
+from agent.parse.traceback_tokens import ANSI
 from agent.record import Origin
 
 CORPUS = Path(__file__).parents[2] / "golden" / "tracebacks"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.parse.traceback_joiner import MAX_LINES, Joint, TracebackJoiner, may_open
-from agent.parse.traceback_lines import MAX_STRAY_LINES, Grammar, clean
+from agent.parse.traceback_lines import Grammar
+from agent.parse.traceback_tokens import MAX_STRAY_LINES, clean
 
 START, CONTINUE, END, OUTSIDE = Joint.START, Joint.CONTINUE, Joint.END, Joint.OUTSIDE
 HEADER = b"Traceback (most recent call last):"
