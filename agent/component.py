@@ -38,14 +38,13 @@ if TYPE_CHECKING:
 
 
 Stage = Callable[["Batch"], "Batch"]
-"""A step between a source and redaction, the same for all sources: returns the batch with what it adds, changes or leaves out (a count in `drops`).
+"""A step between a source and redaction, for all sources: returns the batch with additions, changes or omissions (counted in `drops`).
 
 Stages run in order, before anything is redacted or stored, and again after a kill. They neither wait nor raise, and leave `positions` alone."""
 Tap = Callable[[str, "Batch"], None]
-"""Sees each stored batch once, behind its commit, with the name of its source. Quick; it can't change anything any more.
+"""Receives each stored batch once, after its commit, with the name of its source. Must be quick; can't change the batch.
 
-What it sees is redacted. `encode.batch_logs.log_records_of` gives its log records, which are made only where it reads one: `columns.severities`
-needs none."""
+The batch is redacted. `encode.batch_logs.log_records_of` returns its log records; each is made only when it is read. `columns.severities` makes none."""
 
 
 class ComponentConfig(BaseModel):
@@ -74,15 +73,15 @@ class HistoryEntry(NamedTuple):
 
 
 class HistorySeries(Protocol):
-    """The entries of one kind, for pages and comparisons. Losing them loses no record: they never hold positions."""
+    """The entries of one kind, for pages and comparisons. They hold no positions, so that their loss loses no record."""
 
     def add(self, time_ns: int, key: str, value: Value) -> None:
-        """Keep an entry; it is written within a minute, and this does not wait. One with the time and the key of another replaces it."""
+        """Keep an entry, and return before it is written (within a minute). An entry of the same time and key is replaced."""
 
     async def query(
         self, *, since_ns: int = 0, until_ns: int = (1 << 63) - 1, key: str | None = None, limit: int = 10_000
     ) -> Sequence[HistoryEntry]:
-        """Return the newest entries of a time (both ends included), of one key or of all, oldest first."""
+        """Return the newest `limit` entries between two times (both included), of one key or of all, oldest first."""
 
 
 class HistoryStore(Protocol):
@@ -100,20 +99,20 @@ class Context:
     """The component's name in the configuration: unique, the key of its positions or cursors, the label of its metrics."""
     clock: Clock
     metrics: Metrics
-    """Instruments of the component's own; see `metrics.py`."""
+    """For metrics of the component's own; see `metrics.py`."""
     telemetry: Telemetry
-    """Where the component tells what happened (a file rotated, a figure unreadable); see `telemetry.py`. Never its own failure."""
+    """For events of the component (a file rotated, a figure unreadable); see `telemetry.py`. Not for its own failure."""
     resource: Mapping[str, str]
     """The workload's OpenTelemetry resource attributes (`service.name`, …)."""
     positions: Callable[[], Awaitable[Mapping[str, bytes]]]
-    """Reads this source's committed positions back. The only truth: call it at the start of every `run`. An exporter's are what it gave `Accepted`."""
+    """Reads this source's committed positions back. The only truth: call it at the start of every `run`. An exporter's are those that it returned in `Accepted`."""
     evicted: Callable[[], Awaitable[Mapping[str, int]]] = no_evictions
-    """Records that made room for newer ones before this exporter had sent them, by signal; the counts only grow, also over restarts."""
+    """Number of records that were evicted before this exporter had sent them, by signal. The counts only grow, also over restarts."""
     emit: Callable[[Batch], Awaitable[None]] = no_store
     """Stores records and positions of a sampler or a probe, as a source's `emit` does: `positions` reads them back, also after a restart. SpoolError:
     nothing of it is stored."""
     history: HistoryStore | None = None
-    """The store of what was measured or found before; None where nothing is kept, as in `outrider check`."""
+    """The store of earlier measurements and findings; None where nothing is kept, as in `outrider check`."""
 
 
 class Source(Protocol):
@@ -141,13 +140,13 @@ class Source(Protocol):
 
 @runtime_checkable
 class Holding(Protocol):
-    """Optional ability of a source that can't read again: what it has read and could not emit yet (half a line) is not lost with it."""
+    """Optional ability of a source that can't read again: input that it has read but not emitted yet (half a line) survives a reload."""
 
     def take_over(self, before: Holding) -> None:
-        """Go on where `before` stopped, an ended source of the same class in the configuration before; called before `run`."""
+        """Continue where `before` stopped: the ended source of the same class in the previous configuration. Called before `run`."""
 
     async def finish(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
-        """After `run`, when no other source takes over: emit what is left, as complete as it will ever be."""
+        """After `run`, if no other source takes over: emit the rest, even if it is incomplete."""
 
 
 class Unread(NamedTuple):
@@ -159,41 +158,41 @@ class Unread(NamedTuple):
 
 @runtime_checkable
 class Finishing(Protocol):
-    """Optional ability of a source whose input outlives it (files): at the agent's end it reads what is there by then."""
+    """Optional ability of a source whose input outlives it (files): at the agent's end it reads to the end of the present input."""
 
     async def finish(self, emit: Callable[[Batch], Awaitable[None]], *, writer_ended: bool = False) -> None:
-        """After `run`: read once more to the present end, and emit what is open as complete as it is. Cancelled when the time is up.
+        """After `run`: read once more to the present end, and emit open records even if they are incomplete. Cancelled when the time is up.
 
-        `writer_ended`: the workload has ended, and with it a last line that has no end.
+        `writer_ended`: the workload has ended, so that a last line without an end counts as complete.
         """
 
     async def unread(self) -> Unread:
-        """The input that is there now and beyond the committed positions; reads no contents, and holds nothing open."""
+        """The present input behind the committed positions. Reads no contents, and keeps nothing open."""
 
 
 @runtime_checkable
 class Verbatim(Protocol):
-    """Optional ability of a source: what it emits encoded (`Batch.payloads`) is stored as it is, unsearched for secrets and for errors."""
+    """Optional ability of a source: its encoded payloads (`Batch.payloads`) are stored as they are, without a search for secrets and errors."""
 
     verbatim: ClassVar[str]
-    """Why that is right, in one sentence: its texts are redacted as records before it encodes them, say."""
+    """The reason why that is safe, in one sentence, such as: its texts are redacted before it encodes them."""
 
 
 @runtime_checkable
 class Settling(Protocol):
-    """Optional ability of a source: after how long a silence of its input it has emitted a record that may have more lines (a traceback)."""
+    """Optional ability of a source: the silence of its input after which it emits a record that may have more lines (a traceback)."""
 
     settling: float
     """Seconds."""
 
 
 class Sampler(Protocol):
-    """Reads figures once when asked. As a plain function it is quick (< 10 ms): it reads /proc, not the network. Else it is a coroutine."""
+    """Reads figures once per call. `sample` is a plain function if it is quick (< 10 ms: /proc, not the network), otherwise a coroutine."""
 
     def sample(self) -> Sequence[Observation] | Awaitable[Sequence[Observation]]:
-        """Return the present figures; series that are not in the list any more disappear from both exits.
+        """Return the present figures. Series that are no longer in the list disappear from `/metrics` and from OTLP.
 
-        The host cancels a coroutine after an interval, and never asks again before it has ended.
+        The host cancels a coroutine after an interval, and never calls again before it has ended.
         """
 
     async def close(self) -> None:
@@ -206,7 +205,7 @@ class ProbeResult:
 
     success: bool
     reason: str = ""
-    """Why not, in one sentence without secrets; empty on success."""
+    """The reason of a failure, in one sentence without secrets; empty on success."""
     observations: Sequence[Observation] = ()
     """More figures of this check, named as blackbox_exporter names them."""
 
@@ -259,7 +258,7 @@ class Observing(Protocol):
     mains: frozenset[int]
     """The pids of the target's topmost processes, as the last sample has seen them."""
     proc_dir: Path
-    """Where the process table is mounted that they are in."""
+    """The mount point of their process table."""
 
 
 @runtime_checkable
@@ -267,19 +266,19 @@ class Targeted(Protocol):
     """Optional ability of a sampler's *options*: say which processes it is about."""
 
     target: str
-    """As `target/find.py` reads it: `pid:1`, say."""
+    """In the form that `target/find.py` reads, such as `pid:1`."""
 
 
 @runtime_checkable
 class Labelling(Protocol):
-    """Optional ability of an exporter of errors: the `release` and `environment` that its options give to what has none of its own."""
+    """Optional ability of an exporter of errors: the `release` and `environment` of its options, for events without their own."""
 
     labels: Mapping[str, str]
 
 
 @runtime_checkable
 class Tapping(Protocol):
-    """Optional ability of any component: see what was stored, of all sources."""
+    """Optional ability of any component: receive the stored batches of all sources."""
 
     def stored(self, source: str, batch: Batch) -> None:
         """A `Tap`."""
@@ -287,18 +286,18 @@ class Tapping(Protocol):
 
 @runtime_checkable
 class Doubtful(Protocol):
-    """Optional ability of a source or an exporter: say what is allowed and perhaps not meant (`outrider check`)."""
+    """Optional ability of a source or an exporter: name options that are valid but perhaps not intended (`outrider check`)."""
 
     def doubts(self) -> list[str]:
-        """One line each; reads, and opens nothing."""
+        """One line each. Opens nothing."""
 
 
 @runtime_checkable
 class Troubled(Protocol):
-    """Optional ability of a source or sampler: say what it is asked for and can't do at present, though it runs (a file that it may not read)."""
+    """Optional ability of a source or sampler: name tasks that it can't do at present although it runs (a file that it may not read)."""
 
     def troubles(self) -> Sequence[str]:
-        """One sentence each, with the fix; reads, and opens nothing."""
+        """One sentence each, with the fix. Opens nothing."""
 
 
 @runtime_checkable
