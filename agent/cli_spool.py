@@ -120,7 +120,7 @@ def _texts(key: str, value: object) -> list[str]:
 def _described(event: SpoolEvent) -> str:
     """The result of opening the file: damage, and what was saved."""
     words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in type(event).__name__)
-    return f"spool:{words}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(event).items())
+    return f"spool:{words}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in event._asdict().items())
 
 
 def write_export(spool: Access, signal: Signal) -> None:

@@ -157,8 +157,7 @@ class SpoolStat:
     schema: int
 
 
-@dataclass(frozen=True, slots=True)
-class SalvageReport:
+class SalvageReport(NamedTuple):
     """The file was damaged: the counts of what was saved and what was not."""
 
     reason: str
@@ -174,8 +173,7 @@ class SalvageReport:
     """True if positions may be missing: such files are read again from where `start_at` says."""
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(NamedTuple):
     """The file was deleted or replaced while it was in use, and was written again from the open file."""
 
     reason: str
@@ -183,30 +181,26 @@ class Restored:
     """Where the other file is now, if there was one."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogRemoved:
+class LogRemoved(NamedTuple):
     """The spool's write-ahead log was removed while no agent ran: its last commits are undone, rows and positions together."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolRemoved:
+class SpoolRemoved(NamedTuple):
     """The spool's file was removed or emptied while no agent ran: stored rows are lost, and sources begin again."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Exposed:
+class Exposed(NamedTuple):
     """Other users than the agent's and root can change stored data: make the directory the agent's alone."""
 
     directory: Path
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Misplaced:
+class Misplaced(NamedTuple):
     """Something that is not a regular file had the name of one of our files, and was moved aside."""
 
     path: Path
@@ -214,8 +208,7 @@ class Misplaced:
     moved_to: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Mended:
+class Mended(NamedTuple):
     """Wrong checksums were found in small tables at the start, and these rows were left out.
 
     Cursors: the destination gets stored rows again. Ledger: the line counts from what is pending. Positions: the second copy served.
@@ -224,8 +217,7 @@ class Mended:
     tables: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Quarantined:
+class Quarantined(NamedTuple):
     """A stored row's checksum was wrong: it is a dead letter now and was not exported."""
 
     seq: int
@@ -234,8 +226,7 @@ class Quarantined:
     records: int
 
 
-@dataclass(frozen=True, slots=True)
-class StateChanged:
+class StateChanged(NamedTuple):
     """The spool became full or degraded, or recovered."""
 
     state: State

@@ -109,8 +109,8 @@ async def test_every_record_that_fits_arrives(spool):
         assert max(len(one.unpacked()) for one in server.accepted) <= LIMIT
         assert repeats(server.accepted) == 0
     assert await _account(spool, Signal.LOGS) == (2000, 1996, 0, 4, 0)
-    letters = await spool.dead_letters()
-    assert [(one.records, one.reason.endswith("/v1/logs: HTTP 413")) for one in letters] == [(1, True)] * 4
+    letters = await spool.ask("dead-letters")
+    assert [(one["records"], one["reason"].endswith("/v1/logs: HTTP 413")) for one in letters] == [(1, True)] * 4
 
 
 async def test_every_data_point_that_fits_arrives(spool):
