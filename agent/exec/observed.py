@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     """Runs a coroutine function to its end; runs it again if it raises."""
 
 STORING: Final = 10.0
-"""Seconds to store the output once all of it was passed on: a disk that does not answer must not hold the end up for ever."""
+"""Seconds without a batch stored, once all output was passed on: a disk that does not answer must not hold the end up for ever."""
 COUNTING: Final = 0.5
 """Seconds to store the count of lines that were given up."""
 
@@ -66,6 +66,8 @@ class ObservedCommand:
         self._emit: Emit
         """The way into the spool through the present configuration; set by `attach`."""
         self._living: asyncio.Task[None] | None = None
+        self._limit: asyncio.Timeout | None = None
+        """Of the storing, once the command is silent."""
         self._is_called_off = False
         self.is_asked_to_end = False
         """Whether a signal has asked it to end. SIGHUP may mean something else."""
@@ -158,16 +160,22 @@ class ObservedCommand:
                 self._stop("the command has ended")
 
     async def _collect(self, child: Child) -> None:
-        """Collect to the end; once the command is silent, for a limited time."""
+        """Collect to the end; once the command is silent, as long as batches are stored."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
                 group.create_task(self._supervise(lambda: child.run(self._store)))
                 await child.silent()
-                limit.reschedule(asyncio.get_running_loop().time() + STORING)
+                self._limit = limit
+                self._extend()
 
     async def _store(self, batch: Batch) -> None:
         """Store a batch through the configuration of this moment."""
         await self._emit(batch)
+        self._extend()
+
+    def _extend(self) -> None:
+        if self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(asyncio.get_running_loop().time() + STORING)
 
     async def _account(self, child: Child) -> None:
         """Count the lines that were not stored, in the ledger if possible, and report them."""

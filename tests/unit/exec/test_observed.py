@@ -6,7 +6,7 @@ import asyncio
 import functools
 import signal
 import sys
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -184,6 +184,26 @@ async def test_a_store_that_is_stuck_does_not_hold_the_end_up(monkeypatch):
 
     assert command.code == 128 + 9
     assert causes == [OutputLost(7), "the command has ended"]
+
+
+async def test_each_batch_that_is_stored_begins_the_bound_again():
+    """It is for a disk that does not answer, not for a busy machine."""
+    command, bounds = observed("app"), []
+
+    class Talkative(Ended):
+        async def run(self, emit):
+            for _ in range(3):
+                await emit(Batch())
+                bounds.append(command._limit.when())
+
+        def give_up(self):
+            return {}
+
+    command._emit = AsyncMock()
+    await command._live(Talkative())
+
+    assert bounds == sorted(set(bounds))
+    assert (len(bounds), command.is_over) == (3, True)
 
 
 async def test_a_second_signal_ends_the_counting_as_well(monkeypatch):
