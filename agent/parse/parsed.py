@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from agent.record import Value
@@ -21,3 +21,22 @@ class Parsed(NamedTuple):
     trace_flags: int = 0
     dropped_attributes: int = 0
     reasons: tuple[str, ...] = ()
+
+
+NOWHERE: Final = Parsed(None, {})
+"""The base of lines that nobody wrapped."""
+
+
+def placed(parsed: Parsed, base: Parsed) -> Parsed:
+    """The record with what its wrapper knows of it: the time if it has none itself, and attributes below its own."""
+    if base is NOWHERE:
+        return parsed
+    reasons = (*parsed.reasons, *base.reasons) if base.reasons else parsed.reasons
+    return parsed._replace(time_ns=parsed.time_ns or base.time_ns, attributes={**base.attributes, **parsed.attributes}, reasons=reasons)
+
+
+def levelled(parsed: Parsed, base: Parsed) -> Parsed:
+    """The record with its wrapper's level if it has none itself: that of all a service prints, so it says nothing of a traceback."""
+    if base.severity and not parsed.severity and not parsed.severity_text:
+        return parsed._replace(severity=base.severity, severity_text=base.severity_text)
+    return parsed

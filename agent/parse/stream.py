@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from agent.names import EXCEPTION_STACKTRACE
 from agent.parse.beginnings import begins_alone
 from agent.parse.blocks import PEM_BEGIN, PEM_END, JavaRecord, JsonObject, Pem, RichTraceback, block_of, closes
 from agent.parse.crash_reports import CrashReport
 from agent.parse.dialect import UNKNOWN, Dialect, Known
+from agent.parse.doubts import Doubts
 from agent.parse.exceptions import HEADER
 from agent.parse.formats import BY_NAME, PLAIN, Format, Rest, detect
-from agent.parse.joining import NOWHERE, STACKTRACE, Doubts, Open, levelled, may_be_cause, placed
 from agent.parse.json_lines import objects_of
 from agent.parse.json_lines import parse as parse_json
 from agent.parse.limits import MAX_ATTRIBUTES, MAX_TEXT, is_utf8, limited, marked
+from agent.parse.open_record import OpenRecord, may_be_cause
+from agent.parse.parsed import NOWHERE, levelled, placed
 from agent.parse.plain import parse as as_text
 from agent.parse.terminal import overwritten, undressed
 from agent.parse.traceback import Joint, TracebackJoiner
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.parse.blocks import Block
-    from agent.parse.joining import Doubt
+    from agent.parse.doubts import Doubt
     from agent.parse.parsed import Parsed
 
 
@@ -82,9 +85,9 @@ class Stream:
         self.dialect = Dialect(known, fixed=fixed)
         self._prefixed = prefixed
         self._joiner = TracebackJoiner(self.dialect.begins_record)
-        self._open: Open | None = None
+        self._open: OpenRecord | None = None
         self._doubts = Doubts()
-        self._suspended: list[Open] = []
+        self._suspended: list[OpenRecord] = []
         self._rest = Rest.NONE
         self._block: Block | None = None
         self._base = NOWHERE
@@ -104,7 +107,7 @@ class Stream:
         return [*[line for record in self._growing for line in record.lines], *self._doubts.lines]
 
     @property
-    def _growing(self) -> list[Open]:
+    def _growing(self) -> list[OpenRecord]:
         return [] if self._open is None else [*self._suspended, self._open]
 
     def feed(self, offset: int, line: bytes, now_ns: int, out: list[Item], base: Parsed = NOWHERE, *, end: int | None = None) -> None:
@@ -245,7 +248,7 @@ class Stream:
         self._decide(ending, out)
         self._release(offset, line, out)
 
-    def _confirm(self, record: Open) -> None:
+    def _confirm(self, record: OpenRecord) -> None:
         """The traceback goes on: what was in doubt is a part of it."""
         self._doubts.sure(self._now_ns)
         if self._doubts.held:
@@ -256,7 +259,14 @@ class Stream:
         if not self._doubts.held or self._open is None:
             return
         structured = self.dialect.is_structured
-        own = message_lines(ending, self._doubts.pauses, structured=structured, unfinished=self._open.unfinished, whole=self._open.whole)
+        record = self._open
+        own = message_lines(
+            ending,
+            self._doubts.pauses,
+            structured=structured,
+            unfinished=lambda: record.error.is_unfinished,
+            whole=lambda: record.error.is_whole,
+        )
         doubts = self._doubts.take()
         _join(self._open, doubts[:own])
         if own == len(doubts):
@@ -310,12 +320,12 @@ class Stream:
         if head is not None and self._open is not None:
             self._open.begin_trace()
 
-    def _may_have_trace(self, record: Open) -> bool:
+    def _may_have_trace(self, record: OpenRecord) -> bool:
         """Whether the traceback that begins may belong to the open record: not to a warning's, which no logger wrote."""
         alone = self._rest is Rest.INDENTED and begins_alone(record.first)
         return not (record.traced or alone) and self._joiner.begun is not LineKind.ANNOUNCEMENT
 
-    def _continue_with_trace(self, record: Open, line: bytes) -> None:
+    def _continue_with_trace(self, record: OpenRecord, line: bytes) -> None:
         record.apart = self._pause_ns > TOGETHER_NS or self._base.time_ns - record.base.time_ns > TOGETHER_NS
         if self._joiner.begun is LineKind.SEPARATOR:
             record.claim_exception()
@@ -328,7 +338,7 @@ class Stream:
             return parsed._replace(severity=0, severity_text="")
         return parsed if found.rest is Rest.ANY else None
 
-    def _grow_trace(self, offset: int, line: bytes, record: Open, out: list[Item], *, below: bool) -> None:
+    def _grow_trace(self, offset: int, line: bytes, record: OpenRecord, out: list[Item], *, below: bool) -> None:
         """`below`: the line stands below the exception's."""
         if below and not record.has_room(line, below=True):
             self._joiner.reset()
@@ -387,7 +397,7 @@ class Stream:
     def _begin(self, offset: int, line: bytes, head: Parsed | None, rest: Rest) -> None:
         if not self._suspended:
             self._since_ns = self._now_ns
-        self._open = Open(offset, line, head, self._base)
+        self._open = OpenRecord(offset, line, head, self._base)
         self._open.end = self._at
         self._rest = rest
         self._block = Pem() if PEM_BEGIN in line and PEM_END not in line and head is not None else None
@@ -441,7 +451,7 @@ class Stream:
                 self._read_two(record)
         return True
 
-    def _read_two(self, record: Open) -> None:
+    def _read_two(self, record: OpenRecord) -> None:
         """Both lines are the head of the open record."""
         first = b"\n".join(record.lines)
         _, parsed = self._read_whole(first)
@@ -449,7 +459,7 @@ class Stream:
             record.rehead(first, parsed)
             self._rest = Rest.ANY
 
-    def _read_object(self, record: Open, out: list[Item]) -> None:
+    def _read_object(self, record: OpenRecord, out: list[Item]) -> None:
         """The lines of an object are its record, if they can be read."""
         parsed = parse_json(b"\n".join(record.lines), self._now_ns)
         if parsed is not None:
@@ -478,10 +488,10 @@ class Stream:
     def _emit(self, offset: int, parsed: Parsed, size: int, out: list[Item]) -> None:
         out.append(Item(offset, self._at, _within_limits(levelled(parsed, self._base), size)))
 
-    def _emit_open(self, record: Open, out: list[Item]) -> None:
+    def _emit_open(self, record: OpenRecord, out: list[Item]) -> None:
         for offset, end, parsed in record.close():
             kept = _within_limits(parsed, record.size)
-            out.append(Item(offset, end, marked(kept) if record.shortened and STACKTRACE in kept.attributes else kept))
+            out.append(Item(offset, end, marked(kept) if record.shortened and EXCEPTION_STACKTRACE in kept.attributes else kept))
 
     def _malformed(self, line: bytes, looked_like: Format) -> Parsed:
         parsed = self._plain(line)
@@ -498,7 +508,7 @@ def _counting_bytes(line: bytes, parsed: Parsed) -> Parsed:
     return parsed if is_utf8(line) else parsed._replace(reasons=(*parsed.reasons, Drop.INVALID_UTF8))
 
 
-def _join(record: Open, doubts: Sequence[Doubt]) -> None:
+def _join(record: OpenRecord, doubts: Sequence[Doubt]) -> None:
     for doubt in doubts:
         record.add_trace(doubt.end, doubt.line)
 

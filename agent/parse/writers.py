@@ -15,9 +15,8 @@ from agent.names import LOG_STREAM
 from agent.parse.containers import BY_NAME, CONTAINERS, Container, Wrapped
 from agent.parse.dialect import CHANGE_AFTER, UNKNOWN, Known
 from agent.parse.exceptions import HEADER
-from agent.parse.joining import NOWHERE
 from agent.parse.limits import MAX_JOINED_BYTES
-from agent.parse.parsed import Parsed
+from agent.parse.parsed import NOWHERE, Parsed
 from agent.parse.prefixes import TIMED, Learned, Prefixed, by_system, by_time, by_writer, is_timed_twice, may_have_prefix
 from agent.parse.stream import Item, Stream
 from agent.parse.text_lines import sniff as is_levelled

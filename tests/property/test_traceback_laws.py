@@ -13,9 +13,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from agent.names import EXCEPTION_STACKTRACE as STACKTRACE
 from agent.parse.exceptions import ExceptionInfo, Frame, Truncated, render
 from agent.parse.formats import PLAIN, detect
-from agent.parse.joining import STACKTRACE
 from agent.parse.lines import Parser
 from agent.parse.traceback import Joint, TracebackJoiner, find_tracebacks, parse_exception_text, parse_fatal_error, parse_traceback
 from agent.parse.traceback_build import split_type

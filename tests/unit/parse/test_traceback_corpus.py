@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.names import EXCEPTION_STACKTRACE as STACKTRACE
 from agent.parse.exceptions import ExceptionInfo, Frame, render
-from agent.parse.joining import STACKTRACE
 from agent.parse.lines import Parser
 from agent.parse.traceback import Joint, TracebackJoiner, find_tracebacks, parse_exception_text, parse_fatal_error, parse_traceback
 from agent.parse.traceback_joiner import may_open
