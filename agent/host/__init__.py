@@ -1,1 +1,1 @@
-"""The host: what stands once for all components, from the wiring of a configuration to the orderly end."""
+"""The host: the work that all components share, from the wiring of a configuration to the orderly end."""

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 CHECK_EVERY: Final = 10.0
 """Seconds between two checks of the invariant."""
 TELL_EVERY: Final = 5.0
-"""Seconds between two tellings of what was folded."""
+"""Seconds between two reports of folded events."""
 TRIM_EVERY: Final = 10.0
-"""Seconds between two returns of free memory: a burst must not be paid for until the next start. It takes less than a millisecond."""
+"""Seconds between two returns of free memory to the system, so that the memory of a burst does not stay until the next start. A return takes less than a millisecond."""
 
 _RECORDS: Final = {
     "accepted": "Records stored in the spool.",
@@ -108,7 +108,7 @@ async def check_ledger(host: Host) -> None:
 def observations(ledger: Ledger, since_ns: int = 0) -> list[Observation]:
     """The account as series: per source, destination and signal; what the spool accepted has no destination.
 
-    It goes on over restarts and counts since `since_ns`, nanoseconds since the Unix epoch.
+    It continues over restarts and counts since `since_ns`, nanoseconds since the Unix epoch.
     """
     found = [one for line in ledger.lines for one in _line(line, since_ns)]
     found += [Observation(RECORDS["accepted"], line.accepted, _labels(line), since_ns) for line in ledger.stored]

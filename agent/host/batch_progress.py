@@ -19,7 +19,7 @@ KEY: Final = "ahead"
 
 
 def encode(ahead: Mapping[str, int]) -> bytes | None:
-    """Make the stored form; None, which forgets the key, of nothing."""
+    """Make the stored form; without offsets None, which deletes the key."""
     return json.dumps(ahead).encode() if ahead else None
 
 
@@ -29,16 +29,16 @@ def decode(stored: bytes | None) -> dict[str, int]:
 
 
 def extended(ahead: Mapping[str, int], records: Iterable[LogRecord]) -> dict[str, int]:
-    """Origin's key → offset of its last stored record, when these are stored too."""
+    """Origin's key → offset of its last stored record, once these are stored too."""
     return {**ahead, **{record.origin.key: record.offset for record in records}}
 
 
 def unstored(ahead: Mapping[str, int], records: Sequence[LogRecord]) -> Sequence[LogRecord]:
-    """The records that are not known yet."""
+    """The records that are not stored yet."""
     return [record for record in records if record.offset > ahead.get(record.origin.key, -1)]
 
 
 def left(ahead: Mapping[str, int], records: Iterable[LogRecord]) -> dict[str, int]:
-    """The offsets to keep when the positions behind these records are stored: those beyond what was read."""
+    """The offsets that are still needed when the positions behind these records are stored: those beyond them."""
     last = extended({}, records)
     return {key: offset for key, offset in ahead.items() if last.get(key, -1) < offset}

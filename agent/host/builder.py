@@ -45,7 +45,7 @@ class Builder:
         """Functions that see all stored batches."""
 
     def build(self) -> Pipeline:
-        """Every configured component, unstarted. Exporters come first: whether errors are looked for depends on where they could go."""
+        """Every configured component, unstarted. Exporters come first: errors are searched for only if an exporter takes them."""
         settings, pipeline = self._settings, self._pipeline
         pipeline.exporters += [(entry.name, self._exporter(entry)) for entry in settings.exporters]
         pipeline.issues = self._make_issues()
@@ -64,11 +64,11 @@ class Builder:
         return self._pipeline.issues
 
     def settling(self) -> float:
-        """Seconds of silence after which all sources have emitted what their input said last, an open record (a traceback) included."""
+        """Seconds of silence after which all sources have emitted all their input, including an open record (a traceback)."""
         return max((one.source.settling for one in self._pipeline.sources if isinstance(one.source, Settling)), default=0.0)
 
     def identify(self, pid: int) -> None:
-        """The workload is this process: what is collected from now on says so, except where the configuration says otherwise."""
+        """Take this process as the workload: its attributes are in the resource from now on, except those that the configuration gives."""
         resource: dict[str, str | int] = {PROCESS_PID: pid, **process(pid), **self._resource}
         self._encoder.describe(resource)
         self._host.metrics.describe(resource)
@@ -95,7 +95,7 @@ class Builder:
         return Intake(name, way, replayable=replayable, verbatim=verbatim)
 
     def context(self, name: str, owner: Owner = Owner.SOURCE) -> Context:
-        """The context of a component of this name; `owner`: as whose its positions are kept."""
+        """The context of a component of this name; `owner`: the owner of its positions."""
         host, spool = self._host, self._host.spool
         positions = functools.partial(spool.positions, name, owner)
         return Context(

@@ -77,7 +77,7 @@ def unusable(state_dir: Path) -> Iterable[Finding]:
 
 
 async def ask(name: str, exporter: Exporter, settings: Settings) -> list[Finding]:
-    """Deliver one test record of every kind that the destination takes and that there is an example of: each may go another way."""
+    """Deliver one test record of each signal that the destination takes, if there is an example: signals may have different endpoints."""
     if isinstance(exporter, Checkable):
         return [await _answer(f"destination {name}", exporter.check())]
     kinds = [signal for signal in EXAMPLES if signal in exporter.signals]

@@ -69,7 +69,7 @@ class Part(NamedTuple):
     drops: Mapping[str, int]
     durable: bool = False
     state: Mapping[Owner, Mapping[str, bytes | None]] = {}
-    """Positions that others than the source keep."""
+    """Positions of other owners than the source."""
 
     @property
     def records(self) -> int:
@@ -130,7 +130,7 @@ class Commits:
                 return
 
     async def _append(self, part: Part, stored: Callable[[Part], None]) -> None:
-        """Append; cancelled meanwhile, see it to its end if that is near: a commit that happened must be known to have happened."""
+        """Append. If cancelled meanwhile, wait a moment for the commit: one that happened must not count as one that did not."""
         job = asyncio.ensure_future(
             self._spool.append(
                 self._source,
@@ -159,5 +159,5 @@ def without_largest(part: Part) -> Part:
 
 
 def total(first: Mapping[str, int], second: Mapping[str, int]) -> Mapping[str, int]:
-    """The counts of both."""
+    """The sums of both counts."""
     return Counter(first) + Counter(second) if second else first

@@ -1,4 +1,4 @@
-"""Asking a running agent: plain HTTP over the Unix socket in its state directory. The client half; the routes are in `server/endpoints.py`."""
+"""Requests to a running agent: plain HTTP over the Unix socket in its state directory. The client half; the routes are in `server/endpoints.py`."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class NotRunningError(Exception):
 
 
 def socket_path(state_dir: Path) -> Path:
-    """Where the agent of this state directory listens."""
+    """The path of the socket in this state directory."""
     return state_dir / SOCKET
 
 
 class _Socket(socket.socket):
-    """A Unix socket whose `end`, a monotonic time, is the end of the whole conversation: who sends a byte now and then is hung as well."""
+    """A Unix socket with one deadline, `end` (monotonic), for the whole conversation. Single bytes now and then do not extend it."""
 
     end: float | None = None
 

@@ -131,7 +131,7 @@ class Sender:
                 await self._wait(self._spool.wait_for_rows(self._destination, self._signal))
 
     def drain(self) -> None:
-        """End once everything stored is delivered; what waits for its next try is tried at once, and ends us if it fails again.
+        """End when everything stored is delivered. A row that waits for its next attempt is tried at once; if that fails, end.
 
         The caller sets the deadline.
         """
@@ -144,7 +144,7 @@ class Sender:
         self._nudged.set()
 
     def retry_now(self) -> None:
-        """Cut a wait short: the destination is reported to be back."""
+        """End a wait early: the destination works again, as the user reports."""
         self._nudged.set()
 
     async def _deliver(self, row: Row) -> None:

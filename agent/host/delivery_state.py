@@ -1,4 +1,4 @@
-"""How a destination does with one signal: for `/readyz`, the status page and the metrics. Pure.
+"""The state of a destination for one signal: for `/readyz`, the status page and the metrics. Pure.
 
 ok ⇄ retrying   it did not take a row now; any final answer, even a refusal of the row, leads back to ok
 ok ⇄ paused     it refuses us
@@ -71,7 +71,7 @@ class ExportRecovered(Event):
 
 @dataclass(frozen=True, slots=True)
 class DestinationWarned(Event):
-    """A destination took everything, and had something to say about it; or its answer was not what it should be."""
+    """A destination took everything but sent a warning, or its answer was not valid."""
 
     name = "destination warned"
     level = Level.WARNING

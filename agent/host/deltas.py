@@ -37,7 +37,7 @@ class Last(NamedTuple):
     """A series as it was stored last."""
 
     start_ns: int
-    """Since when it counts: another one means that it began again."""
+    """The time when its count began; another value means that it began again."""
     time_ns: int
     values: list[float]
     """The value; of a histogram the sum, and the count of each bucket."""
@@ -56,7 +56,7 @@ class Deltas:
         self._last: Series = {key: Last(*last) for key, last in orjson.loads(stored or b"{}").items()}
 
     def convert(self, data: MetricsData) -> tuple[MetricsData, Series]:
-        """The points since the last ones, and what to remember once they are stored."""
+        """The points since the last ones, and the values to remember once these are stored."""
         seen: Series = {}
         resources = [
             replace(
@@ -88,7 +88,7 @@ class Deltas:
         return replace(point, start_time_unix_nano=since, value=value)
 
     def _histogram(self, name: str, point: HistogramDataPoint, seen: Series) -> HistogramDataPoint:
-        """Smallest and largest value are those since the start, which a delta has none of: they are left out."""
+        """Without smallest and largest value: they are known since the start only, not for a delta."""
         since, [total, *buckets] = self._since(name, point, [point.sum, *point.bucket_counts], seen)
         counts = cast("list[int]", buckets)
         nothing = cast("float", None)  # as the protocol has it: optional

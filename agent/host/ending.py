@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 QUIET: Final = 0.5
 """Seconds without a commit after which the sources have read everything: twice as long as a source of files waits for more lines."""
 STALLED: Final = 1.0
-"""Seconds without a commit after which a last reading is given up: the spool is full, or does not answer."""
+"""Seconds without a commit after which the last reading is ended: the spool is full, or does not answer."""
 LONG: Final = 1.0
 """Seconds after which a stop reports why it takes so long."""
 COUNTING: Final = 1.0
@@ -44,7 +44,7 @@ class AgentReadsOn(Event):
     name = "agent reads on"
     until: str
     seconds: float
-    """How long it may take at most."""
+    """The longest time that it may take, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,14 @@ class Ending:
         self._writer_ended = writer_ended
         self._began = self._stored_at = host.clock.monotonic()
         self.deadline = self._began + grace
-        """When the grace ends, by the monotonic clock."""
+        """The end of the grace, by the monotonic clock."""
         self._stored = self._count()
         self._is_announced = False
         self._left: dict[str, Unread] = {}
 
     @property
     def spare(self) -> float:
-        """Seconds since the last commit, which were waited for: the senders have had them already."""
+        """Seconds since the last commit: the senders have had this time already."""
         return min(QUIET + STALLED / 2, self._host.clock.monotonic() - self._stored_at)
 
     async def linger(self) -> None:

@@ -24,7 +24,7 @@ class AgentStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class AgentStopped(Event):
-    """The agent ends orderly."""
+    """The agent has ended without a fault."""
 
     name = "agent stopped"
     pending: int
@@ -57,7 +57,7 @@ class SpoolEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConfigReloaded(Event):
-    """The configuration was read again and holds."""
+    """The configuration was read again and is valid."""
 
     name = "configuration reloaded"
     counter = RELOADS

@@ -28,7 +28,7 @@ class RecordsLeft(Event):
     name = "records left"
     level = Level.ERROR
     waiting: str
-    """How many."""
+    """Number of these records."""
     directory: str
     fix: str
 

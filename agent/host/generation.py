@@ -108,7 +108,7 @@ class Generation:
         self._pages = pages(settings.server, PageInputs(reader.read, refresh, host.spool, host.metrics, host.telemetry, host.clock))
 
     async def open(self) -> None:
-        """Listen, and have rows kept for the destinations. UnavailableError: the address can't be had; nothing is left open then."""
+        """Listen, and have rows kept for the destinations. UnavailableError: the address can't be used; nothing is left open then."""
         try:
             self._address = await self._pages.open(self._settings.state_dir)
         except OSError as error:
@@ -146,7 +146,7 @@ class Generation:
             await self.close()
 
     async def _register(self) -> None:
-        """Have rows kept for the destinations. The store does it before anything that comes later; a command is not to wait for that."""
+        """Have rows kept for the destinations. The store does this before later jobs, so that a command does not wait for it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None if self._command is None else SEALING):
                 await self._host.spool.configure({name: exporter.signals for name, exporter in self._pipeline.exporters})
@@ -182,7 +182,7 @@ class Generation:
                 await self._ending.linger()
             for task in tasks:
                 task.cancel()
-        if self._ending is not None:  # what can still be had from the sources is stored, and what can't is counted
+        if self._ending is not None:  # the rest of the sources' input is stored where possible, else counted
             await self._ending.finish()
             await self._handover.finish()
             await self._ending.count()
@@ -195,7 +195,7 @@ class Generation:
             self._builder.identify(int(number))
 
     def _attach_child(self) -> None:
-        """Let the wrapped command's output come through this pipeline, and measure it unless that is configured otherwise."""
+        """Take the wrapped command's output into this pipeline, and measure the command unless the configuration measures another target."""
         if self._command is None:
             return
         command = self._command
@@ -213,7 +213,7 @@ class Generation:
             self._pipeline.samplers.append(poller)
 
     async def _seal(self) -> None:
-        """Store what was held back until more would have come."""
+        """Store the records that were waiting for more."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SEALING):
                 for probe in self._pipeline.probes:
@@ -224,13 +224,13 @@ class Generation:
                     await self._pipeline.issues.finish()
 
     async def _collect(self) -> None:
-        """Sample and collect once more: what has happened since the last time, which for a short job is all of it."""
+        """Sample and collect once more, for the time since the last collection; for a short job this is the only one."""
         with contextlib.suppress(TimeoutError, SpoolError):  # the store does not answer, which it reports itself
             async with asyncio.timeout(SEALING):
                 await background.collect_last(self._host, self._pipeline, self._metric_rows)
 
     async def _drain(self, sending: Sequence[asyncio.Task[None]]) -> None:
-        """Send on until nothing is left, or the time is up.
+        """Continue sending until nothing is left, or the time is up.
 
         After a command that has ended by itself a destination that has not failed has what is left of `shutdown.grace`: nothing waits for such an
         end with a kill, and its records may be nowhere else.

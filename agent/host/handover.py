@@ -1,4 +1,4 @@
-"""Input that sources hold which can't read it again: at the end of a configuration the next one takes it over, at the agent's end it is stored."""
+"""Input that is held by sources which can't read it again. The next configuration takes it over; at the agent's end it is stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from agent.telemetry import Telemetry
 
 STORING: Final = 1.0
-"""Seconds within which what a source held is stored."""
+"""Seconds for storing the input that a source held."""
 
 
 class Holder(NamedTuple):
@@ -35,7 +35,7 @@ class Handover:
         self._last: dict[str, Holder] = {}
 
     async def hand_on(self, sources: Iterable[RunningSource]) -> None:
-        """Let these continue where those of the same name and type stopped; what none continues is stored."""
+        """Let these sources continue the held ones of the same name and type; store the input of the others."""
         present = {one.name: Holder(one.source, one.intake) for one in sources if isinstance(one.source, Holding)}
         for name, one in present.items():
             if name in self._last and type(self._last[name].source) is type(one.source):

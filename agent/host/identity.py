@@ -1,4 +1,4 @@
-"""Which workload the telemetry is about: the configured service, completed by what can be detected (`resource.py`)."""
+"""The identity of the workload: the configured service, completed by detected attributes (`resource.py`)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ OWNER: Final = "outrider.resource"
 """The source name under which the spool keeps the id."""
 INSTANCE: Final = SERVICE_INSTANCE_ID
 ANSWER: Final = 1.0
-"""Seconds that the store has to give the id: a command is not to wait for it."""
+"""Seconds that the store has to give the id: a command does not wait longer for it."""
 
 
 class Instance(NamedTuple):
-    """Which of several replicas this is."""
+    """The identity of this replica."""
 
     id: str
     """`service.instance.id`: a random UUID (semantic conventions, "Service")."""
@@ -49,7 +49,7 @@ async def instance(spool: Spool, now_ns: int) -> Instance:
 
 
 def identified(settings: Settings, command: Sequence[str], instance_id: str) -> Settings:
-    """The settings with the whole resource; what they say themselves stays."""
+    """The settings with the whole resource; configured attributes stay."""
     name = resource.service_name(watched(settings), command)
     detected = {INSTANCE: instance_id, **resource.environment(os.environ)}
     return settings.model_copy(update={"service": settings.service.completed(name, detected)})

@@ -3,7 +3,7 @@
 batch ──▶ stages ──▶ redact ──▶ encode ─┐
                         └─────▶ detect ─┴─▶ spool.append(rows + positions + drops)   one transaction ──▶ taps
 
-What came encoded (`Batch.payloads`) goes the same way: redacted as it is, and decoded for the detector and the taps. A batch that the spool can
+Encoded payloads (`Batch.payloads`) go the same way: redacted as it is, and decoded for the detector and the taps. A batch that the spool can
 never hold at once takes several transactions, each of which also says how far they have come (`batch_progress`).
 """
 
@@ -76,7 +76,7 @@ class Redacting(Protocol):
     """The redactor, as far as batches need it."""
 
     def may_change_encoded(self, message: bytes) -> bool:
-        """Whether something in a serialized message may be a secret."""
+        """Whether a serialized message may contain a secret."""
 
     def redact(self, records: Sequence[LogRecord], text: bytes | None) -> tuple[Sequence[LogRecord], dict[str, int]]:
         """Return the records without secrets, and how many values each rule replaced."""
@@ -121,7 +121,7 @@ class Intake:
         self.commits = 0
         """Batches with rows that were stored since the start."""
         self.newest_ns: int | None = None
-        """Event time of the newest record stored since the start, nanoseconds since the Unix epoch: how far the source is behind."""
+        """Event time of the newest record stored since the start, nanoseconds since the Unix epoch. It shows how far the source is behind."""
 
     async def emit(self, batch: Batch) -> None:
         """Store a batch and its positions; return when both are committed."""
@@ -153,13 +153,13 @@ class Intake:
             await self._take_in_parts(batch, progress, redactions)
 
     def _redact(self, batch: Batch) -> tuple[Batch, Mapping[str, int]]:
-        """The batch without secrets, and how many were taken out by which rule."""
+        """The batch without secrets, and the number of redacted values for each rule."""
         records, counts = self._way.redactor.redact(batch.records, batch.text) if batch.records else ((), {})
         batch = batch._replace(records=records)
         return self._redact_payloads(batch, counts) if batch.payloads and not self._verbatim else (batch, counts)
 
     def _redact_payloads(self, batch: Batch, counts: Mapping[str, int]) -> tuple[Batch, Mapping[str, int]]:
-        """The same for what came encoded. What is not an OTLP request can't be searched, and is not stored."""
+        """The same for encoded payloads. Bytes that are not an OTLP request can't be searched, and are not stored."""
         from agent.redact.requests import redacted  # noqa: PLC0415 - its protobuf classes cost memory that few sources need
 
         clean: list[Payload] = []
@@ -174,7 +174,7 @@ class Intake:
         return batch._replace(payloads=clean, drops=drops), sums
 
     async def _take_in_parts(self, batch: Batch, progress: Progress, redactions: Mapping[str, int]) -> None:
-        """As many records in one transaction as it takes; what the source gave along moves when all are stored."""
+        """As many records in one transaction as fit. The source's positions move with the last of them."""
         if self._replayable:
             progress = {batch_progress.KEY: None, **progress}
         rest = Batch(durable=batch.durable)
@@ -183,7 +183,7 @@ class Intake:
         await self._take(rest._replace(positions=batch.positions, drops=batch.drops), progress, redactions)
 
     async def _take_records(self, rest: Batch, records: Sequence[LogRecord]) -> None:
-        """Two halves, or halves of them; of one record whose rows never fit the largest rows are given up and counted."""
+        """Store two halves, halved again where needed. Of a single record whose rows never fit, the largest rows are dropped and counted."""
         middle = len(records) // 2
         for half in filter(None, (records[:middle], records[middle:])):
             try:
@@ -197,7 +197,7 @@ class Intake:
         return {batch_progress.KEY: batch_progress.encode(batch_progress.extended(self._ahead or {}, records))} if self._replayable else {}
 
     async def _take_payloads(self, rest: Batch, payloads: Sequence[Payload]) -> None:
-        """The same for what came encoded. No position says which of it is stored: its sender repeats all of it."""
+        """The same for encoded payloads. No position says which of them are stored: the sender repeats all."""
         if not payloads:
             return
         try:
@@ -212,7 +212,7 @@ class Intake:
     async def _take(
         self, batch: Batch, progress: Progress = _NOTHING, redactions: Mapping[str, int] = _NOTHING, *, lighter: bool = False
     ) -> None:
-        """Detect, encode, store in one transaction; SpoolOversizeError if that can't be, unless it may be made lighter."""
+        """Detect, encode, and store in one transaction. SpoolOversizeError if they do not fit, unless rows may be dropped."""
         if self._way.detector is None or not (seen := batch.records if self._verbatim else log_records_of(self._source, batch)):
             await self._keep(batch, progress, Detected(), redactions, lighter=lighter)
             return

@@ -37,11 +37,11 @@ BEAT: Final = 5.0
 SOON: Final = 0.5
 """Seconds between two checks for the successor of a process that has ended."""
 VACANT: Final = 30.0
-"""Seconds for which we check so often."""
+"""Seconds for which these checks continue."""
 LINGER: Final = 1.0
-"""Seconds until an end is reported: what the process said last is read meanwhile, and may be the whole story."""
+"""Seconds until an end is reported. Meanwhile the last lines of the process are read, which may contain its error."""
 LONGEST_LINGER: Final = 5.0
-"""Seconds that this may become, so that a traceback at the end of a log file is read as well: it counts as complete after a silence."""
+"""The longest such wait, so that a traceback at the end of a log file is read as well: it counts as complete after a silence."""
 LAST: Final = 0.5
 """Seconds that the last reports may take when the agent stops."""
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -58,7 +58,7 @@ class _Followed:
     due: float = 0.0
     """When that is reported, by the monotonic clock."""
     emptied: bool = False
-    """Whether no other main process of the target lived on then."""
+    """Whether no other main process of the target was alive then."""
 
 
 class Observer:
@@ -67,7 +67,7 @@ class Observer:
     def __init__(self, pollers: Sequence[SamplerPoller], context: Context, roots: Roots, *, settling: float = 0.0) -> None:
         """`roots` follow the processes, so that the source files of an error can be read.
 
-        `settling`: seconds of silence after which log files have given out what was written last.
+        `settling`: seconds of silence after which sources of log files have emitted their last record.
         """
         self._pollers = [(poller, poller.sampler) for poller in pollers if isinstance(poller.sampler, Observing)]
         self._context = context
@@ -86,7 +86,7 @@ class Observer:
 
     @property
     def all_ended(self) -> bool:
-        """Whether there were processes, and none lives."""
+        """Whether there were processes, and all have ended."""
         return self._has_followed and not self.processes()
 
     @property
@@ -158,7 +158,7 @@ class Observer:
         self._look_at(one)
 
     def _wake(self, one: _Followed) -> None:
-        """Look at once: a zombie may soon be gone."""
+        """Check at once: a zombie may soon be gone."""
         self._unhook(one.watch)
         self._look_at(one)
         self._woken = True
@@ -178,7 +178,7 @@ class Observer:
             asyncio.get_running_loop().remove_reader(fd)
 
     async def _tell_ends(self, now: float = math.inf) -> None:
-        """Report the ends that are due; meanwhile others are seen to begin."""
+        """Report the ends that are due. New processes may be found meanwhile."""
         for key, one in list(self._watched.items()):
             self._look_at(one)
             how = one.watch.how
@@ -193,7 +193,7 @@ class Observer:
                 self._roots.forget(one.process.pid, self._clock.monotonic())
 
     async def _tell(self, record: LogRecord, positions: Mapping[str, bytes | None]) -> bool:
-        """Store a record and what it changes; False if the spool took nothing (it reports that itself): the next check does it."""
+        """Store a record and its positions. False if the spool did not take them (it reports that itself): the next check tries again."""
         try:
             await self._context.emit(Batch(records=[record], positions=positions))
         except SpoolError:
@@ -222,7 +222,7 @@ class Observer:
 
 
 def boot_id() -> str:
-    """The kernel's id of this boot; "" where it tells none."""
+    """The kernel's id of this boot; "" where there is none."""
     try:
         return _BOOT.read_text(encoding="ascii").strip()
     except OSError:

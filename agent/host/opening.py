@@ -65,7 +65,7 @@ async def _open_fallback(settings: Settings, telemetry: Telemetry, error: Outrid
 
 
 async def count_left_behind(spool: Spool, state_dir: Path) -> None:
-    """Account for what earlier commands left behind wrote, and nothing collected. A kill in between counts it once more."""
+    """Count the uncollected output of processes that earlier commands left behind. A kill in between counts it once more."""
     with contextlib.suppress(TimeoutError, SpoolError):
         async with asyncio.timeout(ANSWER):
             for file, lines in left_behind.uncollected(state_dir):

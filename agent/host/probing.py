@@ -36,11 +36,11 @@ UP: Final = Metric("outrider.probe.up", Kind.GAUGE, "", "Whether the target is u
 EARLY: Final = Backoff(first=0.5, longest=2.0)
 """Between the first checks of a target that has not been up yet."""
 GRACE: Final = 0.25
-"""Seconds on top of a probe's timeout: one that bounds itself can say what it was waiting for."""
+"""Seconds in addition to a probe's timeout, so that a probe with its own time limit can report what it was waiting for."""
 DRAINING: Final = 10.0
-"""Seconds for which an end of the target may follow on its `down` and explain it: as long as `docker stop` gives it between SIGTERM and SIGKILL."""
+"""Seconds after a `down` in which the end of the target explains it: the time that `docker stop` gives between SIGTERM and SIGKILL."""
 _UNSENT: Final = 100
-"""Changes of state that wait, at most, while the spool takes nothing."""
+"""Number of changes of state that may wait while the spool takes nothing."""
 PROBE_CHANGES: Final = Metric("outrider.probe.changes", Kind.COUNTER, "{change}", "Changes of a probe's state, after damping.")
 
 
@@ -93,9 +93,9 @@ class Change(NamedTuple):
 
     look: ProbeFacts
     since: float
-    """When the target last answered, by the monotonic clock."""
+    """The time of the target's last answer, by the monotonic clock."""
     until: float
-    """When a `down` is an error unless the target has ended meanwhile."""
+    """The time from which a `down` is an error, unless the target has ended by then."""
 
 
 class ProbePoller:
@@ -117,7 +117,7 @@ class ProbePoller:
         self.planned: Callable[[float], bool | None] = lambda _: False
         """Whether the workload was asked to end or has ended in order since then, by the monotonic clock; None while it lives.
 
-        A target that is down by that is not an error. Many a workload closes its port before it ends.
+        A target that is down because of that is not an error. Many workloads close their port before they end.
         """
         self.probe = probe
         self._context = context
@@ -131,7 +131,7 @@ class ProbePoller:
         self._origin = Origin(f"probe:{self.name}", {PROBE_NAME: self.name, PROBE_TARGET: probe.target})
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         try:
             await self._await_the_first_success()
             await every(self._context.clock, self.interval, self.look)
@@ -140,7 +140,7 @@ class ProbePoller:
             await self.probe.close()
 
     async def _await_the_first_success(self) -> None:
-        """Look again soon while a target that has just been started, as we have, is not there yet; it does not get down any faster by that."""
+        """Check again soon while a target that has not been up yet may be starting. These early checks do not count towards `down`."""
         clock, attempt = self._context.clock, 0
         end = clock.monotonic() + self.interval
         await self.look()
@@ -154,7 +154,7 @@ class ProbePoller:
         await clock.sleep(max(0.0, end - clock.monotonic()))
 
     async def look(self, *, early: bool = False) -> None:
-        """Look once, publish what was found, and tell if the state changed by it; an `early` failure does not count towards that."""
+        """Check once, publish the result, and return whether the state changed. An `early` failure does not count towards a change."""
         start = self._context.clock.monotonic()
         result = await self._result()
         seconds = self._context.clock.monotonic() - start
@@ -172,7 +172,7 @@ class ProbePoller:
         await self.report()
 
     async def report(self, *, last: bool = False) -> None:
-        """Store the changes of state, except a `down` of which it is still open whether the target's end explains it; the `last` time, all."""
+        """Store the changes of state, except a `down` that the target's end may still explain; the `last` time, all of them."""
         while self._changes:
             look, since, until = self._changes[0]
             planned = look.state is State.DOWN and self.planned(since)
@@ -215,12 +215,12 @@ class ProbePoller:
 
 
 def worth_telling(before: State, after: State) -> bool:
-    """Whether a change of state is news: that a target is up when we first see it is none."""
+    """Whether a change of state is reported: a target that is up at the first check is not."""
     return after is not before and not (before is State.UNKNOWN and after is State.UP)
 
 
 def change_record(look: ProbeFacts, origin: Origin, *, planned: bool = False) -> LogRecord:
-    """A change of state as a log record, an error unless the end was `planned`. Its offset is its time: an origin of its own has no other running number that survives us."""
+    """A change of state as a log record, an error unless the end was `planned`. Its offset is its time, because no other running number of its origin survives a restart."""
     attributes: dict[str, Value] = {
         EVENT_NAME: PROBE_CHANGED,
         "probe.state": str(look.state),

@@ -62,7 +62,7 @@ class StatusReader:
         )
 
     async def _asked(self) -> tuple[Ledger, SpoolStat]:
-        """The store's figures; if it does not answer, the last ones, and that it is stuck. SpoolError: it has never answered."""
+        """The store's figures. If it does not answer, the last ones, marked as such. SpoolError: it has never answered."""
         try:
             async with asyncio.timeout(ANSWER):
                 self._known = await self._host.spool.ledger(), await self._host.spool.stat()

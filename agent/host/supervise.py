@@ -1,4 +1,4 @@
-"""The one place where a component's failure is caught: tell it, wait, start it again."""
+"""The one place where a component's failure is caught: report it, wait, start the component again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Health:
     """Whether a supervised component runs: written here, read by the status page."""
 
     reason: str = ""
-    """Why it does not; empty while it does."""
+    """The reason why it does not run; empty while it does."""
 
 
 async def supervise(
