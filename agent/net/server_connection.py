@@ -94,7 +94,7 @@ class ServerConnection:
         while (head := await self._next_head()) is not None:
             request = parse_request(head.method, head.target, list(head.headers))
             await self._respond(request)
-            if not self._again():
+            if not self._again(request):
                 break
             self.waiting_since = asyncio.get_running_loop().time()
         if self._http.their_state in (h11.SEND_BODY, h11.ERROR):
@@ -147,13 +147,13 @@ class ServerConnection:
                 self._http.receive_data(data)
         return event
 
-    def _ends_here(self) -> bool:
-        """Whether the request has no body and so ends with its head."""
-        return isinstance(self._http.next_event(), h11.EndOfMessage)
-
-    def _again(self) -> bool:
+    def _again(self, request: ServerRequest) -> bool:
         """Prepare for the next request; False if the connection ends with this one."""
-        if self._http.our_state is not h11.DONE or (self._http.their_state is h11.SEND_BODY and not self._ends_here()):
+        if self._http.their_state is h11.SEND_BODY:
+            if has_body(request):  # it was refused, and what follows is not read
+                return False
+            self._http.next_event()
+        if self._http.our_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
         self._idle = True

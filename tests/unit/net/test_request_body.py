@@ -236,6 +236,16 @@ async def test_the_connection_is_kept_after_a_body():
     assert answer.index(b"\r\n\r\none") < answer.index(b"\r\n\r\ntwo")
 
 
+@pytest.mark.parametrize("rest", [b"5\r\nabcdeXX0\r\n\r\n", b"zz\r\n", b"", b"ffffffffffffffff\r\nabc", b"\0" * 50_000])
+async def test_the_rest_of_a_refused_body_is_not_parsed(rest):
+    """Whatever follows a body that is refused by its head, the answer arrives and the connection ends."""
+    async with _serving() as (port, events, server):
+        answer = await _talk(port, _post(rest, CHUNKED, "Content-Encoding: br"), ends=True)
+        assert _status(answer)[0] == 415
+        await _until(lambda: not server._connections)
+    assert events.refused == ["body_coding"]
+
+
 async def test_a_client_that_waits_for_leave_gets_it():
     """`Expect: 100-continue` is answered with 100 where the body is taken, and with the refusal alone where it is not."""
     async with _serving(_echo) as (port, _, _server):
