@@ -53,15 +53,15 @@ class Batches:
         self._pieces = SplitLines(tail)
         self._open: set[Content] = set()
         """Streams whose parser holds an incomplete record."""
-        self._look_at = 0.0
+        self._scan_at = 0.0
         self._stored_serial = 0
         self._bytes_read = 0
 
     def next(self, now: float) -> Batch | None:
         """The next batch; None = there is nothing to store now."""
-        if now >= self._look_at:
-            self._look_at = now + self._config.poll_interval
-            self._tail.look(now)
+        if now >= self._scan_at:
+            self._scan_at = now + self._config.poll_interval
+            self._tail.scan(now)
         read = self._read()
         self._read_unended()
         for content in [one for one in self._open if not self._pieces.is_given(one)]:
@@ -73,7 +73,7 @@ class Batches:
         return None if self._lingers(now) else self._seal()
 
     def finish(self, *, writer_ended: bool = False) -> Batch | None:
-        """A last batch: what is open, as complete as it is; if nothing goes on with them, also last lines without an end."""
+        """A last batch: what is open, as complete as it is; if nothing continues with them, also last lines without an end."""
         if writer_ended:
             self._read_unended(at_once=True)
         for content in list(self._open):
@@ -81,7 +81,7 @@ class Batches:
         return self._seal()
 
     def take_notices(self) -> list[FileNotice]:
-        """What happened to files since the last call."""
+        """Return the events of files since the last call."""
         notices, self._tail.table.notices = self._tail.table.notices, []
         return notices
 
@@ -162,7 +162,7 @@ class Batches:
     def _expire(self, content: Content) -> None:
         """Close what is open for too long although its file grows.
 
-        While the file has more to read, a short silence says nothing of a writer: what it wrote next may not be read yet.
+        While the file has more to read, a short silence does not mean that a writer is silent: its next line may not be read yet.
         """
         age = max(OPEN_AGE, self._config.record_idle)
         parser, _ = self._parsers.of(content)
@@ -180,7 +180,7 @@ class Batches:
         self._store(content, parser, self._tail.pool.peek(content))
 
     def _end_earlier(self, content: Content, *, is_first: bool) -> None:
-        """What was open in the file before this one ends with that file, and comes first; but a line in pieces goes on in this one."""
+        """End the records that are open in earlier files, before this file's; but a line in pieces continues in this one."""
         for other in self._tail.table.earlier(content):
             if other in self._open and not self._pieces.is_given(other):
                 if is_first and self._pieces.give(other, self._parsers.of(other)[0], content):
@@ -189,7 +189,7 @@ class Batches:
                     self._flush(other)
 
     def _end_before_pieces(self, content: Content) -> None:
-        """What stands before the pieces at the end of a file comes before what they become."""
+        """Give out the lines before the pieces at the end of a file before the record that the pieces become."""
         before, rest, _ = self._pieces.split(content, self._parsers.of(content)[0])
         if before:
             self._parsers.close_silently(content)

@@ -49,7 +49,7 @@ class BatchDraft:
             self.records.replace_last(last._replace(attributes={**last.attributes, **attributes}))
 
     def batch(self) -> Batch | None:
-        """The batch; None if nothing is to be stored."""
+        """The batch; None if nothing must be stored."""
         if not self.records and not self.positions and not self.drops:
             return None
         text = None if None in self._texts else b"\n".join(filter(None, self._texts))
@@ -94,7 +94,7 @@ def origin_of(content: Content) -> Origin:
         LOG_FILE_PATH: printable(content.name),
         "log.file.name": printable(os.path.basename(content.name)),
     }
-    if content.home != content.name:
-        attributes["log.file.path_resolved"] = printable(content.home)
-        attributes["log.file.name_resolved"] = printable(os.path.basename(content.home))
-    return Origin(content.key, attributes, of_log_path(content.name, content.home))
+    if content.live_path != content.name:
+        attributes["log.file.path_resolved"] = printable(content.live_path)
+        attributes["log.file.name_resolved"] = printable(os.path.basename(content.live_path))
+    return Origin(content.key, attributes, of_log_path(content.name, content.live_path))

@@ -1,7 +1,7 @@
 """Log files: finds them by glob, follows them through every rotation, and reads each line once.
 
 It reads complete lines of regular files, plain or gzip. It never writes to a file or locks it, never follows a link out of the allowed
-directories, never gives out a line whose end was not written yet (but see `partial_idle`), and never begins a file anew because of an error.
+directories, never gives out a line whose end was not written yet (but see `partial_idle`), and never begins a file again because of an error.
 When the spool is full it stops reading: the files keep what there is. When a file is removed before it was read it is held open and read
 to its end; when a content is truncated away before it was read, the bytes missed are counted.
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from agent.record import Batch
 
 _SOON: Final = 0.05
-"""Seconds between two looks at the end."""
+"""Seconds between two scans at the end."""
 
 
 class LogFiles:
@@ -52,7 +52,7 @@ class LogFiles:
         return doubts(self.config.include, self.config.exclude)
 
     def troubles(self) -> list[str]:
-        """The same at run time, as the last look has seen it; globs only some seconds after the start, because files may be made then."""
+        """The same at run time, as the last scan has seen it; globs only some seconds after the start, because files may be made then."""
         return self._reporter.troubles(self._tail, self._context.clock.monotonic()) if self._tail is not None else []
 
     async def run(self, emit: Callable[[Batch], Awaitable[None]]) -> None:
@@ -93,10 +93,10 @@ class LogFiles:
             await self.close()
 
     async def unread(self) -> Unread:
-        """What the files hold beyond the committed positions, an unended line included."""
+        """Count the bytes that the files hold beyond the committed positions, an unended line included."""
         tail = await self._committed()
         try:
-            tail.look(self._context.clock.monotonic())
+            tail.scan(self._context.clock.monotonic())
             behind = [content.lag() for content in tail.table.contents.values() if content.state is not ContentState.LOST]
         finally:
             tail.close()
@@ -117,7 +117,7 @@ class LogFiles:
         batch = batches.next(now)
         self._reporter.notices(batches.take_notices())
         self._reporter.bytes_read(batches.take_bytes_read())
-        self._reporter.look(tail, now)
+        self._reporter.check(tail, now)
         return batch
 
     async def close(self) -> None:

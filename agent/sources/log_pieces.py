@@ -23,7 +23,7 @@ class SplitLines:
     def __init__(self, tail: Tail) -> None:
         self._tail = tail
         self._known: dict[Content, tuple[int, list[bytes]]] = {}
-        """What was found at the end of files, and how far they were read then."""
+        """The pieces at the ends of files, and how far the files were read then."""
         self._given: dict[Content, list[bytes]] = {}
         """Pieces from files before this one, that its parser has."""
         self._owners: dict[Content, list[Content]] = {}
@@ -70,7 +70,7 @@ class SplitLines:
         return any(content in owners for owners in self._owners.values())
 
     def before(self, content: Content, offset: int) -> list[tuple[int, bytes]]:
-        """What was given to a file, as lines at an offset."""
+        """The pieces that were given to a file, as lines at an offset."""
         return [(offset, line) for line in self._given.get(content, ())]
 
     def take_owners(self, content: Content) -> list[Content]:

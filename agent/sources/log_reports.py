@@ -130,7 +130,7 @@ class Reporter:
             else FileChanged(self._context.name, path, notice.event)
         )
 
-    def look(self, tail: Tail, now: float) -> None:
+    def check(self, tail: Tail, now: float) -> None:
         """Report what can't be read, in a line for each reason, and once which globs match nothing; publish figures now and then."""
         for group in tail.table.unreadable.take_new():
             what = group.refusal
@@ -177,7 +177,7 @@ def no_file(glob: str) -> str:
 
 
 def _nearest(glob: str) -> str:
-    """What is most probably wrong with a glob that matches nothing."""
+    """The most probable fault of a glob that matches nothing."""
     root = glob_root(glob)
     if "$" in glob:
         return "a variable is written ${NAME}, in a configuration file only"
@@ -187,7 +187,7 @@ def _nearest(glob: str) -> str:
 
 
 def figures(tail: Tail, source: str) -> list[Observation]:
-    """What is followed, and how far behind we are."""
+    """Files by state, open files, and bytes that are not read yet."""
     states = Counter(str(content.state) for content in tail.table.contents.values())
     followed = [Observation(FILES_FOLLOWED, states[state], {"source": source, "state": state}) for state in ContentState]
     behind = sum(content.lag() for content in tail.table.contents.values() if content.state is not ContentState.LOST)

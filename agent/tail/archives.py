@@ -1,6 +1,6 @@
 """Where rotated files may lie: beside their live file, in a directory below (`old/`, `archive/`, `2026-03/`), or where the configuration says.
 
-Below means one level: what lies deeper, or in another place, is to be configured.
+Below means one level: what lies deeper, or in another place, must be configured.
 """
 
 from __future__ import annotations

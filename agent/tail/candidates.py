@@ -9,7 +9,7 @@ from agent.tail.content import ContentState
 from agent.tail.decide import FileCandidate
 from agent.tail.names import is_gzip, possible_bases, without_gzip
 from agent.tail.open import FileStatus, NotRegularError, first_bytes, found, resolve
-from agent.tail.text_encoding import LOOKED_AT, not_text
+from agent.tail.text_encoding import INSPECTED, not_text
 from agent.tail.unreadable import NOT_REGULAR, NOT_TEXT
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ def regular(path: str) -> FileStatus | None:
 
 
 def _why_not_text(path: str) -> str:
-    """Why a file is not one of lines; empty if it is, or can't be looked into now: that is found out when it is read."""
+    """The reason why a file does not hold lines; empty if it does, or can't be read now."""
     if is_gzip(path):
         return ""
     try:
-        return not_text(first_bytes(path, LOOKED_AT))
+        return not_text(first_bytes(path, INSPECTED))
     except OSError:
         return ""
 
@@ -51,10 +51,10 @@ class Candidates:
         self._unsure: dict[str, tuple[int, int]] = {}
         """Inodes by directory and by file, where the two don't agree."""
         self.dismissed: dict[tuple[int, int], int] = {}
-        """Rotated files from before our time, that nobody asks for, and when they were last written: the inode may be used anew."""
+        """Rotated files older than the agent's first start, which no glob asks for, and their times of last write: the inode may be used again."""
         self.rechecked: set[str] = set()
         self.moving: set[str] = set()
-        """Homes beside which names changed between the reading of the directory and the question what lies there."""
+        """LivePaths beside which names changed between the reading of the directory and the question what lies there."""
 
     def find(self, directories: Iterable[str]) -> list[FileCandidate]:
         """All that there are in these directories."""
@@ -74,23 +74,25 @@ class Candidates:
             for path in self._unknown_names(listing):
                 file = self._admit(path)
                 if file is not None and self._is_stale(listing, path, file):
-                    self._look_again(path, self._home_of(path, file))
+                    self._check_again(path, self._live_path_of(path, file))
                 elif file is not None and file.id not in candidates:  # another name of a file is not another file
-                    candidates[file.id] = FileCandidate(file, path, self._home_of(path, file), included=True)
+                    candidates[file.id] = FileCandidate(file, path, self._live_path_of(path, file), included=True)
         return list(candidates.values())
 
-    def _home_of(self, path: str, file: FileStatus) -> str:
-        """Where the live file is that this one was, or is to be: also in the directory above, or one that rotates into this one."""
-        home = self._table.homes.of(path, file.path)
-        if home in self._table.by_home:
-            return home
+    def _live_path_of(self, path: str, file: FileStatus) -> str:
+        """Where the live file is that this one was, or must be: also in the directory above, or one that rotates into this one."""
+        live_path = self._table.live_paths.of(path, file.path)
+        if live_path in self._table.by_live_path:
+            return live_path
         directory, name = os.path.split(file.path)
         bases = (name, without_gzip(name), *possible_bases(name))
         served = [one for one in self._archives.served(directory) if one != directory]
-        return next((known for one in served for base in bases if (known := os.path.join(one, base)) in self._table.by_home), home)
+        return next(
+            (known for one in served for base in bases if (known := os.path.join(one, base)) in self._table.by_live_path), live_path
+        )
 
     def _is_stale(self, listing: Listing, path: str, file: FileStatus) -> bool:
-        """Whether a name leads to another file than when the directory was read: what came between is to be found first.
+        """Whether a name leads to another file than when the directory was read: what came between must be found first.
 
         On some file systems the two never agree; so they are believed the second time.
         """
@@ -146,44 +148,48 @@ class Candidates:
 
     def _beside(self, listing: Listing, known: set[str]) -> Iterator[FileCandidate]:
         """Files that no glob asks for, but that look like rotated ones of what is followed."""
-        for path, home in list(self.rotated(listing)):
+        for path, live_path in list(self.rotated(listing)):
             if path in known or self._globs.match(path):
                 continue
             status = regular(path)
             if status is None:
                 self.rechecked.add(listing.path)
             elif self._is_stale(listing, path, status):
-                self._look_again(path, home)
+                self._check_again(path, live_path)
             elif status.id not in self._table.by_id:
                 known.add(path)
-                name = self._table.by_home[home][-1].name
+                name = self._table.by_live_path[live_path][-1].name
                 is_foreign = (
-                    os.path.dirname(home) != listing.path and os.path.basename(home) in listing.entries
+                    os.path.dirname(live_path) != listing.path and os.path.basename(live_path) in listing.entries
                 )  # it has a live file of its own
-                yield FileCandidate(status, name, home, included=False, may_begin=not is_foreign)
+                yield FileCandidate(status, name, live_path, included=False, may_begin=not is_foreign)
 
-    def _look_again(self, path: str, home: str) -> None:
-        self.moving.add(home)
+    def _check_again(self, path: str, live_path: str) -> None:
+        self.moving.add(live_path)
         self.rechecked.add(os.path.dirname(path))
 
     def rotated(self, listing: Listing) -> Iterator[tuple[str, str]]:
-        """Paths that look rotated and that hold nothing known, with the home they were rotated from."""
-        losers = {content.home for content in self._table.lost}
-        for name, home in self._names(listing):
+        """Paths that look rotated and that hold nothing known, with the live path they were rotated from."""
+        losers = {content.live_path for content in self._table.lost}
+        for name, live_path in self._names(listing):
             id_ = listing.device, listing.entries[name].inode
             path = os.path.join(listing.path, name)
-            is_unknown = listing.entries[name].is_file and id_ not in self._table.by_id and path not in self._table.by_home
-            if is_unknown and (home in losers or not self._is_dismissed(path, id_)):
-                yield path, home
+            is_unknown = listing.entries[name].is_file and id_ not in self._table.by_id and path not in self._table.by_live_path
+            if is_unknown and (live_path in losers or not self._is_dismissed(path, id_)):
+                yield path, live_path
 
     def _names(self, listing: Listing) -> Iterator[tuple[str, str]]:
-        """The names in a directory that look rotated, and from which home; moved into another directory a file may keep its name."""
+        """The names in a directory that look rotated, and from which live path; moved into another directory a file may keep its name."""
         for directory in self._archives.served(listing.path):
             for base, names in listing.rotated().items():
-                if (home := os.path.join(directory, base)) in self._table.by_home:
-                    yield from ((name, home) for name in names)
+                if (live_path := os.path.join(directory, base)) in self._table.by_live_path:
+                    yield from ((name, live_path) for name in names)
             if directory != listing.path and self._table.live_directories[directory]:
-                yield from ((name, home) for name in listing.entries if (home := os.path.join(directory, name)) in self._table.by_home)
+                yield from (
+                    (name, live_path)
+                    for name in listing.entries
+                    if (live_path := os.path.join(directory, name)) in self._table.by_live_path
+                )
 
     def _is_dismissed(self, path: str, id_: tuple[int, int]) -> bool:
         if id_ not in self.dismissed:
@@ -194,11 +200,11 @@ class Candidates:
         del self.dismissed[id_]
         return False
 
-    def newest_beside(self, home: str) -> int:
+    def newest_beside(self, live_path: str) -> int:
         """When (ns) the rotated files that are there, and that no glob asks for, were written last; 0 = there are none."""
-        directory, base = os.path.split(home)
+        directory, base = os.path.split(live_path)
         self.rechecked.add(directory)
         listings = [self._listings.refreshed(archive) for archive in self._archives.of(self._listings.refreshed(directory).path)]
         paths = (os.path.join(one.path, name) for one in listings for name in (*one.rotated().get(base, ()), base))
-        files = (regular(path) for path in paths if path != home and not self._globs.match(path))
+        files = (regular(path) for path in paths if path != live_path and not self._globs.match(path))
         return max((file.mtime_ns for file in files if file and file.id not in self._table.by_id), default=0)

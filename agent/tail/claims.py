@@ -47,18 +47,18 @@ class _Lost:
     """The lost contents, by what a file may show of them: with many files, not each can be compared with each."""
 
     def __init__(self, contents: Iterable[Content]) -> None:
-        self._by_home: dict[str, list[Content]] = defaultdict(list)
+        self._by_live_path: dict[str, list[Content]] = defaultdict(list)
         self._by_inode: dict[int, list[Content]] = defaultdict(list)
         self._by_head: dict[Digest, list[Content]] = defaultdict(list)
         for content in contents:
-            self._by_home[content.home].append(content)
+            self._by_live_path[content.live_path].append(content)
             self._by_inode[content.place.inode].append(content)
             if content.head.length == HEAD:
                 self._by_head[content.head].append(content)
 
-    def of(self, candidate: FileCandidate, homes: Iterable[str], head: bytes) -> Iterable[Content]:
-        """What a file may hold: by place and name, by inode, or, if a glob asks for it, by the first bytes."""
-        found = [content for home in homes for content in self._by_home.get(home, ())]
+    def of(self, candidate: FileCandidate, live_paths: Iterable[str], head: bytes) -> Iterable[Content]:
+        """The contents that a file may hold: by place and name, by inode, or, if a glob asks for it, by the first bytes."""
+        found = [content for live_path in live_paths for content in self._by_live_path.get(live_path, ())]
         found += self._by_inode.get(candidate.found.inode, ())
         if candidate.included and len(head) == HEAD:
             found += self._by_head.get(Digest.of(head), ())
@@ -87,14 +87,14 @@ class Claims:
     def of(self, candidate: FileCandidate, order: int) -> list[Claim]:
         """The lost contents that a file may hold, and those that it may not although it begins with what was read of them."""
         claims = []
-        homes = self._homes(candidate.found.path)
+        live_paths = self._live_paths(candidate.found.path)
         with closing(self._pool.open(candidate.place)) as reader:
             end = end_of(reader, candidate.found.size)
             generation = inode_generation(reader.fd)
-            for content in self._lost.of(candidate, homes, reader.read(0, HEAD)):
+            for content in self._lost.of(candidate, live_paths, reader.read(0, HEAD)):
                 if self._may_hold(content, candidate, generation):
                     pair = self._compare(content, candidate, reader, end, generation)
-                    pair = pair._replace(is_rotated=pair.is_rotated and content.home in homes)
+                    pair = pair._replace(is_rotated=pair.is_rotated and content.live_path in live_paths)
                     row = decide(self._with_head(pair, content, candidate))
                     if row.is_same or row.is_ambiguous:
                         claims.append(
@@ -102,8 +102,8 @@ class Claims:
                         )
         return claims
 
-    def _homes(self, path: str) -> list[str]:
-        """The homes of which a path may be a rotated file, and the one that it is."""
+    def _live_paths(self, path: str) -> list[str]:
+        """The live paths of which a path may be a rotated file, and the one that it is."""
         directory, name = os.path.split(path)
         bases = dict.fromkeys((name, without_gzip(name), *possible_bases(name)))
         return [os.path.join(served, base) for served in self._archives.served(directory) for base in bases]
@@ -113,7 +113,7 @@ class Claims:
         if (content, candidate.found.id) in self._mistaken:
             return False
         is_same_inode = candidate.found.id == content.place.id and content.place.generation in (0, generation)
-        return content.cause is Cause.REMOVED or not is_same_inode  # what a file holds after it was emptied is no copy of what it held
+        return content.cause is Cause.REMOVED or not is_same_inode  # a file that was emptied does not hold a copy of its earlier content
 
     def _compare(self, content: Content, candidate: FileCandidate, reader: ContentReader, end: int | None, generation: int) -> Pair:
         path, file = candidate.found.path, candidate.found
@@ -123,14 +123,14 @@ class Claims:
             content.offset,
             is_equal=self._is_equal(content, reader, end),
             is_shorter=is_shorter,
-            is_rotated=path != content.home and has_rotated_name(content.home, path) and not is_same_inode,
-            is_live=path == content.home,
+            is_rotated=path != content.live_path and has_rotated_name(content.live_path, path) and not is_same_inode,
+            is_live=path == content.live_path,
             is_included=candidate.included and not is_same_inode,
             is_back=content.cause is Cause.REMOVED and _is_back(content, candidate, generation),
             is_emptied=is_shorter and end is not None and _is_just_emptied(content, end),
             is_older=file.mtime_ns <= content.read_mtime_ns,
             is_gone=content.cause is not Cause.TRUNCATED,
-            has_ended=content.cause is not Cause.TRUNCATED and content.place.path != content.home and content.size <= content.offset,
+            has_ended=content.cause is not Cause.TRUNCATED and content.place.path != content.live_path and content.size <= content.offset,
             may_be_unread=may_be_unread(content.place, content.size, content.mtime_ns, candidate),
         )
 
@@ -154,7 +154,7 @@ class Claims:
 
 
 def _is_back(content: Content, candidate: FileCandidate, generation: int) -> bool:
-    """Whether a file that was gone is there again: moved away and back, or mounted anew under another device number."""
+    """Whether a file that was gone is there again: moved away and back, or mounted again under another device number."""
     if candidate.found.inode != content.place.inode:
         return False
     return candidate.found.device != content.place.device or is_same_file(content.place, candidate.found.path, generation)
@@ -164,11 +164,11 @@ def _is_just_emptied(content: Content, end: int) -> bool:
     """Whether a file was emptied in its place just now, so that a copy which ends a little before what was read may be its."""
     if content.cause is not Cause.TRUNCATED or not content.is_uncounted or content.offset - end > COMPARED:
         return False
-    return is_at(content.home, content)
+    return is_at(content.live_path, content)
 
 
 def _may_be_compressed(content: Content, reader: GzipReader) -> bool:
-    """Whether a compressed file may hold what was read: where the offset is far, or the compression goes on, the rest is compared later."""
+    """Whether a compressed file may hold what was read: where the offset is far, or the compression continues, the rest is compared later."""
     if not content.has_head(reader):
         return False
     return content.offset > NEAR or content.is_continued_by(reader) or not (reader.read(content.offset, 1) or reader.finished())

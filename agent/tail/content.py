@@ -36,39 +36,19 @@ class Content(LineReader):
     """A content and its reading. `offset` is behind the last line taken; what was stored may be before it (an open record)."""
 
     __slots__ = (
-        "_marker",
-        "_proven",
-        "_read_status",
-        "active_at",
-        "born",
-        "cause",
-        "deferrals",
-        "drained",
-        "failures",
-        "head",
-        "home",
-        "is_uncounted",
-        "key",
-        "left_at",
-        "left_size",
-        "mtime_ns",
-        "name",
-        "place",
-        "retry_at",
-        "saved",
-        "serial",
-        "size",
-        "state",
+        "_marker", "_proven", "_read_status", "active_at", "born", "cause", "deferrals", "drained", "failures", "head",
+        "is_uncounted", "key", "left_at", "left_size", "live_path", "mtime_ns", "name", "place", "retry_at", "saved", "serial",
+        "size", "state",
     )  # fmt: skip
 
-    def __init__(self, key: str, name: str, home: str, place: FilePlace, *, serial: int, saved: Position | None = None) -> None:
+    def __init__(self, key: str, name: str, live_path: str, place: FilePlace, *, serial: int, saved: Position | None = None) -> None:
         self.key = key
         self.serial = self.born = serial
         """`born` is its first serial in this life: it is known for as long as this says, also if it was put behind others."""
         self.name = name
         """The path it was found under."""
-        self.home = name if home == name else home  # one string, not three equal ones: there may be many files
-        """The real path where a successor is to be expected: that of the live file, also for what was rotated away from there."""
+        self.live_path = name if live_path == name else live_path  # one string, not three equal ones: there may be many files
+        """The real path where a successor is expected: that of the live file, also for what was rotated away from there."""
         self.place = place = place._replace(path=name) if place.path == name else place
         self.saved = saved or Position(name, place, 0)
         """The last position given out."""
@@ -92,7 +72,7 @@ class Content(LineReader):
         self.deferrals = 0
         """How often its first read was put off."""
         self.head, self._marker = self.saved.head, self.saved.marker
-        """What must be found again at `offset` before reading on."""
+        """The bytes that must be found again before reading continues: the first ones, and those before the offset."""
         self._read_status = self.size, self.mtime_ns
         """Size and time of the file when it was read last: whatever is newer was not read."""
         self._proven = place
@@ -112,7 +92,7 @@ class Content(LineReader):
     @property
     def is_rotated(self) -> bool:
         """Whether its file is not the live one (any more)."""
-        return self.state is not ContentState.PLACED or self.place.path != self.home
+        return self.state is not ContentState.PLACED or self.place.path != self.live_path
 
     def lag(self) -> int:
         """Bytes known and not read yet."""
@@ -126,7 +106,7 @@ class Content(LineReader):
 
     def verify(self, reader: ContentReader) -> None:
         """Compare the file with what was read before; ContentChangedError if it does not continue it."""
-        self._look_at_encoding(reader)
+        self._detect_encoding(reader)
         if not self.is_continued_by(reader):
             raise ContentChangedError(Cause.TRUNCATED)
         self._tail = reader.read(max(0, self.offset - MARKER), min(MARKER, self.offset))
@@ -166,7 +146,7 @@ class Content(LineReader):
         if self._tail and self.offset:
             self.head, self._marker = self.saved.head, Digest.of(self._tail)
             self._tail = None
-        self.look_again()
+        self.forget_ahead()
 
     def go_back(self) -> None:
         """The place that was taken for this content's is not: it was last where it was read last."""
@@ -181,7 +161,7 @@ class Content(LineReader):
         return piece
 
     def note_read(self) -> None:
-        """What is there now is read, or about to be."""
+        """Remember the file's present size and time as those of the last read."""
         self._read_status = self.size, self.mtime_ns
 
     def note_time(self, mtime_ns: int) -> None:

@@ -37,11 +37,11 @@ class CommonHeads:
         self._table = table
         self._pool = pool
         self.candidates: Sequence[FileCandidate] = ()
-        """Files that no known content lies in, in this look."""
+        """Files that no known content lies in, in this scan."""
 
-    def relatives(self, home: str, *, plain: bool = False) -> list[Content]:
-        """The newest contents of a home, newest first; `plain`: only those that are not compressed."""
-        there = (one for one in reversed(self._table.by_home.get(home, ())) if one.state is not ContentState.LOST)
+    def relatives(self, live_path: str, *, plain: bool = False) -> list[Content]:
+        """The newest contents of a live path, newest first; `plain`: only those that are not compressed."""
+        there = (one for one in reversed(self._table.by_live_path.get(live_path, ())) if one.state is not ContentState.LOST)
         return list(islice((one for one in there if not (plain and one.place.gzip)), _RELATIVES))
 
     def is_head_of(self, content: Content, candidate: FileCandidate, file: ContentReader) -> bool | None:
@@ -77,8 +77,8 @@ class CommonHeads:
     def _ask(self, content: Content | None, candidate: FileCandidate, ask: Callable[[ContentReader], bool | None]) -> bool | None:
         """Ask other files of the same log, which answer yes, no or nothing (None); one yes is enough."""
         answer = None
-        known = [one.place for one in self.relatives(candidate.home) if one is not content]
-        new = (one for one in self.candidates if one.home == candidate.home and one.found.id not in self._table.by_id)
+        known = [one.place for one in self.relatives(candidate.live_path) if one is not content]
+        new = (one for one in self.candidates if one.live_path == candidate.live_path and one.found.id not in self._table.by_id)
         others = [one.place for one in new if one.found.id != candidate.found.id]
         for place in (*known, *others[-_RELATIVES:]):
             try:
@@ -93,7 +93,7 @@ class CommonHeads:
 
 
 def _differs(reader: ContentReader) -> bool | None:
-    """The answer of a file that begins in another way than what is asked about: no; one that is empty tells nothing."""
+    """The answer of a file that begins with other bytes: no; None if it is empty."""
     return False if reader.read(0, 1) else None
 
 
@@ -118,11 +118,11 @@ class Copies:
         return False
 
     def copied_from(self, candidate: FileCandidate) -> int:
-        """How much of a file was read already, because it is the copy of a content that still is there: 0 if it is none.
+        """Bytes of a file that were read already, because it is the copy of a content that still exists: 0 if it is not.
 
         A copy that has more than what was read yet is not ready: -1.
         """
-        for content in self._heads.relatives(candidate.home, plain=True):
+        for content in self._heads.relatives(candidate.live_path, plain=True):
             if self._may_copy(content, candidate):
                 with closing(self._pool.open(candidate.place)) as copy:
                     size = end_of(copy, candidate.found.size)
@@ -147,7 +147,7 @@ class Copies:
         return content.offset > HEAD
 
     def _known_of(self, content: Content, candidate: FileCandidate, copy: ContentReader, size: int | None) -> int:
-        """How much of a copy was read already: 0 if it is none, -1 if it can't be said yet."""
+        """Bytes of a copy that were read already: 0 if it is not a copy, -1 if that is unknown yet."""
         least = content.left_size if candidate.is_live else HEAD + 1
         if size is None or size < max(least, 1):
             return 0
@@ -169,12 +169,14 @@ class Copies:
         return -1 if size <= whole else 0
 
     def is_copy_of_new(self, candidate: FileCandidate) -> bool:
-        """Whether a file is the beginning of another one that is not known either: that one is to be read first."""
+        """Whether a file is the beginning of another one that is not known either: that one must be read first."""
         with closing(self._pool.open(candidate.place)) as copy:
             size = end_of(copy)
             if size is None or size <= HEAD:
                 return False
-            return any(self._is_copy_of(candidate, copy, size, other) for other in self._heads.candidates if other.home == candidate.home)
+            return any(
+                self._is_copy_of(candidate, copy, size, other) for other in self._heads.candidates if other.live_path == candidate.live_path
+            )
 
     def _is_copy_of(self, candidate: FileCandidate, copy: ContentReader, size: int, other: FileCandidate) -> bool:
         if other is candidate or other.found.id in self._table.by_id:

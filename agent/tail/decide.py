@@ -5,8 +5,8 @@ What the usual rotations leave behind, and how a content is found again:
     rename, create        the inode has a new name                                 → followed by inode
     copy, truncate        the inode has other content; a new file has the old one  → found by content
     rename, compress      the inode is gone; a new .gz has its content             → found by content
-    write anew, rename    the inode is gone; a new file of its name begins with it → found by content
-    remove, create        the inode is gone, or used anew                          → nothing: the content is gone
+    write again, rename    the inode is gone; a new file of its name begins with it → found by content
+    remove, create        the inode is gone, or used again                          → nothing: the content is gone
 
 `decide` is the one rule for what is found by content. A content is known by what was read of it: its head, and the bytes before the
 offset. Contents of one log may begin alike (a header, a banner), so what was read proves something only where it is more than such a
@@ -57,8 +57,8 @@ class FileCandidate(NamedTuple):
     found: FileStatus
     name: str
     """The path it was found under, by a glob or beside a known file."""
-    home: str
-    """Where a successor of it is to be expected."""
+    live_path: str
+    """Where a successor of it is expected."""
     included: bool
     """Whether a glob asks for it; else it only matters if it continues something known."""
     may_begin: bool = True
@@ -66,8 +66,8 @@ class FileCandidate(NamedTuple):
 
     @property
     def is_live(self) -> bool:
-        """Whether it lies where the live file is to be expected."""
-        return self.found.path == self.home
+        """Whether it lies where the live file is expected."""
+        return self.found.path == self.live_path
 
     @property
     def place(self) -> FilePlace:
@@ -112,7 +112,7 @@ class Pair(NamedTuple):
     read: int
     """Bytes of the content that were read."""
     is_equal: bool = False
-    """What is remembered of these bytes is in the file, as far as that goes."""
+    """The remembered part of these bytes is in the file, as far as the file goes."""
     is_shorter: bool = False
     """The file ends before them."""
     is_head: bool = False
@@ -197,10 +197,10 @@ def may_be_unread(place: FilePlace, size: int, mtime_ns: int, candidate: FileCan
     return not place.gzip and candidate.found.mtime_ns >= mtime_ns and (candidate.gzip or candidate.found.size >= size)
 
 
-def has_rotated_name(home: str, path: str) -> bool:
-    """Whether a path is what a rotation makes of a home: another name beside it; in another directory it may keep its name."""
-    base, name = os.path.basename(home), os.path.basename(path)
-    return is_rotated(base, name) or (path != home and without_gzip(name) == base)
+def has_rotated_name(live_path: str, path: str) -> bool:
+    """Whether a path is what a rotation makes of a live path: another name beside it; in another directory it may keep its name."""
+    base, name = os.path.basename(live_path), os.path.basename(path)
+    return is_rotated(base, name) or (path != live_path and without_gzip(name) == base)
 
 
 def by_age(candidate: FileCandidate) -> tuple[object, ...]:

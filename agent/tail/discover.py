@@ -1,7 +1,7 @@
-"""Which directories and names there are. Thin I/O: a directory is read again only when its time stamp says so.
+"""The directories and their names. Thin I/O: a directory is read again only when its time stamp has changed.
 
 Directories change in place while they are read, and two changes within one tick of the clock leave the same time stamp. So a directory is
-read again until the tick of its last change is over: only then does an unchanged time stamp mean unchanged content.
+read again until the tick of its last change has passed: only then does an unchanged time stamp mean unchanged content.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class Listing:
         self.links: list[str] = []
         """Paths of the symbolic links."""
         self.error: OSError | None = None
-        """Why it could not be read; what was known of it is kept then, for nothing says that it is gone."""
+        """Why it could not be read; its entries are kept then, for they may still be there."""
         self._stamp: tuple[int, int, int] | None = None
         self._stamped_at = 0.0
         """When this time stamp was seen first."""
         self._is_confirmed = False
         """The directory was read once more under the same time stamp."""
         self._is_settled = False
-        """It was so when the tick of its last change was over."""
+        """It was, after the tick of its last change had passed."""
         self._rotated: dict[str, list[str]] | None = None
 
     def refresh(self) -> bool:
@@ -156,7 +156,7 @@ class Globs:
 
 
 class Survey(NamedTuple):
-    """The result of a look for a glob's files."""
+    """The number of a glob's files, and those that can't be read."""
 
     found: int
     """Names that it asks for."""
@@ -181,26 +181,26 @@ def survey(include: str, exclude: Sequence[str]) -> Survey:
 
 
 class Listings:
-    """All directories that are looked at, each read at most once per look."""
+    """All directories that are scanned, each read at most once per scan."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._known: dict[str, Listing] = {}
-        self._looked: set[str] = set()
+        self._listed: set[str] = set()
         self.changed: set[str] = set()
-        """Paths of the directories whose entries changed in this look."""
+        """Paths of the directories whose entries changed in this scan."""
 
     def begin(self) -> None:
-        """Begin a new look: what was not looked at in the last one is forgotten."""
-        self._known = {path: listing for path, listing in self._known.items() if path in self._looked}
-        self._looked = set()
+        """Begin a scan: directories that were not in the last one are forgotten."""
+        self._known = {path: listing for path, listing in self._known.items() if path in self._listed}
+        self._listed = set()
         self.changed = set()
 
     def refreshed(self, path: str) -> Listing:
         """The directory as it is now."""
         listing = self.get(path)
-        if path not in self._looked:
-            self._looked.add(path)
+        if path not in self._listed:
+            self._listed.add(path)
             if listing.refresh():
                 self.changed.add(path)
         return listing

@@ -42,7 +42,7 @@ class Oversized(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What one read gave."""
+    """The result of one read."""
 
     lines: list[tuple[int, bytes]]
     """(offset, line without its end)."""
@@ -84,22 +84,22 @@ class LineReader:
 
     def __init__(self, offset: int, *, mid_line: bool, more: bool) -> None:
         self.offset = offset
-        """Bytes taken: behind the end of a line, but for `mid_line`."""
+        """Bytes taken: behind the end of a line, except `mid_line`."""
         self.mid_line = mid_line
         """The offset is inside a line whose beginning was given out already."""
         self.more = more
         """Whether a read may give something."""
         self.seen = offset
-        """Bytes looked at, so also those of a line without an end."""
+        """Bytes inspected, those of a line without an end included."""
         self._tail: bytes | None = None if offset else b""
         """The bytes before the offset; None = not compared with the file yet."""
         self._start = b""
         """The content's first bytes, at most `HEAD`, if it was read from its beginning: so a shorter copy can be recognized."""
         self._encoding: TextEncoding | None = None
-        """None: not looked at yet."""
+        """None: not detected yet."""
         self._long: _LongLine | None = None
         self._hole: int | None = None
-        """Where a hole goes on that is being skipped."""
+        """Where a hole continues that is being skipped."""
 
     @property
     def is_verified(self) -> bool:
@@ -111,7 +111,7 @@ class LineReader:
         """Whether a line without an end was seen."""
         return self.seen > self.offset and self._hole is None
 
-    def look_again(self) -> None:
+    def forget_ahead(self) -> None:
         """Forget what was seen behind the offset."""
         self._long, self._hole, self.seen = None, None, self.offset
 
@@ -132,7 +132,7 @@ class LineReader:
         """
         if self._long:
             return self._read_long(reader, self._long)
-        encoding = self._look_at_encoding(reader)
+        encoding = self._detect_encoding(reader)
         if self.offset % encoding.unit:
             self.start_at(self.offset + encoding.unit - self.offset % encoding.unit, reader)
         data = self._fetch(reader, room)
@@ -146,7 +146,7 @@ class LineReader:
         self.more = self.more or data.find(b"\n", found.consumed) >= 0
         return self._take(found.lines, data[: found.consumed], found.gaps)
 
-    def _look_at_encoding(self, reader: ContentReader) -> TextEncoding:
+    def _detect_encoding(self, reader: ContentReader) -> TextEncoding:
         """The content's encoding; it does not change."""
         if self._encoding is None:
             start = reader.read(0, 4)

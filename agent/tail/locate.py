@@ -1,6 +1,6 @@
-"""Where known contents are after names changed: by inode, in their own directory and in all others that are looked at.
+"""Finding known contents after names changed: by inode, in their own directory and in all others that are scanned.
 
-Words used here and beside it: the *home* of a content is the path of the live file that it was written to. A home is *undecided* in a look
+Words used here and beside it: the *live path* of a content is the path of the live file that it was written to. A live path is *undecided* in a scan
 that found something there or beside it which may yet come first; nothing of it is read then, for a bounded time. *Rechecked* are directories
 that are looked at again although nothing changes in them, because what a file there is was not clear yet.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from agent.tail.table import ContentTable
 
 _PATIENT: Final = 10.0
-"""Seconds after which a home is read although each look finds another thing there that is not clear: rather in disorder than too late."""
+"""Seconds after which a live path is read although each scan finds another thing there that is not clear: rather in disorder than too late."""
 _MISSING: Final = 10.0
 """Seconds after which a file is taken for removed, in a directory that changes so fast that no reading of it is certain."""
 
@@ -45,41 +45,43 @@ def is_at(path: str, content: Content) -> bool:
 def may_be(content: Content, path: str, generation: int) -> bool:
     """Whether an inode is the same file still. Of what nothing was read, only its generation or a rotated name can tell."""
     is_told = content.offset or (content.place.generation and generation)
-    return is_same_file(content.place, path, generation) and bool(is_told or path == content.home or has_rotated_name(content.home, path))
+    return is_same_file(content.place, path, generation) and bool(
+        is_told or path == content.live_path or has_rotated_name(content.live_path, path)
+    )
 
 
 class Undecided:
-    """What is not clear yet beside each home, and since when."""
+    """Files at or beside each live path that are not identified yet, and since when."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self._before: dict[str, dict[object, float]] = {}
         self._since: dict[str, dict[object, float]] = {}
-        self._homes: dict[str, float] = {}
-        """Homes at which no look found everything clear, and since when."""
+        self._live_paths: dict[str, float] = {}
+        """Live paths at which no scan found everything clear, and since when."""
 
-    def __contains__(self, home: str) -> bool:
-        return home in self._since
+    def __contains__(self, live_path: str) -> bool:
+        return live_path in self._since
 
     def begin(self, directories: Iterable[str], now: float) -> None:
-        """Begin a look at directories: what was not clear in them is asked anew."""
+        """Begin a scan of directories: the files in them are identified again."""
         self.now, self._before = now, self._since
-        self._since = {home: what for home, what in self._since.items() if os.path.dirname(home) not in directories}
+        self._since = {live_path: what for live_path, what in self._since.items() if os.path.dirname(live_path) not in directories}
 
-    def add(self, home: str, what: object) -> None:
-        """Take no decision at a home before the next look: what comes first may be what is not clear yet."""
-        since = self._before.get(home, {}).get(what, self.now)
-        self._since.setdefault(home, {})[what] = since
+    def add(self, live_path: str, what: object) -> None:
+        """Take no decision at a live path before the next scan: what comes first may be what is not clear yet."""
+        since = self._before.get(live_path, {}).get(what, self.now)
+        self._since.setdefault(live_path, {})[what] = since
 
     def end(self) -> None:
-        """The look is over."""
-        self._homes = {home: self._homes.get(home, self.now) for home in self._since}
+        """End the scan."""
+        self._live_paths = {live_path: self._live_paths.get(live_path, self.now) for live_path in self._since}
 
-    def blocks(self, home: str) -> bool:
-        """Whether to read nothing of a home, because it is not clear what comes first: but for no file for long."""
-        if self.now - self._homes.get(home, self.now) >= _PATIENT:
+    def blocks(self, live_path: str) -> bool:
+        """Whether to read nothing of a live path, because it is not clear what comes first: except no file for long."""
+        if self.now - self._live_paths.get(live_path, self.now) >= _PATIENT:
             return False
-        return any(self.now - since < RESTLESS for since in self._since.get(home, {}).values())
+        return any(self.now - since < RESTLESS for since in self._since.get(live_path, {}).values())
 
 
 class Locator:
@@ -119,7 +121,7 @@ class Locator:
         own = os.path.dirname(content.place.path)
         if self._names is None:
             self._names = self._listings.names()
-        for archive in self._archives.of(os.path.dirname(content.home)):
+        for archive in self._archives.of(os.path.dirname(content.live_path)):
             listing = self._listings.get(archive)
             if archive != own and listing.refresh():
                 self._names.update(listing.names())
@@ -128,7 +130,7 @@ class Locator:
         return path if os.path.dirname(path) != own else ""
 
     def begin(self) -> None:
-        """Begin a look."""
+        """Begin a scan."""
         self._names = None
 
     def is_missing(self, content: Content) -> bool:
@@ -136,11 +138,11 @@ class Locator:
         return content in self._missing
 
     def forget_missing(self) -> None:
-        """What is not known any more is not missing."""
+        """Forget missing contents that are not known any more."""
         self._missing = {content: since for content, since in self._missing.items() if content.key in self._table.contents}
 
     def _is_used_anew(self, content: Content) -> bool:
-        """Whether a compressed file was replaced by another with the same name and inode while nobody looked."""
+        """Whether a compressed file was replaced by another with the same name and inode while no agent ran."""
         if not content.place.gzip or content.is_verified or not content.place.generation or content.state is not ContentState.PLACED:
             return False
         try:
@@ -150,9 +152,9 @@ class Locator:
             return False
 
     def _is_on_its_way(self, content: Content, listing: Listing, path: str) -> bool:
-        """Whether names change faster than we look: then a file that is listed, but not there any more, or is not listed, may be anywhere.
+        """Whether names change faster than they are listed: then a file that is listed, but not there any more, or is not listed, may be anywhere.
 
-        Until it is found nothing is read of its home, though not for long: what comes next could be read before it. One that is listed
+        Until it is found nothing is read of its live path, though not for long: what comes next could be read before it. One that is listed
         is found sooner or later; one that is not is taken for removed when it was missing for long.
         """
         now = self._undecided.now
@@ -161,7 +163,7 @@ class Locator:
         if is_gone or (path and is_at(path, content)):
             self._missing.pop(content)
             return False
-        self._undecided.add(content.home, content)
+        self._undecided.add(content.live_path, content)
         self.rechecked.add(listing.path)
         return True
 
@@ -184,7 +186,7 @@ class Locator:
             return Cause.REMOVED
         held = self._pool.peek(content)
         try:
-            if held is not None:  # then the inode cannot have been used anew
+            if held is not None:  # then the inode cannot have been used again
                 content.check(held)
                 return Cause.NONE
             with closing(self._pool.open(content.place._replace(path=path))) as reader:
@@ -204,10 +206,10 @@ class Locator:
         self._table.lose(content, cause, self._undecided.now)
         self._pool.release(content)
 
-    def test(self, homes: Iterable[str]) -> None:
+    def test(self, live_paths: Iterable[str]) -> None:
         """Where something new lies beside a live file, see whether that still is what it was: the new one may be its copy."""
-        for home in homes:
-            for content in list(self._table.by_home[home]):
+        for live_path in live_paths:
+            for content in list(self._table.by_live_path[live_path]):
                 if content.state is not ContentState.LOST and not content.place.gzip:
                     self._test_one(content)
 
@@ -218,4 +220,4 @@ class Locator:
             content.disbelieve()
             self.lose(content, error.cause)
         except OSError:
-            return  # told, and tried again, when it is to be read
+            return  # its next read reports it

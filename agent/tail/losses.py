@@ -22,9 +22,9 @@ class Losses:
         self._table = table
 
     def count_new(self, may_be_found: Callable[[str], bool]) -> None:
-        """Count what newly lost contents had, but for homes at which something waits that may yet have it."""
+        """Count what newly lost contents had, except live paths at which something waits that may yet have it."""
         for content in self._table.lost:
-            if content.is_uncounted and not may_be_found(content.home):
+            if content.is_uncounted and not may_be_found(content.live_path):
                 self._count(content)
 
     def forget(self, content: Content) -> None:
@@ -41,7 +41,7 @@ class Losses:
 
     def _count(self, content: Content) -> None:
         content.is_uncounted = False
-        if not content.active_at and content.place.path == content.home:  # not seen since an earlier agent: it may have grown
+        if not content.active_at and content.place.path == content.live_path:  # not seen since an earlier agent: it may have grown
             self._table.notices.append(FileNotice("vanished", content.place.path))
         self._add(content, 0 if content.place.gzip else bytes_missed(content.size, content.offset))
 

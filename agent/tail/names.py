@@ -1,4 +1,4 @@
-"""What a file's name says: which globs it matches, which file it was rotated from, how it is shown. Pure.
+"""Names of files: which globs they match, which file they were rotated from, how they are shown. Pure.
 
 Paths are `str` with surrogate escapes (PEP 383), so that every byte sequence the kernel allows survives.
 """
@@ -37,7 +37,7 @@ _NUMBER: Final = re.compile(r"\.(\d{1,6})$")
 def compile_glob(pattern: str) -> re.Pattern[str]:
     """Translate a glob over whole paths: `*` and `?` stay within a name, `**` crosses directories, `[…]` is a class.
 
-    As in a shell, a wildcard at the beginning of a name does not match a leading dot; `[[:digit:]]` and its like are those of ASCII.
+    As in a shell, a wildcard at the beginning of a name does not match a leading dot; classes such as `[[:digit:]]` are those of ASCII.
     ValueError: a class that can't be meant so.
     """
     parts = pattern.split("/")

@@ -29,8 +29,8 @@ class NewContents:
 
     def begin(self, candidate: FileCandidate, *, from_end: bool) -> None:
         """Read a file from its beginning; `from_end`: from its present end."""
-        if candidate.home not in self._table.by_home:
-            self._table.raise_horizon(candidate.home, self._candidates.newest_beside(candidate.home))
+        if candidate.live_path not in self._table.by_live_path:
+            self._table.raise_horizon(candidate.live_path, self._candidates.newest_beside(candidate.live_path))
         content = self.add(candidate)
         if not candidate.is_live:
             self._put_younger_last(content)
@@ -39,7 +39,7 @@ class NewContents:
 
     def add(self, candidate: FileCandidate) -> Content:
         """Enter a content at offset 0 into the table."""
-        content = self._table.add(candidate.name, candidate.home, self._place_of(candidate), self.now)
+        content = self._table.add(candidate.name, candidate.live_path, self._place_of(candidate), self.now)
         content.size, content.mtime_ns = candidate.found.size, candidate.found.mtime_ns
         content.note_read()
         return content
@@ -54,10 +54,10 @@ class NewContents:
             return place
 
     def _put_younger_last(self, new: Content) -> None:
-        """What was written before a rotation comes first, also where what came later was known before: as long as nothing of that was read."""
-        unread = [one for one in self._table.by_home[new.home] if one is not new and not one.offset]
+        """Put younger contents of which nothing was read behind this one: lines come in the order in which they were written."""
+        unread = [one for one in self._table.by_live_path[new.live_path] if one is not new and not one.offset]
         for content in unread:
-            was_live = content.place.path == new.home
+            was_live = content.place.path == new.live_path
             if (was_live and content.state is ContentState.PLACED) or (content.mtime_ns, was_live) > (new.mtime_ns, False):
                 self._table.put_last(content)
 

@@ -20,7 +20,7 @@ class NotRegularError(OSError):
 
 
 class FileStatus(NamedTuple):
-    """What `stat` says of a file, as far as we need it."""
+    """The part of a file's status that following needs."""
 
     path: str
     device: int
@@ -81,7 +81,7 @@ def is_within(path: str, roots: tuple[str, ...]) -> bool:
 
 
 def may_follow(link_owner: int, target_owner: int) -> bool:
-    """Whether a link out of the allowed directories may be followed: only if whoever made it could read the target anyhow.
+    """Whether a link out of the allowed directories may be followed: only if the link's owner could read the target anyway.
 
     The rule of the kernel's `fs.protected_symlinks`: root's links (kubelet makes such) and links to one's own files.
     """

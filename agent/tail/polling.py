@@ -1,6 +1,6 @@
 """Asking for each file's size and time whether there is something to read. Thin I/O.
 
-Files that were silent for long are asked in turn, a few per look, so that ten thousand of them cost no more than a few hundred.
+Files that were silent for long are asked in turn, a few per scan, so that ten thousand of them cost no more than a few hundred.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SILENT: Final = 30.0
 """Seconds without growth after which a file is polled in turn with the others that are silent."""
 TURN: Final = 250
-"""Silent files polled per look."""
+"""Silent files polled per scan."""
 _BACKOFF: Final = Backoff(first=0.5, longest=30.0)
 
 
@@ -48,7 +48,7 @@ class Poller:
         self.ready: deque[Content] = deque()
         self._queued: set[Content] = set()
         self.changed: set[str] = set()
-        """Directories in which a file is not what it was: they are to be looked at."""
+        """Directories in which a file is not what it was: they must be looked at."""
         self.now = 0.0
 
     def poll(self) -> None:
@@ -125,11 +125,11 @@ class Poller:
         content.more = content.more or changed or (not content.drained if content.place.gzip else status.size > content.seen)
         content.drained = content.drained and not changed
         if not content.place.gzip and status.size < content.seen:
-            content.look_again()
+            content.forget_ahead()
         content.size, content.mtime_ns = status.size, status.mtime_ns
 
     def _why_shorter(self, content: Content) -> Cause:
-        """Whether a file was truncated, or its inode used anew: then no copy of it was made."""
+        """Whether a file was truncated, or its inode used again: then no copy of it was made."""
         try:
             self.pool.get(content)
         except ContentChangedError as error:
@@ -142,7 +142,7 @@ class Poller:
 
     def lose(self, content: Content, cause: Cause) -> None:
         """A file does not hold the content any more."""
-        self.changed.add(os.path.dirname(content.home))
+        self.changed.add(os.path.dirname(content.live_path))
         self.changed.add(os.path.dirname(content.place.path))
         self.succession.lose(content, cause)
 

@@ -34,7 +34,7 @@ class Pool:
         return self._open.get(content)
 
     def get(self, content: Content) -> ContentReader:
-        """The content's reader. OSError, or ContentChangedError if the inode was used anew."""
+        """The content's reader. OSError, or ContentChangedError if the inode was used again."""
         reader = self._open.get(content)
         if reader is None:
             self._make_room(self._most - 1)

@@ -2,7 +2,7 @@
 
 A file is known by device, inode and the inode's generation, and its content by two digests: of its first bytes (as many as were
 read, up to 1024) and of the last ones before the offset (up to 256). So a rename, a copy and a compressed copy are found again, and a
-truncated file that has grown past the offset, or an inode used anew, is not mistaken for what was read.
+truncated file that has grown past the offset, or an inode used again, is not mistaken for what was read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LAYOUT: Final = struct.Struct("<BBQQQQQqHH16s16sHH")
 
 
 class PositionError(ValueError):
-    """Stored bytes that are no position of ours: to be told, never to be taken for "not read yet"."""
+    """Stored bytes are not a valid position: that is reported, and never taken for "not read yet"."""
 
 
 class Cause(StrEnum):
@@ -34,7 +34,7 @@ class Cause(StrEnum):
     TRUNCATED = "truncated"
     """The file is still there, with something else in it."""
     REPLACED = "replaced"
-    """The inode was used anew: the file had been removed."""
+    """The inode was used again: the file had been removed."""
     REMOVED = "removed"
 
 
@@ -67,12 +67,12 @@ class FilePlace(NamedTuple):
     device: int
     inode: int
     generation: int = 0
-    """The inode's own (ext4, xfs, btrfs): it changes when the number is used anew. 0 = the file system tells none."""
+    """The inode's own (ext4, xfs, btrfs): it changes when the number is used again. 0 = the file system tells none."""
     gzip: bool = False
 
     @property
     def id(self) -> tuple[int, int]:
-        """What is the same for all names of the file."""
+        """Device and inode: the same for all names of the file."""
         return self.device, self.inode
 
 
@@ -110,19 +110,19 @@ class Position(NamedTuple):
 
 
 class Horizon(NamedTuple):
-    """Where our time begins at a home: rotated files that were last written until then, and are not known, are not read."""
+    """Where our time begins at a live path: rotated files that were last written until then, and are not known, are not read."""
 
-    home: str
+    live_path: str
     mtime_ns: int
 
     @property
     def key(self) -> str:
         """A name for it that is text, as a path need not be."""
-        return blake2b(fsencode(self.home), digest_size=16).hexdigest()
+        return blake2b(fsencode(self.live_path), digest_size=16).hexdigest()
 
     def encode(self) -> bytes:
         """The bytes for the spool."""
-        return _TIME.pack(self.mtime_ns) + fsencode(self.home)
+        return _TIME.pack(self.mtime_ns) + fsencode(self.live_path)
 
     @classmethod
     def decode(cls, data: bytes) -> Horizon:

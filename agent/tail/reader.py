@@ -1,7 +1,7 @@
 """Reading a content by offset, whether it lies in a plain file or in a gzip one. Thin I/O.
 
 A gzip file is a stream: going forward is cheap, going back starts over. So it is read with a window, and going far forward (to resume
-half-way) is done in steps, lest everybody else waits. A file whose compression is still going on simply ends early for now.
+half-way) is done in steps, so that other files do not wait. A file that is still being compressed ends early for now.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ class GzipReader(ContentReader):
         return self._member
 
     def _salvage(self) -> bytes:
-        """What the step that failed had decoded: the member once more, without what of it was decoded before that step."""
+        """The bytes that the failed step had decoded: the member is decoded once more, without the bytes of earlier steps."""
         begun, at = self._begun
         known = self._start + len(self._buffer) - begun
         if known > _SALVAGED:

@@ -28,7 +28,7 @@ _DEFERRALS: Final = 10
 """Times that a file is looked at again before its first read."""
 
 Read = tuple["Content", "Piece", "ContentReader"]
-"""What was read of which content, and from what."""
+"""The content, the piece of it that was read, and the reader."""
 
 
 class Reading:
@@ -64,7 +64,7 @@ class Reading:
                     yield read
 
     def _must_wait(self, content: Content) -> bool:
-        if self._poller.succession.is_undecided(content.home):
+        if self._poller.succession.is_undecided(content.live_path):
             return True
         return any(other.more and other.state is not ContentState.LOST and not other.failures for other in self._table.earlier(content))
 
@@ -111,7 +111,7 @@ class Reading:
         if content.is_emptied(os.fstat(reader.fd).st_size):
             self._poller.lose(content, Cause.TRUNCATED)
             return True
-        directory = os.path.dirname(content.home)
+        directory = os.path.dirname(content.live_path)
         if content.is_rotated or content.deferrals >= _DEFERRALS or self._listings.get(directory).is_current():
             return False
         content.deferrals += 1

@@ -1,4 +1,4 @@
-"""How files that no known content lies in looked at earlier looks: whether they are at rest, and what was there before them. Pure."""
+"""How files that no known content lies in looked at earlier scans: whether they are at rest, and what was there before them. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Sighting(NamedTuple):
     size: int
     mtime_ns: int
     at_rest: bool
-    """Nothing was written between two looks; or we have waited long enough."""
+    """Nothing was written between two scans; or we have waited long enough."""
 
 
 class Sightings:
@@ -40,9 +40,9 @@ class Sightings:
 
     def add(self, candidates: Sequence[FileCandidate], serial: int) -> None:
         """Remember how these look now; `serial` is that of the next content."""
-        live = {one.home: one.found.mtime_ns for one in candidates if one.is_live}
+        live = {one.live_path: one.found.mtime_ns for one in candidates if one.is_live}
         for one in candidates:
-            live_mtime_ns = live.get(one.home)
+            live_mtime_ns = live.get(one.live_path)
             # what was written after the live file was is younger than that, though both are seen only now
             is_younger = live_mtime_ns is not None and one.found.mtime_ns >= live_mtime_ns
             self._known[one.found.id] = self._seen(one, serial + len(candidates) * is_younger)

@@ -1,7 +1,7 @@
-"""What files are that no known content lies in: the copies and compressed forms of known contents, or new ones.
+"""Identifying files that no known content lies in: copies and compressed forms of known contents, or new contents.
 
 Works on whole directories at once, in this order: known contents by inode (`locate`); contents that still are there by their bytes; lost
-contents by what was read of them, whoever matches furthest first; what is left is new.
+contents by what was read of them, the furthest match first; what is left is new.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Succession:
         self.was_mistaken = self._claims.was_mistaken
         self.is_undecided = self._undecided.blocks
         self._waiting: set[str] = set()
-        """Homes of files that were left for later in this look."""
+        """Live paths of files that were left for later in this scan."""
 
     def run(self, directories: Iterable[str], now: float, *, from_end: bool = False) -> None:
         """Bring everything in these directories up to date."""
@@ -77,31 +77,35 @@ class Succession:
             self._locator.locate(listing)
         directories += self._where_lost_ones_may_be(directories)
         listings = [self._listings.get(directory) for directory in directories]
-        self._locator.test(dict.fromkeys(home for listing in listings for _, home in self._candidates.rotated(listing)))
+        self._locator.test(dict.fromkeys(live_path for listing in listings for _, live_path in self._candidates.rotated(listing)))
         candidates = sorted(self._candidates.find(directories), key=by_age)
-        for home in self._candidates.moving:
-            self._undecided.add(home, home)
+        for live_path in self._candidates.moving:
+            self._undecided.add(live_path, live_path)
         self._settle(candidates, from_end=from_end)
         self._undecided.end()
         self._locator.forget_missing()
 
     def _where_lost_ones_may_be(self, looked_at: list[str]) -> list[str]:
         """Directories to look at besides, because what was lost just now may have been rotated there before."""
-        homes = sorted({os.path.dirname(content.home) for content in self._table.lost if content.is_uncounted})
-        return [path for path in dict.fromkeys(path for home in homes for path in self.archives.of(home)) if path not in looked_at]
+        live_paths = sorted({os.path.dirname(content.live_path) for content in self._table.lost if content.is_uncounted})
+        return [
+            path
+            for path in dict.fromkeys(path for live_path in live_paths for path in self.archives.of(live_path))
+            if path not in looked_at
+        ]
 
     # -- what they are
 
     def _settle(self, candidates: list[FileCandidate], *, from_end: bool) -> None:
         """Give every candidate to the lost content that it continues; what is left is new, a copy, or not asked for."""
         self._sightings.add(candidates, self._table.next_serial)
-        rest = candidates  # what is there at the very first look is passed over at once: after a kill it could not be told from what came since
+        rest = candidates  # what is there at the very first scan is passed over at once: after a kill it could not be distinguished from what came since
         if not from_end:
             rest = [one for one in candidates if not self._attempt(one, self._wait)]
             self._heads.candidates = candidates
             rest = [one for one in rest if not self._attempt(one, self._adopt)]
             rest = self._give_away(rest)
-        self._losses.count_new(lambda home: home in self._undecided or home in self._waiting)
+        self._losses.count_new(lambda live_path: live_path in self._undecided or live_path in self._waiting)
         for candidate in rest:
             if from_end or not self._is_asked_for(candidate) or not self._attempt(candidate, self._is_copy_of_new):
                 self._sightings.forget(candidate)
@@ -110,15 +114,15 @@ class Succession:
     def _wait(self, candidate: FileCandidate) -> bool:
         """Whether to wait for what becomes of a file: it is still being written, or may be the copy of one that is still being read."""
         if not (candidate.is_live or self._sightings[candidate].at_rest):
-            self._undecided.add(candidate.home, candidate.found.id)
-        elif not self._undecided.blocks(candidate.home) and not self._is_copy_of_living(candidate):
+            self._undecided.add(candidate.live_path, candidate.found.id)
+        elif not self._undecided.blocks(candidate.live_path) and not self._is_copy_of_living(candidate):
             return False
         self._recheck(candidate)
         return True
 
     def _is_asked_for(self, candidate: FileCandidate) -> bool:
-        """Whether to read what holds nothing that is known: a glob wants it, or it was the live file for a while when nobody looked."""
-        return candidate.included or (candidate.may_begin and candidate.found.mtime_ns > self._table.horizon(candidate.home))
+        """Whether to read what holds nothing that is known: a glob wants it, or it was the live file for a while when no agent ran."""
+        return candidate.included or (candidate.may_begin and candidate.found.mtime_ns > self._table.horizon(candidate.live_path))
 
     def _judge(self, candidate: FileCandidate, *, from_end: bool) -> None:
         """This is nothing that is known."""
@@ -139,7 +143,7 @@ class Succession:
         try:
             return check(candidate)
         except FileNotFoundError:  # it has another name by now
-            self._undecided.add(candidate.home, candidate.found.id)
+            self._undecided.add(candidate.live_path, candidate.found.id)
             self._recheck(candidate)
             return True
         except OSError as error:
@@ -148,7 +152,7 @@ class Succession:
             return True
 
     def _recheck(self, candidate: FileCandidate) -> None:
-        self._waiting.add(candidate.home)
+        self._waiting.add(candidate.live_path)
         self.rechecked.add(os.path.dirname(candidate.name if candidate.included else candidate.found.path))
 
     # -- contents that are lost
@@ -174,8 +178,8 @@ class Succession:
         return [one for one in left if not (claims and self._attempt(one, self._adopt))]  # the copy of what was found is one, too
 
     def _take(self, claim: Claim, candidate: FileCandidate) -> bool:
-        """Go on with a content in the file that holds it, unless that is ambiguous and not to be; whether that was decided."""
-        if claim.row is Row.CUT_SHORT and claim.content.home in self._undecided:  # what is not clear yet may be the whole of it
+        """Continue a content in the file that holds it, if the decision is so; return whether the file is settled."""
+        if claim.row is Row.CUT_SHORT and claim.content.live_path in self._undecided:  # what is not clear yet may be the whole of it
             self._recheck(candidate)
             return True
         if claim.row.is_ambiguous:
@@ -193,21 +197,21 @@ class Succession:
         self._table.notices.append(FileNotice(event, candidate.found.path))
         if size is not None and size < content.offset:
             content.cut_back(size, reader)
-        if not content.offset:  # what is begun later in this look is put before it or behind it by the time of its last write
+        if not content.offset:  # what is begun later in this scan is put before it or behind it by the time of its last write
             content.size, content.mtime_ns = candidate.found.size, candidate.found.mtime_ns
         self._table.move(content, candidate.place)
 
     # -- contents that are still there
 
     def _is_copy_of_living(self, candidate: FileCandidate) -> bool:
-        """Whether this is (as yet) the copy of a file that is still being read, made by a rotation that goes on.
+        """Whether this is (as yet) the copy of a file that is still being read, made by a rotation that continues.
 
         A copy is made of a live file that was there before; a compressed one also of a rotated file, beside it, or under a later name
         when that is gone.
         """
         seen_since = self._sightings[candidate].since
-        for content in self._table.by_home.get(candidate.home, ()):
-            if content.state is ContentState.LOST or content.place.gzip or candidate.found.path == content.home:
+        for content in self._table.by_live_path.get(candidate.live_path, ()):
+            if content.state is ContentState.LOST or content.place.gzip or candidate.found.path == content.live_path:
                 continue
             is_nameless = content.state is ContentState.HELD or self._locator.is_missing(content)
             is_its_gzip = candidate.gzip and (is_nameless or without_gzip(candidate.found.path) == content.place.path)

@@ -1,4 +1,4 @@
-"""What is known: the contents, by key, by inode and by directory, and what happened to them since it was last told."""
+"""The known contents, by key, by inode and by directory, and their events since the last report."""
 
 from __future__ import annotations
 
@@ -54,56 +54,56 @@ class FileNotice(NamedTuple):
 
 
 class ContentTable:
-    """All contents. Whoever changes one says so here, so that its position is stored with the next batch."""
+    """All contents. A change of one is noted here, so that its position is stored with the next batch."""
 
-    def __init__(self, stored: Mapping[str, bytes], homes: Homes) -> None:
+    def __init__(self, stored: Mapping[str, bytes], live_paths: LivePaths) -> None:
         """Take the stored positions; PositionError if one cannot be read."""
-        self.homes = homes
+        self.live_paths = live_paths
         self.is_first_start = SERIAL not in stored
         self.next_serial = int(stored.get(SERIAL, b"1"))
         self.contents: dict[str, Content] = {}
         self.by_id: dict[tuple[int, int], Content] = {}
         self.in_directory: dict[str, set[Content]] = defaultdict(set)
-        self.by_home: dict[str, list[Content]] = defaultdict(list)
+        self.by_live_path: dict[str, list[Content]] = defaultdict(list)
         self.live_directories: Counter[str] = Counter()
-        """How many homes are in each directory."""
+        """How many live paths are in each directory."""
         self.lost: set[Content] = set()
         self.changed: dict[str, Content] = {}
-        """Streams whose position is to be stored."""
+        """Streams whose position must be stored."""
         self.touched: list[Content] = []
         """Streams that came or moved: to be polled at once."""
         self.forgotten: list[str] = []
         self._horizons: dict[str, Horizon] = {}
         self.moved_horizons: dict[str, Horizon | None] = {}
-        """By the key under which they are to be stored; None = not any more."""
+        """By the key under which they must be stored; None = not any more."""
         self.drops: Counter[str] = Counter()
         self.notices: list[FileNotice] = []
         self.unreadable = Unreadable()
         for horizon in (Horizon.decode(stored[key]) for key in stored if key.startswith(HORIZONS)):
-            self._horizons[horizon.home] = horizon
+            self._horizons[horizon.live_path] = horizon
         for key in sorted((key for key in stored if not key.startswith("@")), key=_serial_of):
             saved = decode(stored[key])
-            self._enter(Content(key, saved.name, homes.of(saved.name), saved.place, serial=_serial_of(key), saved=saved))
+            self._enter(Content(key, saved.name, live_paths.of(saved.name), saved.place, serial=_serial_of(key), saved=saved))
 
     def _enter(self, content: Content) -> None:
         self.contents[content.key] = content
-        self.live_directories[os.path.dirname(content.home)] += content.home not in self.by_home
-        self.by_home[content.home].append(content)
+        self.live_directories[os.path.dirname(content.live_path)] += content.live_path not in self.by_live_path
+        self.by_live_path[content.live_path].append(content)
         self._index(content)
 
     def _index(self, content: Content) -> None:
         if content.state is ContentState.LOST:
             self.lost.add(content)
-            self.in_directory[os.path.dirname(content.home)].add(content)
+            self.in_directory[os.path.dirname(content.live_path)].add(content)
             return
         self.by_id[content.place.id] = content
         self.in_directory[os.path.dirname(content.place.path)].add(content)
 
-    def add(self, name: str, home: str, place: FilePlace, now: float) -> Content:
+    def add(self, name: str, live_path: str, place: FilePlace, now: float) -> Content:
         """Begin a new content at offset 0."""
         serial = self.next_serial
         self.next_serial += 1
-        content = Content(f"{place.inode:x}-{serial:x}", name, home, place, serial=serial)
+        content = Content(f"{place.inode:x}-{serial:x}", name, live_path, place, serial=serial)
         content.active_at = now
         self._enter(content)
         self.changed[content.key] = content
@@ -113,15 +113,15 @@ class ContentTable:
         return content
 
     def put_last(self, content: Content) -> None:
-        """A content of which nothing was read yet comes after all others at its home: it gets a new key."""
+        """A content of which nothing was read yet comes after all others at its live path: it gets a new key."""
         del self.contents[content.key]
         self.changed.pop(content.key, None)
         self.forgotten.append(content.key)
         content.serial, self.next_serial = self.next_serial, self.next_serial + 1
         content.key = f"{content.place.inode:x}-{content.serial:x}"
         self.contents[content.key] = self.changed[content.key] = content
-        self.by_home[content.home].remove(content)
-        self.by_home[content.home].append(content)
+        self.by_live_path[content.live_path].remove(content)
+        self.by_live_path[content.live_path].append(content)
 
     def move(self, content: Content, place: FilePlace) -> None:
         """A content is at another place now."""
@@ -154,51 +154,51 @@ class ContentTable:
         self._unindex(content)
         self.lost.discard(content)
         del self.contents[content.key]
-        self.by_home[content.home].remove(content)
-        if not self.by_home[content.home]:
-            del self.by_home[content.home]
-            self.live_directories -= Counter([os.path.dirname(content.home)])
-            self._move_horizon(content.home, 0)
+        self.by_live_path[content.live_path].remove(content)
+        if not self.by_live_path[content.live_path]:
+            del self.by_live_path[content.live_path]
+            self.live_directories -= Counter([os.path.dirname(content.live_path)])
+            self._move_horizon(content.live_path, 0)
         elif content.offset:
-            self.raise_horizon(content.home, content.mtime_ns)
+            self.raise_horizon(content.live_path, content.mtime_ns)
         self.changed.pop(content.key, None)
         self.forgotten.append(content.key)
 
-    def horizon(self, home: str) -> int:
+    def horizon(self, live_path: str) -> int:
         """Time (ns) before which what was written last is not for us: older than our time, or read and forgotten."""
-        known = self._horizons.get(home)
+        known = self._horizons.get(live_path)
         return known.mtime_ns if known else 0
 
-    def raise_horizon(self, home: str, mtime_ns: int) -> None:
-        """Nothing that was last written until then, and is not known, is to be read at this home."""
-        if mtime_ns > self.horizon(home):
-            self._move_horizon(home, mtime_ns)
+    def raise_horizon(self, live_path: str, mtime_ns: int) -> None:
+        """Nothing that was last written until then, and is not known, must be read at this live path."""
+        if mtime_ns > self.horizon(live_path):
+            self._move_horizon(live_path, mtime_ns)
 
-    def _move_horizon(self, home: str, mtime_ns: int) -> None:
+    def _move_horizon(self, live_path: str, mtime_ns: int) -> None:
         if mtime_ns:
-            horizon = self._horizons[home] = Horizon(home, mtime_ns)
+            horizon = self._horizons[live_path] = Horizon(live_path, mtime_ns)
             self.moved_horizons[HORIZONS + horizon.key] = horizon
-        elif gone := self._horizons.pop(home, None):
+        elif gone := self._horizons.pop(live_path, None):
             self.moved_horizons[HORIZONS + gone.key] = None
 
     def _unindex(self, content: Content) -> None:
         if self.by_id.get(content.place.id) is content:
             del self.by_id[content.place.id]
-        for path in (content.place.path, content.home):
+        for path in (content.place.path, content.live_path):
             directory = os.path.dirname(path)
             self.in_directory[directory].discard(content)
             if not self.in_directory[directory]:
                 del self.in_directory[directory]
 
     def earlier(self, content: Content) -> Iterable[Content]:
-        """The contents that came before this one at the same home."""
-        for other in self.by_home[content.home]:
+        """The contents that came before this one at the same live path."""
+        for other in self.by_live_path[content.live_path]:
             if other is content:
                 return
             yield other
 
 
-class Homes:
+class LivePaths:
     """Where the live file of a name is: its real path, or, if the name looks rotated from another that is asked for, that one's."""
 
     def __init__(self, is_included: Callable[[str], bool]) -> None:
@@ -207,7 +207,7 @@ class Homes:
         """Real paths of directories: resolved once."""
 
     def of(self, name: str, real: str = "") -> str:
-        """The home of what is found under a name; `real` is the real path, if known."""
+        """The live path of what is found under a name; `real` is the real path, if known."""
         real = real or self._resolve(name)
         directory = os.path.dirname(name)
         for base in reversed(possible_bases(os.path.basename(name))):

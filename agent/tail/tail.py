@@ -1,6 +1,6 @@
-"""Following all files of one source: looks, polls, and hands out pieces. The component above turns them into records.
+"""Following all files of one source: scans directories, polls files, and hands out pieces. The component above turns them into records.
 
-Polling is the truth: a look costs one `stat` per directory and per busy file.
+There is no notification by the kernel: a scan costs one `stat` per directory and per busy file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from agent.tail.polling import Poller
 from agent.tail.pool import Pool
 from agent.tail.reading import Reading
 from agent.tail.succession import Succession
-from agent.tail.table import ContentTable, Homes
+from agent.tail.table import ContentTable, LivePaths
 from agent.tail.unreadable import DIRECTORY
 
 if TYPE_CHECKING:
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
     from agent.tail.content import Content
     from agent.tail.table import TailOptions
 
-_LOOK_SHARE: Final = 100
+_SCAN_SHARE: Final = 100
 """Looking for files waits this many times as long as it took: it costs one percent at most."""
 _LONGEST_WAIT: Final = 10.0
 """Seconds that it waits at most."""
 _UNREAD_PATIENCE: Final = 3.0
 """Seconds for which a content is looked for of which nothing was read."""
 _RECHECK: Final = 1.0
-"""Seconds between looks at files that may be copies, if they are in more than a few directories."""
+"""Seconds between scans at files that may be copies, if they are in more than a few directories."""
 _FEW: Final = 20
 
 
 class Tail:
-    """Call `look` every poll interval, then `read` until it returns None. Not restartable: make a new one from the stored positions."""
+    """Call `scan` every poll interval, then `read` until it returns None. Not restartable: make a new one from the stored positions."""
 
     def __init__(self, options: TailOptions, stored: Mapping[str, bytes], clock: Callable[[], float] = monotonic) -> None:
         self._options = options
         self._clock = clock
         self._globs = Globs(options.include, options.exclude)
-        self.table = ContentTable(stored, Homes(self._globs.match))
+        self.table = ContentTable(stored, LivePaths(self._globs.match))
         self.pool = Pool(options.max_open_files, options.max_gzip_bytes, options.max_gzip_ratio)
         self._listings = Listings(clock)
         self._succession = Succession(self.table, self.pool, self._globs, self._listings, options)
@@ -54,21 +54,21 @@ class Tail:
         self._poller = Poller(self.table, self.pool, self._succession, options, followed)
         reading = Reading(self._listings, self._poller)
         self.read, self.unended = reading.next, reading.unended
-        self._look_at = self._recheck_at = 0.0
+        self._scan_at = self._recheck_at = 0.0
         self._now = 0.0
 
     def close(self) -> None:
         """Release all files."""
         self.pool.close()
 
-    def look(self, now: float) -> None:
+    def scan(self, now: float) -> None:
         """Find out what changed. `now` is monotonic seconds."""
         self._now = self._poller.now = now
         self._poller.poll()
-        if now >= self._look_at:
+        if now >= self._scan_at:
             begin = self._clock()
-            self._scan()
-            self._look_at = now + min(_LONGEST_WAIT, max(self._options.poll_interval, (self._clock() - begin) * _LOOK_SHARE))
+            self._list()
+            self._scan_at = now + min(_LONGEST_WAIT, max(self._options.poll_interval, (self._clock() - begin) * _SCAN_SHARE))
         self._recheck()
         if self._poller.changed:
             self._bring_up_to_date()
@@ -76,7 +76,7 @@ class Tail:
         self._forget()
 
     def text(self, content: Content, start: int) -> bytes:
-        """What was read of a content from an offset on; empty if it can't be read now."""
+        """The bytes that were read of a content from an offset on; empty if it can't be read now."""
         if content.state is ContentState.LOST:  # in its place may be another
             return b""
         try:
@@ -104,9 +104,9 @@ class Tail:
             and not is_within(f"{glob_root(include)}/", tuple(refused))
         ]
 
-    # -- looking
+    # -- scanning
 
-    def _scan(self) -> None:
+    def _list(self) -> None:
         self._listings.begin()
         for listing in self._globs.directories(self._listings):
             self._note_links(listing.path)
@@ -150,17 +150,17 @@ class Tail:
 
     def _forget(self) -> None:
         for content in [one for one in self.table.lost if self._now - one.left_at > self._patience(one)]:
-            if content.left_at == 0.0:  # lost before this start: its time begins anew
+            if content.left_at == 0.0:  # lost before this start: its time begins again
                 content.left_at = self._now
                 continue
             self._succession.forget(content)
             self._poller.forget(content)
 
     def _patience(self, content: Content) -> float:
-        """What nothing was read of could be taken for anything, if it was live; a rotated file is known by its inode and its time.
+        """Seconds for which a lost content is kept: a live file of which nothing was read could be taken for any other.
 
-        The last one of a home stays longer, for with it is forgotten that what was rotated there is for us.
+        The last one of a live path stays longer, for with it is forgotten that what was rotated there is for us.
         """
-        was_live = content.place.path == content.home
-        is_spare = was_live and not content.offset and len(self.table.by_home[content.home]) > 1
+        was_live = content.place.path == content.live_path
+        is_spare = was_live and not content.offset and len(self.table.by_live_path[content.live_path]) > 1
         return _UNREAD_PATIENCE if is_spare else self._options.forget_after

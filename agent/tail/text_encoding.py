@@ -1,6 +1,6 @@
-"""What the first bytes of a file say of all of it: in which encoding its text is, or that it is not text. Pure.
+"""The encoding of a text file, by its first bytes, or why it is not text. Pure.
 
-A byte order mark tells UTF-16 and UTF-32 (Unicode, section 23.8); everything else is read as UTF-8. Compressed and binary files are told by the
+A byte order mark announces UTF-16 and UTF-32 (Unicode, section 23.8); everything else is read as UTF-8. Compressed and binary files are recognised by the
 numbers at their beginning (file(1) knows them as well), or by what text does not hold.
 """
 
@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 
 from agent.parse.wide import unmarked
 
-LOOKED_AT: Final = 1024
+INSPECTED: Final = 1024
 """Bytes from the beginning that are looked at."""
 _FEWEST: Final = 64
-"""Bytes below which nothing is said of a file without such a number."""
+"""Bytes below which a file without such a number is taken for text."""
 _MARKS: Final = ((b"\xff\xfe\0\0", "utf-32-le"), (b"\0\0\xfe\xff", "utf-32-be"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _COMPRESSED: Final = (
     (b"\x1f\x8b\x08", "gzip"),
@@ -64,7 +64,7 @@ def encoding_of(start: bytes) -> TextEncoding:
 
 
 def not_text(start: bytes) -> str:
-    """Why a file that begins so is not to be read as lines; empty if it is. What begins with NULs may be a hole that text follows."""
+    """The reason why a file that begins so does not hold lines; empty if it does. NULs at its beginning may be a hole that text follows."""
     if start.startswith(b"BZh") and start[4:10] == b"1AY&SY":
         return "is compressed with bzip2, which is not unpacked"
     for number, name in _COMPRESSED:

@@ -18,7 +18,7 @@ DIRECTORY: Final = "unreadable_directory"
 
 NOT_REGULAR: Final = "not a regular file"
 NOT_TEXT: Final = "not_text"
-"""What a compressed or binary file is reported as."""
+"""The event of a compressed or binary file."""
 
 
 class Refusal(NamedTuple):
@@ -52,7 +52,7 @@ class Unreadable:
         self._now[path] = Refusal(event, reason)
 
     def clear(self, path: str) -> None:
-        """It can be, or is asked for no more."""
+        """It can be read, or no glob asks for it any more."""
         self._now.pop(path, None)
 
     def take_new(self) -> list[PathGroup]:

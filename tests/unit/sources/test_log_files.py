@@ -78,7 +78,7 @@ def test_lines_are_read_once_and_in_order(tmp_path, rig):
 
 
 def test_restart_goes_on(tmp_path, rig):
-    """A restarted agent goes on where the commit was."""
+    """A restarted agent continues where the commit was."""
     one = rig()
     append(tmp_path / "a.log", "1", "2")
     one.drain()
@@ -366,7 +366,7 @@ def test_long_line_takes_little_memory(tmp_path, rig):
 
 
 def test_hole_after_truncation(tmp_path, rig):
-    """A writer that goes on at its old offset leaves a hole: it is skipped as one gap, and fast however large."""
+    """A writer that continues at its old offset leaves a hole: it is skipped as one gap, and fast however large."""
     one = rig()
     with (tmp_path / "a.log").open("w") as writer:
         writer.write("1\n")
@@ -493,7 +493,7 @@ def test_a_file_that_breaks_while_it_is_read_stops_no_other(tmp_path, rig, monke
 
 
 def test_stale_handle(tmp_path, rig, monkeypatch):
-    """A stale handle is opened anew by name, and goes on."""
+    """A stale handle is opened again by name, and continues."""
     one = rig()
     append(tmp_path / "a.log", "1")
     one.drain()
@@ -664,7 +664,7 @@ def test_batches_are_bounded_and_fair(tmp_path, rig):
 
 
 def test_silent_files_cost_little(tmp_path, rig):
-    """Files that were silent for long are polled in turn: as many per look, however many there are."""
+    """Files that were silent for long are polled in turn: as many per scan, however many there are."""
     for number in range(1000):
         (tmp_path / f"{number}.log").touch()
     one = rig()
@@ -736,7 +736,7 @@ async def test_component_runs_and_stops(tmp_path, open_files):
 
 
 async def test_what_cannot_be_read_is_not_reported_again_at_the_stop(tmp_path, open_files):
-    """The last look, from what is committed, is about the same files: a file that can't be read is reported and counted once in all."""
+    """The last scan, from what is committed, is about the same files: a file that can't be read is reported and counted once in all."""
     os.mkfifo(tmp_path / "fifo.log")
     append(tmp_path / "a.log", "1")
     sink, clock = Sink(), FakeClock()
@@ -757,7 +757,7 @@ async def test_what_cannot_be_read_is_not_reported_again_at_the_stop(tmp_path, o
 
 
 def test_refused_position(tmp_path, rig):
-    """A stored position that cannot be read is an error, never a reason to begin anew."""
+    """A stored position that cannot be read is an error, never a reason to begin again."""
     one = rig()
     append(tmp_path / "a.log", "1")
     one.drain()

@@ -27,7 +27,7 @@ def test_by_age():
     [(5, "/l/a", 5, True), (5, "/l/b", 5, True), (5, "/l/a", 6, False), (0, "/l/a", 0, False), (0, "/l/b", 0, True), (5, "/l/b", 0, True)],
 )
 def test_is_same_file(known, path, now, same):
-    """The generation tells whether an inode was used anew; without one, the same name is taken for a new file."""
+    """The generation tells whether an inode was used again; without one, the same name is taken for a new file."""
     assert is_same_file(FilePlace("/l/a", 1, 2, known), path, now) is same
 
 

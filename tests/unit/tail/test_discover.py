@@ -22,7 +22,7 @@ def test_listing_is_read_only_when_needed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("stamp", "tick"), [(1_700_000_000_123_000_000, 0.02), (1_700_000_000_000_000_000, 2.0)])
 def test_listing_sees_what_comes_in_the_same_tick(tmp_path, stamp, tick):
-    """A file that is made in the tick in which the directory was read twice already is seen by the next look, also where ticks are seconds."""
+    """A file that is made in the tick in which the directory was read twice already is seen by the next scan, also where ticks are seconds."""
     now = 0.0
     listing = Listing(str(tmp_path), lambda: now)
     for name in ("a.log", "b.log", "c.log"):

@@ -1,4 +1,4 @@
-"""Rotations come faster than we look: names are other ones by the time that they are asked for, and copies come unseen."""
+"""Rotations come faster than they are listed: names are other ones by the time that they are asked for, and copies come unseen."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_names_that_move_on_while_they_are_asked_for(rig, tmp_path, compressed, 
         write(path, text, tick)
     for _ in range(3):  # seen, and at rest, but not read
         rig.now += 0.2
-        rig.tail.look(rig.now)
+        rig.tail.scan(rig.now)
     rig.batches.take_notices()
     for tick, text in enumerate(("four\n", "five\n"), 4):
         rig.tail._listings.get(str(tmp_path)).refresh()
@@ -106,7 +106,7 @@ def test_the_newest_copy_of_an_unread_file_comes_last(rig, tmp_path):
 
 @pytest.mark.parametrize("compressed", [True, False])
 def test_an_unread_content_waits_for_the_oldest_file_to_be_found(rig, tmp_path, compressed):
-    """Names change within a look, so that only its successor is where the directory said: that one is not taken for it."""
+    """Names change within a scan, so that only its successor is where the directory said: that one is not taken for it."""
     path = tmp_path / "app.log"
     write(path, "", 0)
     rig.drain()
@@ -117,7 +117,7 @@ def test_an_unread_content_waits_for_the_oldest_file_to_be_found(rig, tmp_path, 
             path.touch()
     rig.restart()
     rig.now += 0.2
-    rig.tail.look(rig.now)
+    rig.tail.scan(rig.now)
     find = rig.tail._succession._candidates.find
 
     def rotated_meanwhile(directories):
@@ -142,7 +142,7 @@ def test_seen_unread_written_renamed_and_compressed_over_kills(rig, tmp_path):
     rotate(path, compressed=False)
     write(path, "two\n", 2)
     rig.now += 0.2
-    rig.tail.look(rig.now)
+    rig.tail.scan(rig.now)
     rig.commit(rig.batches._seal())
     plain.rename(tmp_path / "app.log.2")
     write(path, "two\nand more\n", 3)
@@ -150,7 +150,7 @@ def test_seen_unread_written_renamed_and_compressed_over_kills(rig, tmp_path):
     write(path, "", 4)
     rig.restart()
     rig.now += 0.2
-    rig.tail.look(rig.now)
+    rig.tail.scan(rig.now)
     rig.commit(rig.batches._seal())
     (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(plain.read_bytes()))
     os.utime(tmp_path / "app.log.1.gz", (EPOCH + 3, EPOCH + 3))
@@ -234,7 +234,7 @@ def test_the_compressed_form_of_what_is_missing_is_not_read_anew(rig, tmp_path, 
 
 @pytest.mark.parametrize("name", ["new.log", "app.log.1"])
 def test_a_file_that_is_gone_when_it_is_asked_for_and_comes_back(rig, tmp_path, monkeypatch, name):
-    """Its directory looks the same before and after, as where the inode of a removed file is used anew for one of the same name."""
+    """Its directory looks the same before and after, as where the inode of a removed file is used again for one of the same name."""
     write(tmp_path / "app.log", "one\n", 1)
     rig.drain()
     write(tmp_path / name, "two\n", 2)

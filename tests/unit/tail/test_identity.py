@@ -85,7 +85,7 @@ def test_a_header_alone_claims_no_later_copy(rigs, tmp_path):
 
 @pytest.mark.parametrize("compressed", [True, False])
 def test_a_copy_that_is_shorter_than_what_was_read_and_written_later_is_another(rigs, tmp_path, compressed):
-    """Emptied and begun anew with the same banner while nobody looked, then copied: its lines are read."""
+    """Emptied and begun again with the same banner while no agent ran, then copied: its lines are read."""
     rig, live = rigs("app.log"), tmp_path / "app.log"
     live.write_text(BANNER + lines(0, 120))
     settle(rig)
@@ -112,7 +112,7 @@ def test_a_copy_made_a_moment_before_the_last_line_that_was_read(rigs, tmp_path,
     copy.write_bytes(content)
     os.utime(copy, ns=(live.stat().st_mtime_ns,) * 2)
     add(live, lines(120, 123))
-    copy.rename(tmp_path / "elsewhere")  # as if no look had come in between
+    copy.rename(tmp_path / "elsewhere")  # as if no scan had come in between
     rig.drain()
     (tmp_path / "elsewhere").rename(copy)
     if compressed:
@@ -151,7 +151,7 @@ def test_replaced_by_a_fuller_copy(rigs, tmp_path, restart, times, head):
 
 @pytest.mark.parametrize("restart", [True, False])
 def test_replaced_by_another_with_the_same_head(rigs, tmp_path, restart):
-    """A file created anew, longer than the one before and with the same first lines, is read whole."""
+    """A file created again, longer than the one before and with the same first lines, is read whole."""
     rig, live = rigs("app.log"), tmp_path / "app.log"
     for number in range(3):
         if restart:
@@ -193,7 +193,7 @@ def test_rotated_into_another_directory(rigs, tmp_path, restart, include, way):
 
 
 def test_a_directory_that_is_named_for_rotated_files(rigs, tmp_path):
-    """Two rotations into a directory far away while nobody looked: what came and went there is read, what is from before our time is not."""
+    """Two rotations into a directory far away while no agent ran: what came and went there is read, what is from before our time is not."""
     far, near = tmp_path / "archive" / "of" / "logs", tmp_path / "logs"
     far.mkdir(parents=True)
     near.mkdir()
@@ -213,7 +213,7 @@ def test_a_directory_that_is_named_for_rotated_files(rigs, tmp_path):
     assert wrong(rig, lines(0, 40)) == {}
 
 
-def test_what_vanished_while_nobody_looked_is_told(rigs, tmp_path):
+def test_what_vanished_while_nobody_listed_is_told(rigs, tmp_path):
     """A file that was moved away to nobody knows where may have had more lines: that is an event, and counted."""
     logs = tmp_path / "logs"
     logs.mkdir()
@@ -278,7 +278,7 @@ def test_a_backup_of_a_living_file(rigs, tmp_path, include):
 
 
 def test_emptied_between_the_look_at_it_and_the_look_at_its_copy(rigs, tmp_path, monkeypatch):
-    """A live file is copied and emptied while a look is going on: the copy is not taken for a new file because nothing is missing yet."""
+    """A live file is copied and emptied while a scan is continuing: the copy is not taken for a new file because nothing is missing yet."""
     rig, live = rigs("app.log"), tmp_path / "app.log"
     live.write_text(lines(0, 40))
     settle(rig)
@@ -363,7 +363,7 @@ def test_a_banner_alone_that_the_live_file_begins_with_is_read_in_the_end(rigs, 
     live.write_text(HEADER)
     settle(rig)
     (tmp_path / "app.log.1").write_text(HEADER)
-    add(live, lines(20, 25))  # as if it had been emptied and begun anew with the same line between two looks
+    add(live, lines(20, 25))  # as if it had been emptied and begun again with the same line between two scans
     settle(rig)
     rig.step(10.0)
     settle(rig)

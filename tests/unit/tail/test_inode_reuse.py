@@ -58,7 +58,7 @@ def use_inode_anew(rig, place, path):
 
 
 def test_what_nothing_was_read_of_does_not_claim_what_was_read(rig, tmp_path):
-    """An empty file is rotated away and its inode used anew; what was read of the new file is found in its .gz, and not read again."""
+    """An empty file is rotated away and its inode used again; what was read of the new file is found in its .gz, and not read again."""
     path = tmp_path / "app.log"
     path.touch()
     rig.drain()

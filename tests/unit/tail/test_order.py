@@ -1,4 +1,4 @@
-"""What was written first comes first, whatever was rotated while nobody looked."""
+"""What was written first comes first, whatever was rotated while no agent ran."""
 
 from __future__ import annotations
 

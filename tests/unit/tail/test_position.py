@@ -38,7 +38,7 @@ def test_digest():
 
 
 def test_horizon():
-    """Where our time begins at a home is read back as it was, under a name that is text; garbage is refused."""
+    """Where our time begins at a live path is read back as it was, under a name that is text; garbage is refused."""
     horizon = Horizon("/l/a\udcff.log", -5)
     assert Horizon.decode(horizon.encode()) == horizon
     assert horizon.key.isascii()

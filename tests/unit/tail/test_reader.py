@@ -71,7 +71,7 @@ def test_advance(packed):
 
 
 def test_growing(packed, tmp_path):
-    """What is not complete ends early, and goes on when there is more."""
+    """What is not complete ends early, and continues when there is more."""
     data = gzip.compress(LINES)
     reader = packed(data[:1000])
     first = everything(reader)

@@ -21,7 +21,7 @@ def rig(tmp_path):
 
 
 def copy_and_truncate(path, to, more):
-    """As logrotate does it, and the writer goes on; each writes at a time of its own."""
+    """As logrotate does it, and the writer continues; each writes at a time of its own."""
     to.write_bytes(path.read_bytes())
     os.utime(to, (2_000_000_000, 2_000_000_000))
     os.truncate(path, 0)
@@ -31,21 +31,21 @@ def copy_and_truncate(path, to, more):
 
 def read_before_looking(rig):
     """As if looking for files took so long that its time has not come again."""
-    rig.tail._look_at = rig.now + 3.0
+    rig.tail._scan_at = rig.now + 3.0
 
 
 def read_before_polling(rig):
     """As if the truncation came between polling and reading."""
-    rig.batches._look_at = rig.now + 1.0
+    rig.batches._scan_at = rig.now + 1.0
 
 
 @pytest.mark.parametrize("too_late", [read_before_looking, read_before_polling])
 @pytest.mark.parametrize("restart", [True, False])
 def test_truncated_before_it_was_read(rig, tmp_path, too_late, restart):
-    """Seen by a look, then copied and truncated before anything was read: the copy is read, and first."""
+    """Seen by a scan, then copied and truncated before anything was read: the copy is read, and first."""
     path = tmp_path / "app.log"
     path.write_text("".join(LINES))
-    rig.tail.look(rig.now)
+    rig.tail.scan(rig.now)
     copy_and_truncate(path, tmp_path / "app.log-20260301-000001", "second\n")
     too_late(rig)
     for _ in range(8):
@@ -61,7 +61,7 @@ def test_filled_copied_and_filled_again_before_it_was_read(rig, tmp_path):
     """Seen when it was empty, it got a content that is in a copy by now, and another one: its size tells nothing, the directory does."""
     path = tmp_path / "app.log"
     path.touch()
-    rig.tail.look(rig.now)
+    rig.tail.scan(rig.now)
     path.write_text("first\n")
     copy_and_truncate(path, tmp_path / "app.log-20260301-000001", "second and longer\n")
     rig.tail._poller.poll()
@@ -74,7 +74,7 @@ def test_a_directory_that_changes_all_the_time_does_not_keep_us_from_reading(rig
     """The first read is not put off for ever."""
     (tmp_path / "app.log").write_text("one\n")
     for number in range(20):
-        rig.tail.look(rig.now)
+        rig.tail.scan(rig.now)
         (tmp_path / f"other-{number}").touch()
         read_before_polling(rig)
         rig.step()
@@ -86,7 +86,7 @@ def test_truncated_before_it_was_read_and_killed(rig, tmp_path):
     """The same where an agent only saw the file before it was killed: its size is stored."""
     path = tmp_path / "app.log"
     path.write_text("".join(LINES))
-    rig.tail.look(rig.now)
+    rig.tail.scan(rig.now)
     rig.commit(rig.batches._seal())
     copy_and_truncate(path, tmp_path / "app.log-20260301-000001", "second\n")
     rig.restart()
@@ -99,7 +99,7 @@ def test_what_was_truncated_before_it_was_read_is_counted(rig, tmp_path, too_lat
     path = tmp_path / "app.log"
     path.write_text("".join(LINES))
     size = path.stat().st_size
-    rig.tail.look(rig.now)
+    rig.tail.scan(rig.now)
     path.write_text("second\n")
     too_late(rig)
     assert rig.drain() == ["second"]
@@ -117,13 +117,13 @@ def write(path, text, tick):
 
 @pytest.mark.parametrize("restart", [True, False])
 def test_a_copy_that_came_unseen_is_read_though_the_live_file_was_seen_first(rig, tmp_path, restart):
-    """A content was written, copied and truncated before its successor was seen, by a look whose listing did not show the copy yet."""
+    """A content was written, copied and truncated before its successor was seen, by a scan whose listing did not show the copy yet."""
     path = tmp_path / "app.log"
     write(path, "one\n", 1)
     rig.drain()
     write(path, "3\n", 3)
     rig.now += 10.0
-    rig.tail.look(rig.now)
+    rig.tail.scan(rig.now)
     rig.commit(rig.batches._seal())
     for number, text in enumerate(("one\n", "two\n"), 1):
         write(tmp_path / f"app.log-20260301-00000{number}", text, number)
@@ -158,7 +158,7 @@ def test_an_inode_of_an_unread_rotated_file_used_anew_is_read(rig, tmp_path):
     assert rig.drain() == ["two"]
 
 
-def test_a_home_of_which_nothing_was_read_is_not_new_when_its_file_comes_late(rig, tmp_path):
+def test_a_live_path_of_which_nothing_was_read_is_not_new_when_its_file_comes_late(rig, tmp_path):
     """Seen empty, filled and compressed, and all of it comes seconds after the file was gone: the rotated one is for us."""
     path = tmp_path / "app.log"
     path.touch()
@@ -191,7 +191,7 @@ def test_what_was_read_and_forgotten_is_not_read_again(rig, tmp_path):
 
 
 def test_emptied_between_reading_and_storing(rig, tmp_path, monkeypatch):
-    """A record was still open when its file was copied and truncated, right after it was read: the copy goes on where we were."""
+    """A record was still open when its file was copied and truncated, right after it was read: the copy continues where we were."""
     path = tmp_path / "app.log"
     write(path, "one\ntwo\n", 1)
     store = rig.batches._store
