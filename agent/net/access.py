@@ -14,7 +14,7 @@ import os
 from _blake2 import blake2b
 from typing import TYPE_CHECKING, Final
 
-from agent.net.server_message import ServerResponse
+from agent.net.server_message import RefusedError
 
 if TYPE_CHECKING:
     import ssl
@@ -129,16 +129,16 @@ class AccessControl:
         self._names = names
         """Allowed names in client certificates; empty = any certificate that is verified."""
 
-    async def objection(self, request: ServerRequest) -> tuple[str, ServerResponse] | None:
-        """Return the reason of a refusal, for the counter, and its answer; None to let the request pass."""
+    async def check(self, request: ServerRequest) -> None:
+        """Let the request pass, or raise RefusedError."""
         if self._bucket is not None and not self._bucket.take():
-            return "rate_limited", ServerResponse(b"too many requests\n", 429)
+            raise RefusedError("rate_limited", 429, "too many requests")
         try:
             if self._credentials is None or await self._credentials.fit(request.headers.get("authorization", "")):
-                return None
+                return
         except CrowdedError:
-            return "passwords_queued", ServerResponse(b"too many passwords at once\n", 429)
-        return "unauthorized", ServerResponse(b"unauthorized\n", 401, headers=(("www-authenticate", self._credentials.challenge),))
+            raise RefusedError("passwords_queued", 429, "too many passwords at once") from None
+        raise RefusedError("unauthorized", 401, "unauthorized", ("www-authenticate", self._credentials.challenge))
 
     def admits(self, certificate: ssl._PeerCertRetDictType | None) -> bool:
         """Whether a client with this verified certificate may connect: one of its subject alternative names (DNS, IP, e-mail, URI) is allowed."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Self
 
 from agent.net.decode import WBITS, BodyTooLargeError, Inflater
-from agent.net.server_message import ServerResponse
+from agent.net.server_message import RefusedError
 
 if TYPE_CHECKING:
     from agent.net.server_message import BodyLimits, ServerRequest
@@ -18,16 +18,6 @@ if TYPE_CHECKING:
 CODINGS: Final = ", ".join(WBITS)
 RETRY_AFTER: Final = "1"
 """Seconds after which a client may try again while other bodies take the memory."""
-
-
-class BodyRefusedError(Exception):
-    """A body that is refused."""
-
-    def __init__(self, reason: str, status: int, message: str, *headers: tuple[str, str]) -> None:
-        """`reason` is from an enumeration, for the counter."""
-        super().__init__(message)
-        self.reason = reason
-        self.answer = ServerResponse(f"{message}\n".encode(), status, headers=headers)
 
 
 class BodyMemory:
@@ -38,10 +28,10 @@ class BodyMemory:
         self._taken = 0
 
     def take(self, size: int) -> None:
-        """Reserve bytes; BodyRefusedError if not enough are left."""
+        """Reserve bytes; RefusedError if not enough are left."""
         if self._taken + size > self._limit:
             message = f"other requests take the {self._limit} bytes that are kept for bodies: try again later"
-            raise BodyRefusedError("body_memory", 503, message, ("retry-after", RETRY_AFTER))
+            raise RefusedError("body_memory", 503, message, ("retry-after", RETRY_AFTER))
         self._taken += size
 
     def give_back(self, size: int) -> None:
@@ -53,15 +43,15 @@ class Body:
     """The body of one request, until it is answered."""
 
     def __init__(self, request: ServerRequest, limits: BodyLimits, memory: BodyMemory) -> None:
-        """BodyRefusedError if the head alone decides so."""
+        """RefusedError if the head alone decides so."""
         coding = request.headers.get("content-encoding", "").strip().lower()
         if coding not in ("", "identity", *WBITS):
             accepted = ("accept-encoding", CODINGS)  # RFC 9110 section 15.5.16
-            raise BodyRefusedError("body_coding", 415, f"the Content-Encoding {coding[:40]!r} is not one of {CODINGS}", accepted)
+            raise RefusedError("body_coding", 415, f"the Content-Encoding {coding[:40]!r} is not one of {CODINGS}", accepted)
         limit = limits.packed if coding in WBITS else limits.size
         announced = int(request.headers.get("content-length", "0"))  # h11 has refused anything but digits
         if announced > limit:
-            raise BodyRefusedError("body_too_large", 413, f"the body has {announced} bytes, at most {limit} are taken")
+            raise RefusedError("body_too_large", 413, f"the body has {announced} bytes, at most {limit} are taken")
         self._memory = memory
         self._held = 0
         self._inflater = Inflater(coding, limits.size, limit, self._hold)
@@ -73,16 +63,16 @@ class Body:
         self._memory.give_back(self._held)
 
     def feed(self, data: bytes) -> None:
-        """Add a piece; BodyRefusedError."""
+        """Add a piece; RefusedError."""
         try:
             self._inflater.feed(data)
         except BodyTooLargeError as error:
-            raise BodyRefusedError("body_too_large", 413, str(error)) from error
+            raise RefusedError("body_too_large", 413, str(error)) from error
         except ValueError as error:
             raise _damaged(error) from error
 
     def whole(self) -> bytes:
-        """Return the body; BodyRefusedError if its compressed form ends too early."""
+        """Return the body; RefusedError if its compressed form ends too early."""
         try:
             return self._inflater.finish()
         except ValueError as error:
@@ -93,5 +83,5 @@ class Body:
         self._held += size
 
 
-def _damaged(error: ValueError) -> BodyRefusedError:
-    return BodyRefusedError("body_damaged", 400, f"the body can't be decompressed: {error}")
+def _damaged(error: ValueError) -> RefusedError:
+    return RefusedError("body_damaged", 400, f"the body can't be decompressed: {error}")

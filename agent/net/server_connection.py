@@ -16,8 +16,18 @@ import h11
 from agent.failures import ComponentFailed
 from agent.metrics import Kind, Metric
 from agent.net.addresses import host_allowed
-from agent.net.request_body import Body, BodyRefusedError
-from agent.net.server_message import SECURITY_HEADERS, BodyRoute, ServerResponse, compress, find, has_body, http_date, parse_request
+from agent.net.request_body import Body
+from agent.net.server_message import (
+    SECURITY_HEADERS,
+    BodyRoute,
+    RefusedError,
+    ServerResponse,
+    compress,
+    find,
+    has_body,
+    http_date,
+    parse_request,
+)
 from agent.telemetry import Event, Level
 
 if TYPE_CHECKING:
@@ -92,6 +102,7 @@ class ServerConnection:
 
     async def _converse(self) -> None:
         while (head := await self._next_head()) is not None:
+            self.waiting_since = None
             request = parse_request(head.method, head.target, list(head.headers))
             await self._respond(request)
             if not self._again(request):
@@ -103,10 +114,9 @@ class ServerConnection:
     async def _respond(self, request: ServerRequest) -> None:
         try:
             response = await self._answer(request)
-        except BodyRefusedError as error:
+        except RefusedError as error:
             self._serving.refused(error.reason)
             response = error.answer
-        self.waiting_since = None
         await self._send(request, response)
 
     async def _linger(self) -> None:
@@ -161,11 +171,9 @@ class ServerConnection:
 
     async def _answer(self, request: ServerRequest) -> ServerResponse:
         if not host_allowed(request.headers.get("host", ""), loopback=self._loopback):
-            self._serving.refused("foreign_host")
-            return ServerResponse(b"this server answers to its address and to localhost\n", 421)
-        if self._serving.access is not None and (objection := await self._serving.access.objection(request)) is not None:
-            self._serving.refused(objection[0])
-            return objection[1]
+            raise RefusedError("foreign_host", 421, "this server answers to its address and to localhost")
+        if self._serving.access is not None:
+            await self._serving.access.check(request)
         route = find(self._serving.routes, request)
         if isinstance(route, ServerResponse):
             return route
@@ -174,11 +182,12 @@ class ServerConnection:
                 await self._receive(body, route.limits.time)
                 return await self._handle(route.handler, replace(request, body=body.whole()))
         if has_body(request):
-            raise BodyRefusedError("body", 413, "no bodies are taken")
+            raise RefusedError("body", 413, "no bodies are taken")
         return await self._handle(route, request)
 
     async def _receive(self, body: Body, seconds: float) -> None:
-        """Receive a body; BodyRefusedError if it is late or malformed, OSError if the client has gone."""
+        """Receive a body; RefusedError if it is late or malformed, OSError if the client has gone."""
+        self.waiting_since = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(seconds):
                 if self._http.they_are_waiting_for_100_continue:
@@ -186,9 +195,10 @@ class ServerConnection:
                 while isinstance(event := await self._next_event(), h11.Data):
                     body.feed(bytes(event.data))
         except h11.RemoteProtocolError as error:
-            raise BodyRefusedError("body_malformed", 400, f"the body is malformed: {error}") from error
+            raise RefusedError("body_malformed", 400, f"the body is malformed: {error}") from error
         except TimeoutError:
-            raise BodyRefusedError("body_timeout", 408, f"the body has not arrived within {seconds:g} s") from None
+            raise RefusedError("body_timeout", 408, f"the body has not arrived within {seconds:g} s") from None
+        self.waiting_since = None
 
     async def _next_event(self) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:
@@ -196,7 +206,6 @@ class ServerConnection:
         return event
 
     async def _handle(self, handler: Handler, request: ServerRequest) -> ServerResponse:
-        self.waiting_since = None
         try:
             async with asyncio.timeout(self._limits.answer_time):
                 return compress(request, await handler(request))

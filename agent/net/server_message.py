@@ -55,6 +55,16 @@ class ServerResponse:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class RefusedError(Exception):
+    """A request that is refused."""
+
+    def __init__(self, reason: str, status: int, message: str, *headers: tuple[str, str]) -> None:
+        """`reason` is from an enumeration, for the counter."""
+        super().__init__(message)
+        self.reason = reason
+        self.answer = ServerResponse(f"{message}\n".encode(), status, headers=headers)
+
+
 Handler = Callable[[ServerRequest], Awaitable[ServerResponse]]
 
 
