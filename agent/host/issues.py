@@ -11,7 +11,8 @@ from agent.issues.event.completer import LazyCompleter
 from agent.issues.event.frames import EncodeOptions, NoSourceCode
 from agent.issues.event.source_files import SourceFiles
 from agent.issues.event.workload import Workload
-from agent.issues.issues import IssueOptions, assemble
+from agent.issues.issues import assemble
+from agent.issues.options import IssueOptions
 from agent.issues.reading.rules import Rules
 from agent.issues.reading.subject import resource_subject
 from agent.issues.runs.run import Reporting

@@ -1,31 +1,27 @@
-"""Everything about errors, as the host runs it: its options, its parts put together, and the work between batches."""
+"""Everything about errors, as the host runs it: the parts put together, and the work between batches."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agent.clock import every
 from agent.issues.detector import IssueDetector
-from agent.issues.event.frames import EncodeOptions
 from agent.issues.payloads import EventPayloads
 from agent.issues.reader import RecordReader
-from agent.issues.reading.rules import Rules
 from agent.issues.recent.activity import RecentActivity
 from agent.issues.recent.breadcrumbs import Breadcrumbs
 from agent.issues.runs.keeper import RunKeeper
 from agent.issues.runs.monitors import Monitors
 from agent.issues.source_states import SourceStates
 from agent.issues.summaries import Summaries
-from agent.issues.windows import FoldingLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from agent.clock import Clock
     from agent.issues.event.completer import Completer
-    from agent.issues.reading.subject import Subject
-    from agent.issues.runs.run import Reporting
+    from agent.issues.options import IssueOptions
     from agent.issues.source_states import IssueSpool
     from agent.metrics import Metrics
     from agent.telemetry import Telemetry
@@ -33,23 +29,6 @@ if TYPE_CHECKING:
 
 TICK: Final = 5.0
 """Seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class IssueOptions:
-    """Everything about errors that is configured."""
-
-    subject: Subject
-    reporting: Reporting
-    rules: Rules = field(default_factory=Rules)
-    limits: FoldingLimits = field(default_factory=FoldingLimits)
-    encoding: EncodeOptions = field(default_factory=EncodeOptions)
-    breadcrumbs: int = 50
-    """Breadcrumbs of an event."""
-    logs_from: int | None = None
-    """Records from this SeverityNumber on go to Sentry Logs; None = none."""
-    sources: tuple[str, ...] = ()
-    """Sources that may have left windows open in an earlier run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,29 +84,13 @@ def assemble(
     telemetry: Telemetry,
 ) -> Issues:
     """The parts over one spool; `figures` reads the workload's figures at this moment."""
-    subject, reporting = options.subject, options.reporting
-    states = SourceStates(spool, options.limits, reporting)
-    runs = RunKeeper(reporting, subject, states, spool, clock)
+    states = SourceStates(options, spool)
+    runs = RunKeeper(options, states, spool, clock)
     activity = RecentActivity(clock, figures)
-    payloads = EventPayloads(
-        subject,
-        reporting.labels,
-        options.encoding,
-        completer=completer,
-        activity=activity,
-        clock=clock,
-        logs_from=options.logs_from,
-    )
+    payloads = EventPayloads(options, completer, activity, clock)
+    reader, breadcrumbs = RecordReader(options, runs), Breadcrumbs(options.breadcrumbs)
     detector = IssueDetector(
-        RecordReader(options.rules, subject, runs),
-        payloads,
-        states,
-        runs,
-        breadcrumbs=Breadcrumbs(options.breadcrumbs),
-        activity=activity,
-        clock=clock,
-        metrics=metrics,
-        telemetry=telemetry,
+        reader, payloads, states, runs, breadcrumbs=breadcrumbs, activity=activity, clock=clock, metrics=metrics, telemetry=telemetry
     )
-    summaries = Summaries(states, payloads, spool, clock)
-    return Issues(detector, payloads, states, runs, summaries, Monitors(reporting, spool), clock, options.sources)
+    summaries, monitors = Summaries(states, payloads, spool, clock), Monitors(options.reporting, spool)
+    return Issues(detector, payloads, states, runs, summaries, monitors, clock, options.sources)

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.issues.event.completer import Completer
     from agent.issues.event.error_event import Attachment, ErrorEvent
-    from agent.issues.event.frames import EncodeOptions
-    from agent.issues.reading.subject import Subject
+    from agent.issues.options import IssueOptions
     from agent.issues.recent.activity import RecentActivity
     from agent.issues.windows import Summary
     from agent.record import LogRecord, Value
@@ -34,35 +33,18 @@ MAX_TEMPLATE: Final = 64 * 1024
 class EventPayloads:
     """Makes the payloads of a service."""
 
-    def __init__(
-        self,
-        subject: Subject,
-        labels: Mapping[str, str],
-        options: EncodeOptions,
-        *,
-        completer: Completer,
-        activity: RecentActivity,
-        clock: Clock,
-        logs_from: int | None = None,
-    ) -> None:
-        """`labels`: release and environment; `logs_from`: records from this SeverityNumber on go to Sentry Logs, None = none."""
-        self._subject = subject
-        self._labels = labels
+    def __init__(self, options: IssueOptions, completer: Completer, activity: RecentActivity, clock: Clock) -> None:
+        self.service = options.subject.service
         self._options = options
+        self._labels = options.reporting.labels
         self._completer = completer
         self._activity = activity
         self._clock = clock
-        self._logs_from = logs_from
-
-    @property
-    def service(self) -> str:
-        """The service."""
-        return self._subject.service
 
     def sample(self) -> None:
         """Keep a sample of the workload's figures, and what its processes run."""
         self._activity.sample()
-        self._options.workload.look()
+        self._options.encoding.workload.look()
 
     def close(self) -> None:
         """Let go of the SDK's client."""
@@ -98,11 +80,11 @@ class EventPayloads:
 
     def logs(self, records: Sequence[LogRecord]) -> list[Payload]:
         """Records as Sentry Logs, one payload for each service."""
-        least = self._logs_from
+        least = self._options.logs_from
         some = [] if least is None else [record for _, record in unusual(records, bytes(range(least))) if record.severity >= least]
         by_service: defaultdict[str, list[LogRecord]] = defaultdict(list)
         for record in some:
-            by_service[self._subject.service_of(record)].append(record)
+            by_service[self._options.subject.service_of(record)].append(record)
         return [
             payload(Signal.SENTRY_LOG, logs(group, labels=self._labels_of(service)), service=service, records=len(group))
             for service, group in by_service.items()
@@ -114,7 +96,7 @@ class EventPayloads:
 
     def _encoded(self, event: ErrorEvent) -> dict[str, Value]:
         labels = self._labels_of(event.service)
-        return encode_event(event, self._options, release=labels.get("release", ""), environment=labels.get("environment", ""))
+        return encode_event(event, self._options.encoding, release=labels.get("release", ""), environment=labels.get("environment", ""))
 
     def _attachments(self, source: str, event: ErrorEvent) -> Sequence[Attachment]:
         """The recent activity, for an error that ends something; of all sources where the agent itself found the error."""

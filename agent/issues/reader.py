@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from agent.issues.changes import BatchChanges
     from agent.issues.event.error_event import ErrorEvent
-    from agent.issues.reading.rules import Rules
-    from agent.issues.reading.subject import Subject
+    from agent.issues.options import IssueOptions
     from agent.issues.runs.keeper import RunKeeper
     from agent.record import LogRecord
 
@@ -29,9 +28,9 @@ if TYPE_CHECKING:
 class RecordReader:
     """Finds the errors of a batch and reads them one by one."""
 
-    def __init__(self, rules: Rules, subject: Subject, runs: RunKeeper) -> None:
-        self._rules = rules
-        self._subject = subject
+    def __init__(self, options: IssueOptions, runs: RunKeeper) -> None:
+        self._rules = options.rules
+        self._subject = options.subject
         self._runs = runs
 
     def find(self, records: Sequence[LogRecord]) -> list[tuple[int, LogRecord]]:

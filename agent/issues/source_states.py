@@ -20,8 +20,8 @@ from agent.record import Owner
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from agent.issues.runs.run import Reporting, Run
-    from agent.issues.windows import FoldingLimits
+    from agent.issues.options import IssueOptions
+    from agent.issues.runs.run import Run
     from agent.record import Payload
 
 BAD_ENDS: Final = "ends"
@@ -89,11 +89,10 @@ class SourceState:
 class SourceStates:
     """The states of all sources."""
 
-    def __init__(self, spool: IssueSpool, limits: FoldingLimits, reporting: Reporting) -> None:
+    def __init__(self, options: IssueOptions, spool: IssueSpool) -> None:
         self._spool = spool
-        self._limits = limits
-        self._reporting = reporting
-        self._budget = Budget(limits)
+        self._options = options
+        self._budget = Budget(options.limits)
         self._states: dict[str, SourceState] = {}
 
     def of(self, source: str) -> SourceState:
@@ -118,6 +117,6 @@ class SourceStates:
         if state.windows is None:
             stored = await self._spool.positions(source, Owner.ISSUES)
             state.bad_ends_ns = orjson.loads(stored.get(BAD_ENDS, b"[]"))
-            state.runs = dict(stored_runs(stored, self._reporting))
-            state.windows = OpenWindows(self._limits, self._budget, stored)
+            state.runs = dict(stored_runs(stored, self._options.reporting))
+            state.windows = OpenWindows(self._options.limits, self._budget, stored)
         return state.windows

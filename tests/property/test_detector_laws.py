@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.issues.issues import IssueOptions, assemble
+from agent.issues.issues import assemble
+from agent.issues.options import IssueOptions
 from agent.issues.runs.run import Reporting
 from agent.issues.windows import FoldingLimits
 from agent.names import CHILD, TARGET

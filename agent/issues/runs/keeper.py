@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from agent.clock import Clock
     from agent.issues.changes import BatchChanges
-    from agent.issues.reading.subject import Subject
-    from agent.issues.runs.run import Reporting
+    from agent.issues.options import IssueOptions
     from agent.issues.source_states import IssueSpool, SourceStates
     from agent.record import LogRecord, Payload
 
@@ -32,9 +31,9 @@ HOLDER: Final = uuid.uuid4().hex
 class RunKeeper:
     """Begins and keeps runs; their ends are found in records."""
 
-    def __init__(self, reporting: Reporting, subject: Subject, states: SourceStates, spool: IssueSpool, clock: Clock) -> None:
-        self._reporting = reporting
-        self._subject = subject
+    def __init__(self, options: IssueOptions, states: SourceStates, spool: IssueSpool, clock: Clock) -> None:
+        self._reporting = options.reporting
+        self._subject = options.subject
         self._states = states
         self._spool = spool
         self._clock = clock

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agent.issues.event.completer import LazyCompleter
-from agent.issues.issues import IssueOptions, assemble
+from agent.issues.issues import assemble
+from agent.issues.options import IssueOptions
 from agent.issues.runs.run import Reporting
 from agent.testing.clock import FakeClock
 from agent.testing.context import make_context
