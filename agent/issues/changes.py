@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.issues.event.error_event import ErrorEvent
-    from agent.issues.reading.exits import Ending
+    from agent.issues.reading.exits import ExitStatus
     from agent.issues.runs.run import Run
     from agent.issues.source_states import SourceState
     from agent.issues.windows import WindowDraft
@@ -92,7 +92,7 @@ class BatchChanges:
         self.runs[place] = run
         self.payloads += run.begin()
 
-    def end_run(self, place: str, ending: Ending, now_ns: int, *, uncaught: bool) -> None:
+    def end_run(self, place: str, ending: ExitStatus, now_ns: int, *, uncaught: bool) -> None:
         """A run has ended, if there is one; a silent process begins and ends in one batch."""
         run = self.runs[place] if place in self.runs else self.own.runs.get(place)
         if run is not None:

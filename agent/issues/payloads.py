@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from agent.columns import unusual
-from agent.issues.envelope.format import Envelope, Item, decode, dump, encode, make, timestamp
+from agent.issues.envelope.format import Envelope, EnvelopeItem, decode, dump, encode, make, timestamp
 from agent.issues.envelope.items import client_report, identifier, logs, payload
 from agent.issues.envelope.trim import MAX_EVENT, fit
 from agent.issues.event.encode import encode_event, with_occurrences
@@ -53,12 +53,15 @@ class EventPayloads:
     async def event(self, source: str, event: ErrorEvent) -> Payload:
         """An error that is sent by itself."""
         made = await self._completer.complete(with_occurrences(self._encoded(event), 1, event.time_ns, event.time_ns))
-        items = [Item("event", made), *(Item("attachment", one.body, _headers(one)) for one in self._attachments(source, event))]
+        items = [
+            EnvelopeItem("event", made),
+            *(EnvelopeItem("attachment", one.body, _headers(one)) for one in self._attachments(source, event)),
+        ]
         return _fitting(items, event.event_id, event.service)
 
     def template(self, event: ErrorEvent) -> bytes:
         """The event that a summary will be made of: it is stored in the positions, so it must be small."""
-        whole = Envelope({}, [Item("event", dump(self._encoded(event)))])
+        whole = Envelope({}, [EnvelopeItem("event", dump(self._encoded(event)))])
         return fit(whole, MAX_TEMPLATE).items[0].body
 
     async def summary(self, source: str, summary: Summary) -> Payload:
@@ -69,7 +72,7 @@ class EventPayloads:
         event |= {"event_id": number, "timestamp": timestamp(window.last_ns)}
         tags = event.get("tags")
         service = tags.get(SERVICE_NAME) if isinstance(tags, dict) else None
-        return _fitting([Item("event", await self._completer.complete(event))], number, str(service or self.service))
+        return _fitting([EnvelopeItem("event", await self._completer.complete(event))], number, str(service or self.service))
 
     def report(self, folded: int, dropped: int) -> list[Payload]:
         """A client report of the errors that have no event of their own, if there are any."""
@@ -106,7 +109,7 @@ class EventPayloads:
         return self._activity.attachments("" if by_host else source)
 
 
-def _fitting(items: Sequence[Item], event_id: str, service: str) -> Payload:
+def _fitting(items: Sequence[EnvelopeItem], event_id: str, service: str) -> Payload:
     body = make(items, service=service, event_id=event_id)
     if len(body) > MAX_EVENT:
         body = encode(fit(decode(body), MAX_EVENT))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.issues.reading.exit_cause import is_death
-from agent.issues.reading.exits import exit_event, explains, kill_event, loop_event, read_ending
+from agent.issues.reading.exits import exit_event, explains, kill_event, loop_event, read_exit_status
 from agent.issues.reading.record_event import record_event
 from agent.issues.reading.record_fields import time_of
 from agent.issues.reading.rules import is_child, is_of_process
@@ -58,7 +58,7 @@ class RecordReader:
             yield event
 
     def _of_exit(self, record: LogRecord, changes: BatchChanges) -> Iterator[ErrorEvent]:
-        ending, now_ns, cause = read_ending(record), time_of(record), changes.take_exit_cause()
+        ending, now_ns, cause = read_exit_status(record), time_of(record), changes.take_exit_cause()
         explained = explains(cause, ending, now_ns)
         changes.end_run(place_of(record.origin), ending, now_ns, uncaught=explained)
         if ending.bad and not explained:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
-from agent.issues.envelope.format import Envelope, EnvelopeError, Item, decode
+from agent.issues.envelope.format import Envelope, EnvelopeError, EnvelopeItem, decode
 from agent.testing.http_faults import FaultServer, Received, Reply, answer
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class SentryServer(FaultServer):
         """A DSN that leads here."""
         return f"http://{key}@127.0.0.1:{self.port}{prefix}/{project}"
 
-    def items(self, type_: str) -> list[Item]:
+    def items(self, type_: str) -> list[EnvelopeItem]:
         """All accepted items of a type, in order; of repeated events only the first."""
         return [item for taken in self.taken for item in taken.envelope.items if item.type == type_]
 

@@ -14,7 +14,7 @@ import pytest
 
 from agent.component import Accepted
 from agent.exporters.sentry_dsn import Dsn
-from agent.issues.envelope.format import Item
+from agent.issues.envelope.format import EnvelopeItem
 from agent.issues.envelope.items import check_in, client_report, interval_schedule, logs, payload, session
 from agent.record import LogRecord, Origin, Severity, Signal
 from agent.testing.exporters import make_row
@@ -95,7 +95,7 @@ async def test_every_kind_of_item(url):
     event = {"event_id": "3" * 32, "message": "x", "platform": "python"}
     assert (
         await sentry.export(
-            event_row(json.dumps(event).encode(), "3" * 32, Item("attachment", b"last lines", {"filename": "last_lines.txt"}))
+            event_row(json.dumps(event).encode(), "3" * 32, EnvelopeItem("attachment", b"last lines", {"filename": "last_lines.txt"}))
         )
         == Accepted()
     )

@@ -15,7 +15,7 @@ from agent.columns import Block, Lines, Records, segments_of
 from agent.issues.reading.record_fields import breadcrumb_of
 from agent.issues.recent.activity import MAX_LINES, Line, RecentActivity, in_order, line_of, newest, shortened
 from agent.issues.recent.breadcrumbs import Breadcrumbs, trail
-from agent.issues.recent.last_records import MAX_LINE, Last
+from agent.issues.recent.last_records import MAX_LINE, LastRecords
 from agent.parse.json_columns import Reader
 from agent.record import Origin
 from agent.redact.redactor import Redactor
@@ -127,7 +127,7 @@ def test_lazy_equals_eager(batches, limit, waits, data):
 @given(st.lists(PIECES, min_size=1, max_size=6), st.integers(0, 60))
 def test_what_waits_is_bounded(pieces, limit):
     """No more rows and bytes of lines are kept than allowed, and they are the last ones."""
-    kept, whole = Last(limit, shortened), []
+    kept, whole = LastRecords(limit, shortened), []
     for piece in pieces:
         records = records_of([piece])
         whole += records

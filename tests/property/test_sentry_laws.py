@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.exporters.sentry_dsn import parse_dsn
 from agent.exporters.sentry_limits import RateLimits, read_limits
-from agent.issues.envelope.format import Envelope, EnvelopeError, Item, decode, encode
+from agent.issues.envelope.format import Envelope, EnvelopeError, EnvelopeItem, decode, encode
 from agent.issues.envelope.items import logs
 from agent.issues.envelope.names import environment, release, slug
 from agent.issues.envelope.trim import steps
@@ -57,7 +57,7 @@ def test_any_record_becomes_an_event(record):
     """Whatever a record holds, judging it raises nothing, and what is made of it is JSON that can be trimmed to the end."""
     Rules().matches(record)
     event = encode_event(replace(record_event(record, SUBJECT, Rules()), breadcrumbs=(breadcrumb_of(record),)), EncodeOptions(locals=True))
-    envelope = Envelope({}, [Item("event", encode(Envelope(event, ())).strip())])
+    envelope = Envelope({}, [EnvelopeItem("event", encode(Envelope(event, ())).strip())])
     assert json.loads(envelope.items[0].body)["event_id"] == event["event_id"]
     for smaller in steps(envelope):
         assert len(encode(smaller)) < len(encode(envelope))
@@ -77,7 +77,7 @@ def test_any_records_become_logs(records):
 @given(st.lists(st.tuples(st.sampled_from(["event", "attachment", "log"]), st.binary(max_size=200)), max_size=6), st.text(max_size=20))
 def test_envelopes_keep_everything(items, name):
     """Any payloads come back as they were."""
-    envelope = Envelope({"event_id": name}, [Item(kind, body, {"filename": name}) for kind, body in items])
+    envelope = Envelope({"event_id": name}, [EnvelopeItem(kind, body, {"filename": name}) for kind, body in items])
     back = decode(encode(envelope))
     assert [(one.type, one.body) for one in back.items] == items
 

@@ -11,7 +11,7 @@ from typing import Self
 
 from agent.component import no_evictions
 from agent.exporters.sentry import Sentry, SentryConfig
-from agent.issues.envelope.format import Item, make
+from agent.issues.envelope.format import EnvelopeItem, make
 from agent.issues.reading.subject import Subject
 from agent.parse.lines import Parser
 from agent.record import LogRecord, Origin, Row, Signal
@@ -42,10 +42,10 @@ def corpus(pattern: str) -> list[tuple[str, LogRecord]]:
 
 
 def event_row(
-    body: bytes, event_id: str = "9ec79c33ec9942ab8353589fcb2e04dc", *extra: Item, seq: int = 1, service: str = "strategy"
+    body: bytes, event_id: str = "9ec79c33ec9942ab8353589fcb2e04dc", *extra: EnvelopeItem, seq: int = 1, service: str = "strategy"
 ) -> Row:
     """A stored row around an event's JSON."""
-    return make_row(make([Item("event", body), *extra], service=service, event_id=event_id), signal=Signal.SENTRY_ERROR, seq=seq)
+    return make_row(make([EnvelopeItem("event", body), *extra], service=service, event_id=event_id), signal=Signal.SENTRY_ERROR, seq=seq)
 
 
 def exporter(dsn: str, *, clock=None, positions=no_positions, evicted=no_evictions, **options: object) -> Sentry:

@@ -34,7 +34,7 @@ class EnvelopeError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class EnvelopeItem:
     """One item."""
 
     type: str
@@ -55,7 +55,7 @@ class Envelope:
     """Header and items."""
 
     headers: Mapping[str, Value]
-    items: Sequence[Item]
+    items: Sequence[EnvelopeItem]
 
     @property
     def service(self) -> str:
@@ -64,12 +64,12 @@ class Envelope:
         return str(ours.get("service", "")) if isinstance(ours, dict) else ""
 
 
-def json_item(type_: str, payload: Mapping[str, Value], **headers: Value) -> Item:
+def json_item(type_: str, payload: Mapping[str, Value], **headers: Value) -> EnvelopeItem:
     """An item around a JSON object."""
-    return Item(type_, dump(payload), {"content_type": "application/json", **headers})
+    return EnvelopeItem(type_, dump(payload), {"content_type": "application/json", **headers})
 
 
-def make(items: Sequence[Item], *, service: str, event_id: str = "") -> bytes:
+def make(items: Sequence[EnvelopeItem], *, service: str, event_id: str = "") -> bytes:
     """An envelope for the spool."""
     headers: dict[str, Value] = {"event_id": event_id} if event_id else {}
     return encode(Envelope({**headers, OURS: {"service": service}}, items))
@@ -94,7 +94,7 @@ def decode(data: bytes) -> Envelope:
         size = length if isinstance(length, int) and length >= 0 else (rest + b"\n").index(b"\n")
         if size > len(rest):
             raise EnvelopeError("an item is shorter than its length")
-        items.append(Item(str(about.pop("type", "")), rest[:size], about))
+        items.append(EnvelopeItem(str(about.pop("type", "")), rest[:size], about))
         rest = rest[size:]
     return Envelope(headers, items)
 
@@ -152,7 +152,7 @@ def relabel(envelope: Envelope, release: str, environment: str) -> Envelope:
     return Envelope(envelope.headers, [_relabel(item, labels) for item in envelope.items])
 
 
-def _relabel(item: Item, labels: Mapping[str, Value]) -> Item:
+def _relabel(item: EnvelopeItem, labels: Mapping[str, Value]) -> EnvelopeItem:
     if item.type not in ("event", "check_in", "session"):
         return item
     payload = item.json()
@@ -161,4 +161,4 @@ def _relabel(item: Item, labels: Mapping[str, Value]) -> Item:
         payload["attrs"] = {**(attributes if isinstance(attributes, dict) else {}), **labels}
     else:
         payload.update(labels)
-    return Item(item.type, dump(payload), item.headers)
+    return EnvelopeItem(item.type, dump(payload), item.headers)

@@ -6,7 +6,7 @@ import math
 import uuid
 from typing import TYPE_CHECKING, Final
 
-from agent.issues.envelope.format import Item, dump, json_item, make, timestamp
+from agent.issues.envelope.format import EnvelopeItem, dump, json_item, make, timestamp
 from agent.record import Payload, Signal
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def crontab_schedule(crontab: str) -> Json:
 
 def check_in(
     monitor: str, status: str, *, check_in_id: str, labels: Mapping[str, str], config: Json | None = None, duration: float | None = None
-) -> Item:
+) -> EnvelopeItem:
     """A check-in: `in_progress`, `ok` or `error`; `duration` in seconds; `config` makes or changes the monitor."""
     payload: Json = {"check_in_id": check_in_id, "monitor_slug": monitor, "status": status, **labels}
     if config:
@@ -52,7 +52,7 @@ def check_in(
     return json_item("check_in", payload)
 
 
-def session(sid: str, status: str, *, started_ns: int, now_ns: int, first: bool, errors: int, labels: Mapping[str, str]) -> Item:
+def session(sid: str, status: str, *, started_ns: int, now_ns: int, first: bool, errors: int, labels: Mapping[str, str]) -> EnvelopeItem:
     """A release-health session: `ok` while it lasts, `exited`, `crashed` or `abnormal` at its end; `labels` are release and environment."""
     payload: Json = {
         "sid": sid,
@@ -69,11 +69,11 @@ def session(sid: str, status: str, *, started_ns: int, now_ns: int, first: bool,
     return json_item("session", payload)
 
 
-def logs(records: Sequence[LogRecord], *, labels: Mapping[str, str]) -> Item:
+def logs(records: Sequence[LogRecord], *, labels: Mapping[str, str]) -> EnvelopeItem:
     """Records as Sentry Logs: one item of many; `labels` are attributes of each."""
     common = {f"sentry.{key}": _attribute(value) for key, value in labels.items()}
     items: list[Value] = [_log(record, common) for record in records]
-    return Item("log", dump({"version": 2, "items": items}), {"item_count": len(items), "content_type": LOGS_TYPE})
+    return EnvelopeItem("log", dump({"version": 2, "items": items}), {"item_count": len(items), "content_type": LOGS_TYPE})
 
 
 def _log(record: LogRecord, common: Mapping[str, Value]) -> Json:
@@ -113,7 +113,7 @@ def _attribute(value: Value) -> Json:
     return {"value": value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value), "type": "string"}
 
 
-def client_report(now_ns: int, discarded: Mapping[tuple[str, str], int]) -> Item:
+def client_report(now_ns: int, discarded: Mapping[tuple[str, str], int]) -> EnvelopeItem:
     """A report of what was not sent: (reason, category) → how many."""
     events: list[Value] = [
         {"reason": reason, "category": category, "quantity": count} for (reason, category), count in sorted(discarded.items()) if count > 0
@@ -121,6 +121,6 @@ def client_report(now_ns: int, discarded: Mapping[tuple[str, str], int]) -> Item
     return json_item("client_report", {"timestamp": timestamp(now_ns), "discarded_events": events})
 
 
-def payload(signal: Signal, item: Item, *, service: str, records: int = 1) -> Payload:
+def payload(signal: Signal, item: EnvelopeItem, *, service: str, records: int = 1) -> Payload:
     """An envelope of one item, for the spool."""
     return Payload(signal, records, make([item], service=service))

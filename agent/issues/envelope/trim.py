@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from agent.issues.envelope.format import Envelope, Item, dump, encode
+from agent.issues.envelope.format import Envelope, EnvelopeItem, dump, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,10 +68,10 @@ def _on_event(part: Callable[[Json], None]) -> Callable[[Envelope], Envelope | N
     return step
 
 
-def _with(item: Item, part: Callable[[Json], None]) -> Item:
+def _with(item: EnvelopeItem, part: Callable[[Json], None]) -> EnvelopeItem:
     event = item.json()
     part(event)
-    return Item(item.type, dump(event), item.headers)
+    return EnvelopeItem(item.type, dump(event), item.headers)
 
 
 def _crumbs(event: Json) -> None:

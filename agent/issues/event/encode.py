@@ -11,7 +11,7 @@ from agent.issues.event.frames import EncodeOptions, class_of, encode_frames
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from agent.issues.event.error_event import Breadcrumb, ErrorEvent, Mechanism, Message, Transaction
+    from agent.issues.event.error_event import Breadcrumb, ErrorEvent, LogMessage, Mechanism, Transaction
     from agent.parse.exceptions import ExceptionInfo, FatalError, ThreadStack
     from agent.record import Value
 
@@ -62,7 +62,7 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _message(message: Message | None) -> Json | None:
+def _message(message: LogMessage | None) -> Json | None:
     if message is None:
         return None
     encoded: Json = {"message": message.template[:LONGEST_VALUE]}

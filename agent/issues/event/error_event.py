@@ -61,7 +61,7 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class LogMessage:
     """A log's message: the template that all such messages share, the values in this one, and the text as it was written."""
 
     template: str
@@ -96,7 +96,7 @@ class ErrorEvent:
     """Errors with the same one are one problem: few of many are sent."""
     fingerprint: tuple[str, ...] = ()
     """The parts that a receiver groups by; empty = its own grouping does as well."""
-    message: Message | None = None
+    message: LogMessage | None = None
     exception: ExceptionInfo | None = None
     fatal: FatalError | None = None
     mechanism: Mechanism = Mechanism()

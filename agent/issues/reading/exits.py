@@ -31,7 +31,7 @@ LOOP_WINDOW_NS: Final = 600 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ExitStatus:
     """How a process ended."""
 
     code: int = 0
@@ -96,14 +96,14 @@ class Ending:
         return Signalled(signal_number(name), name) if name else None
 
 
-def read_ending(record: LogRecord) -> Ending:
-    """The ending in a record."""
+def read_exit_status(record: LogRecord) -> ExitStatus:
+    """The exit status in a record."""
 
     def number(key: str) -> int:
         value = record.attributes.get(key, 0)
         return value if isinstance(value, int) else 0
 
-    return Ending(
+    return ExitStatus(
         code=number(EXIT_CODE),
         signal_name=str(record.attributes.get(EXIT_SIGNAL, "")),
         oom_kills=number(EXIT_OOM_KILLS),
@@ -123,7 +123,7 @@ def signal_number(name: str) -> int:
         return int(digits) if digits.isdigit() else 0
 
 
-def explains(cause: ExitCause, ending: Ending, now_ns: int) -> bool:
+def explains(cause: ExitCause, ending: ExitStatus, now_ns: int) -> bool:
     """Whether what the process printed before its end is reported and the whole story: an exception that ended it, or an interpreter's death."""
     if cause.died(now_ns) and (ending.unknown or ending.signal_name):
         return True
@@ -131,7 +131,7 @@ def explains(cause: ExitCause, ending: Ending, now_ns: int) -> bool:
     return cause.uncaught(now_ns) and by_exception and not ending.out_of_memory
 
 
-def exit_exception(ending: Ending, fatal: FatalError | None) -> ExceptionInfo:
+def exit_exception(ending: ExitStatus, fatal: FatalError | None) -> ExceptionInfo:
     """The exception that stands for a process's end, with the stack that faulthandler printed, if it did."""
     thread = (fatal.current or (fatal.threads[0] if fatal.threads else None)) if fatal else None
     frames = thread.frames if thread else ()
@@ -148,7 +148,7 @@ def exit_exception(ending: Ending, fatal: FatalError | None) -> ExceptionInfo:
 
 def exit_event(
     record: LogRecord,
-    ending: Ending,
+    ending: ExitStatus,
     subject: Subject,
     *,
     fatal: FatalError | None = None,
@@ -164,7 +164,7 @@ def exit_event(
 
 def kill_event(record: LogRecord, subject: Subject) -> ErrorEvent:
     """The error that an OOM kill beside a process is that lives on."""
-    ending = read_ending(record)
+    ending = read_exit_status(record)
     value = f"the kernel killed {ending.oom_kills} process(es) in the cgroup of {ending.program} because memory ran out"
     exception = ExceptionInfo("OutOfMemoryKill", "", value, ())
     mechanism = Mechanism("oom_kill", handled=False, own=True, signal=Signalled(int(signal.SIGKILL), "SIGKILL"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from agent.issues.event.error_event import ErrorEvent, Mechanism, Message
+from agent.issues.event.error_event import ErrorEvent, LogMessage, Mechanism
 from agent.issues.reading.grouping import group_of, groups_itself
 from agent.issues.reading.record_exception import HEADER, fatal_exception, is_bare, mechanism_of, read_exception, read_fatal
 from agent.issues.reading.record_fields import STACKTRACE, event_id, extra_of, level_name, logger_of, tags_of, text_of, time_of
@@ -46,7 +46,7 @@ def record_event(record: LogRecord, subject: Subject, rules: Rules) -> ErrorEven
         level=level_name(record.severity),
         group=group,
         fingerprint=(own.type, *group) if own else () if fatal is None and groups_itself(exception) else group,
-        message=None if bare else Message(template, params, text if params else ""),
+        message=None if bare else LogMessage(template, params, text if params else ""),
         exception=own or exception,
         fatal=fatal,
         mechanism=_OWN[own.type] if own else mechanism_of(record, exception, logged, bare=bare or fatal is not None),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from agent.issues.event.error_event import Breadcrumb
-    from agent.issues.recent.last_records import Last
+    from agent.issues.recent.last_records import LastRecords
     from agent.record import Origin
 
 Part = Lines | Sequence[LogRecord]
@@ -95,7 +95,7 @@ class Preceding:
 
     source: str
     records: Sequence[LogRecord]
-    kept: Mapping[str, Last[Breadcrumb]]
+    kept: Mapping[str, LastRecords[Breadcrumb]]
     limit: int
 
     def breadcrumbs(self, index: int) -> tuple[Breadcrumb, ...]:

@@ -22,7 +22,7 @@ MAX_LINE: Final = 2048
 """Bytes of a waiting line, on average over a key's; longer lines become values at once."""
 
 
-class Last(Generic[T]):
+class LastRecords(Generic[T]):
     """The values that `make` takes from the last `limit` records; at most `limit * MAX_LINE` bytes of lines wait for it."""
 
     __slots__ = ("_limit", "_make", "_parts", "_rows", "_size")
@@ -47,9 +47,9 @@ class Last(Generic[T]):
         """Bytes of memory that the lines take."""
         return self._size
 
-    def copy(self) -> Last[T]:
+    def copy(self) -> LastRecords[T]:
         """The present values, as an object of their own."""
-        made = Last(self._limit, self._make)
+        made = LastRecords(self._limit, self._make)
         made._parts, made._rows, made._size = self._parts.copy(), self._rows, self._size
         return made
 
@@ -104,7 +104,7 @@ class LastOfEach(Generic[T]):
     def __init__(self, limit: int, make: Callable[[LogRecord], T]) -> None:
         self._limit = limit
         self._make = make
-        self._kept: OrderedDict[str, Last[T]] = OrderedDict()
+        self._kept: OrderedDict[str, LastRecords[T]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -119,13 +119,13 @@ class LastOfEach(Generic[T]):
         """Bytes of memory that the lines of all keys take."""
         return sum([kept.waiting for kept in self._kept.values()])
 
-    def of(self, key: str) -> Last[T]:
+    def of(self, key: str) -> LastRecords[T]:
         """The present values of a key."""
-        return self._kept[key].copy() if key in self._kept else Last(self._limit, self._make)
+        return self._kept[key].copy() if key in self._kept else LastRecords(self._limit, self._make)
 
     def extend(self, key: str, parts: Iterable[Lines | Sequence[LogRecord]]) -> None:
         """Add records of a key, and forget the key that was silent for the longest time if there are too many."""
-        kept = self._kept.setdefault(key, Last(self._limit, self._make))
+        kept = self._kept.setdefault(key, LastRecords(self._limit, self._make))
         self._kept.move_to_end(key)
         kept.extend(parts)
         while len(self._kept) > MAX_KEYS:

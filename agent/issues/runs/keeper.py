@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.errors import SpoolError
 from agent.issues.envelope.items import identifier
-from agent.issues.reading.exits import Ending
+from agent.issues.reading.exits import ExitStatus
 from agent.issues.reading.record_fields import event_id
 from agent.issues.runs.run import CHILD_RUN, Run, began_ns, place_of
 from agent.issues.source_states import PATIENCE
@@ -83,7 +83,7 @@ class RunKeeper:
                     del state.runs[CHILD_RUN]
 
     def _end_of_orphan(self, run: Run) -> list[Payload]:
-        return run.end(Ending(unknown=True), self._clock.wall_ns(), uncaught=False)
+        return run.end(ExitStatus(unknown=True), self._clock.wall_ns(), uncaught=False)
 
     async def _begin_silent(self) -> None:
         """Begin the run of a command that writes nothing, before Sentry misses its check-in."""

@@ -23,8 +23,8 @@ from agent.record import Signal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from agent.issues.envelope.format import Item
-    from agent.issues.reading.exits import Ending
+    from agent.issues.envelope.format import EnvelopeItem
+    from agent.issues.reading.exits import ExitStatus
     from agent.record import LogRecord, Origin, Payload
 
 RUN: Final = "run:"
@@ -108,7 +108,7 @@ class Run:
         """The payloads at its beginning."""
         return self._payloads("ok", "in_progress", self.started_ns, first=True)
 
-    def end(self, ending: Ending, now_ns: int, *, uncaught: bool) -> list[Payload]:
+    def end(self, ending: ExitStatus, now_ns: int, *, uncaught: bool) -> list[Payload]:
         """The payloads at its end."""
         status = "crashed" if uncaught and not ending.good else ending.session_status
         now_ns = max(now_ns, self.started_ns + 1_000_000)  # the clock may have been set back; Sentry takes the higher `seq`
@@ -123,15 +123,15 @@ class Run:
             made.append(self._payload(Signal.SENTRY_MONITOR, self._check_in(check, now_ns, first=first)))
         return made
 
-    def _payload(self, signal: Signal, item: Item) -> Payload:
+    def _payload(self, signal: Signal, item: EnvelopeItem) -> Payload:
         return payload(signal, item, service=self.reporting.service)
 
-    def _session(self, status: str, now_ns: int, *, first: bool) -> Item:
+    def _session(self, status: str, now_ns: int, *, first: bool) -> EnvelopeItem:
         sid = identifier(self.key, "session")
         labels, began = self.reporting.labels, self.started_ns
         return session(sid, status, started_ns=began, now_ns=now_ns, first=first, errors=self.errors, labels=labels)
 
-    def _check_in(self, status: str, now_ns: int, *, first: bool) -> Item:
+    def _check_in(self, status: str, now_ns: int, *, first: bool) -> EnvelopeItem:
         reporting = self.reporting
         return check_in(
             self._monitor(),

@@ -17,7 +17,7 @@ from agent.exec.backlog import Piece
 from agent.exec.child import Child, ChildOptions
 from agent.exec.command import UNKNOWN, Exit, StartError
 from agent.exec.output import TRIES, Output
-from agent.issues.reading.exits import read_ending
+from agent.issues.reading.exits import read_exit_status
 from agent.record import Origin
 from agent.target.process_records import Observed, described, ended_record
 from agent.testing.clock import FakeClock
@@ -239,7 +239,10 @@ async def test_an_end_means_the_same_under_exec_and_run(returncode):
     status = returncode << 8 if returncode >= 0 else -returncode
     ours, others = await ended(returncode), ended_record(Observed("boot", 1, 2, 3, "app"), status, 0, 4, emptied=True)
 
-    judged = [(read_ending(one).good, read_ending(one).bad, read_ending(one).session_status, one.severity) for one in (ours, others)]
+    judged = [
+        (read_exit_status(one).good, read_exit_status(one).bad, read_exit_status(one).session_status, one.severity)
+        for one in (ours, others)
+    ]
     assert judged[0] == judged[1]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from agent.component import Accepted
 from agent.errors import PausedError, RejectedError, RetryableError, TooLargeError
-from agent.issues.envelope.format import Item, decode
+from agent.issues.envelope.format import EnvelopeItem, decode
 from agent.issues.envelope.items import check_in, payload
 from agent.record import Signal
 from agent.testing.clock import FakeClock
@@ -219,7 +219,7 @@ async def test_limited_attachments_stay_behind(server, sentry):
     """Where attachments are limited the event goes without them, and they are reported."""
     server.script.append(limited("60:attachment:project", 200))
     await sentry.export(event_row(BODY))
-    await sentry.export(event_row(BODY, "1" * 32, Item("attachment", b"lines", {"filename": "x"})))
+    await sentry.export(event_row(BODY, "1" * 32, EnvelopeItem("attachment", b"lines", {"filename": "x"})))
     assert server.items("attachment") == []
     assert reports(server) == [("ratelimit_backoff", "attachment", 1)]
 
@@ -237,7 +237,7 @@ async def test_another_service_does_not_wait(server):
 async def test_an_attachment_is_lost_once(server, sentry):
     """An attachment that a row goes without is one loss, however often the row is tried."""
     server.script += [limited("60:attachment:project", 200), answer(503), answer(503)]
-    row = event_row(BODY, "1" * 32, Item("attachment", b"lines", {"filename": "x"}))
+    row = event_row(BODY, "1" * 32, EnvelopeItem("attachment", b"lines", {"filename": "x"}))
     await sentry.export(event_row(BODY))
     for _ in range(2):
         with pytest.raises(RetryableError):
@@ -287,7 +287,7 @@ async def test_a_413_is_answered_by_trimming():
     event = {"message": "x", "breadcrumbs": {"values": [{"message": "y" * 5000}]}}
     async with SentryServer(limit=2000) as server:
         sentry = exporter(server.dsn())
-        await sentry.export(event_row(json.dumps(event).encode(), "1" * 32, Item("attachment", b"z" * 5000, {"filename": "x"})))
+        await sentry.export(event_row(json.dumps(event).encode(), "1" * 32, EnvelopeItem("attachment", b"z" * 5000, {"filename": "x"})))
         await sentry.close()
         assert server.events() == [{"message": "x"}]
         assert server.items("attachment") == []
@@ -306,7 +306,7 @@ async def test_a_413_to_the_end():
 async def test_our_own_limit(server):
     """An envelope over the destination's own limit is trimmed before it is sent."""
     sentry = exporter(server.dsn(), max_envelope_size=1000)
-    await sentry.export(event_row(BODY, "1" * 32, Item("attachment", b"z" * 5000, {"filename": "x"})))
+    await sentry.export(event_row(BODY, "1" * 32, EnvelopeItem("attachment", b"z" * 5000, {"filename": "x"})))
     await sentry.close()
     assert server.items("attachment") == []
     assert len(server.log.requests) == 1

@@ -12,7 +12,7 @@ import pytest
 
 from agent.errors import SpoolFullError
 from agent.host.observing import BEAT, LINGER, SOON, VACANT, Observer, boot_id
-from agent.issues.reading.exits import read_ending
+from agent.issues.reading.exits import read_exit_status
 from agent.target.ending import read_stat
 from agent.target.process_records import Observed, load
 from agent.target.roots import Roots
@@ -140,7 +140,7 @@ async def test_a_life(rig):
     rig.end()
     await rig.clock.advance(BEAT + LINGER + SOON)
     assert rig.store.names() == ["started", "exited"]
-    ending = read_ending(rig.store.records[1])
+    ending = read_exit_status(rig.store.records[1])
     assert (ending.code, ending.unknown, ending.program) in ((3, False, "python3"), (0, True, "python3"))
     assert rig.store.positions == {}
 
@@ -205,7 +205,7 @@ async def test_an_end_that_nobody_saw(rig):
     await rig.start()
     await rig.clock.advance(LINGER + BEAT)
     assert rig.store.names() == ["started", "exited", "exited"]
-    assert all(read_ending(record).unknown for record in rig.store.records[1:])
+    assert all(read_exit_status(record).unknown for record in rig.store.records[1:])
     assert rig.store.positions == {}
 
 
@@ -242,7 +242,7 @@ async def test_an_orderly_end_is_no_fault(rig):
     os.kill(pid, signal.SIGTERM)
     rig.processes[0].wait()
     await rig.clock.advance(BEAT + LINGER + SOON)
-    ending = read_ending(rig.store.records[1])
+    ending = read_exit_status(rig.store.records[1])
     assert ending.good or ending.unknown
     assert not ending.bad
 
@@ -257,7 +257,7 @@ async def test_at_rest(rig):
     await settle()
     early = rig.observer.at_rest
     await rig.clock.advance(BEAT + LINGER + SOON)
-    known = not read_ending(rig.store.records[1]).unknown
+    known = not read_exit_status(rig.store.records[1]).unknown
     assert (early, rig.observer.at_rest) == (known, known)
     rig.poller.next = frozenset([rig.process("sys.exit(3)")])
     await rig.clock.advance(BEAT)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from agent.issues.reading.exit_cause import ExitCause
-from agent.issues.reading.exits import LOOP_WINDOW_NS, Ending, exit_event, exit_exception, explains, kill_event, note_end, read_ending
+from agent.issues.reading.exits import (
+    LOOP_WINDOW_NS,
+    ExitStatus,
+    exit_event,
+    exit_exception,
+    explains,
+    kill_event,
+    note_end,
+    read_exit_status,
+)
 from agent.names import PROCESS_EXITED
 from agent.parse.exceptions import FatalError, Frame, ThreadStack
 from agent.record import LogRecord, Origin, Severity
@@ -13,20 +22,20 @@ from tests.support.sentry import NOW_NS, SUBJECT
 
 UNCAUGHT, DIED = ExitCause(uncaught_ns=NOW_NS), ExitCause(died_ns=NOW_NS)
 ENDINGS = {
-    "well": (Ending(), True, "exited", ""),
-    "code": (Ending(code=3), False, "crashed", "NonZeroExit"),
-    "segfault": (Ending(signal_name="SIGSEGV"), False, "crashed", "SIGSEGV"),
-    "killed": (Ending(signal_name="SIGKILL"), False, "abnormal", "SIGKILL"),
-    "oom": (Ending(signal_name="SIGKILL", oom_kills=1), False, "crashed", "OutOfMemoryKill"),
-    "oom, unseen": (Ending(oom_kills=1, unknown=True), False, "crashed", "OutOfMemoryKill"),
-    "oom, seen by a shell": (Ending(code=137, oom_kills=1), False, "crashed", "OutOfMemoryKill"),
-    "killed, seen by a shell": (Ending(code=137), False, "crashed", "NonZeroExit"),
-    "a real-time signal": (Ending(signal_name="SIG35"), False, "crashed", "SIG35"),
-    "oom elsewhere": (Ending(signal_name="SIGSEGV", oom_kills=1), False, "crashed", "SIGSEGV"),
-    "terminated by a stranger": (Ending(signal_name="SIGTERM"), False, "exited", "SIGTERM"),
-    "terminated by us": (Ending(signal_name="SIGTERM", requested=True), True, "exited", ""),
-    "interrupted": (Ending(signal_name="SIGINT"), True, "exited", ""),
-    "asked and said so": (Ending(code=143, requested=True), True, "exited", ""),
+    "well": (ExitStatus(), True, "exited", ""),
+    "code": (ExitStatus(code=3), False, "crashed", "NonZeroExit"),
+    "segfault": (ExitStatus(signal_name="SIGSEGV"), False, "crashed", "SIGSEGV"),
+    "killed": (ExitStatus(signal_name="SIGKILL"), False, "abnormal", "SIGKILL"),
+    "oom": (ExitStatus(signal_name="SIGKILL", oom_kills=1), False, "crashed", "OutOfMemoryKill"),
+    "oom, unseen": (ExitStatus(oom_kills=1, unknown=True), False, "crashed", "OutOfMemoryKill"),
+    "oom, seen by a shell": (ExitStatus(code=137, oom_kills=1), False, "crashed", "OutOfMemoryKill"),
+    "killed, seen by a shell": (ExitStatus(code=137), False, "crashed", "NonZeroExit"),
+    "a real-time signal": (ExitStatus(signal_name="SIG35"), False, "crashed", "SIG35"),
+    "oom elsewhere": (ExitStatus(signal_name="SIGSEGV", oom_kills=1), False, "crashed", "SIGSEGV"),
+    "terminated by a stranger": (ExitStatus(signal_name="SIGTERM"), False, "exited", "SIGTERM"),
+    "terminated by us": (ExitStatus(signal_name="SIGTERM", requested=True), True, "exited", ""),
+    "interrupted": (ExitStatus(signal_name="SIGINT"), True, "exited", ""),
+    "asked and said so": (ExitStatus(code=143, requested=True), True, "exited", ""),
 }
 
 
@@ -40,29 +49,29 @@ def test_endings(ending, good, status, type_):
 
 def test_what_a_traceback_tells_already():
     """A traceback before it explains only the exit code of an uncaught exception, or an interrupt."""
-    assert explains(UNCAUGHT, Ending(code=1), NOW_NS)
-    assert explains(UNCAUGHT, Ending(signal_name="SIGINT"), NOW_NS)
-    assert not explains(ExitCause(), Ending(code=1), NOW_NS)
-    assert not explains(UNCAUGHT, Ending(code=3), NOW_NS)
-    assert not explains(UNCAUGHT, Ending(signal_name="SIGSEGV"), NOW_NS)
+    assert explains(UNCAUGHT, ExitStatus(code=1), NOW_NS)
+    assert explains(UNCAUGHT, ExitStatus(signal_name="SIGINT"), NOW_NS)
+    assert not explains(ExitCause(), ExitStatus(code=1), NOW_NS)
+    assert not explains(UNCAUGHT, ExitStatus(code=3), NOW_NS)
+    assert not explains(UNCAUGHT, ExitStatus(signal_name="SIGSEGV"), NOW_NS)
 
 
 def test_an_unknown_end():
     """An unseen end is neither good nor bad; its session is `abnormal`. It makes a loop only if nothing of the target was left."""
-    unseen = Ending(unknown=True)
+    unseen = ExitStatus(unknown=True)
     assert (unseen.good, unseen.bad, unseen.suspicious, unseen.session_status) == (False, False, False, "abnormal")
-    assert Ending(unknown=True, emptied=True).suspicious
-    assert Ending(unknown=True, oom_kills=1).bad
+    assert ExitStatus(unknown=True, emptied=True).suspicious
+    assert ExitStatus(unknown=True, oom_kills=1).bad
 
 
 def test_what_an_unknown_end_has_said():
     """A last traceback, or the interpreter's death in the log, fully explains an unseen end; an OOM kill does not."""
-    assert explains(UNCAUGHT, Ending(unknown=True), NOW_NS)
-    assert explains(DIED, Ending(unknown=True), NOW_NS)
-    assert explains(DIED, Ending(signal_name="SIGABRT"), NOW_NS)
-    assert not explains(ExitCause(), Ending(unknown=True), NOW_NS)
-    assert not explains(UNCAUGHT, Ending(unknown=True, oom_kills=1), NOW_NS)
-    assert not explains(DIED, Ending(code=3), NOW_NS)
+    assert explains(UNCAUGHT, ExitStatus(unknown=True), NOW_NS)
+    assert explains(DIED, ExitStatus(unknown=True), NOW_NS)
+    assert explains(DIED, ExitStatus(signal_name="SIGABRT"), NOW_NS)
+    assert not explains(ExitCause(), ExitStatus(unknown=True), NOW_NS)
+    assert not explains(UNCAUGHT, ExitStatus(unknown=True, oom_kills=1), NOW_NS)
+    assert not explains(DIED, ExitStatus(code=3), NOW_NS)
 
 
 def test_an_oom_kill_beside_a_process():
@@ -82,15 +91,15 @@ def test_a_record_is_read_back():
         "process.executable.name": "app",
     }
     record = LogRecord(NOW_NS, NOW_NS, Severity.FATAL, "", "x", attributes, Origin("child:7:exit"), 0)
-    assert read_ending(record) == Ending(signal_name="SIGKILL", oom_kills=2, program="app")
-    assert read_ending(record._replace(attributes={"process.exit.code": "3"})) == Ending()
+    assert read_exit_status(record) == ExitStatus(signal_name="SIGKILL", oom_kills=2, program="app")
+    assert read_exit_status(record._replace(attributes={"process.exit.code": "3"})) == ExitStatus()
 
 
 def test_the_event_of_an_exit():
     """The event is synthetic, fatal for a signal, with its number; faulthandler's stack and all threads go with it."""
     threads = (ThreadStack("1", current=False, frames=()), ThreadStack("2", current=True, frames=(Frame("/app/a.py", 3, "f"),)))
     record = LogRecord(NOW_NS, NOW_NS, Severity.FATAL, "", "x", {"process.pid": 7, "other": 1}, Origin("child:7:exit"), 0)
-    event = exit_event(record, Ending(signal_name="SIGABRT", program="app"), SUBJECT, fatal=FatalError("Aborted", threads))
+    event = exit_event(record, ExitStatus(signal_name="SIGABRT", program="app"), SUBJECT, fatal=FatalError("Aborted", threads))
     assert (event.level, event.mechanism.own, event.mechanism.handled) == ("fatal", True, False)
     assert (event.mechanism.signal.number, event.mechanism.signal.name) == (6, "SIGABRT")
     assert [frame.function for frame in event.exception.frames] == ["f"]

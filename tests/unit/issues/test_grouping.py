@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.issues.event.encode import encode_event
 from agent.issues.event.frames import EncodeOptions
-from agent.issues.reading.exits import Ending, exit_event
+from agent.issues.reading.exits import ExitStatus, exit_event
 from agent.issues.reading.record_event import record_event
 from agent.issues.reading.rules import Rules
 from agent.record import LogRecord, Origin, Severity
@@ -39,7 +39,7 @@ def test_what_receivers_would_group_badly_has_a_fingerprint() -> None:
 def test_the_end_of_a_process_has_a_title() -> None:
     """Of what the agent makes itself type and value say what happened to which service, and nothing keeps a receiver from showing them."""
     record = LogRecord(NOW_NS, NOW_NS, Severity.ERROR, "", "x", {}, Origin("child:7:exit"), 0)
-    event = encode_event(exit_event(record, Ending(code=3, program="pay.py"), SUBJECT), EncodeOptions())
+    event = encode_event(exit_event(record, ExitStatus(code=3, program="pay.py"), SUBJECT), EncodeOptions())
     (error,) = event["exception"]["values"]
     assert (error["type"], error["value"]) == ("NonZeroExit", "strategy: pay.py exited with code 3")
     assert "synthetic" not in error["mechanism"]

@@ -8,7 +8,7 @@ import pytest
 
 from agent.columns import Lines, Records, last
 from agent.issues.recent.breadcrumbs import Breadcrumbs
-from agent.issues.recent.last_records import MAX_KEYS, MAX_LINE, MAX_WAITING, Last, LastOfEach
+from agent.issues.recent.last_records import MAX_KEYS, MAX_LINE, MAX_WAITING, LastOfEach, LastRecords
 from agent.parse.json_columns import Reader
 from agent.record import Origin
 
@@ -53,7 +53,7 @@ def test_nothing_is_made_until_somebody_asks(made):
 
 def test_the_last_of_several_parts():
     """Blocks and records, added in one go or one after the other, are cut at the oldest."""
-    together, apart = Last(7, body), Last(7, body)
+    together, apart = LastRecords(7, body), LastRecords(7, body)
     parts = [block(0, 5), list(block(5, 3)), block(8, 1), list(block(9, 2))]
     records = sum(parts, Records())
     together.extend(last(records, 100))
@@ -65,7 +65,7 @@ def test_the_last_of_several_parts():
 
 def test_a_copy_stays_what_it_is():
     """A copy is not changed by later records."""
-    kept = Last(3, body)
+    kept = LastRecords(3, body)
     kept.extend([block(0, 3).last(3)])
     before = kept.copy()
     kept.extend([block(3, 2).last(2)])
@@ -74,7 +74,7 @@ def test_a_copy_stays_what_it_is():
 
 def test_long_lines_do_not_wait():
     """Where lines are long, what is wanted of them is made, and they are let go; short ones wait on."""
-    kept = Last(10, body)
+    kept = LastRecords(10, body)
     kept.extend([block(0, 10, pad=2 * MAX_LINE).last(10)])
     assert (kept.waiting, list(kept)) == (0, [f"e{n}" for n in range(10)])
     kept.extend([block(10, 4).last(4)])
@@ -108,7 +108,7 @@ def test_lines_keep_nothing_else_of_a_block():
 @pytest.mark.parametrize("limit", [0, 1])
 def test_little_or_nothing_is_wanted(limit):
     """With a limit of none nothing is kept at all."""
-    kept = Last(limit, body)
+    kept = LastRecords(limit, body)
     kept.extend([block(0, 3).last(3), list(block(3, 2))])
     assert list(kept) == ["e4"][:limit]
     assert len(kept) == limit

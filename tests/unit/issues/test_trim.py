@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from agent.issues.envelope.format import Envelope, Item, decode, encode
+from agent.issues.envelope.format import Envelope, EnvelopeItem, decode, encode
 from agent.issues.envelope.trim import fit, steps
 from agent.issues.event.encode import encode_event
-from agent.issues.event.error_event import ErrorEvent, Message
+from agent.issues.event.error_event import ErrorEvent, LogMessage
 from agent.issues.event.frames import EncodeOptions
 from agent.parse.exceptions import ExceptionInfo, Frame
 from tests.support.sentry import NOW_NS
@@ -25,7 +25,7 @@ EVENT = {
 
 def envelope(event=EVENT):
     """An envelope with an attachment."""
-    return Envelope({"event_id": "1" * 32}, [Item("event", json.dumps(event).encode()), Item("attachment", b"a" * 1000)])
+    return Envelope({"event_id": "1" * 32}, [EnvelopeItem("event", json.dumps(event).encode()), EnvelopeItem("attachment", b"a" * 1000)])
 
 
 def event_of(one):
@@ -61,7 +61,9 @@ def test_whatever_an_error_holds_it_gets_small():
     frames = tuple(Frame(f"/srv/{'p' * 5000}/m{n}.py", n, "f" * 5000, "x" * 5000) for n in range(100))
     members = tuple(ExceptionInfo("E" * 5000, "m" * 5000, "v" * 9000, frames) for _ in range(60))
     root = ExceptionInfo("Root", None, "root", frames, group=members, is_group=True)
-    event = ErrorEvent("1" * 32, NOW_NS, "error", ("F" * 5000, "G" * 5000), exception=root, message=Message("t" * 9000, ("p",), "t" * 9000))
+    event = ErrorEvent(
+        "1" * 32, NOW_NS, "error", ("F" * 5000, "G" * 5000), exception=root, message=LogMessage("t" * 9000, ("p",), "t" * 9000)
+    )
     encoded = encode_event(event, EncodeOptions())
     fitted = fit(envelope(encoded), 64 * 1024)
     assert len(encode(fitted)) <= 64 * 1024
