@@ -16,6 +16,7 @@ import apsw
 
 from agent.crash import crash_point
 from agent.spool import paths, schema
+from agent.spool.quota import PAGE_SIZE
 from agent.spool.repair import header
 from agent.spool.repair.wal import committed
 
@@ -119,7 +120,7 @@ class Database:
         connection.pragma("locking_mode", "exclusive")
         self._compare_with_log(stored)
         schema.check(connection)  # before anything that writes
-        connection.pragma("page_size", schema.PAGE_SIZE)
+        connection.pragma("page_size", PAGE_SIZE)
         connection.pragma("auto_vacuum", "incremental")
         connection.pragma("journal_mode", "wal")
         connection.pragma("journal_size_limit", LOG_LIMIT)
@@ -140,7 +141,7 @@ class Database:
             raise apsw.CorruptError(f"the write-ahead log is damaged behind frame {frames} of {stored}")
         if not 0 <= int(self.connection.pragma("freelist_count")) <= pages:
             raise apsw.CorruptError("the header says that the file has more free pages than pages")
-        if frames < 1 and pages * schema.PAGE_SIZE < self.path.stat().st_size:
+        if frames < 1 and pages * PAGE_SIZE < self.path.stat().st_size:
             raise apsw.CorruptError("the header says that the file is shorter than it is")
 
     def _on_commit(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
@@ -196,7 +197,7 @@ class Database:
     def used(self) -> int:
         """Bytes of live data: pages in use, within the transaction if one is open."""
         pages = int(self.connection.pragma("page_count")) - int(self.connection.pragma("freelist_count"))
-        return pages * schema.PAGE_SIZE
+        return pages * PAGE_SIZE
 
     def displaced(self) -> str:
         """Return why the path does not lead to the open file any more, or an empty text."""

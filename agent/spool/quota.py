@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import ConfigError
-from agent.spool.schema import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+PAGE_SIZE: Final = 4096
+"""Bytes of a page of the file."""
 SMALLEST: Final = 1 << 20
 """Bytes: below this the tables themselves would not fit."""
 LOG_PAGES: Final = 2048

@@ -13,6 +13,7 @@ from agent.errors import ConfigError
 from agent.record import Owner
 from agent.spool import positions
 from agent.spool.checksum import checksum
+from agent.spool.quota import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 APPLICATION_ID: Final = 0x4F555452
 """`OUTR`, in the header of every spool file."""
-
-PAGE_SIZE: Final = 4096
-"""Bytes."""
 
 # `body` stands last, so that reading the other columns never walks its overflow pages. `only` names the one destination a row is
 # meant for (a dead letter put back); NULL = all. `digest` covers the body and every other column. The index holds all that

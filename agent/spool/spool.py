@@ -185,14 +185,13 @@ class Spool:
         """Return the newest stored rows, oldest first; damaged ones are left out."""
         return await self._thread.do(lambda tables: rows.recent(tables.connection, signal.value, limit), writes=False)
 
-    async def export(self, signal: Signal, progress: Callable[[int], None] = lambda _rows: None) -> AsyncIterator[str]:
-        """Yield all intact rows of a signal as lines of JSON, oldest first; `progress` gets the number of rows so far."""
-        after, count = 0, 0
+    async def export(self, signal: Signal) -> AsyncIterator[str]:
+        """Yield all intact rows of a signal as lines of JSON, oldest first."""
+        after = 0
         while found := await self.tail(signal, after, PAGE):
             for row in found:
                 yield to_json(row)
-            after, count = found[-1].seq, count + len(found)
-            progress(count)
+            after = found[-1].seq
 
     async def stat(self) -> SpoolStat:
         """Return the present figures; while the store does not answer, the last ones with the present state."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from agent.spool.quota import PAGE_SIZE
 from agent.spool.rows import Stored
-from agent.spool.schema import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 import apsw
 
 from agent.spool import positions, schema
+from agent.spool.quota import PAGE_SIZE
 from agent.spool.repair import header
 from agent.spool.repair.wal import committed
-from agent.spool.schema import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

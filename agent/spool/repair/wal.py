@@ -11,7 +11,7 @@ import sys
 from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.spool.schema import PAGE_SIZE
+from agent.spool.quota import PAGE_SIZE
 
 if TYPE_CHECKING:
     from pathlib import Path
