@@ -26,33 +26,25 @@ NOT_HANDED_ON: Final = frozenset(
         *("SIGTTIN", "SIGTTOU"),  # the kernel stops a whole job, us in it, and knows when it may not
     )
 )
+HANDED_ON: Final = frozenset(signal.valid_signals() - NOT_HANDED_ON)
+"""Signals that `exec` passes on to its command; also those ignored at our start (`nohup`), because the command may handle them."""
 _inherited: set[int] | None = None
 """The signal mask we were started with; None while nothing is held."""
-_sigchld_was_ignored = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
-"""Whether we were started with SIGCHLD ignored."""
+CHILD_SIGNALS_IGNORED: Final = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+"""Whether we were started with SIGCHLD ignored. The command must be as well; we can't, for wait(2) would return no status (its notes)."""
 
 
 def hold(arguments: Sequence[str]) -> None:
     """Block the signals that the command of this command line handles, until it can. Only `run` and `exec` handle any."""
     global _inherited  # noqa: PLW0603 - a process has one signal mask
-    wanted = {"run": RUN, "exec": handed_on() | {signal.SIGCHLD}}.get(arguments[0] if arguments else "")
+    wanted = {"run": RUN, "exec": HANDED_ON | {signal.SIGCHLD}}.get(arguments[0] if arguments else "")
     if wanted and _inherited is None:
         _inherited = signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
-
-
-def handed_on() -> frozenset[int]:
-    """Signals that `exec` passes on to its command; also those ignored at our start (`nohup`), because the command may handle them."""
-    return frozenset(signal.valid_signals() - NOT_HANDED_ON)
 
 
 def ends(number: int) -> bool:
     """Whether a signal is sent to end a process, and was not ignored at our start."""
     return number in ENDING and signal.getsignal(number) is not signal.SIG_IGN
-
-
-def child_signals_ignored() -> bool:
-    """Whether we were started with SIGCHLD ignored. The command must inherit that; we ourselves could not wait for a child (wait(2), notes)."""
-    return _sigchld_was_ignored
 
 
 def name_of(number: int) -> str:

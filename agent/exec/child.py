@@ -206,11 +206,6 @@ class Child:
             while not output.relay.passed.wait(1.0):
                 pass
 
-    def close(self) -> None:
-        """End the threads and close our ends of the pipes. A command that still runs gets SIGPIPE or EPIPE when it writes."""
-        for output in self._outputs:
-            output.relay.close()
-
 
 def _relay(reader: int, number: int, options: ChildOptions, turn: threading.Lock | None) -> Relay:
     try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from agent.signals import as_inherited, child_signals_ignored
+from agent.signals import CHILD_SIGNALS_IGNORED, as_inherited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -139,7 +139,7 @@ def _execute(path: str, command: Sequence[str], stdout: int | None, stderr: int 
 def _in_the_child() -> Callable[[], None] | None:
     """Return a function for the new process, right before it executes the command; mostly None."""
     names = [name for name in OF_THIS_PROCESS if os.environ.get(name) == str(os.getpid())]
-    ignored = [signal.SIGCHLD] if child_signals_ignored() else []
+    ignored = [signal.SIGCHLD] if CHILD_SIGNALS_IGNORED else []
     if "SYSTEMD_EXEC_PID" in names:  # its services ignore SIGPIPE (systemd.exec(5), IgnoreSIGPIPE=), as does CPython, which hides that
         ignored.append(signal.SIGPIPE)
 

@@ -7,7 +7,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Final
 
-from agent.signals import handed_on, hold
+from agent.signals import HANDED_ON, hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ class Listener:
     """
 
     def __init__(self) -> None:
-        self._numbers = handed_on() | {signal.SIGCHLD}
+        self._numbers = HANDED_ON | {signal.SIGCHLD}
         self._deliver: Callable[[int, bool], None] | None = None
         self._listening = threading.Event()
 

@@ -28,7 +28,8 @@ async def collect(script, emit, buffer=1 << 20):
         await child.run(emit)
     finally:
         loop.remove_signal_handler(signal.SIGCHLD)
-        child.close()
+        for output in child._outputs:
+            output.relay.close()
 
 
 async def test_a_process_left_behind_that_writes_without_end_does_not_hold_the_end_up(capfd, monkeypatch):

@@ -70,7 +70,8 @@ async def test_a_mistake_in_collecting_neither_ends_the_agent_nor_the_commands_o
         assert command.attach(emit, life) is not None
         await ended.wait()
     loop.remove_signal_handler(signal.SIGCHLD)
-    command.child.close()
+    for output in command.child._outputs:
+        output.relay.close()
 
     assert kept == ["second", "process exited with code 0"]
     assert command.code == 0
