@@ -1,8 +1,8 @@
 """Finding known contents after names changed: by inode, in their own directory and in all others that are scanned.
 
-Words used here and beside it: the *live path* of a content is the path of the live file that it was written to. A live path is *undecided* in a scan
-that found something there or beside it which may yet come first; nothing of it is read then, for a bounded time. *Rechecked* are directories
-that are looked at again although nothing changes in them, because what a file there is was not clear yet.
+Three words are used here and beside it. The *live path* of a content is the path of the file that it was written to, whatever that is called
+now. A live path is *undecided* in a scan that found a file there or beside it which is not identified yet: nothing of it is read then, for a
+bounded time, because that file may come first. *Rechecked* are directories that the next scan visits although nothing changed in them.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def fail(number: int) -> Callable[..., bytes]:
 
 
 def test_lines_are_read_once_and_in_order(tmp_path, rig):
-    """What is there and what is appended comes once, in order, with the file's name."""
+    """Existing and appended lines come once, in order, with the file's name."""
     one = rig()
     append(tmp_path / "a.log", "1", "2")
     assert one.drain() == ["1", "2"]
@@ -146,7 +146,7 @@ def test_truncation_behind_our_back(tmp_path, rig):
 
 
 def test_truncated_bytes_are_counted(tmp_path, rig):
-    """What was seen but not read before a truncation is counted in bytes."""
+    """Bytes that were seen but not read before a truncation are counted."""
     one = rig()
     append(tmp_path / "a.log", "1")
     one.drain()
@@ -178,7 +178,7 @@ def test_several_rotations_while_stopped(tmp_path, rig):
 
 
 def test_older_rotated_files_are_not_asked_for(tmp_path, rig):
-    """What was rotated away before the agent came is left alone, unless a glob asks for it."""
+    """A file that was rotated away before the agent came is left alone, unless a glob asks for it."""
     append(tmp_path / "a.log.1", "old")
     later(tmp_path / "a.log.1", -10)
     append(tmp_path / "a.log", "1")
@@ -187,7 +187,7 @@ def test_older_rotated_files_are_not_asked_for(tmp_path, rig):
 
 
 def test_a_copy_of_a_living_file_is_not_read(tmp_path, rig):
-    """Between the copy and the truncation, the copy is no new file, even if a glob asks for it."""
+    """Between the copy and the truncation, the copy is not a new file, even if a glob asks for it."""
     one = rig("a.log*")
     append(tmp_path / "a.log", "1")
     one.drain()
@@ -394,7 +394,7 @@ def test_preallocated_file(tmp_path, rig):
 
 
 def test_what_is_no_file(tmp_path, rig):
-    """FIFOs, directories and sockets are skipped and told once; nobody hangs."""
+    """FIFOs, directories and sockets are skipped without waiting, and reported once."""
     os.mkfifo(tmp_path / "fifo.log")
     os.mkdir(tmp_path / "directory.log")
     append(tmp_path / "a.log", "1")
@@ -440,7 +440,7 @@ def test_start_at_end_of_rotated_files(tmp_path, rig, killed):
 
 
 def test_start_at_end(tmp_path, rig):
-    """What is there at the very first start is left out; what comes later, also in new files, is read whole."""
+    """Lines that exist at the very first start are left out; later ones, also in new files, are read."""
     with (tmp_path / "a.log").open("w") as file:
         file.write("old\nha")
     one = rig(start_at="end")
@@ -506,7 +506,7 @@ def test_stale_handle(tmp_path, rig, monkeypatch):
 
 
 def test_few_descriptors(tmp_path, rig):
-    """More files than may be open are read all the same."""
+    """More files than may be open are read, too."""
     one = rig(max_open_files=3)
     for number in range(20):
         append(tmp_path / f"{number}.log", str(number))
@@ -518,7 +518,7 @@ def test_few_descriptors(tmp_path, rig):
 
 
 def test_out_of_descriptors(tmp_path, rig):
-    """When the process has none left, files wait; nothing is lost and nobody crashes."""
+    """When the process has none left, files wait; nothing is lost and nothing crashes."""
     one = rig()
     for number in range(10):
         append(tmp_path / f"{number}.log", str(number))
@@ -536,7 +536,7 @@ def test_out_of_descriptors(tmp_path, rig):
 
 
 def test_names_of_any_bytes(tmp_path, rig):
-    """A name that is no UTF-8, or has a newline in it, is followed, and shown escaped."""
+    """A name that is not valid UTF-8, or has a newline in it, is followed, and shown escaped."""
     path = os.path.join(os.fsencode(tmp_path), b"a\xff\n.log")
     with open(path, "wb") as file:
         file.write(b"1\n")
@@ -584,7 +584,7 @@ def test_damaged_gzip(tmp_path, rig):
 
 @pytest.mark.parametrize("count", [2, 50_000])
 def test_a_compressed_file_with_a_wrong_checksum_is_read_to_its_end_once(tmp_path, rig, count):
-    """What was decoded is given out, although the file is counted as damaged; a new start repeats nothing."""
+    """Decoded lines are given out, although the file is counted as damaged; a new start repeats nothing."""
     lines = [str(number) for number in range(count)]
     packed = bytearray(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
     packed[-6] ^= 1
@@ -643,7 +643,7 @@ def test_traceback_stays_whole_over_a_kill(tmp_path, rig):
 
 
 def test_nothing_is_stored_before_the_commit(tmp_path, rig):
-    """What was read and not committed is read again."""
+    """Lines that were read and not committed are read again."""
     one = rig()
     append(tmp_path / "a.log", *map(str, range(5000)))
     one.next()
@@ -767,7 +767,7 @@ def test_refused_position(tmp_path, rig):
 
 
 def test_many_files_share_few_parsers(tmp_path, rig):
-    """What is known of a file's format is in its position, so that thousands of files need no thousands of parsers."""
+    """The position holds the learned format of a file, so that a thousand parsers serve any number of files."""
     for number in range(1500):
         append(tmp_path / f"{number}.log", "1")
     one = rig()

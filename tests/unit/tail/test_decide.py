@@ -32,7 +32,7 @@ def test_is_same_file(known, path, now, same):
 
 
 def test_bytes_missed():
-    """What was seen, but neither read nor copied, is missed."""
+    """Bytes that were seen, but neither read nor copied, are missed."""
     assert [bytes_missed(10, 4), bytes_missed(10, 4, 7), bytes_missed(10, 12), bytes_missed(10, 4, 20)] == [6, 3, 0, 0]
 
 

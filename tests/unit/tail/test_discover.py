@@ -35,7 +35,7 @@ def test_listing_sees_what_comes_in_the_same_tick(tmp_path, stamp, tick):
 
 
 def test_listing_sees_changes(tmp_path):
-    """What comes and goes is seen; a directory that is gone has no entries, and may come back."""
+    """Names that come and go are seen; a directory that is gone has no entries, and may come back."""
     listing = Listing(str(tmp_path / "d"))
     assert not listing.refresh()
     (tmp_path / "d").mkdir()
@@ -85,7 +85,7 @@ def test_directories(tmp_path):
 
 
 def test_forgets_directories(tmp_path):
-    """What is not looked at any more is not kept."""
+    """A directory that is not scanned any more is not kept."""
     listings = Listings()
     listings.refreshed(str(tmp_path))
     listings.begin()

@@ -90,7 +90,7 @@ def test_names_that_move_on_while_they_are_asked_for(rig, tmp_path, compressed, 
 
 
 def test_the_newest_copy_of_an_unread_file_comes_last(rig, tmp_path):
-    """The file was only seen with its third content, which is rotated away like the two before it: oldest first all the same."""
+    """The file was only seen with its third content, which is rotated away like the two before it: the oldest still comes first."""
     path = tmp_path / "app.log"
     path.touch()
     rig.drain()
@@ -135,7 +135,7 @@ def test_an_unread_content_waits_for_the_oldest_file_to_be_found(rig, tmp_path, 
 
 
 def test_seen_unread_written_renamed_and_compressed_over_kills(rig, tmp_path):
-    """Seen by one agent, renamed under the eyes of the next, compressed before the third: what was written after it was seen is no hindrance."""
+    """Seen by one agent, renamed under the eyes of the next, compressed before the third: lines that were written after it was seen do not hinder that."""
     path, plain = tmp_path / "app.log", tmp_path / "app.log.1"
     write(path, "one\n", 1)
     rig.drain()
@@ -172,7 +172,7 @@ def step(rig, tick, change):
 
 @pytest.fixture
 def rotated(rig, tmp_path):
-    """A file that was read, lies beside its successor, and is not open. What is said of it from now on is new."""
+    """A file that was read, lies beside its successor, and is not open. All events from now on are new."""
     path = tmp_path / "app.log"
     write(path, "one\n", 1)
     rig.drain()
@@ -189,7 +189,7 @@ def removed(rig):
 
 
 def test_a_file_that_is_listed_is_never_taken_for_removed(rig, tmp_path, rotated):
-    """Twenty seconds long it has another name each time that it is asked for: it is there all the same, and known when it comes to rest."""
+    """Twenty seconds long it has another name each time that it is asked for: it is still there, and known when it comes to rest."""
     for number in range(1, 101):
         step(rig, number, lambda number=number: rotated.with_name(f"app.log.{number}").rename(rotated.with_name(f"app.log.{number + 1}")))
     taken_for_removed = removed(rig)

@@ -1,4 +1,4 @@
-"""Which content a file holds is told by what was read of it, and by more than what all contents have in common."""
+"""The content of a file is known by the bytes that were read of it, if these are more than all contents have in common."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_a_directory_that_is_named_for_rotated_files(rigs, tmp_path):
 
 
 def test_what_vanished_while_nobody_listed_is_told(rigs, tmp_path):
-    """A file that was moved away to nobody knows where may have had more lines: that is an event, and counted."""
+    """A file that was moved to an unknown place may have had more lines: that is an event, and counted."""
     logs = tmp_path / "logs"
     logs.mkdir()
     rig, live = rigs("logs/app.log"), logs / "app.log"
@@ -258,7 +258,7 @@ def test_a_compressed_snapshot_of_a_living_file(rigs, tmp_path, rotation, restar
 
 @pytest.mark.parametrize("include", ["app.log", "app.log*"])
 def test_a_backup_of_a_living_file(rigs, tmp_path, include):
-    """A copy made by hand is no new content, also when the file it was made of is rotated afterwards, and forgotten."""
+    """A copy made by hand is not a new content, also when the file it was made of is rotated afterwards, and forgotten."""
     rig, live = rigs(include), tmp_path / "app.log"
     live.write_text(lines(0, 100))
     settle(rig)
@@ -300,7 +300,7 @@ def test_emptied_between_the_look_at_it_and_the_look_at_its_copy(rigs, tmp_path,
 
 @pytest.mark.parametrize("start_at", ["beginning", "end"])
 def test_rotated_files_behind_a_link(rigs, tmp_path, start_at):
-    """What was rotated away beside the target of a link before the agent's time is left alone; what comes then is read."""
+    """A file that was rotated away beside the target of a link before the agent's time is left alone; later ones are read."""
     pod, containers = tmp_path / "pods" / "web", tmp_path / "containers"
     pod.mkdir(parents=True)
     containers.mkdir()
@@ -346,7 +346,7 @@ def test_a_banner_alone_is_no_copy_where_an_older_file_begins_with_it(rigs, tmp_
 
 
 def test_a_beginning_that_no_other_file_tells_from_a_copy_is_counted(rigs, tmp_path):
-    """Where no other file of the log tells whether it is a mere banner, it is taken for a copy, and that is said."""
+    """Where no other file of the log tells whether it is a mere banner, it is taken for a copy, and that is reported."""
     rig, live = rigs("app.log", "app.log.*"), tmp_path / "app.log"
     rotate_a_mere_banner(rig, live)
     assert wrong(rig, BANNER + lines(20, 40)) == {}
@@ -354,7 +354,7 @@ def test_a_beginning_that_no_other_file_tells_from_a_copy_is_counted(rigs, tmp_p
 
 
 def test_a_banner_alone_that_the_live_file_begins_with_is_read_in_the_end(rigs, tmp_path):
-    """A copy is waited with as long as its rotation may go on; then, if other files begin with it, too, it is a content of its own."""
+    """A copy waits as long as its rotation may take; then, if other files begin with it, too, it is a content of its own."""
     rig, live = rigs("app.log"), tmp_path / "app.log"
     for number in (3, 2):
         live.write_text(HEADER + lines(number, number + 5))
@@ -372,7 +372,7 @@ def test_a_banner_alone_that_the_live_file_begins_with_is_read_in_the_end(rigs, 
 
 
 def test_two_banners_alone_are_two_contents_where_others_go_on_differently(rigs, tmp_path):
-    """What is equal in two files is a mere banner if two more files begin with it and go on differently: both are read."""
+    """Bytes that two files have in common are a mere banner if two more files begin with them and continue differently: both are read."""
     rig = rigs("app.log*")
     contents = [BANNER + lines(20, 40), BANNER + lines(0, 20), BANNER, BANNER]
     for number, content in enumerate(contents):

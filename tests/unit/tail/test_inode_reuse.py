@@ -47,7 +47,7 @@ def write(path, text, tick):
 
 
 def use_inode_anew(rig, place, path):
-    """As if the file that the follower knows at `place` had been removed, and what is at `path` had got its inode."""
+    """As if the file that the follower knows at `place` had been removed, and the file at `path` had its inode."""
     for key, stored in rig.stored.items():
         position = None if key == "@next" else decode(stored)
         if position is not None and position.place.path == str(place):
@@ -97,7 +97,7 @@ def test_a_compressed_file_that_takes_name_and_inode_of_another_is_read(rig, tmp
 
 
 def test_the_time_of_a_new_file_says_nothing_of_the_one_before(rig, tmp_path):
-    """Two rotations while the agent is dead, and the live file has the inode of the first, empty one: oldest first all the same."""
+    """Two rotations while the agent is dead, and the live file has the inode of the first, empty one: the oldest still comes first."""
     path = tmp_path / "app.log"
     path.touch()
     rig.drain()

@@ -1,4 +1,4 @@
-"""What names say: globs and rotations."""
+"""Globs, and the names that rotations give."""
 
 from __future__ import annotations
 
@@ -115,5 +115,5 @@ def test_rotation_number():
 
 
 def test_printable():
-    """What cannot be shown is escaped, the rest is left."""
+    """Characters that cannot be shown are escaped, the rest is left."""
     assert printable("/l/ä\udcff\x1b[31m\n") == "/l/ä\\xff\\x1b[31m\\n"

@@ -1,4 +1,4 @@
-"""What was written first comes first, whatever was rotated while no agent ran."""
+"""Lines come in the order in which they were written, whatever was rotated while no agent ran."""
 
 from __future__ import annotations
 

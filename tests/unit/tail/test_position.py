@@ -18,13 +18,13 @@ FULL = Position(
 
 @pytest.mark.parametrize("position", [FULL, Position("/l/a.log", PLACE, 0), *[FULL._replace(cause=cause) for cause in Cause]])
 def test_round_trip(position):
-    """What is stored is read back as it was."""
+    """A stored position is read back as it was."""
     assert decode(position.encode()) == position
 
 
 @pytest.mark.parametrize("data", [b"", b"x", FULL.encode()[:100], b"\x09" + FULL.encode()[1:]])
 def test_garbage(data):
-    """What is no position of ours is refused, never read as a beginning."""
+    """Bytes that are not a valid position are refused, never read as a beginning."""
     with pytest.raises(PositionError):
         decode(data)
 

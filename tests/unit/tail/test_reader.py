@@ -44,7 +44,7 @@ def everything(reader: GzipReader, offset: int = 0) -> bytes:
     ids=["one member", "two members", "padding"],
 )
 def test_whole(packed, data):
-    """Members follow one another; padding is no content."""
+    """Members follow one another; padding is not content."""
     reader = packed(data)
     assert everything(reader) == LINES
     assert reader.finished()
@@ -71,7 +71,7 @@ def test_advance(packed):
 
 
 def test_growing(packed, tmp_path):
-    """What is not complete ends early, and continues when there is more."""
+    """An incomplete file ends early, and continues when there is more."""
     data = gzip.compress(LINES)
     reader = packed(data[:1000])
     first = everything(reader)
@@ -90,14 +90,14 @@ def test_empty(packed, data):
 
 
 def test_no_gzip(packed):
-    """Something else is told."""
+    """A file that is not gzip is reported."""
     reader = packed(b"something else")
     assert everything(reader) == b""
     assert reader.damage
 
 
 def test_damaged(packed):
-    """What is good before the damage is given out."""
+    """The bytes before the damage are given out."""
     data = bytearray(gzip.compress(LINES[:100]) + gzip.compress(LINES))
     data[-6] ^= 1
     reader = packed(bytes(data))
@@ -110,7 +110,7 @@ def test_damaged(packed):
 @pytest.mark.parametrize("at", [-6, -2], ids=["checksum", "size"])
 @pytest.mark.parametrize("before", [b"", LINES], ids=["first", "second"])
 def test_wrong_checksum(packed, lines, at, before):
-    """Where only the checksum or the size at the end is wrong, everything is given out, and told to be damaged."""
+    """Where only the checksum or the size at the end is wrong, everything is given out, and reported as damaged."""
     content = LINES[: LINES.index(b"line %d\n" % lines)] if lines < 100_000 else LINES
     member = bytearray(gzip.compress(content))
     member[at] ^= 1
@@ -122,7 +122,7 @@ def test_wrong_checksum(packed, lines, at, before):
 
 
 def test_damaged_in_the_middle(packed):
-    """What stands before a byte that can't be decoded is given out, also where it is in the same step."""
+    """The bytes before one that can't be decoded are given out, also where they are in the same step."""
     header, block = gzip.compress(b"")[:10], b"\0" + struct.pack("<HH", 40_000, 40_000 ^ 0xFFFF) + LINES[:40_000]
     reader = packed(header + block + b"\7 no type of block" + bytes(5000))
     assert everything(reader) == LINES[:40_000]
@@ -139,7 +139,7 @@ def test_bomb(packed):
 
 
 def test_plain(tmp_path, open_files):
-    """A plain file is read anywhere; holes are told from data."""
+    """A plain file is read anywhere; holes are distinguished from data."""
     path = tmp_path / "a"
     with path.open("wb") as file:
         file.write(b"a")

@@ -1,4 +1,4 @@
-"""What files say of themselves by their first bytes: encodings are read, compressed and binary files are reported."""
+"""The first bytes of a file give its encoding; compressed and binary files are reported."""
 
 from __future__ import annotations
 

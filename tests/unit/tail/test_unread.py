@@ -58,7 +58,7 @@ def test_truncated_before_it_was_read(rig, tmp_path, too_late, restart):
 
 
 def test_filled_copied_and_filled_again_before_it_was_read(rig, tmp_path):
-    """Seen when it was empty, it got a content that is in a copy by now, and another one: its size tells nothing, the directory does."""
+    """Seen when it was empty, it got a content that is in a copy by now, and another one: its size does not show that, the directory does."""
     path = tmp_path / "app.log"
     path.touch()
     rig.tail.scan(rig.now)
@@ -95,7 +95,7 @@ def test_truncated_before_it_was_read_and_killed(rig, tmp_path):
 
 @pytest.mark.parametrize("too_late", [read_before_looking, read_before_polling])
 def test_what_was_truncated_before_it_was_read_is_counted(rig, tmp_path, too_late):
-    """No copy was made: nobody has those bytes any more."""
+    """No copy was made: those bytes are gone."""
     path = tmp_path / "app.log"
     path.write_text("".join(LINES))
     size = path.stat().st_size
@@ -133,7 +133,7 @@ def test_a_copy_that_came_unseen_is_read_though_the_live_file_was_seen_first(rig
 
 
 def test_rotated_files_from_before_our_time_stay_unread(rig, tmp_path):
-    """What was rotated before a file was first seen is not read, whatever name it gets, also after a restart; what comes then is."""
+    """A file that was rotated before its live file was first seen is not read, whatever name it gets, also after a restart; later ones are."""
     path, old = tmp_path / "app.log", tmp_path / "app.log.1"
     write(old, "old\n", 1)
     write(path, "one\n", 2)
@@ -148,7 +148,7 @@ def test_rotated_files_from_before_our_time_stay_unread(rig, tmp_path):
 
 
 def test_an_inode_of_an_unread_rotated_file_used_anew_is_read(rig, tmp_path):
-    """The number of a file from before our time is given to a copy that nobody saw being made."""
+    """The number of a file from before our time is given to a copy that was made unseen."""
     path, old = tmp_path / "app.log", tmp_path / "app.log-20260301-000001"
     write(old, "old\n", 1)
     write(path, "one\n", 2)

@@ -1,4 +1,4 @@
-"""What can't be read is reported once, grouped, and with what to do."""
+"""Files that can't be read are reported once, grouped, with what to do."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_each_path_is_new_once(tmp_path):
 
 
 def test_what_is_gone_is_forgotten(tmp_path):
-    """A path that does not exist any more is no trouble."""
+    """A path that does not exist any more is not reported."""
     refused = Unreadable()
     refused.note(str(tmp_path / "gone"), "unreadable", DENIED)
     assert refused.groups() == []
