@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from agent.net import dial as dial_module
 from agent.net import resolver as module
 from agent.net.connection import RECEIVE_LIMIT, Connection
-from agent.net.dial import first_to_answer
+from agent.net.dial import Dialer, first_to_answer
 from agent.net.errors import ErrorKind, NetworkError
+from agent.net.progress import Progress
 from agent.net.resolver import Address, Resolver, alternate, literal_address
+from agent.net.tls import TlsOptions
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 
@@ -229,3 +232,24 @@ async def test_receiving_can_be_cancelled():
     assert await connection.receive() == b"x"
     connection.eof_received()
     assert await connection.receive() == b""
+
+
+@pytest.mark.parametrize(("offered", "agreed"), [((), None), (("http/1.1",), "http/1.1"), (("h2", "http/1.1"), "h2")])
+async def test_a_protocol_is_agreed_on_only_if_it_is_offered(authority, tmp_path, offered, agreed):
+    """The protocols of ALPN are the client's choice: an HTTP client offers HTTP, a probe of an unknown server none."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    progress = Progress()
+    connection = await Dialer(tls=TlsOptions(ca_file=tmp_path / "ca.pem"), alpn=offered).dial(
+        "localhost", server.sockets[0].getsockname()[1], progress, secure=True
+    )
+    chosen = connection.transport.get_extra_info("ssl_object").selected_alpn_protocol()
+    connection.abort()
+    server.close()
+    await server.wait_closed()
+    assert chosen == agreed
+    assert (connection.tls.version, progress.ip_version, connection.peer.startswith("127.0.0.1:")) == ("TLSv1.3", 4, True)
+    assert min(progress.phases.resolve, progress.phases.connect, progress.phases.tls) > 0

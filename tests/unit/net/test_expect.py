@@ -193,6 +193,7 @@ def test_header_values_are_secrets():
     ("host", "loopback"),
     [
         ("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("app.localhost", True), ("::ffff:127.0.0.1", True),
+        ("LocalHost", True), ("localhost.", True), ("localhost6", False), ("mylocalhost", False),
         ("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("example.com", False), ("localhost.example.com", False), ("", False),
     ],
 )  # fmt: skip
