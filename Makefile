@@ -50,7 +50,7 @@ types: $(STAMP) ## mypy --strict
 	@$(PY) -m mypy
 
 property: $(STAMP) ## Laws on generated input, other examples each time
-	@$(PY) -m pytest tests/property -m property -n auto $(ARGS)
+	@$(PY) -m pytest tests/property -m property -n auto --timeout 600 $(ARGS)
 
 e2e: $(STAMP) ## Both images and the compose file in a container engine, every restriction on; says so where there is none
 	@$(PY) -m pytest -m slow tests/e2e/test_compose.py tests/e2e/test_image.py
