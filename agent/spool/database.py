@@ -119,7 +119,7 @@ class Database:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.pragma("locking_mode", "exclusive")
         self._compare_with_log(stored)
-        schema.check(connection)  # before anything that writes
+        older = 0 < schema.check(connection, schema.MIGRATIONS[:version]) < version  # before anything that writes
         connection.pragma("page_size", PAGE_SIZE)
         connection.pragma("auto_vacuum", "incremental")
         connection.pragma("journal_mode", "wal")
@@ -130,7 +130,9 @@ class Database:
         connection.pragma("temp_store", "memory")
         connection.pragma("cell_size_check", "on")
         connection.set_wal_hook(self._on_commit)
-        schema.migrate(connection, schema.MIGRATIONS[:version])  # with no limit but the disk's: tables stand there twice for a moment
+        if older:  # tables stand there twice for a moment: the log's room is needed, and the disk is the only limit
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        schema.migrate(connection, schema.MIGRATIONS[:version])
         connection.pragma("max_page_count", max_pages)
 
     def _compare_with_log(self, stored: int) -> None:
