@@ -32,7 +32,7 @@ def events_of(pattern: str) -> list[dict]:
     """The finished events of a part of the corpus."""
     maker = SdkCompleter()
     made = [record_event(record, SUBJECT, Rules()) for _, record in corpus(pattern)]
-    return [json.loads(maker.make(encode_event(event, EncodeOptions()))) for event in made]
+    return [json.loads(maker.complete(encode_event(event, EncodeOptions()))) for event in made]
 
 
 def stored_by(server) -> dict[str, dict]:
