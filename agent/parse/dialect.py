@@ -15,7 +15,7 @@ CHANGE_AFTER: Final = 3
 _SYSLOG: Final = BY_NAME["syslog"]
 
 
-class Known(NamedTuple):
+class KnownFormat(NamedTuple):
     """What is known of a writer's format: its name (empty: nothing), and how many lines running were written in which other one."""
 
     name: str = ""
@@ -23,7 +23,7 @@ class Known(NamedTuple):
     votes: int = 0
 
 
-UNKNOWN: Final = Known()
+UNKNOWN: Final = KnownFormat()
 
 
 class Dialect:
@@ -31,7 +31,7 @@ class Dialect:
 
     __slots__ = ("_rival", "_votes", "fixed", "own", "reads_json", "version")
 
-    def __init__(self, known: Known = UNKNOWN, *, fixed: bool = False) -> None:
+    def __init__(self, known: KnownFormat = UNKNOWN, *, fixed: bool = False) -> None:
         self.own = named(known.name)
         """The format, None if none is known."""
         self.fixed = fixed and self.own is not None
@@ -43,9 +43,9 @@ class Dialect:
         self._votes = known.votes
 
     @property
-    def known(self) -> Known:
+    def known(self) -> KnownFormat:
         """What another one needs to go on like this one."""
-        return Known(self.own.name if self.own else "", self._rival.name if self._rival else "", self._votes)
+        return KnownFormat(self.own.name if self.own else "", self._rival.name if self._rival else "", self._votes)
 
     @property
     def is_structured(self) -> bool:

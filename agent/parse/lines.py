@@ -18,7 +18,7 @@ import orjson
 from agent.columns import Records
 from agent.parse import json_columns
 from agent.parse.containers import BY_NAME as CONTAINERS
-from agent.parse.dialect import Known
+from agent.parse.dialect import KnownFormat
 from agent.parse.formats import BY_NAME as FORMATS
 from agent.parse.json_columns import Reader
 from agent.parse.limits import OPEN_AGE
@@ -212,13 +212,13 @@ def _given(format_: str) -> State:
         raise ValueError(f"no such format: {format_!r}; there are {', '.join(FORMAT_NAMES)}")
     if format_ == AUTO or format_ in CONTAINERS:
         return NOTHING._replace(container=format_ if format_ in CONTAINERS else "")
-    return State(streams=(("", Known(format_)),))
+    return State(streams=(("", KnownFormat(format_)),))
 
 
 def _loaded(state: bytes) -> State | None:
     try:
         container, strays, streams, *more = orjson.loads(state)
-        known = tuple((str(name), Known(str(own), str(rival), int(votes))) for name, (own, rival, votes) in streams)
+        known = tuple((str(name), KnownFormat(str(own), str(rival), int(votes))) for name, (own, rival, votes) in streams)
         return State(str(container), int(strays), known, _returned(*more[0]) if more else None)
     except (ValueError, TypeError):
         return None

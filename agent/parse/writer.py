@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.parse.dialect import Known
+    from agent.parse.dialect import KnownFormat
     from agent.parse.parsed import Parsed
-    from agent.parse.stream import Item, Stream
+    from agent.parse.writer_stream import Item, WriterStream
 
 _offset = attrgetter("offset")
 _end = attrgetter("end")
@@ -42,9 +42,9 @@ class Writer:
 
     __slots__ = ("_history", "_version", "lines", "stream", "waiting")
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: WriterStream) -> None:
         self.stream = stream
-        self.waiting: list[Item] = []
+        self.waiting = stream.items
         self.lines: list[int] = []
         """Offsets of the lines since the first one that may be needed again."""
         self._history = [(-1, stream.dialect.known)]
@@ -54,7 +54,7 @@ class Writer:
         """Take the next line, which stands at these `offsets` (in pieces: at several)."""
         offset = offsets[0]
         self.lines += offsets
-        self.stream.feed(offset, line, now_ns, self.waiting, base, end=offsets[-1])
+        self.stream.feed(offset, line, now_ns, base, end=offsets[-1])
         if self.stream.dialect.version != self._version:
             self.note(offset)
 
@@ -84,10 +84,11 @@ class Writer:
             return []
         self.waiting.sort(key=_offset)
         count = len(self.waiting) if limit is None else bisect_left(self.waiting, limit, key=_offset)
-        taken, self.waiting = self.waiting[:count], self.waiting[count:]
+        taken = self.waiting[:count]
+        del self.waiting[:count]
         return taken
 
-    def known(self) -> Known:
+    def known(self) -> KnownFormat:
         """What was known of the format where the lines begin that are needed again."""
         limit = self.limit()
         return self._history[-1][1] if limit is None else [known for offset, known in self._history if offset < limit][-1]

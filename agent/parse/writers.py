@@ -1,6 +1,6 @@
 """The table of those who write into one file or stream: each line goes to its writer, whose records wait for nobody else's.
 
-    line ──▶ a container's stdout or stderr (runtimes wrap lines) ──▶ a prefix that says who wrote it ──▶ the writer's `Stream`
+    line ──▶ a container's stdout or stderr (runtimes wrap lines) ──▶ a prefix that says who wrote it ──▶ the writer's `WriterStream`
 
 A writer that a prefix names is in the table only as long as something of it is open. What is released behind another writer's open record
 must not be read again after a restart, although the position stands before it: `State.needed` lists the lines that must.
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.names import LOG_STREAM
 from agent.parse.containers import BY_NAME, CONTAINERS, Container, Wrapped
-from agent.parse.dialect import CHANGE_AFTER, UNKNOWN, Known
+from agent.parse.dialect import CHANGE_AFTER, UNKNOWN, KnownFormat
 from agent.parse.exceptions import HEADER
 from agent.parse.limits import MAX_JOINED_BYTES
 from agent.parse.parsed import NOWHERE, Parsed
 from agent.parse.prefixes import TIMED, Learned, Prefixed, by_system, by_time, by_writer, is_timed_twice, may_have_prefix
-from agent.parse.stream import Item, Stream
 from agent.parse.text_lines import sniff as is_levelled
 from agent.parse.writer import Pieces, Writer
+from agent.parse.writer_stream import Item, WriterStream
 from agent.record import Drop
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class State(NamedTuple):
     """The runtime that wraps the lines; empty if none does."""
     strays: int = 0
     """How many lines running were not wrapped although they should have been."""
-    streams: tuple[tuple[str, Known], ...] = ((_ITSELF, UNKNOWN),)
+    streams: tuple[tuple[str, KnownFormat], ...] = ((_ITSELF, UNKNOWN),)
     """What is known of the writers' formats. Container's stream and prefix are one name."""
     returned: Returned | None = None
 
@@ -185,12 +185,12 @@ class Writers:
         for name in tuple(self._pieces):
             self._line(name, self._pieces.pop(name), now_ns)
         for writer in self._table.values():
-            writer.stream.close(writer.waiting, ended=ended, failed=failed, written_ns=self._written_ns(writer, written_ns))
+            writer.stream.close(ended=ended, failed=failed, written_ns=self._written_ns(writer, written_ns))
 
     def expire(self, now_ns: int, quiet_ns: int, age_ns: int, *, written_ns: int = 0) -> None:
         """Complete what is open of writers that were silent for long enough, and what is open for too long."""
         for writer in self._table.values():
-            writer.stream.expire(now_ns, quiet_ns, age_ns, writer.waiting, written_ns=self._written_ns(writer, written_ns))
+            writer.stream.expire(now_ns, quiet_ns, age_ns, written_ns=self._written_ns(writer, written_ns))
 
     def _written_ns(self, writer: Writer, written_ns: int) -> int:
         """When a writer's last line was written: the file's last write, if that was the file's last line."""
@@ -225,7 +225,7 @@ class Writers:
             return
         main = self._table[_MAIN]
         main.lines.append(offset)
-        main.stream.plain(offset, line, self._container.malformed if self._container else "", main.waiting)
+        main.stream.plain(offset, line, self._container.malformed if self._container else "")
         self._strays += 1
         if self._strays >= CHANGE_AFTER and not self._fixed:
             self._change(None, now_ns)
@@ -286,7 +286,7 @@ class Writers:
         """A line behind a time is one of those without a prefix as well; that there are headers of syslog's is known of the whole stream."""
         main = self._table.get((stream, ""))
         if main is not None and found.writer == TIMED and self._with_open(stream, TIMED) is None:
-            main.stream.close(main.waiting)
+            main.stream.close()
         if main is not None and found.system:
             main.stream.dialect.note_syslog()
             main.note(offset)
@@ -315,13 +315,13 @@ class Writers:
         name = f"{outer.writer} {TIMED}" if outer else TIMED
         going_on = self._with_open(stream, name)
         if going_on is not None and is_levelled(line) and not is_timed_twice(line):
-            going_on.stream.close(going_on.waiting)
+            going_on.stream.close()
             return None
         found = by_time(line, now_ns, going_on=going_on is not None)
         if found is None or outer is None:
             return found
         if going_on is None and (before := self._with_open(stream, outer.writer)) is not None:
-            before.stream.close(before.waiting)
+            before.stream.close()
         return found._replace(writer=name, base=_below(outer.base, found.base))
 
     def _with_open(self, stream: str, name: str) -> Writer | None:
@@ -366,17 +366,17 @@ class Writers:
         self._table[key] = writer
         return writer
 
-    def _stream(self, key: Key, known: Known) -> Stream:
+    def _stream(self, key: Key, known: KnownFormat) -> WriterStream:
         given = self._given and self._given != "syslog"
         if key[1]:
-            return Stream(Known(self._given) if given else known, fixed=bool(given), prefixed=True)
-        return Stream(known, fixed=bool(self._given))
+            return WriterStream(KnownFormat(self._given) if given else known, fixed=bool(given), prefixed=True)
+        return WriterStream(known, fixed=bool(self._given))
 
     def _give_up_oldest(self) -> None:
         """Too many have something open: the one that has said nothing for the longest time has most likely said all."""
         oldest = next((writer for key, writer in self._table.items() if key[1] and writer.stream.open_offset is not None), None)
         if oldest is not None:
-            oldest.stream.give_up(oldest.waiting)
+            oldest.stream.give_up()
 
     def _forget(self) -> None:
         """Drop who has nothing open and is known by a prefix only."""
