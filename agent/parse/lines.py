@@ -22,8 +22,9 @@ from agent.parse.dialect import KnownFormat
 from agent.parse.formats import BY_NAME as FORMATS
 from agent.parse.json_columns import Reader
 from agent.parse.limits import OPEN_AGE
+from agent.parse.parser_state import NOTHING, ParserState, Returned
 from agent.parse.timestamps import NS
-from agent.parse.writers import IOSTREAM, NOTHING, Returned, State, Writers
+from agent.parse.writers import IOSTREAM, Writers
 from agent.record import LogRecord
 
 if TYPE_CHECKING:
@@ -206,20 +207,20 @@ class Parser:
         return self._origin
 
 
-def _given(format_: str) -> State:
+def _given(format_: str) -> ParserState:
     """What is known where a person named the format."""
     if format_ not in FORMAT_NAMES:
         raise ValueError(f"no such format: {format_!r}; there are {', '.join(FORMAT_NAMES)}")
     if format_ == AUTO or format_ in CONTAINERS:
         return NOTHING._replace(container=format_ if format_ in CONTAINERS else "")
-    return State(streams=(("", KnownFormat(format_)),))
+    return ParserState(streams=(("", KnownFormat(format_)),))
 
 
-def _loaded(state: bytes) -> State | None:
+def _loaded(state: bytes) -> ParserState | None:
     try:
         container, strays, streams, *more = orjson.loads(state)
         known = tuple((str(name), KnownFormat(str(own), str(rival), int(votes))) for name, (own, rival, votes) in streams)
-        return State(str(container), int(strays), known, _returned(*more[0]) if more else None)
+        return ParserState(str(container), int(strays), known, _returned(*more[0]) if more else None)
     except (ValueError, TypeError):
         return None
 

@@ -2,89 +2,47 @@
 
     line ──▶ a container's stdout or stderr (runtimes wrap lines) ──▶ a prefix that says who wrote it ──▶ the writer's `WriterStream`
 
-A writer that a prefix names is in the table only as long as something of it is open. What is released behind another writer's open record
+What is released behind another writer's open record
 must not be read again after a restart, although the position stands before it: `State.needed` lists the lines that must.
 """
 
 from __future__ import annotations
 
-from operator import attrgetter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from agent.names import LOG_STREAM
 from agent.parse.containers import BY_NAME, CONTAINERS, Container, Wrapped
-from agent.parse.dialect import CHANGE_AFTER, UNKNOWN, KnownFormat
-from agent.parse.exceptions import HEADER
+from agent.parse.dialect import CHANGE_AFTER, UNKNOWN
 from agent.parse.limits import MAX_JOINED_BYTES
 from agent.parse.parsed import NOWHERE, Parsed
-from agent.parse.prefixes import TIMED, Learned, Prefixed, by_system, by_time, by_writer, is_timed_twice, may_have_prefix
-from agent.parse.text_lines import sniff as is_levelled
+from agent.parse.parser_state import ITSELF, MAIN, NOTHING, ParserState, Returned
+from agent.parse.prefix_reader import PrefixReader, below
+from agent.parse.prefixes import TIMED, Prefixed
 from agent.parse.writer import Pieces, Writer
-from agent.parse.writer_stream import Item, WriterStream
+from agent.parse.writer_stream import Item
+from agent.parse.writer_table import WriterTable
 from agent.record import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-IOSTREAM: Final = LOG_STREAM
-HEADER_BYTES: Final = HEADER.encode()
-_ITSELF: Final = ""
-"""The stream of lines that nobody wrapped."""
+IOSTREAM: Final = "log.iostream"
 _RUN: Final = 64
 _MAY_WRAP: Final = frozenset((b"{", b"\0", b"\r"))
 """How a line begins that a runtime may have wrapped, if it does not name a stream behind a time."""
 _MAX_STREAMS: Final = 8
-"""A runtime has two streams; whoever names more is no runtime."""
-_MAX_WRITERS: Final = 8_192
-"""Writers with something open; one more, and what the one has open that has said nothing for the longest time is given out as incomplete."""
-_MAX_CANDIDATES: Final = 16
-"""First lines of tracebacks behind an unknown prefix: whether it is one, their second lines tell."""
-
-Key = tuple[str, str]
-"""A container's stream, and who a prefix says it was (empty: there is no prefix)."""
-_MAIN: Final[Key] = (_ITSELF, "")
-
-
-class Returned(NamedTuple):
-    """What was given out of the lines behind the position, since another writer's record was open there."""
-
-    until: int
-    """Offset of the last line that was read."""
-    needed: tuple[int, ...]
-    """Offsets of the lines up to there that are in no record yet."""
-    container: str
-    strays: int
-    """What was known there."""
-
-
-class State(NamedTuple):
-    """What was found out about a file where its position stands."""
-
-    container: str = ""
-    """The runtime that wraps the lines; empty if none does."""
-    strays: int = 0
-    """How many lines running were not wrapped although they should have been."""
-    streams: tuple[tuple[str, KnownFormat], ...] = ((_ITSELF, UNKNOWN),)
-    """What is known of the writers' formats. Container's stream and prefix are one name."""
-    returned: Returned | None = None
-
-
-NOTHING: Final = State()
+"""A runtime has two streams; what names more is not a runtime."""
 
 
 class Writers:
     """Gives each line to its writer."""
 
-    def __init__(self, state: State = NOTHING, *, fixed: bool = False) -> None:
+    def __init__(self, state: ParserState = NOTHING, *, fixed: bool = False) -> None:
         self._container: Container | None = BY_NAME.get(state.container)
         self._strays = state.strays
         self._fixed = fixed
-        inner = dict(state.streams).get(_ITSELF, UNKNOWN) if fixed and self._container is None else UNKNOWN
-        self._given = inner.name
-        """The format that a person named for the lines themselves."""
-        self._table = {key: Writer(self._stream(key, known)) for name, known in (*NOTHING.streams, *state.streams) for key in (_key(name),)}
-        self._learned: dict[Key, Learned] = {}
-        self._candidates: list[Candidate] = []
+        given = dict(state.streams).get(ITSELF, UNKNOWN) if fixed and self._container is None else UNKNOWN
+        self._table = WriterTable(given.name, state.streams)
+        self._prefixes = PrefixReader(self._table)
         self._pieces: dict[str, Pieces] = {}
         self._history = [(-1, (state.container, state.strays))]
         self._mixed = state.returned is not None
@@ -96,12 +54,11 @@ class Writers:
         """Whether a line was put together from pieces since this was set to False."""
 
     @property
-    def state(self) -> State:
+    def state(self) -> ParserState:
         """What others need to go on like these from the position on."""
         limit = self.open_offset()
         container, strays = [known for offset, known in self._history if limit is None or offset < limit][-1]
-        streams = tuple((_name(key), writer.known()) for key, writer in self._table.items() if not key[1] or writer.limit() is not None)
-        return State(container, strays, streams, self._returned() if limit is not None and self._mixed else None)
+        return ParserState(container, strays, self._table.streams, self._returned() if limit is not None and self._mixed else None)
 
     @property
     def wrapped(self) -> bool:
@@ -111,13 +68,13 @@ class Writers:
     @property
     def simple(self) -> bool:
         """Whether the next line can be taken by itself if it is a JSON object (of a stream whose format is JSON): nothing is open."""
-        known = self._strays == 0 if self._container else self._table[_MAIN].stream.dialect.reads_json
+        known = self._strays == 0 if self._container else self._table[MAIN].stream.dialect.reads_json
         return known and not (self._busy and self.open_offset() is not None)
 
     @property
     def waiting(self) -> int:
         """How many records wait behind an open one."""
-        return sum([len(writer.waiting) for writer in self._table.values()])
+        return self._table.waiting
 
     def json_run(self, lines: Sequence[tuple[int, bytes]], start: int) -> tuple[str, list[tuple[int, bytes]]]:
         """The stream that wrote the next lines, and what is wrapped in them: whole lines that look like objects where the format is JSON."""
@@ -137,7 +94,7 @@ class Writers:
         """Take the next line of the file."""
         self._last, self._busy = offset, True
         if self._container is None and line[:1] not in _MAY_WRAP and b" std" not in line:  # nearly every line that nobody wrapped
-            self._give(_ITSELF, line, now_ns, NOWHERE, (offset,))
+            self._give(ITSELF, line, now_ns, NOWHERE, (offset,))
         else:
             self._unwrap(offset, line, now_ns)
         if self._container is not None or self._history[-1][1][0]:
@@ -148,7 +105,7 @@ class Writers:
         bare = line.strip(b"\0\r") if line[:1] == b"\0" or line[-1:] in (b"\r", b"\0") else line
         container, wrapped = self._unwrapped(bare)
         if self._container is None and container is None:
-            self._give(_ITSELF, line, now_ns, NOWHERE, (offset,))
+            self._give(ITSELF, line, now_ns, NOWHERE, (offset,))
         elif container is None or wrapped is None:
             self._stray(offset, line, now_ns)
         else:
@@ -171,11 +128,9 @@ class Writers:
         """What is complete and does not lie behind an open record of its own writer, in the order of the file; forgets who has nothing open."""
         if not self._busy:
             return []
-        if len(self._table) == 1:
-            ready = self._table[_MAIN].take()
-        else:
-            ready = sorted([item for writer in self._table.values() for item in writer.take()], key=_offset)
-            self._forget()
+        ready = self._table.take()
+        if len(self._table) > 1:
+            self._prefixes.forget(self._table.forget())
         if self.open_offset() is None:
             self._mixed = self._busy = False
         return ready
@@ -198,32 +153,23 @@ class Writers:
 
     def open_offset(self) -> int | None:
         """Offset of the oldest line that is not in a record that was released."""
-        offsets = [at for writer in self._table.values() if (at := writer.limit()) is not None]
-        return (
-            min([*offsets, *[pieces.offset for pieces in self._pieces.values()]], default=None)
-            if self._pieces
-            else min(offsets, default=None)
-        )
+        offset = self._table.open_offset()
+        return min([pieces.offset for pieces in self._pieces.values()] + ([] if offset is None else [offset])) if self._pieces else offset
 
     def open_text(self) -> list[bytes] | None:
         """The lines of all open records; None if they are not at hand as they were written."""
-        if self._pieces or any(writer.waiting or (key[1] and writer.stream.open_lines) for key, writer in self._table.items()):
-            return None
-        return [line for writer in self._table.values() for line in writer.stream.open_lines]
+        return None if self._pieces else self._table.open_text()
 
     def _returned(self) -> Returned:
-        needed = [
-            offset for writer in self._table.values() if (at := writer.limit()) is not None for offset in writer.lines if offset >= at
-        ]
-        needed += [offset for pieces in self._pieces.values() for offset in pieces.offsets]
+        needed = self._table.needed() + [offset for pieces in self._pieces.values() for offset in pieces.offsets]
         return Returned(self._last, tuple(sorted(needed)), *self._history[-1][1])
 
     def _stray(self, offset: int, line: bytes, now_ns: int) -> None:
         """A line that nobody wrapped. In a container's file it is damaged; a few of them, and it is a container's file no more."""
         if not line.strip(b"\0\r "):
-            self._give(_ITSELF, line, now_ns, NOWHERE, (offset,))
+            self._give(ITSELF, line, now_ns, NOWHERE, (offset,))
             return
-        main = self._table[_MAIN]
+        main = self._table[MAIN]
         main.lines.append(offset)
         main.stream.plain(offset, line, self._container.malformed if self._container else "")
         self._strays += 1
@@ -237,7 +183,7 @@ class Writers:
             self._container = container
 
     def _unwrapped(self, line: bytes) -> tuple[Container | None, Wrapped | None]:
-        candidates = (self._container,) if self._container else () if self._given else CONTAINERS
+        candidates = (self._container,) if self._container else () if self._table.given else CONTAINERS
         for candidate in candidates:
             if (wrapped := candidate.unwrap(line)) is not None:
                 return candidate, wrapped
@@ -246,8 +192,8 @@ class Writers:
     def _join(self, offset: int, wrapped: Wrapped, now_ns: int, *, gap: bool) -> None:
         """Put a line together from its pieces. `gap`: NULs stood before it."""
         known = (wrapped.stream, "") in self._table
-        name = wrapped.stream if known or sum(not key[1] for key in self._table) < _MAX_STREAMS else _ITSELF
-        writer = self._writer((name, ""))
+        name = wrapped.stream if known or sum(not key[1] for key in self._table) < _MAX_STREAMS else ITSELF
+        writer = self._table.of((name, ""))
         if gap:
             writer.waiting.append(Item(offset, offset, Drop.NUL_GAP))
         pieces = self._pieces.pop(name, None)
@@ -266,150 +212,24 @@ class Writers:
     def _line(self, name: str, pieces: Pieces, now_ns: int) -> None:
         self._give(name, b"".join(pieces.parts), now_ns, pieces.base, pieces.offsets)
 
-    # --- prefixes ----------------------------------------------------------------------------------------------------
-
     def _give(self, stream: str, line: bytes, now_ns: int, base: Parsed, offsets: Sequence[int]) -> None:
         """Give a line to who wrote it. It stands at `offsets`, at several if it came in pieces."""
-        found = self._prefixed(stream, line, now_ns)
+        found = self._prefixes.read(stream, line, now_ns)
         if found is None:
-            if line.endswith(HEADER_BYTES):
-                self._consider(stream, offsets[0], line, base)
-            writer = self._table.get((stream, "")) or self._writer((stream, ""))
+            self._prefixes.consider(stream, offsets[0], line, base)
+            writer = self._table.get((stream, "")) or self._table.of((stream, ""))
             self._mixed = self._mixed or len(self._table) > 1
             writer.feed(line, now_ns, base, offsets)
             return
         self._mixed = True
         self._note(stream, found, offsets[0])
-        self._writer((stream, found.writer)).feed(found.text, now_ns, _below(base, found.base), offsets)
+        self._table.of((stream, found.writer)).feed(found.text, now_ns, below(base, found.base), offsets)
 
     def _note(self, stream: str, found: Prefixed, offset: int) -> None:
         """A line behind a time is one of those without a prefix as well; that there are headers of syslog's is known of the whole stream."""
         main = self._table.get((stream, ""))
-        if main is not None and found.writer == TIMED and self._with_open(stream, TIMED) is None:
+        if main is not None and found.writer == TIMED and self._table.opened(stream, TIMED) is None:
             main.stream.close()
         if main is not None and found.system:
             main.stream.dialect.note_syslog()
             main.note(offset)
-
-    def _prefixed(self, stream: str, line: bytes, now_ns: int) -> Prefixed | None:
-        """A line behind a prefix. A format that a person has named is looked for behind prefixes as well, but plain text is left as it is."""
-        if (self._learned or self._candidates) and (found := self._by_learned(stream, line, now_ns)) is not None:
-            return found
-        if self._given == "plain" or not (may_have_prefix(line) or (len(self._table) > 1 and (stream, TIMED) in self._table)):
-            return None
-        if (found := by_writer(line)) is not None:
-            return self._by_time(stream, found.text, now_ns, found) or found
-        if self._given in ("", "syslog"):
-            found = self._by_system(stream, line, now_ns)
-        return found or self._by_time(stream, line, now_ns)
-
-    def _by_system(self, stream: str, line: bytes, now_ns: int) -> Prefixed | None:
-        """A line behind a system log's header. A logger's line may look so as well: there it is one only where others are."""
-        main = self._table.get((stream, ""))
-        known = main is not None and main.stream.dialect.reads_syslog
-        found = by_system(line, now_ns, bare=known)
-        return found if known or found is None or not line[:1].isdigit() or not is_levelled(line) else None
-
-    def _by_time(self, stream: str, line: bytes, now_ns: int, outer: Prefixed | None = None) -> Prefixed | None:
-        """A line behind a time. `outer`: the writer's prefix that stands before it, as Compose and Kubernetes print both."""
-        name = f"{outer.writer} {TIMED}" if outer else TIMED
-        going_on = self._with_open(stream, name)
-        if going_on is not None and is_levelled(line) and not is_timed_twice(line):
-            going_on.stream.close()
-            return None
-        found = by_time(line, now_ns, going_on=going_on is not None)
-        if found is None or outer is None:
-            return found
-        if going_on is None and (before := self._with_open(stream, outer.writer)) is not None:
-            before.stream.close()
-        return found._replace(writer=name, base=_below(outer.base, found.base))
-
-    def _with_open(self, stream: str, name: str) -> Writer | None:
-        """A writer, while something of it is open: others are forgotten at the next release, whenever that is."""
-        writer = self._table.get((stream, name))
-        return writer if writer is not None and writer.stream.open_offset is not None else None
-
-    def _by_learned(self, stream: str, line: bytes, now_ns: int) -> Prefixed | None:
-        for key, learned in self._learned.items():
-            if key[0] == stream and (found := learned.split(line)) is not None:
-                return found
-        for candidate in self._candidates:
-            if candidate.stream == stream and (found := candidate.learned.split(line)) is not None and found.text.startswith(b"  "):
-                self._candidates.remove(candidate)
-                return found if self._learn(candidate, now_ns) else None
-        return None
-
-    def _consider(self, stream: str, offset: int, line: bytes, base: Parsed) -> None:
-        """Remember the first line of a traceback behind an unknown prefix, which the second may repeat."""
-        learned = None if self._given in ("plain", "syslog") or is_levelled(line) else Learned.of(line)
-        if learned is not None:
-            self._candidates = [*self._candidates[1 - _MAX_CANDIDATES :], Candidate(stream, offset, line, learned, base)]
-
-    def _learn(self, candidate: Candidate, now_ns: int) -> bool:
-        """The prefix is one: its writer is another than who was given the first line."""
-        before, key = self._table[candidate.stream, ""], (candidate.stream, candidate.learned.writer)
-        first = candidate.learned.split(candidate.line)
-        if first is None or not before.stream.withdraw(candidate.offset):
-            return False
-        before.withdraw(candidate.offset)
-        self._learned[key] = candidate.learned
-        self._writer(key).feed(first.text, now_ns, _below(candidate.base, first.base), (candidate.offset,))
-        return True
-
-    def _writer(self, key: Key) -> Writer:
-        """The writer, who is the last of the table now."""
-        writer = self._table.pop(key, None) if key[1] else self._table.get(key)
-        if writer is None:
-            writer = Writer(self._stream(key, UNKNOWN))
-            if len(self._table) >= _MAX_WRITERS:
-                self._give_up_oldest()
-        self._table[key] = writer
-        return writer
-
-    def _stream(self, key: Key, known: KnownFormat) -> WriterStream:
-        given = self._given and self._given != "syslog"
-        if key[1]:
-            return WriterStream(KnownFormat(self._given) if given else known, fixed=bool(given), prefixed=True)
-        return WriterStream(known, fixed=bool(self._given))
-
-    def _give_up_oldest(self) -> None:
-        """Too many have something open: the one that has said nothing for the longest time has most likely said all."""
-        oldest = next((writer for key, writer in self._table.items() if key[1] and writer.stream.open_offset is not None), None)
-        if oldest is not None:
-            oldest.stream.give_up()
-
-    def _forget(self) -> None:
-        """Drop who has nothing open and is known by a prefix only."""
-        idle = [key for key, writer in self._table.items() if key[1] and writer.limit() is None]
-        for key in idle:
-            del self._table[key]
-            self._learned.pop(key, None)
-
-
-class Candidate(NamedTuple):
-    """The first line of a traceback, and what stands before it."""
-
-    stream: str
-    offset: int
-    line: bytes
-    learned: Learned
-    base: Parsed
-
-
-def _below(outer: Parsed, inner: Parsed) -> Parsed:
-    """What two wrappers know of a line: the inner one knows better."""
-    if outer is NOWHERE:
-        return inner
-    return inner._replace(time_ns=inner.time_ns or outer.time_ns, attributes={**outer.attributes, **inner.attributes})
-
-
-def _name(key: Key) -> str:
-    return "\t".join(key) if key[1] else key[0]
-
-
-def _key(name: str) -> Key:
-    stream, _, writer = name.partition("\t")
-    return stream, writer
-
-
-_offset: Final = attrgetter("offset")

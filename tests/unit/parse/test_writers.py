@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from agent.parse import writers
+from agent.parse import writer_table
 from agent.parse.limits import INCOMPLETE
 from agent.parse.lines import Parser
 from agent.parse.prefixes import WRITER
@@ -215,7 +215,7 @@ def test_each_writer_is_silent_or_too_old_for_itself():
 
 def test_more_writers_than_are_kept_apart_lose_nothing(monkeypatch):
     """Each of their lines arrives."""
-    monkeypatch.setattr(writers, "_MAX_WRITERS", 100)
+    monkeypatch.setattr(writer_table, "_MAX_WRITERS", 100)
     lines = [f"web-{number}  | 2026-11-22 10:00:00,123 ERROR shop: {number}" for number in range(2000)]
 
     assert sorted(int(str(one.body)) for one in records_of(text(lines))) == list(range(2000))
@@ -223,7 +223,7 @@ def test_more_writers_than_are_kept_apart_lose_nothing(monkeypatch):
 
 def test_what_is_open_of_one_writer_too_many_is_given_out_as_incomplete(monkeypatch):
     """It is that of the writer which has written nothing for the longest time; of the others nothing is torn."""
-    monkeypatch.setattr(writers, "_MAX_WRITERS", 4)  # the file itself is one
+    monkeypatch.setattr(writer_table, "_MAX_WRITERS", 4)  # the file itself is one
     lines = [
         f"[rank{rank}]: {line}" for rank in range(4) for line in ("Traceback (most recent call last):", '  File "/a.py", line 1, in f')
     ]
