@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from agent.columns import Records
+from agent.names import LOG_STREAM
 from agent.parse import json_columns
 from agent.parse.containers import BY_NAME as CONTAINERS
 from agent.parse.dialect import KnownFormat
@@ -24,7 +25,7 @@ from agent.parse.json_columns import Reader
 from agent.parse.limits import OPEN_AGE
 from agent.parse.parser_state import NOTHING, ParserState, Returned
 from agent.parse.timestamps import NS
-from agent.parse.writers import IOSTREAM, Writers
+from agent.parse.writers import Writers
 from agent.record import LogRecord
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ class Parser:
     def _read_wrapped(self, lines: _Lines, index: int, observed_ns: int, into: Records) -> int:
         """As above for what a container's program wrote. A line that is not simple is fed, and if it leaves nothing open, on it goes."""
         writer, inner = self._writers.json_run(lines, index)
-        reader = Reader(self._known_origin(), observed_ns, {IOSTREAM: writer})
+        reader = Reader(self._known_origin(), observed_ns, {LOG_STREAM: writer})
         at = 0
         while at < len(inner):
             at = self._read_blocks(reader, inner, at, into)

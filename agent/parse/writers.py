@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from agent.names import LOG_STREAM
 from agent.parse.containers import BY_NAME, CONTAINERS, Container, Wrapped
 from agent.parse.dialect import CHANGE_AFTER, UNKNOWN
 from agent.parse.limits import MAX_JOINED_BYTES
@@ -25,7 +26,6 @@ from agent.record import Drop
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-IOSTREAM: Final = "log.iostream"
 _RUN: Final = 64
 _MAY_WRAP: Final = frozenset((b"{", b"\0", b"\r"))
 """How a line begins that a runtime may have wrapped, if it does not name a stream behind a time."""
@@ -198,7 +198,7 @@ class Writers:
             writer.waiting.append(Item(offset, offset, Drop.NUL_GAP))
         pieces = self._pieces.pop(name, None)
         if pieces is None:
-            pieces = Pieces(offset, Parsed(None, {IOSTREAM: wrapped.stream, **wrapped.attributes}, wrapped.time_ns))
+            pieces = Pieces(offset, Parsed(None, {LOG_STREAM: wrapped.stream, **wrapped.attributes}, wrapped.time_ns))
         self.pieced = self.pieced or wrapped.partial or bool(pieces.parts)
         pieces.add(offset, wrapped.text)
         if wrapped.partial and pieces.size < MAX_JOINED_BYTES:
