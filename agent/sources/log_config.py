@@ -43,32 +43,32 @@ class LogFilesConfig(ComponentConfig):
     format: FormatName = "auto"
     """Format of the lines; `auto` finds it per file."""
     follow_rotated: bool = True
-    """Whether to read rotated files that came and went while the agent did not look, though no glob asks for them."""
+    """Whether to read rotated files for which no glob asks, if they were the live file while the agent did not run, or between two polls."""
     rotated_to: tuple[LocalPath, ...] = ()
     """Directories that files are rotated into (`olddir`), besides their own and those directly below it, which are known."""
     allowed_roots: tuple[LocalPath, ...] = ()
     """Directories that links may lead to, besides those of the globs. Elsewhere only links of root and to the link owner's own files are followed."""
     poll_interval: Interval = 0.2
-    """How often files are looked at."""
+    """Time between two polls of the files."""
     max_line_bytes: Size = Field(default=1 << 20, ge=1024)
     """Longer lines are cut: the rest is skipped, its length and SHA-256 are attributes of the record."""
     max_open_files: int = Field(default=512, ge=1)
-    """Files held open at most (and never more than half of the process's limit)."""
+    """Most files that are held open; never more than half of the process's limit."""
     record_idle: Duration = 1.0
-    """A record that may have more lines (a traceback) is given out when its writer was silent for so long, and after 2 s (or this, if it is
-    longer) however much is written: then with the attribute `log.incomplete`, and what follows are records of their own."""
+    """Silence of a writer after which its open record (a traceback) is given out. A writer that is not silent ends it 2 s after it began (or after
+    this time, if it is longer): then it has the attribute `log.incomplete`, and the following lines are records of their own."""
     rotated_idle: Duration = 5.0
-    """A last line without an end is given out when its file, removed or rotated away, was silent for so long."""
+    """Silence of a removed or rotated file after which its last line is given out although it has no end."""
     partial_idle: Duration = 60.0
-    """The same for a live file; 0 = never. What comes afterwards is a record of its own with the attribute `log.partial`."""
+    """The same for a live file; 0 = never. The rest of the line becomes a record of its own; both have the attribute `log.partial`."""
     max_held_bytes: Size = 1 << 30
-    """Unread bytes of removed files that are kept from being freed; beyond, the files removed first are given up."""
+    """Most unread bytes of removed files that are held open; with more, the files that were removed first are given up."""
     max_held_age: Duration = 3600.0
-    """How long a removed file is held open at most."""
+    """Longest time for which a removed file is held open."""
     max_gzip_bytes: Size = 16 << 30
-    """Content of one gzip file at most."""
+    """Most bytes of content that are read of one gzip file."""
     max_gzip_ratio: int = Field(default=1000, ge=2)
-    """How often a gzip file's size its content may be, beyond the first MiB."""
+    """Most bytes of content for each byte of a gzip file, beyond the first MiB of content; a file with more is given up as `gzip_bomb`."""
 
 
 def options(config: LogFilesConfig) -> TailOptions:
