@@ -1,4 +1,4 @@
-"""Blocks of records, and records of which some are in blocks: to whoever looks, sequences like others."""
+"""Blocks of records, and records of which some are in blocks: to a reader they are sequences like others."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_records_grow_and_compare_like_a_list():
 
 
 def test_errors_are_found_in_a_block_as_in_a_list():
-    """Of a block only those are looked at that may be errors: by their level, or because it says nothing."""
+    """Only records of a block that may be errors are made: by their level, or because it has none."""
     records, rules = mixed(), Rules()
     found = rules.find(records)
     assert found == [(place, record) for place, record in enumerate(list(records)) if rules.matches(record)]
@@ -97,7 +97,7 @@ def test_of_a_block_only_unusual_severities_are_looked_at(usual):
 
 
 def ordinary(**fields: object) -> bytes:
-    """A line that tells of a time, a level and a body."""
+    """A line with a time, a level and a body."""
     return json.dumps({"timestamp": "2026-11-22T10:00:00.123456Z", "level": "info", "event": "e", **fields}).encode()
 
 
@@ -120,7 +120,7 @@ def test_a_line_is_ordinary_whatever_stands_beside_it(values):
 
 
 def test_times_of_other_lengths_that_add_up_are_not_mistaken():
-    """Two texts that are together as long as two times: they are no times, and nothing raises."""
+    """Two texts that are together as long as two times: they are not times, and nothing raises."""
     time = "2026-11-22T10:00:00.123456Z"
     placed = list(enumerate(ordinary(timestamp=text) for text in (time, time * 2, "")))
 
@@ -129,7 +129,7 @@ def test_times_of_other_lengths_that_add_up_are_not_mistaken():
 
 @pytest.mark.parametrize("number", [2**63 - 1, 2**63, 10**19, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1])
 def test_an_integer_is_the_same_whoever_reads_it(number):
-    """Line by line or many at a time; beyond 64 bits it is no ordinary line."""
+    """Line by line or many at a time; beyond 64 bits a line is not ordinary."""
     line = ordinary(n=number)
     parsed = parse(line, 7)
     read = list(Reader(ORIGIN, 7).read([(0, line)]))
@@ -170,7 +170,7 @@ def test_among_other_lines_little_is_read_ahead_in_vain(monkeypatch):
 
 
 def test_what_the_encoder_remembers_is_bounded():
-    """Hundreds of names, each with texts of hundreds of lengths, do not pile up: it begins anew, and says the same."""
+    """Hundreds of names, each with texts of hundreds of lengths, do not pile up: the cache begins again, and the result is the same."""
     encoder = ColumnEncoder()
     texts = ["x" * size for size in range(200)]
     names = [f"name{n}" for n in range(100)]

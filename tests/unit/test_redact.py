@@ -1,4 +1,4 @@
-"""What is taken out of records, what is left, and that none of 200 planted secrets gets into the bytes that are stored."""
+"""The redacted values, the rest of a record, and that none of 200 planted secrets gets into the stored bytes."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ def test_the_value_of_a_named_entry_is_judged_by_its_name():
 
 
 def test_no_pattern_crosses_the_end_of_a_line():
-    """What stands on the next line is not the value of a name on this one."""
+    """Text on the next line is not the value of a name on this one."""
     text = "secret:\nnext password =\nother --token\nthird the password is\nfourth Cookie:\nfifth"
 
     assert Redactor().text(text) == text
@@ -378,7 +378,7 @@ CORPUS = [(kind, *make()) for kind, make in KINDS.items() for _ in range(10)]
 
 
 def wrapped(text: str, stream: str = "stderr") -> str:
-    """A line of Docker's."""
+    """A line of the Docker format."""
     return json.dumps({"log": text, "stream": stream, "time": "2026-11-22T10:00:00.1Z"}, separators=(",", ":"))
 
 

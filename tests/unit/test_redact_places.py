@@ -51,7 +51,7 @@ def test_a_value_belongs_to_the_column_at_its_place(text, found):
 
 
 def test_a_statement_with_placeholders_stays():
-    """Placeholders, calls and harmless columns tell nothing."""
+    """Placeholders, calls and harmless columns are not secrets."""
     text = "INSERT INTO users (name, password, token_count) VALUES ('bob', crypt(:pw, gen_salt('bf')), 12)"
     assert clean(text) == text
 
@@ -79,7 +79,7 @@ def test_a_value_below_its_name_goes(text):
 
 
 def test_program_text_below_a_name_stays():
-    """A key alone at the end of a line says nothing of itself."""
+    """A key alone at the end of a line has no value on that line."""
     text = "password:\n  min_length: 12\npassword = (\n    first\n)"
     assert clean(text) == text
 

@@ -56,7 +56,7 @@ async def test_a_slow_reader_is_waited_for():
 
 
 async def test_a_reader_that_is_gone():
-    """When nobody reads any more the row is kept."""
+    """When no reader is left the row is kept."""
     read, write = os.pipe()
     os.close(read)
     with pytest.raises(RetryableError, match="Broken pipe"):

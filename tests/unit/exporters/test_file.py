@@ -86,7 +86,7 @@ async def test_a_row_larger_than_a_file_is_written_whole(tmp_path):
 
 @pytest.mark.parametrize("torn", [b"", b'{"half', b"x" * 200_000])
 async def test_a_torn_line_is_taken_away(tmp_path, torn):
-    """What a crash left after the last line end is gone before the next line; whole lines stay."""
+    """The part of a line that a crash left after the last line end is gone before the next line; whole lines stay."""
     (tmp_path / "logs.jsonl").write_bytes(b'{"whole": 1}\n' + torn)
     exporter = make(tmp_path)
     await exporter.export(row())
@@ -139,7 +139,7 @@ def test_whole_lines_across_blocks(tmp_path):
 
 
 def test_a_directory_that_cannot_be_written(tmp_path):
-    """Where a file stands in the way the check says so; a directory that is to be made is fine."""
+    """A file in the way is a complaint of the check; a directory that can be created is fine."""
     (tmp_path / "file").touch()
     assert File(FileConfig(directory=tmp_path / "new"), None).doubts() == []
     (doubt,) = File(FileConfig(directory=tmp_path / "file" / "out"), None).doubts()

@@ -32,7 +32,7 @@ LINES = {
 
 @pytest.mark.parametrize(("line", "expected"), LINES.items(), ids=LINES)
 def test_a_request_is_told_in_opentelemetrys_names(line, expected):
-    """Who asked for what, what came of it, and when; the line itself is the body."""
+    """The client, its request, the result and the time are attributes; the line itself is the body."""
     parsed = detect(line.encode()).parse(line.encode(), 0)
     said = parsed.attributes
 
@@ -62,7 +62,7 @@ def test_more_is_told_where_the_line_has_it():
     ],
 )
 def test_a_level_that_the_writer_gave_stays(line, status, port):
-    """uvicorn, hypercorn and aiohttp log requests as any message: the level is theirs, the request is told as well."""
+    """uvicorn, hypercorn and aiohttp log requests as any message: the level is theirs, the request is read as well."""
     parsed = text_lines.parse(line.encode(), 0)
 
     assert (parsed.severity, parsed.severity_text) == (9, "INFO")

@@ -57,7 +57,7 @@ def test_a_report_is_one_record(report, severity, before):
     ["panicking is of no use", "Warning: the shelf is low", "Fatal error in the till", "goroutines are light", "thread 'main' is idle", "/srv/shop/shelf.js", "node: not found"],
 )  # fmt: skip
 def test_ordinary_words_are_no_report(line):
-    """What follows at the left edge is a record of its own, and no severity is made up."""
+    """A following line at the left edge is a record of its own, and no severity is invented."""
     records = records_of(f"{line}\nnext line".encode())
 
     assert [(record.body, record.severity) for record in records] == [(line, 0), ("next line", 0)]
@@ -118,7 +118,7 @@ def test_the_first_of_the_two_lines_alone_is_a_line_like_any_other():
     ],
 )
 def test_a_level_in_small_letters_is_one_before_words(line, severity, body, attributes):
-    """A key with its value, as YAML has it, says nothing about a level."""
+    """A key with its value, as YAML has it, is not read as a level."""
     ((record),) = records_of(line.encode())
 
     assert (record.severity, record.body, record.attributes) == (severity, body, attributes)

@@ -21,7 +21,7 @@ LEVELS = {
 
 @pytest.mark.parametrize(("name", "number"), LEVELS.items())
 def test_a_level_by_name(name, number):
-    """Without regard to case and decoration; what nobody calls a level has none."""
+    """Without regard to case and decoration; an unknown word is not a level."""
     assert severity.from_name(name) == number
 
 
@@ -48,7 +48,7 @@ def test_a_level_by_name(name, number):
     ],
 )
 def test_a_level_by_number(number, bunyan, expected):
-    """Python's, pino's and bunyan's, syslog's: told apart by range and by what stands beside them."""
+    """Python's, pino's and bunyan's, syslog's: distinguished by range and by the fields beside them."""
     assert severity.from_number(number, bunyan=bunyan) == expected
 
 

@@ -1,6 +1,6 @@
 """Saved text of real writers, and what is read from it: `tests/golden/formats/NAME.log` beside `NAME.json`.
 
-`python tests/unit/parse/test_formats_golden.py` writes the `.json` files anew; look at the difference before you commit it.
+`python tests/unit/parse/test_formats_golden.py` writes the `.json` files again; read the difference before you commit it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def read(text: bytes) -> dict[str, object]:
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
 def test_a_file_is_read_as_saved(log):
-    """What a real writer wrote is read into exactly the records beside it."""
+    """The lines of a real writer are read into exactly the records beside them."""
     expected = json.loads(log.with_suffix(".json").read_text())
 
     assert read(log.read_bytes()) == expected
@@ -75,7 +75,7 @@ def test_one_line_at_a_time_reads_the_same(log):
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
 def test_every_restart_resumes_without_loss_or_repetition(log):
-    """From the open offset and the state, after any line, another parser goes on: together each record once."""
+    """From the open offset and the state, after any line, another parser can continue: together they give each record once."""
     lines = offsets(log.read_bytes())
     whole = read(log.read_bytes())["records"]
     for cut in range(1, len(lines)):

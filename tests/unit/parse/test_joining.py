@@ -58,7 +58,7 @@ def chunk(parser: Parser, lines: list[bytes], at: int = 0, now: int = NOW) -> li
 
 
 def bodies(*lines: bytes) -> list[object]:
-    """What the records of a whole text say."""
+    """The records of a whole text."""
     return [record.body for record in records_of(b"\n".join(lines))]
 
 
@@ -89,7 +89,7 @@ def test_an_access_line_in_the_middle_of_a_stack_is_a_record_of_its_own():
 
 
 def test_what_a_body_has_no_room_for_is_further_records():
-    """Nothing of a long text is cut away: each piece but the last says that it goes on."""
+    """Nothing of a long text is cut away: each piece but the last is marked as continued."""
     lines = [b"row %06d of a table that somebody logged" % number for number in range(4_000)]
     records = records_of(b"\n".join([LOGGED, *lines]))
 
@@ -100,7 +100,7 @@ def test_what_a_body_has_no_room_for_is_further_records():
 
 
 def test_bytes_that_are_not_utf8_take_the_room_that_they_need():
-    r"""What is written out as \\xNN is longer than it was."""
+    r"""Bytes that are written as \\xNN are longer than they were."""
     records = records_of(b"\n".join([LOGGED, *[b"\xff" * 1000] * 100]))
 
     assert sum(str(record.body).count("\\xff") for record in records) == 100_000
@@ -117,7 +117,7 @@ def test_what_follows_a_long_message_of_an_exception_is_not_lost():
 
 
 def test_what_is_open_for_too_long_is_given_out_as_incomplete():
-    """Its writer goes on, so silence does not end it; what comes afterwards is a record of its own."""
+    """Its writer continues, so silence does not end it; later lines are a record of their own."""
     parser = Parser()
     chunk(parser, [LOGGED])
     chunk(parser, [b"slow"], 1, NOW + SECOND)
@@ -171,7 +171,7 @@ def test_an_announced_report_is_one_of_its_own(announcement):
 
 
 def test_a_death_is_a_report_of_its_own():
-    """What faulthandler says does not belong to the logger's record above it."""
+    """The output of faulthandler does not belong to the logger's record above it."""
     death = [
         b"Fatal Python error: Segmentation fault",
         b"",
@@ -339,7 +339,7 @@ WRITES = {
 
 @pytest.mark.parametrize(("head", "written_ns", "apart"), WRITES.values(), ids=WRITES)
 def test_a_traceback_written_later_than_the_text_is_not_its_loggers(head, written_ns, apart):
-    """A logger writes both at one go. A time in the text that can't be compared with the file's says nothing."""
+    """A logger writes both at one go. A time in the text that can't be compared with the file's does not count."""
     parser = Parser()
     complete = chunk(parser, [head, *UNCAUGHT])
     complete += list(parser.expire(NOW + 2 * SECOND, 0.5, written_ns=written_ns))
@@ -399,7 +399,7 @@ def test_what_closes_a_text_that_was_printed_in_several_lines_is_a_part_of_it():
 
 
 def test_a_warning_above_a_traceback_is_none_of_its_titles():
-    """Nobody logged it; what a program prints above its traceback is."""
+    """It was not logged: it is what a program prints above its traceback."""
     warning, printed = (
         records_of(b"\n".join([b"/srv/a.py:3: DeprecationWarning: old()", b"  old()", *TRACE])),
         records_of(b"\n".join([b"it broke", *TRACE])),
@@ -434,7 +434,7 @@ def test_an_info_record_that_speaks_of_an_exception_keeps_its_traceback(said):
 
 @pytest.mark.parametrize("head", ["2026-11-22 10:00:00,123 INFO shop.web: till opened", "DEBUG:shop.web:order taken", "[INFO] counting"])
 def test_a_traceback_below_a_record_that_says_nothing_of_it_is_an_error_of_its_own(head):
-    """`traceback.print_exc()` behind any line below WARN: the error is not hidden in a record that nobody looks at."""
+    """`traceback.print_exc()` behind any line below WARN: the error is not hidden in a record of a low level."""
     first, second = records_of(b"\n".join([head.encode(), *TRACE]))
 
     assert first.severity < 13

@@ -27,7 +27,7 @@ def test_a_line_that_nests_too_deep_stays_text(lists, reasons):
 
 @pytest.mark.parametrize("lists", [MAX_DEPTH, 500])
 def test_of_a_name_that_comes_twice_only_the_last_value_counts(lists):
-    """What is not in the record cannot be too deep in it; the readers of many lines see no more than that either."""
+    """Fields that are not in the record cannot be too deep in it; the readers of many lines see no more than that either."""
     parsed = parse(b'{"event":"e","a":' + nested(lists) + b',"a":2}', 0)
 
     assert (parsed.body, parsed.attributes, parsed.reasons) == ("e", {"a": 2}, ())

@@ -192,7 +192,7 @@ UNDATED = (
 
 @pytest.mark.parametrize(("line", "expected"), LINES.items(), ids=LINES)
 def test_a_line_says_what_its_writer_meant(line, expected):
-    """Level, logger and message are told apart, and the time is the record's where the line has a date."""
+    """Level, logger and message are separated, and the time is the record's where the line has a date."""
     parsed = text_lines.parse(line.encode(), NOW)
 
     assert (parsed.severity, parsed.attributes.get("logger"), parsed.body) == expected

@@ -24,7 +24,7 @@ LONG = traceback(3000, "KeyError: 7")
 
 
 def test_a_long_stack_loses_its_middle():
-    """The oldest frames, the newest ones and the exception are told; no frame is made of halves of two."""
+    """The oldest frames, the newest ones and the exception are kept; no frame is made of halves of two."""
     text = cut(LONG)
     error = parse_traceback(text)
     numbers = [frame.lineno for frame in error.frames]
@@ -37,7 +37,7 @@ def test_a_long_stack_loses_its_middle():
 
 @pytest.mark.parametrize("newer", [3, 900, 3000])
 def test_a_long_chain_loses_its_oldest_links(newer):
-    """What ended the program is told with its own frames, and with none of an older exception's."""
+    """The exception that ended the program has its own frames, and none of an older exception's."""
     text = cut("failed: " + LONG + CAUSED + traceback(newer, "ValueError: at last", "g"))
     error = parse_traceback(text)
     assert text.startswith("failed: Traceback")
@@ -57,7 +57,7 @@ def test_all_else_is_cut_at_its_end(text):
 
 
 def test_a_long_traceback_in_a_field_still_names_its_exception():
-    """Wherever a logger puts it, the record says that it was cut, and tells of the exception."""
+    """Wherever a logger puts it, the record says that it was cut, and has the exception."""
     (record,) = records_of(json.dumps({"level": "error", "event": "failed", "exception": LONG}).encode())
     assert record.attributes["log.truncated"] is True
     assert parse_traceback(record.attributes["exception"]).type == "KeyError"

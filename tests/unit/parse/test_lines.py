@@ -83,7 +83,7 @@ def test_a_traceback_that_never_ends_is_closed_by_a_flush():
 
 
 def test_what_is_joined_is_bounded_in_lines():
-    """What follows is a record of its own; no line is lost, so nothing is counted."""
+    """The next line is a record of its own; no line is lost, so nothing is counted."""
     more = MAX_JOINED_LINES + 10
     records, drops = parse(Parser(), b"2026-11-22 10:00:00 head", *[b"more"] * more, b"2026-11-22 10:00:01 next")
 
@@ -93,7 +93,7 @@ def test_what_is_joined_is_bounded_in_lines():
 
 
 def test_what_is_joined_is_bounded_in_bytes():
-    """What a body has no room for is in further records."""
+    """Text that a body has no room for is in further records."""
     parser = Parser()
     records, drops = parse(parser, b"2026-11-22 10:00:00 head", *[b"x" * 60_000] * 40)
     records += parser.flush(NOW)
@@ -123,12 +123,12 @@ def test_too_many_attributes_are_dropped_and_counted_in_the_record():
 
 @pytest.mark.parametrize("line", [b"", b"   ", b"\r", b"\xef\xbb\xbf"])
 def test_an_empty_line_is_no_record_and_no_loss(line):
-    """Nothing was said."""
+    """No output."""
     assert parse(Parser(), line, line) == ([], {})
 
 
 def test_a_run_of_nuls_is_one_counted_gap():
-    """What a writer that does not append leaves behind when its file was cut."""
+    """The hole that a writer without O_APPEND leaves when its file was cut."""
     records, drops = parse(Parser(), b"\0" * 4096 + JSON, JSON)
 
     assert ([record.body for record in records], drops) == (["x", "x"], {"nul_gap": 1})
@@ -163,7 +163,7 @@ def test_a_value_with_blanks_that_repr_wrote_is_no_row_of_pairs():
 
 
 def test_a_given_format_is_not_second_guessed():
-    """What is not written so is plain text, counted; a JSON line in a file said to be plain stays text."""
+    """A line in another format is plain text, counted; a JSON line in a file that is configured as plain stays text."""
     parser = Parser("plain")
     parse(parser, JSON)
     assert [record.body for record in parser.flush(NOW)] == [JSON.decode()]
@@ -180,12 +180,12 @@ def test_a_format_that_nobody_knows_is_refused():
 
 @pytest.mark.parametrize("state", [b"", b"{}", b"[1]", b"\xff", b'["docker",0,[["",["json","",0]]]', b"null"])
 def test_a_state_that_cannot_be_read_is_as_good_as_none(state):
-    """After an upgrade or a damage the formats are found anew."""
+    """After an upgrade or a damage the formats are found again."""
     assert Parser.from_state(state).state() == Parser().state()
 
 
 def test_the_state_survives():
-    """What was found is known after a restart."""
+    """The found format is known after a restart."""
     parser = Parser()
     parse(parser, b"ts=2026-11-22T10:00:00Z level=info msg=hi")
 
@@ -219,7 +219,7 @@ def test_a_piece_without_end_is_open_and_given_out_by_a_flush():
 
 
 def test_a_container_file_that_became_another_is_noticed():
-    """Three lines running that nobody wrapped, and it is no container's any more."""
+    """After three unwrapped lines in a row the file no longer counts as a container's."""
     parser = Parser()
     records, drops = parse(parser, b"2026-11-22T10:00:00Z stdout F " + JSON, JSON, JSON, JSON, JSON)
 
@@ -228,7 +228,7 @@ def test_a_container_file_that_became_another_is_noticed():
 
 
 def test_no_stream_can_be_held_up_for_ever():
-    """A traceback on stderr that never ends lets a thousand records of stdout wait, no more."""
+    """A traceback on stderr that never ends lets at most a thousand records of stdout wait."""
     cri = b"2026-11-22T10:00:00Z %s F %s"
     parser = Parser()
     records, _ = parse(parser, cri % (b"stderr", TRACEBACK[0]), *[cri % (b"stdout", JSON)] * 1_100)
@@ -270,7 +270,7 @@ def test_a_hostile_line_costs_no_more_than_its_length(name):
 
 
 def test_a_coloured_level_is_a_level():
-    """As uvicorn writes it on a terminal: the colours are no content, and hide nothing."""
+    """As uvicorn writes it on a terminal: the colours are not content, and hide nothing."""
     parser = Parser()
     parse(parser, b"\x1b[32mINFO\x1b[0m:     Started server process [1]")
     (record,) = parser.flush(NOW)

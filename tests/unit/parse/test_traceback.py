@@ -41,7 +41,7 @@ def test_a_whole_traceback_is_preferred_to_one_cut_off() -> None:
 
 
 def test_a_header_alone_is_nothing() -> None:
-    """Neither frame nor type: there is no exception to tell of."""
+    """Neither frame nor type: there is no exception to report."""
     assert parse_traceback("Traceback (most recent call last):\n") is None
 
 
@@ -136,7 +136,7 @@ def test_the_columns_count_characters_where_carets_count_cells() -> None:
 
 
 def test_without_carets_there_are_no_columns() -> None:
-    """Source lines below the first are no marks."""
+    """Source lines below the first are not marks."""
     assert Frame("a.py", 1, "f", "g(").colno is None
     assert Frame("a.py", 1, "f", "g(", detail=("    1,",)).end_colno is None
     assert not is_caret_line("   ")
@@ -154,7 +154,7 @@ def test_a_long_chain_keeps_the_newest_and_counts_the_rest() -> None:
 
 
 def test_deep_boxes_are_cut_and_counted() -> None:
-    """Groups nested deeper than any interpreter prints are read without recursion, the cut is told."""
+    """Groups nested deeper than any interpreter prints are read without recursion, the cut is marked."""
     lines = [
         "  + Exception Group Traceback (most recent call last):",
         '  |   File "a.py", line 1, in f',
@@ -231,7 +231,7 @@ def test_a_frame_without_line_number_is_kept() -> None:
 
 
 def test_fatal_errors_are_found_only_where_there_is_one() -> None:
-    """Words about threads are no report; a dump without cause has the reason ""."""
+    """Words about threads are not a report; a dump without cause has the reason ""."""
     assert parse_fatal_error("the current thread died") is None
     assert parse_fatal_error("Fatal Python error: Aborted\n") is not None
     dump = parse_fatal_error('Thread 0x1f (most recent call first):\n  File "a.py", line 3 in f\n  File "a.py", line ??? in g\n')

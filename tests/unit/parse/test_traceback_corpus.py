@@ -24,7 +24,7 @@ QUOTING = ("message_with_traceback",)
 """Cases whose message quotes a traceback: in a stream of lines that begins another one, see the test of the joiner."""
 IN_STREAM = [path for path in TEXTS if path.name.partition(".")[0] not in QUOTING]
 BARE = [path for path in TEXTS if path.name.startswith("bare_")]
-"""What dying programs print on a stream that has nothing else."""
+"""The output of dying programs on a stream that has nothing else."""
 RECORD = b"2026-11-22 14:00:00 INFO the next record\n"
 DEPTH_LIMIT = 10
 """CPython prints no group nested deeper than this many boxes."""
@@ -39,7 +39,7 @@ def name_of(path: Path) -> str:
 
 @cache
 def expectations(folder: Path) -> dict[str, dict]:
-    """What the interpreters of a folder know of each case."""
+    """The exceptions of each case, as the interpreters of a folder report them."""
     return json.loads((folder / "expected.json").read_text())
 
 
@@ -49,7 +49,7 @@ def case_of(path: Path) -> str:
 
 
 def expected_of(path: Path) -> dict:
-    """What the interpreter knows, but for two habits of its old C printer."""
+    """The exception as the interpreter reports it, except for two habits of its old C printer."""
     expected = expectations(path.parent)[case_of(path)]
     if ".module" in path.name:
         return expected
@@ -157,7 +157,7 @@ def test_windows_line_ends_change_nothing(version: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_last_newline_may_be_missing(version: str) -> None:
-    """A text cut before its last newline reads the same, but for a message that ends in one."""
+    """A text cut before its last newline reads the same, except for a message that ends in one."""
     texts = [text for text in texts_of(version) if not text.endswith("\n\n")]
     assert [parse_traceback(text.removesuffix("\n")) for text in texts] == [parse_traceback(text) for text in texts]
 
@@ -240,7 +240,7 @@ def without_last_blanks(expected: dict) -> dict:
 
 @pytest.mark.parametrize("path", IN_STREAM, ids=name_of)
 def test_on_a_stream_that_ends_every_text_is_one_error(path: Path) -> None:
-    """Whatever an interpreter printed last, each line of it is the error's, but for one above that was never raised."""
+    """Whatever an interpreter printed last, each line of it is the error's, except for one above that was never raised."""
     data = path.read_bytes()
     if case_of(path).startswith("logg") or is_headless(path) or not may_open(data.partition(b"\n")[0]):
         return

@@ -1,4 +1,4 @@
-"""How far a message reaches on a stream whose lines have no format: what is sure at once, what is in doubt, and how doubt is decided."""
+"""The extent of a message on a stream whose lines have no format: lines that are certain at once, undecided ones, and how they are decided."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ NOW = 1_795_348_800_000_000_000
 ORIGIN = Origin("f")
 HEADER = "Traceback (most recent call last):\n"
 DIED = HEADER + '  File "/srv/app/main.py", line 9, in <module>\n    main()\n'
-"""What an interpreter prints of an exception that nobody caught, but for its last line."""
+"""The output of an interpreter for an uncaught exception, except its last line."""
 PRINTED = HEADER + '  File "/srv/app/main.py", line 5, in main\n    work()\n'
-"""What `traceback.print_exc()` prints of one that `main` caught."""
+"""The output of `traceback.print_exc()` for an exception that `main` caught."""
 CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 ADVICE = "1 validation error for Order\nquantity\n  Input should be a valid integer [type=int_parsing]\n    For further information visit https://errors.pydantic.dev/2.11/v/int_parsing"
 DATABASE = "(sqlite3.OperationalError) no such table: t\n[SQL: SELECT a,\nb\nFROM t]\n[parameters: (1,)]\n(Background on this error at: https://sqlalche.me/e/20/e3q8)"
@@ -56,7 +56,7 @@ def told(records: list[LogRecord]) -> list[object]:
     "message", ["first\nsecond\n  third", "a\n\n\nb", "\nat the second line", ADVICE, DATABASE, '{\n  "a": 1\n}', "x\n" + "y\n" * 99 + "z"]
 )
 def test_the_message_of_a_dying_program_is_whole(message: str) -> None:
-    """All that follows the exception line of an exception that nobody caught is its message when nothing comes behind it."""
+    """All lines after the exception line of an uncaught exception are its message if nothing else comes behind it."""
     (record,) = read(f"{DIED}ValueError: {message}\n")
     assert record.attributes["exception.message"] == message
     assert record.body == f"ValueError: {message}"
@@ -66,12 +66,12 @@ def test_the_message_of_a_dying_program_is_whole(message: str) -> None:
     "message", [ADVICE, DATABASE, '{\n  "a": 1\n}', "exit code 1:\nno such file", "\nat the second line", "[\n  1,\n  2\n]"]
 )
 def test_what_its_neighbours_mark_is_the_message_wherever_it_stands(message: str) -> None:
-    """Indented lines, the line above them, brackets and a colon tell of a message's lines also in a program that goes on."""
+    """Indented lines, the line above them, brackets and a colon show the lines of a message also in a program that continues."""
     assert told(read(f"{PRINTED}ValueError: {message}\nretrying\nconnected\n")) == [message, "retrying", "connected"]
 
 
 def test_a_program_that_goes_on_keeps_its_lines() -> None:
-    """What is printed behind an exception that was caught and printed is the program's own, in order, line by line."""
+    """Lines that are printed behind a caught and printed exception are the program's own, in order, line by line."""
     lines = ["retrying", "", "connected", "config:", "  a = 1", "done"]
     records = read(PRINTED + "ValueError: no\n" + "\n".join(lines) + "\n")
     assert told(records) == ["no", "retrying", "connected", "config:\n  a = 1", "done"]
@@ -130,21 +130,21 @@ def test_what_the_interpreter_words_in_one_line_has_no_more(line: str) -> None:
     ],
 )
 def test_what_is_surely_something_else_ends_the_message(other: str) -> None:
-    """A record, a warning or the next report is no part of the message above it, nor does it cut that short."""
+    """A record, a warning or the next report is not part of the message above it, nor does it cut that short."""
     first, second = read(f"{DIED}ValueError: first\nsecond\n{other}\n")
     assert first.attributes["exception.message"] == "first\nsecond"
     assert second.offset == len(f"{DIED}ValueError: first\nsecond\n")
 
 
 def test_in_a_stream_of_structured_records_the_rest_is_the_message() -> None:
-    """Between JSON lines nobody but the exception writes plain ones."""
+    """Between JSON lines only the exception writes plain ones."""
     line = '{"event":"x","level":"info"}\n'
     records = read(f"{line}{PRINTED}ValueError: first\nsecond\nthird\n{line}")
     assert told(records) == ["x", "first\nsecond\nthird", "x"]
 
 
 def test_within_a_chain_the_extent_is_exact() -> None:
-    """What stands above the separator is the message, blank lines and all, however the exception was caught."""
+    """The lines above the separator are the message, including blank lines, however the exception was caught."""
     (record,) = read(f"{PRINTED}ValueError: first\n\nsecond\nKeyError: no\n\n\n{CONTEXT}{PRINTED}TypeError: last\n")
     trace = str(record.attributes["exception.stacktrace"])
     assert record.attributes["exception.message"] == "last"
@@ -177,7 +177,7 @@ def test_lines_given_out_are_joined_as_any_others() -> None:
 
 
 def test_a_position_does_not_pass_what_is_held_back() -> None:
-    """Until it is decided the lines are needed again, and a parser that begins anew there reads the same."""
+    """Until it is decided the lines are needed again, and a parser that begins again there reads the same."""
     before, text = '{"event":"x","level":"info"}\n', DIED + "ValueError: first\nsecond\n"
     parser = Parser()
     records, _ = parser.parse_chunk(chunk(before + text), ORIGIN, NOW)
@@ -245,7 +245,7 @@ def test_a_line_that_can_be_no_beginning(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "words", "[INFO] words", "[main] starting", "a [b] c", "done (in 3 s)", ":)", "{}", "x = [1]"])
 def test_a_line_that_may_be_a_beginning(text: str) -> None:
-    """Balanced brackets, and those that end a sentence, tell nothing."""
+    """Balanced brackets, and those that end a sentence, decide nothing."""
     assert not is_more(text)
 
 

@@ -1,4 +1,4 @@
-"""The joiner says of every line how it stands to the tracebacks around it."""
+"""The joiner gives for every line its relation to the tracebacks around it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_record(line: bytes) -> bool:
 
 
 def joints(*lines: bytes, joiner: TracebackJoiner | None = None) -> list[Joint]:
-    """What the joiner says of these lines."""
+    """The joiner's answers for these lines."""
     joiner = joiner or TracebackJoiner()
     return [joiner.feed(line) for line in lines]
 
@@ -79,7 +79,7 @@ def test_reset_closes_an_open_traceback() -> None:
 
 
 def test_without_a_record_test_every_unindented_line_ends_the_message() -> None:
-    """Where the caller knows nothing of its records, only indented lines continue a message."""
+    """Where the caller can't recognise its records, only indented lines continue a message."""
     assert joints(*SIMPLE, b"  more", b"other words") == [START, CONTINUE, CONTINUE, CONTINUE, CONTINUE, END]
 
 
@@ -105,7 +105,7 @@ def test_two_tracebacks_in_a_row_are_two_blocks() -> None:
 
 
 def test_a_traceback_cut_off_gives_way_to_the_next() -> None:
-    """A process killed while it printed leaves half a traceback; the next one starts anew."""
+    """A process killed while it printed leaves half a traceback; the next one starts again."""
     assert joints(HEADER, FRAME, *SIMPLE) == [START, CONTINUE, START, CONTINUE, CONTINUE, CONTINUE]
 
 
@@ -167,7 +167,7 @@ def test_a_line_that_only_mentions_a_traceback_is_outside(line: bytes) -> None:
 
 
 def test_invalid_utf8_inside_a_traceback_does_no_harm() -> None:
-    """Bytes that are no text belong to the message like any other."""
+    """Bytes that are not text belong to the message like any other."""
     assert joints(HEADER, FRAME, b"    \xff\xfe", b"ValueError: \xff", RECORD) == [START, CONTINUE, CONTINUE, CONTINUE, END]
 
 
@@ -175,7 +175,7 @@ def test_invalid_utf8_inside_a_traceback_does_no_harm() -> None:
     "first", [b"Exception in thread Thread-1 (work):", b"Exception ignored in: <function A.__del__ at 0x7f>", b"future: <Task finished>"]
 )
 def test_the_line_before_the_header_belongs_to_it(first: bytes) -> None:
-    """What a thread, the garbage collector or the loop say first is part of the block."""
+    """The first words of a thread, the garbage collector or the loop are part of the block."""
     assert joints(first, *SIMPLE, RECORD) == [START, *[CONTINUE] * 4, END]
     assert joints(first, RECORD) == [START, END]
 

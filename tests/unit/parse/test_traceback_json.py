@@ -57,7 +57,7 @@ def expected_chain(expected: dict) -> list[dict]:
 
 
 def structlog_chain(expected: dict) -> list[dict]:
-    """Structlog tells of causes only where they were raised."""
+    """Structlog lists causes only where they were raised."""
     return [link for link in expected_chain(expected) if link["frames"]]
 
 
@@ -87,7 +87,7 @@ def test_structlog_dictionaries_are_read_whole(package: str, line: dict) -> None
 
 @pytest.mark.parametrize(("package", "line"), cases("structlog_dicts"))
 def test_locals_are_kept_apart_from_everything_else(package: str, line: dict) -> None:
-    """What structlog tells of local variables stands in `locals` alone, so that one place decides to drop it."""
+    """Structlog's local variables are in `locals` alone, so that one place decides to drop them."""
     info = from_structured(line["record"])
     assert info is not None
     assert info.frames[0].locals
@@ -96,7 +96,7 @@ def test_locals_are_kept_apart_from_everything_else(package: str, line: dict) ->
 
 @pytest.mark.parametrize(("package", "line"), cases("structlog_dicts_few"))
 def test_skipped_frames_are_counted_where_they_are_missing(package: str, line: dict) -> None:
-    """The marker of a shortened stack is no frame: shown and skipped frames add up to the whole."""
+    """The marker of a shortened stack is not a frame: shown and skipped frames add up to the whole."""
     for link, expected in zip(chain(from_structured(line["record"])), structlog_chain(line["expected"]), strict=True):
         assert len(link.frames) + link.truncated.frames == len(expected["frames"])
         kept = expected["frames"][: link.truncated.frames_at] + expected["frames"][link.truncated.frames_at + link.truncated.frames :]
@@ -167,7 +167,7 @@ def test_each_spelling_gives_the_same_exception(record: dict) -> None:
     ids=str,
 )
 def test_a_record_without_exception_gives_none(record: dict) -> None:
-    """Words, categories and empty fields are no exception."""
+    """Words, categories and empty fields are not an exception."""
     assert from_structured(record) is None
 
 
@@ -192,7 +192,7 @@ def test_a_chain_of_dictionaries_is_bounded_and_the_rest_counted() -> None:
 
 
 def test_nested_groups_of_dictionaries_are_bounded_and_counted() -> None:
-    """Groups nested ten thousand deep are cut without recursion error; the cut is told."""
+    """Groups nested ten thousand deep are cut without recursion error; the cut is marked."""
     stacks: list = [{"exc_type": "ValueError", "exc_value": "core"}]
     for level in range(10_000):
         stacks = [{"exc_type": "ExceptionGroup", "exc_value": str(level), "is_group": True, "exceptions": [stacks]}]
@@ -226,7 +226,7 @@ def test_a_syntax_errors_place_is_not_told_twice() -> None:
     "fields", [{"exception": FULL}, {"exception.type": "ValueError", "exception.stacktrace": FULL}], ids=["text", "fields"]
 )
 def test_a_storm_of_one_text_is_read_once(fields):
-    """What is kept of a text is of a bounded number of short ones, and the value is the one that reading it anew gives."""
+    """The cache holds a bounded number of short texts, and its values equal those of reading them again."""
     (key,) = [key for key in fields if key in ("exception", "exception.stacktrace")]
     others = [fields | {key: FULL.replace("why", f"no {number}")} for number in range(100)]
     first = from_structured(fields)

@@ -66,7 +66,7 @@ def test_the_lines_without_margin_belong_to_the_message_where_records_can_be_tol
 
 
 def test_a_box_that_is_never_closed_ends_with_the_next_record() -> None:
-    """What surely begins a record ends a group that was cut off, and no record is taken for a part of it."""
+    """A line that certainly begins a record ends a group that was cut off, and no record is taken for a part of it."""
     assert [record.body for record in records_of(LOGGED + UNCLOSED + LOGGED)] == ["it broke", "it broke"]
     plain = [f"line {number}" for number in range(200)]
     records = records_of(UNCLOSED + "".join(f"{line}\n" for line in plain).encode())
@@ -83,7 +83,7 @@ def test_the_names_of_threads_that_die_together_are_no_errors() -> None:
 
 
 def test_a_dying_interpreter_is_an_error() -> None:
-    """It tells of no exception, and yet of an error."""
+    """It contains no exception, but is an error."""
     assert errors(
         b"Fatal Python error: Segmentation fault\n\nCurrent thread 0x00007f (most recent call first):\n  <no Python frame>\n"
     ) == [""]
@@ -123,7 +123,7 @@ BAD_SOURCE = b"  File \"/srv/app/bad.py\", line 1\n    x = (1,\n        ^\nSynta
     "printed", [UNCAUGHT, b"Exception in thread Thread-1 (f):\n" + SIMPLE, b"Process Process-1:\n" + SIMPLE, BAD_SOURCE]
 )
 def test_what_nobody_caught_is_not_the_last_records(line: bytes, printed: bytes) -> None:
-    """An interpreter prints what nobody caught below whatever was logged last: that record stays what it was, and the error is one."""
+    """An interpreter prints an uncaught exception below the last log record: that record stays what it was, and the error is one."""
     wrap = b"2026-11-22T10:00:01Z stderr F " if b" stderr F " in line else b""
     below = b"".join(wrap + part for part in printed.splitlines(keepends=True))
     before, error = records_of(line + below)
@@ -143,7 +143,7 @@ def test_what_a_logger_caught_is_its_records() -> None:
 
 
 def test_a_program_that_is_none_is_told_without_header() -> None:
-    """A SyntaxError of the program itself has no header, and is an exception with its place all the same."""
+    """A SyntaxError of the program itself has no header, and is an exception with its place nevertheless."""
     (record,) = records_of(BAD_SOURCE)
     found = parse_traceback(str(record.attributes["exception.stacktrace"]))
     assert found is not None
@@ -152,7 +152,7 @@ def test_a_program_that_is_none_is_told_without_header() -> None:
 
 
 def test_what_only_begins_like_a_traceback_is_text() -> None:
-    """A record whose further lines look like the beginning of a traceback that never comes is no error, and keeps those lines."""
+    """A record whose further lines look like the beginning of a traceback that never comes is not an error, and keeps those lines."""
     (record,) = records_of(b'problems:\n  File "/srv/app/a.py", line 3\n  unused import\n')
     assert (record.severity, record.body) == (0, 'problems:\n  File "/srv/app/a.py", line 3\n  unused import')
     (record,) = records_of(LOGGED + b"Traceback (most recent call last):\n")
@@ -195,7 +195,7 @@ def test_a_traceback_that_is_interrupted_for_ever_is_cut_off() -> None:
 
 
 def test_an_ordinary_line_in_a_message_does_not_change_the_issue() -> None:
-    """What a program prints below an exception is at worst a part of its message: type, frames and group stay the same."""
+    """Lines that a program prints below an exception are at worst a part of its message: type, frames and group stay the same."""
     died = SIMPLE.replace(b"in f", b"in <module>")
     short, long = (records_of(died + more)[0] for more in (b"", b"starting again\n"))
     first, second = (record_event(record, Subject("strategy", "host"), Rules()) for record in (short, long))
@@ -236,7 +236,7 @@ def test_each_line_of_a_traceback_written_by_a_logger():
 
 
 def test_a_logged_traceback_that_is_cut_off():
-    """Without an exception's line it is told what there is, once."""
+    """Without an exception's line the report has the rest, once."""
     cut = TOLD.rpartition("\n")[0]
     one, after = records_of(b"2026-01-01 10:00:00,123 - app.x - ERROR - it failed: " + cut.encode() + b"\n" + LOGGED)
     assert (one.body, one.severity_text, after.body) == ("it failed: Traceback (most recent call last):", "ERROR", "it broke")
@@ -264,7 +264,7 @@ def test_what_is_logged_in_the_same_moment_is_no_more_of_a_traceback(prefix):
 
 
 def test_lines_with_the_prefix_of_a_traceback_that_go_on_with_its_message():
-    """What is indented or closes a bracket is the message's also where each line has the logger's prefix."""
+    """Lines that are indented or close a bracket belong to the message also where each line has the logger's prefix."""
     prefix = PREFIXES["python"]
     told, after = records_of("\n".join(prefix + line for line in (*TOLD.split("\n"), "  more of it", "}", "giving up")).encode())
     assert (told.body, after.body) == ("KeyError: 'k'\n  more of it\n}", "giving up")
@@ -276,7 +276,7 @@ def test_lines_with_the_prefix_of_a_traceback_that_go_on_with_its_message():
     ids=["asked", "death", "time"],
 )
 def test_stacks_that_somebody_asked_for_are_a_warning(before, severity):
-    """What faulthandler prints on request ends nothing, so it is told below an error; a death and a time that is over are errors."""
+    """A dump of faulthandler on request ends nothing, so it is not an error; a fatal error and a timeout are."""
     stack = 'Current thread 0x00007f8a (most recent call first):\n  File "/srv/app/a.py", line 3 in f\n'
     quiet, dump, after = records_of(("starting\n" + before + stack + "going on\n").encode())
     assert (quiet.body, dump.severity, after.body) == ("starting", severity, "going on")

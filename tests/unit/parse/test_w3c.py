@@ -22,7 +22,7 @@ def read(parser: Parser, *lines: str, at: int = 0):
 
 
 def test_a_line_has_the_fields_that_the_directive_names():
-    """Known names become OpenTelemetry's, others stay; a status gives the severity; `-` is no value."""
+    """Known names become OpenTelemetry's, others stay; a status gives the severity; `-` is not a value."""
     *_, record = read(Parser(), "#Version: 1.0", FIELDS, LINE)
 
     assert (record.body, record.severity, record.time_ns) == (LINE, 17, AT)
@@ -42,7 +42,7 @@ def test_the_names_are_known_after_a_restart():
 
 
 def test_other_names_apply_from_their_line_on():
-    """A server that is configured anew writes a new head into the same file."""
+    """A server that is configured again writes a new head into the same file."""
     records = read(Parser(), FIELDS, LINE, "#Fields: time date c-ip sc-bytes", "10:00:00 2026-11-22 192.0.2.7 12")
 
     assert records[1].attributes["url.path"] == "/shelf"

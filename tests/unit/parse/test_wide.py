@@ -33,7 +33,7 @@ def test_a_marked_stream_is_read(encoding, size):
 
 @pytest.mark.parametrize("start", [b"", b"\xff", b"\xff\xfe", b"\0", b"a", b"\xff\xfea"])
 def test_what_is_shorter_than_a_mark_is_not_lost(start):
-    """What could have become one comes out at the end, but for a mark itself and half a character."""
+    """Bytes that could have become a mark come out at the end, except a mark itself and half a character."""
     stream = Utf8Stream()
 
     assert stream.feed(start) + stream.end() == (b"" if start.startswith(b"\xff\xfe") else start)

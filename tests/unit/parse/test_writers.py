@@ -26,7 +26,7 @@ TRACE = "\n".join([*STACK, "shop.Refused: #"])
 
 
 def stack_of(number: int) -> str:
-    """What the interpreter printed, without prefixes."""
+    """The interpreter's output, without prefixes."""
     return TRACE.replace("#", str(number))
 
 
@@ -196,7 +196,7 @@ def test_a_state_of_an_earlier_version_is_understood():
 
 
 def test_each_writer_is_silent_or_too_old_for_itself():
-    """What one has finished is complete while another goes on."""
+    """A finished record of one writer is complete while another continues."""
     parser = Parser()
 
     def feed(at: int, line: str, now: int) -> list[LogRecord]:

@@ -93,7 +93,7 @@ WRITERS = {
 
 @pytest.mark.parametrize(("fields", "severity", "body"), WRITERS.values(), ids=WRITERS)
 def test_a_writers_own_names_are_understood(fields, severity, body):
-    """Time, severity and message are those of the record, whoever wrote the line, and however many lines there are."""
+    """Time, severity and message are those of the record, for any writer and any number of lines."""
     line = json.dumps(fields).encode()
 
     parsed = parse(line, NOW)
@@ -105,7 +105,7 @@ def test_a_writers_own_names_are_understood(fields, severity, body):
 
 
 def test_attributes_of_the_data_model_stand_side_by_side():
-    """What OpenTelemetry's JSON nests comes out as a record has it; the resource stays one object."""
+    """Nested fields of OpenTelemetry's JSON come out as in the data model; the resource stays one object."""
     line = b'{"SeverityNumber":9,"Body":"m","Attributes":{"a":{"b":1}},"Resource":{"service.name":"s"},"TraceId":"0x%s","SpanId":"0x%s"}'
 
     parsed = parse(line % (TRACE.encode(), SPAN.encode()), NOW)
