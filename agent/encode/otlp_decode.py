@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from agent.encode.otlp_requests import pairs, value
 
-    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
     from agent.record import Value
@@ -30,8 +31,8 @@ def _record(record: LogRecord) -> dict[str, Value]:
         "severity_number": int(record.severity_number),
         "severity_text": record.severity_text,
         "event_name": record.event_name,
-        "body": _value(record.body),
-        "attributes": _pairs(record.attributes),
+        "body": value(record.body),
+        "attributes": pairs(record.attributes),
         "trace_id": record.trace_id.hex(),
         "span_id": record.span_id.hex(),
     }
@@ -45,19 +46,3 @@ def _time(nanoseconds: int) -> str:
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
     except (ValueError, OverflowError, OSError):
         return str(nanoseconds)
-
-
-def _pairs(pairs: Iterable[KeyValue]) -> dict[str, Value]:
-    return {pair.key: _value(pair.value) for pair in pairs}
-
-
-def _value(value: AnyValue) -> Value:
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [_value(one) for one in value.array_value.values]
-    if kind == "kvlist_value":
-        return _pairs(value.kvlist_value.values)
-    if kind is None:
-        return None
-    plain: Value = getattr(value, kind)
-    return plain

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.errors import SpoolFullError, SpoolOversizeError
 from agent.record import Drop, Owner
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from agent.record import Payload
+    from agent.spool.spool import Spool
     from agent.telemetry import Telemetry
 
 SETTLING: Final = 0.5
@@ -36,29 +37,6 @@ class RecordsDropped(Event):
     source: str
     reason: str
     count: int
-
-
-class Appending(Protocol):
-    """The spool, as far as batches need it."""
-
-    async def append(
-        self,
-        source: str,
-        payloads: Sequence[Payload],
-        positions: Mapping[str, bytes | None],
-        drops: Mapping[str, int],
-        *,
-        replayable: bool,
-        durable: bool = False,
-        state: Mapping[Owner, Mapping[str, bytes | None]] | None = None,
-    ) -> int:
-        """Commit everything or nothing."""
-
-    async def wait_for_room(self) -> None:
-        """Return when an append has a chance again."""
-
-    async def positions(self, name: str, owner: Owner = Owner.SOURCE) -> Mapping[str, bytes]:
-        """Return the committed positions of a source, or what another owner keeps with them."""
 
 
 class Part(NamedTuple):
@@ -80,7 +58,7 @@ class Part(NamedTuple):
 class Commits:
     """The transactions of one source."""
 
-    def __init__(self, source: str, spool: Appending, telemetry: Telemetry, *, replayable: bool) -> None:
+    def __init__(self, source: str, spool: Spool, telemetry: Telemetry, *, replayable: bool) -> None:
         self._source = source
         self._spool = spool
         self._telemetry = telemetry

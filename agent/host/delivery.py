@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 import zlib
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from agent.component import Accepted
 from agent.crash import crash_point
@@ -34,12 +34,13 @@ from agent.retry import Backoff
 from agent.spool.values import DeadLetter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable
 
     from agent.clock import Clock
     from agent.component import Exporter
     from agent.metrics import Metrics
     from agent.record import Row, Signal
+    from agent.spool.spool import Spool
     from agent.telemetry import Telemetry
 
 T = TypeVar("T")
@@ -56,28 +57,6 @@ EXPORT_SECONDS: Final = Metric(
 )
 
 
-class DeliverySpool(Protocol):
-    """The spool, as far as a sender needs it."""
-
-    async def next_row(self, destination: str, signal: Signal) -> Row | None:
-        """Return the first row behind the cursor, None if there is none."""
-
-    async def wait_for_rows(self, destination: str, signal: Signal) -> None:
-        """Return once a row may lie behind the cursor; at once if one does already."""
-
-    async def settle(
-        self,
-        destination: str,
-        row: Row,
-        *,
-        sent: int,
-        rejected: int = 0,
-        dead: Sequence[DeadLetter] = (),
-        positions: Mapping[str, bytes | None],
-    ) -> None:
-        """Move the cursor past the row and account for all its records, in one transaction."""
-
-
 class Sender:
     """Delivers the rows of one signal to one destination, in order. `run` ends only when asked to."""
 
@@ -87,7 +66,7 @@ class Sender:
         signal: Signal,
         *,
         destination: str,
-        spool: DeliverySpool,
+        spool: Spool,
         clock: Clock,
         telemetry: Telemetry,
         metrics: Metrics,

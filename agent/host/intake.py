@@ -14,7 +14,7 @@ import contextlib
 from collections import Counter
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from agent.crash import crash_point
 from agent.encode.batch_logs import log_records_of
@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from agent.component import Stage, Tap
-    from agent.host.commits import Appending
+    from agent.encode.otlp_logs import LogEncoder
+    from agent.issues.detector import IssueDetector
     from agent.record import LogRecord
+    from agent.redact.redactor import Redactor
+    from agent.spool.spool import Spool
     from agent.telemetry import Telemetry
 
     Progress = Mapping[str, bytes | None]
@@ -65,39 +68,15 @@ class TapFailed(Event):
     error: str
 
 
-class Detector(Protocol):
-    """Finds errors among records and makes rows of them."""
-
-    def judge(self, source: str, records: Sequence[LogRecord]) -> AbstractAsyncContextManager[Detected]:
-        """Look at redacted records, in order. What is found is stored within the context, so that batches with errors follow one another."""
-
-
-class Redacting(Protocol):
-    """The redactor, as far as batches need it."""
-
-    def may_change_encoded(self, message: bytes) -> bool:
-        """Whether a serialized message may contain a secret."""
-
-    def redact(self, records: Sequence[LogRecord], text: bytes | None) -> tuple[Sequence[LogRecord], dict[str, int]]:
-        """Return the records without secrets, and how many values each rule replaced."""
-
-
-class Encoding(Protocol):
-    """The log encoder, as far as batches need it."""
-
-    def encode(self, records: Sequence[LogRecord]) -> bytes:
-        """Serialize an ExportLogsServiceRequest."""
-
-
 @dataclass(frozen=True, slots=True)
 class Way:
     """The steps that all batches of a configuration pass, whatever their source."""
 
-    spool: Appending
-    redactor: Redacting
-    encoder: Encoding
+    spool: Spool
+    redactor: Redactor
+    encoder: LogEncoder
     telemetry: Telemetry
-    detector: Detector | None = None
+    detector: IssueDetector | None = None
     stages: Sequence[Stage] = ()
     """In their order. The list may grow."""
     taps: Sequence[Tap] = ()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from enum import Enum, auto
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from google.protobuf.descriptor import FieldDescriptor
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -21,24 +21,15 @@ from agent.encode.otlp_requests import pairs, parse, value
 from agent.record import LogRecord, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
 
     from agent.record import Payload, Value
+    from agent.redact.redactor import Redactor
 
 _NO_ORIGIN: Final = Origin("")
-
-
-class Redacting(Protocol):
-    """The redactor, as far as requests need it."""
-
-    def may_change_encoded(self, message: bytes) -> bool:
-        """Whether something in a serialized message may be a secret."""
-
-    def redact(self, records: Sequence[LogRecord], text: bytes | None) -> tuple[Sequence[LogRecord], dict[str, int]]:
-        """Return the records without secrets, and how many values each rule replaced."""
 
 
 class _Kind(Enum):
@@ -53,7 +44,7 @@ Part = tuple[LogRecord, "Callable[[LogRecord], None]"]
 """A part as if it were a record, and a function that puts its redacted form in its place."""
 
 
-def redacted(payload: Payload, redactor: Redacting) -> tuple[Payload, dict[str, int]] | None:
+def redacted(payload: Payload, redactor: Redactor) -> tuple[Payload, dict[str, int]] | None:
     """The payload without secrets, and how many were taken out by which rule; None if it can't be read as an OTLP request."""
     request = parse(payload)
     if request is None:
@@ -87,7 +78,7 @@ def _kind_of(field: FieldDescriptor) -> _Kind | None:
     return _Kind.MESSAGES if field.is_repeated else _Kind.MESSAGE
 
 
-def _parts(message: Message, redactor: Redacting) -> Iterator[Part]:
+def _parts(message: Message, redactor: Redactor) -> Iterator[Part]:
     """The parts that can be redacted by themselves, of a message in which something may be a secret."""
     for name, kind in _fields(message.DESCRIPTOR):
         held = getattr(message, name)
