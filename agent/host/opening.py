@@ -56,7 +56,7 @@ async def _open_fallback(settings: Settings, telemetry: Telemetry, error: Outrid
     except OSError:
         raise error from None
     try:
-        spool = await _open(fallback.directory, settings, telemetry, COMMAND_PATIENCE)
+        spool = await _open(fallback.directory, settings, telemetry, 0.0)  # the command has waited once
     except OutriderError:
         fallback.discard()
         raise

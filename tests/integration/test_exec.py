@@ -160,10 +160,12 @@ def test_a_real_time_signal_is_told_as_a_shell_tells_it(tmp_path):
 
 def test_a_flooding_process_left_behind_does_not_hold_the_end_up(tmp_path):
     """The command's own code comes back, and the agent writes nothing to stderr."""
-    script = "import os, time\nif os.fork(): os._exit(3)\nend = time.monotonic() + 8\nwhile time.monotonic() < end: os.write(1, b'x' * 999 + b'\\n')"
+    over = tmp_path / "over"
+    script = "import os, time\nif os.fork(): os._exit(3)\nend = time.monotonic() + 8\nwhile time.monotonic() < end: os.write(1, b'x' * 999 + b'\\n')\n"
+    script += f"open({str(over)!r}, 'w').close()"
     command = [sys.executable, "-m", "agent", "exec", "--", sys.executable, "-c", script]
     with subprocess.Popen(command, env=environment(tmp_path / "state"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        assert process.wait(timeout=30) == 3
+        assert (process.wait(timeout=30), over.exists()) == (3, False)
         assert process.stderr.read() == b""
 
 
@@ -201,8 +203,10 @@ def test_sigterm_is_not_held_up_by_a_destination_that_hangs(tmp_path):
 
 def test_a_command_that_says_nothing_any_more_is_waited_for(tmp_path):
     """It has closed both outputs and works on, longer than storing may take: its end is its own, and its code comes back."""
-    done = tmp_path / "done"
-    result = execute(tmp_path, "sh", "-c", f"echo begun; exec >&- 2>&-; sleep 12; touch {done}; exit 6")
+    done, code = tmp_path / "done", "from agent.exec import observed; observed.STORING = 0.5; from agent.__main__ import main; main()"
+    script = f"echo begun; exec >&- 2>&-; sleep 4; touch {done}; exit 6"
+    command = [sys.executable, "-c", code, "exec", "--", "sh", "-c", script]
+    result = subprocess.run(command, env=environment(tmp_path / "state"), capture_output=True, timeout=60, check=False)
 
     assert (result.returncode, result.stdout, done.exists()) == (6, b"begun\n", True)
 
