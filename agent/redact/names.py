@@ -51,7 +51,7 @@ DOUBTFUL: Final = ("sig", "signature", "hmac", "pass", "pw", "clave", "bearer")
 """No doubtful key is without one of these or of `NAMES`."""
 
 
-class Kind(IntEnum):
+class KeyKind(IntEnum):
     """Whether a key names a secret."""
 
     NO = 0
@@ -93,14 +93,14 @@ def normal(key: str) -> str:
     return _PUNCTUATION.sub("_", _CAMEL.sub("_", key)).strip("_").lower()
 
 
-def kind_of(key: str) -> Kind:
+def kind_of(key: str) -> KeyKind:
     """Whether what stands under this key is a secret."""
     words = normal(key)
     if _STATEMENT.search(key) or _ABOUT.search(words):
-        return Kind.NO
+        return KeyKind.NO
     if _SENSITIVE.search(words):
-        return Kind.SECRET
-    return Kind.DOUBTFUL if _MAYBE_SENSITIVE.search(words) else Kind.NO
+        return KeyKind.SECRET
+    return KeyKind.DOUBTFUL if _MAYBE_SENSITIVE.search(words) else KeyKind.NO
 
 
 def option_name(argument: str) -> str:

@@ -19,7 +19,7 @@ from agent.columns import Block, Records
 from agent.component import ComponentConfig
 from agent.parse.patterns import Pattern  # noqa: TC001 - pydantic reads it
 from agent.redact import hints
-from agent.redact.names import REDACTED, Kind, describes, is_credential_header, kind_of, names_number, normal, option_name
+from agent.redact.names import REDACTED, KeyKind, describes, is_credential_header, kind_of, names_number, normal, option_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -212,7 +212,7 @@ class Redactor:
         if value is None or isinstance(value, bool) or value in ("", b"", REDACTED):
             return True
         if isinstance(value, (int, float)):
-            return self._keys[key] is Kind.DOUBTFUL or names_number(key)
+            return self._keys[key] is KeyKind.DOUBTFUL or names_number(key)
         if isinstance(value, str) and value.isdigit() and names_number(key) and len(value) <= _LONGEST_COUNT:
             return True
         return isinstance(value, str) and self._texts.tells_nothing(key, value)
@@ -224,7 +224,7 @@ class Redactor:
         return self._texts.clean(raw.decode(), counts, key)
 
 
-class _Keys(dict[str, Kind]):
+class _Keys(dict[str, KeyKind]):
     """Key → whether it names a secret; started afresh when a writer makes up ever new keys."""
 
     def __init__(self, config: RedactConfig) -> None:
@@ -232,10 +232,10 @@ class _Keys(dict[str, Kind]):
         self._extra = frozenset(normal(key) for key in config.keys)
         self._allowed = frozenset(normal(key) for key in config.allow)
 
-    def __missing__(self, key: str) -> Kind:
+    def __missing__(self, key: str) -> KeyKind:
         """Decide one."""
         words = normal(key)
-        made = Kind.NO if words in self._allowed else Kind.SECRET if words in self._extra else kind_of(key)
+        made = KeyKind.NO if words in self._allowed else KeyKind.SECRET if words in self._extra else kind_of(key)
         if len(self) >= 4096:
             self.clear()
         if len(key) <= _LONGEST_KEY:

@@ -10,7 +10,7 @@ import re2
 
 from agent.redact import below, cards, commands, named, statements
 from agent.redact.hints import spelled
-from agent.redact.names import REDACTED, Kind, names_number
+from agent.redact.names import REDACTED, KeyKind, names_number
 from agent.redact.shapes import SHAPES
 from agent.redact.values import could_be_password, goes_on, is_code, is_placeholder, looks_random, tells_nothing
 
@@ -39,7 +39,7 @@ _EXPECTED: Final = re.compile(r"(?i)(?:un)?expected\s$")
 class Texts:
     """Replaces secrets in texts. `kinds` says of a key whether it names one."""
 
-    def __init__(self, kinds: Mapping[str, Kind], names: Sequence[str], own: Sequence[str]) -> None:
+    def __init__(self, kinds: Mapping[str, KeyKind], names: Sequence[str], own: Sequence[str]) -> None:
         self._kinds = kinds
         self._shapes = [(shape.rule, re2.compile(shape.pattern)) for shape in SHAPES]
         self._own = [re2.compile(pattern) for pattern in own]
@@ -65,7 +65,7 @@ class Texts:
 
     def tells_nothing(self, key: str, value: str) -> bool:
         """Whether the value of an attribute is no secret though its key names one."""
-        return tells_nothing(key, value) or (self._kinds[key] is Kind.DOUBTFUL and not looks_random(value))
+        return tells_nothing(key, value) or (self._kinds[key] is KeyKind.DOUBTFUL and not looks_random(value))
 
     def command(self, arguments: list[str], counts: Counter[str]) -> list[str]:
         """The arguments of a program, without those that are passwords by their place."""
@@ -93,7 +93,7 @@ class Texts:
 
     def _is_column(self, name: str, value: str) -> bool:
         return (
-            self._kinds[name] is Kind.SECRET
+            self._kinds[name] is KeyKind.SECRET
             and bool(value)
             and not (tells_nothing(name, value) or is_code(name, "", value, "") or _counts(name, value))
         )
@@ -104,7 +104,7 @@ class Texts:
             return text
         for one, pattern in self._below:
             text = pattern.sub(partial(self._named_value, one, counts, False, _DEEPEST), text)
-        text, blocks = below.without_blocks(text, lambda key: self._kinds[key] is Kind.SECRET, REDACTED)
+        text, blocks = below.without_blocks(text, lambda key: self._kinds[key] is KeyKind.SECRET, REDACTED)
         counts[TEXT_RULE] += blocks
         return text
 
@@ -136,7 +136,7 @@ class Texts:
         if one.prose:
             return text[match.start(1) - 1 : match.start(1)] not in (".", "_", "-", "/") and _fits_sentence(key, value, quoted=quoted)
         kind = self._kinds[key]
-        if kind is Kind.NO or _counts(key, value) or (source and not quoted):
+        if kind is KeyKind.NO or _counts(key, value) or (source and not quoted):
             return False
         between, rest = text[match.end(1) : start], text[end : end + 80].split("\n", 1)[0]
         if _is_label(text[: match.start(1)], between, value):
@@ -145,7 +145,7 @@ class Texts:
             return False
         if key == "pass" and not quoted and between.isspace():
             return False  # a verb: `pass --verbose`
-        return looks_random(value, one.least or 6) if one.least or kind is Kind.DOUBTFUL else True
+        return looks_random(value, one.least or 6) if one.least or kind is KeyKind.DOUBTFUL else True
 
 
 def _counts(key: str, value: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from agent.redact.names import Kind, kind_of
+from agent.redact.names import KeyKind, kind_of
 
 
 def _words(text: str) -> frozenset[str]:
@@ -179,7 +179,7 @@ def _last_word(dotted: str) -> str:
 
 
 def _is_variable(lower: str) -> bool:
-    return lower in _VARIABLES or ("_" in lower.strip("_") and not any(map(str.isdigit, lower)) and kind_of(lower) is not Kind.NO)
+    return lower in _VARIABLES or ("_" in lower.strip("_") and not any(map(str.isdigit, lower)) and kind_of(lower) is not KeyKind.NO)
 
 
 def looks_random(value: str, least: int = 6) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.parse.lines import Parser
 from agent.record import LogRecord, Origin
-from agent.redact.names import Kind, kind_of
+from agent.redact.names import KeyKind, kind_of
 from agent.redact.redactor import REDACTED, Redactor
 from agent.redact.values import tells_nothing
 
@@ -64,7 +64,7 @@ def shape(value):
 
 def _names_secret(key):
     """Whether a key names a secret; one that held a secret itself is no longer what it was judged by."""
-    return REDACTED not in key and kind_of(key) is Kind.SECRET
+    return REDACTED not in key and kind_of(key) is KeyKind.SECRET
 
 
 def texts_below_secret_keys(value, *, secret=False):
