@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from agent.parse.crash_reports import report_of
 from agent.parse.exceptions import CAUSE, CONTEXT
-from agent.parse.layouts import JAVA_LEVELS, JAVA_TIME
+from agent.parse.layout_parts import JAVA_LEVELS, JAVA_TIME
 from agent.parse.rich_traceback import BOX_BEGIN, BOX_END, EXCEPTION, MARGIN
 
 PEM_BEGIN: Final = b"-----BEGIN "
@@ -27,7 +27,7 @@ _JAVA_FIRST: Final = re.compile(rf"{JAVA_TIME} [\w.$]{{1,256}}(?: [\w.$<>]{{1,25
 _JAVA_SECOND: Final = re.compile(rf"(?:{JAVA_LEVELS}):".encode())
 
 
-class Block(Protocol):
+class LineBlock(Protocol):
     """Lines of which it is known how they go on. `over`: the last one was taken."""
 
     over: bool
@@ -102,7 +102,7 @@ class RichTraceback:
         return True
 
 
-def block_of(line: bytes, *, amid: bool = False) -> Block | None:
+def block_of(line: bytes, *, amid: bool = False) -> LineBlock | None:
     """The block that a line begins where a record may begin; a key may begin in any line of a record. `amid`: a text is open that takes any lines."""
     if amid and line.startswith(_NOT_AMID):
         return None

@@ -70,7 +70,7 @@ class _Seconds(dict[str, int]):
 _seconds: Final = _Seconds()
 
 
-class Reader:
+class JsonReader:
     """Reads blocks of one origin. `more`: attributes that every record gets unless it has one of that name."""
 
     def __init__(self, origin: Origin, observed_ns: int, more: Mapping[str, Value] | None = None) -> None:

@@ -21,7 +21,7 @@ from agent.parse import json_columns
 from agent.parse.containers import BY_NAME as CONTAINERS
 from agent.parse.dialect import KnownFormat
 from agent.parse.formats import BY_NAME as FORMATS
-from agent.parse.json_columns import Reader
+from agent.parse.json_columns import JsonReader
 from agent.parse.limits import OPEN_AGE
 from agent.parse.parser_state import NOTHING, ParserState, Returned
 from agent.parse.timestamps import NS
@@ -140,12 +140,12 @@ class Parser:
         """Take lines by themselves as long as they are ordinary JSON; return the index of the first that is not."""
         if self._writers.wrapped:
             return self._read_wrapped(lines, index, observed_ns, into)
-        return self._read_blocks(Reader(self._known_origin(), observed_ns), lines, index, into)
+        return self._read_blocks(JsonReader(self._known_origin(), observed_ns), lines, index, into)
 
     def _read_wrapped(self, lines: _Lines, index: int, observed_ns: int, into: Records) -> int:
         """As above for what a container's program wrote. A line that is not simple is fed, and if it leaves nothing open, on it goes."""
         writer, inner = self._writers.json_run(lines, index)
-        reader = Reader(self._known_origin(), observed_ns, {LOG_STREAM: writer})
+        reader = JsonReader(self._known_origin(), observed_ns, {LOG_STREAM: writer})
         at = 0
         while at < len(inner):
             at = self._read_blocks(reader, inner, at, into)
@@ -157,7 +157,7 @@ class Parser:
                 self._release(into, observed_ns)
         return index + at
 
-    def _read_blocks(self, reader: Reader, lines: _Lines, index: int, into: Records) -> int:
+    def _read_blocks(self, reader: JsonReader, lines: _Lines, index: int, into: Records) -> int:
         """Take ordinary lines; return the index of the first that is not. Where many are not, little is read ahead in vain."""
         while index < len(lines):
             wanted = lines[index : index + self._most]

@@ -17,7 +17,7 @@ from agent.parse.parsed import levelled, placed
 from agent.record import Drop
 
 if TYPE_CHECKING:
-    from agent.parse.blocks import Block
+    from agent.parse.blocks import LineBlock
     from agent.parse.line_reader import LineReader
     from agent.parse.parsed import Parsed
 
@@ -42,7 +42,7 @@ class RecordAssembly:
         """`prefixed`: each line had a prefix; a plain text is complete with its line there."""
         self._line = line
         self._prefixed = prefixed
-        self._block: Block | None = None
+        self._block: LineBlock | None = None
         self.items: list[Item] = []
         """What is complete; the caller takes it."""
         self.open: OpenRecord | None = None
@@ -180,7 +180,7 @@ class RecordAssembly:
             self.open.add(self._line.at, line)
             self._block = Pem() if PEM_BEGIN in line and PEM_END not in line else None
 
-    def _begin_block(self, offset: int, line: bytes, block: Block) -> None:
+    def _begin_block(self, offset: int, line: bytes, block: LineBlock) -> None:
         """A logger's traceback belongs to its record, if it comes in a box; all else is a record of its own."""
         boxed = isinstance(block, RichTraceback)
         if boxed and self.open is not None and not self.open.traced:
@@ -193,7 +193,7 @@ class RecordAssembly:
             self.begin(offset, line, head, Rest.INDENTED)
         self._block = block
 
-    def _read_block(self, block: Block, record: OpenRecord) -> None:
+    def _read_block(self, block: LineBlock, record: OpenRecord) -> None:
         """The lines of an object are its record, two lines of Java's the head of one, if they can be read."""
         text = b"\n".join(record.lines)
         if isinstance(block, JsonObject) and (parsed := parse_json(text, self._line.now_ns)) is not None:

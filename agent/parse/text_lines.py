@@ -15,7 +15,8 @@ import orjson
 
 from agent.names import PROCESS_PID, SERVICE_NAME
 from agent.parse import access, pairs, trace_context
-from agent.parse.layouts import ALTERNATIVE, BEGINS, LAYOUTS, SIGNED, SIGNS, TIMED, WORDED, Layout
+from agent.parse.layout_parts import ALTERNATIVE
+from agent.parse.layouts import BEGINS, LAYOUTS, SIGNED, SIGNS, TIMED, WORDED, Layout
 from agent.parse.limits import to_text
 from agent.parse.odd_times import MONTHS
 from agent.parse.parsed import Parsed

@@ -16,7 +16,7 @@ from agent.issues.reading.record_fields import breadcrumb_of
 from agent.issues.recent.activity import MAX_LINES, Line, RecentActivity, in_order, line_of, newest, shortened
 from agent.issues.recent.breadcrumbs import Breadcrumbs, trail
 from agent.issues.recent.last_records import MAX_LINE, LastRecords
-from agent.parse.json_columns import Reader
+from agent.parse.json_columns import JsonReader as Reader
 from agent.record import Origin
 from agent.redact.redactor import Redactor
 from agent.testing.clock import FakeClock

@@ -261,9 +261,9 @@ def test_the_fast_reader_equals_its_reference(objects, name, before):
     fast: list[LogRecord] = []
     index = 0
     while index < len(lines):
-        block = json_columns.Reader(ORIGIN, NOW).read(lines[index:])
+        block = json_columns.JsonReader(ORIGIN, NOW).read(lines[index:])
         assert [block[at] for at in range(len(block))] == list(block)
-        assert repr(json_columns.Reader(ORIGIN, NOW).rows(lines[index:])) == repr(list(block))
+        assert repr(json_columns.JsonReader(ORIGIN, NOW).rows(lines[index:])) == repr(list(block))
         fast += block
         index += len(block) + 1
     by_offset = {record.offset: record for record in fast}
@@ -303,7 +303,7 @@ def test_a_block_encoded_at_once_says_what_its_records_say(objects, wrapped_up):
     lines = placed([json.dumps(fields).encode() for fields in objects])
     index = 0
     while index < len(lines):
-        block = json_columns.Reader(origin, NOW, more).read(lines[index:])
+        block = json_columns.JsonReader(origin, NOW, more).read(lines[index:])
         encoder = LogEncoder({})
         assert repr(list(decode_logs(encoder.encode(Records(block))))) == repr(list(decode_logs(encoder.encode(list(block)))))
         assert list(block.severities) == [record.severity for record in block]

@@ -11,7 +11,7 @@ from agent.columns import Block, Columns, Records, first_origin, unusual
 from agent.encode.any_value import ENTRIES
 from agent.encode.otlp_columns import ColumnEncoder
 from agent.issues.reading.rules import Rules
-from agent.parse.json_columns import Reader
+from agent.parse.json_columns import JsonReader as Reader
 from agent.parse.json_lines import parse
 from agent.parse.lines import Parser
 from agent.record import LogRecord, Origin

@@ -9,7 +9,7 @@ import pytest
 from agent.columns import Lines, Records, last
 from agent.issues.recent.breadcrumbs import Breadcrumbs
 from agent.issues.recent.last_records import MAX_KEYS, MAX_LINE, MAX_WAITING, LastOfEach, LastRecords
-from agent.parse.json_columns import Reader
+from agent.parse.json_columns import JsonReader as Reader
 from agent.record import Origin
 
 ORIGIN = Origin("file:a")
