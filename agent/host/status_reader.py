@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.component import Troubled
-from agent.errors import SpoolError
-from agent.spool.values import State
 from agent.status import DestinationFacts, Figure, NoticeFacts, SourceFacts, SpoolFacts, Status
 
 if TYPE_CHECKING:
@@ -23,10 +20,6 @@ if TYPE_CHECKING:
     from agent.spool.values import Ledger, LedgerLine, SpoolStat
 
 
-ANSWER: Final = 2.0
-"""Seconds that the store has to answer: a caller (a health check) must not hang with it."""
-
-
 class StatusReader:
     """The facts of one pipeline."""
 
@@ -36,11 +29,10 @@ class StatusReader:
         self._pipeline = pipeline
         self._senders = senders
         self._started_ns = host.clock.wall_ns()
-        self._known: tuple[Ledger, SpoolStat] | None = None
 
     async def read(self) -> Status:
-        """Everything, now."""
-        ledger, stat = await self._asked()
+        """Everything, now. A store that does not answer has its last figures; SpoolError: it has none yet."""
+        ledger, stat = await self._host.spool.ledger(), await self._host.spool.stat()
         now_ns = self._host.clock.wall_ns()
         return Status(
             version=__version__,
@@ -60,18 +52,6 @@ class StatusReader:
                 NoticeFacts(one.time_ns, one.level.name.lower(), one.name, one.details, one.count) for one in self._host.telemetry.recent
             ),
         )
-
-    async def _asked(self) -> tuple[Ledger, SpoolStat]:
-        """The store's figures. If it does not answer, the last ones, marked as such. SpoolError: it has never answered."""
-        try:
-            async with asyncio.timeout(ANSWER):
-                self._known = await self._host.spool.ledger(), await self._host.spool.stat()
-        except (TimeoutError, SpoolError) as error:
-            if self._known is None:
-                raise SpoolError("the store does not answer") from error
-            ledger, stat = self._known
-            return ledger, replace(stat, state=State.DEGRADED, reason="the store does not answer; these are its last figures")
-        return self._known
 
     def _absent(self) -> Iterable[tuple[str, str]]:
         for poller in self._pipeline.samplers:
