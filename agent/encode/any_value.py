@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _VALUES: Final = 256
-"""Values remembered per key; a key with more (an id, a counter) is encoded anew each time, which is not much slower."""
+"""Values remembered per key; a key with more (an id, a counter) is encoded again each time, which is not much slower."""
 _KEYS: Final = 512
 ENTRIES: Final = 16_384
 """Values remembered of all keys together: some 5 MiB."""
@@ -94,7 +94,7 @@ def _container(value: list[Value] | dict[str, Value] | bytes | None) -> bytes:
 
 
 class KeyTable(dict[str, T]):
-    """Key → something encoded for it; starts afresh when a writer makes up ever new keys."""
+    """Key → its encoded form; emptied when a writer invents more and more keys."""
 
     __slots__ = ("_make",)
 
@@ -139,7 +139,7 @@ class Heads(dict[int, bytes]):
 
 
 def text_heads(key: str) -> Heads:
-    """What stands before the text in an attribute of this name."""
+    """The bytes before the text in an attribute of this name."""
     return Heads(lambda text: attribute(key, text))
 
 
@@ -211,5 +211,5 @@ class Tables:
 
     @property
     def full(self) -> bool:
-        """Whether it is time to begin anew."""
+        """Whether it is time to empty the table."""
         return sum(map(len, self.texts.values())) + sum(map(len, self.integers.values())) > ENTRIES

@@ -50,7 +50,7 @@ class Levels(dict[tuple[int, str], bytes]):
 
 
 class ColumnEncoder:
-    """What it remembers is bounded: heads for lengths of texts, and some integers, of all keys together. Not for several threads at once."""
+    """Its memory is bounded: heads for lengths of texts, and some integers, of all keys together. Not for several threads at once."""
 
     def __init__(self) -> None:
         self._levels = Levels()

@@ -1,4 +1,4 @@
-"""An OTLP logs request → plain values, for people to read. Imported only when somebody does: the generated protobuf classes cost 4 MiB."""
+"""An OTLP logs request → plain values, for people to read. Imported only when they do: the generated protobuf classes cost 4 MiB."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _TIME: Final = Struct("<BQ").pack
 """LogRecord.time_unix_nano = 1 and observed_time_unix_nano = 11: a tag and a fixed64."""
 _DOUBLE: Final = Struct("<d").pack
 _FORGET_AFTER: Final = 1024
-"""Batches after which the tables start afresh, so that they hold what repeats now."""
+"""Batches after which the tables are emptied, so that they hold only present repeats."""
 
 
 class _Group(NamedTuple):

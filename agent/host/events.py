@@ -24,7 +24,7 @@ class AgentStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class AgentStopped(Event):
-    """The agent has ended without a fault."""
+    """The agent has ended regularly."""
 
     name = "agent stopped"
     pending: int

@@ -3,7 +3,7 @@
 | module | what it knows |
 |---|---|
 | `names` | which keys name a secret, in which languages |
-| `values` | which values under such a key tell nothing: `none`, a placeholder, an expression of a program |
+| `values` | which values under such a key are not secret: `none`, a placeholder, an expression of a program |
 | `shapes` | secrets known by themselves, wherever they stand: private keys, tokens of vendors |
 | `named` | where running text names a secret: `password=…`, `<password>…`, "password is …" |
 | `commands` | programs that take passwords as arguments: `curl -u`, `mysql -p…` |

@@ -1,6 +1,6 @@
 """Values that stand on the lines below their names, where a format says so: YAML's blocks, forms in parts, XML, PHP's dumps, pydantic's errors.
 
-Only for text that is no source: `password = (` at the end of a line says nothing about the next one.
+Only for text that is not program source, where `password = (` at the end of a line does not concern the next one.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def is_card(number: str, before: str) -> bool:
 
 
 def _right_check_digit(digits: str) -> bool:
-    """Luhn's sum (ISO/IEC 7812-1, annex B); one digit repeated is no card."""
+    """Luhn's sum (ISO/IEC 7812-1, annex B); one digit repeated is not a card."""
     doubled = (int(digit) * 2 for digit in digits[-2::-2])
     total = sum(int(digit) for digit in digits[::-2]) + sum(number - 9 if number > 9 else number for number in doubled)
     return total % 10 == 0 and len(set(digits)) > 1

@@ -82,4 +82,4 @@ HINTS: Final = (
     rf"mc{_RAW_GAP}+(?:alias{_RAW_GAP}+set|config{_RAW_GAP}+host)",
     rf"composer{_RAW_GAP}+config|bundle{_RAW_GAP}+config",
 )
-"""What the raw bytes hold where one of them matches."""
+"""Words of the raw bytes where one of them matches."""

@@ -30,7 +30,7 @@ _OPEN: Final = r"(?:%(?:25)*22)?"
 _BLANK: Final = rf"(?:[ \t]|{_COLOUR})*"
 _SEPARATOR: Final = rf"""{_BLANK}(?:\\*["'`”»」]|%(?:25)*22)?\]?{_BLANK}(?:[=-]>|→|:=|=:|[=:\x{{FF1A}}\x{{FF1D}}]|%(?:25)*3[ad]){_BLANK}"""
 _WRAPPER: Final = r"(?:[fbru]{1,2}|[\w.]*(?:some|just|ok|secret\w*|password|\w*str|b64)\([ \t]*b?|string\(\d+\)[ \t]*|n)?"
-"""What may stand before a quote: the prefix of a literal, a type that wraps a secret."""
+"""The text that may precede a quote: the prefix of a literal, a type that wraps a secret."""
 _QUOTED: Final = (
     r"""\\{2,}["']([^"'\\\n]*)|\\"((?:[^"\\\n]|(?:\\\\)+[^"\\\n]|(?:\\\\)+\\")*)|\\'([^'\\\n]*)"""
     rf"""|{_WRAPPER}(?:"((?:[^"\\\n]|\\.)*)|'((?:[^'\\\n]|\\.)*))|[“„«「『`]([^”“»」』`\n]*)"""

@@ -12,14 +12,14 @@ from enum import IntEnum
 from typing import Final
 
 REDACTED: Final = "[REDACTED]"
-"""What stands in the place of a secret."""
+"""The text that replaces a secret."""
 GAP: Final = "[^a-z0-9]*"
 _KEYS: Final = (
     "api", "private", "access", "signing", "encryption", "master", "account", "ssh", "storage", "shared", "subscription", "functions",
     "consumer", "license", "app", "application", "service", "deploy", "hmac", "cipher", "aes", "rsa", "gpg", "pgp", "tls", "ssl", "secret",
     "integration", "write", "unseal", "recovery", "decryption", "activation", "instrumentation", "webhook",
 )  # fmt: skip
-"""What a secret key is called: `api_key`, `storageKey`. Not `primary`, `foreign`, `routing`, `public`."""
+"""Names of a secret key: `api_key`, `storageKey`. Not `primary`, `foreign`, `routing`, `public`."""
 _OWNERS: Final = (
     "db", "user", "mysql", "mariadb", "mssql", "oracle", "pg", "postgres", "postgresql", "mongo", "redis", "rabbitmq", "mqtt", "elastic", "influx", "smtp", "imap",
     "mail", "email", "ftp", "sftp", "smb", "ssh", "vnc", "proxy", "http", "basic", "admin", "root", "become", "sudo", "login", "ldap", "bind", "vault", "registry",
@@ -40,7 +40,7 @@ ANYWHERE: Final = (
 FOREIGN: Final = (*WORDS, *ANYWHERE)
 
 CODES: Final = "(?:verification|security|one[^a-z0-9]?time|2fa|mfa|sms|authentication)"
-"""What a one-time code is for."""
+"""The purpose of a one-time code."""
 NAMES: Final = (
     "passw", "passphrase", "passcode", "pwd", "pswd", "secret", "token", "authoriz", "cookie", "credential", "creds", "dsn", "jwt", "auth",
     "session", "sessid", "mnemonic", "otp", "psk", "requirepass", f"code{GAP}verifier", f"saml{GAP}response", f"{CODES}{GAP}code", f"seed{GAP}phrase", f"recovery{GAP}(?:code|phrase)", "cvv", "cvc", "storepass", "keypass",
@@ -77,7 +77,7 @@ _ABOUT: Final = re.compile(
     r"|rotation|identity|time|days|rounds|iterations)$"
 )
 _DESCRIBES: Final = frozenset(("name", "version", "type", "kind", "namespace", "ttl", "expires_in", "expires_at", "created_at"))
-"""What an object with a secret says about it beside it: `{"secret": {"name": …, "version": …}}`."""
+"""Keys of an object that describe its secret: `{"secret": {"name": …, "version": …}}`."""
 _STATEMENT: Final = re.compile(r"[=?&]")
 """In a key that is an address or a condition a name names what stands within."""
 _COUNTABLE: Final = re.compile(r"(?:^|_)(?:tokens|keys|passwords|secrets|cookies)(?:_|$)")

@@ -1,4 +1,4 @@
-r"""What may stand before a word in raw bytes.
+r"""The bytes that may precede a word in raw bytes.
 
 A text may be written with escapes (`\n`, `\f`, `\u00ef`, `%3f`), some more than once over. Each ends in a letter or a digit, though the word begins behind it.
 """

@@ -1,6 +1,6 @@
-"""Which values under a secret's name tell nothing: a word about it, a mask, a placeholder, a path; in program text also an expression.
+"""Which values under a secret's name are not secrets: a word about it, a mask, a placeholder, a path; in program text also an expression.
 
-Each question is asked of one value and decided from its spelling alone. In doubt a value is a secret.
+Each question is asked of one value and decided from its spelling alone. If undecided, a value is a secret.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _ABOUT_PASSWORDS: Final = _words(
     dialog form page user host attempt read taken kept held sent shown written put got try again login verification check checks validation length strength history generator grant flow store mismatch update expiry
     input vergessen vergeben"""
 )
-"""Words that say something about a password behind "is", or are said of one, in lower case."""
+"""Words that describe a password behind "is", in lower case."""
 _TYPES: Final = _words(
     """str int bytes bool float object any none string secretstr secretbytes text varchar char character varying nvarchar uuid number boolean
     integer type bytea blob json jsonb dict list tuple set final self literal never path array array<string> &str &'static bytearray
@@ -65,7 +65,7 @@ _STAND_IN: Final = re.compile(
 )
 """Words of documentation that a reader replaces."""
 _LEXEME: Final = re.compile(r"[A-Z][A-Z_]{1,15}")
-"""What parsers call the kinds of their tokens."""
+"""Names of kinds of tokens in parsers."""
 _SCHEME: Final = re.compile(r"(?i)^(?:basic|bearer|token|digest|bot|apikey)?[\s:/@,;.\"'\\|-]*$")
 _PATH: Final = re.compile(
     r"(?:~|\.{1,2})?/(?:run|var|etc|home|tmp|opt|usr|srv|app|apps|secrets?|mnt|proc|root|dev|data|vault|workspace|users?|Users|code|src|bin"
@@ -106,14 +106,14 @@ _PREDICATE: Final = re.compile(
     r"(?i)[ \t]+(?:is|was|are|were|must|should|cannot|can't|could|has|have|had|does|did|not|failed|required|updated|changed|expired|missing|invalid"
     r"|accepted|rejected|mismatch|successfully|too|already)\b"
 )
-"""What follows the subject of a sentence: `passwd: password updated`."""
+"""Words after the subject of a sentence: `passwd: password updated`."""
 _NOUN: Final = re.compile(r"(?i)[ \t]+(?:passwords?|passphrase|tokens?|secrets?|credentials?)\b(?![=:])")
-"""What a word before it belongs to: `password: old password …`, `error: bad credentials`."""
+"""Words that a preceding word belongs to: `password: old password …`, `error: bad credentials`."""
 _ASSIGNMENT: Final = re.compile(r"[\[({]?[A-Za-z_.-]+=[^=]")
 
 
 def tells_nothing(key: str, value: str) -> bool:
-    """Whether a value is no secret though a secret's name stands over it. `key` in any spelling."""
+    """Whether a value is not a secret although it has a secret's name. `key` in any spelling."""
     text = value.strip()
     first, _, second = text.partition(" ")
     if second and _SCHEME.fullmatch(first):
@@ -183,7 +183,7 @@ def _is_variable(lower: str) -> bool:
 
 
 def looks_random(value: str, least: int = 6) -> bool:
-    """Whether a value has the look of a secret where only a doubtful name says so: no word, no number, no date, no path."""
+    """Whether a value looks like a secret where its name is doubtful: it is not a word, a number, a date or a path."""
     text = value.strip().rstrip(".:?!")
     if len(text) < least or " " in text or _ORDINARY.fullmatch(text) or _ASSIGNMENT.match(text):
         return False
@@ -194,7 +194,7 @@ def looks_random(value: str, least: int = 6) -> bool:
 
 
 def goes_on(words: str) -> bool:
-    """Whether the words behind a password belong to it: none of them is one that sentences and reports go on with."""
+    """Whether the words behind a password belong to it: none of them is a usual continuation of a sentence or report."""
     return all(word.isdigit() or could_be_password(word, 1) for word in words.split())
 
 
