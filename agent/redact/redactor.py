@@ -36,15 +36,15 @@ _LONGEST_COUNT: Final = 7
 """Digits of a number that counts secrets, written as text."""
 _LEAST_CARD: Final = 10**11
 _EXPIRY: Final = frozenset(("exp_month", "expMonth", "expiryMonth", "expiry_month", "expiry", "expirationDate", "cvc", "cvv"))
-"""What stands beside the number of a card."""
+"""Keys beside the number of a card."""
 _SCHEMA_TYPES: Final = ("string", "integer", "number", "boolean", "array", "object")
-"""What JSON Schema says of a property: its bounds are no secrets."""
+"""Keywords of JSON Schema for a property: its bounds are not secrets."""
 _PAIRS: Final = (("name", "value"), ("key", "value"), ("field", "value"), ("header", "value"), ("parameter", "value"))
 """How a list of named values spells its entries: `{"name": "DB_PASSWORD", "value": "…"}`."""
 
 
 class RedactConfig(ComponentConfig):
-    """What is taken out of log records before they are stored."""
+    """Redaction of secrets in log records, before they are stored."""
 
     enabled: bool = True
     """Replace secrets with `[REDACTED]`."""
@@ -57,7 +57,7 @@ class RedactConfig(ComponentConfig):
 
 
 class Redactor:
-    """Redacts batches; knows nothing of where they come from. Not for several threads at once: it remembers keys."""
+    """Redacts batches, whatever their source. Not for several threads at once: it remembers keys."""
 
     def __init__(self, config: RedactConfig | None = None) -> None:
         self._config = config or RedactConfig()
@@ -104,7 +104,7 @@ class Redactor:
         return self._text(text, Counter()) if self._config.enabled else text
 
     def attributes(self, attributes: Mapping[str, Value]) -> Mapping[str, Value]:
-        """Attributes without secrets: those of a resource or a scope, which are no record's own."""
+        """Attributes without secrets: those of a resource or a scope, which are not a record's own."""
         return self._dict(attributes, Counter()) if self._config.enabled else attributes
 
     def _is_clean(self, records: Sequence[LogRecord]) -> bool:
@@ -225,7 +225,7 @@ class Redactor:
 
 
 class _Keys(dict[str, KeyKind]):
-    """Key → whether it names a secret; started afresh when a writer makes up ever new keys."""
+    """Key → whether it names a secret; emptied when a writer invents more and more keys."""
 
     def __init__(self, config: RedactConfig) -> None:
         super().__init__()

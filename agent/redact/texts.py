@@ -33,11 +33,11 @@ _RESOURCE: Final = re.compile(r"\barn:\S*$|:\d{12}:$")
 _LONGEST_ID: Final = 7
 """Digits of a number that counts sessions or tokens."""
 _EXPECTED: Final = re.compile(r"(?i)(?:un)?expected\s$")
-"""What parsers say before `token`."""
+"""Words of parsers before `token`."""
 
 
 class Texts:
-    """Replaces secrets in texts. `kinds` says of a key whether it names one."""
+    """Replaces secrets in texts. `kinds` says whether a key names one."""
 
     def __init__(self, kinds: Mapping[str, KeyKind], names: Sequence[str], own: Sequence[str]) -> None:
         self._kinds = kinds
@@ -64,7 +64,7 @@ class Texts:
         return text
 
     def tells_nothing(self, key: str, value: str) -> bool:
-        """Whether the value of an attribute is no secret though its key names one."""
+        """Whether the value of an attribute is not a secret although its key names one."""
         return tells_nothing(key, value) or (self._kinds[key] is KeyKind.DOUBTFUL and not looks_random(value))
 
     def command(self, arguments: list[str], counts: Counter[str]) -> list[str]:
