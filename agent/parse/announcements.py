@@ -11,7 +11,7 @@ from typing import Final
 
 THREAD: Final = "Exception in thread "
 _JAVA: Final = f'{THREAD}"'
-"""Java's virtual machine quotes the thread's name, and goes on with a stack of its own."""
+"""Java's virtual machine quotes the thread's name, and continues with a stack of its own."""
 LOGGING: Final = "--- Logging error ---"
 _DEATHS: Final = ("Fatal Python error: ", "Windows fatal exception: ", "Timeout (")
 _STARTS: Final = (
@@ -32,7 +32,7 @@ _STARTS: Final = (
 _LOOP: Final = tuple(f"{kind}: <" for kind in ("future", "handle", "task", "protocol", "transport"))
 """How asyncio goes on in the message of its logger."""
 OPENINGS: Final = tuple(start.encode() for start in (*_STARTS, *_DEATHS, *_LOOP, "Process "))
-"""What a line begins with that may be one of these."""
+"""The characters that such a line begins with."""
 _FIRST: Final = frozenset(start[0] for start in (*_STARTS, *_DEATHS, "Process", "Current", "Stack"))
 _PROCESS: Final = re.compile(r"Process \S+:")
 _DEATH: Final = re.compile(r"Fatal Python error: |Windows fatal exception: |Timeout \(\d+:[\d:.]+\)!")
@@ -60,5 +60,5 @@ def is_loop_context(line: str) -> bool:
 
 
 def is_torn(line: str) -> bool:
-    """Whether two threads that die together have written into one another's announcement: what is left of it is no beginning."""
+    """Whether two threads that die together have written into one another's announcement: the rest is not a beginning."""
     return line.startswith(THREAD) and (not line.endswith(":") or line[len(THREAD) :].isspace())

@@ -1,4 +1,4 @@
-"""Lines that somebody writes one by one among others' records: access logs, progress bars, warnings. Each ends what is open.
+"""Single lines that are written among other writers' records: access logs, progress bars, warnings. Each ends what is open.
 
 The text of such a line is the formats' business. Here is only decided that it is neither more of a message nor continued by others.
 """
@@ -35,7 +35,7 @@ SHAPES: Final = {
     "logcat's buffers": r"--------- (?:beginning of|switch to) ",
     "warnings.warn": r"[^\s:][^:\n]{0,400}:\d{1,7}: (?:[\w.]{1,100}\.)?[A-Z]\w{0,60}Warning\b",
 }
-"""By who writes them. All that repeats is bounded, so that a long line costs no more than a short one."""
+"""Patterns by writer. Repetitions are bounded, so that a long line costs no more than a short one."""
 _ANY_SHAPE: Final = re.compile(f"{_COLOUR}(?:{'|'.join(SHAPES.values())})".encode())
 
 

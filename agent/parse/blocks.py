@@ -1,7 +1,7 @@
-"""Lines that belong together because the first of them says how the last one looks.
+"""Lines that belong together because the first of them shows the form of the last one.
 
 PEM: from `-----BEGIN` to `-----END`, so that a key in it is seen as one thing. A JSON object: from `{` to the brace that closes it, as
-`json.dumps(…, indent=2)` prints it. A traceback of rich's: from the box's upper border to the exception's line below, over all boxes of a chain.
+`json.dumps(…, indent=2)` prints it. A rich traceback: from the box's upper border to the exception's line below, over all boxes of a chain.
 Two lines of java.util.logging: time and logger, then level and message. A crash of another language's program: see `crash_reports`.
 """
 
@@ -28,7 +28,7 @@ _JAVA_SECOND: Final = re.compile(rf"(?:{JAVA_LEVELS}):".encode())
 
 
 class LineBlock(Protocol):
-    """Lines of which it is known how they go on. `over`: the last one was taken."""
+    """Lines whose continuation is known. `over`: the last one was taken."""
 
     over: bool
 

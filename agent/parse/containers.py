@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Wrapped(NamedTuple):
-    """What a line of a container's file holds."""
+    """The content of a line of a container's file."""
 
     time_ns: int
     stream: str
@@ -72,7 +72,7 @@ def peek_cri(line: bytes) -> tuple[str, bytes] | None:
 
 
 def peek_docker(line: bytes) -> tuple[str, bytes] | None:
-    """The usual line of Docker's: these three names and a whole line."""
+    """The usual line of Docker: these three names and a whole line."""
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:

@@ -4,7 +4,7 @@ r"""Reports of crashes that runtimes print over several lines: each is one recor
     Rust          thread 'main' panicked at src/main.rs:4:5:    the message, `stack backtrace:`, notes
     PHP           PHP Fatal error:  Uncaught …                  `Stack trace:`, `#0 …`, `  thrown in …`
     Node.js       /app/shop.js:3                                the source, the error with its stack, the version
-    Java, .NET, C++, Ruby, Elixir, Dart                         an exception that nobody caught, its stack and causes
+    Java, .NET, C++, Ruby, Elixir, Dart                         an uncaught exception, its stack and causes
 
 Facts: Go's `runtime/panic.go` and `traceback.go`, Rust's `std/src/panicking.rs`, PHP's `main.c`, Node's `node_errors.cc`.
 """
@@ -18,7 +18,7 @@ from agent.parse.severity import ERROR, FATAL, INFO, WARN
 
 
 class Runtime(NamedTuple):
-    """How one kind of report begins and goes on."""
+    """The beginning and the continuation of one kind of report."""
 
     begins: str
     more: str = r"\s"

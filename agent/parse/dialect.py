@@ -16,7 +16,7 @@ _SYSLOG: Final = BY_NAME["syslog"]
 
 
 class KnownFormat(NamedTuple):
-    """What is known of a writer's format: its name (empty: nothing), and how many lines running were written in which other one."""
+    """A writer's format: its name (empty: unknown), and how many lines in a row were written in which other one."""
 
     name: str = ""
     rival: str = ""
@@ -27,7 +27,7 @@ UNKNOWN: Final = KnownFormat()
 
 
 class Dialect:
-    """What is known of one writer. `fixed`: the known format is the only one (and plain text, where a line is not written so)."""
+    """The knowledge of one writer. `fixed`: the known format is the only one (and plain text, where a line is not written so)."""
 
     __slots__ = ("_rival", "_votes", "fixed", "own", "reads_json", "version")
 
@@ -44,7 +44,7 @@ class Dialect:
 
     @property
     def known(self) -> KnownFormat:
-        """What another one needs to go on like this one."""
+        """The state that another object needs to continue like this one."""
         return KnownFormat(self.own.name if self.own else "", self._rival.name if self._rival else "", self._votes)
 
     @property
@@ -63,7 +63,7 @@ class Dialect:
         return self.own is _SYSLOG
 
     def note_syslog(self) -> None:
-        """A line had a header of syslog's, and was taken for the writer that it names."""
+        """A line had a syslog header, and was counted for the writer that it names."""
         if self.own is not _SYSLOG:
             self._vote(_SYSLOG)
 

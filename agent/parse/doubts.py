@@ -33,7 +33,7 @@ class Doubts:
 
     @property
     def lines(self) -> list[bytes]:
-        """What they say."""
+        """The text of the lines."""
         return [doubt.line for doubt in self.held]
 
     @property
@@ -42,11 +42,11 @@ class Doubts:
         return [doubt.pause_ns for doubt in self.held]
 
     def sure(self, now_ns: int) -> None:
-        """A line was surely the traceback's: how long one may be in doubt counts from here."""
+        """A line was surely the traceback's: the time in which one may be undecided counts from here."""
         self._since_ns = self._last_ns = now_ns
 
     def ending(self, now_ns: int) -> Ending | None:
-        """Why one more can't be held back, if it can't. A clock that was set back is no reason."""
+        """The reason why one more can't be held back, if there is one. A clock that was set back is not a reason."""
         if now_ns - self._since_ns > LATE_NS:
             return Ending.LATER
         return Ending.TOO_MANY if len(self.held) >= MAX_DOUBTS or self._size >= MAX_DOUBTFUL_BYTES else None

@@ -38,12 +38,12 @@ class ErrorText:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the exception's message is one that has no more lines."""
+        """Whether the exception's message is one that can't have more lines."""
         return isinstance(self.error, ExceptionInfo) and is_whole(self.error.qualified, self.error.value)
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether an interpreter printed it of an exception that nobody caught, and its message may go on.
+        """Whether an interpreter printed it of an uncaught exception whose message may continue.
 
         Without frames the message tells one error from another, so it had better be too short.
         """
@@ -51,9 +51,9 @@ class ErrorText:
 
     @property
     def is_uncaught(self) -> bool:
-        """Whether it is what an interpreter printed of an exception that nobody caught, and not a logger's.
+        """Whether an interpreter printed it of an uncaught exception, and not a logger.
 
-        The interpreter unwinds to the very beginning (the program's own module, or a thread's or a process's start) and says of a thread or a
+        The interpreter unwinds to the very beginning (the program's own module, or a thread's or a process's start) and names of a thread or a
         process which one it was; a logger shows the stack from where the exception was caught.
         """
         error, first_line = self.error, self.text.split("\n", 1)[0]
@@ -75,7 +75,7 @@ class ErrorText:
         return named or said.rstrip().endswith(":") or _FAILURE.search(said) is not None
 
     def alone(self) -> Parsed:
-        """Its record where nobody introduced it: what an interpreter printed, or stacks that somebody asked for."""
+        """Its record where no logger introduced it: the output of an interpreter, or stacks printed on request."""
         if self._title:
             return Parsed(self._title, {}, severity=ERROR)
         asked_for = isinstance(self.error, FatalError) and not self.error.reason  # the program lives on

@@ -1,4 +1,4 @@
-"""What an exception looks like once it was read from a log, and the text CPython would print for it.
+"""An exception as it was read from a log, and the text that CPython would print for it.
 
 The values are plain and frozen so that every reader (text, JSON) and every writer (events, fingerprints) shares them.
 Order follows CPython's own: frames oldest call first, and in a chain the exception that ended the program is the
@@ -61,7 +61,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Truncated:
-    """What the text or its writer left out, as counts.
+    """Counts of the parts that the text or its writer left out.
 
     exceptions   members of this group that were not printed ("and N more exceptions")
     frames       frames skipped by the logger; `frames_at` is the index in `frames` where they are missing
@@ -121,7 +121,7 @@ class ThreadStack:
 
 @dataclass(frozen=True, slots=True)
 class FatalError:
-    """A death told by faulthandler or the interpreter itself ("Fatal Python error: …")."""
+    """A fatal error, reported by faulthandler or the interpreter itself ("Fatal Python error: …")."""
 
     reason: str
     threads: tuple[ThreadStack, ...]

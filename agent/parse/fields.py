@@ -33,7 +33,7 @@ _EXPECTED: Final = frozenset(("timestamp", "time", "ts", "asctime"))
 _STATUSES: Final = frozenset(
     ("emerg", "emergency", "alert", "crit", "critical", "fatal", "error", "err", "warn", "warning", "notice", "info", "debug", "trace")
 )
-"""What a field named `status` holds where it is Datadog's level."""
+"""The values of a field named `status` that are Datadog's level."""
 _REQUESTS: Final = frozenset(("request", "requestmethod", "method", "httprequestmethod", "httpmethod", "verb"))
 _RESPONSES: Final = ("status", "responsecode", "httpresponsestatuscode", "downstreamstatus", "statuscode", "httpstatus")
 """Names of a request and of the status of its response, without separators: nginx, Envoy, OpenTelemetry, Traefik."""
@@ -57,7 +57,7 @@ class Plan(NamedTuple):
     trace: str | None
     span: str | None
     plain: bool
-    """Whether time, level and body are there, and nothing but these five is to be looked at."""
+    """Whether time, level and body are there, and no other field than these five matters."""
     error: str | None
     """The name that may hold an exception as a list of objects."""
     trace_of: Identify
@@ -100,7 +100,7 @@ def plan(names: tuple[str, ...]) -> Plan:
 
 
 class Plans(dict[tuple[str, ...], Plan]):
-    """Names in their order → plan; started afresh when a writer makes up ever new names."""
+    """Names in their order → plan; emptied when a writer invents more and more names."""
 
     def __missing__(self, names: tuple[str, ...]) -> Plan:
         """Work one out."""
@@ -201,7 +201,7 @@ def as_level(value: Value, *, bunyan: bool = False) -> Level | None:
 
 
 def _weak_level(value: Value) -> Level | None:
-    """A level under a name that mostly holds something else: a usual word, or one digit of syslog's."""
+    """A level under a name that mostly holds something else: a usual word, or one syslog digit."""
     if not isinstance(value, str):
         return None
     if value in _DIGITS:

@@ -24,11 +24,11 @@ class Rest(Enum):
 
 
 class Format(NamedTuple):
-    """How one kind of lines is told from others and read."""
+    """The recognition and the reading of one kind of lines."""
 
     name: str
     sniff: Callable[[bytes], bool]
-    """Whether a line is surely written so: decides in a file whose format is to be found, so it must not be too easily pleased."""
+    """Whether a line is surely written so: decides in a file whose format is not known yet, so it must not accept too easily."""
     parse: Callable[[bytes, int], Parsed | None]
     """The record of a line, or None if it is not written so. The number is the present time in nanoseconds: some times have no year."""
     malformed: str = ""

@@ -97,7 +97,7 @@ class JsonReader:
             size = len(self.rows(lines[:size]))
             groups, _ = _grouped(lines[:size])
             columns = self._columns(groups, lines)
-        if len(columns) < len(groups):  # never seen; whatever it may be, somebody with more patience takes these lines
+        if len(columns) < len(groups):  # never seen; in any case the slower reader takes these lines
             size, columns = 0, []
         severities = bytearray(size)
         for group in columns:
@@ -207,7 +207,7 @@ def _are_texts(column: Sequence[Value]) -> bool:
 
 
 def _times(column: Sequence[Value]) -> list[int] | None:
-    """Nanoseconds since the epoch, by the rules of `timestamps`; None if one of them is no time."""
+    """Nanoseconds since the epoch, by the rules of `timestamps`; None if one of them is not a time."""
     times = _usual_times(cast("Sequence[str]", column)) if _are_texts(column) else None
     if times is None:
         times = [parse_time(value) for value in column]
@@ -215,7 +215,7 @@ def _times(column: Sequence[Value]) -> list[int] | None:
 
 
 def _usual_times(column: Sequence[str]) -> list[int] | None:
-    """With microseconds and `Z`, which nearly everybody writes: the second is mostly that of the line before. None: not all are so."""
+    """With microseconds and `Z`, the most frequent form: the second is mostly that of the line before. None: not all are so."""
     size = len(column)
     joined = "".join(column)
     if set(map(len, column)) != {27} or joined[19::27] != "." * size or joined[26::27] != "Z" * size:

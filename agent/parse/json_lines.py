@@ -36,7 +36,7 @@ def sniff(line: bytes) -> bool:
 
 
 def parse(line: bytes, now_ns: int) -> Parsed | None:
-    """The record of a line, or None if it is no JSON object."""
+    """The record of a line, or None if it is not a JSON object."""
     if line.lstrip()[:1] != b"{":
         return None
     if too_deep(line) and not _is_flat_at_last(line):
@@ -100,7 +100,7 @@ def _values(outer: dict[str, Value] | list[Value]) -> Iterable[Value]:
 
 
 def _patiently(line: bytes) -> dict[str, Value] | None:
-    """What `orjson` refuses and other readers take: NaN, huge numbers, half surrogate pairs, bytes that are not UTF-8, control characters."""
+    """JSON that `orjson` refuses and other readers take: NaN, huge numbers, half surrogate pairs, bytes that are not UTF-8, control characters."""
     text = line.decode("utf-8", "surrogateescape")
     try:
         value = _PATIENT.decode(text.strip())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WIDE: Final = 9.2e18
 """`orjson` makes an integer of more than 64 bits a double beyond this, and rounds it."""
 FLAT: Final = frozenset((str, int, bool, type(None)))
-"""What holds neither a number that was rounded nor anything deep."""
+"""Values without rounded numbers and without deep nesting."""
 
 
 def read(lines: Iterable[tuple[int, bytes]], origin: Origin, observed_ns: int, more: Mapping[str, Value]) -> list[LogRecord]:

@@ -1,4 +1,4 @@
-"""What the layouts of text lines are put together from: patterns of times, levels, names and places, and of what stands between and behind them.
+"""Parts of the layouts of text lines: patterns of times, levels, names and places, and of the text between and behind them.
 
 Every part that repeats is bounded. Names and gaps as well: where both may hold dashes, a long line of dashes would take for ever.
 """
@@ -48,7 +48,7 @@ _BETWEEN: Final = (
     rf" ?(?:- )?\[(?!(?:{WORDS}) {{0,8}}\])(?P<before>\w[\w ./:=#@$()-]{{0,63}})\](?: -)?",  # threads of Java and Python; labels
     r" \((?P<thread>\w*Thread[\w() -]{0,63})\)",
 )
-"""What may stand between time and level, but a logger."""
+"""The text that may be between time and level, except a logger."""
 BEFORE: Final = (
     rf"(?:[ \t](?!(?:the|an?|all|any|no|this|that|these|with|of|in|for|and|or|was|is|are) )(?=[A-Za-z_]{NAME[2:]}[ \t]{{1,8}}\[?(?:{UPPER})(?!\w))| {{0,8}}[|:-] {{0,2}}(?=[A-Za-z_]{NAME[2:]} {{0,32}}[|:-]))"
     rf"(?P<logger>[A-Za-z_]{NAME[2:]})(?: {{8,32}}(?=[|:-]))?"
@@ -103,7 +103,7 @@ _BEHIND: Final = {
     r"\]? {1,8}[a-z_]": (r"\]? {1,8}(?=(?P<dotted>__main__|[a-z_]\w{0,63}(?:\.\w{1,64}){1,12}) )",),
     r"": (r"\]?:?(?: {1,8}[|:-])? {1,8}",),
 }
-"""What may stand between level and message, by how it begins; the most particular first, the last is none of it: padding, a dash."""
+"""The text that may be between level and message, by its beginning. The most particular comes first; the last is padding or a dash."""
 
 
 def _either(parts: tuple[str, ...], start: int, end: str = "") -> str:

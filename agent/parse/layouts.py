@@ -3,7 +3,7 @@ r"""The layouts of text lines: one table. A layout is a name and a pattern; its 
 A pattern stands for a whole line without terminal control and is matched in linear time: every part that repeats is bounded, and the message,
 which is the rest, is the last. No two layouts match the same line, or they say the same of it (a test holds them to that), so the order in
 which they are tried changes nothing but the speed. What could be ordinary prose is in no layout: names before and behind a level count only where
-brackets, colons, tabs or dots show that they are names. A number behind a group's name tells apart groups that hold the same.
+brackets, colons, tabs or dots show that they are names. A number behind a group's name distinguishes groups of the same kind.
 
     time level [what stands between] … message      Python's logging, Java, Rust, zap, PostgreSQL, MySQL, nginx, RabbitMQ, structlog, Airflow …
     level time … message                            AWS Lambda, Django
@@ -59,7 +59,7 @@ class Layout(NamedTuple):
 
     name: str
     first: str
-    """What it may begin with: characters."""
+    """The characters that it may begin with."""
     pattern: str
     levels: Mapping[str, int] = BY_NAME
     """Level as written, or in small letters → SeverityNumber. A pattern without level is of records without one."""

@@ -1,4 +1,4 @@
-"""What a record may hold: bounds that keep one bad writer from hurting everybody, and bytes → text that always succeeds."""
+"""Bounds of a record, so that one bad writer does not harm the others, and bytes → text that always succeeds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_DEPTH: Final = 64
 """Nesting of a JSON value; deeper lines stay text."""
 MAX_JOINED_LINES: Final = 5_000
 MAX_JOINED_BYTES: Final = 1 << 20
-"""What one traceback may have, or a line in pieces: of text only so much is joined as a body can hold, and what follows is a record of its own."""
+"""Bounds of a traceback, or a line in pieces. Only as much text is joined as a body can hold; the rest is a record of its own."""
 OPEN_AGE: Final = 2.0
 """Seconds; how long a record may be open: then it is given out as it is, with `INCOMPLETE`, however busy its writer and others are."""
 INCOMPLETE: Final = "log.incomplete"
@@ -107,5 +107,5 @@ def cut(text: str) -> str:
     gone = text[first:rest]
     if CAUSE not in gone and CONTEXT not in gone:
         return text[:first] + text[rest:]
-    link = text.find(f"\n{HEADER}", len(text) - _NEWEST)  # the frames of two exceptions are no one stack
+    link = text.find(f"\n{HEADER}", len(text) - _NEWEST)  # the frames of two exceptions are not one stack
     return text[:header] + (text[link + 1 :] if link >= 0 else HEADER + text[rest:])

@@ -36,7 +36,7 @@ _Lines = Sequence[tuple[int, bytes]]
 
 AUTO: Final = "auto"
 FORMAT_NAMES: Final = (AUTO, *FORMATS, *CONTAINERS)
-"""What a person may configure."""
+"""Options that a user may configure."""
 _MAX_WAITING: Final = 1_000
 """Records that may wait behind an open one; then it is closed as it is."""
 
@@ -54,7 +54,7 @@ class Parser:
         self._last = -1
 
     def parse_chunk(self, lines: Sequence[tuple[int, bytes]], origin: Origin, observed_ns: int) -> tuple[Records, dict[str, int]]:
-        """The records that are complete now, and what is to be counted, by reason. A line is (offset, bytes without the newline)."""
+        """The records that are complete now, and counts by reason. A line is (offset, bytes without the newline)."""
         self._origin = origin
         records = Records()
         if self._returned is not None:
@@ -81,7 +81,7 @@ class Parser:
     def text(self) -> bytes | None:
         """The raw bytes that the records of the last `parse_chunk` came from, for `Batch.text`; None if they were put together from pieces.
 
-        Use this and not the chunk: a record that was open before the chunk was told in earlier bytes.
+        Use this and not the chunk: a record that was open before the chunk begins in earlier bytes.
         """
         return self._text
 
@@ -92,7 +92,7 @@ class Parser:
     def flush(self, observed_ns: int, *, ended: bool = False, failed: bool = False, written_ns: int = 0) -> Records:
         """Close what is open: the source is at its end, was rotated, or has been silent for long enough. `ended`: nothing will follow.
 
-        `failed`: its process ended as an interpreter does for an exception that nobody caught: a last traceback down to the program itself is
+        `failed`: its process ended as an interpreter does for an uncaught exception: a last traceback down to the program itself is
         that exception's, and not of the logger that wrote above it. `written_ns`: when the last line was written, nanoseconds since the Unix
         epoch, 0 = unknown: below an older text a traceback is an exception's that ended the program, too.
 
@@ -115,7 +115,7 @@ class Parser:
         return records
 
     def state(self) -> bytes:
-        """What must survive with the position: what was known of the formats where the position stands, which is before what is open."""
+        """The state that is stored with the position: the known formats at the position, which is before open records."""
         state = self._writers.state
         if self._returned is not None:
             state = state._replace(returned=_both(self._returned, state.returned, self._last))
@@ -132,7 +132,7 @@ class Parser:
         return parser
 
     def take_drops(self) -> dict[str, int]:
-        """What was counted since the last chunk: what `flush` found."""
+        """The counts since the last chunk, made by `flush`."""
         drops, self._drops = self._drops, Counter()
         return dict(drops)
 
@@ -171,7 +171,7 @@ class Parser:
         return index
 
     def _needed(self, returned: Returned, lines: _Lines, observed_ns: int) -> _Lines:
-        """Read again what is in no record yet; what remains are the lines that nobody has read."""
+        """Read the lines again that are not in a record yet; the rest are lines that were not read before."""
         count = bisect_right(lines, returned.until, key=itemgetter(0))
         for offset, line in lines[:count]:
             self._last = offset
@@ -209,7 +209,7 @@ class Parser:
 
 
 def _given(format_: str) -> ParserState:
-    """What is known where a person named the format."""
+    """The state where the configuration gives the format."""
     if format_ not in FORMAT_NAMES:
         raise ValueError(f"no such format: {format_!r}; there are {', '.join(FORMAT_NAMES)}")
     if format_ == AUTO or format_ in CONTAINERS:
@@ -231,6 +231,6 @@ def _returned(until: int, needed: Sequence[int], container: str, strays: int) ->
 
 
 def _both(before: Returned, now: Returned | None, last: int) -> Returned:
-    """What is not read again yet is needed as well."""
+    """Lines that are not read again yet are needed as well."""
     later = [offset for offset in before.needed if offset > last]
     return before._replace(needed=(*(now.needed if now else ()), *later))

@@ -1,4 +1,4 @@
-"""The record that is still open: a head, and the lines that belong to it, until something says that it is over."""
+"""The record that is still open: a head, and the lines that belong to it, until something shows that it has ended."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class OpenRecord:
 
     @property
     def lines(self) -> tuple[bytes, ...]:
-        """All lines, in the order they are told in: what the redactor's search must see."""
+        """All lines in their order, for the redactor's search."""
         return (self.first, *self._lines, *self._stack)
 
     @property
@@ -84,7 +84,7 @@ class OpenRecord:
 
     @property
     def error(self) -> ErrorText:
-        """What its traceback says: read once for each number of lines."""
+        """Its traceback, read once for each number of lines."""
         if self._error[0] != len(self._stack):
             self._error = (len(self._stack), ErrorText(_uncoloured(to_text(b"\n".join(self._stack)).rstrip("\n"))))
         return self._error[1]
@@ -155,7 +155,7 @@ class OpenRecord:
         self._begun = True
 
     def close(self) -> list[tuple[int, int, Parsed]]:
-        """What it came to be: offset, where the last line begins, and the record; two where a traceback is not its own."""
+        """The result: offset, where the last line begins, and the record; two where a traceback is not its own."""
         if self.head is not None and not self._stack and not self.incomplete:  # nearly every record
             made = self._with_lines(self.head, self._lines) if self._lines else self.head
             return [(self.offset, self.end, levelled(made, self.base) if self.base.severity else made)]
@@ -182,7 +182,7 @@ class OpenRecord:
         return [(self.offset, self.end, error.added_to(head))]
 
     def _alone(self, error: ErrorText) -> Parsed:
-        """A traceback that nobody introduced."""
+        """A traceback that no logger introduced."""
         if error.error is None:
             return placed(Parsed(error.text, {}), self.base)
         return error.added_to(placed(error.alone(), self.base))
@@ -207,5 +207,5 @@ def text_size(line: bytes) -> int:
 
 
 def _uncoloured(text: str) -> str:
-    """Colours are no content."""
+    """Colours are not content."""
     return ANSI.sub("", text) if "\x1b" in text else text

@@ -1,4 +1,4 @@
-"""What a format makes of one line: a record without its place in a file, and what went wrong on the way."""
+"""The result of a format for one line: a record without its place in a file, and the reasons of losses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Parsed(NamedTuple):
-    """The meaning of one line. The fields are those of `LogRecord`; `reasons` are what is to be counted."""
+    """The meaning of one line. The fields are those of `LogRecord`; `reasons` are counted."""
 
     body: Value
     attributes: dict[str, Value]
@@ -24,7 +24,7 @@ class Parsed(NamedTuple):
 
 
 NOWHERE: Final = Parsed(None, {})
-"""The base of lines that nobody wrapped."""
+"""The base of unwrapped lines."""
 
 
 def placed(parsed: Parsed, base: Parsed) -> Parsed:
@@ -36,7 +36,7 @@ def placed(parsed: Parsed, base: Parsed) -> Parsed:
 
 
 def levelled(parsed: Parsed, base: Parsed) -> Parsed:
-    """The record with its wrapper's level if it has none itself: that of all a service prints, so it says nothing of a traceback."""
+    """The record with its wrapper's level if it has none itself: that of all a service prints, so it does not count for a traceback."""
     if base.severity and not parsed.severity and not parsed.severity_text:
         return parsed._replace(severity=base.severity, severity_text=base.severity_text)
     return parsed

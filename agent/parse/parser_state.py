@@ -1,4 +1,4 @@
-"""What is known of a file or a stream where its position stands: plain values, which go with the position."""
+"""The knowledge of a file or a stream at its position: plain values that are stored with the position."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAIN: Final[Key] = (ITSELF, "")
 
 
 class Returned(NamedTuple):
-    """What was given out of the lines behind the position, since another writer's record was open there."""
+    """The lines behind the position that were returned already, while another writer's record was open there."""
 
     until: int
     """Offset of the last line that was read."""
@@ -22,18 +22,18 @@ class Returned(NamedTuple):
     """Offsets of the lines up to there that are in no record yet."""
     container: str
     strays: int
-    """What was known there."""
+    """The knowledge at that place."""
 
 
 class ParserState(NamedTuple):
-    """What was found out about a file where its position stands."""
+    """The knowledge of a file at its position."""
 
     container: str = ""
     """The runtime that wraps the lines; empty if none does."""
     strays: int = 0
     """How many lines running were not wrapped although they should have been."""
     streams: tuple[tuple[str, KnownFormat], ...] = ((ITSELF, UNKNOWN),)
-    """What is known of the writers' formats. Container's stream and prefix are one name."""
+    """The formats of the writers. Container's stream and prefix are one name."""
     returned: Returned | None = None
 
 

@@ -31,7 +31,7 @@ def compile_pattern(pattern: str) -> Compiled:
 
 
 def _fix(message: str) -> str:
-    """What to do about what RE2 says."""
+    """The fix for an error of RE2."""
     if message.startswith("missing"):
         return "close it, or write a backslash before what is meant literally, as in \\[ or \\("
     return "see the syntax of RE2; look-around and back-references do not exist there"

@@ -28,7 +28,7 @@ class _Candidate(NamedTuple):
 
 
 class PrefixReader:
-    """Tells writers apart. It may close what is open in the table, where a line shows that it is over."""
+    """Distinguishes writers. It may close an open record in the table, where a line shows that it has ended."""
 
     def __init__(self, table: WriterTable) -> None:
         self._table = table
@@ -92,7 +92,7 @@ class PrefixReader:
         return None
 
     def _learn(self, candidate: _Candidate, now_ns: int) -> bool:
-        """The prefix is one: its writer is another than who was given the first line."""
+        """The prefix is a writer's: not of the one that got the first line."""
         before, key = self._table[candidate.stream, ""], (candidate.stream, candidate.learned.writer)
         first = candidate.learned.split(candidate.line)
         if first is None or not before.stream.withdraw(candidate.offset):
@@ -104,7 +104,7 @@ class PrefixReader:
 
 
 def below(outer: Parsed, inner: Parsed) -> Parsed:
-    """What two wrappers know of a line: the inner one knows better."""
+    """The fields of two wrappers of a line; the inner one has precedence."""
     if outer is NOWHERE:
         return inner
     return inner._replace(time_ns=inner.time_ns or outer.time_ns, attributes={**outer.attributes, **inner.attributes})

@@ -1,4 +1,4 @@
-"""Prefixes that say who wrote a line into a stream of several writers, and when: the writer is told apart, whatever the clock says. Pure.
+"""Prefixes that say who wrote a line into a stream of several writers, and when. The writer is recognised whatever the time is. Pure.
 
     ranks            [rank0]: …      [default0]:…      [1,0]<stderr>:…            PyTorch, torchrun, mpirun
     services         web-1  | …      10:00:01 web.1 | …      0|app | …            docker compose, foreman and honcho, pm2
@@ -6,7 +6,7 @@
     system logs      Nov 22 10:00:15 node1 app[17]: …      <13>1 2026-… …         syslog, journalctl, Heroku
     times            2026-11-22T10:00:00.123456789Z …                             docker logs -t, kubectl --timestamps, ts
 
-Any other text is a prefix where a traceback's lines repeat it, but for the times in it (`Learned`).
+Any other text is a prefix where a traceback's lines repeat it, except for the times in it (`Learned`).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _SYSTEM: Final = re.compile(
 _NAMES: Final = {"hostname": "host", "appname": "app", "procid": "pid"}
 _TIMED: Final = re.compile(rf"\[?(?P<time>{DATE}|{MONTH})\]?[ \t]".encode())
 _TWICE: Final = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:?\d\d) \[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:")
-"""What Docker and Kubernetes print before a line, and a time that a logger has written."""
+"""The prefixes of Docker and Kubernetes before a line, and a time that a logger has written."""
 _TIME: Final = re.compile(TIME.encode())
 _LEVEL: Final = re.compile(rf"[\[<(]?{ANY_PYTHON_LEVEL}".encode(), re.IGNORECASE)
 
@@ -102,7 +102,7 @@ def by_system(line: bytes, now_ns: int, *, bare: bool) -> Prefixed | None:
 
 
 def _by_journal(line: bytes, now_ns: int) -> Prefixed | None:
-    """What `journalctl -o short-…` and Heroku print, with a time that syslog does not write."""
+    """The prefixes of `journalctl -o short-…` and Heroku, with a time that syslog does not write."""
     match = _SYSTEM.match(line) if b"]: " in line else None
     if match is None:
         return None
@@ -151,7 +151,7 @@ class Learned:
 
     @classmethod
     def of(cls, line: bytes) -> Learned | None:
-        """What a line says before the header of a traceback that it ends with; None if there is none, or nothing before it."""
+        """The text before the header of a traceback that a line ends with; None if there is none, or nothing before it."""
         if not line.endswith(_HEADER) or not (prefix := line.removesuffix(BARE_GROUP_HEADER.encode()).removesuffix(_HEADER)).strip():
             return None
         return cls(prefix.decode()) if len(prefix) <= _LONGEST and is_utf8(prefix) else None

@@ -11,7 +11,7 @@ from agent.parse.terminal import clean, is_progress
 from agent.record import Drop
 
 _MAY: Final = re.compile(rb"%|it \[|^\r|\xe2\x94\x81|\xe2\x96\x88|-{16}|\[[=#]|\d/\d{1,9} {1,4}\[|:(?:--|\d\d) {1,6}[\d.]{1,8}[kMG]?$")
-"""What a line with a bar has, in most of which there is none."""
+"""A character of a line with a bar, which most lines do not have."""
 
 
 def sniff(line: bytes) -> bool:

@@ -19,7 +19,7 @@ DEEPEST: Final = 50
 
 
 def unfold_remote(exception: ExceptionInfo, depth: int = 0) -> ExceptionInfo:
-    """The exception with what each link of its chain, and each member of its groups, says of another process."""
+    """The exception with the tracebacks of another process that each link of its chain, and each member of its groups, contains."""
     if depth > DEEPEST:
         return exception
     cause, context = (None if link is None else unfold_remote(link, depth + 1) for link in (exception.cause, exception.context))

@@ -24,7 +24,7 @@ _SOURCE: Final = re.compile(r"[❱>] *(\d+) (.*)")
 
 
 def parse_boxes(text: str) -> ExceptionInfo | None:
-    """The exception that the boxes in a text tell of, the last one with those that led to it; None if there is none."""
+    """The exception in the boxes of a text, the last one with those that led to it; None if there is none."""
     if TITLE not in text:
         return None
     older: ExceptionInfo | None = None
@@ -44,7 +44,7 @@ def parse_boxes(text: str) -> ExceptionInfo | None:
 
 
 def _add(frames: list[Frame], content: str) -> None:
-    """What a line of a box tells: a place, or the source of the place above."""
+    """The meaning of a line of a box: a place, or the source of the place above."""
     if place := _PLACE.fullmatch(content):
         frames.append(Frame(place[1], int(place[2][:18]), place[3]))
     elif frames and (source := _SOURCE.fullmatch(content)):

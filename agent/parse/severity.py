@@ -10,7 +10,7 @@ model. Numbers mean different things to different writers:
     0, 10 … 50        Python's logging: 10 debug, 20 info … 50 critical; what lies between counts as in OpenTelemetry's handler
     5000 … 50000      log4j 1, logback: 5000 trace, 10000 debug … 50000 fatal
 
-zap, zerolog and slog write names; their numbers (-1, -4 …) and those from 100 on (log4j 2, Monolog, which contradict each other) are no level.
+zap, zerolog and slog write names; their numbers (-1, -4 …) and those from 100 on (log4j 2, Monolog, which contradict each other) are not levels.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BY_NAME: Final = {name: number for number, names in _NAMES.items() for name in n
 """log4j's, java.util.logging's, zap's, logrus' (cut to four letters), zerolog's, Serilog's, .NET's, npm's, PostgreSQL's, MySQL's and syslog's."""
 
 PYTHON_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL")
-"""What a line in capitals begins with that is a logger's, and no exception's."""
+"""Words in capitals that a logger's line begins with, and not an exception's."""
 ANY_PYTHON_LEVEL: Final = rf"(?:{'|'.join(PYTHON_LEVELS)})\b"
 SYSLOG: Final = (FATAL, 19, 18, ERROR, WARN, 10, INFO, DEBUG)
 """RFC 5424 severity → SeverityNumber, as appendix B of the data model maps it."""
@@ -67,7 +67,7 @@ class Level(NamedTuple):
 
 
 def from_name(text: str) -> int:
-    """SeverityNumber of a level's name; 0 if it is not one. A number as text counts as a number of Python's."""
+    """SeverityNumber of a level's name; 0 if it is not one. A number as text counts as a Python level."""
     name = _LOST.sub("", clean(text)).strip(" \t:[]<>()").lower()
     if number := BY_NAME.get(name):
         return number

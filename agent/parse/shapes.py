@@ -33,7 +33,7 @@ _MAX_DEPTH: Final = 32
 
 
 def marks(names: frozenset[str], *, has_body: bool) -> tuple[Callable[[Fields], Fields], ...]:
-    """What may have to be done with fields of these names; mostly nothing."""
+    """The steps that fields of these names may need; mostly none."""
     found = [unwrap for mark, unwrap in _ALWAYS.items() if mark in names]
     if not has_body:
         found += [unwrap for mark, unwrap in _WITHOUT_BODY.items() if mark in names]
@@ -43,7 +43,7 @@ def marks(names: frozenset[str], *, has_body: bool) -> tuple[Callable[[Fields], 
 
 
 def _loguru(fields: Fields) -> Fields:
-    """What `loguru` writes with `serialize=True`."""
+    """The object that `loguru` writes with `serialize=True`."""
     record = fields.get("record")
     if not isinstance(record, dict) or "message" not in record or not isinstance(record.get("level"), dict):
         return fields

@@ -1,7 +1,7 @@
 r"""Terminal control inside a line: what a terminal shows of it. Colours, links and moves of the cursor are not content.
 
 CSI and two-letter sequences, and strings (OSC: titles, the links of OSC 8) are taken out, a backspace takes the character before it (ECMA-48,
-ISO/IEC 6429). A carriage return begins the line anew (progress bars): `overwritten` parts what was shown before from what is shown at last.
+ISO/IEC 6429). A carriage return begins the line again (progress bars): `overwritten` separates the text before from the text that remains.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class _Ending(NamedTuple):
 
     indices: tuple[int, ...]
     roles: tuple[str, ...]
-    """What each of them holds."""
+    """The content of each group."""
     is_simple: bool
     """Whether no two of them hold the same."""
     named: tuple[tuple[str, str, bool], ...]
@@ -104,7 +104,7 @@ class _Row:
         return re.compile(self.layout.pattern, re.DOTALL)
 
     def parts(self, text: str) -> tuple[dict[str, str | None], _Ending] | None:
-        """What the groups hold, by what that is; None if the text is not of this layout."""
+        """The text of each kind of group; None if the text is not of this layout."""
         match = self.pattern.fullmatch(text)
         if match is None:
             return None

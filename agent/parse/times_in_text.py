@@ -18,7 +18,7 @@ def timeless(prefix: str) -> re.Pattern[str]:
 
 
 class RepeatedPrefix:
-    """What stands before the first of several lines, with any time in place of its times; the second tells whether they all have it."""
+    """The prefix of the first of several lines, with any time in place of its times; the second tells whether they all have it."""
 
     __slots__ = ("_is_known", "_pattern")
 
@@ -39,5 +39,5 @@ class RepeatedPrefix:
 
 
 def without_times(prefix: str) -> str:
-    """What tells one prefix from another."""
+    """The texts that distinguish prefixes."""
     return _ANY.sub("*", prefix)

@@ -1,10 +1,10 @@
-"""The time a record says of itself → nanoseconds since the Unix epoch, 0 = unknown.
+"""The time in a record → nanoseconds since the Unix epoch, 0 = unknown.
 
 Texts: ISO 8601 and RFC 3339, extended or basic (`20260102T030405Z`), with a date of the month, the week or the year, `T`, `t` or a space, `24:00`,
 `.` or `,` before the fraction, up to nanoseconds, `Z`, `z`, `+02`, `+0200`, `+02:00`, ` UTC` or nothing; other notations by way of `odd_times`.
 A date alone is not a time: midnight would be made up. A time without zone is taken as UTC: that is what containers run in, and guessing a zone
 from the agent's own would change the meaning of a file with the place where it is read. One without a year is within the last year. Numbers:
-seconds, milli-, micro- or nanoseconds since the epoch, told apart by magnitude. What lies before 1973 or beyond 2262 is not a time but an uptime,
+seconds, milli-, micro- or nanoseconds since the epoch, distinguished by magnitude. A number before 1973 or beyond 2262 is not a time but an uptime,
 a zero or an overflow: unknown.
 """
 
@@ -72,7 +72,7 @@ def from_text(text: str) -> int:
 
 
 def from_int(number: int) -> int:
-    """Nanoseconds of a count since the epoch, its unit told by magnitude; 0 if it can't be a time."""
+    """Nanoseconds of a count since the epoch, its unit known by magnitude; 0 if it can't be a time."""
     return bounded(number * next((unit for limit, unit in _SCALES if number < limit), 1))
 
 
@@ -85,7 +85,7 @@ def from_float(number: float) -> int:
 
 
 def bounded(nanoseconds: int) -> int:
-    """The same, or 0 if it is no plausible time."""
+    """The same, or 0 if it is implausible."""
     return nanoseconds if EARLIEST <= nanoseconds <= LATEST else 0
 
 

@@ -84,7 +84,7 @@ def parse_stack(text: str) -> tuple[Frame, ...]:
 def find_tracebacks(text: str, next_record: Callable[[str], bool | None] = unindented) -> list[tuple[int, int, ExceptionInfo]]:
     """All tracebacks of a text of many lines, each with the characters it spans (start, end behind its last line).
 
-    `next_record` says of an unindented line below an exception line whether it begins another record; by default it
+    `next_record` decides whether an unindented line below an exception line begins another record; by default it
     always does. Lines of others between the frames are skipped, they lie inside the span.
     """
     if not _may_hold(text):
@@ -114,7 +114,7 @@ def _lines(text: str) -> Iterator[tuple[int, int, str]]:
 def _read(
     lines: Iterator[tuple[int, int, str]], grammar: Grammar, *, whole: bool = False
 ) -> Iterator[tuple[int, int, ExceptionInfo | None]]:
-    """Each traceback as it ends. A block that told of no exception gives None."""
+    """Each traceback as it ends. A block without an exception gives None."""
     reading: _Reading | None = None
     before = _Before()
     for start, end, raw in lines:

@@ -1,17 +1,17 @@
-r"""How far a message reaches where no line says so: below the exception line of a bare stream.
+r"""The extent of an exception's message where no line marks its end: on a stream of plain text.
 
-`raise ValueError("first\nsecond")` prints `second` at the left edge, like any line that a program prints itself. What is sure is decided
-line by line: in a chain or a box the message goes on until the separator or the border; an indented line, or what its neighbours mark as a
-part (`is_more`), is the message's. All else is in doubt: it is held back until something tells, and then `message_lines` decides on all
-of it, once.
+`raise ValueError("first\nsecond")` prints `second` at the left edge, like any line that a program prints itself. Certain lines are decided one
+by one: in a chain or a box the message continues until the separator or the border; an indented line, or one that its neighbours mark as a part
+(`is_more`), belongs to the message. All other lines are undecided: they are held back until a later line or a silence decides, and then
+`message_lines` decides on all of them at once.
 
-Why so: a message cut off after its first line hides the reason of a failure (pydantic, SQLAlchemy, a subprocess's output). An ordinary line
-that is taken for a part of it changes neither type nor frames, so the issue is the same, and it stays in the record's text. Hence doubt
-is decided for the message where a process has most likely died (nobody caught the exception, or the stream ended), and against it where
-the program goes on: it printed an exception that it had caught, or it keeps writing. What the interpreter itself words in one line
-(`is_whole`) takes nothing that is in doubt: programs print such an exception, say a last word and end well. Either way the harm is
-bounded by `MAX_DOUBTS`, `FEW` and `LATE_NS`. What remains wrong: a program that catches at its outermost level, prints one exception in one
-line of its own words and goes on at once gives that exception what it says next, up to its next silence or report; and a note on an
+The reasons: a message that is cut off after its first line hides the cause of a failure (pydantic, SQLAlchemy, a subprocess's output). An ordinary
+line that is taken for a part of it changes neither type nor frames, so the issue is the same, and it stays in the record's text. So undecided lines
+go to the message where a process has most likely died (the exception was not caught, or the stream ended), and not where
+the program continues: it printed an exception that it had caught, or it keeps writing. An exception that the interpreter itself words in one line
+(`is_whole`) takes no undecided line: programs print such an exception, print a last line and exit with 0. Either way the harm is
+bounded by `MAX_DOUBTS`, `FEW` and `LATE_NS`. What remains wrong: if a program catches at its outermost level, prints one exception in one
+line of its own words and continues at once, its next lines belong to that exception, up to its next silence or report; and a note on an
 exception that the interpreter worded is a record of its own.
 """
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 MAX_DOUBTS: Final = 128
-"""Lines in doubt that are held back: more of them are a program's that goes on. Nearly all messages are shorter."""
+"""Number of undecided lines that are held back: more of them come from a program that continues. Nearly all messages are shorter."""
 FEW: Final = 20
-"""As many may stand between a message's first line and something else; more are rather what a program did before its next failure."""
+"""Most lines between a message's first line and a certain other line; more of them are rather a program's output before its next failure."""
 MAX_DOUBTFUL_BYTES: Final = 65_536
 LATE_NS: Final = 1_000_000_000
-"""An exception is printed at one go: what is read so many nanoseconds after its last sure line is none of it, and nothing waits longer."""
+"""An exception is printed at once: a line that is read so many nanoseconds after its last certain line does not belong to it. No line waits longer."""
 TOGETHER_NS: Final = 20_000_000
-"""Where a program goes on slowly, what was read within this time of the line before it was written with it."""
+"""In a program that continues slowly, a line that is read within this time after the one before was written together with it."""
 AT_ONCE_NS: Final = 50_000_000
 """A logger writes its text and a traceback at one go, within so many nanoseconds of the time in the text (some 10 ms on a busy machine)."""
 LONGEST_WRITE_NS: Final = 600_000_000_000
@@ -46,13 +46,13 @@ _CLOSERS: Final = frozenset(_PAIRS.values())
 _WARNING: Final = re.compile(r"\S.*?:\d+: (?:[\w.]+\.)?\w*Warning\b")
 _LEVELLED: Final = re.compile(rf"\[?{ANY_PYTHON_LEVEL}(?:\]| *[-|:])")
 _THREAD: Final = re.compile(r"Thread-\d+(?: \([^)]*\))?:")
-"""What is left of "Exception in thread …" where two threads print it at once."""
+"""The rest of "Exception in thread …" where two threads print it at once."""
 _WHOLE: Final = re.compile(
     r"KeyError: (['\"]).*\1|KeyError: [\w.-]+|ZeroDivisionError: .*by zero|KeyboardInterrupt: |RecursionError: maximum recursion depth .*"
     r"|\w+: \[Errno \d+\] .*|NameError: name '\w+' is not defined.*|(?:ModuleNotFound|Import)Error: (?:No module named|cannot import name) .*"
     r"|AttributeError: .* has no attribute '\w+'.*|IndexError: [a-z]+ index out of range|TypeError: .*(?: object is not |\(\) (?:takes|missing) ).*",
 )
-"""What says of itself that it is at its end, as CPython 3.8 to 3.14 word it."""
+"""Lines that show their own end, as CPython 3.8 to 3.14 word them."""
 
 NEVER_RAISED: Final = re.compile(r"(?:[^\W\d]\w*\.)*(?:[A-Z]\w*|\w*error|\w*exit)(?:: .*)?", re.DOTALL)
 """The line of an exception that was never raised and so has no header: stricter than that below a stack, since nothing else tells."""
@@ -72,27 +72,27 @@ def is_later_write(time_ns: int, written_ns: int) -> bool:
 
 
 class Ending(Enum):
-    """What came behind the lines in doubt."""
+    """The event behind the undecided lines."""
 
     GONE = auto()
     """Nothing: the stream has ended, hence its program as well."""
     SILENCE = auto()
-    """Nothing so far: whoever wrote them has said all of it."""
+    """Nothing so far: the writer may have finished."""
     ANOTHER = auto()
-    """What is surely something else: a record, another traceback."""
+    """A line that certainly is something else: a record, another traceback."""
     LATER = auto()
-    """A line that comes too late to be of the message: somebody goes on writing."""
+    """A line that comes too late for the message: its writer continues."""
     TOO_MANY = auto()
-    """More and more: somebody writes a lot."""
+    """More and more lines: the writer continues."""
 
 
 def message_lines(
     ending: Ending, pauses: Sequence[int], *, structured: bool, unfinished: Callable[[], bool], whole: Callable[[], bool]
 ) -> int:
-    """How many of the lines in doubt are more of the message; of each its `pause` is known, in nanoseconds between the line before and it.
+    """How many of the undecided lines are more of the message; of each its `pause` is known, in nanoseconds between the line before and it.
 
-    `structured`: the program's own records are of a format that these lines are not written in, so there is nobody else to have written
-    them. `unfinished`: the traceback is one that an interpreter prints of an exception that nobody caught, and its message may have more
+    `structured`: the program's own records are of a format that these lines are not written in, so that no other writer can have written
+    them. `unfinished`: the traceback is one that an interpreter prints of an uncaught exception, and its message may have more
     lines; `whole`: it surely has none (`is_whole`). Both are asked only where it matters, since it takes reading the traceback.
     """
     if ending is Ending.GONE:

@@ -47,7 +47,7 @@ class Joint(Enum):
     START = auto()
     """It begins one (an open one has ended before it)."""
     CONTINUE = auto()
-    """It belongs to the open one, and so do the lines in doubt above it."""
+    """It belongs to the open one, and so do the undecided lines above it."""
     DOUBT = auto()
     """Perhaps more of the open one's message. Hold it back: CONTINUE confirms it; before END, START or the last line `message_lines` decides."""
     END = auto()
@@ -63,7 +63,7 @@ class TracebackJoiner:
     """Feed it the lines of one source in order.
 
     `next_record` is the source's own test for the first line of a record; it settles whether an unindented line below
-    an exception line is more of the message; where it can't tell, the line is in doubt. Without it every such line is a
+    an exception line is more of the message; where it can't decide, the line is undecided. Without it every such line is a
     record of its own.
     """
 
@@ -75,7 +75,7 @@ class TracebackJoiner:
         self.open = False
         """Whether a traceback is open behind the last line that was fed."""
         self.begun = LineKind.OUTSIDE
-        """What the line of the last START is."""
+        """The kind of the last START line."""
         self.interrupted = False
         """Whether the last START came in the middle of a stack: the exception line of the one before may be still to come."""
 
@@ -101,7 +101,7 @@ class TracebackJoiner:
         return self._grammar.unprefixed.encode("utf-8", "surrogateescape")
 
     def reset(self) -> None:
-        """Close the open traceback: end of the source, rotation, or a wait that is over."""
+        """Close the open traceback: end of the source, rotation, or a wait that has ended."""
         self._grammar.reset()
         self._lines = 0
         self.open = False

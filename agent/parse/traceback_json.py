@@ -7,7 +7,7 @@
     ECS                         error.type, error.message, error.stack_trace (a traceback or bare frames)
     OpenTelemetry               exception.type, exception.message, exception.stacktrace
 
-Dotted names are found flat and nested. No shape of JSON raises; one that tells of no exception gives None.
+Dotted names are found flat and nested. No shape of JSON raises; one without an exception gives None.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _stack_again: Final = lru_cache(maxsize=32)(parse_traceback)
 
 
 def from_structured(attributes: Mapping[str, object]) -> ExceptionInfo | None:
-    """The exception a decoded log record tells of, None if it tells of none."""
+    """The exception in a decoded log record, None if there is none."""
     stacks = attributes.get("exception")
     if isinstance(stacks, list) and stacks and isinstance(stacks[0], dict):
         return _trace(stacks, MAX_BOXES, MAX_HEIGHT)
@@ -224,7 +224,7 @@ def _syntax(value: object) -> Frame | None:
 
 
 def _without_place(message: str, syntax: Frame | None) -> str:
-    """What CPython prints of a SyntaxError's message; `str` of one has its place behind it, which is told apart."""
+    """The message of a SyntaxError as CPython prints it; `str` of one ends in its place, which is separated."""
     return message.removesuffix(f" ({syntax.filename.rpartition('/')[2]}, line {syntax.lineno})") if syntax else message
 
 

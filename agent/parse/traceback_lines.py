@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _HEADLESS: Final = re.compile(r"  \| [^\W\d][\w.<>]*: .*\(\d+ sub-exceptions?\)|[\w.]*RemoteTraceback: ?", re.DOTALL)
 _BAD_SOURCE: Final = re.compile(r'  File ".*", line \d+')
-"""What the interpreter prints of the program itself when it is not valid: a SyntaxError without header."""
+"""The interpreter's report of an invalid program: a SyntaxError without header."""
 _LOOP_CONTEXT: Final = re.compile(r"[a-z_]+: ")
 _FATAL_BODY: Final = re.compile(
     r"  |Python runtime state: |Extension modules: |(?:Current thread|Thread|Stack)\b.*\(most recent call first\):|$",
@@ -44,8 +44,8 @@ class Grammar:
 
     `next_record` decides the one thing the text does not: whether an unindented line below an exception line is
     another record (true) or more of the message (false). None = it can't tell: then it is another record, but one that
-    ends no group whose box is open; for a `patient` reader, who holds such lines back until they are decided, it is in
-    doubt. With `embedded` a header inside a message belongs to the
+    ends no group whose box is open; for a `patient` reader, which holds such lines back until they are decided, it is
+    undecided. With `embedded` a header inside a message belongs to the
     message (the text is known to be one traceback); without, it begins another traceback.
 
     A handler returns the token of a line, or None where the traceback is over before it.
@@ -137,7 +137,7 @@ class Grammar:
         return self._place.phase is not Phase.STACK or not is_torn(line)
 
     def _end(self, line: str) -> Token:
-        """The open traceback is over; the line may begin the next."""
+        """The open traceback has ended; the line may begin the next."""
         self.reset()
         token = self._idle(line)
         return token if token.starts else Token(LineKind.END, line)
@@ -214,7 +214,7 @@ class Grammar:
         return self._frame(text) or self._counted(LineKind.DEPTH_LIMIT, DEPTH_LIMIT, text) or self._final(text)
 
     def _counted(self, kind: LineKind, pattern: re.Pattern[str], text: str) -> Token | None:
-        """What stands for exceptions that were not printed."""
+        """The text in place of exceptions that were not printed."""
         match = pattern.fullmatch(text)
         if match is None:
             return None
@@ -235,7 +235,7 @@ class Grammar:
         return None
 
     def _in_call_stack(self, line: str) -> Token | None:
-        """What logging adds to the report of its own failure."""
+        """The lines that logging adds to the report of its own failure."""
         if line.startswith("Arguments: "):
             self._place.phase = Phase.CLOSED
             return Token(LineKind.NOISE, line)

@@ -1,4 +1,4 @@
-"""The lines of an exception's message, as far as each line tells by itself; the others are in doubt (see `traceback_extent`)."""
+"""The lines of an exception's message, as far as each line decides by itself; the others are undecided (see `traceback_extent`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BAR: Final = re.compile(r" {1,3}\d{1,3}%\|")
 """How a bar of tqdm's begins that is indented: it goes on below what a program prints meanwhile."""
 _QUOTE: Final = '"""'
 _CALL_STACKS: Final = ("Stack (most recent call last):", "Call stack:")
-"""What `logging` writes below an exception: with `stack_info=True`, and in the report of its own failure."""
+"""The lines that `logging` writes below an exception: with `stack_info=True`, and in the report of its own failure."""
 
 
 class MessageLines:
@@ -37,7 +37,7 @@ class MessageLines:
         """The present line with the prefix of the logger that was given the lines one by one; empty without one."""
 
     def report_of_logging(self) -> None:
-        """What is open is logging's report of its own failure."""
+        """The open block is logging's report of its own failure."""
         self.call_stacks = _CALL_STACKS
 
     def begin(self, text: str) -> None:
@@ -46,7 +46,7 @@ class MessageLines:
         self._expecting = self._patient and expects_more(text)
 
     def settle(self, token: Token) -> None:
-        """A line that is neither in doubt nor another writer's ends the doubt about those before it."""
+        """A line that is neither undecided nor another writer's decides those before it."""
         if token.kind not in (LineKind.DOUBT, LineKind.STRAY):
             self._doubts = 0
 
@@ -87,7 +87,7 @@ class MessageLines:
         return None if is_next else self._blank_or_message(line)
 
     def _blank_or_message(self, text: str, *, marked: bool = False) -> Token:
-        """A line that is blank, indented or (`marked`) within its box's margin. Behind lines in doubt it is one of them, or confirms them."""
+        """A line that is blank, indented or (`marked`) within its box's margin. Behind undecided lines it is one of them, or confirms them."""
         if self._doubts and not marked and not self._confirms(text):
             return self._doubt(text)
         return self._message(text) if text else self._place.blank()
@@ -105,7 +105,7 @@ class MessageLines:
         return self._message(text) if sure else self._doubt(text)
 
     def _confirms(self, text: str) -> bool:
-        """Whether the lines in doubt are explained by this one: it closes what they opened, or it is indented below a single one."""
+        """Whether the undecided lines are explained by this one: it closes what they opened, or it is indented below a single one."""
         if self._opened:
             return closes_bracket(text)
         return self._doubts == 1 and not self._place.blanks and unindented(text) is False and not text.isspace()

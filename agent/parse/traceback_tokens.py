@@ -21,7 +21,7 @@ MAX_STRAY_LINES: Final = 64
 
 
 class LineKind(Enum):
-    """What a line is to the traceback."""
+    """The role of a line in the traceback."""
 
     OUTSIDE = auto()
     ANNOUNCEMENT = auto()
@@ -36,7 +36,7 @@ class LineKind(Enum):
     FINAL = auto()
     MESSAGE = auto()
     DOUBT = auto()
-    """Perhaps more of the message: it is, if a token follows that goes on with the traceback (see `traceback_extent`)."""
+    """Perhaps more of the message: it is, if a token follows that continues the traceback (see `traceback_extent`)."""
     BLANK = auto()
     SEPARATOR = auto()
     MEMBER = auto()
@@ -44,7 +44,7 @@ class LineKind(Enum):
     MORE = auto()
     DEPTH_LIMIT = auto()
     NOISE = auto()
-    """Belongs to the block, tells nothing about the exception."""
+    """Belongs to the block, but not to the exception."""
     STRAY = auto()
     """Another writer's line in between; the traceback stays open."""
     END = auto()

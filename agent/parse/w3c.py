@@ -3,7 +3,7 @@
     #Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) sc-status …
     2026-11-22 10:00:00 10.0.0.4 GET /shelf q=1 443 - 192.0.2.7 curl/8 200 …
 
-The names that are known become OpenTelemetry's; other fields keep theirs. `-` is no value. Where the directive was not seen, lines in the order
+The names that are known become OpenTelemetry's; other fields keep theirs. `-` is not a value. Where the directive was not seen, lines in the order
 that IIS has by default are known as well. The line stays the body; the status of a response gives the severity.
 """
 

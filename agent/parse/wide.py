@@ -13,7 +13,7 @@ _MARKS: Final = (
 )
 _LONGEST: Final = 4
 _FEWEST: Final = 8
-"""Bytes of a line below which nothing is said of its encoding."""
+"""Bytes of a line below which its encoding is not decided."""
 _SHARE: Final = 0.6
 """Of its characters, at least, that have a NUL: in Latin letters all have."""
 
@@ -41,7 +41,7 @@ class Utf8Stream:
         return self._decoder.decode(data[dropped:]).encode()
 
     def end(self) -> bytes:
-        """What has waited, without a mark; half a character at the end is none."""
+        """The waiting bytes, without a mark; half a character at the end is dropped."""
         if self._begun:
             return b""
         self._begun = True
@@ -52,7 +52,7 @@ class Utf8Stream:
         return start[len(mark) :]
 
     def skip(self, size: int) -> None:
-        """So many bytes are lost: go on with the next whole character."""
+        """So many bytes are lost: continue with the next whole character."""
         if self._decoder is not None:
             half = self._decoder.getstate()[0]
             self._decoder.reset()

@@ -77,7 +77,7 @@ class Writer:
         return limit
 
     def take(self) -> list[Item]:
-        """What is complete and does not lie behind what is open, in order."""
+        """The complete records that are not behind an open one, in order."""
         limit = self.limit()
         self.lines = [] if limit is None else self.lines[bisect_left(self.lines, limit) :]
         if not self.waiting:
@@ -89,7 +89,7 @@ class Writer:
         return taken
 
     def known(self) -> KnownFormat:
-        """What was known of the format where the lines begin that are needed again."""
+        """The knowledge of the format at the first line that is needed again."""
         limit = self.limit()
         return self._history[-1][1] if limit is None else [known for offset, known in self._history if offset < limit][-1]
 

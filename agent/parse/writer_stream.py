@@ -2,9 +2,9 @@
 
     line ──▶ clean ──▶ traceback? ──no──▶ written in the format of the file? ──no──▶ in another? ──no──▶ more of the open record, or plain
                           ├─▶ joined to the open record
-                          └─▶ in doubt ──▶ held back, until it is joined or is a line like any other
+                          └─▶ undecided ──▶ held back, until it is joined or is a line like any other
 
-A record of a text format stays open until the next line says that it is over; a JSON line is complete as it stands.
+A record of a text format stays open until the next line shows that it has ended; a JSON line is complete as it stands.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SYSLOG: Final = BY_NAME["syslog"]
 _BARE: Final = (b"Traceback (", b"  + Exception Group Traceback (")
 """How a traceback begins that stands in a line of its own."""
 _MOST_SUSPENDED: Final = 8
-"""Threads that die together interrupt one another's tracebacks; more than so many are not told apart."""
+"""Threads that die together interrupt one another's tracebacks; more than so many are not distinguished."""
 
 
 class WriterStream:
@@ -56,7 +56,7 @@ class WriterStream:
         self._records = RecordAssembly(self._line, prefixed=prefixed)
         self._pause_ns = 0
         self.items = self._records.items
-        """What is complete; the caller takes it out of the list."""
+        """The complete records; the caller takes them out of the list."""
 
     @property
     def open_offset(self) -> int | None:
@@ -104,7 +104,7 @@ class WriterStream:
         self._finish(Ending.GONE if ended else Ending.SILENCE)
 
     def withdraw(self, offset: int) -> bool:
-        """Take back the line at an offset, a traceback's first: it is another writer's. False: it is not to be had any more."""
+        """Take back the line at an offset, a traceback's first: it is another writer's. False: it is no longer there."""
         found = next((record for record in self._records.growing if record.begins_trace_at(offset)), None)
         if found is None:
             return False
@@ -116,7 +116,10 @@ class WriterStream:
     def expire(self, now_ns: int, quiet_ns: int, age_ns: int, *, written_ns: int = 0) -> None:
         """Complete the open record if this writer was silent for long enough, or, marked as incomplete, if it is open for too long."""
         place, records = self._line, self._records
-        place.now_ns, records.since_ns = min(place.now_ns, now_ns), min(records.since_ns, now_ns)  # a clock set back is no reason to wait
+        place.now_ns, records.since_ns = (
+            min(place.now_ns, now_ns),
+            min(records.since_ns, now_ns),
+        )  # a clock that is set back does not make it wait
         if records.open is None:
             return
         if now_ns - place.now_ns >= quiet_ns:
@@ -136,7 +139,7 @@ class WriterStream:
         self._joiner.reset()
 
     def _blank(self, line: bytes) -> None:
-        """An empty line is no record; it may be a part of one."""
+        """An empty line is not a record; it may be a part of one."""
         joint = self._joiner.feed(line) if self._joiner.open else Joint.OUTSIDE
         place, records = self._line, self._records
         if joint is Joint.DOUBT:
@@ -147,7 +150,7 @@ class WriterStream:
         else:
             self._decide(Ending.ANOTHER)
             records.pad(line)
-            if self._prefixed and records.open is None:  # its prefix says something all the same
+            if self._prefixed and records.open is None:  # its prefix has a meaning nevertheless
                 records.emit(place.at, place.plain(line), len(line))
 
     def _text(self, offset: int, line: bytes) -> None:
@@ -169,7 +172,7 @@ class WriterStream:
                 self._decide(Ending.ANOTHER)
             (self._start_trace if joint is Joint.START else records.take)(offset, line)
 
-    # --- lines in doubt ----------------------------------------------------------------------------------------------
+    # --- undecided lines ----------------------------------------------------------------------------------------------
 
     def _doubt(self, offset: int, line: bytes) -> None:
         """Hold the line back, unless that has lasted for too long."""
@@ -183,13 +186,13 @@ class WriterStream:
         self._release(offset, line)
 
     def _confirm(self, record: OpenRecord) -> None:
-        """The traceback goes on: what was in doubt is a part of it."""
+        """The traceback continues: the undecided lines are a part of it."""
         self._doubts.sure(self._line.now_ns)
         if self._doubts.held:
             _join(record, self._doubts.take())
 
     def _decide(self, ending: Ending) -> None:
-        """What was in doubt is the open traceback's message, or lines like any others; nothing can confirm it any more."""
+        """The undecided lines are the open traceback's message, or lines like any others; nothing more can confirm them."""
         place, record = self._line, self._records.open
         if not self._doubts.held or record is None:
             return
@@ -208,7 +211,7 @@ class WriterStream:
         place.at, place.base = here
 
     def _release(self, offset: int, line: bytes) -> None:
-        """Take a line that is no traceback's, and, where it is not indented, in no format: the joiner has asked for both."""
+        """Take a line that does not belong to a traceback, and, where it is not indented, to no format: the joiner has checked both."""
         records = self._records
         if not line.strip():
             records.pad(line)
@@ -223,7 +226,7 @@ class WriterStream:
     # --- tracebacks --------------------------------------------------------------------------------------------------
 
     def _resume(self, line: bytes) -> None:
-        """Behind the exception line of a traceback that stood in the middle of another one, a line may go on with that."""
+        """Behind the exception line of a traceback that stood in the middle of another one, a line may continue that one."""
         records = self._records
         if records.open is None or not goes_on(line):
             return
@@ -265,7 +268,7 @@ class WriterStream:
         record.add_trace(self._line.at, line)
 
     def _logged(self, line: bytes) -> Parsed | None:
-        """What a logger (or syslog) says in the line that a traceback begins in (`log.error(traceback.format_exc())`), None if none wrote it."""
+        """The logger's (or syslog's) part of the line that a traceback begins in (`log.error(traceback.format_exc())`), None if there is none."""
         found, parsed = self._line.read(line)
         if parsed is not None and found is _SYSLOG:  # the level is that of all the service prints
             return parsed._replace(severity=0, severity_text="")

@@ -30,7 +30,7 @@ class WriterTable(dict[Key, Writer]):
 
     @property
     def streams(self) -> tuple[tuple[str, KnownFormat], ...]:
-        """What is known of the formats where the position stands."""
+        """The known formats at the position."""
         return tuple((name_of(key), writer.known()) for key, writer in self.items() if not key[1] or writer.limit() is not None)
 
     @property
@@ -68,7 +68,7 @@ class WriterTable(dict[Key, Writer]):
         return [offset for writer in self.values() if (at := writer.limit()) is not None for offset in writer.lines if offset >= at]
 
     def take(self) -> list[Item]:
-        """What is complete and does not lie behind an open record of its own writer, in the order of the file."""
+        """The complete records that are not behind an open record of its own writer, in the order of the file."""
         if len(self) == 1:
             return self[MAIN].take()
         return sorted([item for writer in self.values() for item in writer.take()], key=attrgetter("offset"))

@@ -1,4 +1,4 @@
-"""The table of those who write into one file or stream: each line goes to its writer, whose records wait for nobody else's.
+"""The table of the writers of one file or stream: each line goes to its writer, whose records do not wait for another's.
 
     line ──▶ a container's stdout or stderr (runtimes wrap lines) ──▶ a prefix that says who wrote it ──▶ the writer's `WriterStream`
 
@@ -55,7 +55,7 @@ class Writers:
 
     @property
     def state(self) -> ParserState:
-        """What others need to go on like these from the position on."""
+        """The state that others need to continue like these from the position on."""
         limit = self.open_offset()
         container, strays = [known for offset, known in self._history if limit is None or offset < limit][-1]
         return ParserState(container, strays, self._table.streams, self._returned() if limit is not None and self._mixed else None)
@@ -93,7 +93,7 @@ class Writers:
     def feed(self, offset: int, line: bytes, now_ns: int) -> None:
         """Take the next line of the file."""
         self._last, self._busy = offset, True
-        if self._container is None and line[:1] not in _MAY_WRAP and b" std" not in line:  # nearly every line that nobody wrapped
+        if self._container is None and line[:1] not in _MAY_WRAP and b" std" not in line:  # nearly every unwrapped line
             self._give(ITSELF, line, now_ns, NOWHERE, (offset,))
         else:
             self._unwrap(offset, line, now_ns)
@@ -114,7 +114,7 @@ class Writers:
             self._join(offset, wrapped, now_ns, gap=not line.startswith(bare[:1]))
 
     def _remember(self, offset: int) -> None:
-        """What is known of the runtime since the line at an offset."""
+        """The knowledge of the runtime since the line at an offset."""
         known = (self._container.name if self._container else "", self._strays)
         if known != self._history[-1][1]:
             self._history = [*(self._history if self.open_offset() is not None else ()), (offset, known)]
@@ -125,7 +125,7 @@ class Writers:
         self._mixed = True
 
     def release(self) -> list[Item]:
-        """What is complete and does not lie behind an open record of its own writer, in the order of the file; forgets who has nothing open."""
+        """The complete records that are not behind an open one of their own writer, in the order of the file. Writers without an open record are forgotten."""
         if not self._busy:
             return []
         ready = self._table.take()
@@ -165,7 +165,7 @@ class Writers:
         return Returned(self._last, tuple(sorted(needed)), *self._history[-1][1])
 
     def _stray(self, offset: int, line: bytes, now_ns: int) -> None:
-        """A line that nobody wrapped. In a container's file it is damaged; a few of them, and it is a container's file no more."""
+        """An unwrapped line. In a container's file it is damaged; after a few of them the file no longer counts as a container's."""
         if not line.strip(b"\0\r "):
             self._give(ITSELF, line, now_ns, NOWHERE, (offset,))
             return
@@ -177,7 +177,7 @@ class Writers:
             self._change(None, now_ns)
 
     def _change(self, container: Container | None, now_ns: int) -> None:
-        """The file is wrapped from here on, or is no more: what was open before is over."""
+        """The file is wrapped from here on, or no longer: open records have ended."""
         if container is not self._container:
             self.close(now_ns)
             self._container = container
@@ -213,7 +213,7 @@ class Writers:
         self._give(name, b"".join(pieces.parts), now_ns, pieces.base, pieces.offsets)
 
     def _give(self, stream: str, line: bytes, now_ns: int, base: Parsed, offsets: Sequence[int]) -> None:
-        """Give a line to who wrote it. It stands at `offsets`, at several if it came in pieces."""
+        """Give a line to its writer. It is at `offsets`, at several if it came in pieces."""
         found = self._prefixes.read(stream, line, now_ns)
         if found is None:
             self._prefixes.consider(stream, offsets[0], line, base)

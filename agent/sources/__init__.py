@@ -1,1 +1,1 @@
-"""What the agent reads: one file per source."""
+"""The inputs of the agent: one file per source."""

@@ -46,7 +46,7 @@ def test_mostly_nothing_but_the_secret_goes():
 
 @pytest.mark.parametrize("mode", ["kept", "dropped"])
 def test_the_measure_sees_a_redactor_that_does_nothing_and_one_that_drops_everything(mode):
-    """A figure that can't be wrong would say nothing."""
+    """A figure that can't be wrong would show nothing."""
 
     class Broken:
         def redact(self, records, _raw):

@@ -1,4 +1,4 @@
-"""A runtime rotates in the middle of a line that it wrote in pieces: the line is one record all the same."""
+"""A runtime rotates in the middle of a line that it wrote in pieces: the line is one record nevertheless."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_three_files(rig, tmp_path):
 
 @pytest.mark.parametrize("restart", [True, False])
 def test_other_streams_of_the_same_file(rig, tmp_path, restart):
-    """What stderr said meanwhile is read once, and the position of the first file stays before the piece until the line is whole."""
+    """Lines of stderr in between are read once, and the position of the first file stays before the piece until the line is whole."""
     live = tmp_path / "0.log"
     add(live, cri(1, "P", "out "), cri(1, "F", "error one", "stderr"))
     rig.drain()

@@ -20,7 +20,7 @@ BURN = "import time\nwhile time.process_time() < 0.3: pass\nopen({path!r}, 'wb')
 
 @pytest.fixture
 def context():
-    """What the host lends, with events written to nobody."""
+    """The context of a host, with events that are dropped."""
     clock = FakeClock()
     metrics = Metrics({}, clock)
     with structlog.testing.capture_logs():
@@ -78,7 +78,7 @@ def test_counters_say_since_when(proc, context):
 
 
 def test_an_absent_target_is_a_trouble(proc, context):
-    """That the target is not there is said as long as it is so, with the reason, and not before the first sample."""
+    """A missing target is reported as long as it is missing, with the reason, and not before the first sample."""
     tree = ProcessTree(ProcessTreeConfig(target="name:app", proc_dir=proc.root), context)
     assert tree.troubles() == []
     tree.sample()
@@ -96,7 +96,7 @@ def test_children_can_be_left_out(proc, context):
 
 
 def test_figures_survive_the_process(proc, context):
-    """When the target is gone its counters stay, its gauges are no more, and its coming back is told and counted."""
+    """When the target is gone its counters stay, its gauges disappear, and its return is reported and counted."""
     tree = ProcessTree(ProcessTreeConfig(target="name:app", proc_dir=proc.root), context)
     proc.put(7, user=3, command=b"app\0")
     _values(tree)
@@ -167,7 +167,7 @@ def test_no_figure_is_a_guess(proc, context, monkeypatch, method, gone):
 
 
 def test_a_kernel_that_does_not_count_disk_io_is_no_error(proc, context, monkeypatch):
-    """Where psutil has no such method the figure is absent, and told."""
+    """Where psutil has no such method the figure is absent, and reported."""
     proc.put(7, user=3)
     monkeypatch.delattr(psutil.Process, "io_counters")
     values = _values(_tree(proc, context))
