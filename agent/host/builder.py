@@ -52,8 +52,6 @@ class Builder:
         pipeline.sources += [self._source(entry) for entry in settings.sources]
         pipeline.samplers += [self._sampler(entry) for entry in settings.samplers]
         pipeline.probes += [self._probe(entry) for entry in settings.probes]
-        if pipeline.issues is not None:
-            pipeline.issues.monitors.watch(pipeline.probes)
         if any(isinstance(poller.sampler, Observing) for poller in pipeline.samplers):
             self._observe()
         return pipeline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from agent.issues.issues import assemble
 from agent.issues.options import IssueOptions
 from agent.issues.reading.rules import Rules
 from agent.issues.reading.subject import resource_subject
+from agent.issues.runs.monitors import ProbeCheck
 from agent.issues.runs.run import Reporting
 from agent.issues.windows import FoldingLimits
 from agent.names import CHILD, TARGET
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from agent.component import Exporter
     from agent.config.settings import Settings
     from agent.host.pipeline import Host, Pipeline
+    from agent.host.probing import ProbePoller
     from agent.host.sampling import SamplerPoller
     from agent.issues.issues import Issues
     from agent.metrics import Metrics, Observation
@@ -56,7 +59,9 @@ def build_issues(settings: Settings, host: Host, pipeline: Pipeline, clean: Call
         (CHILD, TARGET, *(entry.name for entry in (*settings.sources, *settings.probes))),
     )
     figures = _figures(pipeline.samplers, host.metrics)
-    return assemble(options, LazyCompleter(), figures, spool=host.spool, clock=host.clock, metrics=host.metrics, telemetry=host.telemetry)
+    issues = assemble(options, LazyCompleter(), figures, spool=host.spool, clock=host.clock, metrics=host.metrics, telemetry=host.telemetry)
+    issues.monitors.probes = functools.partial(_checks, pipeline.probes)
+    return issues
 
 
 def _figures(samplers: Sequence[SamplerPoller], metrics: Metrics) -> Callable[[], Mapping[str, float]]:
@@ -87,3 +92,9 @@ def _reporting(settings: Settings, exporters: Iterable[Exporter]) -> Reporting:
     }
     known = {key: value for key, value in labels.items() if value}
     return Reporting(settings.service.name, known, errors.sessions, errors.check_ins, errors.schedule, errors.monitor)
+
+
+def _checks(probes: Iterable[ProbePoller]) -> list[ProbeCheck]:
+    """The last results of probes, for their monitors."""
+    results = [(probe.last, probe.interval) for probe in probes]
+    return [ProbeCheck(one.name, one.is_well, one.seconds, one.time_ns, interval) for one, interval in results if one is not None]

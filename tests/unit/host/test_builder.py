@@ -13,7 +13,9 @@ from agent import registry
 from agent.component import ComponentConfig
 from agent.config import load
 from agent.host.builder import Builder
+from agent.issues.runs.monitors import ProbeCheck
 from agent.record import Signal
+from agent.status import ProbeFacts
 from agent.testing.exporters import RecordingExporter
 
 HOST = Path(__file__).parents[3] / "agent/host"
@@ -75,6 +77,15 @@ def test_errors_are_looked_for_where_a_destination_takes_them(built, type_, want
     """A detector is made if an exporter of any type takes error rows."""
     _, pipeline = built(f"exporters: [{{type: {type_}}}]")
     assert (pipeline.issues is not None) is wanted
+
+
+def test_monitors_read_the_last_results_of_the_probes(built):
+    """A probe checks in at Sentry with its last result, once there is one."""
+    _, pipeline = built("{exporters: [{type: issues}], probes: [{url: 'tcp://127.0.0.1:1', name: venue, interval: 15}]}")
+    assert pipeline.issues.monitors.probes() == []
+    (probe,) = pipeline.probes
+    probe.last = ProbeFacts("venue", "tcp://127.0.0.1:1", "down", False, "refused", 0.25, 7)
+    assert pipeline.issues.monitors.probes() == [ProbeCheck("venue", False, 0.25, 7, 15.0)]
 
 
 def test_any_source_may_say_when_it_has_settled(built):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 
-from agent.host.probing import State
 from agent.issues.envelope.format import decode
 from agent.issues.reading.rules import Rules
+from agent.issues.runs.monitors import ProbeCheck
 from agent.issues.runs.run import RUN, Reporting
 from agent.issues.windows import FoldingLimits
 from agent.names import CHILD
 from agent.parse.patterns import compile_pattern
 from agent.record import Origin, Severity, Signal
-from agent.status import ProbeFacts
 from agent.testing.clock import FakeClock
 from tests.support.detecting import LABELS, TRACEBACK, exited, feed, plain
 from tests.support.sentry import NOW_NS, records_of
@@ -315,15 +314,11 @@ async def test_a_clock_that_is_set_back(make, spool):
     first, last = spool.items("session")
     assert last["seq"] > first["seq"]
 
-    class Poller:
-        interval = 15.0
-        last = None
-
-    poller = Poller()
-    issues.monitors.watch([poller])
+    checks = []
+    issues.monitors.probes = lambda: checks[-1:]
     spool.rows.clear()
     for time_ns in (NOW_NS, NOW_NS - 86400 * 10**9):
-        poller.last = ProbeFacts("api", "http://x", State.UP, True, "", 0.25, time_ns)
+        checks.append(ProbeCheck("api", True, 0.25, time_ns, 15.0))
         await issues.tick()
     assert len(spool.items("check_in")) == 2
 
@@ -367,15 +362,11 @@ async def test_check_ins_of_probes(make, spool):
     """A probe checks in with its first result, when its state changes, and once a minute in between."""
     clock = FakeClock()
 
-    class Poller:
-        interval = 15.0
-        last = None
-
-    poller = Poller()
     issues = make(clock, reporting=Reporting("strategy", LABELS, check_ins=True))
-    issues.monitors.watch([poller])
-    for second, state in enumerate([State.UP, State.UP, State.DOWN, State.DOWN, State.DOWN, State.DOWN, State.DOWN, State.DOWN]):
-        poller.last = ProbeFacts("api", "http://x", state, state is State.UP, "", 0.25, NOW_NS + second * 15 * 10**9)
+    checks = []
+    issues.monitors.probes = lambda: checks[-1:]
+    for second, up in enumerate([True, True, *[False] * 6]):
+        checks.append(ProbeCheck("api", up, 0.25, NOW_NS + second * 15 * 10**9, 15.0))
         await issues.tick()
         await issues.tick()
     assert [check["status"] for check in spool.items("check_in")] == ["ok", "error", "error"]
