@@ -66,7 +66,7 @@ SET_UPS = [
     SetUp("a port for gRPC", ("{grpc}/v1/logs", "looks like gRPC; OTLP/HTTP is usually 4318"), to("{grpc}/v1/logs"), send=True, code=69),
     SetUp(
         "the path twice",
-        ("endpoint ends in /v1/logs: it is left out",),
+        ("endpoint ends in /v1/logs, which is left out",),
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "{ok}/v1/logs", "OTEL_METRICS_EXPORTER": "none"},
         send=True,
         code=0,
