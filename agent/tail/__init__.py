@@ -1,1 +1,1 @@
-"""Following files: where a content is now, how far it was read, and what comes next. Bytes and lines only, nothing about records."""
+"""Follows files: where a content is now, how far it was read, and what comes next. Bytes and lines only, no records."""

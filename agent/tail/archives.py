@@ -1,6 +1,6 @@
 """Where rotated files may lie: beside their live file, in a directory below (`old/`, `archive/`, `2026-03/`), or where the configuration says.
 
-Below means one level: what lies deeper, or in another place, must be configured.
+Only one level below: deeper directories, and other places, must be configured.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ class Archives:
     """The directories in which rotated files are looked for, by the directory of the live file and the other way round."""
 
     def __init__(self, listings: Listings, live: Collection[str], configured: tuple[str, ...], *, enabled: bool) -> None:
-        """Take the directories of the live files, as they are at each time; not `enabled`: there is none but those."""
+        """Take the directories of the live files at each time. Without `enabled` these are all."""
         self._listings = listings
         self._live = live
         self._configured = configured
         self._enabled = enabled
 
     def refresh(self) -> None:
-        """Read again what changed in them."""
+        """Read the changed directories again."""
         if self._enabled and self._live:
             for path in dict.fromkeys((*self._configured, *(below for directory in self._live for below in self._below(directory)))):
                 self._listings.refreshed(path)
 
     def of(self, directory: str) -> list[str]:
-        """Where that lies which was rotated from a directory: there, or in its archives."""
+        """The directories of files that were rotated from a directory: itself and its archives."""
         return list(dict.fromkeys((directory, *self._below(directory), *self._configured))) if self._enabled else [directory]
 
     def served(self, directory: str) -> list[str]:

@@ -40,7 +40,7 @@ def _why_not_text(path: str) -> str:
 
 
 class Candidates:
-    """Finds them in directories as last read."""
+    """Finds these files in directories as last read."""
 
     def __init__(self, table: ContentTable, globs: Globs, listings: Listings, archives: Archives, options: TailOptions) -> None:
         self._table = table
@@ -49,15 +49,15 @@ class Candidates:
         self._archives = archives
         self._options = options
         self._unsure: dict[str, tuple[int, int]] = {}
-        """Inodes by directory and by file, where the two don't agree."""
+        """The inode in the directory's listing and that of the file, where they differ."""
         self.dismissed: dict[tuple[int, int], int] = {}
         """Rotated files older than the agent's first start, which no glob asks for, and their times of last write: the inode may be used again."""
         self.rechecked: set[str] = set()
         self.moving: set[str] = set()
-        """LivePaths beside which names changed between the reading of the directory and the question what lies there."""
+        """Live paths beside which names changed after the directory was read."""
 
     def find(self, directories: Iterable[str]) -> list[FileCandidate]:
-        """All that there are in these directories."""
+        """All candidates in these directories."""
         directories = list(directories)
         self.moving.clear()
         candidates = self._included(directories)
@@ -201,7 +201,7 @@ class Candidates:
         return False
 
     def newest_beside(self, live_path: str) -> int:
-        """When (ns) the rotated files that are there, and that no glob asks for, were written last; 0 = there are none."""
+        """The newest last write (ns) of the rotated files that no glob asks for; 0 = there are none."""
         directory, base = os.path.split(live_path)
         self.rechecked.add(directory)
         listings = [self._listings.refreshed(archive) for archive in self._archives.of(self._listings.refreshed(directory).path)]

@@ -29,14 +29,14 @@ class Claim(NamedTuple):
     """A file that holds a content."""
 
     matched: int
-    """Bytes of the content in which they are the same, as far as can be seen."""
+    """Bytes of the content that are known to be equal."""
     order: int
     """Which of the files it is, oldest first."""
     content: Content
     candidate: FileCandidate
     row: Row
     size: int | None
-    """Of the file's content; None where it would take too long to find out."""
+    """Size of the file's content; None where measuring would take too long."""
 
     def rank(self) -> tuple[bool, int, int, int]:
         """Sort key: what matches furthest comes first, and what decides nothing last."""
@@ -77,7 +77,7 @@ class Claims:
         """Files that looked like a lost content but were not."""
 
     def was_mistaken(self, content: Content) -> None:
-        """A file was taken for a lost content, and is not."""
+        """Note that a file does not hold the lost content that it was taken for."""
         self._mistaken.add((content, content.place.id))
 
     def begin(self, lost: Iterable[Content]) -> None:
@@ -109,7 +109,7 @@ class Claims:
         return [os.path.join(served, base) for served in self._archives.served(directory) for base in bases]
 
     def _may_hold(self, content: Content, candidate: FileCandidate, generation: int) -> bool:
-        """Whether to compare them at all."""
+        """Whether a comparison is worth its cost."""
         if (content, candidate.found.id) in self._mistaken:
             return False
         is_same_inode = candidate.found.id == content.place.id and content.place.generation in (0, generation)
@@ -144,7 +144,7 @@ class Claims:
         return content.is_continued_by(reader)
 
     def _with_head(self, pair: Pair, content: Content, candidate: FileCandidate) -> Pair:
-        """The same with what only matters, and only is looked for, where something is equal."""
+        """The same facts, completed by those that matter only if something is equal."""
         if not pair.is_equal or pair.is_shorter or pair.read > COMPARED:
             return pair
         with closing(self._pool.open(candidate.place)) as reader:
@@ -154,7 +154,7 @@ class Claims:
 
 
 def _is_back(content: Content, candidate: FileCandidate, generation: int) -> bool:
-    """Whether a file that was gone is there again: moved away and back, or mounted again under another device number."""
+    """Whether a missing file has returned: moved away and back, or mounted again under another device number."""
     if candidate.found.inode != content.place.inode:
         return False
     return candidate.found.device != content.place.device or is_same_file(content.place, candidate.found.path, generation)

@@ -1,4 +1,4 @@
-"""One content, followed from file to file: where it is, how far it was read, and how to know it again.
+"""One content, followed from file to file: where it is, how far it was read, and how it is recognised.
 
     found ──▶ PLACED ──(its path is gone, but we hold it open)──▶ HELD ──(read to its end)──▶ LOST
                 │  ▲                                                                           │ │
@@ -46,21 +46,21 @@ class Content(LineReader):
         self.serial = self.born = serial
         """`born` is its first serial in this life: it is known for as long as this says, also if it was put behind others."""
         self.name = name
-        """The path it was found under."""
+        """The path of its file when it was found."""
         self.live_path = name if live_path == name else live_path  # one string, not three equal ones: there may be many files
-        """The real path where a successor is expected: that of the live file, also for what was rotated away from there."""
+        """The real path where a successor is expected: that of the live file, also for a content that was rotated away from it."""
         self.place = place = place._replace(path=name) if place.path == name else place
         self.saved = saved or Position(name, place, 0)
-        """The last position given out."""
+        """The last position that was stored."""
         super().__init__(self.saved.offset, mid_line=self.saved.mid_line, more=saved is None)
         self.cause = self.saved.cause
         self.state = ContentState.LOST if self.cause else ContentState.PLACED
         self.size, self.mtime_ns = self.saved.size, self.saved.mtime_ns
-        """Of the file, as seen last."""
+        """Size of the file at the last check."""
         self.drained = self.saved.drained
         """A gzip content was read to its end."""
         self.is_uncounted = False
-        """It was lost just now: what was missed of it is not counted yet."""
+        """It was lost just now, and its missed bytes are not counted yet."""
         self.active_at = 0.0
         """When the file was seen to grow, monotonic seconds; 0 = never yet."""
         self.left_at = 0.0
@@ -70,20 +70,20 @@ class Content(LineReader):
         self.retry_at, self.failures = 0.0, 0
         """When to try again to read a file that failed so many times."""
         self.deferrals = 0
-        """How often its first read was put off."""
+        """Number of times that its first read was postponed."""
         self.head, self._marker = self.saved.head, self.saved.marker
         """The bytes that must be found again before reading continues: the first ones, and those before the offset."""
         self._read_status = self.size, self.mtime_ns
-        """Size and time of the file when it was read last: whatever is newer was not read."""
+        """Size and time of the file at the last read. A newer file has unread bytes."""
         self._proven = place
-        """Where it was when it was last read."""
+        """Its place at the last read."""
 
     def __hash__(self) -> int:
         """By the first serial, so that sets of contents have the same order in each run."""
         return self.born
 
     def is_emptied(self, size: int) -> bool:
-        """Whether a file of this size cannot hold what we know of it: it was truncated, also if it grows again already.
+        """Whether a file of this size is too small to hold the known content: it was truncated, even if it grows again already.
 
         Of a file that was only seen yet, its size is all we know; of one that was looked into, the bytes before the offset tell more.
         """
@@ -91,11 +91,11 @@ class Content(LineReader):
 
     @property
     def is_rotated(self) -> bool:
-        """Whether its file is not the live one (any more)."""
+        """Whether its file is not, or no longer, the live one."""
         return self.state is not ContentState.PLACED or self.place.path != self.live_path
 
     def lag(self) -> int:
-        """Bytes known and not read yet."""
+        """Bytes that are known and not read yet."""
         return 0 if self.place.gzip else max(0, self.size - self.offset)
 
     def note_generation(self, generation: int) -> None:
@@ -112,12 +112,12 @@ class Content(LineReader):
         self._tail = reader.read(max(0, self.offset - MARKER), min(MARKER, self.offset))
 
     def check(self, reader: ContentReader) -> None:
-        """See whether the file still is what was read; ContentChangedError if not. For a compressed one it would take too long."""
+        """Compare the whole file with what was read; ContentChangedError if they differ. Not for compressed files, where it would take too long."""
         if not self.place.gzip and not (self.is_still(reader) if self.is_verified else self.is_continued_by(reader)):
             raise ContentChangedError(Cause.TRUNCATED)
 
     def is_continued_by(self, reader: ContentReader) -> bool:
-        """Whether a content is this one: its head and the bytes before the offset are there and the same."""
+        """Whether a content is this one: its head and the bytes before the offset exist there and are equal."""
         start = self.offset - self._marker.length
         return self.has_head(reader) and self._marker.fits(reader.read(start, self._marker.length))
 
@@ -126,13 +126,13 @@ class Content(LineReader):
         return self.head.fits(reader.read(0, self.head.length))
 
     def may_begin_with(self, reader: ContentReader, size: int) -> bool:
-        """Whether a shorter content may be the beginning of this one: as far as we remember, it is."""
+        """Whether a shorter content may be the beginning of this one, as far as its remembered bytes show."""
         if self._start:
             return size > 0 and reader.read(0, len(self._start)) == self._start[:size]
         return self.has_head(reader)
 
     def move(self, place: FilePlace) -> None:
-        """Go on reading at another place, where this content was found."""
+        """Continue reading at another place, where this content was found."""
         if place.id != self.place.id:
             self.let_go()
             self.drained = False
@@ -140,7 +140,7 @@ class Content(LineReader):
         self.state, self.cause, self.more = ContentState.PLACED, Cause.NONE, not self.drained
 
     def let_go(self) -> None:
-        """The file is not the one any more, or not certainly: compare before reading on."""
+        """The file may be another one now: compare before the next read."""
         if self.is_verified:
             self._proven = self.place
         if self._tail and self.offset:
@@ -149,7 +149,7 @@ class Content(LineReader):
         self.forget_ahead()
 
     def go_back(self) -> None:
-        """The place that was taken for this content's is not: it was last where it was read last."""
+        """Undo a wrong place: the content was last where it was last read."""
         self.place = self._proven
 
     def read(self, reader: ContentReader, room: int, most: int, max_line: int) -> Piece | None:
@@ -165,12 +165,12 @@ class Content(LineReader):
         self._read_status = self.size, self.mtime_ns
 
     def note_time(self, mtime_ns: int) -> None:
-        """When the file had been written last, asked for after it was read: so what was read is no younger."""
+        """The time of the file's last write, taken after the read: the bytes that were read are not younger."""
         self._read_status = self._read_status[0], mtime_ns
 
     @property
     def read_mtime_ns(self) -> int:
-        """When that was written at the latest which was read last."""
+        """The latest time at which the bytes of the last read were written."""
         return self._read_status[1]
 
     def disbelieve(self) -> None:
@@ -178,7 +178,7 @@ class Content(LineReader):
         self.size, self.mtime_ns = self.seen, self._read_status[1]
 
     def cut_back(self, size: int, reader: ContentReader) -> None:
-        """The copy that was found is shorter than what was read of the original: it ends here."""
+        """The copy that was found is shorter than the part of the original that was read: it ends here."""
         self.offset = self.seen = size
         self.position(min(self.saved.offset, size), self.saved.parser, reader)
         self.head, self._marker, self._tail = self.saved.head, NOTHING, None

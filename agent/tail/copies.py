@@ -1,4 +1,4 @@
-"""Copies of contents that still are there, or that are new as well. Thin I/O.
+"""Finds copies of contents that still exist, or that are new as well. Thin I/O.
 
 Contents of one log may begin alike, with a header, or with a banner that each start writes. Such a *common head* does not prove which
 content a file holds.
@@ -31,13 +31,13 @@ _RELATIVES: Final = 4
 
 
 class CommonHeads:
-    """Asks other files of the same log whether they begin with the same bytes, too."""
+    """Compares the beginnings of other files of the same log."""
 
     def __init__(self, table: ContentTable, pool: Pool) -> None:
         self._table = table
         self._pool = pool
         self.candidates: Sequence[FileCandidate] = ()
-        """Files that no known content lies in, in this scan."""
+        """Files without a known content in this scan."""
 
     def relatives(self, live_path: str, *, plain: bool = False) -> list[Content]:
         """The newest contents of a live path, newest first; `plain`: only those that are not compressed."""
@@ -75,7 +75,7 @@ class CommonHeads:
         return self._ask(content, candidate, goes_on)
 
     def _ask(self, content: Content | None, candidate: FileCandidate, ask: Callable[[ContentReader], bool | None]) -> bool | None:
-        """Ask other files of the same log, which answer yes, no or nothing (None); one yes is enough."""
+        """Compare other files of the same log, each with the result yes, no or unknown (None); one yes is enough."""
         answer = None
         known = [one.place for one in self.relatives(candidate.live_path) if one is not content]
         new = (one for one in self.candidates if one.live_path == candidate.live_path and one.found.id not in self._table.by_id)
@@ -93,7 +93,7 @@ class CommonHeads:
 
 
 def _differs(reader: ContentReader) -> bool | None:
-    """The answer of a file that begins with other bytes: no; None if it is empty."""
+    """The result for a file that begins with other bytes: no; None if it is empty."""
     return False if reader.read(0, 1) else None
 
 
@@ -106,7 +106,7 @@ class Copies:
         self._heads = heads
 
     def is_prefix(self, candidate: FileCandidate, content: Content) -> bool:
-        """Whether a file is (as yet) the beginning of a content; also where that was emptied just now: its copy is found when that is known."""
+        """Whether a file is, so far, the beginning of a content; also if that was emptied just now, because its copy is found only then."""
         with closing(self._pool.open(candidate.place)) as copy:
             try:
                 original = self._pool.get(content)

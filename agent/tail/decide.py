@@ -1,4 +1,4 @@
-"""Which file holds what: the decisions about rotation, from values to values. Pure.
+"""The decisions which file holds which content after a rotation, from values to values. Pure.
 
 What the usual rotations leave behind, and how a content is found again:
 
@@ -52,13 +52,13 @@ if TYPE_CHECKING:
 
 
 class FileCandidate(NamedTuple):
-    """A file that no known content lies in."""
+    """A file without a known content."""
 
     found: FileStatus
     name: str
     """The path it was found under, by a glob or beside a known file."""
     live_path: str
-    """Where a successor of it is expected."""
+    """The path where its successor is expected."""
     included: bool
     """Whether a glob asks for it; else it only matters if it continues something known."""
     may_begin: bool = True
@@ -71,7 +71,7 @@ class FileCandidate(NamedTuple):
 
     @property
     def place(self) -> FilePlace:
-        """Where it lies; its inode's generation is not known without opening it."""
+        """Its place; the inode's generation is unknown until it is opened."""
         return FilePlace(self.found.path, *self.found.id, gzip=self.gzip)
 
     @property
@@ -102,12 +102,12 @@ class Row(Enum):
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether another history leaves the same behind."""
+        """Whether another history would leave the same files."""
         return self.value[2]
 
 
 class Pair(NamedTuple):
-    """A content that is not where it was, and a file that no known content lies in: all that a decision rests on."""
+    """A content that is not where it was, and a file without a known content: all facts of a decision."""
 
     read: int
     """Bytes of the content that were read."""
@@ -214,5 +214,5 @@ def by_age(candidate: FileCandidate) -> tuple[object, ...]:
 
 
 def bytes_missed(size: int, offset: int, copied: int = 0) -> int:
-    """Bytes that were seen in a file and are nowhere any more: `copied` of them are in a copy."""
+    """Number of bytes that were seen in a file and are lost; `copied` of them are in a copy."""
     return max(0, size - max(offset, copied))

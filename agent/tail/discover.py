@@ -44,14 +44,14 @@ class Listing:
         self.links: list[str] = []
         """Paths of the symbolic links."""
         self.error: OSError | None = None
-        """Why it could not be read; its entries are kept then, for they may still be there."""
+        """The reason why it could not be read. Its entries are kept then, because they may still exist."""
         self._stamp: tuple[int, int, int] | None = None
         self._stamped_at = 0.0
-        """When this time stamp was seen first."""
+        """The time when this time stamp was first seen."""
         self._is_confirmed = False
         """The directory was read once more under the same time stamp."""
         self._is_settled = False
-        """It was, after the tick of its last change had passed."""
+        """That reading came after the tick of its last change."""
         self._rotated: dict[str, list[str]] | None = None
 
     def refresh(self) -> bool:
@@ -159,13 +159,13 @@ class Survey(NamedTuple):
     """The number of a glob's files, and those that can't be read."""
 
     found: int
-    """Names that it asks for."""
+    """Names that match it."""
     refused: dict[str, Refusal]
-    """Files and directories that we may not read, and why."""
+    """Files and directories that can't be read, and the reasons."""
 
 
 def survey(include: str, exclude: Sequence[str]) -> Survey:
-    """Look once; opens nothing."""
+    """List the matches once. Opens nothing."""
     globs, found, refused = Globs([include], exclude), 0, dict[str, Refusal]()
     for listing in globs.directories(Listings()):
         if listing.error is not None:

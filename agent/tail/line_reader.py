@@ -1,4 +1,4 @@
-"""Reading a content line by line from an offset. Memory stays flat however long a line is.
+"""Reads a content line by line from an offset. Memory stays flat however long a line is.
 
 Every read fetches again the bytes before the offset: a file that does not continue what was read of it is noticed before anything of it is
 given out.
@@ -47,13 +47,13 @@ class Piece(NamedTuple):
     lines: list[tuple[int, bytes]]
     """(offset, line without its end)."""
     size: int
-    """Bytes of the content that it is about."""
+    """Bytes of the content that it covers."""
     gaps: int = 0
     """Runs of NULs skipped."""
     oversized: Oversized | None = None
-    """Tells about the only line, if it is cut."""
+    """The cut of the only line, if it is too long."""
     is_rest: bool = False
-    """The first line is the rest of one whose beginning was given out when its writer was silent for long."""
+    """The first line is the rest of one whose beginning was returned after a long silence of its writer."""
     is_unended: bool = False
     """The only line has no end."""
 
@@ -88,7 +88,7 @@ class LineReader:
         self.mid_line = mid_line
         """The offset is inside a line whose beginning was given out already."""
         self.more = more
-        """Whether a read may give something."""
+        """Whether a read may return a line."""
         self.seen = offset
         """Bytes inspected, those of a line without an end included."""
         self._tail: bytes | None = None if offset else b""
@@ -99,11 +99,11 @@ class LineReader:
         """None: not detected yet."""
         self._long: _LongLine | None = None
         self._hole: int | None = None
-        """Where a hole continues that is being skipped."""
+        """The offset inside a hole from which it must be skipped further."""
 
     @property
     def is_verified(self) -> bool:
-        """Whether the file was seen to continue what was read."""
+        """Whether the file is known to continue what was read."""
         return self._tail is not None
 
     @property
@@ -112,16 +112,16 @@ class LineReader:
         return self.seen > self.offset and self._hole is None
 
     def forget_ahead(self) -> None:
-        """Forget what was seen behind the offset."""
+        """Forget the bytes that were inspected behind the offset."""
         self._long, self._hole, self.seen = None, None, self.offset
 
     def is_still(self, reader: ContentReader) -> bool:
-        """Whether a file still has what was read last of it; a content that was not compared with its file is believed."""
+        """Whether a file still has the bytes that were last read; True for a content that was never compared with its file."""
         tail = self._tail
         return not tail or reader.read(self.offset - len(tail), len(tail)) == tail
 
     def start_at(self, offset: int, reader: ContentReader) -> None:
-        """Take what is before `offset` as read."""
+        """Count the bytes before `offset` as read."""
         self.offset = self.seen = offset
         self._tail = reader.read(max(0, offset - MARKER), min(MARKER, offset))
 

@@ -1,4 +1,4 @@
-"""Finding known contents after names changed: by inode, in their own directory and in all others that are scanned.
+"""Finds known contents after names changed: by inode, in their own directory and in all others that are scanned.
 
 Three words are used here and beside it. The *live path* of a content is the path of the file that it was written to, whatever that is called
 now. A live path is *undecided* in a scan that found a file there or beside it which is not identified yet: nothing of it is read then, for a
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from agent.tail.table import ContentTable
 
 _PATIENT: Final = 10.0
-"""Seconds after which a live path is read although each scan finds another thing there that is not clear: rather in disorder than too late."""
+"""Seconds after which a live path is read although scans still find undecided files there: rather out of order than too late."""
 _MISSING: Final = 10.0
 """Seconds after which a file is taken for removed, in a directory that changes so fast that no reading of it is certain."""
 
@@ -58,7 +58,7 @@ class Undecided:
         self._before: dict[str, dict[object, float]] = {}
         self._since: dict[str, dict[object, float]] = {}
         self._live_paths: dict[str, float] = {}
-        """Live paths at which no scan found everything clear, and since when."""
+        """Live paths at which every scan found undecided files, and since when."""
 
     def __contains__(self, live_path: str) -> bool:
         return live_path in self._since
@@ -69,7 +69,7 @@ class Undecided:
         self._since = {live_path: what for live_path, what in self._since.items() if os.path.dirname(live_path) not in directories}
 
     def add(self, live_path: str, what: object) -> None:
-        """Take no decision at a live path before the next scan: what comes first may be what is not clear yet."""
+        """Decide nothing at a live path before the next scan, because an undecided file may come first."""
         since = self._before.get(live_path, {}).get(what, self.now)
         self._since.setdefault(live_path, {})[what] = since
 
@@ -78,7 +78,7 @@ class Undecided:
         self._live_paths = {live_path: self._live_paths.get(live_path, self.now) for live_path in self._since}
 
     def blocks(self, live_path: str) -> bool:
-        """Whether to read nothing of a live path, because it is not clear what comes first: except no file for long."""
+        """Whether to read nothing of a live path, because it is undecided which file comes first. Never for long."""
         if self.now - self._live_paths.get(live_path, self.now) >= _PATIENT:
             return False
         return any(self.now - since < RESTLESS for since in self._since.get(live_path, {}).values())
@@ -117,7 +117,7 @@ class Locator:
                     self._relocate(content, path)
 
     def _elsewhere(self, content: Content) -> str:
-        """Where else the file of a content lies: rotated files may be moved into another directory; empty if nowhere."""
+        """Other places of a content's file, because rotated files may be moved into another directory; empty if there are none."""
         own = os.path.dirname(content.place.path)
         if self._names is None:
             self._names = self._listings.names()

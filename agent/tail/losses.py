@@ -1,4 +1,4 @@
-"""Counting the bytes that were seen in a file and are nowhere any more."""
+"""Counts the bytes that were seen in a file and are lost."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Losses:
         self._table = table
 
     def count_new(self, may_be_found: Callable[[str], bool]) -> None:
-        """Count what newly lost contents had, except live paths at which something waits that may yet have it."""
+        """Count the bytes of newly lost contents, except at live paths where a waiting file may still hold them."""
         for content in self._table.lost:
             if content.is_uncounted and not may_be_found(content.live_path):
                 self._count(content)
 
     def forget(self, content: Content) -> None:
-        """Nothing can match a lost content any more."""
+        """A lost content can't be found any more."""
         if content.is_uncounted:
             self._count(content)
         self._table.forget(content)

@@ -1,4 +1,4 @@
-"""Names of files: which globs they match, which file they were rotated from, how they are shown. Pure.
+"""Names of files: the globs that they match, the file that they were rotated from, their printable form. Pure.
 
 Paths are `str` with surrogate escapes (PEP 383), so that every byte sequence the kernel allows survives.
 """

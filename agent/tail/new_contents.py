@@ -1,4 +1,4 @@
-"""Contents that are new: enters them into the table, behind what was written before them. Thin I/O."""
+"""Enters new contents into the table, behind those that were written before them. Thin I/O."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class NewContents:
             self._candidates.refuse(content.name, error)
 
     def skip(self, content: Content, size: int) -> None:
-        """Take what is before an offset as read."""
+        """Count the bytes before an offset as read."""
         reader = self._pool.get(content)
         content.start_at(size, reader)
         content.position(size, b"", reader)

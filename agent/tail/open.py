@@ -1,4 +1,4 @@
-"""Opening files safely: regular files only, no surprises behind symbolic links, never more descriptors than we may have. Thin I/O."""
+"""Opens files safely: regular files only, no symbolic links out of the allowed directories, never more descriptors than the limit. Thin I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking for each file's size and time whether there is something to read. Thin I/O.
+"""Checks the size and time of each file for something to read. Thin I/O.
 
 Files that were silent for long are asked in turn, a few per scan, so that ten thousand of them cost no more than a few hundred.
 """
@@ -38,7 +38,7 @@ class Poller:
     """Notes the growth, truncation and loss of files; `ready` is the queue of contents that may have more to read."""
 
     def __init__(self, table: ContentTable, pool: Pool, succession: Succession, options: TailOptions, followed: Iterable[Content]) -> None:
-        """Poll `followed`, and what is followed later."""
+        """Poll `followed`, and contents that are added later."""
         self.table = table
         self.pool = pool
         self.succession = succession
@@ -48,11 +48,11 @@ class Poller:
         self.ready: deque[Content] = deque()
         self._queued: set[Content] = set()
         self.changed: set[str] = set()
-        """Directories in which a file is not what it was: they must be looked at."""
+        """Directories in which a file has changed its identity: they must be scanned."""
         self.now = 0.0
 
     def poll(self) -> None:
-        """Ask for all files whose turn it is."""
+        """Check all files whose turn it is."""
         for content in list(self.busy):
             self.poll_one(content)
             if self._is_silent(content):
@@ -72,7 +72,7 @@ class Poller:
         self.pool.release(content)
 
     def poll_one(self, content: Content) -> None:
-        """Ask for one file."""
+        """Check one file."""
         if content.state is ContentState.LOST or self.now < content.retry_at:
             return
         try:
@@ -86,7 +86,7 @@ class Poller:
             self.ready.append(content)
 
     def requeue(self, content: Content) -> None:
-        """A content had its turn: it gets another if it has more."""
+        """A content had its turn. It gets another if it has more."""
         if content.more and content.state is not ContentState.LOST:
             self.ready.append(content)
         else:
