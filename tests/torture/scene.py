@@ -72,12 +72,13 @@ class Scene:
 
     def start_agent(self, *, config: str = "", **extra: str) -> subprocess.Popen[bytes]:
         """The agent, with the crash log on, and with these variables."""
-        variables = environment(
-            self.state,
-            OUTRIDER_LOG_FILES=str(self.logs / "*.log"),
-            OTEL_EXPORTER_OTLP_TIMEOUT="1000",
-            **{self.endpoint[0]: self.server.url + self.endpoint[1], CRASH_LOG: str(self.crash_log), **extra},
-        )
+        usual = {
+            "OUTRIDER_LOG_FILES": str(self.logs / "*.log"),
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "1000",
+            self.endpoint[0]: self.server.url + self.endpoint[1],
+            CRASH_LOG: str(self.crash_log),
+        }
+        variables = environment(self.state, **usual | extra)
         command = [sys.executable, "-m", *self._agent, "run", *(["--config", config] if config else [])]
         with self._errors.open("ab") as errors:
             return subprocess.Popen(command, env=variables, stderr=errors, stdout=errors)
