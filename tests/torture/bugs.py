@@ -173,7 +173,7 @@ def copy_read_again() -> None:
     from agent.tail.succession import Succession
 
     def begin_anew(self, claim, reader) -> None:
-        self._table.forget(claim.stream)
+        self._table.forget(claim.content)
         self._new.begin(claim.candidate, from_end=False)
 
     Succession._take_over = begin_anew
