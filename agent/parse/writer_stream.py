@@ -22,7 +22,7 @@ from agent.parse.plain import parse as as_text
 from agent.parse.record_assembly import Item as Item  # noqa: PLC0414 - what this gives out
 from agent.parse.record_assembly import RecordAssembly
 from agent.parse.traceback import Joint, TracebackJoiner
-from agent.parse.traceback_extent import TOGETHER_NS, Ending, message_lines
+from agent.parse.traceback_extent import TOGETHER_NS, Ending, is_later_write, message_lines
 from agent.parse.traceback_joiner import goes_on, may_open
 from agent.parse.traceback_tokens import LineKind
 
@@ -262,7 +262,7 @@ class WriterStream:
         return not (record.traced or alone) and self._joiner.begun is not LineKind.ANNOUNCEMENT
 
     def _continue_with_trace(self, record: OpenRecord, line: bytes) -> None:
-        record.apart = self._pause_ns > TOGETHER_NS or self._line.base.time_ns - record.base.time_ns > TOGETHER_NS
+        record.apart = self._pause_ns > TOGETHER_NS or is_later_write(record.base.time_ns, self._line.base.time_ns)
         if self._joiner.begun is LineKind.SEPARATOR:
             record.claim_exception()
         record.add_trace(self._line.at, line)

@@ -358,6 +358,16 @@ def test_the_last_write_is_of_the_last_line_only():
     assert ["exception.type" in record.attributes for record in complete] == [True, False]
 
 
+@pytest.mark.parametrize(("second", "records"), [(0, 1), (1, 1), (3, 2)])
+def test_a_syslog_header_in_whole_seconds_may_pass_to_the_next(second, records):
+    """A logger's lines may be stamped on both sides of a second's end; two seconds are not passed within one write."""
+    parser = Parser()
+    lines = [b"ERROR:shop.web:Exception on /pay [GET]", *UNCAUGHT]
+    wrapped = [b"Nov 22 10:00:%02d host shop[7]: %s" % (9 + (second if at else 0), line) for at, line in enumerate(lines)]
+    complete = chunk(parser, wrapped)
+    assert len(complete + list(parser.flush(NOW))) == records
+
+
 @pytest.mark.parametrize(("pause_ms", "records"), [(0, 1), (2, 1), (90, 2)])
 def test_a_containers_runtime_says_when_each_line_was_written(pause_ms, records):
     """Where every line has a time of its own, that of the traceback's first line tells an interpreter's from a logger's."""
