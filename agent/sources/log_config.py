@@ -55,14 +55,14 @@ class LogFilesConfig(ComponentConfig):
     max_open_files: int = Field(default=512, ge=1)
     """Most files that are held open; never more than half of the process's limit."""
     record_idle: Duration = 1.0
-    """Silence of a writer after which its open record (a traceback) is given out. A writer that is not silent ends it 2 s after it began (or after
+    """Silence of a writer after which its open record (a traceback) is emitted. A writer that is not silent ends it 2 s after it began (or after
     this time, if it is longer): then it has the attribute `log.incomplete`, and the following lines are records of their own."""
     rotated_idle: Duration = 5.0
-    """Silence of a removed or rotated file after which its last line is given out although it has no end."""
+    """Silence of a removed or rotated file after which its last line is emitted although it has no end."""
     partial_idle: Duration = 60.0
     """The same for a live file; 0 = never. The rest of the line becomes a record of its own; both have the attribute `log.partial`."""
     max_held_bytes: Size = 1 << 30
-    """Most unread bytes of removed files that are held open; with more, the files that were removed first are given up."""
+    """Most unread bytes of removed files that are held open; with more, those that were removed first are closed."""
     max_held_age: Duration = 3600.0
     """Longest time for which a removed file is held open."""
     max_gzip_bytes: Size = 16 << 30

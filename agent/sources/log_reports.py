@@ -68,7 +68,7 @@ class FileChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileUnreadable(Event):
-    """Files that are asked for can't be read, for one reason: each is counted once, however often it is looked at."""
+    """Files that are asked for can't be read, for one reason: each is counted once, however often it is checked."""
 
     name = "file unreadable"
     level = Level.WARNING

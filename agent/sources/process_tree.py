@@ -69,7 +69,7 @@ class FiguresUnreadable(Event):
 
 @dataclass(frozen=True, slots=True)
 class TargetChanged(Event):
-    """The observed process came or went."""
+    """The observed process appeared or ended."""
 
     name = "target changed"
     labels = ("component", "what")
@@ -78,18 +78,18 @@ class TargetChanged(Event):
     what: str
     """`found` or `gone`."""
     reason: str = ""
-    """Why it is gone."""
+    """The reason why it is gone."""
 
 
 class ProcessTreeConfig(ComponentConfig):
     """A target to measure."""
 
     target: str
-    """Whose resources: `pid:N`, `pidfile:PATH`, `name:REGEX` (searched in the command line) or `cgroup:PATH` (its members)."""
+    """The process to measure: `pid:N`, `pidfile:PATH`, `name:REGEX` (searched in the command line) or `cgroup:PATH` (its members)."""
     children: bool = True
     """Count the target's descendants as well."""
     proc_dir: FilePath = Field(default=Path("/proc"))
-    """Where the process table is mounted; `/host/proc`, say, where a container shows the machine's there."""
+    """Mount point of the process table, such as `/host/proc` where a container shows the machine's there."""
 
     @field_validator("target")
     @classmethod

@@ -110,7 +110,7 @@ class Stdin:
             self._advance()
 
     def _mark(self) -> bytes:
-        """The position that says that the first batch is committed."""
+        """The position after the first batch."""
         return f"{self.stream.origin.key}:{self.number}".encode()
 
     def _advance(self) -> None:

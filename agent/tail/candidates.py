@@ -92,9 +92,9 @@ class Candidates:
         )
 
     def _is_stale(self, listing: Listing, path: str, file: FileStatus) -> bool:
-        """Whether a name leads to another file than when the directory was read: what came between must be found first.
+        """Whether a name leads to another file than when the directory was read: the changes in between must be found first.
 
-        On some file systems the two never agree; so they are believed the second time.
+        On some file systems the two never agree, so the second time they are accepted.
         """
         entry = listing.entries[os.path.basename(path)]
         inodes = entry.inode, file.inode

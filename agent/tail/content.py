@@ -51,7 +51,7 @@ class Content(LineReader):
         """The real path where a successor is expected: that of the live file, also for a content that was rotated away from it."""
         self.place = place = place._replace(path=name) if place.path == name else place
         self.saved = saved or Position(name, place, 0)
-        """The last position that was stored."""
+        """The last position that was emitted."""
         super().__init__(self.saved.offset, mid_line=self.saved.mid_line, more=saved is None)
         self.cause = self.saved.cause
         self.state = ContentState.LOST if self.cause else ContentState.PLACED

@@ -1,4 +1,4 @@
-"""Open files, as few as it takes: the least recently read one is closed when there are too many. Thin I/O."""
+"""The open files: when there are too many, the least recently read one is closed. Thin I/O."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Pool:
         return reader
 
     def open(self, place: FilePlace) -> ContentReader:
-        """Open a file that is still the one meant; FileNotFoundError if its path names another by now."""
+        """Open a file; FileNotFoundError if its path names another file by now."""
         try:
             fd = open_regular(place.path)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""How far a content was read and how to know it again: the value that the spool keeps for us. Pure.
+"""The position of a content: how far it was read, and how it is recognised. The spool keeps it. Pure.
 
 A file is known by device, inode and the inode's generation, and its content by two digests: of its first bytes (as many as were
 read, up to 1024) and of the last ones before the offset (up to 256). So a rename, a copy and a compressed copy are found again, and a
@@ -28,7 +28,7 @@ class PositionError(ValueError):
 
 
 class Cause(StrEnum):
-    """Why a content is not where it was. The values are the events of `telemetry.FileChanged`."""
+    """Why a content is not where it was. The values are those of `what` in `FileChanged`."""
 
     NONE = ""
     TRUNCATED = "truncated"
@@ -42,7 +42,7 @@ _CAUSES: Final = tuple(Cause)
 
 
 class Digest(NamedTuple):
-    """A hash of some bytes, and how many they were."""
+    """A hash of some bytes, and their number."""
 
     length: int = 0
     hash: bytes = b""
@@ -67,7 +67,7 @@ class FilePlace(NamedTuple):
     device: int
     inode: int
     generation: int = 0
-    """The inode's own (ext4, xfs, btrfs): it changes when the number is used again. 0 = the file system tells none."""
+    """The inode's own (ext4, xfs, btrfs): it changes when the number is used again. 0 = the file system has none."""
     gzip: bool = False
 
     @property
@@ -86,7 +86,7 @@ class Position(NamedTuple):
     head: Digest = NOTHING
     marker: Digest = NOTHING
     size: int = 0
-    """As last seen: tells how much was missed, should the rest vanish."""
+    """Size at the last check. It shows how much was missed if the rest is removed."""
     mtime_ns: int = 0
     """Of the file, as last seen."""
     mid_line: bool = False
@@ -96,7 +96,7 @@ class Position(NamedTuple):
     drained: bool = False
     """A compressed content was read to its end."""
     cause: Cause = Cause.NONE
-    """Why it is not at `place` any more, if it is not."""
+    """The reason why it is no longer at `place`, if it is not."""
 
     def encode(self) -> bytes:
         """The bytes for the spool."""
@@ -110,7 +110,7 @@ class Position(NamedTuple):
 
 
 class Horizon(NamedTuple):
-    """Where our time begins at a live path: rotated files that were last written until then, and are not known, are not read."""
+    """The start of the agent's time at a live path: unknown rotated files whose last write is not later are not read."""
 
     live_path: str
     mtime_ns: int

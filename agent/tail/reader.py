@@ -68,7 +68,7 @@ class ContentReader:
 class GzipReader(ContentReader):
     """A gzip file, of any number of members.
 
-    `damage` tells why it cannot be read on: what came before is good. `limit` caps the content's bytes and `ratio` how many of them one
+    `damage` is the reason why reading can't continue; the bytes before are intact. `limit` caps the content's bytes and `ratio` how many of them one
     compressed byte may become, beyond the first mebibyte: a bomb ends early.
     """
 
@@ -98,7 +98,7 @@ class GzipReader(ContentReader):
         return goal == offset or self._stuck
 
     def end(self, near: int) -> int | None:
-        """How long the content is, if it ends within so many bytes, or its last bytes can be believed; None = unknown, or not whole yet.
+        """The length of the content, if it ends within so many bytes, or its last bytes are plausible; None = unknown, or not complete yet.
 
         The last four bytes are the length of the last member, modulo 2³² (RFC 1952, section 2.3.1).
         """
@@ -110,7 +110,7 @@ class GzipReader(ContentReader):
         return said if end > near and said > end else None
 
     def remembers(self, offset: int) -> bool:
-        """Whether reading from there needs no starting over."""
+        """Whether reading from there does not need to start over."""
         return offset >= self._start
 
     def finished(self) -> bool:
@@ -236,7 +236,7 @@ def equal_so_far(copy: ContentReader, original: ContentReader, size: int | None)
 
 
 def end_of(reader: ContentReader, size: int | None = None) -> int | None:
-    """How long a content is, `None` if that is unknown; `size` is that of the file, if it was asked for already."""
+    """The length of a content, None if it is unknown; `size` is that of the file, if known."""
     if isinstance(reader, GzipReader):
         return reader.end(NEAR)
     return os.fstat(reader.fd).st_size if size is None else size

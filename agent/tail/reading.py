@@ -1,4 +1,4 @@
-"""Reading on in one content after the other, in the order in which they were written. Thin I/O."""
+"""Reads one content after the other, in the order in which they were written. Thin I/O."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 _ADVANCE: Final = 8 << 20
 """Bytes of a compressed content skipped per turn on the way to the offset."""
 _DEFERRALS: Final = 10
-"""Times that a file is looked at again before its first read."""
+"""Number of times that a file is checked again before its first read."""
 
 Read = tuple["Content", "Piece", "ContentReader"]
 """The content, the piece of it that was read, and the reader."""
 
 
 class Reading:
-    """Takes pieces of contents whose turn it is."""
+    """Reads pieces of the contents whose turn it is."""
 
     def __init__(self, listings: Listings, poller: Poller) -> None:
         self._listings = listings

@@ -1,4 +1,4 @@
-"""How files that no known content lies in looked at earlier scans: whether they are at rest, and what was there before them. Pure."""
+"""The state of files without a known content at earlier scans: whether they are at rest, and which contents were there before them. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from agent.tail.decide import FileCandidate
 
 RESTLESS: Final = 2.0
-"""Seconds after which a file that is still being written is taken for what it is by then."""
+"""Seconds after which a file is identified although it is still being written."""
 _ROTATION: Final = 10.0
 """Seconds that may pass between the copy of a file and its truncation."""
 
 
 class Sighting(NamedTuple):
-    """How a file looked that may be a copy."""
+    """The state of a file that may be a copy."""
 
     since: int
     """The serial that was next when it was seen first, or last in change: what has a lower one was there before."""
@@ -29,7 +29,7 @@ class Sighting(NamedTuple):
 
 
 class Sightings:
-    """Remembers files until it is clear what they are."""
+    """Remembers files until they are identified."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], Sighting] = {}
@@ -39,7 +39,7 @@ class Sightings:
         return self._known[candidate.found.id]
 
     def add(self, candidates: Sequence[FileCandidate], serial: int) -> None:
-        """Remember how these look now; `serial` is that of the next content."""
+        """Remember the present state of these files; `serial` is that of the next content."""
         live = {one.live_path: one.found.mtime_ns for one in candidates if one.is_live}
         for one in candidates:
             live_mtime_ns = live.get(one.live_path)
@@ -56,9 +56,9 @@ class Sightings:
         return before._replace(since=since, size=file.size, mtime_ns=file.mtime_ns, at_rest=self.now - before.first > RESTLESS)
 
     def is_old(self, candidate: FileCandidate) -> bool:
-        """Whether a rotation that made a file would be over."""
+        """Whether a rotation that made a file would have ended."""
         return self.now - self[candidate].first > _ROTATION
 
     def forget(self, candidate: FileCandidate) -> None:
-        """It is clear what it is."""
+        """The file is identified."""
         del self._known[candidate.found.id]

@@ -1,4 +1,4 @@
-"""Identifying files that no known content lies in: copies and compressed forms of known contents, or new contents.
+"""Identifies files without a known content: copies and compressed forms of known contents, or new contents.
 
 Works on whole directories at once, in this order: known contents by inode (`locate`); contents that still are there by their bytes; lost
 contents by what was read of them, the furthest match first; what is left is new.
@@ -86,7 +86,7 @@ class Succession:
         self._locator.forget_missing()
 
     def _where_lost_ones_may_be(self, looked_at: list[str]) -> list[str]:
-        """Directories to look at besides, because what was lost just now may have been rotated there before."""
+        """Further directories to scan, because a content that was lost just now may have been rotated there before."""
         live_paths = sorted({os.path.dirname(content.live_path) for content in self._table.lost if content.is_uncounted})
         return [
             path
@@ -97,7 +97,7 @@ class Succession:
     # -- what they are
 
     def _settle(self, candidates: list[FileCandidate], *, from_end: bool) -> None:
-        """Give every candidate to the lost content that it continues; what is left is new, a copy, or not asked for."""
+        """Give every candidate to the lost content that it continues. The rest are new, copies, or not wanted."""
         self._sightings.add(candidates, self._table.next_serial)
         rest = candidates  # what is there at the very first scan is passed over at once: after a kill it could not be distinguished from what came since
         if not from_end:
@@ -112,7 +112,7 @@ class Succession:
                 self._judge(candidate, from_end=from_end)
 
     def _wait(self, candidate: FileCandidate) -> bool:
-        """Whether to wait for what becomes of a file: it is still being written, or may be the copy of one that is still being read."""
+        """Whether to wait before identifying a file: it is still being written, or may be the copy of one that is still being read."""
         if not (candidate.is_live or self._sightings[candidate].at_rest):
             self._undecided.add(candidate.live_path, candidate.found.id)
         elif not self._undecided.blocks(candidate.live_path) and not self._is_copy_of_living(candidate):
@@ -121,18 +121,18 @@ class Succession:
         return True
 
     def _is_asked_for(self, candidate: FileCandidate) -> bool:
-        """Whether to read what holds nothing that is known: a glob wants it, or it was the live file for a while when no agent ran."""
+        """Whether to read a file without a known content: a glob matches it, or it was the live file for a while when no agent ran."""
         return candidate.included or (candidate.may_begin and candidate.found.mtime_ns > self._table.horizon(candidate.live_path))
 
     def _judge(self, candidate: FileCandidate, *, from_end: bool) -> None:
-        """This is nothing that is known."""
+        """The file holds no known content."""
         if self._is_asked_for(candidate):
             self._new.begin(candidate, from_end=from_end and candidate.included)
         else:
             self._candidates.dismissed[candidate.found.id] = candidate.found.mtime_ns
 
     def _is_copy_of_new(self, candidate: FileCandidate) -> bool:
-        """Whether to wait for what this is a copy of, which is new as well."""
+        """Whether to wait for the original of this file, which is new as well."""
         is_copy = self._follows and self._copies.is_copy_of_new(candidate)
         if is_copy:
             self._recheck(candidate)
@@ -221,7 +221,7 @@ class Succession:
         return False
 
     def _is_over(self, candidate: FileCandidate, content: Content) -> bool:
-        """Whether to wait no longer for what becomes of the live file: what it begins with is a mere head, and may be another content."""
+        """Whether to stop waiting for the live file: its beginning is a common head, and it may hold another content."""
         if not self._sightings.is_old(candidate):
             return False
         try:
@@ -233,7 +233,7 @@ class Succession:
         return is_over
 
     def _adopt(self, candidate: FileCandidate) -> bool:
-        """Begin a copy of what is still there behind what was read of it; whether it is one."""
+        """Begin a copy of an existing content behind the part that was read; whether it is one."""
         known = self._copies.copied_from(candidate) if self._follows else 0
         if known > 0:
             content = self._new.add(candidate)

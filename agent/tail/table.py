@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from agent.tail.position import FilePlace
 
 SERIAL: Final = "@next"
-"""The key under which the number of the next content is stored; that it is there means that this is not the first start ever."""
+"""The key of the number of the next content. If it exists, this is not the first start ever."""
 HORIZONS: Final = "@before-"
-"""Keys under which horizons are stored begin with this."""
+"""Beginning of the keys of stored horizons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class TailOptions:
 
 
 class FileNotice(NamedTuple):
-    """Something that happened to a file; `event` as in `telemetry.FileChanged`, or `found`, or `unreadable` with an error (a damaged compressed file)."""
+    """Something that happened to a file; `event` as `what` in `FileChanged`, or `found`, or `unreadable` with an error (a damaged compressed file)."""
 
     event: str
     path: str
@@ -69,13 +69,13 @@ class ContentTable:
         """How many live paths are in each directory."""
         self.lost: set[Content] = set()
         self.changed: dict[str, Content] = {}
-        """Streams whose position must be stored."""
+        """Contents whose position must be stored."""
         self.touched: list[Content] = []
-        """Streams that came or moved: to be polled at once."""
+        """Contents that came or moved: they are polled at once."""
         self.forgotten: list[str] = []
         self._horizons: dict[str, Horizon] = {}
         self.moved_horizons: dict[str, Horizon | None] = {}
-        """By the key under which they must be stored; None = not any more."""
+        """The positions to store, by key; None = to delete."""
         self.drops: Counter[str] = Counter()
         self.notices: list[FileNotice] = []
         self.unreadable = Unreadable()
@@ -150,7 +150,7 @@ class ContentTable:
         self.changed[content.key] = content
 
     def forget(self, content: Content) -> None:
-        """Nothing can match it any more."""
+        """It can't be found any more."""
         self._unindex(content)
         self.lost.discard(content)
         del self.contents[content.key]
@@ -165,12 +165,12 @@ class ContentTable:
         self.forgotten.append(content.key)
 
     def horizon(self, live_path: str) -> int:
-        """Time (ns) before which what was written last is not for us: older than our time, or read and forgotten."""
+        """Time (ns) of the last write before which files are not read: older than the agent, or read and forgotten."""
         known = self._horizons.get(live_path)
         return known.mtime_ns if known else 0
 
     def raise_horizon(self, live_path: str, mtime_ns: int) -> None:
-        """Nothing that was last written until then, and is not known, must be read at this live path."""
+        """From now on, unknown files that were last written until then are not read at this live path."""
         if mtime_ns > self.horizon(live_path):
             self._move_horizon(live_path, mtime_ns)
 

@@ -1,4 +1,4 @@
-"""Following all files of one source: scans directories, polls files, and hands out pieces. The component above turns them into records.
+"""Follows all files of one source: scans directories, polls files, and returns pieces. The component above turns them into records.
 
 There is no notification by the kernel: a scan costs one `stat` per directory and per busy file.
 """
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from agent.tail.table import TailOptions
 
 _SCAN_SHARE: Final = 100
-"""Looking for files waits this many times as long as it took: it costs one percent at most."""
+"""The pause after a scan, as a multiple of its duration: scans take one percent of the time at most."""
 _LONGEST_WAIT: Final = 10.0
-"""Seconds that it waits at most."""
+"""The longest such pause, seconds."""
 _UNREAD_PATIENCE: Final = 3.0
-"""Seconds for which a content is looked for of which nothing was read."""
+"""Seconds for which a lost content is searched if nothing of it was read."""
 _RECHECK: Final = 1.0
 """Seconds between scans at files that may be copies, if they are in more than a few directories."""
 _FEW: Final = 20
@@ -62,7 +62,7 @@ class Tail:
         self.pool.close()
 
     def scan(self, now: float) -> None:
-        """Find out what changed. `now` is monotonic seconds."""
+        """Find the changes. `now` is monotonic seconds."""
         self._now = self._poller.now = now
         self._poller.poll()
         if now >= self._scan_at:
