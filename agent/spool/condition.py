@@ -9,7 +9,7 @@ from agent.retry import Backoff
 from agent.spool.values import State, StateChanged
 
 if TYPE_CHECKING:
-    from agent.spool.tables import Session
+    from agent.spool.open_file import Session
 
 LIFT_AFTER: Final = 5.0
 """Seconds after a full disk before more than what was in use then is tried again."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import apsw
 
     from agent.spool.cursors import Key
-    from agent.spool.tables import Tables
+    from agent.spool.open_file import OpenFile
 
 _KEY: Final = "signals"
 _CONFIGURED: Final = "is in the configuration: remove it there, and start or reload the agent, or name the new configuration with --config"
@@ -43,7 +43,7 @@ def _store(connection: apsw.Connection, keys: set[Key]) -> None:
     positions.write(connection, Owner.SPOOL, "", {_KEY: json.dumps(signals).encode()})
 
 
-def configure(tables: Tables, wanted: Mapping[str, Iterable[str]]) -> None:
+def configure(tables: OpenFile, wanted: Mapping[str, Iterable[str]]) -> None:
     """Register these destinations and no others, and remember that for when no agent runs."""
     tables.session.registered = set()
     for destination, signals in wanted.items():
@@ -51,7 +51,7 @@ def configure(tables: Tables, wanted: Mapping[str, Iterable[str]]) -> None:
     _store(tables.connection, tables.session.registered)
 
 
-def register(tables: Tables, destination: str, signals: Iterable[str]) -> None:
+def register(tables: OpenFile, destination: str, signals: Iterable[str]) -> None:
     """Make sure of a destination's cursors; a new one starts at the oldest stored row."""
     keys = {(destination, signal) for signal in signals}
     tables.session.registered = (tables.session.registered or set()) | keys
@@ -59,7 +59,7 @@ def register(tables: Tables, destination: str, signals: Iterable[str]) -> None:
         _start(tables, key)
 
 
-def _start(tables: Tables, key: Key) -> None:
+def _start(tables: OpenFile, key: Key) -> None:
     destination, signal = key
     oldest = rows.oldest(tables.connection, signal)
     tables.move(key, tables.last_seq if oldest is None else oldest - 1)
@@ -68,19 +68,19 @@ def _start(tables: Tables, key: Key) -> None:
         ledger.add(tables.connection, "accepted", (str(source), destination, signal), int(str(records)))
 
 
-def configured(tables: Tables) -> tuple[str, ...] | None:
+def configured(tables: OpenFile) -> tuple[str, ...] | None:
     """List the destinations that are configured; None if that is unknown."""
     registered = tables.session.registered
     return None if registered is None else tuple(sorted({destination for destination, _ in registered}))
 
 
-def orphans(tables: Tables) -> tuple[str, ...]:
+def orphans(tables: OpenFile) -> tuple[str, ...]:
     """List the destinations with a cursor that are not configured: rows are kept for them in vain. None where that is unknown."""
     registered = tables.session.registered
     return () if registered is None else tuple(sorted({key[0] for key in tables.cursors if key not in registered}))
 
 
-def forget(tables: Tables, destination: str, *, force: bool = False) -> int:
+def forget(tables: OpenFile, destination: str, *, force: bool = False) -> int:
     """Forget the cursors of a destination that is not configured; return how many records it had not received (now evicted, `orphaned`).
 
     NoInputError if it is configured, or unknown, or if records wait for it, unless `force` gives them up.
@@ -103,7 +103,7 @@ def forget(tables: Tables, destination: str, *, force: bool = False) -> int:
     return evicted
 
 
-def _give_up_rows_for(tables: Tables, destination: str, signals: set[str]) -> None:
+def _give_up_rows_for(tables: OpenFile, destination: str, signals: set[str]) -> None:
     """Give up the rows that were meant for a destination alone, whose cursors are gone."""
     for head in rows.meant_for(tables.connection, destination):
         if head.signal in signals:
@@ -111,7 +111,7 @@ def _give_up_rows_for(tables: Tables, destination: str, signals: set[str]) -> No
             rows.delete(tables.connection, head.seq)
 
 
-def sweep(tables: Tables) -> bool:
+def sweep(tables: OpenFile) -> bool:
     """After one is forgotten, release rows that every other destination is past, some of each signal; say whether there may be more."""
     more = [room.retire(tables, signal.value) for signal in Signal]
     return any(more)

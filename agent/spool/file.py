@@ -12,9 +12,9 @@ from agent.errors import OutriderError, SpoolError, SpoolFullError
 from agent.spool import database, opening, quota
 from agent.spool.condition import Condition
 from agent.spool.database import Trouble
+from agent.spool.open_file import Session
 from agent.spool.opening import ATTEMPTS, BACKOFF, FAULTS
 from agent.spool.state_dir import StateDir
-from agent.spool.tables import Session
 from agent.spool.values import State
 
 if TYPE_CHECKING:

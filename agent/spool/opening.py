@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.spool.database import Fault
+    from agent.spool.open_file import Session
     from agent.spool.state_dir import StateDir
-    from agent.spool.tables import Session
 
 T = TypeVar("T")
 FAULTS: Final = (apsw.Error, UnicodeDecodeError)

@@ -11,13 +11,13 @@ from agent.spool import ledger, quota, rows
 from agent.spool.values import OWN
 
 if TYPE_CHECKING:
-    from agent.spool.tables import Tables
+    from agent.spool.open_file import OpenFile
 
 RETIRE_STEP = 256
 """Rows let go in one transaction."""
 
 
-def make(tables: Tables, wanted: int, *, replayable: bool) -> None:
+def make(tables: OpenFile, wanted: int, *, replayable: bool) -> None:
     """Make room for so many bytes. SpoolOversizeError: there never is; SpoolFullError: not now."""
     session = tables.session
     if not quota.fits_ever(session.granted, wanted):
@@ -34,7 +34,7 @@ def make(tables: Tables, wanted: int, *, replayable: bool) -> None:
         evict(tables, head, "quota")
 
 
-def still_full(tables: Tables) -> bool:
+def still_full(tables: OpenFile) -> bool:
     """Whether appends that can wait are refused; forgets the refusal once there is room."""
     session = tables.session
     if session.refused and not quota.stays_full(session.limit, tables.db.used(), session.refused):
@@ -42,7 +42,7 @@ def still_full(tables: Tables) -> bool:
     return session.refused > 0
 
 
-def let_go(tables: Tables, wanted: int = 0) -> None:
+def let_go(tables: OpenFile, wanted: int = 0) -> None:
     """While there is no room, give up rows that nothing waits for: kept only to be looked at, or of a signal without a destination."""
     while still_full(tables) or not quota.fits(tables.session.limit, tables.db.used(), wanted):
         head = unneeded(tables)
@@ -51,7 +51,7 @@ def let_go(tables: Tables, wanted: int = 0) -> None:
         evict(tables, head, "quota")
 
 
-def unneeded(tables: Tables) -> rows.Head | None:
+def unneeded(tables: OpenFile) -> rows.Head | None:
     """Find the oldest row of some signal that no destination still has to send."""
     for signal in Signal:
         seq, done = rows.oldest(tables.connection, signal), tables.cursors.done(signal)
@@ -60,7 +60,7 @@ def unneeded(tables: Tables) -> rows.Head | None:
     return None
 
 
-def evict(tables: Tables, head: rows.Head, reason: str) -> None:
+def evict(tables: OpenFile, head: rows.Head, reason: str) -> None:
     """Give a row up and count it for every destination that still had to send it."""
     crash_point("spool.before_evict")
     waiting = tables.cursors.waiting(head.signal, head.seq, head.only)
@@ -74,13 +74,13 @@ def evict(tables: Tables, head: rows.Head, reason: str) -> None:
     crash_point("spool.after_evict")
 
 
-def release(tables: Tables, head: rows.Head) -> None:
+def release(tables: OpenFile, head: rows.Head) -> None:
     """Delete a row that every destination is past."""
     ledger.add(tables.connection, "sent", (head.source, OWN, head.signal), head.records)
     rows.delete(tables.connection, head.seq)
 
 
-def retire(tables: Tables, signal: str) -> bool:
+def retire(tables: OpenFile, signal: str) -> bool:
     """Release the rows of a signal that every destination is past, some at a time; say whether there may be more."""
     done = tables.cursors.done(signal)
     if done is None:

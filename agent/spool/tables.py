@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import functools
-import time
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import apsw
 
 from agent.crash import crash_point
-from agent.errors import OutriderError, SpoolError
+from agent.errors import OutriderError
 from agent.record import Owner, Signal
-from agent.spool import cursors, dead_letters, destinations, ledger, positions, quota, room, rows
+from agent.spool import dead_letters, destinations, ledger, positions, quota, room, rows
 from agent.spool.database import Database
+from agent.spool.open_file import OpenFile
 from agent.spool.repair import small_tables
 from agent.spool.values import OWN, Mended, Quarantined
 
@@ -24,45 +22,14 @@ if TYPE_CHECKING:
 
     from agent.record import Row
     from agent.spool.checksum import Packed
-    from agent.spool.cursors import Key
-    from agent.spool.values import DeadLetter, SpoolEvent
+    from agent.spool.open_file import Session
+    from agent.spool.values import DeadLetter
 
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class Session:
-    """State of this run of the agent, which outlives each opening of the file."""
-
-    granted: quota.Limits
-    """By the quota."""
-    limit: quota.Limits
-    """The same, or less for a while because the disk has less."""
-    refused: int = 0
-    """Bytes of an append that found no room; 0 = none is refused."""
-    registered: set[Key] | None = None
-    """The configured destinations, with each signal; None = unknown, as in the file of an older agent that does not run."""
-    arrivals: Counter[str] = field(default_factory=Counter)
-    """Signal → how many transactions brought rows of it."""
-    results: list[Any] = field(default_factory=list)
-    """Of the last transaction, also where its commit failed."""
-    events: list[SpoolEvent] = field(default_factory=list)
-
-
-class Tables:
-    """The open file, with its cursors and last row number in memory. Made by `open`.
-
-    Methods that change something run within `write`; after an error of SQLite the object is useless, and the file is opened again.
-    """
-
-    def __init__(self, db: Database, session: Session, *, wall_ns: Callable[[], int] = time.time_ns) -> None:
-        self.db = db
-        self.connection = db.connection
-        self.session = session
-        self.opened_at = db.commit_id
-        """Number of the last commit that the file held when it was opened."""
-        self._wall_ns = wall_ns
-        self.load()
+class Tables(OpenFile):
+    """The open file, and what is done in one transaction each. Made by `open`. Methods that change something run within `write`."""
 
     @classmethod
     def open(cls, path: Path, session: Session, *, powered: bool = True) -> Self:
@@ -81,18 +48,6 @@ class Tables:
             db.close()
             raise
         return tables
-
-    def load(self) -> None:
-        """Learn cursors and last row number from the file: at opening, and after a transaction was rolled back."""
-        self.cursors, _ = cursors.load(self.connection)
-        sql = "SELECT max(last_seq, ifnull((SELECT max(seq) FROM rows), 0)) FROM state"
-        last: int = self.connection.execute(sql).get
-        self.last_seq = max(last, *self.cursors.values(), 0)
-
-    def grant(self, limit: quota.Limits) -> None:
-        """Allow more than before."""
-        self.session.granted = limit
-        self.connection.pragma("max_page_count", limit.pages)
 
     def write(self, jobs: Sequence[Callable[[Self], T]], *, durable: bool = False) -> list[T | OutriderError]:
         """Run jobs in one transaction and return their results. A job that refuses (`OutriderError`) undoes only itself."""
@@ -168,18 +123,6 @@ class Tables:
     def register(self, destination: str, signals: Iterable[str]) -> None:
         """Make sure of a destination's cursors; a new one starts at the oldest stored row."""
         destinations.register(self, destination, signals)
-
-    def move(self, key: Key, seq: int) -> None:
-        """Set a cursor."""
-        cursors.write(self.connection, key, seq)
-        self.cursors[key] = seq
-
-    def cursor(self, destination: str, signal: str) -> int:
-        """Return a cursor; SpoolError if there is none."""
-        try:
-            return self.cursors[destination, signal]
-        except KeyError:
-            raise SpoolError(f"{destination} is not registered for {signal}") from None
 
     def next_row(self, destination: str, signal: str) -> Row | None:
         """Return the first row behind the cursor. One whose checksum is wrong becomes a dead letter and is passed over."""
