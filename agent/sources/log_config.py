@@ -68,7 +68,7 @@ class LogFilesConfig(ComponentConfig):
     max_gzip_bytes: Size = 16 << 30
     """Most bytes of content that are read of one gzip file."""
     max_gzip_ratio: int = Field(default=1000, ge=2)
-    """Most bytes of content for each byte of a gzip file, beyond the first MiB of content; a file with more is given up as `gzip_bomb`."""
+    """Most bytes of content for each byte of a gzip file, beyond the first MiB of content; a file with more is not read further, and counted as `gzip_bomb`."""
 
 
 def options(config: LogFilesConfig) -> TailOptions:

@@ -37,8 +37,8 @@ class StdinConfig(ComponentConfig):
     format: FormatName = "auto"
     """Format of the lines; `auto` finds it."""
     quiet: Interval = 0.2
-    """How long nothing may come before a traceback or a record of several lines counts as complete; after 2 s (or this, if it is longer) it is
-    given out in any case, with the attribute `log.incomplete`."""
+    """Silence after which a traceback or a record of several lines counts as complete. After 2 s (or this, if it is longer) it is emitted in any
+    case, with the attribute `log.incomplete`."""
     max_line_size: Size = Field(default=1 << 20, ge=1024)
     """A longer line is cut into pieces of this size, and counted."""
 
