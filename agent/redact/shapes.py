@@ -122,8 +122,7 @@ SHAPES: Final = (
     Shape("url_key", r"""://([\w-]{16,})(?::[^\s/@"'<>]*)?@""", r""":\\*/\\*/[^\s/"'<>]*@"""),
     Shape("login", r"""\b[\w.-]+:([^\s@/:"'<>]{6,})@[\w-]+(?:\.[\w-]+)*:\d{2,5}\b""", r"@[\w.-]+:[0-9]{2}"),
     Shape("login", r"""\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+(?:[ \t]*/[ \t]+|:)([^\s/:,;"'<>]{8,})""", r"@[\w-]+(?:\.[\w-]+)+[ \t]*[/:]"),
-    Shape("login", r"""\bLOGIN[ \t]+[^\s@]+@\S+[ \t]+([^\s"]{6,})""", r"login[^@]{1,80}@"),
-    Shape("wif_key", r"\b([5KL][1-9A-HJ-NP-Za-km-z]{50,51})\b", "[5kl][1-9a-z]{50}"),
+    Shape("login", r"""\bLOGIN[ \t]+[^\s@]+@\S+[ \t]+([^\s"]{6,})""", r"login[\s\\]+[^\s@]+@"),
     Shape("url_password", r"""\b[\w.-]+:([^\s@/"'<>]+)@(?:tcp|unix)\(""", r"@(?:tcp|unix)\("),
     Shape("url_password", r"""jdbc:oracle:\w+:[\w$#]+/([^\s@/"'<>\[]+)@""", r"jdbc:oracle:"),
     Shape(
