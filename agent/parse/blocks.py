@@ -10,13 +10,18 @@ from __future__ import annotations
 import re
 from typing import Final, Protocol
 
+from agent.parse.crash_reports import FIRST as CRASHES
 from agent.parse.crash_reports import report_of
 from agent.parse.exceptions import CAUSE, CONTEXT
 from agent.parse.layout_parts import JAVA_LEVELS, JAVA_TIME
+from agent.parse.odd_times import MONTHS
 from agent.parse.rich_traceback import BOX_BEGIN, BOX_END, EXCEPTION, MARGIN
 
 PEM_BEGIN: Final = b"-----BEGIN "
 PEM_END: Final = b"-----END "
+_FIRST: Final = frozenset((b"{", b"/", b"+", b" ", b"\xe2"))
+_FIRST_TWO: Final = CRASHES | frozenset(month[:2].encode() for month in MONTHS)
+"""What a line begins with that may begin a block."""
 _NOT_AMID: Final = (b"{", b"goroutine ")
 """How a block begins that may as well stand in the middle of a text."""
 _PEM_LINES: Final = 200
@@ -104,13 +109,13 @@ class RichTraceback:
 
 def block_of(line: bytes, *, amid: bool = False) -> LineBlock | None:
     """The block that a line begins where a record may begin; a key may begin in any line of a record. `amid`: a text is open that takes any lines."""
+    first = line[:1]
+    if first not in _FIRST and line[:2] not in _FIRST_TWO and b".rb:" not in line:
+        return None
     if amid and line.startswith(_NOT_AMID):
         return None
-    first = line[:1]
     if first == b"{":
         return JsonObject(line) if _OBJECT.fullmatch(line) and _depth(line) > 0 else None
-    if first.isdigit() or first == b"[":
-        return None
     if b"Traceback (most recent call last) " in line:
         return RichTraceback() if BOX_BEGIN.match(line.decode("utf-8", "replace").strip()) else None
     return JavaRecord() if line[-1:] != b":" and _JAVA_FIRST.fullmatch(line) else report_of(line)

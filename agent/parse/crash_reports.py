@@ -48,7 +48,7 @@ _RUNTIMES: Final = (
     Runtime(rf"(?:PHP )?(?:Fatal|Parse|Recoverable fatal) error: {{1,2}}(?:Uncaught |{_PHP_PLACE})", _PHP_MORE, FATAL),
     Runtime(rf"(?:PHP )?Warning: {{1,2}}{_PHP_PLACE}", _PHP_MORE, WARN),
     Runtime(rf"(?:PHP )?(?:Notice|Deprecated): {{1,2}}{_PHP_PLACE}", _PHP_MORE, INFO),
-    Runtime(r"(?:node:|file://|/)\S{1,512}:\d{1,7}$|\S{1,512}\.[cm]?[jt]s:\d{1,7}$", r"\s|\^|(?:[A-Z]\w*)?(?:Error|Exception)\b|Node\.js v\d|[}\]]", free=1),
+    Runtime(r"(?:node:|file://|/)\S{1,512}:\d{1,7}$", r"\s|\^|(?:[A-Z]\w*)?(?:Error|Exception)\b|Node\.js v\d|[}\]]", free=1),
     Runtime(r'Exception in thread "', _STACK_OF_JAVA),
     Runtime(r"Unhandled [eE]xception[.:] \S", r"\s"),
     Runtime(r"Unhandled exception:$", r"\s|#\d{1,4} |<asynchronous", free=1),
@@ -58,7 +58,7 @@ _RUNTIMES: Final = (
 )  # fmt: skip
 _MORE: Final = tuple(re.compile(runtime.more.encode()) for runtime in _RUNTIMES)
 _BEGINS: Final = re.compile("|".join(f"({runtime.begins})" for runtime in _RUNTIMES).encode())
-_FIRST: Final = frozenset(b"pa fa ru un SI go th PH Fa Pa Re Wa No De no fi Ex Un te li **".split())
+FIRST: Final = frozenset(b"pa fa ru un SI go th PH Fa Pa Re Wa No De no fi Ex Un te li **".split())
 """The first two letters of those that do not begin with a path."""
 
 
@@ -81,7 +81,5 @@ class CrashReport:
 
 def report_of(line: bytes) -> CrashReport | None:
     """The report that a line begins."""
-    if line[:2] not in _FIRST and line[:1] != b"/" and b"s:" not in line and b".rb:" not in line:
-        return None
     match = _BEGINS.match(line)
     return CrashReport((match.lastindex or 1) - 1) if match else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from string import ascii_uppercase, digits
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.parse import access, json_lines, level_lines, logfmt, plain, progress, syslog, text_lines, w3c
@@ -34,23 +35,32 @@ class Format(NamedTuple):
     malformed: str = ""
     """The reason to count where a line looks so and is not."""
     rest: Rest = Rest.NONE
+    first: bytes = b""
+    """What its lines may begin with: bytes; empty: with anything."""
     below: Callable[[bytes], str] | None = None
     """The name of the format of all lines below a line that says so, otherwise empty."""
 
 
 PLAIN: Final = Format("plain", lambda _: True, plain.parse, rest=Rest.INDENTED)
 FORMATS: Final = (
-    Format("json", json_lines.sniff, json_lines.parse, Drop.MALFORMED_JSON),
-    Format("python", text_lines.sniff, text_lines.parse, rest=Rest.ANY),
-    Format("syslog", syslog.sniff, syslog.parse, Drop.MALFORMED_SYSLOG),
+    Format("json", json_lines.sniff, json_lines.parse, Drop.MALFORMED_JSON, first=b"{ \t\r\n\v\f"),
+    Format("python", text_lines.sniff, text_lines.parse, rest=Rest.ANY, first=text_lines.FIRST),
+    Format("syslog", syslog.sniff, syslog.parse, Drop.MALFORMED_SYSLOG, first=f"<{ascii_uppercase}{digits}".encode()),
     Format("logfmt", logfmt.sniff, logfmt.parse, Drop.MALFORMED_LOGFMT),
     Format("access", access.sniff, access.parse),
-    Format(w3c.NAME, w3c.sniff, lambda line, _: w3c.parse(line), below=lambda line: _with_fields(w3c.declared(line))),
-    Format("timed", text_lines.sniff_timed, text_lines.parse_timed, rest=Rest.ANY),
+    Format(
+        w3c.NAME,
+        w3c.sniff,
+        lambda line, _: w3c.parse(line),
+        first=f"#{digits}".encode(),
+        below=lambda line: _with_fields(w3c.declared(line)),
+    ),
+    Format("timed", text_lines.sniff_timed, text_lines.parse_timed, rest=Rest.ANY, first=text_lines.FIRST),
     Format("progress", progress.sniff, progress.parse),
-    Format("level", level_lines.sniff, level_lines.parse, rest=Rest.INDENTED),
+    Format("level", level_lines.sniff, level_lines.parse, rest=Rest.INDENTED, first=level_lines.FIRST),
     PLAIN,
 )
+_BY_FIRST: Final = tuple(tuple(one for one in FORMATS if not one.first or byte in one.first) for byte in range(256))
 BY_NAME: Final = {one.name: one for one in FORMATS}
 
 
@@ -67,4 +77,7 @@ def _with_fields(fields: str) -> str:
 
 def detect(line: bytes) -> Format:
     """The first format that a line is surely written in; plain text in the end."""
-    return next(one for one in FORMATS if one.sniff(line))
+    for one in _BY_FIRST[line[0]] if line else ():
+        if one.sniff(line):
+            return one
+    return PLAIN

@@ -24,6 +24,7 @@ _LINE: Final = re.compile(
     rf"(?P<level>{_WORDS}): {{1,8}}(?!(?:true|false|null|none|yes|no|on|off|~|-?[\d._]{{1,32}}|\[.*\]|'[^']*'|\"[^\"]*\"|[|>][+-]?|[&*]\w+)\s*$)(?P<message>\S.*)",
     re.DOTALL,
 )
+FIRST: Final = bytes({ord(word[0]) for word in _WORDS.split("|")}) + b"\x1b"
 _FIRST: Final = frozenset(word[:2].encode() for word in _WORDS.split("|"))
 
 

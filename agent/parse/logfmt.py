@@ -32,18 +32,16 @@ def parse(line: bytes, now_ns: int) -> Parsed | None:
     text = to_text(line).rstrip()
     fields: dict[str, Value] = {}
     at = 0
-    while at < len(text):
-        pair = _PAIR.match(text, at)
-        if pair is None:
+    for pair in _PAIR.finditer(text):
+        if pair.start() != at:
             return None
-        fields[pair[1] or pair[3]] = True if pair[2] is None else _unquoted(pair[2])
+        name, value, bare = pair.groups()
+        fields[name or bare] = True if value is None else _unquoted(value) if value[:1] == '"' else value
         at = pair.end()
-    return promote(fields, now_ns)
+    return promote(fields, now_ns) if at == len(text) else None
 
 
 def _unquoted(value: str) -> str:
-    if not value.startswith('"'):
-        return value
     try:
         return str(orjson.loads(value))
     except ValueError:  # escapes that are none of JSON's stay as they are

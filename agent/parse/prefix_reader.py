@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.parse.exceptions import HEADER
 from agent.parse.parsed import NOWHERE, Parsed
 from agent.parse.prefixes import TIMED, Learned, Prefixed, by_system, by_time, by_writer, is_timed_twice, may_have_prefix
 from agent.parse.text_lines import sniff as is_levelled
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from agent.parse.parser_state import Key
     from agent.parse.writer_table import WriterTable
 
-_HEADER: Final = HEADER.encode()
 _MAX_CANDIDATES: Final = 16
 
 
@@ -49,8 +47,8 @@ class PrefixReader:
         return found or self._by_time(stream, line, now_ns)
 
     def consider(self, stream: str, offset: int, line: bytes, base: Parsed) -> None:
-        """Remember the first line of a traceback behind an unknown prefix, which the second may repeat."""
-        if not line.endswith(_HEADER) or self._table.given in ("plain", "syslog") or is_levelled(line):
+        """Remember a line that ends with a traceback's header: the second line may repeat what stands before it."""
+        if self._table.given in ("plain", "syslog") or is_levelled(line):
             return
         if (learned := Learned.of(line)) is not None:
             self._candidates = [*self._candidates[1 - _MAX_CANDIDATES :], _Candidate(stream, offset, line, learned, base)]

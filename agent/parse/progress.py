@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from agent.parse.limits import to_text
 from agent.parse.parsed import Parsed
 from agent.parse.terminal import clean, is_progress
 from agent.record import Drop
 
-_MAY: Final = re.compile(rb"%|it \[|^\r|\xe2\x94\x81|\xe2\x96\x88|-{16}|\[[=#]|\d/\d{1,9} {1,4}\[|:(?:--|\d\d) {1,6}[\d.]{1,8}[kMG]?$")
-"""A character of a line with a bar, which most lines do not have."""
-
 
 def sniff(line: bytes) -> bool:
     """Whether the line is nothing but a progress bar."""
-    return _MAY.search(line) is not None and is_progress(line)
+    may_be = b"%" in line or b"[" in line or not line.isascii() or b"-------" in line or b":--:" in line or line[:1] == b"\r"
+    return may_be and is_progress(line)
 
 
 def parse(line: bytes, _now_ns: int) -> Parsed | None:

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from agent.parse.parsed import Parsed
 
 _MORE: Final = (b" ", b"\t", b"Caused by: ")
-"""The beginning of a line that continues a plain text: indented, or the cause in a Java stack."""
+"""How a line begins that goes on with a plain text: indented, or with the cause in a stack of Java's."""
 
 
 class Item(NamedTuple):
-    """The result of the lines from `offset` to `end` (where its last line begins): a record, or the reason why there is none."""
+    """What came of the lines from `offset` to `end` (where its last line begins): a record, or the reason why there is none."""
 
     offset: int
     end: int
@@ -36,15 +36,15 @@ class Item(NamedTuple):
 class RecordAssembly:
     """The open records of one writer. `suspended` are those that a traceback has interrupted, oldest first; `open` is the newest."""
 
-    __slots__ = ("_block", "_line", "_prefixed", "items", "open", "rest", "since_ns", "suspended")
+    __slots__ = ("_line", "_prefixed", "block", "items", "open", "rest", "since_ns", "suspended")
 
     def __init__(self, line: LineReader, *, prefixed: bool) -> None:
         """`prefixed`: each line had a prefix; a plain text is complete with its line there."""
         self._line = line
         self._prefixed = prefixed
-        self._block: LineBlock | None = None
+        self.block: LineBlock | None = None
         self.items: list[Item] = []
-        """The complete records; the caller takes them."""
+        """What is complete; the caller takes it."""
         self.open: OpenRecord | None = None
         self.suspended: list[OpenRecord] = []
         self.rest = Rest.NONE
@@ -67,13 +67,19 @@ class RecordAssembly:
 
     def close(self) -> None:
         """Complete all that is open."""
-        suspended, self.suspended = self.suspended, []
-        for record in [*suspended, self.open] if self.open is not None else suspended:
-            for offset, end, parsed in record.close():
-                kept = _within_limits(parsed, record.size)
-                shortened = record.shortened and EXCEPTION_STACKTRACE in kept.attributes
-                self.items.append(Item(offset, end, marked(kept) if shortened else kept))
-        self.open = self._block = None
+        if self.suspended:
+            suspended, self.suspended = self.suspended, []
+            for record in suspended:
+                self._emit_open(record)
+        if self.open is not None:
+            self._emit_open(self.open)
+        self.open = self.block = None
+
+    def _emit_open(self, record: OpenRecord) -> None:
+        for offset, end, parsed in record.close():
+            kept = _within_limits(parsed, record.size)
+            shortened = record.shortened and EXCEPTION_STACKTRACE in kept.attributes
+            self.items.append(Item(offset, end, marked(kept) if shortened else kept))
 
     def withdraw(self, record: OpenRecord, offset: int) -> None:
         """Take back the first line of a record's traceback, at an offset."""
@@ -85,14 +91,14 @@ class RecordAssembly:
             self.suspended.remove(record)
 
     def pad(self, line: bytes) -> None:
-        """Take a blank line. It is not a record, but may belong to the open one."""
-        if self._block is not None and not self._block.takes(line):
-            self._block = None
-        if self.open is not None and (self.rest is Rest.ANY or self._block is not None):
+        """Take a blank line: it is no record, but it may stand in the open one."""
+        if self.block is not None and not self.block.takes(line):
+            self.block = None
+        if self.open is not None and (self.rest is Rest.ANY or self.block is not None):
             self.open.add(self._line.at, line)
 
     def take(self, offset: int, line: bytes) -> None:
-        """Take a line that does not belong to a traceback."""
+        """Take a line that is no traceback's."""
         if (block := block_of(line, amid=self.open is not None and self.rest is Rest.ANY)) is not None:
             self._begin_block(offset, line, block)
             return
@@ -125,7 +131,7 @@ class RecordAssembly:
         record = self.open = OpenRecord(offset, line, head, self._line.base)
         record.end = self._line.at
         self.rest = rest
-        self._block = Pem() if PEM_BEGIN in line and PEM_END not in line and head is not None else None
+        self.block = Pem() if PEM_BEGIN in line and PEM_END not in line and head is not None else None
         return record
 
     def begin_text(self, offset: int, line: bytes, parsed: Parsed, rest: Rest) -> None:
@@ -145,22 +151,22 @@ class RecordAssembly:
         self.begin(offset, line, self._line.plain(line), rest)
 
     def take_in_block(self, offset: int, line: bytes) -> bool:
-        """Take a line if it is one of the open block's; if it is not, or there is no room for more, the block has ended."""
-        block, record = self._block, self.open
+        """Take a line if it is one of the open block's; if it is not, or there is no room for more, the block is over."""
+        block, record = self.block, self.open
         if block is None:
             return False
         if record is None or not block.takes(line) or not (isinstance(block, CrashReport) or record.has_room(line)):
-            self._block = None
+            self.block = None
         elif not record.has_room(line):
             self.overflow(offset, line)
-            self._block = block
+            self.block = block
         else:
             record.add(self._line.at, line)
             if block.over:
-                self._block = None
+                self.block = None
                 self._read_block(block, record)
             return True
-        return self._block is not None
+        return self.block is not None
 
     def _is_more(self, line: bytes, found: Format, parsed: Parsed | None) -> bool:
         """Whether a line in no format is more of the record before."""
@@ -178,7 +184,7 @@ class RecordAssembly:
             self.overflow(offset, line)
         else:
             self.open.add(self._line.at, line)
-            self._block = Pem() if PEM_BEGIN in line and PEM_END not in line else None
+            self.block = Pem() if PEM_BEGIN in line and PEM_END not in line else None
 
     def _begin_block(self, offset: int, line: bytes, block: LineBlock) -> None:
         """A logger's traceback belongs to its record, if it comes in a box; all else is a record of its own."""
@@ -191,7 +197,7 @@ class RecordAssembly:
             if head is not None and isinstance(block, CrashReport):
                 head = head._replace(severity=block.severity)
             self.begin(offset, line, head, Rest.INDENTED)
-        self._block = block
+        self.block = block
 
     def _read_block(self, block: LineBlock, record: OpenRecord) -> None:
         """The lines of an object are its record, two lines of Java's the head of one, if they can be read."""

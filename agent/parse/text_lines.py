@@ -122,6 +122,8 @@ class _Row:
         return made
 
 
+FIRST: Final = bytes(BEGINS) + b"\x1b"
+"""What a line of a layout may begin with: bytes."""
 _ROWS: Final = tuple(map(_Row, LAYOUTS))
 _BY_FIRST: Final = {
     first: tuple(row for row in _ROWS if first in row.layout.first)

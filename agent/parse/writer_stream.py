@@ -16,7 +16,7 @@ from agent.parse.dialect import UNKNOWN, Dialect, KnownFormat
 from agent.parse.doubts import Doubts
 from agent.parse.exceptions import HEADER
 from agent.parse.formats import BY_NAME, Rest
-from agent.parse.line_reader import LineReader, cleaned, is_odd
+from agent.parse.line_reader import ODD, LineReader, cleaned
 from agent.parse.parsed import NOWHERE
 from agent.parse.plain import parse as as_text
 from agent.parse.record_assembly import Item as Item  # noqa: PLC0414 - what this gives out
@@ -76,13 +76,13 @@ class WriterStream:
         place = self._line
         self._pause_ns, place.now_ns = now_ns - place.now_ns, now_ns
         place.base, place.at = base, offset if end is None else end
-        if is_odd(line):
+        if line[:1] in ODD or line[-1:] == b"\0" or b"\r" in line or b"%|" in line:
             line, reasons = cleaned(line)
             for reason in reasons:
                 self._records.count(offset, reason)
         if not line.strip():
             self._blank(line)
-        elif not self._records.take_in_block(offset, line):
+        elif self._records.block is None or not self._records.take_in_block(offset, line):
             self._text(offset, line)
 
     def plain(self, offset: int, line: bytes, reason: str) -> None:

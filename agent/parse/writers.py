@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from agent.names import LOG_STREAM
 from agent.parse.containers import BY_NAME, CONTAINERS, Container, Wrapped
 from agent.parse.dialect import CHANGE_AFTER, UNKNOWN
+from agent.parse.exceptions import HEADER
 from agent.parse.limits import MAX_JOINED_BYTES
 from agent.parse.parsed import NOWHERE, Parsed
 from agent.parse.parser_state import ITSELF, MAIN, NOTHING, ParserState, Returned
@@ -26,6 +27,7 @@ from agent.record import Drop
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_HEADER: Final = HEADER.encode()
 _RUN: Final = 64
 _MAY_WRAP: Final = frozenset((b"{", b"\0", b"\r"))
 """How a line begins that a runtime may have wrapped, if it does not name a stream behind a time."""
@@ -216,7 +218,8 @@ class Writers:
         """Give a line to its writer. It is at `offsets`, at several if it came in pieces."""
         found = self._prefixes.read(stream, line, now_ns)
         if found is None:
-            self._prefixes.consider(stream, offsets[0], line, base)
+            if line.endswith(_HEADER):
+                self._prefixes.consider(stream, offsets[0], line, base)
             writer = self._table.get((stream, "")) or self._table.of((stream, ""))
             self._mixed = self._mixed or len(self._table) > 1
             writer.feed(line, now_ns, base, offsets)
