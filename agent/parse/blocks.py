@@ -21,7 +21,7 @@ PEM_BEGIN: Final = b"-----BEGIN "
 PEM_END: Final = b"-----END "
 _FIRST: Final = frozenset((b"{", b"/", b"+", b" ", b"\xe2"))
 _FIRST_TWO: Final = CRASHES | frozenset(month[:2].encode() for month in MONTHS)
-"""What a line begins with that may begin a block."""
+"""The beginnings of lines that may begin a block."""
 _NOT_AMID: Final = (b"{", b"goroutine ")
 """How a block begins that may as well stand in the middle of a text."""
 _PEM_LINES: Final = 200

@@ -36,7 +36,7 @@ class Format(NamedTuple):
     """The reason to count where a line looks so and is not."""
     rest: Rest = Rest.NONE
     first: bytes = b""
-    """What its lines may begin with: bytes; empty: with anything."""
+    """The bytes that its lines may begin with; empty: any."""
     below: Callable[[bytes], str] | None = None
     """The name of the format of all lines below a line that says so, otherwise empty."""
 

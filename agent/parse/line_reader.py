@@ -1,4 +1,4 @@
-"""One line at a time: what a terminal shows of it, and what it means in its writer's format, together with what a wrapper says of it."""
+"""One line at a time: the text that a terminal shows, and its meaning in its writer's format, together with its wrapper's fields."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from agent.parse.dialect import Dialect
 
 ODD: Final = frozenset((b"\0", b"\r", b"\xef", b"\x1b"))
-"""What a line begins with that may have to be cleaned."""
+"""The characters that a line begins with if it may have to be cleaned."""
 
 
 def cleaned(line: bytes) -> tuple[bytes, list[Drop]]:
-    """A line without what is not content: NULs, a byte order mark, what a terminal shows no longer. With what is to be counted."""
+    """A line without what is not content: NULs, a byte order mark, text that a terminal no longer shows. With the reasons to count."""
     bare = line.strip(b"\0")
     if b"\0" in bare and (text := unmarked(line)) is not None:
         bare, reasons = text, [Drop.UNMARKED_UTF16]
@@ -48,7 +48,7 @@ class LineReader:
         """The offset of the line, or of its last piece."""
 
     def read(self, line: bytes) -> tuple[Format, Parsed | None]:
-        """The format a line is written in with its meaning, and what is to be counted; (plain, None) if it is only more of the record before."""
+        """The format of a line with its meaning, and the reasons to count; (plain, None) if it is only more of the record before."""
         found, parsed = self.dialect.read(line, self.now_ns)
         if parsed is not None:
             parsed = placed(parsed, self.base)

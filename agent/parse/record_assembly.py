@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from agent.parse.parsed import Parsed
 
 _MORE: Final = (b" ", b"\t", b"Caused by: ")
-"""How a line begins that goes on with a plain text: indented, or with the cause in a stack of Java's."""
+"""The beginning of a line that continues a plain text: indented, or the cause in a Java stack."""
 
 
 class Item(NamedTuple):
-    """What came of the lines from `offset` to `end` (where its last line begins): a record, or the reason why there is none."""
+    """The result of the lines from `offset` to `end` (where its last line begins): a record, or the reason why there is none."""
 
     offset: int
     end: int
@@ -44,7 +44,7 @@ class RecordAssembly:
         self._prefixed = prefixed
         self.block: LineBlock | None = None
         self.items: list[Item] = []
-        """What is complete; the caller takes it."""
+        """The complete records; the caller takes them."""
         self.open: OpenRecord | None = None
         self.suspended: list[OpenRecord] = []
         self.rest = Rest.NONE
@@ -91,14 +91,14 @@ class RecordAssembly:
             self.suspended.remove(record)
 
     def pad(self, line: bytes) -> None:
-        """Take a blank line: it is no record, but it may stand in the open one."""
+        """Take a blank line. It is not a record, but may belong to the open one."""
         if self.block is not None and not self.block.takes(line):
             self.block = None
         if self.open is not None and (self.rest is Rest.ANY or self.block is not None):
             self.open.add(self._line.at, line)
 
     def take(self, offset: int, line: bytes) -> None:
-        """Take a line that is no traceback's."""
+        """Take a line that does not belong to a traceback."""
         if (block := block_of(line, amid=self.open is not None and self.rest is Rest.ANY)) is not None:
             self._begin_block(offset, line, block)
             return
@@ -151,7 +151,7 @@ class RecordAssembly:
         self.begin(offset, line, self._line.plain(line), rest)
 
     def take_in_block(self, offset: int, line: bytes) -> bool:
-        """Take a line if it is one of the open block's; if it is not, or there is no room for more, the block is over."""
+        """Take a line if it is one of the open block's; if it is not, or there is no room for more, the block has ended."""
         block, record = self.block, self.open
         if block is None:
             return False

@@ -123,7 +123,7 @@ class _Row:
 
 
 FIRST: Final = bytes(BEGINS) + b"\x1b"
-"""What a line of a layout may begin with: bytes."""
+"""The bytes that a line of a layout may begin with."""
 _ROWS: Final = tuple(map(_Row, LAYOUTS))
 _BY_FIRST: Final = {
     first: tuple(row for row in _ROWS if first in row.layout.first)
