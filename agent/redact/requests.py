@@ -21,7 +21,7 @@ from agent.encode.otlp_requests import pairs, parse, value
 from agent.record import LogRecord, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
@@ -83,7 +83,7 @@ def _parts(message: Message, redactor: Redactor) -> Iterator[Part]:
     for name, kind in _fields(message.DESCRIPTOR):
         held = getattr(message, name)
         if kind is _Kind.PAIRS and held:
-            yield _as_record(None, pairs(held)), _pairs_back(held)
+            yield from _parts_of_pairs(held)
         elif kind is _Kind.VALUE and message.HasField(name):
             yield _as_record(value(held)), _value_back(held)
         elif kind is _Kind.TEXT and held:
@@ -96,6 +96,16 @@ def _parts(message: Message, redactor: Redactor) -> Iterator[Part]:
             yield from _parts(held, redactor)
 
 
+def _parts_of_pairs(held: Sequence[KeyValue]) -> Iterator[Part]:
+    """All attributes together, for one may say what another is; each by itself where two have one key, which no sender should do."""
+    together = pairs(held)
+    if len(together) == len(held):
+        yield _as_record(None, together), _pairs_back(held)
+        return
+    for pair in held:
+        yield _as_record(None, {pair.key: value(pair.value)}), _pair_back(pair)
+
+
 def _as_record(body: Value, attributes: dict[str, Value] | None = None) -> LogRecord:
     return LogRecord(0, 0, 0, "", body, attributes or {}, _NO_ORIGIN, 0)
 
@@ -104,6 +114,14 @@ def _pairs_back(held: object) -> Callable[[LogRecord], None]:
     def put(record: LogRecord) -> None:
         del held[:]  # type: ignore[attr-defined]  # a repeated field
         held.extend(KeyValue(key=key, value=AnyValue.FromString(value_of(one))) for key, one in record.attributes.items())  # type: ignore[attr-defined]
+
+    return put
+
+
+def _pair_back(held: KeyValue) -> Callable[[LogRecord], None]:
+    def put(record: LogRecord) -> None:
+        [(held.key, found)] = record.attributes.items()
+        held.value.CopyFrom(AnyValue.FromString(value_of(found)))
 
     return put
 

@@ -130,6 +130,16 @@ def test_a_text_is_searched_whatever_byte_stands_before_it(name):
             assert redactor.may_change_encoded(request.SerializeToString()) or redactor.text(text) == text, text
 
 
+def test_attributes_of_one_key_all_stay():
+    """Two attributes with one key are a sender's mistake: none of them is lost, and both are redacted."""
+    request, *_, record = logs()
+    record.attributes.extend([pair("n", "1"), pair("n", "2"), pair(), pair()])
+    after, counts = cleaned(Signal.LOGS, request)
+    found = after.resource_logs[0].scope_logs[0].log_records[0].attributes
+    assert [one.value.string_value for one in found] == ["BTC", "1", "2", "[REDACTED]", "[REDACTED]"]
+    assert sum(counts.values()) == 2
+
+
 def test_a_name_at_the_very_end_is_seen():
     """In a list of named values the name may come last, and nothing behind it."""
     request = ExportTraceServiceRequest()
