@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from agent.tail.content import Content
     from agent.tail.line_reader import Oversized, Piece
     from agent.tail.reader import ContentReader
-    from agent.tail.table import FileNotice
     from agent.tail.tail import Tail
 
 ROOM: Final = 256 * 1024
@@ -80,17 +79,10 @@ class Batches:
             self._flush(content)
         return self._seal()
 
-    def take_notices(self) -> list[FileNotice]:
-        """Return the events of files since the last call."""
-        notices, self._tail.table.notices = self._tail.table.notices, []
-        return notices
-
     def take_bytes_read(self) -> int:
         """Bytes read since the last call."""
         size, self._bytes_read = self._bytes_read, 0
         return size
-
-    # -- reading
 
     def _read(self) -> set[Content]:
         """Read as much as there is room for; which files were read."""
@@ -144,8 +136,6 @@ class Batches:
         before = self._draft.drops[Drop.OVERSIZED]
         self._add_marked(content, lines, {TRUNCATED: True, "log.line.length": line.length, "log.line.sha256": line.sha256})
         self._draft.drops[Drop.OVERSIZED] = before + 1  # once, whether the parser cut it again or not
-
-    # -- ending what is open
 
     def _is_over(self, content: Content) -> bool:
         """Whether nothing more is expected for what is open: the last piece of a line may come as late as the end of a line."""
@@ -206,8 +196,6 @@ class Batches:
                 self._parsers.close_silently(owner)
                 self._parse(owner, others)
                 self._flush(owner)
-
-    # -- what is stored
 
     def _store(self, content: Content, parser: Parser, reader: ContentReader | None) -> None:
         incomplete = parser.open_offset()

@@ -115,7 +115,7 @@ class LogFiles:
         """Look if it is time to, read, and report what happened."""
         now = self._context.clock.monotonic()
         batch = batches.next(now)
-        self._reporter.notices(batches.take_notices())
+        self._reporter.notices(tail.table.take_notices())
         self._reporter.bytes_read(batches.take_bytes_read())
         self._reporter.check(tail, now)
         return batch

@@ -94,8 +94,6 @@ class Succession:
             if path not in looked_at
         ]
 
-    # -- what they are
-
     def _settle(self, candidates: list[FileCandidate], *, from_end: bool) -> None:
         """Give every candidate to the lost content that it continues. The rest are new, copies, or not wanted."""
         self._sightings.add(candidates, self._table.next_serial)
@@ -155,8 +153,6 @@ class Succession:
         self._waiting.add(candidate.live_path)
         self.rechecked.add(os.path.dirname(candidate.name if candidate.included else candidate.found.path))
 
-    # -- contents that are lost
-
     def _give_away(self, candidates: list[FileCandidate]) -> list[FileCandidate]:
         """Give files to the lost contents that they hold, the furthest match first; return what is left, and could be looked into."""
         claims: list[Claim] = []
@@ -200,8 +196,6 @@ class Succession:
         if not content.offset:  # what is begun later in this scan is put before it or behind it by the time of its last write
             content.size, content.mtime_ns = candidate.found.size, candidate.found.mtime_ns
         self._table.move(content, candidate.place)
-
-    # -- contents that are still there
 
     def _is_copy_of_living(self, candidate: FileCandidate) -> bool:
         """Whether this is (as yet) the copy of a file that is still being read, made by a rotation that continues.

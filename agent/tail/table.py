@@ -164,6 +164,11 @@ class ContentTable:
         self.changed.pop(content.key, None)
         self.forgotten.append(content.key)
 
+    def take_notices(self) -> list[FileNotice]:
+        """Return the events of files since the last call."""
+        notices, self.notices = self.notices, []
+        return notices
+
     def horizon(self, live_path: str) -> int:
         """Time (ns) of the last write before which files are not read: older than the agent, or read and forgotten."""
         known = self._horizons.get(live_path)

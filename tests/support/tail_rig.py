@@ -47,7 +47,7 @@ class Rig:
         """One round; its batch is not committed yet."""
         self.now += seconds
         batch = self.batches.next(self.now)
-        self.events += [notice.event for notice in self.batches.take_notices()]
+        self.events += [notice.event for notice in self.tail.table.take_notices()]
         self.events += [group.refusal.event for group in self.tail.table.unreadable.take_new()]
         return batch
 

@@ -71,14 +71,14 @@ def test_names_that_move_on_while_they_are_asked_for(rig, tmp_path, compressed, 
     for _ in range(3):  # seen, and at rest, but not read
         rig.now += 0.2
         rig.tail.scan(rig.now)
-    rig.batches.take_notices()
+    rig.tail.table.take_notices()
     for tick, text in enumerate(("four\n", "five\n"), 4):
         rig.tail._listings.get(str(tmp_path)).refresh()
         rotate(path, compressed=compressed)
         write(path, text, tick)
         rig.now += 0.2
         rig.tail._succession.run({str(tmp_path)}, rig.now)
-    lost = [notice.path for notice in rig.batches.take_notices() if notice.event == "removed"]
+    lost = [notice.path for notice in rig.tail.table.take_notices() if notice.event == "removed"]
     assert set(lost) <= {str(path)}  # and not what was rotated away before
     if restart:
         rig.restart()
@@ -179,13 +179,13 @@ def rotated(rig, tmp_path):
     rotate(path, compressed=False)
     write(path, "two\n", 2)
     rig.restart()
-    rig.batches.take_notices()
+    rig.tail.table.take_notices()
     return tmp_path / "app.log.1"
 
 
 def removed(rig):
     """How many files were taken for removed."""
-    return sum(notice.event == "removed" for notice in rig.batches.take_notices())
+    return sum(notice.event == "removed" for notice in rig.tail.table.take_notices())
 
 
 def test_a_file_that_is_listed_is_never_taken_for_removed(rig, tmp_path, rotated):
