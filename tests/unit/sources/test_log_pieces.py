@@ -74,7 +74,7 @@ def test_three_files(rig, tmp_path):
     rig.drain()
     rig.drain(3.0)
     assert rig.bodies() == ["abc", "next"]
-    assert all(stream.saved.offset == stream.offset for stream in rig.tail.table.streams.values())
+    assert all(stream.saved.offset == stream.offset for stream in rig.tail.table.contents.values())
 
 
 @pytest.mark.parametrize("restart", [True, False])
