@@ -85,8 +85,14 @@ def _record(offset: int, line: bytes, origin: Origin) -> LogRecord:
 
 
 def pairs(found: Iterable[KeyValue]) -> dict[str, Value]:
-    """Attributes as values."""
-    return {pair.key: value(pair.value) for pair in found}
+    """Attributes as values. A key that stands there again, which OTLP forbids, gets a number: what a second one holds is seen as well."""
+    values: dict[str, Value] = {}
+    for pair in found:
+        key, number = pair.key, len(values)
+        while key in values:
+            key, number = f"{pair.key} {number}", number + 1
+        values[key] = value(pair.value)
+    return values
 
 
 def value(found: AnyValue) -> Value:

@@ -201,3 +201,38 @@ def test_records_are_made_from_a_request_as_they_were_sent():
     [one] = found
     assert (one.body, one.time_ns, one.attributes) == ("all well", 5, {"symbol": "BTC", "event.name": "order.failed"})
     assert (one.origin.resource, one.origin.scope.name, one.origin.scope.version) == ({"service.name": "orders"}, "lib", "1.2")
+
+
+def test_a_key_that_stands_twice_hides_nothing():
+    """Where a key stands more than once, each of its values is searched and none is lost."""
+    request, *_, record = logs()
+    record.attributes.extend([pair("note 3", "a"), pair("note", f"password={SECRET}"), pair("note", "fine")])
+    record.body.kvlist_value.values.extend([pair(), pair(text="none")])
+    after, counts = cleaned(Signal.LOGS, request)
+    assert SECRET.encode() not in after.SerializeToString()
+    kept = after.resource_logs[0].scope_logs[0].log_records[0]
+    assert [one.value.string_value for one in kept.attributes] == ["BTC", "a", "password=[REDACTED]", "fine"]
+    assert [one.key for one in kept.attributes] == ["symbol", "note 3", "note", "note"]
+    assert len(kept.body.kvlist_value.values) == 2
+    assert sum(counts.values()) == 2
+
+
+def test_list_of_texts_is_searched():
+    """A field that holds several texts is searched like one that holds one."""
+    request, resource, *_ = logs()
+    resource.resource.entity_refs.add(type="host").id_keys.extend(["host.id", f"password={SECRET}"])
+    after, _ = cleaned(Signal.LOGS, request)
+    assert list(after.resource_logs[0].resource.entity_refs[0].id_keys) == ["host.id", "password=[REDACTED]"]
+
+
+@pytest.mark.parametrize("text", ["all well", f"password={SECRET}"])
+def test_unknown_field_goes_only_if_it_may_hold_a_secret(text):
+    """A field of a later protocol is kept, unless it may hold a secret: it can't be searched by its names."""
+    known, *_, record = logs()
+    record.attributes.append(pair())
+    newer = bytes([0x9A, 0x06, len(text)]) + text.encode()  # field 99
+    record.MergeFromString(newer)
+    after, counts = cleaned(Signal.LOGS, known)
+    assert SECRET.encode() not in after.SerializeToString()
+    assert (newer in after.SerializeToString()) is (SECRET not in text)
+    assert counts.get("unknown_field", 0) == (SECRET in text)
