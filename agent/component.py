@@ -76,7 +76,10 @@ class HistorySeries(Protocol):
     """The entries of one kind, for pages and comparisons. They hold no positions, so that their loss loses no record."""
 
     def add(self, time_ns: int, key: str, value: Value) -> None:
-        """Keep an entry, and return before it is written (within a minute). An entry of the same time and key is replaced."""
+        """Keep an entry, and return before it is written (within a minute). An entry of the same time and key is replaced.
+
+        TypeError if JSON can't hold the value, ValueError if 64 bits can't hold the time.
+        """
 
     async def query(
         self, *, since_ns: int = 0, until_ns: int = (1 << 63) - 1, key: str | None = None, limit: int = 10_000

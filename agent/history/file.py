@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import apsw
 
+from agent.component import HistoryEntry
 from agent.spool import paths
 from agent.spool.database import DAMAGE, log_of
 
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-FAULTS: Final = (apsw.Error, OSError, UnicodeDecodeError)
+FAULTS: Final = (apsw.Error, OSError, ValueError)
+"""ValueError: what is stored is not UTF-8, not JSON, or of another type."""
 APPLICATION_ID: Final = 0x4F555448
 """`OUTH`, in the header of the file."""
 VERSION: Final = 1
@@ -48,6 +51,12 @@ class Stored(NamedTuple):
     def size(self) -> int:
         """Bytes that it takes, about."""
         return 2 * len(self.key.encode()) + len(self.value) + OVERHEAD
+
+    def entry(self) -> HistoryEntry:
+        """Return it with its value; ValueError if it is not what was stored."""
+        if not (isinstance(self.time_ns, int) and isinstance(self.key, str) and isinstance(self.value, bytes)):
+            raise ValueError("an entry has a column of another type")  # noqa: TRY004 - damage, not a caller's mistake
+        return HistoryEntry(self.time_ns, self.key, json.loads(self.value))
 
 
 class Limit(NamedTuple):
@@ -122,11 +131,11 @@ class HistoryFile:
             self._connection.execute("DELETE FROM entries WHERE kind = ? AND time_ns <= ?", (kind, last))
         self._sizes[kind] = self._sum(kind)
 
-    def query(self, kind: str, since_ns: int, until_ns: int, key: str | None, limit: int) -> list[Stored]:
+    def query(self, kind: str, since_ns: int, until_ns: int, key: str | None, limit: int) -> list[HistoryEntry]:
         """Return the newest entries of a time, of one key or of all, newest first."""
         by_key, values = ("", ()) if key is None else (" AND key = ?", (key,))
         sql = f"SELECT * FROM entries WHERE kind = ? AND time_ns BETWEEN ? AND ?{by_key} ORDER BY time_ns DESC, key DESC LIMIT ?"  # noqa: S608
-        return [Stored(*row) for row in self._connection.execute(sql, (kind, since_ns, until_ns, *values, limit))]
+        return [Stored(*row).entry() for row in self._connection.execute(sql, (kind, since_ns, until_ns, *values, limit))]
 
     def is_displaced(self) -> bool:
         """Whether another file has the name now, or none."""
@@ -150,4 +159,4 @@ class HistoryFile:
         """Whether the file is not what was written, so that only another one helps. A flipped bit in the header makes a file read-only too."""
         if isinstance(error, apsw.ReadOnlyError):
             return not os.statvfs(directory).f_flag & os.ST_RDONLY
-        return isinstance(error, (*DAMAGE, apsw.SQLError, UnicodeDecodeError))
+        return isinstance(error, (*DAMAGE, apsw.SQLError, ValueError))

@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from agent.component import HistoryEntry
 from agent.history.file import FAULTS, HistoryFile, Limit, Stored
 from agent.metrics import Kind, Metric
 from agent.own_log import Level
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from agent.component import HistoryEntry
     from agent.record import Value
     from agent.telemetry import Telemetry
 
@@ -33,6 +33,8 @@ FLUSH_EVERY: Final = 60.0
 """Seconds between two writes."""
 MOST_WAITING: Final = 1 << 20
 """Bytes of entries that wait in memory, also while they can't be written; the oldest are dropped then, and counted."""
+TIMES: Final = range(-(1 << 63), 1 << 63)
+"""Times that can be stored."""
 ENTRIES: Final = Metric("outrider.history.lost", Kind.COUNTER, "{entry}", "Entries of the history store that were lost, by reason.")
 
 
@@ -64,15 +66,20 @@ class Series:
         self._kind = kind
 
     def add(self, time_ns: int, key: str, value: Value) -> None:
-        """Keep an entry; it is written at the next `flush`, and this does not wait. TypeError if JSON can't hold the value."""
+        """Keep an entry; it is written at the next `flush`, and this does not wait.
+
+        TypeError if JSON can't hold the value, ValueError if 64 bits can't hold the time.
+        """
+        if time_ns not in TIMES:
+            raise ValueError(f"{time_ns} is not a time in nanoseconds of 64 bits")
         self._history.add(Stored(self._kind, time_ns, _legible(key), json.dumps(value, separators=(",", ":")).encode()))
 
     async def query(
         self, *, since_ns: int = 0, until_ns: int = (1 << 63) - 1, key: str | None = None, limit: int = 10_000
     ) -> list[HistoryEntry]:
         """Return the newest entries of a time (both ends included), of one key or of all, oldest first."""
-        found = await self._history.query(self._kind, since_ns, until_ns, None if key is None else _legible(key), limit)
-        return [HistoryEntry(one.time_ns, one.key, json.loads(one.value)) for one in found]
+        since_ns, until_ns = max(since_ns, TIMES[0]), min(until_ns, TIMES[-1])
+        return await self._history.query(self._kind, since_ns, until_ns, None if key is None else _legible(key), limit)
 
 
 class History:
@@ -108,12 +115,14 @@ class History:
         async with self._turn:
             await self._flush()
 
-    async def query(self, kind: str, since_ns: int, until_ns: int, key: str | None, limit: int) -> list[Stored]:
+    async def query(self, kind: str, since_ns: int, until_ns: int, key: str | None, limit: int) -> list[HistoryEntry]:
         """See `Series.query`; where the file can't be read, only what waits is found."""
         async with self._turn:
             await self._flush()
-            waiting = [one for one in self._waiting if one.kind == kind and since_ns <= one.time_ns <= until_ns and key in (None, one.key)]
-            nothing: list[Stored] = []
+            waiting = [
+                one.entry() for one in self._waiting if one.kind == kind and since_ns <= one.time_ns <= until_ns and key in (None, one.key)
+            ]
+            nothing: list[HistoryEntry] = []
             stored = await self._do(lambda file: file.query(kind, since_ns, until_ns, key, limit), nothing)
             found = {(one.time_ns, one.key): one for one in (*stored, *waiting)}
             return [found[place] for place in sorted(found)][-limit:]
@@ -132,10 +141,14 @@ class History:
             return
         batch, self._waiting, self._size = self._waiting, deque(), 0
         limits, now_ns = dict(self._limits), self._wall_ns()
-        if not await self._do(lambda file: file.write(batch, limits, now_ns), default=False):
-            self._waiting = deque((*batch, *self._waiting))
-            self._size = sum(one.size for one in self._waiting)
-            self._shed("can't be written")
+        written = False
+        try:
+            written = await self._do(lambda file: file.write(batch, limits, now_ns), default=False)
+        finally:  # cancelled: whether they are written is unknown, and writing them again changes nothing
+            if not written:
+                self._waiting = deque((*batch, *self._waiting))
+                self._size = sum(one.size for one in self._waiting)
+                self._shed("can't be written")
 
     def _shed(self, error: str) -> None:
         """Drop the oldest of what waits beyond what may wait."""

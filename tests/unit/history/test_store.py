@@ -169,6 +169,42 @@ async def test_no_damaged_page_makes_it_raise(tmp_path, history, telemetry):
     assert ("damaged", 1) in telemetry.lost
 
 
+@pytest.mark.parametrize("column", ["value = x'7b7b'", "value = 'a text'", "value = x'ff'", "key = x'61'"])
+async def test_a_damaged_entry_does_not_reach_the_reader(tmp_path, history, telemetry, column):
+    """An entry whose bytes are not what was stored is damage of the file, not an error of the query."""
+    samples(history).add(NOW, "k", 1)
+    await history.close()
+    connection = apsw.Connection(str(tmp_path / "history.db"))
+    connection.execute(f"UPDATE entries SET {column}")
+    connection.close()
+    assert await samples(history).query() == []
+    assert [event.reason for event in telemetry.events] == ["damaged"]
+
+
+async def test_a_time_that_cant_be_stored_is_refused_alone(history):
+    """A time beyond 64 bits is the caller's error at once; the entries beside it are written, and a query may ask beyond it."""
+    series = samples(history)
+    series.add(NOW, "k", 1)
+    with pytest.raises(ValueError, match="is not a time"):
+        series.add(1 << 63, "k", 2)
+    await history.flush()
+    assert [entry.value for entry in await series.query(since_ns=-(1 << 70), until_ns=1 << 70)] == [1]
+
+
+async def test_a_flush_that_is_cancelled_loses_nothing(history, monkeypatch):
+    """Entries of a flush that was cancelled before they were written wait for the next one."""
+    series = samples(history)
+    series.add(NOW, "k", 1)
+    with monkeypatch.context() as failing:
+        failing.setattr(HistoryFile, "write", lambda *_: False)
+        task = asyncio.ensure_future(history.flush())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    await history.flush()
+    assert [entry.value for entry in await series.query()] == [1]
+
+
 async def test_a_file_of_a_later_version_is_begun_anew(tmp_path, history, telemetry):
     """It can be rebuilt: an older agent does not stop for it."""
     samples(history).add(NOW, "k", 1)
