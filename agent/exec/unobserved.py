@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from agent.errors import OutriderError
-from agent.exec.command import NOT_EXECUTABLE, Exit, StartError, let_go, popen, say
+from agent.errors import OutriderError, first_cause
+from agent.exec.command import NO_ROOM, NOT_EXECUTABLE, Exit, StartError, let_go, popen, say
 from agent.exec.listener import stop_as_usual
 from agent.signals import ends
 
@@ -19,12 +20,27 @@ if TYPE_CHECKING:
     from agent.exec.child import Child
     from agent.exec.listener import Listener
 
+LIMITS: Final = {errno.EMFILE: "; raise the limit of open files (ulimit -n)", errno.ENFILE: "; raise fs.file-max (proc(5))"}
+NO_THREAD: Final = "can't start new thread"
+"""The message of CPython where pthread_create(3) fails."""
+
 
 def go_on(error: Exception, child: Child | None, command: Sequence[str], listener: Listener) -> int:
     """Print why there is no agent from now on, and wait for the end of the command."""
-    reason = str(error) if isinstance(error, OutriderError) else "".join(traceback.format_exception(error)).rstrip()
-    say("\n".join(f"outrider: {line}" for line in (*reason.split("\n"), "the command goes on without being observed")))
+    say("\n".join(f"outrider: {line}" for line in (*_reason(error).split("\n"), "the command goes on without being observed")))
     return see_to_its_end(child, command, listener)
+
+
+def _reason(error: Exception) -> str:
+    """One line where the system has no room for the agent; a mistake of ours with its traceback."""
+    cause = first_cause(error)
+    if isinstance(cause, OutriderError):
+        return str(cause)
+    if isinstance(cause, OSError) and cause.errno in NO_ROOM:
+        return f"the agent can't run: {cause.strerror}{LIMITS.get(cause.errno, '')}"
+    if isinstance(cause, RuntimeError) and str(cause) == NO_THREAD:
+        return f"the agent can't run: {NO_THREAD}; raise the limit of processes (ulimit -u, pids.max)"
+    return "".join(traceback.format_exception(error)).rstrip()
 
 
 def see_to_its_end(child: Child | None, command: Sequence[str], listener: Listener) -> int:

@@ -75,7 +75,8 @@ def reason(error: Fault | OSError) -> int:
     """Return the errno of an error, 0 where it is unknown: with most errors SQLite keeps the number of an earlier one."""
     if isinstance(error, OSError):
         return error.errno or 0
-    return int(getattr(error, "system_errno", 0)) if isinstance(error, (apsw.CantOpenError, apsw.ReadOnlyError)) else 0
+    is_own = isinstance(error, (apsw.CantOpenError, apsw.ReadOnlyError)) or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_WRITE
+    return int(getattr(error, "system_errno", 0)) if is_own else 0
 
 
 def explained(error: Fault | OSError) -> str:

@@ -31,9 +31,20 @@ ATTEMPTS: Final = 4
 """Tries of one group before its jobs fail; tries to open the file before other work continues."""
 BACKOFF: Final = Backoff(first=0.05, longest=2.0)
 _FINAL: Final = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EFBIG,
+        errno.EMFILE,
+    }
 )
-"""Errors that do not pass by themselves: the start fails with them at once."""
+"""Errors that do not pass by themselves: the start fails with them at once. The last two are limits of this process (setrlimit(2))."""
 
 
 def open_tables(home: StateDir, session: Session, reason: str = "a salvage was interrupted") -> Tables:

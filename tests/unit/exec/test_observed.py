@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import signal
 import sys
@@ -243,3 +244,25 @@ async def test_what_was_given_up_at_the_end_is_counted_in_the_ledger():
     await command._account(Mock(give_up=dict))
 
     assert counted == [{"spool_failed": 7}]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files; raise the limit of open files (ulimit -n)"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "Cannot allocate memory"),
+        (RuntimeError("can't start new thread"), "can't start new thread; raise the limit of processes (ulimit -u, pids.max)"),
+    ],
+)
+def test_too_little_room_for_the_agent_is_one_line(monkeypatch, capfd, error, line):
+    """Where the system has no room for the agent, one line says so, also of an error within a group; the command runs."""
+    monkeypatch.setattr(unobserved, "see_to_its_end", lambda *_: 3)
+    assert unobserved.go_on(ExceptionGroup("unhandled errors", [error]), None, ["true"], Mock()) == 3
+    assert capfd.readouterr().err == f"outrider: the agent can't run: {line}\noutrider: the command goes on without being observed\n"
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch, capfd):
+    """Any other error is printed with its traceback."""
+    monkeypatch.setattr(unobserved, "see_to_its_end", lambda *_: 0)
+    unobserved.go_on(OSError(errno.EINVAL, "Invalid argument"), None, ["true"], Mock())
+    assert "outrider: OSError: [Errno 22] Invalid argument" in capfd.readouterr().err

@@ -124,6 +124,14 @@ def test_errors_are_understood(error, system_errno, meaning):
     assert database.trouble(error, system_errno) is meaning
 
 
+@pytest.mark.parametrize(("code", "known"), [(apsw.SQLITE_IOERR_WRITE, errno.EFBIG), (apsw.SQLITE_IOERR_READ, 0)])
+def test_errno_of_a_failed_write_is_its_own(code, known):
+    """SQLite sets the errno of a failed write; that of a failed read may be of an earlier call."""
+    error = apsw.IOError("disk I/O error")
+    error.extendedresult, error.system_errno = code, errno.EFBIG
+    assert database.reason(error) == known
+
+
 def test_sqlite_is_one_without_the_wal_bug():
     """The SQLite in use is newer than those that can corrupt a WAL (3.7.0 to 3.51.2)."""
     assert tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) >= (3, 51, 3)

@@ -185,9 +185,9 @@ def test_a_disk_that_fails_for_long_ends_the_start_in_bounded_time(tmp_path, fla
         SpoolFile.open(tmp_path / "state", 64 << 20, threading.Event()).close()
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM, errno.EFBIG, errno.EMFILE])
 def test_what_does_not_pass_is_said_at_once(tmp_path, flaky, number):
-    """A directory that is not writable is tried once."""
+    """A directory that is not writable is tried once, as is one in which this process may not open or write more."""
     seen = flaky(1, 10**6, number)
     with pytest.raises(OSError, match=os.strerror(number)):
         SpoolFile.open(tmp_path / "state", 64 << 20, threading.Event(), patience=60.0)
