@@ -19,8 +19,8 @@ from agent.parse.rich_traceback import BOX_BEGIN, BOX_END, EXCEPTION, MARGIN
 
 PEM_BEGIN: Final = b"-----BEGIN "
 PEM_END: Final = b"-----END "
-_FIRST: Final = frozenset((b"{", b"/", b"+", b" ", b"\xe2"))
-_FIRST_TWO: Final = CRASHES | frozenset(month[:2].encode() for month in MONTHS)
+FIRST: Final = frozenset((b"{", b"/", b"+", b" ", b"\xe2"))
+FIRST_TWO: Final = CRASHES | frozenset(month[:2].encode() for month in MONTHS)
 """The beginnings of lines that may begin a block."""
 _NOT_AMID: Final = (b"{", b"goroutine ")
 """How a block begins that may as well stand in the middle of a text."""
@@ -109,12 +109,9 @@ class RichTraceback:
 
 def block_of(line: bytes, *, amid: bool = False) -> LineBlock | None:
     """The block that a line begins where a record may begin; a key may begin in any line of a record. `amid`: a text is open that takes any lines."""
-    first = line[:1]
-    if first not in _FIRST and line[:2] not in _FIRST_TWO and b".rb:" not in line:
-        return None
     if amid and line.startswith(_NOT_AMID):
         return None
-    if first == b"{":
+    if line[:1] == b"{":
         return JsonObject(line) if _OBJECT.fullmatch(line) and _depth(line) > 0 else None
     if b"Traceback (most recent call last) " in line:
         return RichTraceback() if BOX_BEGIN.match(line.decode("utf-8", "replace").strip()) else None

@@ -99,7 +99,6 @@ _BEHIND: Final = {
     ),
     r" {1,8}[\w.]{1,128} \[[^\]]{0,64}\] - ": (rf" {{1,8}}{CALLED} \[[^\]]{{0,64}}\] - ",),  # log4net
     r" in ": (rf" in {CALLED}: ",),  # Flask
-    rf" [\w.?-]{{1,63}} {_ODOO}": (rf" (?:\?|(?P<database>[\w.-]{{1,63}})) (?P<logger>{_ODOO}(?:\.\w{{1,64}}){{0,16}}): ",),
     r"\]? {1,8}[a-z_]": (r"\]? {1,8}(?=(?P<dotted>__main__|[a-z_]\w{0,63}(?:\.\w{1,64}){1,12}) )",),
     r"": (r"\]?:?(?: {1,8}[|:-])? {1,8}",),
 }
@@ -133,6 +132,13 @@ def _tail(ends: Mapping[str, tuple[str, ...]]) -> str:
 
 
 TAIL: Final = _tail(_BEHIND)
+PID_TAIL: Final = _tail(
+    {
+        rf" [\w.?-]{{1,63}} {_ODOO}": (rf" (?:\?|(?P<database>[\w.-]{{1,63}})) (?P<logger>{_ODOO}(?:\.\w{{1,64}}){{0,16}}): ",),
+        **_BEHIND,
+    }
+)
+"""The ends behind a level that follows more than a time: also a database and a logger, as Odoo writes them."""
 PLAIN_TAIL: Final = _tail(
     {
         r"\]?+(?: {1,8}+[|-])?+ {1,8}+[\[(]?+[\w./@+-]{1,160}+:\d": (

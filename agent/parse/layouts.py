@@ -37,6 +37,7 @@ from agent.parse.layout_parts import (
     MIDDLE,
     NAME,
     PAIRED,
+    PID_TAIL,
     PLACE,
     PLAIN_TAIL,
     PROSE,
@@ -92,7 +93,7 @@ LAYOUTS: Final = (
         rf"\[?{ANY_TIME}\]?(?:{STRUCTLOG}|{SLOG}|{ZEROLOG}|{GAP}(?:[\[<] {{0,4}})?{PROSE}{LEVEL}>?{TAIL})",
         _STRUCTURED,
     ),
-    Layout("time, more, level", DIGITS + "[", rf"\[?{ANY_TIME}\]?{MIDDLE}{GAP}(?:[\[<] {{0,4}})?{LEVEL}>?{TAIL}", _TEXT),
+    Layout("time, more, level", DIGITS + "[", rf"\[?{ANY_TIME}\]?{MIDDLE}{GAP}(?:[\[<] {{0,4}})?{LEVEL}>?{PID_TAIL}", _TEXT),
     Layout("time, logger, level", DIGITS + "[", rf"\[?{ANY_TIME}\]?{BEFORE}{GAP}[\[<]?{LEVEL}>?{PLAIN_TAIL}", _TEXT),
     Layout("time, more, logger, level", DIGITS + "[", rf"\[?{ANY_TIME}\]?{MIDDLE}{BEFORE}{GAP}[\[<]?{LEVEL}>?{PLAIN_TAIL}", _TEXT),
     Layout(

@@ -16,6 +16,8 @@ _MESSAGE: Final = MAX_TEXT // 4
 _ITS_END: Final = 256
 """Characters of a text by which its end is known again."""
 
+_UNREAD: Final = (-1, ErrorText(""))
+
 
 class OpenRecord:
     """Lines that make one record. `head` is what the first line says; without one, all lines are a traceback.
@@ -37,7 +39,7 @@ class OpenRecord:
         self._stack: list[bytes] = [] if head else [line]
         self._begun = False
         self._stack_at = self._text_end = offset
-        self._error: tuple[int, ErrorText] = (-1, ErrorText(""))
+        self._error = _UNREAD
         """How many lines its traceback had when it was read last, and what it says."""
         self._message = 0
         """Bytes below its traceback's exception line."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agent.names import EXCEPTION_STACKTRACE
 from agent.parse.beginnings import begins_alone
-from agent.parse.blocks import PEM_BEGIN, PEM_END, JavaRecord, JsonObject, Pem, RichTraceback, block_of, closes
+from agent.parse.blocks import FIRST, FIRST_TWO, PEM_BEGIN, PEM_END, JavaRecord, JsonObject, Pem, RichTraceback, block_of, closes
 from agent.parse.crash_reports import CrashReport
 from agent.parse.formats import PLAIN, Format, Rest
 from agent.parse.json_lines import objects_of
@@ -99,9 +99,11 @@ class RecordAssembly:
 
     def take(self, offset: int, line: bytes) -> None:
         """Take a line that does not belong to a traceback."""
-        if (block := block_of(line, amid=self.open is not None and self.rest is Rest.ANY)) is not None:
-            self._begin_block(offset, line, block)
-            return
+        if line[:1] in FIRST or line[:2] in FIRST_TWO or b".rb:" in line:
+            block = block_of(line, amid=self.open is not None and self.rest is Rest.ANY)
+            if block is not None:
+                self._begin_block(offset, line, block)
+                return
         found, parsed = self._line.read(line)
         if found is not PLAIN and parsed is not None:
             self.close()
