@@ -17,7 +17,7 @@ from agent.errors import SpoolError, describe
 from agent.failures import ComponentFailed
 from agent.metrics import Kind, Metric, Observation, checked
 from agent.names import EVENT_NAME, PROBE_CHANGED, PROBE_NAME, PROBE_TARGET
-from agent.record import Batch, LogRecord, Origin, Severity
+from agent.record import Batch, Drop, LogRecord, Origin, Severity
 from agent.retry import Backoff
 from agent.status import ProbeFacts
 from agent.telemetry import Event, Level
@@ -38,9 +38,12 @@ EARLY: Final = Backoff(first=0.5, longest=2.0)
 GRACE: Final = 0.25
 """Seconds in addition to a probe's timeout, so that a probe with its own time limit can report what it was waiting for."""
 DRAINING: Final = 10.0
-"""Seconds after a `down` in which the end of the target explains it: the time that `docker stop` gives between SIGTERM and SIGKILL."""
-_UNSENT: Final = 100
-"""Number of changes of state that may wait while the spool takes nothing."""
+"""Seconds after a `down` in which the end of the target explains it: the time that `docker stop` gives between SIGTERM and SIGKILL.
+
+The change is not stored in that time: when the agent is killed then, only its next start can find the target down.
+"""
+UNSENT: Final = 100
+"""Number of changes of state that may wait while the spool takes nothing. Beyond that the oldest are dropped and counted."""
 PROBE_CHANGES: Final = Metric("outrider.probe.changes", Kind.COUNTER, "{change}", "Changes of a probe's state, after damping.")
 
 
@@ -126,8 +129,11 @@ class ProbePoller:
         self._damping = damping
         self._looks: deque[bool] = deque(maxlen=damping.window)
         self._answered = context.clock.monotonic()
-        self._changes: deque[Change] = deque(maxlen=_UNSENT)
-        self._unsent: deque[LogRecord] = deque(maxlen=_UNSENT)
+        self._changes: deque[Change] = deque()  # few: only a `down` waits, until the next change of the target
+        self._unsent: deque[LogRecord] = deque()
+        self._dropped = 0
+        self._reporting = asyncio.Lock()  # the end of the agent reports while checks still run
+        self._is_ending = False
         self._origin = Origin(f"probe:{self.name}", {PROBE_NAME: self.name, PROBE_TARGET: probe.target})
 
     async def run(self) -> None:
@@ -173,14 +179,23 @@ class ProbePoller:
 
     async def report(self, *, last: bool = False) -> None:
         """Store the changes of state, except a `down` that the target's end may still explain; the `last` time, all of them."""
+        self._is_ending |= last
+        async with self._reporting:
+            self._decide()
+            await self._send()
+
+    def _decide(self) -> None:
+        """Make records of the changes that need not wait any more."""
         while self._changes:
             look, since, until = self._changes[0]
             planned = look.state is State.DOWN and self.planned(since)
-            if planned is None and self.state is State.DOWN and self._context.clock.monotonic() < until and not last:
+            if planned is None and self.state is State.DOWN and self._context.clock.monotonic() < until and not self._is_ending:
                 break
             self._unsent.append(change_record(look, self._origin, planned=bool(planned)))
             self._changes.popleft()
-        await self._send()
+        while len(self._unsent) > UNSENT:
+            self._unsent.popleft()
+            self._dropped += 1
 
     async def _result(self) -> ProbeResult:
         try:
@@ -208,10 +223,11 @@ class ProbePoller:
         if not self._unsent:
             return
         try:
-            await self._context.emit(Batch(records=tuple(self._unsent)))
+            await self._context.emit(Batch(records=tuple(self._unsent), drops={Drop.BUFFER_FULL: self._dropped} if self._dropped else {}))
         except SpoolError:  # nothing was stored: they go with the next check
             return
         self._unsent.clear()
+        self._dropped = 0
 
 
 def worth_telling(before: State, after: State) -> bool:

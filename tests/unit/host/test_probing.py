@@ -9,7 +9,7 @@ import structlog
 from agent.clock import every, next_due
 from agent.component import Context, ProbeResult
 from agent.errors import SpoolError
-from agent.host.probing import DRAINING, Damping, ProbePoller, State, worth_telling
+from agent.host.probing import DRAINING, UNSENT, Damping, ProbePoller, State, worth_telling
 from agent.host.sampling import SamplerPoller
 from agent.metrics import Kind, Metric, Observation
 from agent.record import Severity
@@ -235,6 +235,40 @@ async def test_changes_wait_for_the_spool(host):
     assert batch.records[0].time_ns == START_NS
 
 
+async def test_changes_that_are_too_many_are_counted(host):
+    """While the spool takes nothing, the newest changes are kept; the others are counted with the next batch that is stored, once."""
+    box = Box()
+    box.full = True
+    poller = _poller(host, Script(GOOD, *[BAD, GOOD] * (UNSENT + 10)), box, damping=Damping(1, 1))
+    for _ in range(UNSENT + 4):
+        await poller.look()
+    box.full = False
+    await poller.look()
+    await poller.look()
+    assert [(len(batch.records), batch.drops) for batch in box.batches] == [(UNSENT, {"buffer_full": 4}), (1, {})]
+    states = [record.attributes["probe.state"] for batch in box.batches for record in batch.records]
+    assert states == ["down", "up"] * (UNSENT // 2) + ["down"]
+
+
+async def test_two_reports_at_once_store_a_change_once(host):
+    """At the end of the agent all changes are stored while checks still run: none twice, and none is taken for stored that was not."""
+    storing, batches = asyncio.Event(), []
+
+    async def emit(batch) -> None:
+        await storing.wait()
+        batches.append(batch)
+
+    poller = _poller(host, Script(BAD, BAD, GOOD), emit, damping=Damping(1, 1))
+    poller.planned = lambda _since: False
+    first = asyncio.create_task(poller.look())
+    await settle()
+    others = [asyncio.create_task(poller.report(last=True)), asyncio.create_task(poller.look()), asyncio.create_task(poller.look())]
+    await settle()
+    storing.set()
+    await asyncio.gather(first, *others)
+    assert [record.attributes["probe.state"] for batch in batches for record in batch.records] == ["down", "up"]
+
+
 async def test_a_cancelled_poller_leaves_nothing(host, clock):
     """At the end its series are gone and its component is closed."""
     probe, sampler = Script(*[GOOD] * 9), Sampler(*[[Observation(SIZE, 1)]] * 9)
@@ -346,6 +380,18 @@ async def test_at_the_end_of_the_agent_every_change_is_stored(host):
     poller, _ = await _down_while_alive(host, emitted)
     await poller.report(last=True)
     assert [record.severity for record in emitted.batches[0].records] == [Severity.ERROR]
+
+
+async def test_at_the_end_of_the_agent_no_change_waits(host):
+    """A change that is found after the last report is stored at once: no later report would store it."""
+    emitted = Box()
+    poller = _poller(host, Script(GOOD, BAD, BAD), emitted)
+    poller.planned = lambda _since: None
+    await poller.look()
+    await poller.report(last=True)
+    for _ in range(2):
+        await poller.look()
+    assert [record.severity for batch in emitted.batches for record in batch.records] == [Severity.ERROR]
 
 
 async def test_the_end_is_looked_for_since_the_last_answer(host, clock):
