@@ -89,7 +89,8 @@ class Dialer:
         return ""
 
     def _name(self, host: str) -> str:
-        return self._options.server_name or host
+        """Return the name to verify: without the dot at the end of a complete name (RFC 6066 section 3) and the zone of an address."""
+        return self._options.server_name or host.partition("%")[0].rstrip(".")
 
     async def _adopt(
         self, sock: socket.socket, connection: Connection, context: ssl.SSLContext | None = None, name: str | None = None

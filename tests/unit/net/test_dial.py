@@ -234,6 +234,26 @@ async def test_receiving_can_be_cancelled():
     assert await connection.receive() == b""
 
 
+async def test_the_dot_of_a_complete_name_is_not_in_its_certificate(authority, tmp_path, monkeypatch):
+    """`db.example.` saves the resolver its search list, and the certificate is made for `db.example`."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("db.example").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    asked = []
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *_args, **_kw: asked.append(host) or [(socket.AF_INET, 1, 6, "", ("127.0.0.1", port))]
+    )
+    try:
+        connection = await Dialer(tls=TlsOptions(ca_file=tmp_path / "ca.pem")).dial("db.example.", port, Progress(), secure=True)
+        connection.abort()
+    finally:
+        server.close()
+        await server.wait_closed()
+    assert (connection.tls.version, asked) == ("TLSv1.3", ["db.example."])
+
+
 @pytest.mark.parametrize(("offered", "agreed"), [((), None), (("http/1.1",), "http/1.1"), (("h2", "http/1.1"), "h2")])
 async def test_a_protocol_is_agreed_on_only_if_it_is_offered(authority, tmp_path, offered, agreed):
     """The protocols of ALPN are the client's choice: an HTTP client offers HTTP, a probe of an unknown server none."""
