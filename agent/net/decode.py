@@ -36,8 +36,7 @@ class Inflater:
         self._unknown = coding if coding not in ("", "identity", *WBITS) else ""
         self._grown = grown
         self._packed = 0
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._body = bytearray()  # a list of pieces would take 50 bytes and more for each, however short its sender makes them
         self._inflate = zlib.decompressobj(self._wbits) if self._wbits else None
 
     def feed(self, data: bytes) -> None:
@@ -52,12 +51,13 @@ class Inflater:
                 self._unpack(data[start : start + PIECE], self._wbits)
 
     def finish(self) -> bytes:
-        """Return the body; ValueError if it ends too early or its coding is unknown."""
-        if self._unknown and self._pieces:
+        """Return the body and keep no copy; ValueError if it ends too early or its coding is unknown."""
+        if self._unknown and self._body:
             raise ValueError(f"unknown Content-Encoding {self._unknown[:40]!r}")
         if self._inflate is not None and self._packed and not self._inflate.eof:
             raise ValueError("it ends in the middle")
-        return b"".join(self._pieces)
+        body, self._body = bytes(self._body), bytearray()
+        return body
 
     def _unpack(self, data: bytes, wbits: int) -> None:
         while data:
@@ -71,8 +71,7 @@ class Inflater:
             data = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
 
     def _add(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size > self._limit:
+        if len(self._body) + len(piece) > self._limit:
             raise BodyTooLargeError(self._limit, packed=self._wbits is None)
         self._grown(len(piece))
-        self._pieces.append(piece)
+        self._body += piece

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 CODINGS: Final = ", ".join(WBITS)
 RETRY_AFTER: Final = "1"
-"""Seconds after which a client may try again while other bodies take the memory."""
+"""Seconds after which a client may try again: other bodies take the memory, or the spool takes nothing."""
+PACKED_SLICE: Final = 1024
+"""Bytes of a compressed body that are decompressed at a time: deflate makes at most 1 MiB of them."""
+PLAIN_SLICE: Final = 64 * 1024
+"""Bytes of another body that are added at a time."""
 
 
 class BodyMemory:
@@ -54,6 +58,8 @@ class Body:
             raise RefusedError("body_too_large", 413, f"the body has {announced} bytes, at most {limit} are taken")
         self._memory = memory
         self._held = 0
+        self.slice_size = PACKED_SLICE if coding in WBITS else PLAIN_SLICE
+        """Bytes to feed at a time, so that no call takes long."""
         self._inflater = Inflater(coding, limits.size, limit, self._hold)
 
     def __enter__(self) -> Self:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import h11
 
+from agent.errors import SpoolError
 from agent.failures import ComponentFailed
 from agent.metrics import Kind, Metric
 from agent.net.addresses import host_allowed
-from agent.net.request_body import Body
+from agent.net.request_body import RETRY_AFTER, Body
 from agent.net.server_message import (
     SECURITY_HEADERS,
     BodyRoute,
@@ -26,6 +27,7 @@ from agent.net.server_message import (
     find,
     has_body,
     http_date,
+    is_framed_twice,
     parse_request,
 )
 from agent.telemetry import Event, Level
@@ -108,6 +110,7 @@ class ServerConnection:
             if not self._again(request):
                 break
             self.waiting_since = asyncio.get_running_loop().time()
+            await asyncio.sleep(0)  # the next request may be here already: other connections have their turn first
         if self._http.their_state in (h11.SEND_BODY, h11.ERROR):
             await self._linger()
 
@@ -141,7 +144,7 @@ class ServerConnection:
             if not self._idle:
                 self._serving.refused("header_timeout")
         except h11.RemoteProtocolError as error:
-            self._serving.refused("malformed" if error.error_status_hint == 400 else "header_too_large")
+            self._serving.refused("header_too_large" if error.error_status_hint == 431 else "malformed")
             await self._send(None, ServerResponse(b"bad request\n", error.error_status_hint))
         else:
             return event if isinstance(event, h11.Request) else None
@@ -160,7 +163,7 @@ class ServerConnection:
     def _again(self, request: ServerRequest) -> bool:
         """Prepare for the next request; False if the connection ends with this one."""
         if self._http.their_state is h11.SEND_BODY:
-            if has_body(request):  # it was refused, and what follows is not read
+            if self._is_unreadable(request):  # its body was refused, and what follows is not read
                 return False
             self._http.next_event()
         if self._http.our_state is not h11.DONE:
@@ -172,6 +175,8 @@ class ServerConnection:
     async def _answer(self, request: ServerRequest) -> ServerResponse:
         if not host_allowed(request.headers.get("host", ""), loopback=self._loopback):
             raise RefusedError("foreign_host", 421, "this server answers to its address and to localhost")
+        if is_framed_twice(request):
+            raise RefusedError("malformed", 400, "Content-Length and Transfer-Encoding exclude each other")
         if self._serving.access is not None:
             await self._serving.access.check(request)
         route = find(self._serving.routes, request)
@@ -193,15 +198,23 @@ class ServerConnection:
                 if self._http.they_are_waiting_for_100_continue:
                     await self._write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
                 while isinstance(event := await self._next_event(), h11.Data):
-                    body.feed(bytes(event.data))
+                    await self._feed(body, bytes(event.data))
         except h11.RemoteProtocolError as error:
             raise RefusedError("body_malformed", 400, f"the body is malformed: {error}") from error
         except TimeoutError:
             raise RefusedError("body_timeout", 408, f"the body has not arrived within {seconds:g} s") from None
         self.waiting_since = None
 
+    async def _feed(self, body: Body, data: bytes) -> None:
+        """Add bytes in slices that take few milliseconds, also of a bomb; other connections have their turn in between."""
+        for start in range(0, len(data), body.slice_size):
+            if start:
+                await asyncio.sleep(0)
+            body.feed(data[start : start + body.slice_size])
+
     async def _next_event(self) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:
+            await asyncio.sleep(0)  # `read` does not wait while bytes are there
             self._http.receive_data(await self._reader.read(READ_SIZE))
         return event
 
@@ -211,12 +224,17 @@ class ServerConnection:
                 return compress(request, await handler(request))
         except TimeoutError:
             return ServerResponse(b"no answer in time\n", 503)
+        except SpoolError as error:  # nothing is stored; the spool reports the cause itself
+            raise RefusedError("not_stored", 503, "the agent can't store it now: try again later", ("retry-after", RETRY_AFTER)) from error
         except Exception as error:  # noqa: BLE001 - a handler that fails must not end the server
             self._serving.broken(request.path, error)
             return ServerResponse(b"internal error\n", 500)
 
     async def _send(self, request: ServerRequest | None, response: ServerResponse) -> None:
-        head = h11.Response(status_code=response.status, headers=_headers(response, self._serving.headers))
+        headers = _headers(response, self._serving.headers)
+        if self._is_unreadable(request):
+            headers.append(("connection", "close"))  # RFC 9112 section 9.6: a client that keeps connections learns that this one ends
+        head = h11.Response(status_code=response.status, headers=headers)
         sent = self._http.send(head) or b""
         body = b"" if request and request.method == "HEAD" else response.body
         if isinstance(body, bytes):
@@ -224,6 +242,11 @@ class ServerConnection:
         else:
             await self._write(sent)
             await self._stream(body, request)
+
+    def _is_unreadable(self, request: ServerRequest | None) -> bool:
+        """Whether no further request can be read from this connection."""
+        state = self._http.their_state
+        return request is None or state is h11.ERROR or (state is h11.SEND_BODY and has_body(request))
 
     async def _stream(self, body: AsyncGenerator[bytes, None], request: ServerRequest | None) -> None:
         """Send pieces as they come, until they end or the client closes the connection or sends bytes, which it has no reason to."""

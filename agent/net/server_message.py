@@ -99,7 +99,10 @@ class ServerLimits:
 
 
 class BodyRoute(NamedTuple):
-    """A handler of requests with bodies. On any other route a body is refused."""
+    """A handler of requests with bodies. On any other route a body is refused.
+
+    When it raises SpoolError, as `emit` does, nothing is stored and the client is answered with 503 and `Retry-After`.
+    """
 
     handler: Handler
     limits: BodyLimits = BodyLimits()
@@ -136,6 +139,11 @@ def find(routes: Routes, request: ServerRequest) -> Handler | BodyRoute | Server
 def has_body(request: ServerRequest) -> bool:
     """Whether the request announces a body."""
     return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+
+
+def is_framed_twice(request: ServerRequest) -> bool:
+    """Whether the request gives its length in two ways, of which a proxy before us may have used the other (request smuggling, RFC 9112 section 6.3)."""
+    return "transfer-encoding" in request.headers and "content-length" in request.headers
 
 
 def http_date(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Lines that clients post to a port. A client has its answer when its lines are stored; what has no answer, it sends again."""
+"""Lines that clients post to a port. A client has its answer when its lines are stored, and 503 when they can't be; it sends those again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 from agent.component import ComponentConfig, Context
-from agent.errors import SpoolError
 from agent.net.http_server import HttpServer
 from agent.net.server_message import BodyLimits, BodyRoute, ServerRequest, ServerResponse
 from agent.options import Address, Size, split_address
@@ -41,10 +40,7 @@ class Push:
 
         async def take(request: ServerRequest) -> ServerResponse:
             lines = request.body.decode(errors="replace").splitlines()
-            try:
-                await emit(Batch(records=[self._record(line) for line in lines], durable=True))
-            except SpoolError as error:
-                return ServerResponse(f"not stored: {error}\n".encode(), 503, headers=(("retry-after", "1"),))
+            await emit(Batch(records=[self._record(line) for line in lines], durable=True))
             return ServerResponse(b"stored\n")
 
         limits = BodyLimits(packed=self._config.max_body, size=self._config.max_body)

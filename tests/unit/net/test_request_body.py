@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from agent.errors import SpoolFullError
 from agent.net.http_server import HttpServer
 from agent.net.server_message import BodyLimits, BodyRoute, ServerLimits, ServerRequest, ServerResponse
 from tests.support.server_events import ServerEvents
@@ -267,6 +268,92 @@ async def test_a_client_that_sends_on_still_gets_its_answer():
         await writer.drain()
         assert _status(await asyncio.wait_for(reader.read(), 5))[0] == 413
         writer.close()
+
+
+async def test_a_length_given_in_two_ways_is_refused():
+    """A proxy before us may have used the other one: what follows could be a request that it did not see (RFC 9112 section 6.3)."""
+    async with _serving(_echo) as (port, events, _server):
+        hidden = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        answer = await _talk(port, _post(_chunked(b"ab") + hidden, CHUNKED, "Content-Length: 4", close=False))
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert _status(answer) == (400, "Content-Length and Transfer-Encoding exclude each other")
+    assert events.refused == ["malformed"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [_post(b"x" * 5001, close=False), _post(b"zz\r\n", CHUNKED, close=False), b"no request\r\n\r\n"],
+)
+async def test_a_client_learns_that_its_connection_ends(data):
+    """Where the rest of the bytes is not read as requests, the answer says so, and a client does not send its next request there."""
+    async with _serving() as (port, _, _server):
+        assert b"\r\nconnection: close\r\n" in (await _talk(port, data)).lower()
+
+
+async def test_what_the_spool_does_not_take_the_client_may_send_again():
+    """A handler need not catch what `emit` raises: the answer is 503 with a wait, without the spool's paths, and it is counted."""
+
+    async def emitting(_request: ServerRequest) -> ServerResponse:
+        raise SpoolFullError("/var/lib/secret is full")
+
+    async with _serving(emitting) as (port, events, server):
+        answer = await _talk(port, _post(b"one"))
+        assert _status(answer) == (503, "the agent can't store it now: try again later")
+        assert b"\r\nretry-after: 1\r\n" in answer.lower()
+        assert (events.refused, events.broken) == (["not_stored"], [])
+        assert server.serving.body_memory._taken == 0
+
+
+async def test_a_costly_body_does_not_hold_up_others():
+    """Other tasks have their turn after each KiB of a compressed body, however much of it arrives at once."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    body = gzip.compress(b"") * 5000
+    counting = asyncio.ensure_future(count())
+    async with _serving(limits=BodyLimits()) as (port, _, _server):
+        assert _status(await _talk(port, _post(body, GZIP))) == (200, "0 bytes")
+    counting.cancel()
+    assert turns > len(body) / 1200
+
+
+async def test_pipelined_requests_do_not_hold_up_others():
+    """A client that sends many requests at once waits its turn after each answer."""
+    order: list[str] = []
+
+    async def note(request: ServerRequest) -> ServerResponse:
+        order.append(request.body.decode())
+        return ServerResponse()
+
+    async with _serving(note) as (port, _, _server):
+        many = asyncio.ensure_future(_talk(port, _post(b"many", close=False) * 300 + _post(b"many")))
+        await _until(lambda: order)
+        await _talk(port, _post(b"one"))
+        assert order.index("one") < 300
+        await many
+
+
+async def test_short_pieces_take_no_more_memory_than_long_ones():
+    """Chunks of a few bytes are collected as they are, without an object for each; nothing is held twice while it is handled."""
+    held = []
+
+    async def measure(request: ServerRequest) -> ServerResponse:
+        held.append(tracemalloc.get_traced_memory()[0])
+        return await _length(request)
+
+    async with _serving(measure, BodyLimits()) as (port, _, _server):
+        data = _post(_chunked(*[b"abc"] * 30_000), CHUNKED)
+        tracemalloc.start()
+        try:
+            assert _status(await _talk(port, data)) == (200, "90000 bytes")
+        finally:
+            tracemalloc.stop()
+    assert held[0] < 900_000
 
 
 async def test_other_routes_take_no_bodies():
