@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.record import Drop
 from agent.tail.decide import bytes_missed
 from agent.tail.position import Cause
 from agent.tail.table import FileNotice
@@ -47,4 +48,4 @@ class Losses:
 
     def _add(self, content: Content, missed: int) -> None:
         if missed:
-            self._table.drops["truncated_window" if content.cause is Cause.TRUNCATED else "rotated_away"] += missed
+            self._table.drops[Drop.TRUNCATED_WINDOW if content.cause is Cause.TRUNCATED else Drop.ROTATED_AWAY] += missed

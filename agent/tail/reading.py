@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from agent.crash import crash_point
+from agent.record import Drop
 from agent.tail.content import ContentState
 from agent.tail.line_reader import ContentChangedError
 from agent.tail.position import Cause
@@ -144,7 +145,7 @@ class Reading:
             return
         cut_off = self._poller.now - content.active_at > self._options.partial_idle
         if reader.damage or (cut_off and not reader.finished()):
-            self._table.drops["gzip_bomb" if reader.is_bomb else "gzip_damaged"] += 1
+            self._table.drops[Drop.GZIP_BOMB if reader.is_bomb else Drop.GZIP_DAMAGED] += 1
             self._table.notices.append(FileNotice("unreadable", content.place.path, reader.damage or "the compressed file is cut off"))
         content.drained = reader.finished() or cut_off
         if content.drained:
