@@ -29,6 +29,7 @@ from agent.host.delivery_state import (
     State,
 )
 from agent.host.row_parts import LearnedLimit, Tally, halve_row
+from agent.host.supervise import failing_if_not_cancelled
 from agent.metrics import Kind, Metric
 from agent.retry import Backoff
 from agent.spool.values import DeadLetter
@@ -173,7 +174,8 @@ class Sender:
         self.status.attempts += 1
         start, outcome = self._clock.monotonic(), "failed"
         try:
-            accepted = await self._exporter.export(part)
+            with failing_if_not_cancelled():
+                accepted = await self._exporter.export(part)
             outcome = "accepted"
         except RejectedError as error:
             outcome = "too_large" if isinstance(error, TooLargeError) else "rejected"

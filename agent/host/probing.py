@@ -15,6 +15,7 @@ from agent.clock import every
 from agent.component import ProbeResult
 from agent.errors import SpoolError, describe
 from agent.failures import ComponentFailed
+from agent.host.supervise import failing_if_not_cancelled
 from agent.metrics import Kind, Metric, Observation, checked
 from agent.names import EVENT_NAME, PROBE_CHANGED, PROBE_NAME, PROBE_TARGET
 from agent.record import Batch, Drop, LogRecord, Origin, Severity
@@ -200,7 +201,8 @@ class ProbePoller:
     async def _result(self) -> ProbeResult:
         try:
             async with asyncio.timeout(self._timeout + GRACE):
-                result = await self.probe.probe()
+                with failing_if_not_cancelled():
+                    result = await self.probe.probe()
                 checked(result.observations)
                 return result
         except TimeoutError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from agent.clock import every
 from agent.errors import describe
 from agent.failures import ComponentFailed, ComponentRecovered
+from agent.host.supervise import failing_if_not_cancelled
 from agent.metrics import Kind, Metric, Observation, checked
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class SamplerPoller:
             return found
         try:
             async with asyncio.timeout(self._interval) as limit:
-                return await found
+                with failing_if_not_cancelled():
+                    return await found
         except TimeoutError:
             if not limit.expired():
                 raise

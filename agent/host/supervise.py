@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -11,7 +13,7 @@ from agent.failures import ComponentFailed, ComponentRecovered
 from agent.retry import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from agent.clock import Clock
     from agent.telemetry import Telemetry
@@ -29,6 +31,18 @@ class Health:
     """The reason why it does not run; empty while it does."""
 
 
+@contextlib.contextmanager
+def failing_if_not_cancelled() -> Iterator[None]:
+    """Turn a CancelledError into a RuntimeError unless this task was cancelled: a component that awaits a cancelled task would end silently."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("it awaited a task that was cancelled") from error
+
+
 async def supervise(
     name: str, run: Callable[[], Awaitable[None]], *, clock: Clock, telemetry: Telemetry, health: Health | None = None
 ) -> None:
@@ -37,7 +51,8 @@ async def supervise(
     while True:
         began = clock.monotonic()
         try:
-            await run()
+            with failing_if_not_cancelled():
+                await run()
         except Exception as error:  # noqa: BLE001 - this is the host: the one broad except of sources and background work
             attempt = 1 if clock.monotonic() - began > WELL_AFTER else attempt + 1
             wait = RESTARTS.delay(attempt, random.random())  # noqa: S311 - jitter, not a secret

@@ -56,7 +56,7 @@ class Script:
 
     async def probe(self) -> ProbeResult:
         outcome = self.outcomes.pop(0)
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             raise outcome
         if outcome is None:
             await asyncio.Event().wait()
@@ -465,3 +465,12 @@ async def test_a_sampler_that_hangs_has_failed(host):
     assert {name: value for (name, _), value in _values(host).items()}["outrider.sampler.success"] == 0
     [event] = host.telemetry.recent
     assert event.details["error"] == "TimeoutError: no answer within 0.01 s"
+
+
+async def test_a_probe_whose_own_task_was_cancelled_has_failed(host):
+    """A probe that awaits a cancelled task has not seen its target, and is asked again."""
+    poller = _poller(host, Script(asyncio.CancelledError(), GOOD))
+    await poller.look()
+    assert poller.last.reason == "the probe itself failed: RuntimeError: it awaited a task that was cancelled"
+    await poller.look()
+    assert poller.last.success

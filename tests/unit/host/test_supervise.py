@@ -91,6 +91,14 @@ async def test_cancellation_passes():
         await task
 
 
+async def test_a_cancellation_of_another_task_is_a_failure():
+    """A component that awaits a task which was cancelled has failed, and runs again: it was not asked to end."""
+    events = await supervised(FakeClock(), failing(1, asyncio.CancelledError()))
+
+    assert [type(event) for event in events] == [ComponentFailed, ComponentRecovered]
+    assert events[0].error == "RuntimeError: it awaited a task that was cancelled"
+
+
 def test_a_group_is_described_by_its_first_leaf():
     """Task groups wrap what happened; the line says what happened."""
     group = ExceptionGroup("unhandled", [ExceptionGroup("inner", [KeyError("position")])])
