@@ -1,9 +1,9 @@
 """Rotations between any two system calls of the follower, in virtual time: what takes torture hours comes by here in seconds.
 
 Three files are written, and rotated or written again, each in its own way, in as many small steps as real programs take. All contents of a
-file may begin with the same lines. Every call that the follower makes
-of the operating system lets a little time pass, in which the writers continue, and may be the last one before a kill. Times of last writes
-are those of the virtual clock, with the coarse ticks of a real one.
+file may begin with the same lines. Every call that the follower makes of the operating system lets a little time pass, in which the writers
+continue, and may be the last one before a kill. Times of last writes are those of the virtual clock, with the coarse ticks of a real one. Inode
+numbers, generations and the order of a directory are the simulation's (`inodes.py`), so that a play depends on its seed alone.
 """
 
 from __future__ import annotations
