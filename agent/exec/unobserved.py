@@ -32,7 +32,7 @@ def go_on(error: Exception, child: Child | None, command: Sequence[str], listene
 
 
 def _reason(error: Exception) -> str:
-    """One line where the system has no room for the agent; a mistake of ours with its traceback."""
+    """One line where the system has no room for the agent; a mistake of the agent with its traceback."""
     cause = first_cause(error)
     if isinstance(cause, OutriderError):
         return str(cause)
