@@ -10,6 +10,7 @@ from agent.component import ComponentConfig
 from agent.config.check import check, suggest
 from agent.config.settings import Entry, ProbeEntry, SamplerEntry
 from agent.config.tree import Data, Site, Tree, dotted, kind_of
+from agent.names import CHILD
 from agent.options import OptionError, mask_url, parse_duration, with_scheme
 from agent.registry import Kind
 
@@ -23,6 +24,8 @@ ENTRIES: Final[Mapping[Kind, type[Entry]]] = {
     Kind.EXPORTER: Entry,
 }
 
+OWN_NAMES: Final = "outrider."
+"""The beginning of the names under which the agent stores its own figures and findings."""
 SCHEMES: Final = {
     "http": "http",
     "https": "http",
@@ -159,12 +162,14 @@ def _load(kind: Kind, name: str, site: Site, key: str) -> registry.ComponentClas
 
 
 def check_names(tree: Tree, kinds: Mapping[Kind, list[Entry | None]]) -> None:
-    """Refuse a name that two entries have: names are the keys of positions and cursors."""
+    """Refuse a name that two entries have, or that the agent uses itself: names are the keys of positions and cursors."""
     taken: dict[str, str] = {}
     for kind, entries in kinds.items():
         for index, entry in enumerate(entries):
             name = _name_meant(kind, index, tree) if entry is None else entry.name
-            if name in taken:
+            if name == CHILD or name.startswith(OWN_NAMES):
+                Site(tree, (kind, index)).fault(("name",), f"{name!r} is a name that the agent uses itself", "give it another `name`")
+            elif name in taken:
                 Site(tree, (kind, index)).fault(
                     ("name",), f"{name!r} is already the name of {taken[name]}", "give one of the two another `name`"
                 )

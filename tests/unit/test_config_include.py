@@ -49,6 +49,17 @@ def test_faults_name_the_included_file(folder):
     ]
 
 
+def test_names_of_the_agent_are_refused(folder):
+    """An entry can't have a name under which the agent itself stores: their positions would be mixed."""
+    main = folder(
+        "main.yaml", "exporters:\n  - {type: console, name: outrider.target}\n  - {type: console, name: child}\n  - {type: console}\n"
+    )
+    assert faults(main) == [
+        "main.yaml:2:21: exporters[0].name: 'outrider.target' is a name that the agent uses itself",
+        "main.yaml:3:21: exporters[1].name: 'child' is a name that the agent uses itself",
+    ]
+
+
 def test_a_value_is_set_once(folder):
     """An option that two files set is refused, naming both."""
     main = folder("main.yaml", "include: [conf.d/a.yaml]\nserver: {listen: 'localhost:1'}\nspool: {quota: 1GiB}\n")
