@@ -53,6 +53,7 @@ class HttpServer:
         self._connections: dict[asyncio.Task[None], ServerConnection] = {}
         self._listeners: list[asyncio.Server] = []
         self._paths: list[Path] = []
+        self._is_closed = False
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen on TCP, with TLS or without; return the port (the kernel's choice for 0). Raises OSError."""
@@ -84,7 +85,8 @@ class HttpServer:
         self._paths.append(path)
 
     async def close(self) -> None:
-        """Stop listening and drop all connections."""
+        """Stop listening and drop all connections, for good."""
+        self._is_closed = True
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             listener.close()
@@ -99,6 +101,9 @@ class HttpServer:
         writer.transport.set_write_buffer_limits(
             high=1, low=0
         )  # `drain` then waits until the socket has all bytes, and closing after it takes no time
+        if self._is_closed:  # the kernel had accepted it before the listener was closed
+            writer.transport.abort()
+            return
         reason = self._objection(writer)
         if reason is not None:
             self.serving.refused(reason)
