@@ -55,8 +55,8 @@ def test_names_of_the_agent_are_refused(folder):
         "main.yaml", "exporters:\n  - {type: console, name: outrider.target}\n  - {type: console, name: child}\n  - {type: console}\n"
     )
     assert faults(main) == [
-        "main.yaml:2:21: exporters[0].name: 'outrider.target' is a name that the agent uses itself",
-        "main.yaml:3:21: exporters[1].name: 'child' is a name that the agent uses itself",
+        "main.yaml:2:27: exporters[0].name: 'outrider.target' is a name that the agent uses itself",
+        "main.yaml:3:27: exporters[1].name: 'child' is a name that the agent uses itself",
     ]
 
 
