@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from agent.tail.content import ContentState
@@ -23,10 +24,16 @@ if TYPE_CHECKING:
 def regular(path: str) -> FileStatus | None:
     """A regular file at a path, not following a link; None if there is none."""
     try:
-        status = os.stat(path, follow_symlinks=False)
+        return _regular(path)
     except OSError:
         return None
-    return found(path, status) if (status.st_mode & 0o170000) == 0o100000 else None
+
+
+def _regular(path: str) -> FileStatus:
+    status = os.stat(path, follow_symlinks=False)
+    if not stat.S_ISREG(status.st_mode):
+        raise NotRegularError(0, NOT_REGULAR, path)
+    return found(path, status)
 
 
 def _why_not_text(path: str) -> str:
@@ -120,9 +127,7 @@ class Candidates:
             if self._is_known(status):
                 return None
             real = resolve(path, self._options.allowed_roots)
-            file = regular(real)
-            if file is None:
-                raise NotRegularError(0, NOT_REGULAR, path)
+            file = _regular(real)
             if reason := _why_not_text(real):
                 self._table.unreadable.note(path, NOT_TEXT, reason)
                 return None

@@ -130,7 +130,7 @@ class Claims:
             is_emptied=is_shorter and end is not None and _is_just_emptied(content, end),
             is_older=file.mtime_ns <= content.read_mtime_ns,
             is_gone=content.cause is not Cause.TRUNCATED,
-            has_ended=content.cause is not Cause.TRUNCATED and content.place.path != content.live_path and content.size <= content.offset,
+            has_ended=content.cause is not Cause.TRUNCATED and content.is_at_end,
             may_be_unread=may_be_unread(content.place, content.size, content.mtime_ns, candidate),
         )
 

@@ -37,7 +37,7 @@ class Content(LineReader):
 
     __slots__ = (
         "_marker", "_proven", "_read_status", "active_at", "born", "cause", "deferrals", "drained", "failures", "head",
-        "is_uncounted", "key", "left_at", "left_size", "live_path", "mtime_ns", "name", "place", "retry_at", "saved", "serial",
+        "is_polled", "is_uncounted", "key", "left_at", "left_size", "live_path", "mtime_ns", "name", "place", "retry_at", "saved", "serial",
         "size", "state",
     )  # fmt: skip
 
@@ -73,6 +73,8 @@ class Content(LineReader):
         """Number of times that its first read was postponed."""
         self.head, self._marker = self.saved.head, self.saved.marker
         """The bytes that must be found again before reading continues: the first ones, and those before the offset."""
+        self.is_polled = False
+        """Its file was asked for its size since it has had its present name."""
         self._read_status = self.size, self.mtime_ns
         """Size and time of the file at the last read. A newer file has unread bytes."""
         self._proven = place
@@ -93,6 +95,11 @@ class Content(LineReader):
     def is_rotated(self) -> bool:
         """Whether its file is not, or no longer, the live one."""
         return self.state is not ContentState.PLACED or self.place.path != self.live_path
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether it is known to have ended: its file was read to the end after it was rotated away."""
+        return self.is_polled and self.place.path != self.live_path and self.size <= self.offset
 
     def lag(self) -> int:
         """Bytes that are known and not read yet."""
@@ -136,7 +143,7 @@ class Content(LineReader):
         if place.id != self.place.id:
             self.let_go()
             self.drained = False
-        self.place = place
+        self.place, self.is_polled = place, False
         self.state, self.cause, self.more = ContentState.PLACED, Cause.NONE, not self.drained
 
     def let_go(self) -> None:

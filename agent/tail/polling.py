@@ -126,7 +126,7 @@ class Poller:
         content.drained = content.drained and not changed
         if not content.place.gzip and status.size < content.seen:
             content.forget_ahead()
-        content.size, content.mtime_ns = status.size, status.mtime_ns
+        content.size, content.mtime_ns, content.is_polled = status.size, status.mtime_ns, True
 
     def _why_shorter(self, content: Content) -> Cause:
         """Whether a file was truncated, or its inode used again: then no copy of it was made."""

@@ -8,6 +8,8 @@ from collections import Counter
 
 import pytest
 
+from agent.tail.content import Content
+from agent.tail.position import FilePlace, Position
 from tests.support.tail_rig import Rig
 
 HEADER = "time,level,message\n"
@@ -379,3 +381,13 @@ def test_two_banners_alone_are_two_contents_where_others_go_on_differently(rigs,
         (tmp_path / f"app.log.{number + 1}").write_text(content)
         settle(rig)
     assert wrong(rig, *contents) == {}
+
+
+def test_a_rotated_file_has_not_ended_before_it_is_asked_for_its_size():
+    """The size that was seen before the rotation is not its last one: lines may have come since."""
+    place = FilePlace("/l/app.log", 1, 2)
+    content = Content("2-1", place.path, place.path, place, serial=1, saved=Position(place.path, place, 20, size=20))
+    content.move(place._replace(path="/l/app.log.1"))
+    assert not content.is_at_end
+    content.is_polled = True
+    assert content.is_at_end
