@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 TOPS = ("agent", "tests", "config", "deploy", "outrider.py", "Makefile", *sorted(one.name for one in ROOT.glob("*.md")))
-EXCLUDED = ("tests/golden", "tests/config", "deploy/strategy-agent")
-"""Folders of input data, and a product with rules of its own."""
+EXCLUDED = (".venv", "tests/golden", "tests/config", "deploy/strategy-agent")
+"""Folders of installed packages and of input data, and a product with rules of its own."""
 
 
 class Phrase(NamedTuple):
@@ -152,7 +152,7 @@ def files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
         for one in found:
-            name = one.resolve().relative_to(ROOT).as_posix()
+            name = one.absolute().relative_to(ROOT).as_posix()
             if (one.suffix in {".py", ".md", ".yaml", ".yml"} or one.name == "Makefile") and not name.startswith(EXCLUDED):
                 yield one.resolve()
 
