@@ -26,7 +26,7 @@ test: lint types unit integration strategy ## All that can run here: lint, types
 unit: $(STAMP) ## Unit tests alone; on another Python with PYTHON=python3.N VENV=.venv-3.N
 	@$(PY) -m pytest tests/unit -n auto $(ARGS)
 
-# Processes mostly wait, so there is one worker more than this small machine has cores. What measures time or load runs alone, afterwards.
+# Processes mostly wait, so there is one worker more than this small machine has cores. Tests that measure time or load run alone, afterwards.
 integration: $(STAMP) ## Real servers and processes
 	@status=0; \
 	$(PY) -m pytest tests/integration tests/e2e -m "not alone" -n 3 --dist loadfile $(ARGS) || status=1; \
@@ -71,7 +71,7 @@ bench: $(STAMP) ## The table of performance figures of the whole agent
 torture: $(STAMP) ## Kills at random and at every named point, against an independent oracle
 	@$(PY) -m tests.torture.run $(ARGS)
 
-long: $(STAMP) ## What the pipeline has no time for, once per issue: hours; SEED=N repeats it
+long: $(STAMP) ## Checks that take too long for the pipeline (hours), once per larger change; SEED=N repeats them
 	@echo "seed $(SEED)"
 	@status=0; \
 	$(MAKE) torture ARGS="--seed $(SEED)" || status=1; \

@@ -10,7 +10,7 @@ success metric and no logging of its own failure: the host does those once, for 
     Probe      probe(): check once, return a ProbeResult       calls it every `interval` within `timeout`, damps flaps, publishes
     Exporter   export(row): deliver one row                   reads rows behind the cursor, retries, bisects, counts, moves the cursor
 
-What a component is able to do beyond its kind is a protocol below: the host asks whether it has the ability, and names no type.
+Each ability of a component beyond its kind is a protocol below: the host asks whether it has the ability, and names no type.
 
 Rules for all kinds. `__init__` opens nothing and cannot fail on the outside world. Cancellation passes: catch `CancelledError` only to
 clean up, then raise it again. `close()` is safe when never started, twice, and after a failed start. Nothing is left behind: no task, no

@@ -1,8 +1,8 @@
 """Metrics: each is defined once, as a row, and leaves by two exits (`/metrics` and OTLP) from one collection.
 
-What the agent counts itself (`add`, `record`) is aggregated by the OpenTelemetry SDK. What is counted elsewhere (the spool's
-ledger, /proc, a probe's last check) is `publish`ed as absolute values and joins at collection, which the specification calls a
-MetricProducer (metrics/sdk.md, "MetricProducer"): aggregating it again would cost twice as much and lose its true start.
+Counts of the agent itself (`add`, `record`) are aggregated by the OpenTelemetry SDK. Figures counted elsewhere (the spool's
+ledger, /proc, a probe's last check) are `publish`ed as absolute values and join at collection, which the specification calls a
+MetricProducer (metrics/sdk.md, "MetricProducer"): aggregating them again would cost twice as much and lose their true start.
 
 Everything happens on the event loop; nothing here is thread-safe.
 """

@@ -29,9 +29,9 @@ def check(model: type[Model], data: Mapping[str, object], site: Site) -> Model |
     if not isinstance(result, list):
         return result
     faults = _merge(_fault(error, model, with_secrets, site) for error in result)
-    told = {fault.path.removesuffix(TWIN) for fault in site.tree.faults}
-    inner = [*told, *(fault.path for fault in faults)]
-    site.tree.faults.extend(fault for fault in faults if fault.path not in told and not _follows(fault.path, inner))
+    reported = {fault.path.removesuffix(TWIN) for fault in site.tree.faults}
+    inner = [*reported, *(fault.path for fault in faults)]
+    site.tree.faults.extend(fault for fault in faults if fault.path not in reported and not _follows(fault.path, inner))
     return None
 
 

@@ -198,7 +198,7 @@ class Shutdown(Section):
     lives. Usually half a second is enough. From the environment: `OUTRIDER_SHUTDOWN_GRACE`.
 
     Together with `drain` it fits the 10 s of `docker stop`. Kubernetes stops a native sidecar after all main containers have ended, with the
-    rest of the pod's grace period, at least 2 s. What stays unread is counted and reported. A second signal ends the agent at once."""
+    rest of the pod's grace period, at least 2 s. Bytes that stay unread are counted and reported. A second signal ends the agent at once."""
     drain: Duration = 1.5
     """How long sending continues after the sources have stopped. The rest stays in the spool for the next start.
 

@@ -2,7 +2,7 @@
 
 Field numbers and wire types: opentelemetry-proto, logs/v1/logs.proto and common/v1/common.proto; encoding: protobuf.dev, "Encoding". One
 request holds one resource and one scope, the agent, or a run of records each for origins that know of others. A logger's name stays an attribute: a scope
-for each would split the batch and lose the order of its records. What repeats from record to record (keys with their values, levels, bodies, the attributes of a
+for each would split the batch and lose the order of its records. Parts that repeat from record to record (keys with their values, levels, bodies, the attributes of a
 file) is encoded once and remembered in bounded tables.
 """
 

@@ -1,4 +1,4 @@
-"""The file of the history store: one table in SQLite, for one thread. What it may hold is decided at each write."""
+"""The file of the history store: one table in SQLite, for one thread. Each write enforces its bounds."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     sample ──▶ new main process ──▶ started (record + position) ──▶ pidfd readable ──▶ what it said last is read ──▶ ended (record, position gone)
 
 Which processes are watched is a position like any other: an agent that comes after a kill continues with those that live, and
-reports that the others have ended, cause unknown. What the records lead to (a session, an issue) is the detector's business.
+reports that the others have ended, cause unknown. The detector decides whether the records lead to a session or an issue.
 """
 
 from __future__ import annotations

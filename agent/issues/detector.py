@@ -3,8 +3,8 @@
     found ──▶ read ──▶ folded or not ──▶ event ──▶ payload ─┐
                          └──▶ a count in the positions ─────┴─▶ one commit with the records
 
-Found by `reading/rules`, read by `reader`, folded by `windows`, encoded by `event/`, put into an envelope by `payloads`. What else a
-batch changes stands in its `changes` and becomes the state of its source only when the intake says that it is stored.
+Found by `reading/rules`, read by `reader`, folded by `windows`, encoded by `event/`, put into an envelope by `payloads`. Other
+changes by a batch stand in its `changes` and become the state of its source only when the intake says that it is stored.
 """
 
 from __future__ import annotations

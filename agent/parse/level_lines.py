@@ -1,6 +1,6 @@
 """Lines that begin with a level in small letters and a colon, as winston's `simple` format writes them: `error: card refused {"order":17}`.
 
-What looks like a key and its value (`debug: true`) is not one. Unlike a logger's line with a time, such a line goes on only in indented ones:
+A key with its value (`debug: true`) is not such a line. Unlike a logger's line with a time, such a line goes on only in indented ones:
 compilers and tools print `error: …` among lines of other kinds.
 """
 

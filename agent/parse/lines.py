@@ -106,8 +106,8 @@ class Parser:
     def expire(self, observed_ns: int, quiet: float, age: float = OPEN_AGE, *, written_ns: int = 0) -> Records:
         """Close what is open of writers that were silent for `quiet` seconds, and, as incomplete, what is open for `age` seconds.
 
-        To be called when all that was written so far is read, as often as that is looked for. What it returns is as
-        with `flush`, and so is `written_ns`.
+        To be called when all that was written so far is read, as often as that is looked for. Result and `written_ns`:
+        as with `flush`.
         """
         records = Records()
         self._writers.expire(observed_ns, int(quiet * NS), int(age * NS), written_ns=written_ns)

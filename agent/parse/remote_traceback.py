@@ -33,8 +33,8 @@ def _unfolded(exception: ExceptionInfo) -> ExceptionInfo:
     text = exception.value.strip('\n "')
     if exception.frames or exception.cause or exception.context or not text.startswith(HEADER):
         return exception
-    told = parse_traceback(text)
-    if told is None or not told.frames:
+    remote = parse_traceback(text)
+    if remote is None or not remote.frames:
         return exception
-    said = f"{told.qualified}: {told.value}" if told.value else told.qualified
-    return replace(told, type=exception.type, module=exception.module, value=said)
+    said = f"{remote.qualified}: {remote.value}" if remote.value else remote.qualified
+    return replace(remote, type=exception.type, module=exception.module, value=said)

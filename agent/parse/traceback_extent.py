@@ -10,7 +10,7 @@ line that is taken for a part of it changes neither type nor frames, so the issu
 go to the message where a process has most likely died (the exception was not caught, or the stream ended), and not where
 the program continues: it printed an exception that it had caught, or it keeps writing. An exception that the interpreter itself words in one line
 (`is_whole`) takes no undecided line: programs print such an exception, print a last line and exit with 0. Either way the harm is
-bounded by `MAX_DOUBTS`, `FEW` and `LATE_NS`. What remains wrong: if a program catches at its outermost level, prints one exception in one
+bounded by `MAX_DOUBTS`, `FEW` and `LATE_NS`. Still wrong: if a program catches at its outermost level, prints one exception in one
 line of its own words and continues at once, its next lines belong to that exception, up to its next silence or report; and a note on an
 exception that the interpreter worded is a record of its own.
 """

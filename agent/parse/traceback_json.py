@@ -127,12 +127,12 @@ def _assemble(qualified: str, message: str, stack: str) -> ExceptionInfo:
 
 def _loguru(attributes: Mapping[str, object]) -> ExceptionInfo | None:
     record = attributes.get("record")
-    told = record.get("exception") if isinstance(record, dict) else None
-    if not isinstance(told, dict):
+    exception = record.get("exception") if isinstance(record, dict) else None
+    if not isinstance(exception, dict):
         return None
     info = parse_traceback(_text(attributes.get("text")))
-    name = _scalar(told.get("type"))
-    return info or (_assemble(name, _scalar(told.get("value")), "") if name else None)
+    name = _scalar(exception.get("type"))
+    return info or (_assemble(name, _scalar(exception.get("value")), "") if name else None)
 
 
 # --- structlog's dictionaries ----------------------------------------------------------------------------------------

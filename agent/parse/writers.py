@@ -2,7 +2,7 @@
 
     line ──▶ a container's stdout or stderr (runtimes wrap lines) ──▶ a prefix that says who wrote it ──▶ the writer's `WriterStream`
 
-What is released behind another writer's open record
+Records that are released behind another writer's open record
 must not be read again after a restart, although the position stands before it: `State.needed` lists the lines that must.
 """
 

@@ -1,4 +1,4 @@
-"""Takes the secrets out of encoded OTLP requests: logs, metrics and traces alike. What holds none stays the bytes that it was.
+"""Takes the secrets out of encoded OTLP requests: logs, metrics and traces alike. A request without secrets keeps its bytes.
 
     request ──▶ one search over its bytes ──nothing──▶ the same bytes
                        └─ perhaps ──▶ each text, body and set of attributes through the redactor ──▶ encoded again where one changed

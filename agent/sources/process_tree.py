@@ -108,7 +108,7 @@ class ProcessTree:
         self._reader = Reader()
         self._finder = finder(config.target)
         self._history = History()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._present: bool | None = None
         self.proc_dir = config.proc_dir
         self.mains: frozenset[int] = frozenset()
@@ -154,8 +154,8 @@ class ProcessTree:
         """Nothing is held."""
 
     def _tell(self, unreadable: set[str], *, present: bool) -> None:
-        for figures in sorted(unreadable - self._told):
-            self._told.add(figures)
+        for figures in sorted(unreadable - self._reported):
+            self._reported.add(figures)
             self._context.telemetry.emit(FiguresUnreadable(self._context.name, figures, _REMEDY))
         if present is not self._present:
             self._present = present

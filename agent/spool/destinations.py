@@ -1,6 +1,6 @@
 """Destinations: which are configured, where a new one starts, and how one that is gone is forgotten. Functions of the tables.
 
-What is configured stands among the positions, stored twice and with checksums as those are: without the running agent nothing else says it.
+The configured destinations stand among the positions, stored twice and with checksums as those are: without the running agent nothing else says it.
 """
 
 from __future__ import annotations

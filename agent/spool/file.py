@@ -31,7 +31,7 @@ UNREADABLE_TIMES: Final = 8
 
 
 class NotOpenError(SpoolError):
-    """The file can't be opened now. What was under way is neither stored nor not: ask again with the same jobs."""
+    """The file can't be opened now. The outcome of the jobs under way is unknown: ask again with the same jobs."""
 
 
 class SpoolFile:
@@ -67,7 +67,7 @@ class SpoolFile:
 
     @classmethod
     def open(cls, directory: Path, quota_bytes: int, closing: threading.Event, *, patience: float = 0.0) -> Self:
-        """Take the directory and open its file. What may pass (a disk that fails now and then) is tried again for `patience` seconds.
+        """Take the directory and open its file. An error that may pass (of a disk that fails now and then) is tried again for `patience` seconds.
 
         SpoolLockedError names who has it, ConfigError: its format is newer than this agent's, or the quota too small; UnavailableError: its volume is
         too small; SpoolError or OSError: it can't be used.

@@ -83,12 +83,12 @@ class CommonHeads:
         for place in (*known, *others[-_RELATIVES:]):
             try:
                 with closing(self._pool.open(place)) as reader:
-                    told = ask(reader)
+                    found = ask(reader)
             except OSError:
                 continue
-            if told:
+            if found:
                 return True
-            answer = told if answer is None else answer
+            answer = found if answer is None else answer
         return answer
 
 

@@ -106,7 +106,7 @@ class Reading:
     def _is_outdated(self, content: Content, reader: ContentReader) -> bool:
         """Whether a file of which nothing was read may hold something else than when it was looked at: then look again.
 
-        What it held then may have been copied beside it and truncated, which changes the directory. In one that changes all the time
+        Its bytes of then may have been copied beside it and truncated, which changes the directory. In one that changes all the time
         we cannot wait for ever.
         """
         if content.is_emptied(os.fstat(reader.fd).st_size):

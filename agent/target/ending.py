@@ -2,7 +2,7 @@
 
 Since Linux 6.15 a pidfd that was opened while the process lived tells its wait status for good (ioctl PIDFD_GET_INFO, include/uapi/linux/pidfd.h).
 Before, the status can be read only while the process waits for its parent (a zombie: field 52 of /proc/PID/stat, proc_pid_stat(5)), and only by a
-process that may trace it: usually the parent is quicker. What is unknown is None, never a guess.
+process that may trace it: usually the parent is quicker. An unknown value is None, never a guess.
 """
 
 from __future__ import annotations

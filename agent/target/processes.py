@@ -80,7 +80,7 @@ class Reader:
         self._known: dict[int, psutil.Process] = {}
 
     def read(self, now: float) -> Table:
-        """The present table. What ends meanwhile, or hides from us, is left out; so is, once, a process that has the number of one that ended.
+        """The present table. Processes that end meanwhile, or that we may not see, are left out; so is, once, a process that has the number of one that ended.
 
         Raises OSError where no table is mounted.
         """

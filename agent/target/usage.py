@@ -63,7 +63,7 @@ class Usage:
 class Monotone:
     """A sum over living processes, made one that never falls.
 
-    A process that is waited for hands its processor time and I/O to its parent, so usually nothing is lost. What is lost nevertheless (no process
+    A process that is waited for hands its processor time and I/O to its parent, so usually nothing is lost. A loss nevertheless (no process
     waited, the whole tree was replaced) shows as a fall of the sum, and is carried from then on.
     """
 

@@ -147,7 +147,7 @@ def test_no_error_is_forgotten(steps_, per_fingerprint, total, kinds):
     stored: dict[str, bytes] = {}
     state, now = OpenWindows(limits, Budget(limits)), 100
     noted: dict[str, int] = {}
-    told: dict[str, int] = {}
+    reported: dict[str, int] = {}
     dropped = 0
     for fingerprint, gap, what in steps_:
         now += gap
@@ -156,7 +156,7 @@ def test_no_error_is_forgotten(steps_, per_fingerprint, total, kinds):
         draft = state.begin()
         if what == "tick":
             for summary in draft.close(now):
-                told[summary.key] = told.get(summary.key, 0) + summary.window.folded
+                reported[summary.key] = reported.get(summary.key, 0) + summary.window.folded
                 assert summary.event
         else:
             choice = draft.note(fingerprint, now, now)
@@ -164,7 +164,7 @@ def test_no_error_is_forgotten(steps_, per_fingerprint, total, kinds):
                 draft.keep(fingerprint, b"{}")
             if what != "lost":
                 noted[fingerprint] = noted.get(fingerprint, 0) + 1
-                told[fingerprint] = told.get(fingerprint, 0) + (choice in (Choice.SEND, Choice.DROP))
+                reported[fingerprint] = reported.get(fingerprint, 0) + (choice in (Choice.SEND, Choice.DROP))
                 dropped += choice is Choice.DROP
         if what != "lost":
             for key, value in draft.positions().items():
@@ -175,5 +175,5 @@ def test_no_error_is_forgotten(steps_, per_fingerprint, total, kinds):
     last = OpenWindows(limits, Budget(limits), stored)
     assert last.overflow == dropped
     for summary in last.begin().close(now, all_of_them=True):
-        told[summary.key] = told.get(summary.key, 0) + summary.window.folded
-    assert told == {**dict.fromkeys(told, 0), **noted}
+        reported[summary.key] = reported.get(summary.key, 0) + summary.window.folded
+    assert reported == {**dict.fromkeys(reported, 0), **noted}

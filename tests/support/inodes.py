@@ -1,7 +1,7 @@
 """A file system whose inodes do not depend on chance: numbers are used again at once, each time with another generation.
 
-The real numbers depend on what else is written to the disk, and on how long ago a file was removed. What the follower asks the operating
-system for is answered with our numbers, and a directory is listed in our order.
+The real numbers depend on what else is written to the disk, and on how long ago a file was removed. Questions of the follower to the operating
+system are answered with our numbers, and a directory is listed in our order.
 """
 
 from __future__ import annotations

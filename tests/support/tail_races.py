@@ -361,7 +361,7 @@ def play(root: Path, plan: Plan, seed: int) -> Outcome:
     words = [str(record.body).split(" ") for record in rig.records]
     read = {way: [int(number) for which, number, *_ in words if which == way and number != "head"] for way in plan.ways}
     heads = {way: sum(which == way and number == "head" for which, number, *_ in words) - world.heads[way] for way in plan.ways}
-    assert sum(map(len, read.values())) + sum(heads.values()) + sum(world.heads.values()) == len(words), "read what nobody wrote"
+    assert sum(map(len, read.values())) + sum(heads.values()) + sum(world.heads.values()) == len(words), "read what was never written"
     return Outcome(world.counts, read, heads, rig.drops, kills, sum(event in {"assumed", "reread"} for event in rig.events))
 
 

@@ -80,7 +80,7 @@ async def test_a_mistake_in_collecting_neither_ends_the_agent_nor_the_commands_o
 
 
 def test_a_signal_that_ends_nothing_is_forgotten_before_the_start():
-    """There is no command yet that SIGUSR1 could mean something to."""
+    """SIGUSR1 has no meaning before the command runs."""
     causes = []
     command = observed("true", stop=causes.append)
 
@@ -112,17 +112,17 @@ def test_a_signal_is_handed_on_unless_the_terminal_has_done_so(by_terminal, same
     assert len(child.sent) == sent
 
 
-def test_a_command_that_runs_as_another_user_is_told_of(monkeypatch):
+def test_a_command_that_runs_as_another_user_is_reported(monkeypatch):
     """`sudo` accepts no signal from us: that is reported, and nothing breaks."""
-    host, told = make_context("child"), []
-    monkeypatch.setattr(type(host.telemetry), "emit", lambda _self, event: told.append(event))
+    host, seen = make_context("child"), []
+    monkeypatch.setattr(type(host.telemetry), "emit", lambda _self, event: seen.append(event))
     command = observed("app", context=host)
     command.child = Running()
     command.child.send_signal = Mock(side_effect=PermissionError)
 
     command.forward(signal.SIGTERM)
 
-    assert [(type(event), "another user" in str(event)) for event in told] == [(AgentDegraded, True)]
+    assert [(type(event), "another user" in str(event)) for event in seen] == [(AgentDegraded, True)]
 
 
 def test_without_the_agent_the_exit_code_comes_back_whatever_was_inherited():
@@ -135,7 +135,7 @@ def test_without_the_agent_the_exit_code_comes_back_whatever_was_inherited():
 
 
 @pytest.mark.parametrize("error", [PermissionError, ProcessLookupError])
-def test_without_the_agent_a_signal_that_finds_nobody_is_not_the_last(monkeypatch, error):
+def test_without_the_agent_a_signal_that_finds_no_process_is_not_the_last(monkeypatch, error):
     """The thread that hands signals on lives on."""
     monkeypatch.setattr(unobserved.os, "kill", Mock(side_effect=error))
 

@@ -108,7 +108,7 @@ def test_the_event_of_an_exit():
 
 
 def test_a_loop_is_told_once():
-    """The third bad end in ten minutes makes a loop, the fourth is none again; ends long ago do not count."""
+    """The third bad end in ten minutes makes a loop, the fourth makes no second one; ends long ago do not count."""
     second, ends, loops = 10**9, [], []
     for number in range(5):
         ends, loop = note_end(ends, NOW_NS + number * second)

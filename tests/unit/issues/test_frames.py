@@ -42,11 +42,11 @@ MODULES = {
 }
 
 
-@pytest.mark.parametrize(("path", "told"), MODULES.items(), ids=MODULES)
-def test_names(path, told):
+@pytest.mark.parametrize(("path", "expected"), MODULES.items(), ids=MODULES)
+def test_names(path, expected):
     """Module, short file name and `in_app` of each kind of file."""
     module = module_of(path, NoSourceCode())
-    assert (module, short_name(path, module), is_in_app(path, module, ())) == told
+    assert (module, short_name(path, module), is_in_app(path, module, ())) == expected
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_names(path, told):
 )
 def test_code_that_cython_compiled(path, function, module):
     """Cython prints no path that exists, but says which module a function is in; file and module are those that sentry-sdk tells."""
-    told = encode_frame(Frame(path, 7, function), EncodeOptions())
-    assert (told["filename"], told.get("module", "")) == (path, module or "odd.pyx")
+    encoded = encode_frame(Frame(path, 7, function), EncodeOptions())
+    assert (encoded["filename"], encoded.get("module", "")) == (path, module or "odd.pyx")
 
 
 def test_packages_are_found_on_disk(tmp_path):
@@ -161,7 +161,7 @@ def test_the_lines_around(source):
     assert (frame["context_line"], frame["post_context"]) == ("line 8", ["line 9", "line 10"])
 
 
-def test_another_version_is_not_told(source):
+def test_another_version_is_not_sent(source):
     """A file whose line differs from the one in the traceback is not the code that ran: only the shown line is sent."""
     frame = encode_frame(Frame(str(source), 8, "f", "something else"), EncodeOptions(sources=SourceFiles()))
     assert frame["context_line"] == "something else"
@@ -177,12 +177,12 @@ def test_a_changed_file_is_read_again(source):
     assert files.lines(str(source), 1, "other")
 
 
-def test_a_file_newer_than_the_process_is_not_told(source):
+def test_a_file_newer_than_the_process_is_not_sent(source):
     """A file that was changed after the process began is not what it runs."""
     written = source.stat().st_mtime_ns
-    for newest_ns, told in ((written - 1, False), (written, True)):
+    for newest_ns, sent in ((written - 1, False), (written, True)):
         files = SourceFiles(roots=lambda newest_ns=newest_ns: [Root(own().fd, newest_ns)])
-        assert (files.lines(str(source), 1, None) is not None) is told
+        assert (files.lines(str(source), 1, None) is not None) is sent
 
 
 def test_secrets_in_source_lines(source):

@@ -125,8 +125,10 @@ def test_a_traceback_in_the_text():
 def test_a_stack_that_was_asked_for():
     """A stack that faulthandler prints on request is not an error; a death, or a timeout, is one."""
     stack = 'Current thread 0x00007f8a (most recent call first):\n  File "/app/a.py", line 3 in f\n  File "/app/a.py", line 9 in <module>\n'
-    told = {before: records_of((before + stack).encode())[0] for before in ("", "Fatal Python error: Aborted\n\n", "Timeout (0:01:00)!\n")}
-    assert [Rules().matches(one) for one in told.values()] == [False, True, True]
+    records = {
+        before: records_of((before + stack).encode())[0] for before in ("", "Fatal Python error: Aborted\n\n", "Timeout (0:01:00)!\n")
+    }
+    assert [Rules().matches(one) for one in records.values()] == [False, True, True]
 
 
 def test_an_interpreter_that_died():
@@ -280,8 +282,8 @@ def test_what_ends_an_interpreter():
     """An uncaught exception ends the interpreter if it was the main thread's."""
     ends = {"": True, "Exception in thread Thread-1 (f):\n": False, "Process Process-1:\n": False}
     for before, wanted in ends.items():
-        told = {"exception.type": "KeyError", "exception.message": "7", "exception.stacktrace": before + TRACEBACK}
-        one = record("KeyError: 7", **told)
+        attributes = {"exception.type": "KeyError", "exception.message": "7", "exception.stacktrace": before + TRACEBACK}
+        one = record("KeyError: 7", **attributes)
         assert ends_the_interpreter(one, record_event(one, SUBJECT, Rules())) is wanted
     logged = record("it broke", **{"exception.stacktrace": TRACEBACK})
     assert not ends_the_interpreter(logged, record_event(logged, SUBJECT, Rules()))

@@ -105,8 +105,8 @@ def test_oldest_rows_that_cannot_be_read_again_are_evicted_and_counted(open_desk
     assert desk.line("a", "child").evicted == desk.line("b", "child").evicted == desk.line("", "child").evicted > 0
     assert desk.next("a").seq == first
     assert {(loss.kind, loss.reason) for loss in ledger.losses} == {("evicted", "quota")}
-    told = desk.do(lambda tables: evicted(tables.connection, "a"))
-    assert told == {"logs": desk.line("a", "child").evicted}
+    lost = desk.do(lambda tables: evicted(tables.connection, "a"))
+    assert lost == {"logs": desk.line("a", "child").evicted}
     assert desk.do(lambda tables: evicted(tables.connection, "c")) == {}
 
 
